@@ -1,0 +1,47 @@
+# make demo   the main job, end to end, with the embedded model
+# make test   lint, types, import contracts and tests
+# make bench  figures of benchmarks/results/
+# Each makes its own .venv; PYTHON names the interpreter it is made from.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+OUT := build
+
+.PHONY: demo test lint bench clean
+
+$(VENV)/.pip:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	touch $@
+
+$(VENV)/.local: $(VENV)/.pip pyproject.toml constraints.txt
+	$(PIP) -e ".[local]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.local
+	$(PIP) --group dev
+	touch $@
+
+demo: $(VENV)/.local
+	mkdir -p $(OUT)
+	$(BIN)/llmner extract --input data/sample.tsv --output $(OUT)/demo.jsonl --show --restart --max-new-tokens 128
+	$(BIN)/llmner evaluate --gold data/sample.tsv --predicted $(OUT)/demo.jsonl
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test: lint
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/round_trip.py
+	$(BIN)/python benchmarks/convert_speed.py
+
+clean:
+	rm -rf $(VENV) $(OUT) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

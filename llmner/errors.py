@@ -1,0 +1,154 @@
+"""Every error llmner raises on purpose. It knows nothing of the rooms that raise them.
+
+::
+
+    LlmnerError
+    ├── InputError                 what the user gave is wrong; the command line exits with 2
+    │   ├── CorpusError            a corpus file: missing, wrong encoding, a broken row
+    │   ├── TagError               a tag sequence that is not what its scheme allows
+    │   ├── SpanError              a span that is empty, negative, out of range or overlapping
+    │   │   └── MarkupError        a marked-up text that does not parse, or cannot be written
+    │   ├── RecipeError            a recipe file: a typo, a missing key, a bad example
+    │   ├── UnknownNameError       a format, engine or recipe nobody registered
+    │   └── MismatchError          gold and predictions that do not belong together
+    ├── MissingExtraError          an optional part that is not installed (also an ImportError)
+    └── GenerationError            an engine that could not answer; ``retryable`` says whether to try again
+
+Messages are one line: where it is, what was wrong, how to mend it.
+"""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+
+__all__ = [
+    "CorpusError",
+    "GenerationError",
+    "InputError",
+    "LlmnerError",
+    "MarkupError",
+    "MismatchError",
+    "MissingExtraError",
+    "RecipeError",
+    "SpanError",
+    "TagError",
+    "UnknownNameError",
+]
+
+
+class LlmnerError(Exception):
+    """Base of every error llmner raises on purpose. ``exit_code`` is what the command line returns."""
+
+    exit_code = 1
+
+
+class InputError(LlmnerError):
+    """The input is wrong, and the message says where and how to mend it.
+
+    Args:
+        problem: What is wrong, without a trailing full stop.
+        path: The file it was found in.
+        line: The line in that file, counted from 1.
+        id: The id of the sentence or row.
+        hint: How to mend it.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        path: str | PathLike[str] | None = None,
+        line: int | None = None,
+        id: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.problem = problem
+        self.path = None if path is None else fspath(path)
+        self.line = line
+        self.id = id
+        self.hint = hint
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        where = self.path or ""
+        if self.line is not None:
+            where = f"{where}:{self.line}" if where else f"line {self.line}"
+        if self.id is not None:
+            where = f"{where} (id {self.id!r})" if where else f"id {self.id!r}"
+        message = f"{where}: {self.problem}" if where else self.problem
+        if self.hint:
+            message = f"{message}; {self.hint}"
+        # One line, whatever a file name or an id holds.
+        return message.replace("\r", "\\r").replace("\n", "\\n")
+
+    def located(
+        self,
+        *,
+        path: str | PathLike[str] | None = None,
+        line: int | None = None,
+        id: str | None = None,
+    ) -> InputError:
+        """The same error, with the places it did not know filled in."""
+        return type(self)(
+            self.problem,
+            path=self.path if self.path is not None else path,
+            line=self.line if self.line is not None else line,
+            id=self.id if self.id is not None else id,
+            hint=self.hint,
+        )
+
+
+class CorpusError(InputError):
+    """A corpus file that cannot be read: missing, a directory, wrong encoding, a broken row."""
+
+
+class TagError(InputError):
+    """A tag sequence that its scheme does not allow."""
+
+
+class SpanError(InputError, ValueError):
+    """A span that is empty, negative, out of its text's range, or overlaps another."""
+
+
+class MarkupError(SpanError):
+    """A marked-up text that does not parse, or a label that markup cannot hold."""
+
+
+class RecipeError(InputError):
+    """A recipe file with a typo, a missing key or an example that cannot be read."""
+
+
+class UnknownNameError(InputError):
+    """A format, engine or recipe name that nobody registered."""
+
+
+class MismatchError(InputError):
+    """Gold and predictions that do not belong together: other ids, other texts, another length."""
+
+
+class MissingExtraError(LlmnerError, ImportError):
+    """An optional part is not installed; the message is the command that installs it.
+
+    Args:
+        extra: The extra of the ``llmner`` distribution, for example ``"local"``.
+        what: What was asked for, for example ``"the transformers engine"``.
+    """
+
+    def __init__(self, extra: str, what: str) -> None:
+        self.extra = extra
+        super().__init__(f'{what} needs an optional part; pip install "llmner[{extra}]"')
+
+
+class GenerationError(LlmnerError):
+    """An engine could not answer.
+
+    Args:
+        message: What happened and what to do about it.
+        retryable: Whether the same request may succeed when it is sent again.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        self.retryable = retryable
+        super().__init__(message)

@@ -1,0 +1,120 @@
+"""The three things everything else passes around: spans, mentions and sentences.
+
+It does not know how spans are written in files (``corpora``), as tags (``tagging``) or by models
+(``replies``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmner.errors import SpanError
+
+__all__ = ["Mention", "Sentence", "Span", "check_spans"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A labelled stretch of a text.
+
+    Attributes:
+        start: First code point of the span, counted from 0.
+        end: One past its last code point (half-open), so ``text[start:end]`` is its surface.
+        label: The label, for example ``"PS"``.
+        score: Confidence in [0, 1], or ``None`` where nothing measured it. Not compared.
+
+    Raises:
+        SpanError: ``start`` is negative, or ``end`` is not after ``start``, or the label is empty.
+    """
+
+    start: int
+    end: int
+    label: str
+    score: float | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or self.end <= self.start:
+            raise SpanError(
+                f"span [{self.start}, {self.end}) is not a stretch of text",
+                hint="expected 0 <= start < end in code points",
+            )
+        if not self.label:
+            raise SpanError(f"span [{self.start}, {self.end}) has an empty label")
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """What a reply claims: a label and a surface, not yet a place in the text.
+
+    Attributes:
+        label: The label as the reply gave it, or its code where a schema could resolve it.
+        text: The surface as the reply wrote it.
+        attributes: Whatever else the reply said of it (``{"confidence": "0.9"}``).
+        start: Where the reply itself puts the surface, in code points of the text that the reply
+            repeats. Only formats that repeat the sentence (``tagged``) know it. Not compared.
+    """
+
+    label: str
+    text: str
+    attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    start: int | None = field(default=None, compare=False)
+
+
+def check_spans(spans: Iterable[Span], length: int) -> tuple[Span, ...]:
+    """Sort spans and make sure they lie inside a text of ``length`` code points, apart from each other.
+
+    Raises:
+        SpanError: A span ends after the text, or two spans overlap.
+    """
+    ordered = tuple(sorted(spans))
+    previous: Span | None = None
+    for span in ordered:
+        if span.end > length:
+            raise SpanError(
+                f"span [{span.start}, {span.end}) {span.label} ends after the text ({length} characters)",
+                hint="offsets are half-open code points",
+            )
+        if previous is not None and span.start < previous.end:
+            raise SpanError(
+                f"spans [{previous.start}, {previous.end}) {previous.label} and "
+                f"[{span.start}, {span.end}) {span.label} overlap",
+                hint="entities must lie apart; keep one of them",
+            )
+        previous = span
+    return ordered
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A text with its gold spans.
+
+    Attributes:
+        text: The text. Offsets count its code points.
+        spans: Gold spans, sorted by start and lying apart; sorted and checked on creation.
+        id: The sentence's id in its corpus.
+
+    Raises:
+        SpanError: A span is out of range or overlaps another.
+    """
+
+    text: str
+    spans: tuple[Span, ...] = ()
+    id: str | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "spans", check_spans(self.spans, len(self.text)))
+        except SpanError as error:
+            raise error.located(id=self.id) from None
+
+    def tags(self) -> list[str]:
+        """IOB2 tags, one a code point: ``len(tags) == len(text)``."""
+        from llmner.tagging import spans_to_tags
+
+        return spans_to_tags(self.spans, len(self.text))
+
+    def surface(self, span: Span) -> str:
+        """The text under ``span``."""
+        return self.text[span.start : span.end]

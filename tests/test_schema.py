@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from pydantic import ValidationError
+
+from llmner.schema import Label, LabelSchema
+from tests.strategies import texts
+
+
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [
+        ("PS", "PS"),
+        ("ps", "PS"),
+        ("ＰＳ", "PS"),
+        ("사람", "PS"),
+        ("인물", "PS"),
+        ("Person", "PS"),
+        ("PERSON", "PS"),
+        ("B-PS", "PS"),
+        ("I-LC", "LC"),
+        ("PS(사람)", "PS"),
+        ("사람 (PS)", "PS"),
+        ("**PS**", "PS"),
+        (" 장소 ", "LC"),
+        ("날짜", "DT"),
+        ("수량", "QT"),
+        ("MISC", None),
+        ("", None),
+        ("PSX", None),
+    ],
+)
+def test_what_models_call_a_label(schema: LabelSchema, word: str, code: str | None) -> None:
+    assert schema.resolve(word) == code
+
+
+def test_a_schema_of_bare_codes() -> None:
+    schema = LabelSchema.of("PER", "LOC")
+    assert schema.codes == ("PER", "LOC")
+    assert schema.resolve("per") == "PER"
+
+
+def test_a_code_twice_is_refused() -> None:
+    with pytest.raises(ValidationError, match="stands twice"):
+        LabelSchema.of("PS", "PS")
+
+
+def test_one_name_for_two_labels_is_refused() -> None:
+    with pytest.raises(ValidationError, match="names both"):
+        LabelSchema(labels=(Label(code="A", name="사람"), Label(code="B", aliases=("사람",))))
+
+
+@pytest.mark.parametrize("code", ["a b", "a:b", "<a>", "", "a\n"])
+def test_codes_hold_no_delimiter(code: str) -> None:
+    with pytest.raises(ValidationError):
+        Label(code=code)
+
+
+@given(texts)
+def test_resolving_never_raises(word: str) -> None:
+    LabelSchema.of("PS").resolve(word)
