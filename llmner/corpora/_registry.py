@@ -1,0 +1,136 @@
+"""Formats by name, and which one a file is in by looking at it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from os import PathLike
+from pathlib import Path
+
+from llmner._files import STDIO, open_lines, whole_file
+from llmner.corpora._types import BadRow, CorpusFormat, ReadOptions, ReadStats
+from llmner.corpora.conll import CONLL
+from llmner.corpora.hub import is_saved_dataset, read_hub
+from llmner.corpora.jsonl import SPANS_JSONL
+from llmner.corpora.klue import KLUE_TSV
+from llmner.corpora.markup import MARKUP
+from llmner.corpora.text import TEXT
+from llmner.errors import CorpusError, UnknownNameError
+from llmner.spans import Sentence
+
+__all__ = ["CORPUS_FORMATS", "guess_format", "read_corpus", "write_corpus"]
+
+CORPUS_FORMATS: dict[str, CorpusFormat] = {
+    format.name: format for format in (KLUE_TSV, SPANS_JSONL, CONLL, MARKUP, TEXT)
+}
+"""In the order in which a file is held against them."""
+
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def _format(name: str) -> CorpusFormat:
+    if name not in CORPUS_FORMATS:
+        raise UnknownNameError(
+            f"unknown corpus format {name!r}", hint=f"expected one of {', '.join(CORPUS_FORMATS)}"
+        )
+    return CORPUS_FORMATS[name]
+
+
+def guess_format(path: str | PathLike[str]) -> str:
+    """The name of the format a file is in, judged by its first 200 lines, never by its first row alone.
+
+    A ``.txt`` file in none of the labelled formats is plain text, one sentence a line.
+
+    Raises:
+        CorpusError: The file cannot be read, is empty, or looks like none of the formats.
+    """
+    path = Path(path)
+    lines = [line for _, line in itertools.islice(open_lines(path), 200)]
+    if not any(line.strip() for line in lines):
+        raise CorpusError("holds no sentence", path=path, hint="the file is empty")
+    for format in CORPUS_FORMATS.values():
+        if format.looks_like(lines):
+            return format.name
+    if path.suffix == ".txt":
+        return TEXT.name
+    raise CorpusError(
+        "looks like none of the corpus formats", path=path, hint=f"name one: {', '.join(CORPUS_FORMATS)}"
+    )
+
+
+def read_corpus(
+    path_or_name: str | PathLike[str],
+    format: str | None = None,
+    split: str | None = None,
+    *,
+    strict: bool = False,
+    labels: Collection[str] | None = None,
+    on_bad: Callable[[BadRow], None] | None = None,
+    stats: ReadStats | None = None,
+) -> Iterator[Sentence]:
+    """Sentences of a corpus, streamed.
+
+    Args:
+        path_or_name: A file, a folder saved by ``datasets``, or a data set on the Hub
+            (``"klue/ner"``) where no such file exists.
+        format: A name in :data:`CORPUS_FORMATS`, or ``"hub"``; ``None`` looks at the file.
+        split: For data sets: which split.
+        strict: An ``I-X`` that continues nothing is an error. By default it is read as the beginning
+            of a span and counted in ``stats.repairs``.
+        labels: The only labels allowed.
+        on_bad: Called with every bad row, which is skipped; by default the first one raises.
+        stats: Filled in as sentences are given out.
+
+    Raises:
+        CorpusError: With file and line: missing file, directory, wrong encoding, no sentence at all, a
+            broken row, spans out of range or overlapping, a label that is not allowed.
+        UnknownNameError: No such format.
+        MissingExtraError: A Hub data set, and ``datasets`` is not installed.
+    """
+    options = ReadOptions(strict, labels, on_bad, stats if stats is not None else ReadStats())
+    given = str(path_or_name)
+    path = Path(path_or_name)
+    if (
+        format == "hub"
+        or is_saved_dataset(path)
+        or (
+            format is None
+            and isinstance(path_or_name, str)
+            and not path.exists()
+            and _HUB_NAME.fullmatch(given)
+            and not path.suffix
+        )
+    ):
+        sentences = read_hub(given, split, options)
+    else:
+        if given == STDIO and format is None:
+            raise CorpusError("standard input has no name to look at", hint="name its format")
+        sentences = _format(format or guess_format(path)).read(path, options)
+    return _counted(sentences, given, options.stats)
+
+
+def _counted(sentences: Iterator[Sentence], name: str, stats: ReadStats) -> Iterator[Sentence]:
+    for sentence in sentences:
+        stats.sentences += 1
+        stats.spans += len(sentence.spans)
+        yield sentence
+    if not stats.sentences and not stats.skipped:
+        raise CorpusError("holds no sentence", path=name, hint="the file is empty")
+
+
+def write_corpus(sentences: Iterable[Sentence], path: str | PathLike[str], format: str) -> int:
+    """Write a corpus in one piece or not at all; gives the number of sentences. Memory stays flat.
+
+    Raises:
+        UnknownNameError: No such format.
+        InputError: The file cannot be written, or a text cannot be written in this format.
+    """
+    chosen = _format(format)
+    count = 0
+    with whole_file(Path(path)) as stream:
+        stream.write(chosen.header)
+        for sentence in sentences:
+            chosen.write(sentence, stream)
+            count += 1
+    return count

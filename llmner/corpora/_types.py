@@ -1,0 +1,111 @@
+"""What every reader shares: its options, its counters, and what to do with a row that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from llmner.errors import CorpusError, InputError, SpanError
+from llmner.spans import Sentence, Span
+
+__all__ = ["BadRow", "CorpusFormat", "ReadOptions", "ReadStats"]
+
+
+@dataclass(slots=True)
+class ReadStats:
+    """Counts of one reading, filled in as it goes.
+
+    Attributes:
+        sentences: Sentences given out.
+        spans: Gold spans in them.
+        repairs: Tags that had to be repaired (an ``I-X`` that continued nothing, ...).
+        first_repair: Where and what the first of them was.
+        skipped: Bad rows or sentences passed over.
+    """
+
+    sentences: int = 0
+    spans: int = 0
+    repairs: int = 0
+    first_repair: str | None = None
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row or sentence that was passed over: what was wrong, and its lines as they stood."""
+
+    error: InputError
+    raw: str
+
+
+@dataclass(slots=True)
+class ReadOptions:
+    """How to read.
+
+    Attributes:
+        strict: Broken tag sequences are errors instead of being repaired and counted.
+        labels: The only labels allowed; ``None`` allows any.
+        on_bad: Called with each bad row, which is then skipped; ``None`` raises its error.
+        stats: Counters to fill in.
+    """
+
+    strict: bool = False
+    labels: Collection[str] | None = None
+    on_bad: Callable[[BadRow], None] | None = None
+    stats: ReadStats = field(default_factory=ReadStats)
+
+    def repaired(self, path: Path, line: int, repairs: list[str], id: str | None = None) -> None:
+        """Count the repairs of one sentence."""
+        if repairs and self.stats.first_repair is None:
+            where = f"{path}:{line}" + (f" (id {id!r})" if id else "")
+            self.stats.first_repair = f"{where}: {repairs[0]}"
+        self.stats.repairs += len(repairs)
+
+    def bad(self, error: InputError, raw: str) -> None:
+        """Pass over a bad row, or raise its error."""
+        if self.on_bad is None:
+            raise error
+        self.stats.skipped += 1
+        self.on_bad(BadRow(error, raw))
+
+    def sentence(self, path: Path, line: int, id: str | None, text: str, spans: list[Span]) -> Sentence:
+        """A checked sentence.
+
+        Raises:
+            CorpusError: Spans out of range or overlapping, or a label that is not allowed.
+        """
+        if self.labels is not None:
+            for span in spans:
+                if span.label not in self.labels:
+                    raise CorpusError(
+                        f"unknown label {span.label!r}",
+                        path=path,
+                        line=line,
+                        id=id,
+                        hint=f"expected one of {', '.join(self.labels)}",
+                    )
+        try:
+            return Sentence(text, tuple(spans), id)
+        except SpanError as error:
+            raise CorpusError(error.problem, path=path, line=line, id=id, hint=error.hint) from None
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusFormat:
+    """A way of keeping labelled sentences in a file.
+
+    Attributes:
+        name: Its name on the command line.
+        read: Streams sentences from a path.
+        write: Streams sentences to a binary stream, one call a sentence.
+        header: Bytes that open a file.
+        looks_like: Whether the first lines of a file look like this format.
+    """
+
+    name: str
+    read: Callable[[Path, ReadOptions], Iterator[Sentence]]
+    write: Callable[[Sentence, BinaryIO], None]
+    looks_like: Callable[[list[str]], bool]
+    header: bytes = b""

@@ -1,0 +1,170 @@
+"""CoNLL columns: a token and its tag a line, an empty line between sentences.
+
+Reads tabs or spaces, any number of columns (the first is the token, the last the tag), IOB1, IOB2 and
+BIOES (or BILOU), whichever the whole file is in. Writes IOB2 with ``# id`` and ``# text`` comments;
+the latter keeps the spacing that tokens alone lose, and reading uses it when it is there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+from llmner._files import open_lines
+from llmner.corpora._types import CorpusFormat, ReadOptions
+from llmner.errors import CorpusError, TagError
+from llmner.spans import Sentence, Span
+from llmner.tagging import Scheme, guess_scheme, tags_to_spans
+
+__all__ = ["CONLL"]
+
+_COMMENT = re.compile(r"#+ *(\w+) *= ?(.*)", re.DOTALL)
+_TAG = re.compile(r"O|[A-Z]-\S+")
+_TOKEN = re.compile(r"\S+")
+
+
+def _columns(line: str) -> list[str]:
+    return line.split("\t") if "\t" in line else line.split()
+
+
+def _is_row(line: str) -> bool:
+    columns = _columns(line)
+    return len(columns) >= 2 and bool(columns[0].strip()) and _TAG.fullmatch(columns[-1]) is not None
+
+
+def _looks_like(lines: list[str]) -> bool:
+    rows = [line for line in lines if line.strip() and not _COMMENT.fullmatch(line)]
+    return bool(rows) and all(_is_row(line) for line in rows[:20])
+
+
+def _tags(path: Path) -> Iterator[str]:
+    for _, line in open_lines(path):
+        if not line.strip():
+            yield "O"
+        elif not _COMMENT.fullmatch(line) and _is_row(line):
+            yield _columns(line)[-1]
+
+
+class _Block:
+    """The lines of one sentence."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.tokens: list[str] = []
+        self.tags: list[str] = []
+        self.numbers: list[int] = []
+        self.id: str | None = None
+        self.text: str | None = None
+        self.fault: CorpusError | None = None
+
+
+def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    # The scheme is the whole file's: one sentence alone may look like either.
+    scheme = guess_scheme(_tags(path))
+    block = _Block()
+    for number, line in open_lines(path):
+        if not line.strip():
+            if (sentence := _finish(path, block, scheme, options)) is not None:
+                yield sentence
+            block = _Block()
+            continue
+        block.lines.append(line)
+        comment = _COMMENT.fullmatch(line)
+        if comment is not None:
+            if comment[1] in ("id", "sent_id"):
+                block.id = comment[2].strip() or None
+            elif comment[1] == "text":
+                block.text = comment[2]
+            continue
+        if line.startswith("-DOCSTART-"):
+            continue
+        columns = _columns(line)
+        if len(columns) < 2 or not columns[0].strip():
+            block.fault = block.fault or CorpusError(
+                f"{line[:40]!r} has no tag column", path=path, line=number, hint="expected token<TAB>tag"
+            )
+        block.tokens.append(columns[0])
+        block.tags.append(columns[-1])
+        block.numbers.append(number)
+    if (sentence := _finish(path, block, scheme, options)) is not None:
+        yield sentence
+
+
+def _finish(path: Path, block: _Block, scheme: Scheme, options: ReadOptions) -> Sentence | None:
+    if not block.tokens and block.fault is None:
+        return None
+    first = block.numbers[0]
+    try:
+        if block.fault is not None:
+            raise block.fault
+        spans, repairs = tags_to_spans(block.tags, scheme=scheme, strict=options.strict)
+        text, starts = _place(path, block)
+        moved = [
+            Span(starts[span.start], starts[span.end - 1] + len(block.tokens[span.end - 1]), span.label)
+            for span in spans
+        ]
+        sentence = options.sentence(path, first, block.id, text, moved)
+    except TagError as error:
+        line = None if error.line is None else block.numbers[error.line - 1]
+        options.bad(
+            CorpusError(error.problem, path=path, line=line, id=block.id, hint=error.hint),
+            "\n".join(block.lines),
+        )
+        return None
+    except CorpusError as error:
+        options.bad(error, "\n".join(block.lines))
+        return None
+    options.repaired(path, first, repairs, block.id)
+    return sentence
+
+
+def _place(path: Path, block: _Block) -> tuple[str, list[int]]:
+    """The text and where each token begins in it."""
+    starts: list[int] = []
+    at = 0
+    if block.text is None:
+        for token in block.tokens:
+            starts.append(at)
+            at += len(token) + 1
+        return " ".join(block.tokens), starts
+    for token, number in zip(block.tokens, block.numbers, strict=True):
+        found = block.text.find(token, at)
+        if found < 0 or block.text[at:found].strip():
+            raise CorpusError(
+                f"token {token[:40]!r} does not continue the sentence's # text",
+                path=path,
+                line=number,
+                id=block.id,
+                hint="drop the # text comment or mend it",
+            )
+        starts.append(found)
+        at = found + len(token)
+    return block.text, starts
+
+
+def _write(sentence: Sentence, stream: BinaryIO) -> None:
+    if "\n" in sentence.text or "\r" in sentence.text:
+        raise CorpusError(
+            "a text with a line break cannot be written as CoNLL", id=sentence.id, hint="use the spans format"
+        )
+    lines = [f"# id = {sentence.id}\n"] if sentence.id else []
+    lines.append(f"# text = {sentence.text}\n")
+    edges = sorted({0, len(sentence.text), *(e for s in sentence.spans for e in (s.start, s.end))})
+    tags = sentence.tags()
+    for start, end in pairwise(edges):
+        # A span that begins with a space begins with its first token here.
+        opening = tags[start].startswith("B-")
+        for token in _TOKEN.finditer(sentence.text, start, end):
+            tag = tags[token.start()]
+            if tag != "O":
+                tag = ("B" if opening else "I") + tag[1:]
+                opening = False
+            lines.append(f"{token[0]}\t{tag}\n")
+    lines.append("\n")
+    stream.write("".join(lines).encode())
+
+
+CONLL = CorpusFormat("conll", _read, _write, _looks_like)

@@ -1,0 +1,98 @@
+"""Spans JSONL: ``{"id", "text", "spans": [{"start", "end", "label", "score"?}]}``, one sentence a line.
+
+Offsets are half-open code points. Other keys are left alone, so what ``extract`` writes can be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from llmner._files import dump_json, open_lines, parse_row
+from llmner.corpora._types import CorpusFormat, ReadOptions
+from llmner.errors import CorpusError, SpanError
+from llmner.spans import Sentence, Span
+
+__all__ = ["SPANS_JSONL", "row_text_and_id", "span_rows"]
+
+
+def _looks_like(lines: list[str]) -> bool:
+    rows = [line for line in lines if line.strip()]
+    return bool(rows) and rows[0].lstrip().startswith("{") and '"text"' in rows[0]
+
+
+def row_text_and_id(path: Path, number: int, row: dict[str, Any]) -> tuple[str, str | None]:
+    """The ``text`` and ``id`` every row of ours has; a numeric id becomes a string.
+
+    Raises:
+        CorpusError: No text, or either is of a wrong type.
+    """
+    text, id = row.get("text"), row.get("id")
+    if isinstance(id, int) and not isinstance(id, bool):
+        id = str(id)
+    if id is not None and not isinstance(id, str):
+        raise CorpusError("'id' is not a string", path=path, line=number)
+    if not isinstance(text, str):
+        problem = "no 'text'" if "text" not in row else "'text' is not a string"
+        raise CorpusError(problem, path=path, line=number, id=id, hint='expected {"id", "text", "spans"}')
+    return text, id
+
+
+def _span(path: Path, number: int, id: str | None, row: Any) -> Span:
+    def wrong(problem: str, expected: str) -> CorpusError:
+        return CorpusError(problem, path=path, line=number, id=id, hint=f"expected {expected}")
+
+    if not isinstance(row, dict):
+        raise wrong("a span is not an object", '{"start", "end", "label"}')
+    start, end = _offset(row, "start", wrong), _offset(row, "end", wrong)
+    label, score = row.get("label"), row.get("score")
+    if not isinstance(label, str):
+        raise wrong(f"a span's 'label' is {label!r}", "a string")
+    if score is not None and (not isinstance(score, (int, float)) or isinstance(score, bool)):
+        raise wrong(f"a span's 'score' is {score!r}", "a number")
+    try:
+        return Span(start, end, label, None if score is None else float(score))
+    except SpanError as error:
+        raise CorpusError(error.problem, path=path, line=number, id=id, hint=error.hint) from None
+
+
+def _offset(row: dict[str, Any], key: str, wrong: Callable[[str, str], CorpusError]) -> int:
+    value = row.get(key)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise wrong(f"a span's {key!r} is {value!r}", "a whole number")
+    return value
+
+
+def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    for number, line in open_lines(path):
+        if not line.strip():
+            continue
+        try:
+            row = parse_row(path, number, line)
+            text, id = row_text_and_id(path, number, row)
+            spans = row.get("spans", [])
+            if not isinstance(spans, list):
+                raise CorpusError("'spans' is not a list", path=path, line=number, id=id)
+            sentence = options.sentence(path, number, id, text, [_span(path, number, id, s) for s in spans])
+        except CorpusError as error:
+            options.bad(error, line)
+            continue
+        yield sentence
+
+
+def span_rows(spans: tuple[Span, ...]) -> list[dict[str, Any]]:
+    """Spans as JSON has them; ``score`` only where there is one."""
+    return [
+        {"start": span.start, "end": span.end, "label": span.label}
+        | ({} if span.score is None else {"score": span.score})
+        for span in spans
+    ]
+
+
+def _write(sentence: Sentence, stream: BinaryIO) -> None:
+    row = {"id": sentence.id, "text": sentence.text, "spans": span_rows(sentence.spans)}
+    stream.write(dump_json(row) + b"\n")
+
+
+SPANS_JSONL = CorpusFormat("spans", _read, _write, _looks_like)

@@ -1,0 +1,131 @@
+r"""KLUE-NER's TSV, v1 and v1.1: a comment line with id and annotated sentence, then one row a character.
+
+::
+
+    ## klue-ner-v1_dev_00001-nsmc\t<박찬욱:PS> 감독
+    박\tB-PS
+    찬\tI-PS
+    ...
+
+The rows are what counts; the annotated lines of the published files are broken in places and are
+never parsed. A space is a row like any other, and an entity may begin with one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from llmner._files import open_lines
+from llmner.corpora._types import CorpusFormat, ReadOptions
+from llmner.errors import CorpusError, TagError
+from llmner.markup import render_markup
+from llmner.spans import Sentence
+from llmner.tagging import tags_to_spans
+
+__all__ = ["KLUE_TSV"]
+
+HEADER = (
+    "## 토큰, 레이블 구분자 : \\t\n"
+    "## 토큰 구분자 : \\n\n"
+    "## 문장 구분자 : \\n\\n\n"
+    "## 주석 : ##\n"
+    "## 컬럼명 : CHAR\tNE_TAG\n"
+)
+_HEADER_LINE = re.compile(r"## [^\t:]{1,40} : ")
+_ROW = re.compile(r".\t(?:O|[BI]-\S+)", re.DOTALL)
+
+
+def _looks_like(lines: list[str]) -> bool:
+    comments = [line for line in lines if line.startswith("## ")]
+    rows = [line for line in lines if line and not line.startswith("## ")]
+    return bool(rows) and all(_ROW.fullmatch(row) for row in rows[:20]) and bool(comments)
+
+
+def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    id: str | None = None
+    comment = ""
+    chars: list[str] = []
+    tags: list[str] = []
+    rows: list[str] = []
+    fault: CorpusError | None = None
+    first = 0
+
+    def finish() -> Sentence | None:
+        nonlocal fault, id, comment
+        try:
+            if fault is not None:
+                raise fault
+            spans, repairs = tags_to_spans(tags, strict=options.strict)
+            sentence = options.sentence(path, first, id, "".join(chars), spans)
+        except TagError as error:
+            line = None if error.line is None else first + error.line - 1
+            options.bad(
+                CorpusError(error.problem, path=path, line=line, id=id, hint=error.hint),
+                "\n".join([comment, *rows]),
+            )
+            return None
+        except CorpusError as error:
+            options.bad(error, "\n".join([comment, *rows]))
+            return None
+        finally:
+            id, comment, fault = None, "", None
+        options.repaired(path, first, repairs, sentence.id)
+        return sentence
+
+    def clear() -> None:
+        chars.clear()
+        tags.clear()
+        rows.clear()
+
+    for number, line in open_lines(path):
+        if not line:
+            if rows:
+                if (sentence := finish()) is not None:
+                    yield sentence
+                clear()
+            continue
+        if line.startswith("## ") and line[1:2] != "\t":
+            if rows:
+                # A sentence whose closing empty line is missing.
+                if (sentence := finish()) is not None:
+                    yield sentence
+                clear()
+            if not _HEADER_LINE.match(line):
+                comment = line
+                id = line[3:].partition("\t")[0].strip() or None
+            continue
+        if not rows:
+            first = number
+        rows.append(line)
+        char, tab, tag = line.rpartition("\t")
+        if (not tab or len(char) != 1) and fault is None:
+            fault = CorpusError(
+                f"{line[:40]!r} is no row" if not tab else f"{char[:40]!r} is not one character",
+                path=path,
+                line=number,
+                id=id,
+                hint="expected character<TAB>tag",
+            )
+        chars.append(char)
+        tags.append(tag)
+    if rows and (sentence := finish()) is not None:
+        yield sentence
+
+
+def _write(sentence: Sentence, stream: BinaryIO) -> None:
+    if "\n" in sentence.text or "\r" in sentence.text:
+        raise CorpusError(
+            "a text with a line break cannot be written as KLUE TSV",
+            id=sentence.id,
+            hint="use the spans format",
+        )
+    lines = [f"## {sentence.id or ''}\t{render_markup(sentence.text, sentence.spans)}\n"]
+    lines += [f"{char}\t{tag}\n" for char, tag in zip(sentence.text, sentence.tags(), strict=True)]
+    lines.append("\n")
+    stream.write("".join(lines).encode())
+
+
+KLUE_TSV = CorpusFormat("klue-tsv", _read, _write, _looks_like, HEADER.encode())

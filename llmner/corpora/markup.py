@@ -1,0 +1,52 @@
+r"""Inline markup, one sentence a line: ``<손흥민:PS>은 <춘천:LC>에서``, with an id and a tab before it or not.
+
+The escapes are those of :mod:`llmner.markup`; a bare tab ends the id, tabs of the text are ``\t``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from llmner._files import open_lines
+from llmner.corpora._types import CorpusFormat, ReadOptions
+from llmner.errors import CorpusError, SpanError
+from llmner.markup import parse_markup, render_markup
+from llmner.spans import Sentence
+
+__all__ = ["MARKUP"]
+
+_MENTION = re.compile(r"<[^<>]+:[^<>:\s]+>")
+
+
+def _looks_like(lines: list[str]) -> bool:
+    return any(_MENTION.search(line) for line in lines)
+
+
+def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    for number, line in open_lines(path):
+        if not line.strip():
+            continue
+        id, _, marked = line.rpartition("\t")
+        try:
+            try:
+                text, spans = parse_markup(marked)
+            except SpanError as error:
+                raise CorpusError(
+                    error.problem, path=path, line=number, id=id or None, hint=error.hint
+                ) from None
+            sentence = options.sentence(path, number, id or None, text, list(spans))
+        except CorpusError as error:
+            options.bad(error, line)
+            continue
+        yield sentence
+
+
+def _write(sentence: Sentence, stream: BinaryIO) -> None:
+    marked = render_markup(sentence.text, sentence.spans)
+    stream.write((f"{sentence.id}\t{marked}\n" if sentence.id else f"{marked}\n").encode("utf-8", "replace"))
+
+
+MARKUP = CorpusFormat("markup", _read, _write, _looks_like)
