@@ -1,0 +1,268 @@
+"""Recipes: a YAML file that says which labels there are, what to ask, and how to answer.
+
+A recipe fills in its own templates. How the filled-in parts become a conversation is ``chat``'s to
+know; how answers are written and read is ``replies``'.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from importlib import resources
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jinja2
+import yaml
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from llmner.errors import InputError, RecipeError, UnknownNameError
+from llmner.markup import parse_markup
+from llmner.replies import REPLY_FORMATS, render_reply
+from llmner.schema import Label, LabelSchema
+from llmner.spans import Sentence
+
+__all__ = ["Layout", "Recipe", "builtin_recipes", "recipe_folder"]
+
+# A recipe is a user's file: its templates may loop and compare, not reach into Python.
+_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
+
+
+@lru_cache(maxsize=256)
+def _template(source: str) -> jinja2.Template:
+    return _ENVIRONMENT.from_string(source)
+
+
+def recipe_folder() -> Path:
+    """The folder the built-in recipes lie in: inside an installed wheel, or ``prompts/`` of a checkout."""
+    installed = Path(str(resources.files("llmner"))) / "prompts"
+    return installed if installed.is_dir() else Path(__file__).resolve().parent.parent / "prompts"
+
+
+def builtin_recipes() -> list[str]:
+    """Names that :meth:`Recipe.load` knows, sorted."""
+    return sorted(path.stem for path in recipe_folder().glob("*.yaml"))
+
+
+def _known_format(value: str) -> str:
+    if value not in REPLY_FORMATS:
+        raise ValueError(f"expected one of {', '.join(sorted(REPLY_FORMATS))}")
+    return value
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Layout(_Model):
+    """How a conversation is laid out as plain text, for models without a chat template.
+
+    Attributes:
+        input: What stands before a sentence.
+        output: What stands before its answer.
+        end: What ends an answer; generation stops there.
+    """
+
+    input: str = "Input: "
+    output: str = "Output: "
+    end: str = Field(default="\n\n", min_length=1)
+
+
+class Recipe(_Model):
+    """What to ask a model and how it should answer.
+
+    Attributes:
+        name: Short name, for signatures and file names.
+        language: BCP 47 code of the texts it is for.
+        description: One sentence for people choosing a recipe.
+        labels: The label set, in the order answers use.
+        reply_format: ``json-by-type``, ``json-list``, ``tagged`` or ``lines``.
+        system: System prompt, a Jinja template; ``labels``, ``examples`` (each with ``text`` and
+            ``answer``) and ``empty`` (the answer for a sentence without entities) may be used.
+        user: The question for one sentence, a Jinja template over ``text``.
+        examples: Worked examples in markup: ``"<손흥민:PS>은 <춘천:LC>에서 태어났다."``
+        examples_as: ``"turns"`` asks and answers each example before the real question;
+            ``"system"`` leaves them to the system template.
+        completion: Layout for models without a chat template.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    language: str = Field(default="und", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$")
+    description: str = ""
+    labels: tuple[Label, ...] = Field(min_length=1)
+    reply_format: Annotated[str, AfterValidator(_known_format)] = "json-by-type"
+    system: str
+    user: str = "{{ text }}"
+    examples: tuple[str, ...] = ()
+    examples_as: Literal["turns", "system"] = "turns"
+    completion: Layout = Layout()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        _ = self.schema_
+        codes = set(self.schema_.codes)
+        for number, example in enumerate(self.examples):
+            try:
+                spans = parse_markup(example)[1]
+            except InputError as error:
+                raise ValueError(f"examples[{number}]: {error}") from None
+            for span in spans:
+                if span.label not in codes:
+                    raise ValueError(
+                        f"examples[{number}]: {span.label!r} is not among the labels {', '.join(sorted(codes))}"
+                    )
+        for key in ("system", "user"):
+            try:
+                _ = self.system_prompt if key == "system" else self.question("가")
+            except jinja2.TemplateSyntaxError as error:
+                raise ValueError(f"{key}: line {error.lineno} of the template: {error.message}") from None
+            except jinja2.TemplateError as error:
+                raise ValueError(f"{key}: {error.message}") from None
+        return self
+
+    @cached_property
+    def schema_(self) -> LabelSchema:
+        """The label set."""
+        return LabelSchema(labels=self.labels)
+
+    @cached_property
+    def hash(self) -> str:
+        """The first 12 hex digits of the SHA-256 of everything the recipe says, for signatures."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+    def example_sentences(self) -> Iterator[Sentence]:
+        """The worked examples as sentences with gold spans."""
+        for example in self.examples:
+            text, spans = parse_markup(example)
+            yield Sentence(text, spans)
+
+    @cached_property
+    def system_prompt(self) -> str:
+        """The system template filled in; may be empty."""
+        examples = [{"text": text, "answer": answer} for text, answer in self._worked()]
+        filled = _template(self.system).render(
+            labels=self.labels, examples=examples, empty=self._answer(Sentence(""))
+        )
+        return filled.strip()
+
+    @cached_property
+    def turns(self) -> tuple[tuple[str, str], ...]:
+        """(question, answer) of each worked example that is asked and answered before the real question."""
+        if self.examples_as != "turns":
+            return ()
+        return tuple((self.question(text), answer) for text, answer in self._worked())
+
+    def question(self, text: str) -> str:
+        """The user template filled in for one sentence."""
+        return text if self.user == "{{ text }}" else _template(self.user).render(text=text)
+
+    def _answer(self, sentence: Sentence) -> str:
+        return render_reply(sentence, self.reply_format, self.schema_)
+
+    def _worked(self) -> list[tuple[str, str]]:
+        return [(sentence.text, self._answer(sentence)) for sentence in self.example_sentences()]
+
+    def with_reply_format(self, reply_format: str) -> Recipe:
+        """The same recipe asking for another reply format.
+
+        Raises:
+            UnknownNameError: No such reply format.
+        """
+        if reply_format not in REPLY_FORMATS:
+            raise UnknownNameError(
+                f"unknown reply format {reply_format!r}",
+                hint=f"expected one of {', '.join(sorted(REPLY_FORMATS))}",
+            )
+        # Not model_copy: it would carry over what is cached for the old format.
+        return Recipe.model_validate({**self.model_dump(), "reply_format": reply_format})
+
+    @classmethod
+    def load(cls, name_or_path: str | PathLike[str]) -> Recipe:
+        """A built-in recipe by name (``"klue"``) or any recipe by path.
+
+        Anything with a path separator or a YAML ending is a path.
+
+        Raises:
+            UnknownNameError: No built-in recipe of that name.
+            RecipeError: The file is missing, is not YAML, or says something a recipe cannot say; the
+                message names file, line and key.
+        """
+        given = str(name_or_path)
+        path = Path(given)
+        if isinstance(name_or_path, str) and path.name == given and path.suffix not in (".yaml", ".yml"):
+            path = recipe_folder() / f"{given}.yaml"
+            if not path.is_file():
+                raise UnknownNameError(
+                    f"no recipe is called {given!r}",
+                    hint=f"built in are {', '.join(builtin_recipes())}; for a file of yours give its path",
+                )
+        try:
+            source = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise RecipeError("no such file", path=path) from None
+        except IsADirectoryError:
+            raise RecipeError("is a directory", path=path, hint="give a YAML file") from None
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"not UTF-8 (byte {error.start})", path=path, hint="save it as UTF-8") from None
+        except OSError as error:
+            raise RecipeError(f"cannot be read ({error.strerror})", path=path) from None
+        return cls._parse(source, path)
+
+    @classmethod
+    def _parse(cls, source: str, path: Path) -> Recipe:
+        try:
+            node = yaml.compose(source, Loader=yaml.SafeLoader)
+            data: Any = yaml.safe_load(source)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            raise RecipeError(
+                f"not YAML: {error.problem}", path=path, line=None if mark is None else mark.line + 1
+            ) from None
+        except yaml.YAMLError as error:
+            raise RecipeError(f"not YAML: {str(error).splitlines()[0]}", path=path) from None
+        if not isinstance(data, dict):
+            raise RecipeError(
+                "holds no recipe", path=path, hint="expected keys such as name, labels and system"
+            )
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise RecipeError(_explain(first), path=path, line=_line_of(node, first["loc"])) from None
+
+
+def _explain(error: Any) -> str:
+    """One line for one pydantic error: the key, and what was expected there."""
+    key = ".".join(str(part) for part in error["loc"])
+    kind, message = error["type"], error["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        known = Recipe if len(error["loc"]) == 1 else (Label if error["loc"][0] == "labels" else Layout)
+        from rapidfuzz import process
+
+        fields = list(known.model_fields)
+        nearest = process.extractOne(str(error["loc"][-1]), fields, score_cutoff=60)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(fields)}"
+        return f"unknown key {key!r}; {hint}"
+    if kind == "missing":
+        return f"key {key!r} is missing"
+    return f"{key}: {message}" if key else message
+
+
+def _line_of(node: Any, location: tuple[Any, ...]) -> int | None:
+    """The line, from 1, of the deepest part of ``location`` that the YAML has."""
+    line = None
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            found = [(key, value) for key, value in node.value if key.value == str(part)]
+            if not found:
+                break
+            line, node = found[0][0].start_mark.line + 1, found[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line

@@ -1,0 +1,11 @@
+"""Replies: what a model should answer, and what is made of what it did answer.
+
+:func:`render_reply` writes the answer that spans deserve; :func:`read_reply` reads any string a model
+may send into mentions, salvaging what is damaged. Where a mention stands in the text is
+``projection``'s to find.
+"""
+
+from llmner.replies._read import ReadReply, Status, read_reply
+from llmner.replies._render import REPLY_FORMATS, Order, ReplyFormat, render_reply
+
+__all__ = ["REPLY_FORMATS", "Order", "ReadReply", "ReplyFormat", "Status", "read_reply", "render_reply"]

@@ -1,0 +1,256 @@
+"""Reading any reply: unwrap it, find its format, pick a draft, and say what was done."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from llmner.replies._clean import drop_end_of_turn, drop_reasoning, split_fences
+from llmner.replies._interpret import Found, interpret, is_label, is_nothing
+from llmner.replies._json import Draft, Pairs, find_values
+from llmner.replies._render import REPLY_FORMATS, Order
+from llmner.replies._text import read_lines, read_tagged
+from llmner.schema import LabelSchema
+from llmner.spans import Mention
+
+__all__ = ["ReadReply", "Status", "read_reply"]
+
+Status = Literal["ok", "repaired", "truncated", "empty", "unreadable"]
+"""``ok``: read as its format writes it. ``repaired``: read, after mending. ``truncated``: cut off; the
+complete mentions were kept. ``empty``: nothing but white space. ``unreadable``: no answer to be found."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReply:
+    """What a reply says.
+
+    Attributes:
+        mentions: The mentions, in the order the reply has them.
+        status: How well it could be read; see :data:`Status`.
+        repairs: What was mended, each kind once, in the order it was met: ``"fence"``, ``"prose"``,
+            ``"think"``, ``"quotes"``, ``"trailing-comma"``, ``"comment"``, ``"truncated"``,
+            ``"drafts"``, ``"label-name"``, ``"duplicate-key"``, ...
+        format: The format it was read as, or ``None`` where nothing was found.
+        order: What the order of the mentions tells about the text.
+        text: The plain sentence, where the reply repeats it (``tagged``).
+    """
+
+    mentions: tuple[Mention, ...] = ()
+    status: Status = "ok"
+    repairs: tuple[str, ...] = ()
+    format: str | None = None
+    order: Order = "none"
+    text: str | None = None
+
+
+def read_reply(reply: str, schema: LabelSchema | None = None, format: str = "auto") -> ReadReply:
+    """Read any string a model may have sent. Linear in the reply; never raises on any ``str``.
+
+    Several drafts: the last complete one that names a mention wins (models correct themselves); a
+    draft that was cut off counts only where no complete one names any; drafts in a markdown fence go
+    before drafts outside one. Values with nothing but white space or commas between them are one
+    draft, so JSON Lines and one-object-a-label replies lose nothing.
+
+    Args:
+        reply: The raw reply.
+        schema: Resolves label names ("사람", "person", "ps") to codes; unknown labels stay as they
+            are. Without one, only upper-case words are taken for labels where a guess is needed.
+        format: The format that was asked for, or ``"auto"``. It goes first; a reply in another
+            format is read all the same and says so (``"format"`` in ``repairs``). A name nobody
+            registered is treated as ``"auto"``.
+
+    Returns:
+        Mentions, status and repairs.
+    """
+    repairs: list[str] = []
+    text = drop_end_of_turn(drop_reasoning(reply, repairs), repairs)
+    blocks, outside = split_fences(text, repairs)
+    if not text.strip():
+        return ReadReply(status="unreadable" if repairs else "empty", repairs=_once(repairs))
+    attempts = ["json", "tagged", "lines"]
+    wanted = "json" if format.startswith("json") else format
+    if wanted not in attempts and _starts_bracketed(text, schema):
+        wanted = "lines"
+    if wanted in attempts and _LOOKS_JSON.search(text) is None:
+        attempts.remove(wanted)
+        attempts.insert(0, wanted)
+    places = [block for block in blocks if block.strip()] + ([outside] if outside.strip() else [])
+    for attempt in attempts:
+        if attempt == "json":
+            found = _read_json(blocks, outside, schema)
+        elif attempt == "tagged":
+            found = _read_tagged(places, schema, asked=format == "tagged")
+        else:
+            found = _read_lines(places, schema, asked=format == "lines")
+        if found is not None:
+            shape = found.format
+            if format in REPLY_FORMATS and shape != format:
+                repairs.append("format")
+            all_repairs = _once([*repairs, *found.repairs])
+            status: Status = "truncated" if "truncated" in all_repairs else "ok"
+            if status == "ok" and all_repairs:
+                status = "repaired"
+            return ReadReply(found.mentions, status, all_repairs, shape, found.order, found.text)
+    if is_nothing(text):
+        return ReadReply(status="repaired", repairs=_once([*repairs, "none-word"]))
+    return ReadReply(status="unreadable", repairs=_once(repairs))
+
+
+# A line that begins as JSON does. Lines of pretty-printed JSON would pass for lines of another format.
+_LOOKS_JSON = re.compile(r"^[ \t]*[\[{][ \t]*(?:[\"'“{\[}\]]|$)", re.MULTILINE)
+_BRACKETED_LINE = re.compile(r"\s*\[[^\[\]{}\"\n]+[:：]([^\[\]{}\":：\n]+)\][ \t]*(?:\n|\Z)")
+
+
+def _starts_bracketed(text: str, schema: LabelSchema | None) -> bool:
+    """``[손흥민:PS]`` on a line of its own would pass for a list with a bare word."""
+    match = _BRACKETED_LINE.match(text)
+    return match is not None and is_label(match[1], schema)
+
+
+def _once(repairs: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(repairs))
+
+
+def _result(found: Found, format: str, extra: list[str], text: str | None = None) -> ReadReply:
+    return ReadReply(
+        tuple(found.mentions),
+        repairs=_once([*extra, *found.repairs]),
+        format=format,
+        order=REPLY_FORMATS[format].order,
+        text=text,
+    )
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A draft with its meaning."""
+
+    found: Found
+    complete: bool
+    repairs: list[str]
+    answers: bool
+    alone: bool
+    is_object: bool
+
+
+def _read_json(blocks: list[str], outside: str, schema: LabelSchema | None) -> ReadReply | None:
+    fenced = [candidate for block in blocks for candidate in _candidates(block, schema)]
+    loose = _candidates(outside, schema)
+    for candidates in (fenced, loose):
+        usable = [candidate for candidate in candidates if candidate.answers]
+        if not usable:
+            continue
+        named = [candidate for candidate in usable if candidate.found.mentions]
+        complete = [candidate for candidate in named if candidate.complete]
+        chosen = (complete or named or usable)[-1]
+        extra = list(chosen.repairs)
+        if not chosen.alone or (candidates is fenced and outside.strip()):
+            extra.append("prose")
+        if len(usable) > 1:
+            extra.append("drafts")
+        shapes = chosen.found.shapes or {("json-by-type" if chosen.is_object else "json-list"): None}
+        format = "json-by-type" if "json-by-type" in shapes else "json-list"
+        return _result(chosen.found, format, extra)
+    return None
+
+
+def _candidates(text: str, schema: LabelSchema | None) -> list[_Candidate]:
+    drafts = _group(find_values(text), text)
+    covered = text[: drafts[0][0].start] + text[drafts[-1][-1].end :] if drafts else ""
+    alone = not covered.strip()
+    candidates = []
+    for group in drafts:
+        found = Found(schema)
+        for draft in group:
+            interpret(draft.value, found)
+        repairs = [repair for draft in group for repair in draft.repairs]
+        if len(group) > 1:
+            repairs.append("json-lines")
+        # An empty object or list is an answer; a bracketed aside ("[참고]") is none.
+        complete = all(draft.complete for draft in group)
+        empty = complete and all(_is_empty(draft.value) for draft in group)
+        answers = bool(found.mentions or found.shapes or empty)
+        is_object = isinstance(group[0].value, Pairs)
+        candidates.append(_Candidate(found, complete, repairs, answers, alone, is_object))
+    return candidates
+
+
+def _is_empty(value: object) -> bool:
+    """``{}``, ``[]``, ``[null]``, ``{"entities": []}``, ``["없음"]``."""
+    if isinstance(value, Pairs):
+        return all(_is_empty(item) for _, item in value)
+    if isinstance(value, list):
+        return all(_is_empty(item) for item in value)
+    return value is None or (isinstance(value, str) and is_nothing(value))
+
+
+def _group(drafts: list[Draft], text: str) -> list[list[Draft]]:
+    """Neighbouring values with nothing but separators between them, unless they repeat a label."""
+    groups: list[list[Draft]] = []
+    keys: set[str] = set()
+    for draft in drafts:
+        own = _labels_of(draft.value)
+        previous = groups[-1][-1] if groups else None
+        joined = (
+            previous is not None
+            and re.fullmatch(r"[\s,;]*", text[previous.end : draft.start]) is not None
+            and not (own & keys)
+            and not (
+                isinstance(draft.value, list)
+                and not isinstance(draft.value, Pairs)
+                and len(groups[-1]) > 0
+                and isinstance(previous.value, Pairs)
+            )
+        )
+        if joined:
+            groups[-1].append(draft)
+            keys |= own
+        else:
+            groups.append([draft])
+            keys = set(own)
+    return groups
+
+
+def _labels_of(value: object) -> set[str]:
+    """The keys under which a by-type object lists something; entity objects have none."""
+    if not isinstance(value, Pairs):
+        return set()
+    return {key for key, item in value if isinstance(key, str) and isinstance(item, list)}
+
+
+def _read_tagged(places: list[str], schema: LabelSchema | None, *, asked: bool) -> ReadReply | None:
+    for place in reversed(places) if asked else places:
+        found = Found(schema)
+        plain = read_tagged(place, schema, found)
+        if schema is not None:
+            known = [mention for mention in found.mentions if schema.resolve(mention.label)]
+        else:
+            known = found.mentions
+        if asked and (found.mentions or len(places) == 1) and (found.mentions or not is_nothing(place)):
+            return _result(found, "tagged", [], plain)
+        # Unasked, markup counts only in running text; "[손흥민:PS]" alone on its line is a line.
+        if known and re.search(r"[^\W\d_]", _between(plain, found)):
+            return _result(found, "tagged", [], plain)
+    return None
+
+
+def _between(plain: str, found: Found) -> str:
+    """What stands outside the mentions of a tagged sentence."""
+    parts, at = [], 0
+    for mention in found.mentions:
+        start = mention.start or 0
+        parts.append(plain[at:start])
+        at = start + len(mention.text)
+    return "".join([*parts, plain[at:]])
+
+
+def _read_lines(places: list[str], schema: LabelSchema | None, *, asked: bool) -> ReadReply | None:
+    for place in places:
+        if len(places) == 1 and is_nothing(place):
+            return _result(Found(schema), "lines", [] if asked and place.strip() == "-" else ["none-word"])
+        found = Found(schema)
+        understood, not_understood = read_lines(place, schema, found)
+        if found.mentions or (understood and not not_understood):
+            return _result(found, "lines", ["prose"] if not_understood else [])
+    return None
