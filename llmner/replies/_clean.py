@@ -84,6 +84,9 @@ def split_fences(text: str, repairs: list[str]) -> tuple[list[str], str]:
     marks = [(m.start(), m.end()) for m in _FENCE.finditer(text)]
     if not marks:
         marks = [(m.start(), m.end()) for m in _INLINE_FENCE.finditer(text)]
+    if not marks:
+        # ~~~ in running text is a Korean sigh, no fence.
+        return [], text
     for start, end in marks:
         if opened is None:
             outside.append(text[at:start])

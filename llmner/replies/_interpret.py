@@ -36,10 +36,10 @@ _WRAPPERS = frozenset(
 )
 _BARE_LABEL = re.compile(r"[A-Z][A-Z0-9_-]{0,15}")
 _NOTHING = re.compile(
-    r"[\s\-–—.·*`'\"()\[\]{}<>]*(?:(?:해당|관련)?\s*(?:개체(?:명)?|항목|엔티티|사항)?\s*(?:이|가|은|는)?\s*"
+    r"[\s\-–—.·*`'\"(]*(?:(?:해당|관련)?\s*(?:개체(?:명)?|항목|엔티티|사항)?\s*(?:이|가|은|는)?\s*"
     r"(?:발견되지\s*않\w*|찾을\s*수\s*없\w*|존재하지\s*않\w*|없음|없습니다|없다|없어요|없네요)"
     r"|(?:there\s+are\s+)?no(?:\s+named)?\s+entit(?:y|ies)(?:\s+(?:were\s+|was\s+)?(?:found|detected))?"
-    r"|none|null|nothing|n/?a|empty|-+)?[\s.!。*`'\"()\[\]{}<>]*",
+    r"|none|null|nothing|n/?a|empty|-+)?[\s.!。*`'\")]*",
     re.IGNORECASE,
 )
 

@@ -58,7 +58,7 @@ _QUOTES = {
     "「": "」",
     "『": "』",
 }
-_FOLLOWS = r"(?=[ \t]*(?:[,:\]})，：｝］）\n\r]|\Z|//|/\*|#)|[ \t\r\n]+[\"'“‘「『＂])"
+_FOLLOWS = r"(?=[ \t]*(?:[,:\[{\]})，：｝］）\n\r]|\Z|//|/\*|#)|[ \t\r\n]+[\"'“‘「『＂])"
 _SURE_END = {q: re.compile(rf"\\.|([{re.escape(c)}]){_FOLLOWS}", re.DOTALL) for q, c in _QUOTES.items()}
 _ANY_END = {q: re.compile(rf"\\.|([{re.escape(c)}])", re.DOTALL) for q, c in _QUOTES.items()}
 

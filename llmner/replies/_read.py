@@ -70,11 +70,11 @@ def read_reply(reply: str, schema: LabelSchema | None = None, format: str = "aut
         return ReadReply(status="unreadable" if repairs else "empty", repairs=_once(repairs))
     attempts = ["json", "tagged", "lines"]
     wanted = "json" if format.startswith("json") else format
-    if wanted not in attempts and _starts_bracketed(text, schema):
-        wanted = "lines"
     if wanted in attempts and _LOOKS_JSON.search(text) is None:
         attempts.remove(wanted)
         attempts.insert(0, wanted)
+    if attempts[0] == "json" and _starts_bracketed(text, schema):
+        attempts = ["tagged", "lines", "json"]
     places = [block for block in blocks if block.strip()] + ([outside] if outside.strip() else [])
     for attempt in attempts:
         if attempt == "json":
@@ -92,6 +92,10 @@ def read_reply(reply: str, schema: LabelSchema | None = None, format: str = "aut
             if status == "ok" and all_repairs:
                 status = "repaired"
             return ReadReply(found.mentions, status, all_repairs, shape, found.order, found.text)
+    if format == "tagged" and len(places) == 1 and not is_nothing(text):
+        # The sentence as it was, without a mention: the format's way of saying that there is none.
+        plain = read_tagged(places[0], schema, Found(schema))
+        return ReadReply((), "repaired" if repairs else "ok", _once(repairs), "tagged", "text", plain)
     if is_nothing(text):
         return ReadReply(status="repaired", repairs=_once([*repairs, "none-word"]))
     return ReadReply(status="unreadable", repairs=_once(repairs))
@@ -99,12 +103,12 @@ def read_reply(reply: str, schema: LabelSchema | None = None, format: str = "aut
 
 # A line that begins as JSON does. Lines of pretty-printed JSON would pass for lines of another format.
 _LOOKS_JSON = re.compile(r"^[ \t]*[\[{][ \t]*(?:[\"'“{\[}\]]|$)", re.MULTILINE)
-_BRACKETED_LINE = re.compile(r"\s*\[[^\[\]{}\"\n]+[:：]([^\[\]{}\":：\n]+)\][ \t]*(?:\n|\Z)")
+_BRACKETED = re.compile(r"[^\[\]{}\"]*\[[^\[\]{}\"\n]+[:：]([^\[\]{}\":：\n]+)\]")
 
 
 def _starts_bracketed(text: str, schema: LabelSchema | None) -> bool:
-    """``[손흥민:PS]`` on a line of its own would pass for a list with a bare word."""
-    match = _BRACKETED_LINE.match(text)
+    """``[손흥민:PS]`` would pass for a list with a bare word in it."""
+    match = _BRACKETED.match(text)
     return match is not None and is_label(match[1], schema)
 
 
@@ -227,7 +231,7 @@ def _read_tagged(places: list[str], schema: LabelSchema | None, *, asked: bool) 
             known = [mention for mention in found.mentions if schema.resolve(mention.label)]
         else:
             known = found.mentions
-        if asked and (found.mentions or len(places) == 1) and (found.mentions or not is_nothing(place)):
+        if asked and found.mentions:
             return _result(found, "tagged", [], plain)
         # Unasked, markup counts only in running text; "[손흥민:PS]" alone on its line is a line.
         if known and re.search(r"[^\W\d_]", _between(plain, found)):

@@ -16,7 +16,7 @@ __all__ = ["read_lines", "read_tagged"]
 
 _XML = re.compile(r"<([^<>/\s][^<>/]{0,60})>([^<>]+)</([^<>/]{1,60})>")
 _LINK = re.compile(r"\[([^\[\]\n]+)\]\(([^()\n]{1,60})\)")
-_SQUARE = re.compile(r"[\[［]([^\[\]［］\n]+)[:：]\s*([^\[\]:：［］\n]{1,60})[\]］]")
+_SQUARE = re.compile(r"[\[［]([^\[\]［］<>\n]+)[:：]\s*([^\[\]:：［］<>\n]{1,60})[\]］]")
 _BULLET = re.compile(r"^[ \t]*(?:[-*+•·‣▪◦]|\d{1,3}[.)]|\(\d{1,3}\))[ \t]+")
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]+")
 _COMMAS = re.compile(r"[,，][ \t]+|[、;；]")
@@ -71,6 +71,8 @@ def _unescape(surface: str) -> str:
 def _bare(surface: str) -> str:
     """A surface without the decoration of a list item."""
     stripped = surface.strip()
+    if len(stripped) > 2000:
+        return stripped
     while len(stripped) > 1 and stripped[0] in _EDGE_QUOTES and stripped[-1] in _EDGE_QUOTES:
         stripped = stripped[1:-1].strip()
     return stripped

@@ -1,0 +1,19 @@
+"""Projection: from what a reply claims to exact spans of the text, with an outcome for every claim.
+
+:func:`project` takes mentions, :func:`project_reply` a raw reply. How replies are read is ``replies``'
+to know; how good the spans are is ``scoring``'s.
+"""
+
+from llmner.projection._canonical import Canonical, canonicalize
+from llmner.projection._project import Outcome, OutcomeKind, Policy, Projection, project, project_reply
+
+__all__ = [
+    "Canonical",
+    "Outcome",
+    "OutcomeKind",
+    "Policy",
+    "Projection",
+    "canonicalize",
+    "project",
+    "project_reply",
+]

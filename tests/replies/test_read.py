@@ -1,0 +1,224 @@
+"""What models send, and what must be read out of it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmner.replies import REPLY_FORMATS, read_reply, render_reply
+from llmner.schema import LabelSchema
+from llmner.spans import Mention, Sentence
+from tests.strategies import sentences, texts
+
+S, C = ("PS", "손흥민"), ("LC", "춘천")
+
+# (name, reply, expected mentions, expected status, repairs that must be among those reported)
+CASES: list[tuple[str, str, list[tuple[str, str]], str, set[str]]] = [
+    ("by type", '{"PS": ["손흥민"], "LC": ["춘천"]}', [S, C], "ok", set()),
+    ("list", '[{"label": "PS", "text": "손흥민"}, {"label": "LC", "text": "춘천"}]', [S, C], "ok", set()),
+    ("tagged", "<손흥민:PS>은 <춘천:LC>에서 태어났다.", [S, C], "ok", set()),
+    ("lines", "PS\t손흥민\nLC\t춘천", [S, C], "ok", set()),
+    ("fence with language", '```json\n{"PS": ["손흥민"]}\n```', [S], "repaired", {"fence"}),
+    ("fence without language", '```\n{"PS": ["손흥민"]}\n```', [S], "repaired", {"fence"}),
+    ("fence of tildes", '~~~json\n{"PS": ["손흥민"]}\n~~~', [S], "repaired", {"fence"}),
+    ("fence on one line", '```json {"PS": ["손흥민"]}```', [S], "repaired", {"fence"}),
+    ("fence never closed", '```json\n{"PS": ["손흥민"]}', [S], "repaired", {"fence"}),
+    ("fence and prose", '결과입니다.\n```json\n{"PS": ["손흥민"]}\n```\n도움이 되었나요?', [S], "repaired", {"fence", "prose"}),
+    ("fenced lines", "```\nPS\t손흥민\n```", [S], "repaired", {"fence"}),
+    ("prose before and after", '분석 결과: {"PS": ["손흥민"]} 이상입니다.', [S], "repaired", {"prose"}),
+    ("brackets in prose", '[참고] 결과는 {"PS": ["손흥민"]} 입니다.', [S], "repaired", {"prose"}),
+    ("think", '<think>{"PS": ["박지성"]}일까?</think>{"PS": ["손흥민"]}', [S], "repaired", {"think"}),
+    ("think opened by the template", '박지성인가 {"PS": ["박지성"]}\n</think>\n{"PS": ["손흥민"]}', [S], "repaired", {"think"}),
+    ("think never closed", '<think>{"PS": ["박지성"]} 흠', [], "unreadable", {"unclosed-think"}),
+    ("end of turn", '{"PS": ["손흥민"]}<|im_end|>', [S], "repaired", {"end-of-turn"}),
+    ("EXAONE's end of turn", '{"PS": ["손흥민"]}[|endofturn|]', [S], "repaired", {"end-of-turn"}),
+    ("single quotes", "{'PS': ['손흥민'], 'LC': ['춘천']}", [S, C], "repaired", {"quotes"}),
+    ("curly quotes", "{“PS”: [“손흥민”]}", [S], "repaired", {"quotes"}),
+    ("full-width brackets", '｛"PS"：［"손흥민"］，"LC"：［"춘천"］｝', [S, C], "repaired", {"brackets"}),
+    ("trailing comma", '{"PS": ["손흥민",], "LC": ["춘천"],}', [S, C], "repaired", {"trailing-comma"}),
+    ("comments", '{"PS": ["손흥민"], // 선수\n "LC": /* 도시 */ ["춘천"] # 끝\n}', [S, C], "repaired", {"comment"}),
+    ("unquoted keys", '{PS: ["손흥민"], LC: ["춘천"]}', [S, C], "repaired", {"bare-word"}),
+    ("unquoted values", "{PS: [손흥민], LC: [춘천]}", [S, C], "repaired", {"bare-word"}),
+    ("duplicate keys", '{"PS": ["손흥민"], "PS": ["박지성"]}', [S, ("PS", "박지성")], "repaired", {"duplicate-key"}),
+    ("a name under two names", '{"PS": ["손흥민"], "사람": ["박지성"]}', [S, ("PS", "박지성")], "repaired", {"label-name"}),
+    ("Python literals", "{'PS': ('손흥민',), 'LC': None, 'OG': []}", [S], "repaired", {"brackets", "null"}),
+    ("a Python set", "{'PS': {'손흥민'}}", [S], "repaired", {"object-for-list"}),
+    ("byte prefix", '{u"PS": [u"손흥민"]}', [S], "repaired", {"python-literal"}),
+    ("truncated in a string", '{"PS": ["손흥민", "박지', [S], "truncated", {"truncated"}),
+    ("truncated in a list", '{"PS": ["손흥민"], "LC": ["춘천"', [S, C], "truncated", {"truncated"}),
+    ("truncated in an object", '[{"label": "PS", "text": "손흥민"}, {"label": "LC", "te', [S], "truncated", {"truncated"}),
+    ("truncated in a number", '{"PS": ["손흥민"], "QT": [3', [S], "truncated", {"truncated"}),
+    ("a complete object in a cut list", '[{"label": "PS", "text": "손흥민"', [S], "truncated", {"truncated"}),
+    ("two drafts", '{"PS": ["박지성"]}\n다시 보니:\n{"PS": ["손흥민"]}', [S], "repaired", {"drafts"}),
+    ("a draft and a cut one", '{"PS": ["손흥민"]}\n다시:\n{"PS": ["박지성"', [S], "repaired", {"drafts"}),
+    ("a draft and an empty aside", '{"PS": ["손흥민"]}\n없으면 {} 로 답합니다.', [S], "repaired", {"drafts"}),
+    ("a fenced draft goes first", '```json\n{"PS": ["손흥민"]}\n```\n참고: {"PS": ["박지성"]}', [S], "repaired", {"fence"}),
+    ("JSON Lines", '{"label": "PS", "text": "손흥민"}\n{"label": "LC", "text": "춘천"}', [S, C], "repaired", {"json-lines"}),
+    ("an object a label", '{"PS": ["손흥민"]}\n{"LC": ["춘천"]}', [S, C], "repaired", {"json-lines"}),
+    ("Korean label names", '{"사람": ["손흥민"], "장소": ["춘천"]}', [S, C], "repaired", {"label-name"}),
+    ("English label names", '{"person": ["손흥민"], "location": ["춘천"]}', [S, C], "repaired", {"label-name"}),
+    ("lower case", '{"ps": ["손흥민"], "lc": ["춘천"]}', [S, C], "repaired", {"label-name"}),
+    ("BIO prefixes", '[{"label": "B-PS", "text": "손흥민"}]', [S], "repaired", {"label-name"}),
+    ("code and name", '{"PS(사람)": ["손흥민"]}', [S], "repaired", {"label-name"}),
+    ("strings for lists", '{"PS": "손흥민", "LC": "춘천"}', [S, C], "ok", set()),
+    ("nested lists", '{"PS": [["손흥민"]], "LC": [[["춘천"]]]}', [S, C], "repaired", {"nested-list"}),
+    ("nulls", '{"PS": ["손흥민", null], "LC": null}', [S], "repaired", {"null"}),
+    ("none words", '{"PS": ["손흥민"], "LC": ["없음"], "OG": "None", "DT": [""]}', [S], "repaired", {"none-word"}),
+    ("numbers", '{"QT": [32, 3.10, 1e5]}', [("QT", "32"), ("QT", "3.10"), ("QT", "1e5")], "ok", set()),
+    ("wrapped", '{"entities": [{"type": "PS", "text": "손흥민"}]}', [S], "repaired", {"wrapped"}),
+    ("wrapped in Korean", '{"개체명": {"PS": ["손흥민"]}}', [S], "repaired", {"wrapped"}),
+    ("as transformers' pipeline", '[{"entity_group": "PS", "word": "손흥민", "score": 0.9}]', [S], "ok", set()),
+    ("entity is the label", '[{"entity": "PS", "word": "손흥민"}]', [S], "ok", set()),
+    ("entity is the text", '[{"entity": "손흥민", "type": "PS"}]', [S], "ok", set()),
+    ("Korean keys", '[{"유형": "PS", "텍스트": "손흥민"}]', [S], "ok", set()),
+    ("surfaces as keys", '{"손흥민": "PS", "춘천": "LC"}', [S, C], "repaired", {"surface-keyed"}),
+    ("pairs", '[["손흥민", "PS"], ["LC", "춘천"]]', [S, C], "repaired", {"pair"}),
+    ("labelled strings", '["손흥민:PS", "LC: 춘천"]', [S, C], "repaired", {"labelled-string"}),
+    ("objects under a label", '{"PS": [{"text": "손흥민", "역할": "선수"}]}', [S], "ok", set()),
+    ("quotes inside a string", '{"PS": ["그는 "왕"이다"]}', [("PS", '그는 "왕"이다')], "repaired", {"quotes"}),
+    ("an apostrophe", "{'PS': ['O'Brien']}", [("PS", "O'Brien")], "repaired", {"quotes"}),
+    ("escapes", '{"PS": ["\\uc190\\ud765\\ubbfc"]}', [S], "ok", set()),
+    ("escapes in a damaged reply", "{'PS': ['\\uc190\\ud765\\ubbfc', 'a\\nb']}", [S, ("PS", "a\nb")], "repaired", {"quotes"}),
+    ("missing comma", '{"PS": ["손흥민" "박지성"]}', [S, ("PS", "박지성")], "repaired", set()),
+    ("wrong bracket", '{"PS": ["손흥민"}', [S], "repaired", {"brackets"}),
+    ("missing colon", '{"PS" ["손흥민"]}', [S], "repaired", {"missing-colon"}),
+    ("label then bullets", "PS:\n- 손흥민\nLC:\n- 춘천", [S, C], "repaired", {"line-style"}),
+    ("Markdown headings", "### 사람\n- 손흥민\n### 장소\n- 춘천", [S, C], "repaired", {"line-style"}),
+    ("bullets with labels", "- PS: 손흥민\n- LC: 춘천", [S, C], "repaired", {"line-style"}),
+    ("bold labels", "**PS**: 손흥민\n**LC**: 춘천", [S, C], "repaired", {"line-style"}),
+    ("numbering, label last", "1. 손흥민 (PS)\n2. 춘천 (LC)", [S, C], "repaired", {"line-style"}),
+    ("several on a line", "PS: 손흥민, 박지성\nQT: 3,000명", [S, ("PS", "박지성"), ("QT", "3,000명")], "repaired", {"line-style"}),
+    ("bracketed lines", "[손 흥 민:PS]\n[춘 천:LC]", [("PS", "손 흥 민"), ("LC", "춘 천")], "repaired", {"line-style"}),
+    ("a table", "| 유형 | 표현 |\n|---|---|\n| PS | 손흥민 |\n| LC | 춘천 |", [S, C], "repaired", {"line-style"}),
+    ("tabs, label last", "손흥민\tPS\n춘천\tLC", [S, C], "repaired", {"line-style"}),
+    ("XML tags", "<PS>손흥민</PS>은 <LC>춘천</LC>에서", [S, C], "repaired", {"other-markup"}),
+    ("square markup in a sentence", "[손흥민:PS]은 [춘천:LC]에서 왔다", [S, C], "repaired", {"other-markup"}),
+    ("pretty-printed", '{\n  "PS": [\n    "손흥민"\n  ],\n  "LC": [\n    "춘천"\n  ]\n}', [S, C], "ok", set()),
+    ("an unknown label is kept", '{"PS": ["손흥민"], "MISC": ["리그"]}', [S, ("MISC", "리그")], "ok", set()),
+    ("empty object", "{}", [], "ok", set()),
+    ("empty list", "[]", [], "ok", set()),
+    ("empty lists", '{"PS": [], "LC": []}', [], "ok", set()),
+    ("no entity, in Korean", "개체 없음", [], "repaired", {"none-word"}),
+    ("no entity, in a sentence", "해당 개체명이 없습니다.", [], "repaired", {"none-word"}),
+    ("no entity, in English", "There are no named entities found.", [], "repaired", {"none-word"}),
+    ("nothing at all", "", [], "empty", set()),
+    ("white space", " \n\t\u3000", [], "empty", set()),
+    ("a refusal", "죄송하지만 도와드릴 수 없습니다.", [], "unreadable", set()),
+    ("brackets without end", "{{{{ [[[", [], "unreadable", set()),
+]  # fmt: skip
+
+
+def test_there_are_enough_cases() -> None:
+    assert len(CASES) >= 40
+    assert len({name for name, *_ in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected", "status", "repairs"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
+def test_reading(
+    schema: LabelSchema, reply: str, expected: list[tuple[str, str]], status: str, repairs: set[str]
+) -> None:
+    read = read_reply(reply, schema)
+    assert [(mention.label, mention.text) for mention in read.mentions] == expected
+    assert read.status == status, read.repairs
+    assert repairs <= set(read.repairs)
+    assert (read.status == "ok") == (not read.repairs and bool(reply.strip()) and status == "ok")
+
+
+@pytest.mark.parametrize("asked", sorted(REPLY_FORMATS))
+@pytest.mark.parametrize(("reply", "expected"), [c[1:3] for c in CASES], ids=[c[0] for c in CASES])
+def test_a_reply_in_another_format_than_asked_loses_nothing(
+    schema: LabelSchema, asked: str, reply: str, expected: list[tuple[str, str]]
+) -> None:
+    read = read_reply(reply, schema, asked)
+    assert {(m.label, m.text) for m in read.mentions} == set(expected)
+
+
+def test_attributes_are_kept(schema: LabelSchema) -> None:
+    (mention,) = read_reply('[{"label": "PS", "text": "손흥민", "역할": "선수"}]', schema).mentions
+    assert mention == Mention("PS", "손흥민", {"역할": "선수"})
+
+
+def test_without_a_schema_labels_stay_as_they_are() -> None:
+    read = read_reply('{"Person": ["Son"], "사람": ["손흥민"]}')
+    assert [(m.label, m.text) for m in read.mentions] == [("Person", "Son"), ("사람", "손흥민")]
+    assert [(m.label, m.text) for m in read_reply("PER\tSon\nLOC: London").mentions] == [
+        ("PER", "Son"),
+        ("LOC", "London"),
+    ]
+
+
+def test_tagged_replies_say_where_mentions_stand(schema: LabelSchema) -> None:
+    read = read_reply("다음과 같습니다.\n<손흥민:PS>은 <춘천:LC>에서\n이상.", schema, "tagged")
+    assert read.text == "손흥민은 춘천에서"
+    assert [mention.start for mention in read.mentions] == [0, 5]
+    assert read.order == "text"
+    assert "prose" in read.repairs
+
+
+def test_a_tagged_reply_without_markup_says_that_there_is_nothing(schema: LabelSchema) -> None:
+    read = read_reply("손흥민은 춘천에서", schema, "tagged")
+    assert (read.mentions, read.status, read.text) == ((), "ok", "손흥민은 춘천에서")
+
+
+def test_what_order_tells_depends_on_the_format(schema: LabelSchema) -> None:
+    assert read_reply('{"PS": ["a"]}', schema).order == "label"
+    assert read_reply('[{"label": "PS", "text": "a"}]', schema).order == "text"
+    assert read_reply("PS\ta", schema).order == "text"
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(texts, st.text(alphabet="{}[]()\"'`,:<>/\\ \n\tPSLC손흥민|-#*~｛］“", max_size=60)))
+def test_reading_never_raises(reply: str) -> None:
+    schema = LabelSchema.of("PS", "LC")
+    for format in ("auto", *REPLY_FORMATS, "no such format"):
+        for given_schema in (schema, None):
+            read = read_reply(reply, given_schema, format)
+            assert all(isinstance(mention.text, str) for mention in read.mentions)
+
+
+@settings(deadline=None)
+@given(sentences(), st.sampled_from(sorted(REPLY_FORMATS)))
+def test_what_is_rendered_is_read_back(sentence: Sentence, format: str) -> None:
+    schema = LabelSchema.of("PS", "LC", "OG", "DT", "TI", "QT")
+    read = read_reply(render_reply(sentence, format, schema), schema, format)
+    wanted = [(span.label, sentence.surface(span)) for span in sentence.spans]
+    got = [(mention.label, mention.text) for mention in read.mentions]
+    if format == "json-by-type":
+        wanted.sort(key=lambda pair: schema.codes.index(pair[0]))
+    # A surface that says "none" ("-", "", "…") is no mention; it is the one thing that cannot be said.
+    if all(any(char.isalnum() for char in text) for _, text in wanted):
+        assert got == wanted
+
+
+GARBAGE = [
+    '"a "', '{"', "[", "<think>", "{'a", "`", "```\n", "<a:", "[a:", " ", '"a\n', '{"a\n', '"a" "', "/*", "{/*", "\\",
+    '{"a":', "]", "{}", "[PS:a] ", "- PS: a, b\n", "(a", "[[1],", ":", "PS\t", "a|", "</think>", "[a](b)", "<a>", "\n",
+    "{'a': 'b', ", "“", "PS: ", "<PS>a", "x" ,
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", GARBAGE)
+def test_a_megabyte_of_garbage_takes_linear_time(schema: LabelSchema, unit: str) -> None:
+    def seconds(size: int) -> float:
+        reply = unit * (size // len(unit))
+        started = time.perf_counter()
+        read_reply(reply, schema)
+        return time.perf_counter() - started
+
+    seconds(20_000)
+    small, large = seconds(100_000), seconds(1_000_000)
+    assert large < 20
+    # Ten times the text; twenty-five leaves room for noise and none for a square.
+    assert large < 25 * max(small, 0.02)
+
+
+def test_deep_nesting_is_cut_off_not_crashed(schema: LabelSchema) -> None:
+    read = read_reply('{"PS": ' + "[" * 5000 + '"손흥민"' + "]" * 5000 + "}", schema)
+    assert [m.text for m in read.mentions] == ["손흥민"]
+    assert "too-deep" in read.repairs or "nested-list" in read.repairs
