@@ -1,0 +1,5 @@
+"""``python -m llmner``."""
+
+from llmner.cli import main
+
+main()

@@ -1,0 +1,58 @@
+"""The command line. One module a command; no heavy import before a command runs.
+
+Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 the work failed,
+2 wrong usage or bad input. No logic lives here: commands parse, call the library and print.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from llmner.cli import convert, doctor, evaluate, extract, project
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="llmner",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Named entities from any LLM: exact, auditable spans; run in batches, scored as the field scores.",
+)
+app.command("extract")(extract.extract)
+app.command("project")(project.project)
+app.command("convert")(convert.convert)
+app.command("evaluate")(evaluate.evaluate)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from llmner import __version__
+
+        typer.echo(f"llmner {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the ``llmner`` command."""
+    try:
+        app()
+    except BrokenPipeError:
+        # The reader of our output went away (llmner ... | head): not an error, and nothing to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

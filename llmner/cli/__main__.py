@@ -1,0 +1,5 @@
+"""``python -m llmner.cli``."""
+
+from llmner.cli import main
+
+main()

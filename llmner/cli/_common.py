@@ -1,0 +1,198 @@
+"""What the commands share: errors as one line, progress on standard error, option types."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from llmner.errors import InputError, LlmnerError
+
+if TYPE_CHECKING:
+    from llmner.corpora import BadRow, ReadStats
+    from llmner.generation import Generator
+    from llmner.recipes import Recipe
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_T = TypeVar("_T")
+
+RecipeOption = Annotated[str, typer.Option(help="A built-in recipe (klue, klue-strict) or a YAML file.")]
+ReplyFormatOption = Annotated[
+    str | None, typer.Option(help="json-by-type, json-list, tagged or lines instead of the recipe's own.")
+]
+EngineOption = Annotated[str, typer.Option(help="transformers or recorded.")]
+ModelOption = Annotated[
+    str | None, typer.Option(help="Model name or folder; by default the embedded Gemma 3 270M.")
+]
+AdapterOption = Annotated[str | None, typer.Option(help="PEFT adapter to load on top, name or folder.")]
+RepliesOption = Annotated[
+    Path | None, typer.Option(help='Recorded replies, JSON Lines of {"id", "text", "reply"}.')
+]
+BatchSizeOption = Annotated[int, typer.Option(min=1, help="Sentences answered together.")]
+MaxNewTokensOption = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+RemoteCodeOption = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
+]
+ParticlesOption = Annotated[
+    str, typer.Option(help="Korean particles at the end of a mention: auto, keep or trim.")
+]
+FuzzyOption = Annotated[
+    float, typer.Option(min=0, max=1, help="Lowest similarity of a fuzzy match; 1 allows none.")
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Broken tag sequences are errors instead of being repaired.")
+]
+SkipBadOption = Annotated[
+    bool, typer.Option("--skip-bad", help="Pass over bad rows and write them to a side file.")
+]
+SplitOption = Annotated[str | None, typer.Option(help="For data sets: which split.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def note(message: str) -> None:
+    """One line for people, on standard error."""
+    typer.echo(message, err=True)
+
+
+def guarded(command: _F) -> _F:
+    """Turn the errors we raise on purpose into one line and an exit code."""
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except LlmnerError as error:
+            note(f"error: {error}")
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            note("interrupted")
+            raise typer.Exit(130) from None
+
+    return wrapper  # type: ignore[return-value]
+
+
+def make_generator(
+    engine: str,
+    *,
+    model: str | None,
+    adapter: str | None,
+    replies: Path | None,
+    batch_size: int,
+    max_new_tokens: int,
+    device: str,
+    trust_remote_code: bool,
+) -> Generator:
+    """An engine from the options every command that generates has."""
+    from llmner.generation import create_generator
+
+    if engine == "recorded":
+        if replies is None:
+            raise InputError("the recorded engine has nothing to replay", hint="give --replies FILE")
+        return create_generator(engine, path=replies)
+    if replies is not None:
+        raise InputError(f"--replies and --engine {engine} exclude each other", hint="give one of them")
+    return create_generator(
+        engine,
+        model=model,
+        adapter=adapter,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        report=note,
+    )
+
+
+def load_recipe(recipe: str, reply_format: str | None) -> Recipe:
+    """The recipe, asking for another reply format where one is named."""
+    from llmner.recipes import Recipe
+
+    loaded = Recipe.load(recipe)
+    return loaded if reply_format is None else loaded.with_reply_format(reply_format)
+
+
+def policy(particles: str, fuzzy: float) -> dict[str, Any]:
+    """Projection policy from its options."""
+    if particles not in ("auto", "keep", "trim"):
+        raise InputError(f"--particles {particles!r} is unknown", hint="expected auto, keep or trim")
+    return {"particles": particles, "fuzzy": None if fuzzy >= 1 else fuzzy}
+
+
+class BadRows:
+    """Collects bad rows into ``OUTPUT.bad.jsonl``, written only if there are any."""
+
+    def __init__(self, output: Path | None, *, skip: bool) -> None:
+        self.path = None if output is None else output.with_name(f"{output.name}.bad.jsonl")
+        self.rows: list[dict[str, str]] = []
+        self.collect: Callable[[BadRow], None] | None = self._collect if skip else None
+
+    def _collect(self, bad: BadRow) -> None:
+        note(f"skipped: {bad.error}")
+        self.rows.append({"error": str(bad.error), "row": bad.raw})
+
+    def close(self) -> None:
+        """Write the side file."""
+        from llmner._files import dump_json, whole_file
+
+        if self.rows and self.path is not None:
+            with whole_file(self.path) as stream:
+                for row in self.rows:
+                    stream.write(dump_json(row) + b"\n")
+            note(f"{len(self.rows)} bad rows are in {self.path}")
+
+
+def tell_repairs(stats: ReadStats) -> None:
+    """Say that tags were repaired; silence would be leniency nobody asked for."""
+    if stats.repairs:
+        note(
+            f"warning: {stats.repairs} broken tags were repaired (first: {stats.first_repair}); "
+            "--strict makes them errors"
+        )
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error; silent where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    ) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
+def counted(items: Iterable[_T], step: Callable[[int], None]) -> Iterator[_T]:
+    """The items, with a step of progress for each."""
+    for item in items:
+        yield item
+        step(1)
+
+
+def not_both(**given: object) -> None:
+    """Refuse options that exclude each other, or none of them.
+
+    Raises:
+        InputError: Not exactly one was given.
+    """
+    names = [f"--{name.replace('_', '-')}" for name in given]
+    count = sum(value is not None for value in given.values())
+    if count != 1:
+        raise InputError(
+            f"{'none' if count == 0 else 'more than one'} of {', '.join(names)} was given",
+            hint="give exactly one",
+        )

@@ -1,0 +1,73 @@
+"""``llmner convert``: one corpus format to another, or to chat rows for fine-tuning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmner.cli._common import (
+    BadRows,
+    RecipeOption,
+    ReplyFormatOption,
+    SkipBadOption,
+    SplitOption,
+    StrictOption,
+    counted,
+    guarded,
+    load_recipe,
+    note,
+    progress,
+    tell_repairs,
+)
+
+
+@guarded
+def convert(
+    input: Annotated[str, typer.Argument(help="A corpus file, a saved data set, or klue/ner on the Hub.")],
+    output: Annotated[Path, typer.Argument(help="The file to write; - for stdout.")],
+    to: Annotated[str, typer.Option(help="chat, spans, conll, markup, klue-tsv or text.")],
+    from_: Annotated[
+        str | None, typer.Option("--from", help="The input's format; by default guessed from the file.")
+    ] = None,
+    split: SplitOption = None,
+    recipe: RecipeOption = "klue",
+    reply_format: ReplyFormatOption = None,
+    prompt_completion: Annotated[
+        bool,
+        typer.Option(
+            "--prompt-completion",
+            help='Chat rows as {"id", "prompt", "completion"}: trl then trains on the answer alone.',
+        ),
+    ] = False,
+    strict: StrictOption = False,
+    skip_bad: SkipBadOption = False,
+) -> None:
+    """Convert INPUT to OUTPUT. The file is written whole or not at all."""
+    from llmner.chat import write_chat
+    from llmner.corpora import CORPUS_FORMATS, ReadStats, read_corpus, write_corpus
+    from llmner.errors import UnknownNameError
+
+    if to != "chat" and to not in CORPUS_FORMATS:
+        raise UnknownNameError(f"unknown format {to!r}", hint=f"expected chat, {', '.join(CORPUS_FORMATS)}")
+    asked = load_recipe(recipe, reply_format) if to == "chat" else None
+    bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
+    stats = ReadStats()
+    sentences = read_corpus(
+        input,
+        from_,
+        split,
+        strict=strict,
+        labels=None if asked is None else asked.schema_.codes,
+        on_bad=bad.collect,
+        stats=stats,
+    )
+    with progress("converting") as step:
+        if asked is not None:
+            count = write_chat(counted(sentences, step), output, asked, prompt_completion=prompt_completion)
+        else:
+            count = write_corpus(counted(sentences, step), output, to)
+    bad.close()
+    tell_repairs(stats)
+    note(f"{count} sentences, {stats.spans} entities are in {output}")

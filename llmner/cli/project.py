@@ -1,0 +1,110 @@
+"""``llmner project``: recorded replies of any LLM to exact spans; needs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llmner.cli._common import (
+    BadRows,
+    FuzzyOption,
+    ParticlesOption,
+    RecipeOption,
+    SkipBadOption,
+    guarded,
+    note,
+    policy,
+    progress,
+)
+
+
+@guarded
+def project(
+    input: Annotated[
+        Path, typer.Option("--input", "-i", help='JSON Lines of {"id", "text", "reply"}; - for stdin.')
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Spans JSONL to write; - for stdout.")],
+    recipe: RecipeOption = "klue",
+    any_label: Annotated[
+        bool, typer.Option("--any-label", help="Take labels as replies have them; the recipe is not used.")
+    ] = False,
+    reply_format: Annotated[
+        str, typer.Option(help="json-by-type, json-list, tagged, lines, or auto to look at each reply.")
+    ] = "auto",
+    particles: ParticlesOption = "auto",
+    fuzzy: FuzzyOption = 0.8,
+    skip_bad: SkipBadOption = False,
+) -> None:
+    """Project replies that any LLM gave onto their texts, with an outcome for every mention."""
+    from collections import Counter
+
+    from llmner._files import dump_json, read_jsonl, whole_file
+    from llmner.corpora import BadRow
+    from llmner.corpora.jsonl import row_text_and_id, span_rows
+    from llmner.errors import CorpusError, UnknownNameError
+    from llmner.extraction import outcome_rows
+    from llmner.projection import project_reply
+    from llmner.recipes import Recipe
+    from llmner.replies import REPLY_FORMATS
+
+    if reply_format != "auto" and reply_format not in REPLY_FORMATS:
+        raise UnknownNameError(
+            f"unknown reply format {reply_format!r}",
+            hint=f"expected auto, {', '.join(REPLY_FORMATS)}",
+        )
+    schema = None if any_label else Recipe.load(recipe).schema_
+    projecting = policy(particles, fuzzy)
+    bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
+    outcomes: Counter[str] = Counter()
+    statuses: Counter[str] = Counter()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for number, row in read_jsonl(input):
+            try:
+                text, id = row_text_and_id(input, number, row)
+                reply = row.get("reply")
+                if not isinstance(reply, str):
+                    raise CorpusError(
+                        "no 'reply'" if "reply" not in row else "'reply' is not a string",
+                        path=input,
+                        line=number,
+                        id=id,
+                        hint='expected {"id", "text", "reply"}',
+                    )
+            except CorpusError as error:
+                if bad.collect is None:
+                    raise
+                bad.collect(BadRow(error, dump_json(row).decode()))
+                continue
+            projection = project_reply(text, reply, schema, reply_format, **projecting)
+            read = projection.reply
+            assert read is not None
+            outcomes.update(outcome.kind for outcome in projection.outcomes)
+            statuses[read.status] += 1
+            yield {
+                "id": id,
+                "text": text,
+                "spans": span_rows(projection.spans),
+                "outcomes": outcome_rows(projection),
+                "reply": reply,
+                "status": read.status,
+                "repairs": list(read.repairs),
+            }
+
+    count = 0
+    with progress("projecting") as step, whole_file(output) as stream:
+        for row in rows():
+            stream.write(dump_json(row) + b"\n")
+            count += 1
+            step(1)
+        if not count and not bad.rows:
+            raise CorpusError("holds no reply", path=input, hint="the file is empty")
+    bad.close()
+    note(f"{count} replies: {_listed(statuses)}; mentions: {_listed(outcomes)}")
+
+
+def _listed(counts: Any) -> str:
+    return ", ".join(f"{name} {number}" for name, number in counts.most_common()) or "none"

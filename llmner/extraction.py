@@ -1,0 +1,251 @@
+"""The whole line: recipe, engine and projector in one object; and runs that survive being killed.
+
+What a run is scored by is ``scoring``'s; what it prints is ``cli``'s.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from llmner._files import dump_json, open_lines, parse_row
+from llmner.chat import Prompt, build_prompt
+from llmner.corpora.jsonl import span_rows
+from llmner.errors import CorpusError, InputError
+from llmner.generation import Generator, Reply
+from llmner.projection import Policy, Projection, project_reply
+from llmner.recipes import Recipe
+from llmner.spans import Sentence, Span
+
+__all__ = ["Extraction", "Extractor", "run_extraction", "run_record"]
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What was made of one sentence.
+
+    Attributes:
+        sentence: The sentence asked about, gold spans and all.
+        reply: What the engine answered.
+        projection: Spans and outcomes, and how the reply was read.
+    """
+
+    sentence: Sentence
+    reply: Reply
+    projection: Projection
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The spans found."""
+        return self.projection.spans
+
+    def row(self) -> dict[str, Any]:
+        """One row of ``extract``'s output: a spans row with outcomes, raw reply and reading status."""
+        read = self.projection.reply
+        assert read is not None
+        return {
+            "id": self.sentence.id,
+            "text": self.sentence.text,
+            "spans": span_rows(self.spans),
+            "outcomes": outcome_rows(self.projection),
+            "reply": self.reply.text,
+            "finish_reason": self.reply.finish_reason,
+            "status": read.status,
+            "repairs": list(read.repairs),
+        }
+
+
+def outcome_rows(projection: Projection) -> list[dict[str, Any]]:
+    """Outcomes as JSON has them: label, surface, kind, place, similarity, reason."""
+    return [
+        {
+            "label": outcome.mention.label if outcome.span is None else outcome.span.label,
+            "text": outcome.mention.text,
+            "kind": outcome.kind,
+            "start": None if outcome.span is None else outcome.span.start,
+            "end": None if outcome.span is None else outcome.span.end,
+            "similarity": round(outcome.similarity, 4),
+            "reason": outcome.reason,
+        }
+        for outcome in projection.outcomes
+    ]
+
+
+class Extractor:
+    """A recipe, an engine and a projection policy.
+
+    Args:
+        recipe: What to ask.
+        generator: What answers.
+        batch_size: Sentences handed to the engine at once; it may split them further.
+        read_as: Reply format to read replies as; ``None`` for the one the recipe asks for, ``"auto"``
+            for replies that may have been asked for by another prompt.
+        **policy: Fields of :class:`llmner.projection.Policy`.
+
+    Raises:
+        TypeError: A policy field that does not exist.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        generator: Generator,
+        *,
+        batch_size: int = 32,
+        read_as: str | None = None,
+        **policy: Any,
+    ) -> None:
+        Policy(**policy)
+        if batch_size < 1:
+            raise InputError(f"batch size {batch_size} is not positive")
+        self.recipe = recipe
+        self.generator = generator
+        self.batch_size = batch_size
+        self.read_as = read_as or recipe.reply_format
+        self._policy = policy
+
+    def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
+        """Extract from every sentence, in order, a batch at a time; memory stays that of a batch.
+
+        Raises:
+            GenerationError: The engine could not answer.
+        """
+        source = iter(sentences)
+        while batch := list(islice(source, self.batch_size)):
+            asked = [item if isinstance(item, Sentence) else Sentence(item) for item in batch]
+            prompts: list[Prompt] = [build_prompt(self.recipe, sentence) for sentence in asked]
+            for sentence, reply in zip(asked, self.generator.generate(prompts), strict=True):
+                projection = project_reply(
+                    sentence.text, reply.text, self.recipe.schema_, self.read_as, **self._policy
+                )
+                yield Extraction(sentence, reply, projection)
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that decides the result: recipe, engine, policy, version."""
+        from llmner import __version__
+
+        return {
+            "recipe": self.recipe.name,
+            "recipe_hash": self.recipe.hash,
+            "reply_format": self.read_as,
+            **self.generator.describe(),
+            # Unless it is set, how far order counts follows from each reply's format.
+            "policy": {**asdict(Policy(**self._policy)), "order": self._policy.get("order", "reply")},
+            "llmner": __version__,
+        }
+
+
+def run_record(output: Path) -> dict[str, Any] | None:
+    """What ``extract`` wrote down about the run that made ``output``, or ``None``."""
+    try:
+        record = json.loads(_record_path(output).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _record_path(output: Path) -> Path:
+    return output.with_name(f"{output.name}.run.json")
+
+
+def run_extraction(
+    extractor: Extractor,
+    sentences: Iterable[Sentence],
+    output: Path,
+    *,
+    source: str,
+    restart: bool = False,
+    on_extraction: Callable[[Extraction], None] | None = None,
+    on_resume: Callable[[int], None] | None = None,
+) -> int:
+    """Extract into a JSON Lines file, going on where an interrupted run stopped.
+
+    Rows go to ``OUTPUT.partial``, flushed to disk after every batch, and become ``OUTPUT`` when all are
+    there; ``OUTPUT.run.json`` keeps what decided the result. A ``kill -9`` loses at most the batch in
+    flight. A partial file of another recipe, model, policy or input is refused, never mixed.
+
+    Args:
+        extractor: What extracts.
+        sentences: The sentences, the same ones in the same order when resuming.
+        output: The file to write.
+        source: What the sentences are, for the record (a file and its hash).
+        restart: Throw away what an interrupted run left.
+        on_extraction: Called with each extraction of this call.
+        on_resume: Called with the number of sentences already there.
+
+    Returns:
+        The number of sentences in the file.
+
+    Raises:
+        InputError: The partial file belongs to another run, or the output cannot be written.
+        GenerationError: The engine could not answer; what was done stays.
+    """
+    partial = output.with_name(f"{output.name}.partial")
+    record = {"input": source, **extractor.describe()}
+    record_path = _record_path(output)
+    if output.is_dir():
+        raise InputError("is a directory", path=output, hint="give a file to write")
+    if not output.parent.is_dir():
+        raise InputError("its folder does not exist", path=output, hint="make it first")
+    done = 0
+    items = iter(sentences)
+    if partial.exists() and not restart:
+        known = run_record(output)
+        # JSON has no tuples and sorts nothing: compare what was written with what would be.
+        if known != json.loads(dump_json(record)):
+            differing = sorted(k for k in {*record, *(known or {})} if (known or {}).get(k) != record.get(k))
+            raise InputError(
+                f"an interrupted run lies there with another {', '.join(differing) or 'record'}",
+                path=partial,
+                hint="finish it as it was begun, or start over with --restart",
+            )
+        done = _resume(partial, items)
+        if on_resume is not None:
+            on_resume(done)
+    else:
+        partial.unlink(missing_ok=True)
+    record_path.write_bytes(dump_json(record, indent=2) + b"\n")
+    with partial.open("ab") as stream:
+        pending = 0
+        for extraction in extractor.extract(items):
+            stream.write(dump_json(extraction.row()) + b"\n")
+            done += 1
+            pending += 1
+            if pending >= extractor.batch_size:
+                stream.flush()
+                os.fsync(stream.fileno())
+                pending = 0
+            if on_extraction is not None:
+                on_extraction(extraction)
+    if not done:
+        partial.unlink()
+        record_path.unlink()
+        raise CorpusError("holds no sentence", path=source)
+    partial.replace(output)
+    return done
+
+
+def _resume(partial: Path, items: Iterator[Sentence]) -> int:
+    """Pass over the sentences that are done; a row that was cut off by a kill is dropped."""
+    data = partial.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) != len(data):
+        partial.write_bytes(whole)
+    done = 0
+    for number, line in open_lines(partial):
+        row = parse_row(partial, number, line)
+        sentence = next(items, None)
+        if sentence is None or row.get("text") != sentence.text or row.get("id") != sentence.id:
+            raise InputError(
+                "the interrupted run's sentences are not the input's",
+                path=partial,
+                line=number,
+                hint="start over with --restart",
+            )
+        done += 1
+    return done

