@@ -18,7 +18,6 @@ __all__ = ["Label", "LabelSchema"]
 Code = Annotated[str, StringConstraints(pattern=r"^[^\s<>:\\\"'{}\[\],]+$", max_length=64)]
 
 _TAG_PREFIX = re.compile(r"^[bieslu]-(?=.)")
-_PAREN = re.compile(r"^(.*?)\s*[(\[{]\s*(.*?)\s*[)\]}]$")
 
 
 class _Model(BaseModel):
@@ -107,8 +106,10 @@ class LabelSchema(_Model):
             return code
         key = _TAG_PREFIX.sub("", key)
         code = self._words.get(key)
-        if code is None and (match := _PAREN.match(key)) is not None:
-            code = self._words.get(match[1]) or self._words.get(match[2])
+        if code is None and key[-1:] in (")", "]", "}"):
+            at = max(key.rfind(bracket) for bracket in "([{")
+            if at > 0:
+                code = self._words.get(key[:at].strip()) or self._words.get(key[at + 1 : -1].strip())
         return code
 
 

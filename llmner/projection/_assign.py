@@ -6,7 +6,7 @@ makes a place a good one for a mention alone is ``_candidates``' to say.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -21,7 +21,7 @@ _NARROW_BEAM: Final = 8
 _LARGE: Final = 400
 _ORDER_BONUS: Final = 0.25
 _CUE_BONUS: Final = 0.1
-_ANCHOR_BONUS: Final = 100.0
+_MAX_WORK: Final = 20_000
 _KIND_FACTOR: Final = {"canonical": 1.0, "trimmed": 0.95, "fuzzy": 0.7}
 
 
@@ -98,7 +98,33 @@ def assign(groups: Sequence[Group], fits: Callable[[int, Candidate], int]) -> No
         return
     order = {chain: _Order(fixed) for chain, fixed in placed.items()}
     for component in open_components:
-        _solve(component, groups, order, fits)
+        if len(component) * sum(len(groups[number].candidates) for number in component) > _MAX_WORK:
+            _fill([groups[number] for number in component])
+        else:
+            _solve(component, groups, order, fits)
+
+
+def _fill(groups: list[Group]) -> None:
+    """The heaviest place first, whoever it belongs to."""
+    places = sorted(
+        (-_weight(candidate), candidate.start, number)
+        for number, group in enumerate(groups)
+        for candidate in group.candidates
+    )
+    by_start = [{candidate.start: candidate for candidate in group.candidates} for group in groups]
+    held: list[tuple[int, int]] = []
+    chosen: list[list[Candidate]] = [[] for _ in groups]
+    for _, start, number in places:
+        candidate = by_start[number][start]
+        at = bisect_left(held, (start,))
+        around = held[max(0, at - 1) : at + 1]
+        free = all(candidate.end <= s or e <= candidate.start for s, e in around)
+        if free and len(chosen[number]) < len(groups[number].members):
+            insort(held, (candidate.start, candidate.end))
+            chosen[number].append(candidate)
+    for group, taken in zip(groups, chosen, strict=True):
+        for slot, candidate in enumerate(sorted(taken, key=lambda c: c.start)):
+            group.taken[slot] = candidate
 
 
 def _apart(candidates: Sequence[Candidate]) -> bool:
@@ -205,7 +231,7 @@ def _solve(
                     gain += _ORDER_BONUS
                 anchor = group.anchors[copy] if group.anchors else None
                 if anchor is not None:
-                    gain += _ANCHOR_BONUS if anchor == start else -min(1.0, abs(anchor - start) / 100)
+                    gain -= min(1.0, abs(anchor - start) / 100)
                 taken = (
                     end,
                     _set(used, number, 0 if done else copy + 1),

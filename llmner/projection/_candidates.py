@@ -15,7 +15,7 @@ from rapidfuzz.distance import Levenshtein
 from llmner.projection._canonical import Canonical
 from llmner.projection._similar import same_numbers, similarity
 
-__all__ = ["Candidate", "Particles", "find_candidates"]
+__all__ = ["MAX_OCCURRENCES", "Candidate", "Particles", "find_candidates"]
 
 Particles = Literal["auto", "keep", "trim"]
 
@@ -42,6 +42,7 @@ _NEVER_IN_A_NAME: Final = frozenset(
         "에서의 으로는 으로부터 에게서 까지는 부터는 과의 와의 이라는 라는"
     ).split()
 )
+_UNITS: Final = frozenset("만 도 나 인 야 아 여 만의 만이 만은 만을 도의".split())
 _TITLES: Final = ("씨", "님", "군", "양")
 # What follows one syllable that is a surname: 이씨, 이 씨, 김모(26), 전 전 대통령, 박 감독.
 _NAMED: Final = re.compile(
@@ -52,8 +53,9 @@ _NAMED: Final = re.compile(
 _COUNTRIES: Final = frozenset("한일중미북남영러불독")
 _THOUSAND: Final = re.compile(r"\d{3}(?!\d)")
 _CHAINED: Final = re.compile(r"\d\.\d+\.")
-_EDGES: Final = re.compile(r"^[\"'()\[\]{}<>*_~.,;:!?·\-]+|[\"'()\[\]{}<>*_~.,;:!?·\-]+$")
-_MAX_OCCURRENCES: Final = 512
+_EDGES: Final = "\"'()[]{}<>*_~.,;:!?·-"
+_SPACED_DIGITS: Final = re.compile(r"\d\s+\d")
+MAX_OCCURRENCES: Final = 512
 _MAX_SEED_HITS: Final = 128
 _MAX_FUZZY_LENGTH: Final = 200
 
@@ -80,7 +82,13 @@ class Candidate:
 
 
 def find_candidates(
-    source: str, text: Canonical, mention: str, *, particles: Particles, cutoff: float | None
+    source: str,
+    text: Canonical,
+    mention: str,
+    *,
+    spaced: str = "",
+    particles: Particles,
+    cutoff: float | None,
 ) -> list[Candidate]:
     """Every place for a canonical mention, in text order, all of the best kind there is.
 
@@ -90,35 +98,61 @@ def find_candidates(
         source: The text itself, for what stands around a place.
         text: Its canonical form.
         mention: The canonical mention, not empty.
+        spaced: The mention as the reply wrote it, for the spaces between its digits.
         particles: Whether particles at the end are trimmed.
         cutoff: Lowest similarity of a fuzzy match; ``None`` for none.
     """
     verbatim = [
         Candidate(start, end, "canonical", 1.0, cost)
-        for start, end, cost in _occurrences(source, text, mention)
+        for start, end, cost in _occurrences(source, text, mention, spaced)
     ]
     if verbatim and particles == "keep":
         return verbatim
     if verbatim:
         if particles == "auto":
             return [_without_particle(source, text, candidate) for candidate in verbatim]
-        trimmed = _trimmed(source, text, mention, particles)
+        trimmed = _trimmed(source, text, mention, spaced, particles)
         return trimmed or verbatim
-    return _trimmed(source, text, mention, particles) or _fuzzy(source, text, mention, cutoff)
+    return _trimmed(source, text, mention, spaced, particles) or _fuzzy(source, text, mention, spaced, cutoff)
 
 
-def _occurrences(source: str, text: Canonical, needle: str) -> Iterator[tuple[int, int, float]]:
-    """(start, end, cost) of each occurrence that splits no character and no number."""
+def _occurrences(
+    source: str, text: Canonical, needle: str, spaced: str = ""
+) -> Iterator[tuple[int, int, float]]:
+    """(start, end, cost) of each occurrence that splits no character and makes up no number."""
     size = len(needle)
     at = text.text.find(needle)
-    found = 0
-    while at >= 0 and found < _MAX_OCCURRENCES:
-        if text.whole(at, at + size):
-            cost = _cost(source, *text.source(at, at + size))
+    tried = 0
+    while at >= 0 and tried < MAX_OCCURRENCES:
+        tried += 1
+        end = at + size
+        if text.whole(at, end) and not _fused(source, text, at, end, spaced):
+            cost = _cost(source, *text.source(at, end))
             if cost is not None:
-                yield at, at + size, cost
-                found += 1
+                yield at, end, cost
         at = text.text.find(needle, at + 1)
+
+
+def _fused(source: str, text: Canonical, at: int, end: int, spaced: str) -> bool:
+    """Whether folding brought digits together that are two numbers in the text, or parted one number.
+
+    12번 is not in "1 2번" unless the mention itself has the space; 000원 is not in 1<zero width>000원.
+    """
+    if source.isalpha():
+        return False
+    edges = [(at, False), (end, False)]
+    if _SPACED_DIGITS.search(source):
+        edges += [(inner, True) for inner in range(at + 1, end)]
+    for edge, inside in edges:
+        if not 0 < edge < len(text.text) or not (text.text[edge - 1].isdigit() and text.text[edge].isdigit()):
+            continue
+        gap = source[text.ends[edge - 1] : text.starts[edge]]
+        visible = any(char.isspace() for char in gap)
+        if inside and visible and not _SPACED_DIGITS.search(spaced):
+            return True
+        if not inside and not visible:
+            return True
+    return False
 
 
 def _kind(char: str) -> str:
@@ -198,6 +232,9 @@ def _split_particle(mention: str) -> tuple[str, str] | None:
     for particle in _PARTICLES:
         if mention.endswith(particle):
             stem = mention[: -len(particle)]
+            if stem[-1:].isdigit() and particle in _UNITS:
+                # 100만 and 5도 are other quantities than 100 and 5.
+                continue
             if stem and (len(stem) > 1 or not "가" <= stem <= "힣" or len(particle) > 1):
                 return stem, particle
     return None
@@ -216,17 +253,27 @@ def _without_particle(source: str, text: Canonical, candidate: Candidate) -> Can
     return Candidate(candidate.start, end, "trimmed", 1.0, candidate.cost, f"particle {split[1]}")
 
 
-def _trimmed(source: str, text: Canonical, mention: str, particles: Particles) -> list[Candidate]:
+def _bare(surface: str) -> str:
+    """A surface without signs at its edges, but for those that belong to a number: -5도, .5"""
+    bare = surface.rstrip(_EDGES)
+    stripped = bare.lstrip(_EDGES)
+    signs = bare[: len(bare) - len(stripped)]
+    if stripped[:1].isdigit() and signs[-1:] in ("-", "."):
+        return signs[-1] + stripped
+    return stripped
+
+
+def _trimmed(source: str, text: Canonical, mention: str, spaced: str, particles: Particles) -> list[Candidate]:
     """Places of the mention with its edges off, the least trimmed form that is in the text."""
     forms: list[tuple[str, str]] = []
-    bare = _EDGES.sub("", mention)
+    bare = _bare(mention)
     if bare and bare != mention:
         forms.append((bare, "edges"))
     stem = bare or mention
     if particles != "keep":
         split = _split_particle(stem)
         if split is not None:
-            forms.append((_EDGES.sub("", split[0]) or split[0], f"particle {split[1]}"))
+            forms.append((_bare(split[0]) or split[0], f"particle {split[1]}"))
             stem = split[0]
         for title in _TITLES:
             if stem.endswith(title) and len(stem) > len(title):
@@ -234,14 +281,14 @@ def _trimmed(source: str, text: Canonical, mention: str, particles: Particles) -
     for form, reason in forms:
         found = [
             Candidate(start, end, "trimmed", 1.0, cost, reason)
-            for start, end, cost in _occurrences(source, text, form)
+            for start, end, cost in _occurrences(source, text, form, spaced)
         ]
         if found:
             return found
     return []
 
 
-def _fuzzy(source: str, text: Canonical, mention: str, cutoff: float | None) -> list[Candidate]:
+def _fuzzy(source: str, text: Canonical, mention: str, spaced: str, cutoff: float | None) -> list[Candidate]:
     """Nearly equal places, the most similar ones only.
 
     Some stretch of a mention with at most k edits is free of edits if it is cut into k + 1 pieces
@@ -275,7 +322,7 @@ def _fuzzy(source: str, text: Canonical, mention: str, cutoff: float | None) -> 
         if alike < top:
             continue
         cost = _cost(source, *text.source(start, end))
-        if cost is not None:
+        if cost is not None and not _fused(source, text, start, end, spaced):
             candidates.append(Candidate(start, end, "fuzzy", alike, cost))
     return candidates
 

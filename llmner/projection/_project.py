@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from rapidfuzz.distance import Levenshtein
 
+from llmner.markup import unescape
 from llmner.projection._assign import Group, assign
-from llmner.projection._candidates import Candidate, Particles, find_candidates
+from llmner.projection._candidates import MAX_OCCURRENCES, Candidate, Particles, find_candidates
 from llmner.projection._canonical import Canonical, canonical_surface, canonicalize
 from llmner.replies import Order, ReadReply, read_reply
 from llmner.schema import LabelSchema
@@ -129,13 +131,21 @@ def project_reply(
         TypeError: A policy field that does not exist.
     """
     read = read_reply(reply, schema, format)
+    if format == "tagged" and read.format != "tagged" and _repeats(reply, text):
+        # The text again, with no mention marked: whatever it looks like, it says that there is none.
+        read = ReadReply((), "ok", (), "tagged", "text", text)
     return project_read(text, read, schema, **policy)
+
+
+def _repeats(reply: str, text: str) -> bool:
+    wanted = canonicalize(text).text
+    return wanted in (canonicalize(reply).text, canonicalize(unescape(reply)).text)
 
 
 def project_read(text: str, read: ReadReply, schema: LabelSchema | None = None, **policy: Any) -> Projection:
     """Project a reply that has been read already. Arguments as for :func:`project_reply`."""
     chosen = Policy(**{"order": read.order, **policy})
-    if read.text == text:
+    if read.text is not None and text.startswith(read.text) and not text[len(read.text) :].strip():
         whole = _verbatim(text, read, schema)
         if whole is not None:
             return whole
@@ -171,6 +181,8 @@ def _project(
     canonical = canonicalize(text)
     anchor = _anchors(canonical, reply_text) if reply_text is not None else None
     outcomes: list[Outcome | None] = [None] * len(mentions)
+    spans: list[Span] = []
+    held: list[tuple[int, int]] = []
     groups: dict[tuple[str, str], Group] = {}
     found: dict[str, list[Candidate]] = {}
     for number, mention in enumerate(mentions):
@@ -179,21 +191,39 @@ def _project(
             outcomes[number] = Outcome(mention, "unknown_label", reason=f"no label {mention.label!r}")
             continue
         surface = canonical_surface(mention.text)
+        near = None if anchor is None or mention.start is None else anchor(mention.start)
+        if near is not None and _stands_at(canonical, surface, near, held):
+            # The reply repeats the sentence and says itself where the mention is.
+            place = near, near + len(surface)
+            insort(held, place)
+            span = Span(*canonical.source(*place), label)
+            spans.append(span)
+            outcomes[number] = _placed(mention, Candidate(*place, "canonical", 1.0, 0.0), span, text)
+            continue
         group = groups.get((label, surface))
         if group is None:
             candidates = found.get(surface)
             if candidates is None:
                 candidates = found[surface] = (
-                    find_candidates(text, canonical, surface, particles=policy.particles, cutoff=policy.fuzzy)
+                    find_candidates(
+                        text,
+                        canonical,
+                        surface,
+                        spaced=mention.text,
+                        particles=policy.particles,
+                        cutoff=policy.fuzzy,
+                    )
                     if surface
                     else []
                 )
             chain = {"text": "", "label": label, "none": f"{number}"}[policy.order]
             group = groups[label, surface] = Group(label, chain, [], candidates)
         group.members.append(number)
-        if anchor is not None:
-            group.anchors.append(None if mention.start is None else anchor(mention.start))
+        group.anchors.append(near)
     ordered = list(groups.values())
+    if held:
+        for group in ordered:
+            group.candidates = [c for c in group.candidates if not _overlaps(held, c.start, c.end)]
     cues = {label.code: label.followed_by for label in schema.labels} if schema is not None else {}
 
     def fits(number: int, candidate: Candidate) -> int:
@@ -202,7 +232,6 @@ def _project(
         return max((len(cue) for cue in follows if text.startswith(cue, after)), default=0)
 
     assign(ordered, fits)
-    spans: list[Span] = []
     for (label, surface), group in groups.items():
         for member, candidate in zip(group.members, group.taken, strict=True):
             mention = mentions[member]
@@ -215,6 +244,24 @@ def _project(
             outcomes[member] = _placed(mention, candidate, span, text)
     spans.sort()
     return Projection(text, tuple(spans), tuple(outcome for outcome in outcomes if outcome is not None))
+
+
+def _stands_at(text: Canonical, surface: str, at: int, held: list[tuple[int, int]]) -> bool:
+    end = at + len(surface)
+    return (
+        bool(surface)
+        and text.text.startswith(surface, at)
+        and text.whole(at, end)
+        and not _overlaps(held, at, end)
+    )
+
+
+def _overlaps(held: list[tuple[int, int]], start: int, end: int) -> bool:
+    """Whether a stretch overlaps one of those held, which are sorted and lie apart."""
+    at = bisect_left(held, (start,))
+    return any(
+        start < other_end and other_start < end for other_start, other_end in held[max(0, at - 1) : at + 1]
+    )
 
 
 def _placed(mention: Mention, candidate: Candidate, span: Span, text: str) -> Outcome:
@@ -233,6 +280,8 @@ def _unplaced(mention: Mention, surface: str, group: Group) -> Outcome:
     if not group.candidates:
         return Outcome(mention, "not_found", reason="not in the text")
     held = sum(candidate is not None for candidate in group.taken)
+    if held >= MAX_OCCURRENCES:
+        return Outcome(mention, "surplus", reason=f"only the first {MAX_OCCURRENCES} places are looked at")
     if held and held >= len(group.candidates):
         return Outcome(mention, "surplus", reason=f"the text has it {held} times")
     if held:
@@ -240,13 +289,11 @@ def _unplaced(mention: Mention, surface: str, group: Group) -> Outcome:
     return Outcome(mention, "overlapped", reason="its places are held by other mentions")
 
 
-def _anchors(text: Canonical, reply_text: str) -> Any:
+def _anchors(text: Canonical, reply_text: str) -> Callable[[int], int | None]:
     """From offsets in the reply's own sentence to canonical offsets of the text.
 
     The two sentences are aligned once, by edit distance; texts too long for that are not.
     """
-    from bisect import bisect_left
-
     repeated = canonicalize(reply_text)
     if len(repeated.text) * len(text.text) > 25_000_000:
         return lambda start: None

@@ -8,45 +8,48 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from llmner.replies._json import Pairs
+from llmner.replies._json import Number, Pairs
 from llmner.schema import LabelSchema
 from llmner.spans import Mention
 
-__all__ = ["Found", "interpret", "is_label", "is_nothing"]
+__all__ = ["Found", "interpret", "is_label", "is_nothing", "split_labelled", "surfaces_under"]
 
-_TEXT_KEYS = frozenset(
-    (
-        "text surface word mention value span name entity entity_text string content token phrase "
-        "텍스트 표현 표면형 단어 이름 개체 개체명 값 문자열 내용"
-    ).split()
-)
-_LABEL_KEYS = frozenset(
-    (
-        "label type tag entity_group entity_type entity_label category class ner ner_tag kind 라벨 "
-        "레이블 유형 종류 타입 분류 태그 개체유형 개체명유형"
-    ).split()
-)
+# Likeliest first: {"text": "손흥민", "span": "0-3"} has its surface under "text".
+_TEXT_KEYS = (
+    "text surface word mention entity_text phrase name entity string content token value span "
+    "텍스트 표현 표면형 단어 개체명 개체 이름 문자열 내용 값"
+).split()
+_LABEL_KEYS = (
+    "label entity_group entity_type entity_label ner_tag ner tag type category class kind "
+    "라벨 레이블 유형 개체유형 개체명유형 종류 타입 분류 태그"
+).split()
 # In {"entity": "PS", "word": "손흥민"} the entity is the label; with a label beside it, it is the text.
 _EITHER_KEYS = ("entity", "name", "개체", "개체명")
 _WRAPPERS = frozenset(
     (
-        "entities entity result results output answer response data ner named_entities items "
-        "mentions spans predictions final 개체명 개체 개체목록 결과 답 정답 출력 응답"
+        "entities entity result results output answer response data ner named_entities items mentions spans "
+        "values list predictions final 개체명 개체 개체목록 결과 답 정답 출력 응답 목록"
     ).split()
 )
 _BARE_LABEL = re.compile(r"[A-Z][A-Z0-9_-]{0,15}")
 _NOTHING = re.compile(
-    r"[\s\-–—.·*`'\"(]*(?:(?:해당|관련)?\s*(?:개체(?:명)?|항목|엔티티|사항)?\s*(?:이|가|은|는)?\s*"
-    r"(?:발견되지\s*않\w*|찾을\s*수\s*없\w*|존재하지\s*않\w*|없음|없습니다|없다|없어요|없네요)"
-    r"|(?:there\s+are\s+)?no(?:\s+named)?\s+entit(?:y|ies)(?:\s+(?:were\s+|was\s+)?(?:found|detected))?"
-    r"|none|null|nothing|n/?a|empty|-+)?[\s.!。*`'\")]*",
+    r"[\s\-–—.·*`'\"(]*(?:(?:해당|관련)?\s*(?:개체명?|항목|엔티티|사항)?\s*(?:이|가|은|는)?\s*"
+    r"(?:없음|없습니다|없다|없어요|없네요)|none|null|nothing|n/?a|empty|-+)?[\s.!。*`'\")]*",
     re.IGNORECASE,
 )
+_SAYS_NOTHING = re.compile(
+    r"(?:개체명?|엔티티|이름)[^.\n]{0,20}(?:없|않|못)|\bno\s+(?:named\s+)?entit(?:y|ies)\b", re.IGNORECASE
+)
+_NO_SURFACE = frozenset(("", "-", "없음", "해당 없음", "해당없음", "없습니다", "none", "null", "n/a", "(없음)"))
+_SEPARATOR = re.compile(r"->|=>|[:：|/=→\t]|\s[-–—]\s")
+_CLOSERS = {")": "(", "]": "[", ">": "<", "）": "（"}
 
 
 def is_nothing(text: str) -> bool:
-    """Whether a short text says that there is no entity: blank, ``-``, 없음, 개체 없음, none, n/a."""
-    return len(text) <= 80 and _NOTHING.fullmatch(text) is not None
+    """Whether a reply says that there is no entity: blank, ``-``, 없음, 개체명이 없습니다, none, n/a."""
+    if len(text) > 200:
+        return False
+    return _NOTHING.fullmatch(text) is not None or _SAYS_NOTHING.search(text) is not None
 
 
 def is_label(word: str, schema: LabelSchema | None) -> bool:
@@ -65,15 +68,14 @@ class Found:
         self.repairs: dict[str, None] = {}
         self.shapes: dict[str, None] = {}
 
-    def add(self, label: str, text: Any, attributes: dict[str, Any] | None = None) -> None:
-        """One mention, with its label resolved; surfaces that say "none" are not mentions."""
-        if text is None or isinstance(text, bool) or is_nothing(str(text)):
-            self.repairs["none-word" if text else "null"] = None
-            return
+    def add(
+        self, label: str, text: str, attributes: dict[str, Any] | None = None, start: int | None = None
+    ) -> None:
+        """One mention, with its label resolved."""
         code = self.schema.resolve(label) if self.schema is not None else None
         if code is not None and code != label:
             self.repairs["label-name"] = None
-        self.mentions.append(Mention(code or label.strip(), str(text), attributes or {}))
+        self.mentions.append(Mention(code or label.strip(), str(text), attributes or {}, start))
 
 
 def interpret(value: Any, found: Found) -> None:
@@ -88,95 +90,149 @@ def _key(key: Any) -> str:
     return re.sub(r"[\s\-]", "_", str(key).strip().casefold()) if isinstance(key, str) else ""
 
 
-def _text_and_label(pairs: Pairs, found: Found) -> tuple[Any, str, dict[str, Any]] | None:
-    """(text, label, attributes) of an entity object, or ``None`` where it is none."""
+def _strings(value: Any) -> list[str]:
+    """A string or a list of strings as a list; anything else is none."""
+    if isinstance(value, str) and not isinstance(value, Number):
+        return [value]
+    if isinstance(value, list) and not isinstance(value, Pairs) and all(isinstance(v, str) for v in value):
+        return [str(item) for item in value]
+    return []
+
+
+def _entity(pairs: Pairs, found: Found) -> tuple[list[str], str, dict[str, Any]] | None:
+    """(surfaces, label, attributes) of an entity object, or ``None`` where it is none."""
     keys = {_key(key): value for key, value in pairs}
-    label = next((value for key, value in keys.items() if key in _LABEL_KEYS and isinstance(value, str)), None)
-    text = next((value for key, value in keys.items() if key in _TEXT_KEYS and isinstance(value, str)), None)
-    used = _LABEL_KEYS | _TEXT_KEYS
-    if label is None:
+    labels = [(key, _strings(keys[key])[0]) for key in _LABEL_KEYS if _strings(keys.get(key))]
+    texts = [(key, _strings(keys[key])) for key in _TEXT_KEYS if _strings(keys.get(key))]
+    chosen = next((pair for pair in labels if is_label(pair[1], found.schema)), labels[0] if labels else None)
+    if chosen is None:
         for key in _EITHER_KEYS:
-            word = keys.get(key)
-            others = [v for k, v in keys.items() if k in _TEXT_KEYS and k != key and isinstance(v, str)]
-            if isinstance(word, str) and others and is_label(word, found.schema):
-                label, text = word, others[0]
+            word = next(iter(_strings(keys.get(key))), None)
+            others = [pair for pair in texts if pair[0] != key]
+            if word is not None and others and is_label(word, found.schema):
+                chosen, texts = (key, word), others
                 break
-    if label is None or text is None:
+    if chosen is None or not texts:
         return None
-    return text, label, {str(key): value for key, value in pairs if _key(key) not in used}
+    text_key, surfaces = texts[0]
+    rest = {str(key): value for key, value in pairs if _key(key) not in (chosen[0], text_key)}
+    return surfaces, chosen[1], rest
 
 
 def _object(pairs: Pairs, found: Found) -> None:
-    entity = _text_and_label(pairs, found)
+    entity = _entity(pairs, found)
     if entity is not None:
         found.shapes["json-list"] = None
-        text, label, attributes = entity
-        found.add(label, text, attributes)
+        surfaces, label, attributes = entity
+        for surface in surfaces:
+            found.add(label, surface, attributes)
         return
-    if any(_key(key) in _LABEL_KEYS and isinstance(value, str) for key, value in pairs):
-        # A label without a text: an entity object cut off in the middle.
-        found.repairs["no-text"] = None
+    label_value = next(
+        (value for key, value in pairs if _key(key) in _LABEL_KEYS and isinstance(value, str)), None
+    )
+    if label_value is not None:
+        held = next((value for _, value in pairs if isinstance(value, list)), None)
+        if held is not None and is_label(label_value, found.schema):
+            # {"type": "PS", "entities": ["손흥민"]}
+            found.shapes["json-list"] = None
+            surfaces_under(label_value, held, found)
+        else:
+            # A label without a text: an entity object cut off in the middle.
+            found.repairs["no-text"] = None
         return
     seen: set[str] = set()
     for key, value in pairs:
         if key is None:
             # {"손흥민:PS", ...}: a set, or a list in the wrong brackets.
             _element(value, found)
-            continue
-        known = found.schema is not None and found.schema.resolve(key) is not None
-        holds_objects = isinstance(value, Pairs) or (
-            isinstance(value, list) and any(isinstance(item, Pairs) for item in value)
-        )
-        wrapper = _key(key) in _WRAPPERS or (found.schema is not None and isinstance(value, Pairs))
-        if not known and wrapper and isinstance(value, list):
-            found.repairs["wrapped"] = None
-            interpret(value, found)
-            continue
-        if not known and isinstance(value, str) and is_label(value, found.schema) and not is_label(key, None):
+        elif not _inside(key, value, found):
+            if key in seen:
+                found.repairs["duplicate-key"] = None
+            seen.add(key)
+            found.shapes["json-by-type"] = None
+            surfaces_under(key, value, found)
+
+
+def _inside(key: str, value: Any, found: Found) -> bool:
+    """Whether a key that is no label was dealt with: a wrapper, or a surface with its label for a value."""
+    schema = found.schema
+    if schema is not None and schema.resolve(key) is not None:
+        return False
+    if isinstance(value, Pairs):
+        label = next((v for k, v in value if _key(k) in _LABEL_KEYS and isinstance(v, str)), None)
+        if label is not None and _entity(value, found) is None and is_label(label, schema):
+            # {"손흥민": {"type": "PS"}}
             found.shapes["json-by-type"] = None
             found.repairs["surface-keyed"] = None
-            found.add(value, key)
-            continue
-        if not known and holds_objects:
+            found.add(label, key)
+            return True
+        if schema is not None or _key(key) in _WRAPPERS or _entity(value, found) is not None:
             found.repairs["wrapped"] = None
             interpret(value, found)
-            continue
-        if key in seen:
-            found.repairs["duplicate-key"] = None
-        seen.add(key)
+            return True
+    if isinstance(value, list) and (
+        _key(key) in _WRAPPERS or any(isinstance(item, Pairs) and _entity(item, found) for item in value)
+    ):
+        found.repairs["wrapped"] = None
+        interpret(value, found)
+        return True
+    if isinstance(value, str) and is_label(value, schema) and not is_label(key, None):
         found.shapes["json-by-type"] = None
-        _surfaces(key, value, found)
+        found.repairs["surface-keyed"] = None
+        found.add(value, key)
+        return True
+    return False
 
 
-def _surfaces(label: str, value: Any, found: Found) -> None:
-    """What stands under a label: strings, lists of them, nested lists, objects with a text."""
+def surfaces_under(label: str, value: Any, found: Found, *, alone: bool = True) -> None:
+    """What stands under a label: strings, lists of them, nested lists, objects with a text.
+
+    A word that says "none" is no surface where it stands alone; among others it may be a name.
+    """
     if isinstance(value, Pairs):
-        keys = {_key(key): item for key, item in value}
-        text = next((item for key, item in keys.items() if key in _TEXT_KEYS and isinstance(item, str)), None)
-        if text is not None:
-            rest = {str(key): item for key, item in value if _key(key) not in _TEXT_KEYS}
-            found.add(label, text, rest)
-            return
-        found.repairs["object-for-list"] = None
-        for key, item in value:
-            surface = item if key is None else key
-            if isinstance(surface, str):
-                found.add(label, surface)
+        _object_under(label, value, found)
     elif isinstance(value, list):
+        words = [item for item in value if isinstance(item, str) and not isinstance(item, Number)]
         for item in value:
-            if isinstance(item, list) and not isinstance(item, Pairs):
+            if isinstance(item, Number) and words and not alone:
+                # ["손흥민", 0, 3] under a label: offsets nobody asked for.
+                found.repairs["offsets"] = None
+                continue
+            nested = isinstance(item, list) and not isinstance(item, Pairs)
+            if nested:
                 found.repairs["nested-list"] = None
-            _surfaces(label, item, found)
+            surfaces_under(label, item, found, alone=len(value) == 1 if not nested else False)
+    elif value is None:
+        found.repairs["null"] = None
+    elif isinstance(value, bool) or not value.strip() or (alone and value.strip().casefold() in _NO_SURFACE):
+        found.repairs["none-word"] = None
     else:
-        if value is None:
-            found.repairs["null"] = None
-            return
         found.add(label, value)
 
 
+def _object_under(label: str, pairs: Pairs, found: Found) -> None:
+    keys = {_key(key): item for key, item in pairs}
+    for key in _TEXT_KEYS:
+        surfaces = _strings(keys.get(key))
+        if surfaces:
+            rest = {str(k): item for k, item in pairs if _key(k) != key}
+            for surface in surfaces:
+                found.add(label, surface, rest)
+            return
+    found.repairs["object-for-list"] = None
+    for key, item in pairs:
+        if isinstance(item, list):
+            surfaces_under(label, item, found)
+        elif key is None or str(key).strip().isdigit():
+            # A set, or a list written as {"1": ..., "2": ...}
+            surfaces_under(label, item, found)
+        else:
+            found.add(label, key)
+
+
 def _list(values: list[Any], found: Found) -> None:
-    strings = [value for value in values if isinstance(value, str)]
-    if len(values) == 2 and len(strings) == 2:
+    strings = [value for value in values if isinstance(value, str) and not isinstance(value, Number)]
+    if len(strings) == 2 and len(values) == len(strings) + sum(isinstance(v, Number) for v in values):
         first, second = strings
         if is_label(first, found.schema) != is_label(second, found.schema):
             found.shapes["json-list"] = None
@@ -192,47 +248,48 @@ def _list(values: list[Any], found: Found) -> None:
         and is_label(values[0], found.schema)
     ):
         found.repairs["pair"] = None
-        _surfaces(values[0], values[1], found)
+        surfaces_under(values[0], values[1], found)
         return
     for value in values:
         _element(value, found)
 
 
-_LABELLED = re.compile(r"(?P<a>.+?)\s*(?:[:：|/=→\t]|->|=>)\s*(?P<b>[^:：|/=→\t]+)", re.DOTALL)
-_PAREN = re.compile(r"(?P<a>.+?)\s*[(\[<]\s*(?P<b>[^()\[\]<>]+)\s*[)\]>]", re.DOTALL)
-
-
 def split_labelled(text: str, schema: LabelSchema | None) -> tuple[str, str] | None:
     """(label, surface) of ``PS: 손흥민``, ``손흥민:PS``, ``손흥민 (PS)``; ``None`` where it is neither."""
-    if len(text) > 2000:
+    text = text.strip()
+    if not text or len(text) > 2000:
         return None
-    head, separator, tail = text.partition(":")
-    if separator and tail.strip() and is_label(head, schema):
-        return head, tail.strip()
-    for pattern in (_LABELLED, _PAREN):
-        match = pattern.fullmatch(text.strip())
-        if match is None:
-            continue
-        a, b = match["a"].strip(), match["b"].strip()
-        if is_label(b, schema) and a:
-            return b, a
-        if is_label(a, schema) and b:
-            return a, b
+    separators = [match.span() for match in _SEPARATOR.finditer(text)]
+    if separators:
+        (start, end), (last_start, last_end) = separators[0], separators[-1]
+        head, tail = text[:start].strip(), text[end:].strip()
+        if head and tail and is_label(head, schema):
+            return head, tail
+        head, tail = text[:last_start].strip(), text[last_end:].strip()
+        if head and tail and is_label(tail, schema):
+            return tail, head
+    if text[-1] in _CLOSERS:
+        at = text.rfind(_CLOSERS[text[-1]])
+        head, tail = text[:at].strip(), text[at + 1 : -1].strip()
+        if at > 0 and head and tail:
+            if is_label(tail, schema):
+                return tail, head
+            if is_label(head, schema):
+                return head, tail
     return None
 
 
 def _element(value: Any, found: Found) -> None:
     """One element of a list that stands under no label."""
-    if isinstance(value, (Pairs, list)):
+    if isinstance(value, list):
         interpret(value, found)
     elif isinstance(value, str):
-        if is_nothing(value):
-            found.repairs["none-word"] = None
-            return
         labelled = split_labelled(value, found.schema)
         if labelled is not None:
             found.shapes["json-list"] = None
             found.repairs["labelled-string"] = None
             found.add(*labelled)
+        elif value.strip().casefold() in _NO_SURFACE:
+            found.repairs["none-word"] = None
         else:
             found.repairs["unlabelled"] = None

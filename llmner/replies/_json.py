@@ -10,11 +10,17 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Draft", "Pairs", "find_values"]
+__all__ = ["Draft", "Number", "Pairs", "find_values"]
 
 
 class Pairs(list[tuple[Any, Any]]):
     """A JSON object as its (key, value) pairs, duplicates kept; a key of ``None`` had no colon."""
+
+
+class Number(str):
+    """A JSON number as the text it was, so that 3.10 stays 3.10 and is still known for a number."""
+
+    __slots__ = ()
 
 
 @dataclass(slots=True)
@@ -40,8 +46,9 @@ _MAX_DEPTH = 100
 _OPEN = {"{": "}", "[": "]", "(": ")", "｛": "}", "［": "]", "（": ")"}
 _CLOSE = {"}": "}", "]": "]", ")": ")", "｝": "}", "］": "]", "）": ")"}
 _START = re.compile(r"[{\[｛［]")
+_GOES_ON = re.compile(r"\s{0,20},\s{0,20}[\"'\w]")
 _SPACE = re.compile(r"[\s\ufeff\u200b\u00a0]+")
-_BARE = re.compile(r"[^\s,:{}\[\]()，：｛｝［］（）\"“”][^,:{}\[\]()\n，：｛｝［］（）\"“”]*")
+_BARE = re.compile(r"[^\s,;:{}\[\]()，；、：｛｝［］（）\"“”][^,;:{}\[\]()\n，；、：｛｝［］（）\"“”]*")
 _STRING_PREFIX = re.compile(r"[uUrRbBfF]{1,2}(?=[\"'])")
 
 # What closes a string that each quote opens, and the same followed by what may follow a string.
@@ -58,7 +65,7 @@ _QUOTES = {
     "「": "」",
     "『": "』",
 }
-_FOLLOWS = r"(?=[ \t]*(?:[,:\[{\]})，：｝］）\n\r]|\Z|//|/\*|#)|[ \t\r\n]+[\"'“‘「『＂])"
+_FOLLOWS = r"(?=[ \t]*(?:[,;:\[{\]})，；、：｝］）\n\r]|\Z|//|/\*|#)|[ \t\r\n]+[\"'“‘「『＂])"
 _SURE_END = {q: re.compile(rf"\\.|([{re.escape(c)}]){_FOLLOWS}", re.DOTALL) for q, c in _QUOTES.items()}
 _ANY_END = {q: re.compile(rf"\\.|([{re.escape(c)}])", re.DOTALL) for q, c in _QUOTES.items()}
 
@@ -74,12 +81,15 @@ _WORDS: dict[str, bool | None] = {
     "false": False,
 }
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=Pairs,
-    parse_int=lambda raw: raw,
-    parse_float=lambda raw: raw,
-    parse_constant=lambda raw: None,
-)
+_HOOKS: dict[str, Any] = {
+    "object_pairs_hook": Pairs,
+    "parse_int": Number,
+    "parse_float": Number,
+    "parse_constant": lambda raw: None,
+}
+_DECODER = json.JSONDecoder(**_HOOKS)
+# The same, but line breaks may stand in strings as they are.
+_LOOSE_DECODER = json.JSONDecoder(strict=False, **_HOOKS)
 
 
 def find_values(text: str) -> list[Draft]:
@@ -104,11 +114,30 @@ def find_values(text: str) -> list[Draft]:
 
 
 def _strict(text: str, start: int) -> Draft | None:
-    try:
-        value, end = _DECODER.raw_decode(text, start)
-    except (ValueError, RecursionError):
-        return None
-    return Draft(value, start, end)
+    for decoder, repairs in ((_DECODER, []), (_LOOSE_DECODER, ["control-character"])):
+        try:
+            value, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            continue
+        if end - start > _MAX_DEPTH and _too_deep(value):
+            return None
+        return Draft(value, start, end, repairs=repairs)
+    return None
+
+
+def _too_deep(value: Any) -> bool:
+    """Whether readers that descend by recursion had better not. The lenient pass cuts such values off."""
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            item
+            for holder in level
+            for item in ([v for _, v in holder] if isinstance(holder, Pairs) else holder)
+            if isinstance(item, list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _unescape(raw: str) -> str:
@@ -164,7 +193,7 @@ class _Lenient:
             if space := _SPACE.match(text, at):
                 at = space.end()
                 continue
-            if char == "#" or text.startswith("//", at):
+            if char == "#" or (text.startswith("//", at) and text[at - 1] != ":"):
                 newline = text.find("\n", at)
                 at = len(text) if newline < 0 else newline
                 self._mended("comment")
@@ -187,9 +216,9 @@ class _Lenient:
                 if last_was_comma:
                     self._mended("trailing-comma")
                 at += 1
-                if self._close(_CLOSE[char]):
+                if self._close(_CLOSE[char], goes_on=_GOES_ON.match(text, at) is not None):
                     return self._draft(at, complete=True)
-            elif char in ",，":
+            elif char in ",，;；、":
                 self._flush()
                 at += 1
                 last_was_comma = True
@@ -226,8 +255,12 @@ class _Lenient:
             return
         self.stack.append(_Frame(closer, Pairs() if closer == "}" else []))
 
-    def _close(self, closer: str) -> bool:
-        """Close a bracket; True once the outermost one is closed."""
+    def _close(self, closer: str, *, goes_on: bool) -> bool:
+        """Close a bracket; True once the outermost one is closed.
+
+        A wrong bracket closes up to the one it fits; but where that is the outermost one and a comma and
+        a key follow, it was meant for the innermost: ``{"PS": ["a"}, "LC": ["b"]}``.
+        """
         if self.overflow:
             self.overflow -= 1
             return False
@@ -237,6 +270,14 @@ class _Lenient:
             closer = self.stack[-1].closer if len(self.stack) == 1 else ""
             if not closer:
                 return False
+        elif (
+            goes_on
+            and len(self.stack) > 1
+            and self.stack[-1].closer != closer
+            and not any(frame.closer == closer for frame in self.stack[1:])
+        ):
+            self._mended("brackets")
+            closer = self.stack[-1].closer
         while True:
             self._flush()
             frame = self.stack.pop()
@@ -338,11 +379,13 @@ class _Lenient:
             # Touches the end of a reply whose brackets are open: it may have been cut.
             self._mended("truncated")
             return end
-        literal = _WORDS.get(word.lower(), word)
+        literal: str | bool | None = _WORDS.get(word.lower(), word)
         if literal is None or isinstance(literal, bool):
             if word not in ("null", "true", "false"):
                 self._mended("python-literal")
-        elif not re.fullmatch(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", word):
+        elif re.fullmatch(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", word):
+            literal = Number(word)
+        else:
             self._mended("bare-word")
         self._value(literal)
         return end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from llmner.replies._clean import drop_end_of_turn, drop_reasoning, split_fences
@@ -50,7 +50,7 @@ def read_reply(reply: str, schema: LabelSchema | None = None, format: str = "aut
     Several drafts: the last complete one that names a mention wins (models correct themselves); a
     draft that was cut off counts only where no complete one names any; drafts in a markdown fence go
     before drafts outside one. Values with nothing but white space or commas between them are one
-    draft, so JSON Lines and one-object-a-label replies lose nothing.
+    draft unless they list the same label again, so JSON Lines and one-object-a-label replies lose nothing.
 
     Args:
         reply: The raw reply.
@@ -139,7 +139,8 @@ class _Candidate:
 
 
 def _read_json(blocks: list[str], outside: str, schema: LabelSchema | None) -> ReadReply | None:
-    fenced = [candidate for block in blocks for candidate in _candidates(block, schema)]
+    # Blocks are searched as one text: {"PS": ...} in one fence and {"LC": ...} in the next are one answer.
+    fenced = _candidates("\n".join(blocks), schema)
     loose = _candidates(outside, schema)
     for candidates in (fenced, loose):
         usable = [candidate for candidate in candidates if candidate.answers]
@@ -156,6 +157,11 @@ def _read_json(blocks: list[str], outside: str, schema: LabelSchema | None) -> R
         shapes = chosen.found.shapes or {("json-by-type" if chosen.is_object else "json-list"): None}
         format = "json-by-type" if "json-by-type" in shapes else "json-list"
         return _result(chosen.found, format, extra)
+    if '\\"' in outside or any('\\"' in block for block in blocks):
+        # JSON inside a JSON string, its quotes still escaped.
+        again = _read_json([block.replace('\\"', '"') for block in blocks], outside.replace('\\"', '"'), schema)
+        if again is not None:
+            return replace(again, repairs=_once([*again.repairs, "escaped"]))
     return None
 
 

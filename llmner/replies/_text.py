@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 
 from llmner.markup import parse_markup
-from llmner.replies._interpret import Found, is_label, is_nothing, split_labelled
+from llmner.replies._interpret import Found, is_label, is_nothing, split_labelled, surfaces_under
+from llmner.replies._json import find_values
 from llmner.schema import LabelSchema
-from llmner.spans import Mention, Span
 
 __all__ = ["read_lines", "read_tagged"]
 
@@ -49,19 +49,11 @@ def read_tagged(text: str, schema: LabelSchema | None, found: Found) -> str:
     length = 0
     for line, spans in parsed:
         for span in spans:
-            _add_tagged(line, span, length, found)
+            found.add(span.label, line[span.start : span.end], start=length + span.start)
         plain.append(line)
         length += len(line) + 1
     found.shapes["tagged"] = None
     return "\n".join(plain)
-
-
-def _add_tagged(line: str, span: Span, offset: int, found: Found) -> None:
-    before = len(found.mentions)
-    found.add(span.label, line[span.start : span.end])
-    if len(found.mentions) > before:
-        mention = found.mentions[-1]
-        found.mentions[-1] = Mention(mention.label, mention.text, mention.attributes, offset + span.start)
 
 
 def _unescape(surface: str) -> str:
@@ -90,6 +82,8 @@ def read_lines(text: str, schema: LabelSchema | None, found: Found) -> tuple[int
     for raw in text.split("\n"):
         line = raw.strip("\r")
         if not line.strip():
+            if not_understood:
+                heading = None
             continue
         label, tab, surface = line.partition("\t")
         if tab and is_label(label, schema) and surface.strip():
@@ -109,8 +103,8 @@ def read_lines(text: str, schema: LabelSchema | None, found: Found) -> tuple[int
             heading = word
             understood += 1
             found.repairs["line-style"] = None
-        elif heading is not None and bullet is not None:
-            found.add(heading, _bare(body))
+        elif heading is not None and (bullet is not None or len(body) <= 60):
+            surfaces_under(heading, _bare(body), found)
             found.repairs["line-style"] = None
             understood += 1
         elif is_nothing(body):
@@ -138,12 +132,30 @@ def _line(body: str, schema: LabelSchema | None, found: Found) -> bool:
         if len(labels) == 1 and len(others) >= 1:
             found.add(labels[0], _unescape(others[0]))
             return True
-    labelled = split_labelled(body.replace("**", ""), schema)
+    body = body.replace("**", "")
+    pieces = _COMMAS.split(body)
+    each = [split_labelled(piece, schema) for piece in pieces]
+    if len(pieces) > 1 and all(pair is not None for pair in each):
+        # 손흥민(PS), 춘천(LC)
+        for pair in each:
+            if pair is not None:
+                found.add(pair[0], _bare(pair[1]))
+        return True
+    labelled = split_labelled(body, schema)
     if labelled is None:
         return False
     label, rest = labelled
-    for piece in _COMMAS.split(rest):
+    if rest[:1] in "[{":
+        values = find_values(rest)
+        if values:
+            surfaces_under(label, values[0].value, found)
+            return True
+    for number, piece in enumerate(_COMMAS.split(rest)):
+        other = split_labelled(piece, schema) if number else None
+        if other is not None:
+            # PS: 손흥민, LC: 춘천
+            label, piece = other
         surface = _bare(piece)
         if surface:
-            found.add(label, surface)
+            surfaces_under(label, surface, found)
     return True

@@ -65,6 +65,13 @@ def test_one_mention(text: str, mention: str, surface: str, kind: str) -> None:
         ("1,234,567원", "234,567원"),
         ("삼십만원을 냈다", "사십만원"),
         ("10²개", "102개"),
+        ("100명이 왔다", "100만"),
+        ("5시다", "5도"),
+        ("5도", "-5도"),
+        ("5명", ".5명"),
+        ("1 2번", "12번"),
+        ("25 13으로", "2513"),
+        ("1\u200b000원", "000원"),
         ("박 감독은", "김"),
         ("이재명은", "이재용은 말했다"),
         ("거리는 5㎞", "5k"),
@@ -211,6 +218,34 @@ def test_a_tagged_reply_gives_its_own_places() -> None:
     text = "서울 사람은 서울에서 서울로"
     reply = "서울 사람은 <서울:LC>에서 서울로"
     assert found(project_reply(text, reply)) == [(7, 9, "LC")]
+
+
+def test_digits_spaced_out_by_the_reply_are_found() -> None:
+    assert found(project("등 16명을", mentions(("QT", "1 6 명")))) == [(2, 5, "QT")]
+    assert found(project("번호 1 2번", mentions(("QT", "1 2번")))) == [(3, 7, "QT")]
+
+
+def test_many_repeats_keep_the_places_a_tagged_reply_gives_them() -> None:
+    text = "가 " + "서울 " * 450
+    reply = "나 " + "서울 " * 440 + "<서울:LC> " * 10
+    projection = project_reply(text, reply, format="tagged")
+    assert [span.start for span in projection.spans] == [2 + 3 * n for n in range(440, 450)]
+
+
+@pytest.mark.parametrize(
+    ("text", "surfaces"),
+    [
+        ("a", ["a" + "." * 40_000 + "a"]),
+        ("1" * 80_000, ["1" * 40_000]),
+        ("가" * 512, ["가" * n for n in range(1, 200)]),
+        ("가나" * 3000, ["가나" * 1500] * 3),
+        ("x", ["(" * 50_000]),
+    ],
+)
+def test_nothing_runs_away(text: str, surfaces: list[str]) -> None:
+    started = time.perf_counter()
+    project(text, mentions(*[("X", surface) for surface in surfaces]))
+    assert time.perf_counter() - started < 6
 
 
 def test_a_tagged_reply_that_changed_the_text_still_points_near() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmner.projection import project_reply
 from llmner.replies import REPLY_FORMATS, read_reply, render_reply
 from llmner.schema import LabelSchema
 from llmner.spans import Mention, Sentence
@@ -85,6 +86,28 @@ CASES: list[tuple[str, str, list[tuple[str, str]], str, set[str]]] = [
     ("missing comma", '{"PS": ["손흥민" "박지성"]}', [S, ("PS", "박지성")], "repaired", set()),
     ("wrong bracket", '{"PS": ["손흥민"}', [S], "repaired", {"brackets"}),
     ("missing colon", '{"PS" ["손흥민"]}', [S], "repaired", {"missing-colon"}),
+    ("lists under a wrapper", '{"PS": {"values": ["손흥민", "박지성"]}}', [S, ("PS", "박지성")], "repaired", {"object-for-list"}),
+    ("numbered objects", '{"PS": {"1": "손흥민", "2": "박지성"}}', [S, ("PS", "박지성")], "repaired", {"object-for-list"}),
+    ("several texts of one label", '[{"label": "PS", "text": ["손흥민", "박지성"]}]', [S, ("PS", "박지성")], "ok", set()),
+    ("a list beside a label", '[{"type": "PS", "entities": ["손흥민"]}]', [S], "ok", set()),
+    ("a label in a list", '[{"label": ["PS"], "text": "손흥민"}]', [S], "ok", set()),
+    ("other strings beside the text", '[{"token": 1, "span": "0-3", "text": "손흥민", "label": "PS"}]', [S], "ok", set()),
+    ("two keys that may be the label", '[{"type": "entity", "label": "PS", "text": "손흥민"}]', [S], "ok", set()),
+    ("offsets beside surfaces", '{"PS": [["손흥민", 0, 3]]}', [S], "repaired", {"offsets"}),
+    ("surfaces with an object for a label", '{"손흥민": {"type": "PS"}}', [S], "repaired", {"surface-keyed"}),
+    ("a line break in a string", '{"PS": ["손\n흥민"], "LC": ["춘천"]}', [("PS", "손\n흥민"), C], "repaired", {"control-character"}),
+    ("semicolons for commas", '{"PS": ["손흥민"; "박지성"]}', [S, ("PS", "박지성")], "repaired", set()),
+    ("JSON in a JSON string", '{\\"PS\\": [\\"손흥민\\"]}', [S], "repaired", {"escaped"}),
+    ("a wrong bracket in the middle", '{"PS": ["손흥민"}, "LC": ["춘천"]}', [S, C], "repaired", {"brackets"}),
+    ("names that say nothing", '{"PS": ["Nothing", "손흥민"]}', [("PS", "Nothing"), S], "ok", set()),
+    ("two fences, two labels", '```json\n{"PS": ["손흥민"]}\n```\n```json\n{"LC": ["춘천"]}\n```', [S, C], "repaired", {"fence"}),
+    ("JSON without its braces", 'PS: ["손흥민", "박지성"]\nLC: ["춘천"]', [S, ("PS", "박지성"), C], "repaired", {"line-style"}),
+    ("labels on one line", "PS: 손흥민, LC: 춘천", [S, C], "repaired", {"line-style"}),
+    ("labels behind, on one line", "손흥민(PS), 춘천(LC)", [S, C], "repaired", {"line-style"}),
+    ("a dash between", "손흥민 - PS\n춘천 - LC", [S, C], "repaired", {"line-style"}),
+    ("a heading and no bullet", "PS:\n손흥민\n\nLC:\n춘천", [S, C], "repaired", {"line-style"}),
+    ("no entity, in a longer sentence", "해당 문장에는 개체명이 없습니다.", [], "repaired", {"none-word"}),
+    ("no entity, in a longer English sentence", "The text contains no named entities.", [], "repaired", {"none-word"}),
     ("label then bullets", "PS:\n- 손흥민\nLC:\n- 춘천", [S, C], "repaired", {"line-style"}),
     ("Markdown headings", "### 사람\n- 손흥민\n### 장소\n- 춘천", [S, C], "repaired", {"line-style"}),
     ("bullets with labels", "- PS: 손흥민\n- LC: 춘천", [S, C], "repaired", {"line-style"}),
@@ -218,7 +241,37 @@ def test_a_megabyte_of_garbage_takes_linear_time(schema: LabelSchema, unit: str)
     assert large < 25 * max(small, 0.02)
 
 
-def test_deep_nesting_is_cut_off_not_crashed(schema: LabelSchema) -> None:
-    read = read_reply('{"PS": ' + "[" * 5000 + '"손흥민"' + "]" * 5000 + "}", schema)
-    assert [m.text for m in read.mentions] == ["손흥민"]
-    assert "too-deep" in read.repairs or "nested-list" in read.repairs
+@pytest.mark.parametrize("depth", [50, 99, 101, 400, 900, 5000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"PS":', "}"), ('{"x":[', "]}")])
+def test_deep_nesting_is_cut_off_not_crashed(
+    schema: LabelSchema, depth: int, opening: str, closing: str
+) -> None:
+    read = read_reply('{"PS": ' + opening * depth + '"손흥민"' + closing * depth + "}", schema)
+    assert depth > 90 or read.status != "unreadable"
+    assert depth < 110 or "too-deep" in read.repairs
+
+
+@pytest.mark.parametrize("text", ["뉴스 (PS)", "가격: PS", "소니 | PS", "-", "개체 없음", "<.:LC> <없음:LC>"])
+def test_the_sentence_again_is_an_answer_whatever_it_looks_like(text: str) -> None:
+    schema = LabelSchema.of("PS", "LC")
+    sentence = Sentence(text)
+    projection = project_reply(text, render_reply(sentence, "tagged"), schema, "tagged")
+    assert projection.spans == ()
+    assert projection.reply is not None
+    assert projection.reply.status == "ok"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "x" + " " * 800 + ":" + " " * 800 + ":     y",
+        "```json\nx" + "`" * 16_000 + "y\n```\n",
+        "```" + " " * 16_000 + "!\n```\n",
+        "x" + " " * 98 + "(" + " " * 98 + "x",
+    ],
+)
+def test_no_regular_expression_runs_away(schema: LabelSchema, reply: str) -> None:
+    started = time.perf_counter()
+    read_reply(reply, schema)
+    schema.resolve(reply)
+    assert time.perf_counter() - started < 0.5
