@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO
 
 from llmner.errors import CorpusError, InputError
 
-__all__ = ["dump_json", "open_lines", "read_jsonl", "whole_file", "write_bytes"]
+__all__ = ["check_output", "dump_json", "open_lines", "read_jsonl", "regular_file", "whole_file", "write_bytes"]
 
 STDIO = "-"
 
@@ -25,6 +26,37 @@ STDIO = "-"
 def dump_json(value: Any, *, indent: int | None = None) -> bytes:
     """JSON as UTF-8 without needless escapes; half surrogate pairs, which UTF-8 lacks, stay escaped."""
     return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace")
+
+
+@contextmanager
+def regular_file(path: Path) -> Iterator[Path]:
+    """A path that can be opened more than once: the path itself, or a temporary copy of a pipe.
+
+    Formats are guessed by looking at a file before it is read; what was looked at in a pipe is gone.
+    """
+    try:
+        special = str(path) == STDIO or (path.exists() and not path.is_file() and not path.is_dir())
+    except OSError:
+        special = False
+    if not special:
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(prefix="llmner-") as copy, _binary(path) as stream:
+        shutil.copyfileobj(stream, copy)
+        copy.flush()
+        yield Path(copy.name)
+
+
+def check_output(path: Path) -> None:
+    """Make sure that a file can be written at ``path``.
+
+    Raises:
+        InputError: It is a folder, or its folder does not exist.
+    """
+    if not path.name or path.is_dir():
+        raise InputError("is a directory", path=path, hint="give a file to write")
+    if not path.parent.is_dir():
+        raise InputError("its folder does not exist", path=path, hint="make it first")
 
 
 @contextmanager
@@ -121,14 +153,17 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         yield buffer
         write_bytes(buffer.getvalue())
         return
-    if path.is_dir():
-        raise InputError("is a directory", path=path, hint="give a file to write")
+    check_output(path)
+    if path.exists() and not path.is_file():
+        # A device or a named pipe is written to, not replaced.
+        with path.open("wb") as stream:
+            yield stream
+        return
+    path = path.resolve()
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     except OSError as error:
-        raise InputError(
-            f"cannot be written ({error.strerror})", path=path, hint="make its folder first"
-        ) from None
+        raise InputError(f"cannot be written ({error.strerror})", path=path) from None
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from llmner._files import dump_json, open_lines, parse_row
+from llmner._files import check_output, dump_json, open_lines, parse_row
 from llmner.chat import Prompt, build_prompt
 from llmner.corpora.jsonl import span_rows
 from llmner.errors import CorpusError, InputError
@@ -166,7 +166,7 @@ def run_extraction(
     """Extract into a JSON Lines file, going on where an interrupted run stopped.
 
     Rows go to ``OUTPUT.partial``, flushed to disk after every batch, and become ``OUTPUT`` when all are
-    there; ``OUTPUT.run.json`` keeps what decided the result. A ``kill -9`` loses at most the batch in
+    there; ``OUTPUT.run.json`` then keeps what decided the result. A ``kill -9`` loses at most the batch in
     flight. A partial file of another recipe, model, policy or input is refused, never mixed.
 
     Args:
@@ -185,17 +185,15 @@ def run_extraction(
         InputError: The partial file belongs to another run, or the output cannot be written.
         GenerationError: The engine could not answer; what was done stays.
     """
+    check_output(output)
     partial = output.with_name(f"{output.name}.partial")
     record = {"input": source, **extractor.describe()}
-    record_path = _record_path(output)
-    if output.is_dir():
-        raise InputError("is a directory", path=output, hint="give a file to write")
-    if not output.parent.is_dir():
-        raise InputError("its folder does not exist", path=output, hint="make it first")
+    # The record of an earlier, finished run stays until its output is replaced.
+    record_path = _record_path(partial)
     done = 0
     items = iter(sentences)
     if partial.exists() and not restart:
-        known = run_record(output)
+        known = run_record(partial)
         # JSON has no tuples and sorts nothing: compare what was written with what would be.
         if known != json.loads(dump_json(record)):
             differing = sorted(k for k in {*record, *(known or {})} if (known or {}).get(k) != record.get(k))
@@ -204,7 +202,7 @@ def run_extraction(
                 path=partial,
                 hint="finish it as it was begun, or start over with --restart",
             )
-        done = _resume(partial, items)
+        done = _resume(partial, items, extractor)
         if on_resume is not None:
             on_resume(done)
     else:
@@ -227,11 +225,16 @@ def run_extraction(
         record_path.unlink()
         raise CorpusError("holds no sentence", path=source)
     partial.replace(output)
+    record_path.replace(_record_path(output))
     return done
 
 
-def _resume(partial: Path, items: Iterator[Sentence]) -> int:
-    """Pass over the sentences that are done; a row that was cut off by a kill is dropped."""
+def _resume(partial: Path, items: Iterator[Sentence], extractor: Extractor) -> int:
+    """Pass over the sentences that are done; a row that was cut off by a kill is dropped.
+
+    An engine whose answers depend on what it was asked before (``recorded``) is told of them.
+    """
+    skip = getattr(extractor.generator, "skip", None)
     data = partial.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) != len(data):
@@ -247,5 +250,7 @@ def _resume(partial: Path, items: Iterator[Sentence]) -> int:
                 line=number,
                 hint="start over with --restart",
             )
+        if skip is not None:
+            skip(build_prompt(extractor.recipe, sentence))
         done += 1
     return done

@@ -7,6 +7,7 @@ know; how answers are written and read is ``replies``'.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from importlib import resources
@@ -121,6 +122,11 @@ class Recipe(_Model):
                 raise ValueError(f"{key}: line {error.lineno} of the template: {error.message}") from None
             except jinja2.TemplateError as error:
                 raise ValueError(f"{key}: {error.message}") from None
+            except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
+                # What a template computes is the recipe's own doing.
+                raise ValueError(f"{key}: the template fails ({error})") from None
+        if "가나다" not in self.question("가나다"):
+            raise ValueError("user: the template never uses {{ text }}, so no sentence would reach the model")
         return self
 
     @cached_property
@@ -215,13 +221,16 @@ class Recipe(_Model):
     def _parse(cls, source: str, path: Path) -> Recipe:
         try:
             node = yaml.compose(source, Loader=yaml.SafeLoader)
+            _refuse_duplicates(node)
             data: Any = yaml.safe_load(source)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
             raise RecipeError(
                 f"not YAML: {error.problem}", path=path, line=None if mark is None else mark.line + 1
             ) from None
-        except yaml.YAMLError as error:
+        except RecipeError as error:
+            raise error.located(path=path) from None
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise RecipeError(f"not YAML: {str(error).splitlines()[0]}", path=path) from None
         if not isinstance(data, dict):
             raise RecipeError(
@@ -230,8 +239,31 @@ class Recipe(_Model):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise RecipeError(_explain(first), path=path, line=_line_of(node, first["loc"])) from None
+            # A misspelt key is told as that, not as the key that is missing for it.
+            errors = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+            message = _explain(errors[0])
+            location = errors[0]["loc"]
+            if not location and (named := re.match(r"(examples)\[(\d+)\]|(system|user)\b", message)):
+                location = (named[3],) if named[3] else (named[1], int(named[2]))
+            raise RecipeError(message, path=path, line=_line_of(node, location)) from None
+
+
+def _refuse_duplicates(node: yaml.Node | None) -> None:
+    """YAML lets the last of two equal keys win, silently.
+
+    Raises:
+        RecipeError: A mapping has a key twice.
+    """
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if str(key.value) in seen:
+                raise RecipeError(f"key {key.value!r} stands twice", line=key.start_mark.line + 1)
+            seen.add(str(key.value))
+            _refuse_duplicates(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_duplicates(value)
 
 
 def _explain(error: Any) -> str:

@@ -18,7 +18,7 @@ import pytest
 from llmner.chat import Prompt
 from llmner.errors import GenerationError, InputError
 from llmner.extraction import Extractor, run_extraction, run_record
-from llmner.generation import Reply
+from llmner.generation import Reply, create_generator
 from llmner.recipes import Recipe
 from llmner.spans import Sentence, Span
 
@@ -107,6 +107,36 @@ def test_another_recipe_model_or_input_is_refused_not_mixed(klue: Recipe, tmp_pa
     with pytest.raises(InputError, match=r"partial:1: the interrupted run's sentences are not the input's"):
         run_extraction(Extractor(klue, Echo(), batch_size=2), SENTENCES[1:], output, source="test")
     assert run(klue, Echo(name="other"), output, restart=True) == 10
+
+
+def test_a_resumed_recorded_run_goes_on_with_the_next_reply(klue: Recipe, tmp_path: Path) -> None:
+    replies = tmp_path / "replies.jsonl"
+    replies.write_text("".join(f'{{"text": "가", "reply": "PS\\t{n}"}}\n' for n in range(4)))
+    same = [Sentence("가")] * 4
+
+    def go(output: Path, sentences: Any) -> int:
+        engine = create_generator("recorded", path=replies)
+        return run_extraction(Extractor(klue, engine, batch_size=1), sentences, output, source="test")
+
+    def dying() -> Any:
+        yield from same[:2]
+        raise GenerationError("killed")
+
+    go(tmp_path / "whole", same)
+    with pytest.raises(GenerationError):
+        go(tmp_path / "broken", dying())
+    go(tmp_path / "broken", same)
+    assert (tmp_path / "broken").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_the_record_of_a_finished_run_stays_until_its_output_is_replaced(klue: Recipe, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    run(klue, Echo(), output)
+    with pytest.raises(GenerationError):
+        run(klue, Echo(fail_at="사람6 왔다", name="other"), output)
+    record = run_record(output)
+    assert record is not None
+    assert record["engine"] == "echo"
 
 
 def test_where_it_cannot_write(klue: Recipe, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from llmner._files import check_output, dump_json, whole_file
 from llmner.errors import InputError, LlmnerError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 
 def note(message: str) -> None:
     """One line for people, on standard error."""
-    typer.echo(message, err=True)
+    typer.echo(message.encode("utf-8", "backslashreplace").decode(), err=True)
 
 
 def guarded(command: _F) -> _F:
@@ -128,6 +129,8 @@ class BadRows:
     """Collects bad rows into ``OUTPUT.bad.jsonl``, written only if there are any."""
 
     def __init__(self, output: Path | None, *, skip: bool) -> None:
+        if output is not None:
+            check_output(output)
         self.path = None if output is None else output.with_name(f"{output.name}.bad.jsonl")
         self.rows: list[dict[str, str]] = []
         self.collect: Callable[[BadRow], None] | None = self._collect if skip else None
@@ -138,8 +141,6 @@ class BadRows:
 
     def close(self) -> None:
         """Write the side file."""
-        from llmner._files import dump_json, whole_file
-
         if self.rows and self.path is not None:
             with whole_file(self.path) as stream:
                 for row in self.rows:

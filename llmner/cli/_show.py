@@ -34,20 +34,26 @@ def console() -> Console:
     return out if out.is_terminal else Console(highlight=False, width=120)
 
 
+def _shown(text: str) -> str:
+    """A text that any terminal can be given: half surrogate pairs and control characters replaced."""
+    plain = text.encode("utf-8", "replace").decode()
+    return "".join(char if char.isprintable() or char in " \n\u200d" else "\ufffd" for char in plain)
+
+
 def show_projection(out: Console, projection: Projection, labels: Sequence[str], title: str | None) -> None:
     """One sentence: its text, its entities, and the outcome of every mention."""
     colours = {label: _COLOURS[at % len(_COLOURS)] for at, label in enumerate(labels)}
     text = Text()
     at = 0
     for span in projection.spans:
-        text.append(projection.text[at : span.start])
+        text.append(_shown(projection.text[at : span.start]))
         colour = colours.get(span.label, "reverse")
-        text.append(projection.text[span.start : span.end], style=colour)
+        text.append(_shown(projection.text[span.start : span.end]), style=colour)
         text.append(f"[{span.label}]", style="dim")
         at = span.end
-    text.append(projection.text[at:])
+    text.append(_shown(projection.text[at:]))
     if title:
-        out.print(Text(title, style="dim"))
+        out.print(Text(_shown(title), style="dim"))
     out.print(text)
     if not projection.outcomes:
         status = projection.reply.status if projection.reply is not None else "ok"
@@ -63,10 +69,10 @@ def show_projection(out: Console, projection: Projection, labels: Sequence[str],
         shown = outcome.mention.text if place is None else projection.text[place.start : place.end]
         kind = Text(outcome.kind, style="green" if place is not None else "red")
         if outcome.reason:
-            kind.append(f" ({outcome.reason})", style="dim")
+            kind.append(f" ({_shown(outcome.reason)})", style="dim")
         table.add_row(
-            Text(outcome.mention.label if place is None else place.label),
-            Text(shown),
+            Text(_shown(outcome.mention.label) if place is None else place.label),
+            Text(_shown(shown)),
             "" if place is None else str(place.start),
             "" if place is None else str(place.end),
             kind,

@@ -68,6 +68,7 @@ def evaluate(
     from llmner._files import dump_json, write_bytes
     from llmner.cli._show import console, show_evaluation
     from llmner.corpora import ReadStats, read_corpus
+    from llmner.errors import MismatchError
     from llmner.extraction import Extractor, run_record
     from llmner.scoring import Prediction, align, corpus_signature, read_predictions, sample
     from llmner.scoring import evaluate as score_predictions
@@ -85,8 +86,18 @@ def evaluate(
     }
     predictions: list[Prediction]
     if predicted is not None:
-        found = read_predictions(predicted)
-        predictions = align(chosen, found, sampled=limit is not None, path=predicted)
+        # Aligned whole and then sampled, so that files without ids keep their order.
+        pairs = list(
+            zip(corpus, align(corpus, read_predictions(predicted), part=limit, path=predicted), strict=True)
+        )
+        drawn = [(sentence, found) for sentence, found in sample(pairs, limit, seed) if found is not None]
+        if len(drawn) != len(chosen):
+            raise MismatchError(
+                f"{len(chosen) - len(drawn)} sampled sentences have no prediction",
+                path=predicted,
+                hint="predict the whole corpus, or the same sample",
+            )
+        predictions = [found for _, found in drawn]
         signature |= run_record(predicted) or {"predicted": predicted.name}
         signature.pop("input", None)
     else:
@@ -112,6 +123,11 @@ def evaluate(
             for extraction in extractor.extract(chosen):
                 predictions.append(Prediction.of(extraction))
                 step(1)
+        unused = getattr(generator, "unused", None)
+        if limit is None and unused is not None and unused():
+            raise MismatchError(
+                f"{unused()} recorded replies belong to no gold sentence", path=replies, hint="ids must match"
+            )
         signature |= extractor.describe()
     result = score_predictions(chosen, predictions, signature=signature)
     if json:

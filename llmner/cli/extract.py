@@ -82,6 +82,8 @@ def extract(
     from llmner.spans import Sentence
 
     not_both(text=text, input=input)
+    if str(output) == "-":
+        output, json = None, True
     asked = load_recipe(recipe, reply_format)
     projecting = policy(particles, fuzzy)
     bad = BadRows(output, skip=skip_bad)

@@ -41,7 +41,7 @@ def project(
     """Project replies that any LLM gave onto their texts, with an outcome for every mention."""
     from collections import Counter
 
-    from llmner._files import dump_json, read_jsonl, whole_file
+    from llmner._files import dump_json, open_lines, parse_row, whole_file
     from llmner.corpora import BadRow
     from llmner.corpora.jsonl import row_text_and_id, span_rows
     from llmner.errors import CorpusError, UnknownNameError
@@ -62,8 +62,11 @@ def project(
     statuses: Counter[str] = Counter()
 
     def rows() -> Iterator[dict[str, Any]]:
-        for number, row in read_jsonl(input):
+        for number, line in open_lines(input):
+            if not line.strip():
+                continue
             try:
+                row = parse_row(input, number, line)
                 text, id = row_text_and_id(input, number, row)
                 reply = row.get("reply")
                 if not isinstance(reply, str):
@@ -77,7 +80,7 @@ def project(
             except CorpusError as error:
                 if bad.collect is None:
                     raise
-                bad.collect(BadRow(error, dump_json(row).decode()))
+                bad.collect(BadRow(error, line))
                 continue
             projection = project_reply(text, reply, schema, reply_format, **projecting)
             read = projection.reply

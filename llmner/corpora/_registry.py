@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 
-from llmner._files import STDIO, open_lines, whole_file
+from llmner._files import open_lines, regular_file, whole_file
 from llmner.corpora._types import BadRow, CorpusFormat, ReadOptions, ReadStats
 from llmner.corpora.conll import CONLL
 from llmner.corpora.hub import is_saved_dataset, read_hub
@@ -16,7 +17,7 @@ from llmner.corpora.jsonl import SPANS_JSONL
 from llmner.corpora.klue import KLUE_TSV
 from llmner.corpora.markup import MARKUP
 from llmner.corpora.text import TEXT
-from llmner.errors import CorpusError, UnknownNameError
+from llmner.errors import CorpusError, InputError, UnknownNameError
 from llmner.spans import Sentence
 
 __all__ = ["CORPUS_FORMATS", "guess_format", "read_corpus", "write_corpus"]
@@ -88,26 +89,37 @@ def read_corpus(
         UnknownNameError: No such format.
         MissingExtraError: A Hub data set, and ``datasets`` is not installed.
     """
-    options = ReadOptions(strict, labels, on_bad, stats if stats is not None else ReadStats())
+    stats = stats if stats is not None else ReadStats()
+    options = ReadOptions(strict, labels, on_bad, stats)
     given = str(path_or_name)
     path = Path(path_or_name)
-    if (
-        format == "hub"
-        or is_saved_dataset(path)
-        or (
-            format is None
-            and isinstance(path_or_name, str)
-            and not path.exists()
-            and _HUB_NAME.fullmatch(given)
-            and not path.suffix
-        )
-    ):
-        sentences = read_hub(given, split, options)
-    else:
-        if given == STDIO and format is None:
-            raise CorpusError("standard input has no name to look at", hint="name its format")
-        sentences = _format(format or guess_format(path)).read(path, options)
-    return _counted(sentences, given, options.stats)
+    if format == "hub" or is_saved_dataset(path) or (format is None and _names_dataset(given)):
+        return _counted(read_hub(given, split, options), given, stats)
+    if format is not None:
+        _format(format)
+    return _counted(_read_file(path, format, options), given, stats)
+
+
+def _names_dataset(given: str) -> bool:
+    return _HUB_NAME.fullmatch(given) is not None and not Path(given).suffix and not os.path.exists(given)
+
+
+def _read_file(path: Path, format: str | None, options: ReadOptions) -> Iterator[Sentence]:
+    with regular_file(path) as real:
+        if real != path and options.on_bad is not None:
+            told = options.on_bad
+            options.on_bad = lambda bad: told(BadRow(_at(bad.error, real, path), bad.raw))
+        try:
+            yield from _format(format or guess_format(real)).read(real, options)
+        except InputError as error:
+            raise _at(error, real, path) from None
+
+
+def _at(error: InputError, real: Path, path: Path) -> InputError:
+    """An error in a temporary copy, told of what it is a copy of."""
+    if error.path != str(real) or real == path:
+        return error
+    return type(error)(error.problem, path=path, line=error.line, id=error.id, hint=error.hint)
 
 
 def _counted(sentences: Iterator[Sentence], name: str, stats: ReadStats) -> Iterator[Sentence]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import BinaryIO
 from llmner.errors import CorpusError, InputError, SpanError
 from llmner.spans import Sentence, Span
 
-__all__ = ["BadRow", "CorpusFormat", "ReadOptions", "ReadStats"]
+__all__ = ["BadRow", "CorpusFormat", "ReadOptions", "ReadStats", "check_writable", "encode"]
 
 
 @dataclass(slots=True)
@@ -109,3 +110,47 @@ class CorpusFormat:
     write: Callable[[Sentence, BinaryIO], None]
     looks_like: Callable[[list[str]], bool]
     header: bytes = b""
+
+
+_BREAKS = re.compile(r"[\n\r]")
+
+
+def check_writable(sentence: Sentence, format: str, *, breaks: bool = False, empty: bool = False) -> None:
+    """Make sure that a sentence written in a line-based format can be read back.
+
+    Args:
+        sentence: The sentence.
+        format: What the format is called.
+        breaks: Whether the format can hold line breaks in a text.
+        empty: Whether the format can hold an empty text.
+
+    Raises:
+        CorpusError: A line break in text, id or label, a tab in the id, or an empty text.
+    """
+    problem = None
+    if not breaks and _BREAKS.search(sentence.text):
+        problem = "a text with a line break"
+    elif not empty and not sentence.text.strip():
+        problem = "an empty text"
+    elif sentence.id is not None and re.search(r"[\n\r\t]", sentence.id):
+        problem = "an id with a line break or a tab"
+    elif any(re.search(r"\s", span.label) for span in sentence.spans):
+        problem = "a label with white space"
+    if problem is not None:
+        raise CorpusError(
+            f"{problem} cannot be written as {format}", id=sentence.id, hint="use the spans format"
+        )
+
+
+def encode(sentence: Sentence, text: str) -> bytes:
+    """UTF-8.
+
+    Raises:
+        CorpusError: The text holds half a surrogate pair, which UTF-8 lacks.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise CorpusError(
+            "half a surrogate pair cannot be written as UTF-8", id=sentence.id, hint="use the spans format"
+        ) from None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from llmner._files import open_lines
-from llmner.corpora._types import CorpusFormat, ReadOptions
+from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.errors import CorpusError, TagError
 from llmner.spans import Sentence, Span
 from llmner.tagging import Scheme, guess_scheme, tags_to_spans
@@ -146,10 +146,7 @@ def _place(path: Path, block: _Block) -> tuple[str, list[int]]:
 
 
 def _write(sentence: Sentence, stream: BinaryIO) -> None:
-    if "\n" in sentence.text or "\r" in sentence.text:
-        raise CorpusError(
-            "a text with a line break cannot be written as CoNLL", id=sentence.id, hint="use the spans format"
-        )
+    check_writable(sentence, "CoNLL")
     lines = [f"# id = {sentence.id}\n"] if sentence.id else []
     lines.append(f"# text = {sentence.text}\n")
     edges = sorted({0, len(sentence.text), *(e for s in sentence.spans for e in (s.start, s.end))})
@@ -164,7 +161,7 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
                 opening = False
             lines.append(f"{token[0]}\t{tag}\n")
     lines.append("\n")
-    stream.write("".join(lines).encode())
+    stream.write(encode(sentence, "".join(lines)))
 
 
 CONLL = CorpusFormat("conll", _read, _write, _looks_like)

@@ -22,7 +22,11 @@ _SAVED = ("dataset_info.json", "dataset_dict.json")
 
 def is_saved_dataset(path: Path) -> bool:
     """Whether ``path`` is a folder that ``datasets`` wrote."""
-    return any((path / name).is_file() for name in _SAVED)
+    try:
+        return any((path / name).is_file() for name in _SAVED)
+    except OSError:
+        # A sentence given for a file is too long for a name.
+        return False
 
 
 def read_hub(name: str, split: str | None, options: ReadOptions) -> Iterator[Sentence]:

@@ -19,7 +19,7 @@ __all__ = ["SPANS_JSONL", "row_text_and_id", "span_rows"]
 
 def _looks_like(lines: list[str]) -> bool:
     rows = [line for line in lines if line.strip()]
-    return bool(rows) and rows[0].lstrip().startswith("{") and '"text"' in rows[0]
+    return bool(rows) and rows[0].lstrip().startswith("{")
 
 
 def row_text_and_id(path: Path, number: int, row: dict[str, Any]) -> tuple[str, str | None]:
@@ -55,6 +55,8 @@ def _span(path: Path, number: int, id: str | None, row: Any) -> Span:
         return Span(start, end, label, None if score is None else float(score))
     except SpanError as error:
         raise CorpusError(error.problem, path=path, line=number, id=id, hint=error.hint) from None
+    except OverflowError:
+        raise wrong("a span's 'score' is too large", "a number from 0 to 1") from None
 
 
 def _offset(row: dict[str, Any], key: str, wrong: Callable[[str, str], CorpusError]) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from llmner._files import open_lines
-from llmner.corpora._types import CorpusFormat, ReadOptions
+from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.errors import CorpusError, TagError
 from llmner.markup import render_markup
 from llmner.spans import Sentence
@@ -116,16 +116,11 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
 
 
 def _write(sentence: Sentence, stream: BinaryIO) -> None:
-    if "\n" in sentence.text or "\r" in sentence.text:
-        raise CorpusError(
-            "a text with a line break cannot be written as KLUE TSV",
-            id=sentence.id,
-            hint="use the spans format",
-        )
+    check_writable(sentence, "KLUE TSV")
     lines = [f"## {sentence.id or ''}\t{render_markup(sentence.text, sentence.spans)}\n"]
     lines += [f"{char}\t{tag}\n" for char, tag in zip(sentence.text, sentence.tags(), strict=True)]
     lines.append("\n")
-    stream.write("".join(lines).encode())
+    stream.write(encode(sentence, "".join(lines)))
 
 
 KLUE_TSV = CorpusFormat("klue-tsv", _read, _write, _looks_like, HEADER.encode())

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from llmner._files import open_lines
-from llmner.corpora._types import CorpusFormat, ReadOptions
+from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.errors import CorpusError, SpanError
 from llmner.markup import parse_markup, render_markup
 from llmner.spans import Sentence
 
 __all__ = ["MARKUP"]
 
-_MENTION = re.compile(r"<[^<>]+:[^<>:\s]+>")
+_MENTION = re.compile(r"<[^<>]+:[^\W\d][\w-]*>")
 
 
 def _looks_like(lines: list[str]) -> bool:
@@ -45,8 +45,9 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
 
 
 def _write(sentence: Sentence, stream: BinaryIO) -> None:
+    check_writable(sentence, "markup", breaks=True, empty=sentence.id is not None)
     marked = render_markup(sentence.text, sentence.spans)
-    stream.write((f"{sentence.id}\t{marked}\n" if sentence.id else f"{marked}\n").encode("utf-8", "replace"))
+    stream.write(encode(sentence, f"{sentence.id}\t{marked}\n" if sentence.id else f"{marked}\n"))
 
 
 MARKUP = CorpusFormat("markup", _read, _write, _looks_like)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from llmner._files import open_lines
-from llmner.corpora._types import CorpusFormat, ReadOptions
-from llmner.errors import CorpusError
+from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.spans import Sentence
 
 __all__ = ["TEXT"]
@@ -26,13 +25,8 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
 
 
 def _write(sentence: Sentence, stream: BinaryIO) -> None:
-    if "\n" in sentence.text or "\r" in sentence.text:
-        raise CorpusError(
-            "a text with a line break cannot be written as plain text",
-            id=sentence.id,
-            hint="use the spans format",
-        )
-    stream.write(sentence.text.encode("utf-8", "replace") + b"\n")
+    check_writable(sentence, "plain text")
+    stream.write(encode(sentence, sentence.text + "\n"))
 
 
 TEXT = CorpusFormat("text", _read, _write, _looks_like)

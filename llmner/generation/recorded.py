@@ -68,6 +68,14 @@ class RecordedGenerator:
         """
         return [Reply(self._find(prompt)) for prompt in prompts]
 
+    def skip(self, prompt: Prompt) -> None:
+        """Pass over the reply of a prompt that was answered in an earlier, interrupted run."""
+        self._find(prompt)
+
+    def unused(self) -> int:
+        """How many recorded replies nobody has asked for yet."""
+        return sum(map(len, self._by_id.values())) + sum(map(len, self._by_text.values()))
+
     def _find(self, prompt: Prompt) -> str:
         if prompt.id is not None and self._by_id.get(prompt.id):
             reply, text = self._by_id[prompt.id].popleft()

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from llmner._files import read_jsonl
 from llmner.corpora import guess_format, read_corpus
@@ -20,6 +20,7 @@ from llmner.spans import Sentence, Span
 
 __all__ = ["Evaluation", "Prediction", "align", "corpus_signature", "evaluate", "read_predictions", "sample"]
 
+_T = TypeVar("_T")
 _STATUSES = ("ok", "repaired", "truncated", "empty", "unreadable")
 _OUTCOMES = (
     "exact", "canonical", "trimmed", "fuzzy", "surplus", "overlapped", "not_found", "unknown_label",
@@ -120,8 +121,8 @@ def read_predictions(path: Path, format: str | None = None) -> list[Prediction]:
     return predictions
 
 
-def sample(sentences: Sequence[Sentence], limit: int | None, seed: int) -> list[Sentence]:
-    """The sentences ``datasets`` draws with ``shuffle(seed=seed).select(range(limit))``.
+def sample(sentences: Sequence[_T], limit: int | None, seed: int) -> list[_T]:
+    """The rows ``datasets`` draws with ``shuffle(seed=seed).select(range(limit))``.
 
     With ``limit=None`` all of them in their own order; a limit over their number draws all, shuffled.
     """
@@ -137,15 +138,16 @@ def align(
     gold: Sequence[Sentence],
     predictions: Sequence[Prediction],
     *,
-    sampled: bool = False,
+    part: int | None = None,
     path: str | Path | None = None,
-) -> list[Prediction]:
+) -> list[Prediction | None]:
     """The prediction of each gold sentence, by id where all have ids of their own, else by place.
 
     Args:
         gold: The sentences to be scored.
         predictions: The predictions.
-        sampled: ``gold`` is part of the corpus; predictions for other sentences are passed over.
+        part: How many sentences will be sampled; where that is given, predictions for part of the
+            corpus will do, and the other sentences get ``None``. Without it every sentence has one.
         path: The predictions' file, for errors.
 
     Raises:
@@ -154,19 +156,19 @@ def align(
     gold_ids = {sentence.id for sentence in gold}
     found = {prediction.id: prediction for prediction in predictions}
     by_id = None not in gold_ids and len(gold_ids) == len(gold) and len(found) == len(predictions)
+    aligned: list[Prediction | None]
     if by_id and None not in found:
         for sentence in gold:
-            if sentence.id not in found:
+            if part is None and sentence.id not in found:
                 raise MismatchError(
                     "no prediction for this gold sentence", path=path, id=sentence.id, hint="ids must match"
                 )
-        if not sampled:
-            for prediction in predictions:
-                if prediction.id not in gold_ids:
-                    raise MismatchError(
-                        "a prediction for no gold sentence", path=path, id=prediction.id, hint="ids must match"
-                    )
-        aligned = [found[sentence.id] for sentence in gold]
+        for prediction in predictions:
+            if prediction.id not in gold_ids:
+                raise MismatchError(
+                    "a prediction for no gold sentence", path=path, id=prediction.id, hint="ids must match"
+                )
+        aligned = [found.get(sentence.id) for sentence in gold]
     else:
         if len(gold) != len(predictions):
             raise MismatchError(
@@ -175,13 +177,11 @@ def align(
                 hint="give both sides ids, or the same number of rows in the same order",
             )
         aligned = list(predictions)
-    for sentence, prediction in zip(gold, aligned, strict=True):
-        if sentence.text != prediction.text:
-            alike = unicodedata.normalize("NFKC", sentence.text) == unicodedata.normalize(
-                "NFKC", prediction.text
-            )
+    for sentence, given in zip(gold, aligned, strict=True):
+        if given is not None and sentence.text != given.text:
+            alike = unicodedata.normalize("NFKC", sentence.text) == unicodedata.normalize("NFKC", given.text)
             raise MismatchError(
-                f"predicted on another text ({prediction.text[:30]!r}, gold has {sentence.text[:30]!r})",
+                f"predicted on another text ({given.text[:30]!r}, gold has {sentence.text[:30]!r})",
                 path=path,
                 id=sentence.id,
                 hint="these are two versions of one corpus (KLUE v1.1 is v1 after NFKC); use the same"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -126,7 +128,72 @@ def test_nothing_is_written_half(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="its folder does not exist"):
         write_corpus([Sentence("가")], tmp_path / "none" / "out.tsv", "spans")
     with pytest.raises(InputError, match="is a directory"):
         write_corpus([Sentence("가")], tmp_path, "spans")
+
+
+@pytest.mark.parametrize("format", ["klue-tsv", "conll", "markup", "text"])
+@pytest.mark.parametrize(
+    ("sentence", "problem"),
+    [
+        (Sentence("가", (), "a\nb"), "an id with a line break"),
+        (Sentence("가\ud800"), "half a surrogate pair"),
+        (Sentence(""), "an empty text"),
+    ],
+)
+def test_what_could_not_be_read_back_is_not_written(
+    tmp_path: Path, format: str, sentence: Sentence, problem: str
+) -> None:
+    with pytest.raises(CorpusError, match=f"{problem}.*use the spans format"):
+        write_corpus([sentence], tmp_path / "out", format)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_is_written_through_and_a_pipe_into(tmp_path: Path) -> None:
+    target, link, fifo = tmp_path / "target", tmp_path / "link", tmp_path / "fifo"
+    target.write_text("")
+    link.symlink_to(target)
+    write_corpus([Sentence("가")], link, "text")
+    assert link.is_symlink()
+    assert target.read_text("utf-8") == "가\n"
+    os.mkfifo(fifo)
+    got: list[str] = []
+    reader = threading.Thread(target=lambda: got.append(fifo.read_text("utf-8")))
+    reader.start()
+    write_corpus([Sentence("나")], fifo, "text")
+    reader.join(10)
+    assert got == ["나\n"]
+    assert fifo.is_fifo()
+
+
+def test_a_pipe_is_read_whole(tmp_path: Path, sample: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=lambda: fifo.write_bytes(sample.read_bytes()))
+    writer.start()
+    read = list(read_corpus(fifo))
+    writer.join(10)
+    assert [s.id for s in read] == [s.id for s in read_corpus(sample)]
+
+
+def test_errors_in_a_pipe_name_the_pipe(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=lambda: fifo.write_text('{"text": 1}\n'))
+    writer.start()
+    with pytest.raises(CorpusError, match=r"fifo:1: 'text' is not a string"):
+        list(read_corpus(fifo))
+    writer.join(10)
+
+
+def test_a_text_with_an_address_is_no_markup(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.txt", "글 <https://example.org> 참고\n")
+    (sentence,) = read_corpus(path)
+    assert sentence.text == "글 <https://example.org> 참고"
+
+
+def test_a_sentence_given_for_a_file() -> None:
+    with pytest.raises(CorpusError, match="cannot be read"):
+        list(read_corpus("가" * 300))

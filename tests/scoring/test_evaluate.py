@@ -34,7 +34,7 @@ def test_no_limit_keeps_every_sentence_in_its_place() -> None:
 
 def test_predictions_are_aligned_by_id_whatever_their_order() -> None:
     predictions = [Prediction("춘천에서", (), "b"), Prediction("손흥민은", (), "a")]
-    assert [p.id for p in align(GOLD, predictions)] == ["a", "b"]
+    assert align(GOLD, predictions) == [predictions[1], predictions[0]]
 
 
 def test_predictions_without_ids_are_aligned_by_place() -> None:
@@ -77,7 +77,9 @@ def test_two_versions_of_one_corpus_are_told_apart() -> None:
 
 def test_a_sample_may_be_part_of_the_predictions() -> None:
     predictions = [Prediction("손흥민은", (), "a"), Prediction("춘천에서", (), "b")]
-    assert [p.id for p in align(GOLD[1:], predictions, sampled=True)] == ["b"]
+    assert align(GOLD, predictions[1:], part=1) == [None, predictions[1]]
+    with pytest.raises(MismatchError, match="no prediction for this gold sentence"):
+        align(GOLD, predictions[1:])
 
 
 def test_an_evaluation_counts_outcomes_and_statuses() -> None:
@@ -100,7 +102,9 @@ def test_predictions_come_from_any_corpus_format(tmp_path: Path) -> None:
     for format in ("spans", "klue-tsv", "markup"):
         path = tmp_path / format
         write_corpus(GOLD, path, format)
-        assert [p.spans for p in align(GOLD, read_predictions(path))] == [s.spans for s in GOLD]
+        assert [p.spans for p in align(GOLD, read_predictions(path)) if p is not None] == [
+            s.spans for s in GOLD
+        ]
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"text": "가", "outcomes": [1]}\n', encoding="utf-8")
     with pytest.raises(CorpusError, match=r"bad.jsonl:1: 'outcomes' is not a list of objects"):
