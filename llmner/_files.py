@@ -21,6 +21,7 @@ from llmner.errors import CorpusError, InputError
 __all__ = ["check_output", "dump_json", "open_lines", "read_jsonl", "regular_file", "whole_file", "write_bytes"]
 
 STDIO = "-"
+_BATCH_BYTES = 1 << 16
 
 
 def dump_json(value: Any, *, indent: int | None = None) -> bytes:
@@ -85,20 +86,39 @@ def open_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         CorpusError: Missing, a directory, unreadable, or not UTF-8.
     """
+    number = 0
     with _binary(path) as stream:
-        for number, raw in enumerate(stream, 1):
-            if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
-                raw = raw[3:]
+        # Decoded a few thousand lines at a time: a line at a time takes twice as long.
+        while batch := stream.readlines(_BATCH_BYTES):
+            if number == 0 and batch[0].startswith(b"\xef\xbb\xbf"):
+                batch[0] = batch[0][3:]
             try:
-                line = raw.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise CorpusError(
-                    f"not UTF-8 (byte {error.start} of the line is 0x{raw[error.start]:02x})",
-                    path=path,
-                    line=number,
-                    hint="save the file as UTF-8, e.g. iconv -f cp949 -t utf-8",
-                ) from None
-            yield number, line.removesuffix("\n").removesuffix("\r")
+                text = b"".join(batch).decode("utf-8")
+            except UnicodeDecodeError:
+                yield from _until_broken(path, number, batch)
+                return
+            if batch[-1].endswith(b"\n"):
+                text = text[:-1]
+            returns = "\r" in text
+            for line in text.split("\n"):
+                number += 1
+                yield number, line.removesuffix("\r") if returns else line
+
+
+def _until_broken(path: Path, number: int, batch: list[bytes]) -> Iterator[tuple[int, str]]:
+    """The lines of a batch up to the one that is not UTF-8, and its error."""
+    for raw in batch:
+        number += 1
+        try:
+            line = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise CorpusError(
+                f"not UTF-8 (byte {error.start} of the line is 0x{raw[error.start]:02x})",
+                path=path,
+                line=number,
+                hint="save the file as UTF-8, e.g. iconv -f cp949 -t utf-8",
+            ) from None
+        yield number, line.removesuffix("\n").removesuffix("\r")
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -1,0 +1,44 @@
+"""What every benchmark shares: the data, the versions, and where results go."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+KLUE = Path(os.environ.get("LLMNER_KLUE", ROOT.parent / "shared" / "data" / "klue-ner"))
+
+
+def klue(name: str) -> Path:
+    """A KLUE file, or an exit that says where to put it."""
+    path = KLUE / name
+    if not path.exists():
+        sys.exit(f"{name} is not in {KLUE}; see data/README.md, or set LLMNER_KLUE to its folder")
+    return path
+
+
+def write(name: str, command: str, figures: Any) -> None:
+    """Print the figures and keep them with what they were measured on."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=ROOT, check=False
+    ).stdout.strip()
+    report = {
+        "benchmark": name,
+        "command": command,
+        "commit": commit,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "versions": {package: version(package) for package in ("llmner", "rapidfuzz", "seqeval")},
+        "figures": figures,
+    }
+    text = json.dumps(report, ensure_ascii=False, indent=2)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    print(text)

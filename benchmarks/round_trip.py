@@ -1,0 +1,100 @@
+"""What a perfect model would score: gold rendered as a reply, read and projected back, on all of KLUE dev.
+
+    python benchmarks/round_trip.py
+
+For each reply format: characters a reply, micro F1, and microseconds a sentence for reading and projecting.
+Beside it what the two simple ways of placing mentions lose on the same replies: the first ``find()``, and
+the longest mention first, each at its first unused place. Gold against gold shows the scorer's own ceiling.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from _report import klue, write
+
+from llmner.corpora import read_corpus
+from llmner.projection import project_reply
+from llmner.recipes import Recipe
+from llmner.replies import REPLY_FORMATS, read_reply, render_reply
+from llmner.scoring import score
+from llmner.spans import Mention, Sentence, Span
+
+
+def micro_f1(gold: list[set[Span]], predicted: list[set[Span]]) -> float:
+    right = sum(len(a & b) for a, b in zip(gold, predicted, strict=True))
+    return 2 * right / (sum(map(len, gold)) + sum(map(len, predicted)))
+
+
+def first_find(text: str, mentions: tuple[Mention, ...]) -> set[Span]:
+    spans = set()
+    for mention in mentions:
+        at = text.find(mention.text)
+        if at >= 0 and mention.text:
+            spans.add(Span(at, at + len(mention.text), mention.label))
+    return spans
+
+
+def longest_first(text: str, mentions: tuple[Mention, ...]) -> set[Span]:
+    spans: set[Span] = set()
+    used = [False] * len(text)
+    for mention in sorted(mentions, key=lambda m: -len(m.text)):
+        at = text.find(mention.text)
+        while at >= 0 and any(used[at : at + len(mention.text)]):
+            at = text.find(mention.text, at + 1)
+        if at >= 0 and mention.text:
+            used[at : at + len(mention.text)] = [True] * len(mention.text)
+            spans.add(Span(at, at + len(mention.text), mention.label))
+    return spans
+
+
+def main() -> None:
+    schema = Recipe.load("klue").schema_
+    figures: dict[str, object] = {}
+    for version in ("v1", "v1.1"):
+        corpus = list(read_corpus(klue(f"klue-ner-{version}_dev.tsv")))
+        gold = [set(sentence.spans) for sentence in corpus]
+        rows: dict[str, object] = {}
+        for format in REPLY_FORMATS:
+            replies = [render_reply(sentence, format, schema) for sentence in corpus]
+            started = time.perf_counter()
+            projected = [
+                project_reply(sentence.text, reply, schema, format)
+                for sentence, reply in zip(corpus, replies, strict=True)
+            ]
+            seconds = time.perf_counter() - started
+            outcomes = Counter(outcome.kind for projection in projected for outcome in projection.outcomes)
+            read = [read_reply(reply, schema, format).mentions for reply in replies]
+            rows[format] = {
+                "characters_a_reply": round(sum(map(len, replies)) / len(replies), 1),
+                "micro_f1": round(micro_f1(gold, [set(p.spans) for p in projected]), 6),
+                "first_find_micro_f1": round(_simple(gold, corpus, read, first_find), 6),
+                "longest_first_micro_f1": round(_simple(gold, corpus, read, longest_first), 6),
+                "microseconds_a_sentence": round(seconds / len(corpus) * 1e6, 1),
+                "outcomes": dict(outcomes),
+            }
+        spans = [sentence.spans for sentence in corpus]
+        perfect = score(spans, spans, texts=[sentence.text for sentence in corpus])
+        assert perfect.klue is not None
+        figures[f"klue-ner-{version} dev"] = {
+            "sentences": len(corpus),
+            "entities": sum(map(len, gold)),
+            "formats": rows,
+            "gold_against_gold": {
+                "micro_f1": perfect.micro.f1,
+                "strict_f1": perfect.strict.f1,
+                "klue_entity_f1": perfect.klue.entity_f1,
+                "klue_char_f1": perfect.klue.char_f1,
+                "klue_strict_entities_without_spaces": perfect.klue.gold_entities,
+            },
+        }
+    write("round_trip", "python benchmarks/round_trip.py", figures)
+
+
+def _simple(gold, corpus: list[Sentence], read, place) -> float:  # type: ignore[no-untyped-def]
+    return micro_f1(gold, [place(sentence.text, m) for sentence, m in zip(corpus, read, strict=True)])
+
+
+if __name__ == "__main__":
+    main()

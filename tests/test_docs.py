@@ -1,0 +1,118 @@
+"""Every code block of the README and the guides runs, and says what the page says it does.
+
+Python blocks of a page run one after another in one namespace, as doctests where they have prompts.
+Console blocks run in a shell in a copy of the sample data; what a page shows beneath a command must be
+what the command prints. Blocks marked ``text`` are for reading.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PAGES = sorted([ROOT / "README.md", ROOT / "data" / "README.md", *(ROOT / "docs").glob("*.md")])
+_BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_KNOWN = {"python", "console", "yaml", "json", "text", "pycon"}
+# Set-up that the tests themselves stand on, or that a registry, a GPU or an hour is needed for.
+_NOT_RUN = re.compile(r"^(?:pip install|make |git clone|cd |llmner convert klue/ner)")
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    return [(match[1], match[2]) for match in _BLOCK.finditer(page.read_text("utf-8"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workplace(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {}
+    for language, code in blocks(page):
+        assert language in _KNOWN, f"{page.name}: a block in {language or 'no language'}"
+        if language == "pycon" or (language == "python" and code.startswith(">>>")):
+            test = doctest.DocTestParser().get_doctest(code, namespace, page.name, str(page), 0)
+            out = io.StringIO()
+            runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+            runner.run(test, out=out.write, clear_globs=False)
+            assert runner.summarize(verbose=False).failed == 0, out.getvalue()
+            namespace.update(test.globs)
+        elif language == "python":
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(code, str(page), "exec"), namespace)
+
+
+def workplace(folder: Path) -> None:
+    shutil.copytree(ROOT / "data", folder / "data")
+
+
+def environment() -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "COLUMNS": "120"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_console_blocks_run_and_print_what_is_shown(page: Path, tmp_path: Path) -> None:
+    workplace(tmp_path)
+    for language, text in blocks(page):
+        if language != "console":
+            continue
+        for command, shown in sessions(text):
+            if _NOT_RUN.match(command):
+                continue
+            done = subprocess.run(
+                ["bash", "-c", command],
+                cwd=tmp_path,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, f"{command}\n{done.stderr}"
+            if shown:
+                assert same(done.stdout, shown), f"{command}\nprints\n{done.stdout}\nnot\n{shown}"
+
+
+def sessions(text: str) -> list[tuple[str, str]]:
+    """(command, what is shown beneath it); a command goes on while its lines end in a backslash."""
+    found: list[tuple[str, str]] = []
+    command = ""
+    shown: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("$ "):
+            if command:
+                found.append((command, "\n".join(shown)))
+            command, shown = line[2:], []
+        elif command.endswith("\\"):
+            command = f"{command}\n{line}"
+        else:
+            shown.append(line)
+    if command:
+        found.append((command, "\n".join(shown)))
+    return found
+
+
+def same(printed: str, shown: str) -> bool:
+    """Equal line by line but for spaces at line ends; a line of ``...`` stands for any lines."""
+    pattern = "".join(
+        r"(?:.*\n)*?" if line.strip() == "..." else re.escape(line.rstrip()) + r"[ ]*\n"
+        for line in shown.strip("\n").split("\n")
+    )
+    return re.fullmatch(pattern + r"\s*", printed.strip("\n") + "\n") is not None
+
+
+def test_no_page_names_a_figure_without_its_source() -> None:
+    """Figures in tables of results stand beside the file under benchmarks/results/ they come from."""
+    for page in PAGES:
+        for name in re.findall(r"benchmarks/results/([\w.-]+\.json)", page.read_text("utf-8")):
+            assert (ROOT / "benchmarks" / "results" / name).is_file(), f"{page.name} cites {name}"

@@ -1,0 +1,84 @@
+"""``import llmner`` costs next to nothing; the public names are the ones promised."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+import llmner
+
+HEAVY = ("torch", "transformers", "datasets", "vllm", "fastapi", "sklearn", "numpy", "pydantic")
+
+
+def fresh(code: str) -> str:
+    """What a fresh interpreter prints."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    code = f"import json, sys, llmner; print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+    assert json.loads(fresh(code)) == []
+
+
+def test_projecting_loads_no_engine_and_no_scorer() -> None:
+    code = (
+        "import json, sys, llmner; llmner.project_reply('손흥민은', '{\"PS\": [\"손흥민\"]}');"
+        f"print(json.dumps([m for m in {HEAVY[:-1]!r} if m in sys.modules]))"
+    )
+    assert json.loads(fresh(code)) == []
+
+
+def test_importing_takes_under_a_fifth_of_a_second() -> None:
+    code = "import time; s = time.perf_counter(); import llmner; print(time.perf_counter() - s)"
+    assert min(float(fresh(code)) for _ in range(3)) < 0.2
+
+
+def test_help_answers_in_under_half_a_second() -> None:
+    def seconds() -> float:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "llmner", "--help"], capture_output=True, check=True)
+        return time.perf_counter() - started
+
+    assert min(seconds() for _ in range(5)) < 0.5
+
+
+def test_public_names() -> None:
+    assert set(llmner.__all__) == {
+        "Extraction", "Extractor", "Label", "LabelSchema", "LlmnerError", "Mention", "Outcome", "Projection",
+        "ReadReply", "Recipe", "Scores", "Sentence", "Span", "__version__", "project", "project_reply",
+        "read_corpus", "read_reply", "render_reply", "score", "write_corpus",
+    }  # fmt: skip
+    for name in llmner.__all__:
+        assert getattr(llmner, name) is not None
+    assert dir(llmner) == sorted(llmner.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'projekt'"):
+        _ = llmner.projekt
+
+
+@pytest.mark.parametrize(
+    ("package", "names"),
+    [
+        (
+            "corpora",
+            "CORPUS_FORMATS BadRow CorpusFormat ReadStats guess_format read_corpus read_dataset write_corpus",
+        ),
+        ("replies", "REPLY_FORMATS Order ReadReply ReplyFormat Status read_reply render_reply"),
+        ("projection", "Canonical Outcome OutcomeKind Policy Projection canonicalize project project_reply"),
+        ("generation", "ENGINES Generator Reply create_generator"),
+        (
+            "scoring",
+            "KLUE_LABELS PRF Evaluation KlueScores LabelScore Prediction Scores align corpus_signature evaluate "
+            "read_predictions sample score",
+        ),
+    ],
+)
+def test_names_of_each_room(package: str, names: str) -> None:
+    module = importlib.import_module(f"llmner.{package}")
+    assert sorted(module.__all__) == sorted(names.split())
+    for name in module.__all__:
+        assert hasattr(module, name)
