@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import doctest
 import io
+import json
 import os
 import re
 import shutil
@@ -25,13 +26,18 @@ PAGES = sorted([ROOT / "README.md", ROOT / "data" / "README.md", *(ROOT / "docs"
 _BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _KNOWN = {"python", "console", "yaml", "json", "text", "pycon"}
 # Set-up that the tests themselves stand on, or that a registry, a GPU or an hour is needed for.
-_NOT_RUN = re.compile(r"^(?:pip install|make |git clone|cd |llmner convert klue/ner)")
+_NOT_RUN = re.compile(
+    r"^(?:pip install|make |llmner convert klue/ner|"
+    # The whole sample through the model is what `make demo` does; two minutes once are enough.
+    r"llmner extract --input data/sample.tsv|llmner evaluate --gold data/sample.tsv --predicted out.jsonl)"
+)
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for match in _BLOCK.finditer(page.read_text("utf-8"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workplace(tmp_path)
@@ -109,6 +115,20 @@ def same(printed: str, shown: str) -> bool:
         for line in shown.strip("\n").split("\n")
     )
     return re.fullmatch(pattern + r"\s*", printed.strip("\n") + "\n") is not None
+
+
+def test_the_table_of_reply_formats_is_the_measured_one() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "round_trip.json").read_text("utf-8"))
+    measured = result["figures"]["klue-ner-v1 dev"]["formats"]
+    page = (ROOT / "docs" / "reply-formats.md").read_text("utf-8")
+    table = re.findall(
+        r"^\| `([\w-]+)` \|.*\| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE
+    )
+    assert {row[0] for row in table} == set(measured)
+    for name, *cells in table:
+        row = measured[name]
+        keys = ("micro_f1", "first_find_micro_f1", "longest_first_micro_f1")
+        assert cells == [f"{row['characters_a_reply']:.1f}", *(f"{row[key]:.4f}" for key in keys)]
 
 
 def test_no_page_names_a_figure_without_its_source() -> None:

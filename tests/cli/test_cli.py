@@ -16,6 +16,7 @@ from llmner.cli import app
 from llmner.corpora import read_corpus
 from llmner.recipes import Recipe
 from llmner.replies import render_reply
+from tests.conftest import ROOT
 
 Run = Callable[..., Result]
 
@@ -282,3 +283,20 @@ def test_the_installed_command_answers_and_survives_a_closed_pipe(sample: Path) 
     )
     assert piped.stdout.count("\n") == 1
     assert "Traceback" not in piped.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("convert.py", ["data/sample.tsv", "-", "--to", "markup"]),
+        ("evaluate.py", ["--gold", "data/sample.tsv", "--predicted", "data/sample.tsv", "--json"]),
+    ],
+)
+def test_scripts_do_what_the_commands_do(script: str, arguments: list[str]) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / script), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    direct = subprocess.run(
+        [sys.executable, "-m", "llmner", script.removesuffix(".py"), *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == direct.stdout != ""
