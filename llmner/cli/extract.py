@@ -157,13 +157,17 @@ def _run(
             note(f"{done} sentences were done already; going on")
 
         signature = corpus_signature(Path(source).name, sentences)
-        count = run_extraction(
-            extractor,
-            sentences,
-            output,
-            source=f"{signature['name']} ({signature['sentences']} sentences, {signature['sha256']})",
-            restart=restart,
-            on_extraction=seen,
-            on_resume=resumed,
-        )
+        try:
+            count = run_extraction(
+                extractor,
+                sentences,
+                output,
+                source=f"{signature['name']} ({signature['sentences']} sentences, {signature['sha256']})",
+                restart=restart,
+                on_extraction=seen,
+                on_resume=resumed,
+            )
+        except KeyboardInterrupt:
+            note("what was done is kept; the same command goes on from there")
+            raise
     note(f"{count} sentences are in {output}")

@@ -95,9 +95,8 @@ class TransformersGenerator:
             if self.adapter is not None:
                 model = self._with_adapter(model)
         except (OSError, ValueError) as error:
-            raise GenerationError(
-                f"{self.model_name} cannot be loaded: {str(error).strip().splitlines()[0]}"
-            ) from error
+            why = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise GenerationError(f"{self.model_name} cannot be loaded: {why}") from error
         tokenizer.padding_side = "left"
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
