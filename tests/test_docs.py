@@ -136,3 +136,8 @@ def test_no_page_names_a_figure_without_its_source() -> None:
     for page in PAGES:
         for name in re.findall(r"benchmarks/results/([\w.-]+\.json)", page.read_text("utf-8")):
             assert (ROOT / "benchmarks" / "results" / name).is_file(), f"{page.name} cites {name}"
+
+
+def test_the_few_shot_figure_of_the_readme_is_the_measured_one() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "few_shot_sample.json").read_text("utf-8"))
+    assert f"micro F1 {result['micro']['f1']:.3f}" in (ROOT / "README.md").read_text("utf-8")

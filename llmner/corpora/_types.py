@@ -115,14 +115,14 @@ class CorpusFormat:
 _BREAKS = re.compile(r"[\n\r]")
 
 
-def check_writable(sentence: Sentence, format: str, *, breaks: bool = False, empty: bool = False) -> None:
+def check_writable(sentence: Sentence, format: str, *, breaks: bool = False, blank: bool = False) -> None:
     """Make sure that a sentence written in a line-based format can be read back.
 
     Args:
         sentence: The sentence.
         format: What the format is called.
         breaks: Whether the format can hold line breaks in a text.
-        empty: Whether the format can hold an empty text.
+        blank: Whether the format can hold a text of nothing but white space.
 
     Raises:
         CorpusError: A line break in text, id or label, a tab in the id, or an empty text.
@@ -130,7 +130,7 @@ def check_writable(sentence: Sentence, format: str, *, breaks: bool = False, emp
     problem = None
     if not breaks and _BREAKS.search(sentence.text):
         problem = "a text with a line break"
-    elif not empty and not sentence.text.strip():
+    elif not sentence.text or (not blank and not sentence.text.strip()):
         problem = "an empty text"
     elif sentence.id is not None and re.search(r"[\n\r\t]", sentence.id):
         problem = "an id with a line break or a tab"

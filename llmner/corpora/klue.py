@@ -116,7 +116,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
 
 
 def _write(sentence: Sentence, stream: BinaryIO) -> None:
-    check_writable(sentence, "KLUE TSV")
+    check_writable(sentence, "KLUE TSV", blank=True)
     lines = [f"## {sentence.id or ''}\t{render_markup(sentence.text, sentence.spans)}\n"]
     lines += [f"{char}\t{tag}\n" for char, tag in zip(sentence.text, sentence.tags(), strict=True)]
     lines.append("\n")

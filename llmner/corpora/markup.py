@@ -45,7 +45,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
 
 
 def _write(sentence: Sentence, stream: BinaryIO) -> None:
-    check_writable(sentence, "markup", breaks=True, empty=sentence.id is not None)
+    check_writable(sentence, "markup", breaks=True, blank=sentence.id is not None)
     marked = render_markup(sentence.text, sentence.spans)
     stream.write(encode(sentence, f"{sentence.id}\t{marked}\n" if sentence.id else f"{marked}\n"))
 

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 
 from llmner.corpora import CORPUS_FORMATS, ReadStats, guess_format, read_corpus, write_corpus
 from llmner.corpora._types import ReadOptions
@@ -87,6 +87,8 @@ def test_spans_jsonl_keeps_any_text(format: str, sentence: Sentence, tmp_path: P
 @given(sentence=sentences(tidy_texts))
 @pytest.mark.parametrize("format", ["klue-tsv", "markup"])
 def test_klue_tsv_and_markup_keep_any_line(format: str, sentence: Sentence, tmp_path: Path) -> None:
+    # A line of nothing but white space is no sentence in markup, unless an id stands before it.
+    assume(format == "klue-tsv" or sentence.id is not None or sentence.text.strip())
     assert round_trip(sentence, format, tmp_path) == sentence
 
 
