@@ -70,6 +70,9 @@ def _fold(cluster: str) -> str:
         return ""
     if len(cluster) == 1 and "\u3131" <= cluster <= "\u318e":
         return cluster
+    if len(cluster) == 1 and unicodedata.category(cluster)[0] == "M":
+        # A mark on nothing, or on a space that is folded away, would join whatever comes before it.
+        return ""
     if unicodedata.normalize("NFKC", cluster)[0] == " ":
         # A lone accent (¨): taken apart, it would join whatever stands before it.
         return cluster

@@ -3,7 +3,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 
 from llmner.projection import Canonical, canonicalize
 from tests.strategies import texts
@@ -31,6 +31,8 @@ def test_folding_a_fold_changes_nothing(text: str) -> None:
 
 @given(texts)
 def test_white_space_does_not_count(text: str) -> None:
+    # A mark that stands on a space would join the letter before it.
+    assume(not any(unicodedata.category(char)[0] == "M" for char in text))
     assert canonicalize(" \u3000".join(text.split(" "))).text == canonicalize(text.replace(" ", "")).text
 
 
