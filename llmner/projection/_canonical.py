@@ -88,9 +88,12 @@ def _fold(cluster: str) -> str:
         elif char == "\u0307" and out and out[-1] == "i":
             # İ is i with a dot above once lowered; people write i.
             continue
+        elif not out and unicodedata.category(char)[0] == "M":
+            # A mark on something invisible.
+            continue
         else:
             out.append(char)
-    return "".join(out)
+    return unicodedata.normalize("NFC", "".join(out))
 
 
 _FOLD: Final = _Fold()
