@@ -73,7 +73,7 @@ def test_console_blocks_run_and_print_what_is_shown(page: Path, tmp_path: Path) 
     for language, text in blocks(page):
         if language != "console":
             continue
-        for command, shown in sessions(text):
+        for command, shown in transcript(text):
             if _NOT_RUN.match(command):
                 continue
             done = subprocess.run(
@@ -89,7 +89,7 @@ def test_console_blocks_run_and_print_what_is_shown(page: Path, tmp_path: Path) 
                 assert same(done.stdout, shown), f"{command}\nprints\n{done.stdout}\nnot\n{shown}"
 
 
-def sessions(text: str) -> list[tuple[str, str]]:
+def transcript(text: str) -> list[tuple[str, str]]:
     """(command, what is shown beneath it); a command goes on while its lines end in a backslash."""
     found: list[tuple[str, str]] = []
     command = ""
