@@ -42,6 +42,7 @@ test: lint
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/round_trip.py
 	$(BIN)/python benchmarks/convert_speed.py
+	$(BIN)/python benchmarks/particles.py
 
 clean:
 	rm -rf $(VENV) $(OUT) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -46,18 +46,25 @@ class Extraction:
 
     def row(self) -> dict[str, Any]:
         """One row of ``extract``'s output: a spans row with outcomes, raw reply and reading status."""
-        read = self.projection.reply
-        assert read is not None
-        return {
-            "id": self.sentence.id,
-            "text": self.sentence.text,
-            "spans": span_rows(self.spans),
-            "outcomes": outcome_rows(self.projection),
-            "reply": self.reply.text,
-            "finish_reason": self.reply.finish_reason,
-            "status": read.status,
-            "repairs": list(read.repairs),
-        }
+        return projection_row(
+            self.sentence.id, self.projection, self.reply.text, finish_reason=self.reply.finish_reason
+        )
+
+
+def projection_row(id: str | None, projection: Projection, reply: str, **known: str) -> dict[str, Any]:
+    """A projected reply as JSON has it; ``known`` is what else there is to say of the reply."""
+    read = projection.reply
+    assert read is not None
+    return {
+        "id": id,
+        "text": projection.text,
+        "spans": span_rows(projection.spans),
+        "outcomes": outcome_rows(projection),
+        "reply": reply,
+        **known,
+        "status": read.status,
+        "repairs": list(read.repairs),
+    }
 
 
 def outcome_rows(projection: Projection) -> list[dict[str, Any]]:

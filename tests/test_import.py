@@ -72,7 +72,7 @@ def test_public_names() -> None:
         ("generation", "ENGINES Generator Reply create_generator"),
         (
             "scoring",
-            "KLUE_LABELS PRF Evaluation KlueScores LabelScore Prediction Scores align corpus_signature evaluate "
+            "KLUE_LABELS PRF Evaluation KlueScores LabelScore Prediction Scores align align_sample corpus_signature evaluate "
             "read_predictions sample score",
         ),
     ],

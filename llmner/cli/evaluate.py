@@ -70,7 +70,7 @@ def evaluate(
     from llmner.corpora import ReadStats, read_corpus
     from llmner.errors import MismatchError
     from llmner.extraction import Extractor, run_record
-    from llmner.scoring import Prediction, align, corpus_signature, read_predictions, sample
+    from llmner.scoring import Prediction, align_sample, corpus_signature, read_predictions, sample
     from llmner.scoring import evaluate as score_predictions
 
     not_both(predicted=predicted, replies=replies, engine=engine)
@@ -86,18 +86,7 @@ def evaluate(
     }
     predictions: list[Prediction]
     if predicted is not None:
-        # Aligned whole and then sampled, so that files without ids keep their order.
-        pairs = list(
-            zip(corpus, align(corpus, read_predictions(predicted), part=limit, path=predicted), strict=True)
-        )
-        drawn = [(sentence, found) for sentence, found in sample(pairs, limit, seed) if found is not None]
-        if len(drawn) != len(chosen):
-            raise MismatchError(
-                f"{len(chosen) - len(drawn)} sampled sentences have no prediction",
-                path=predicted,
-                hint="predict the whole corpus, or the same sample",
-            )
-        predictions = [found for _, found in drawn]
+        predictions = align_sample(corpus, read_predictions(predicted), limit, seed, path=predicted)
         signature |= run_record(predicted) or {"predicted": predicted.name}
         signature.pop("input", None)
     else:

@@ -43,9 +43,9 @@ def project(
 
     from llmner._files import dump_json, open_lines, parse_row, whole_file
     from llmner.corpora import BadRow
-    from llmner.corpora.jsonl import row_text_and_id, span_rows
+    from llmner.corpora.jsonl import row_text_and_id
     from llmner.errors import CorpusError, UnknownNameError
-    from llmner.extraction import outcome_rows
+    from llmner.extraction import projection_row
     from llmner.projection import project_reply
     from llmner.recipes import Recipe
     from llmner.replies import REPLY_FORMATS
@@ -87,15 +87,7 @@ def project(
             assert read is not None
             outcomes.update(outcome.kind for outcome in projection.outcomes)
             statuses[read.status] += 1
-            yield {
-                "id": id,
-                "text": text,
-                "spans": span_rows(projection.spans),
-                "outcomes": outcome_rows(projection),
-                "reply": reply,
-                "status": read.status,
-                "repairs": list(read.repairs),
-            }
+            yield projection_row(id, projection, reply)
 
     count = 0
     with progress("projecting") as step, whole_file(output) as stream:

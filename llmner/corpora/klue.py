@@ -87,7 +87,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
                     yield sentence
                 clear()
             continue
-        if line.startswith("## ") and line[1:2] != "\t":
+        if line.startswith("## "):
             if rows:
                 # A sentence whose closing empty line is missing.
                 if (sentence := finish()) is not None:

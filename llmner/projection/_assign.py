@@ -229,7 +229,7 @@ def _solve(
                 chain = chain_of[number]
                 if last[chain] < member:
                     gain += _ORDER_BONUS
-                anchor = group.anchors[copy] if group.anchors else None
+                anchor = group.anchors[copy]
                 if anchor is not None:
                     gain -= min(1.0, abs(anchor - start) / 100)
                 taken = (

@@ -18,7 +18,16 @@ from llmner.extraction import Extraction
 from llmner.scoring._scores import Scores, score
 from llmner.spans import Sentence, Span
 
-__all__ = ["Evaluation", "Prediction", "align", "corpus_signature", "evaluate", "read_predictions", "sample"]
+__all__ = [
+    "Evaluation",
+    "Prediction",
+    "align",
+    "align_sample",
+    "corpus_signature",
+    "evaluate",
+    "read_predictions",
+    "sample",
+]
 
 _T = TypeVar("_T")
 _STATUSES = ("ok", "repaired", "truncated", "empty", "unreadable")
@@ -189,6 +198,33 @@ def align(
                 else "gold and predictions must be of one corpus version",
             )
     return aligned
+
+
+def align_sample(
+    corpus: Sequence[Sentence],
+    predictions: Sequence[Prediction],
+    limit: int | None,
+    seed: int,
+    *,
+    path: str | Path | None = None,
+) -> list[Prediction]:
+    """The predictions of the sentences that :func:`sample` draws from the corpus, in its order.
+
+    Aligned whole and then sampled, so that files without ids keep their order.
+
+    Raises:
+        MismatchError: As :func:`align`; or a sentence of the sample has no prediction.
+    """
+    aligned = align(corpus, predictions, part=limit, path=path)
+    drawn = sample(aligned, limit, seed)
+    found = [prediction for prediction in drawn if prediction is not None]
+    if len(found) != len(drawn):
+        raise MismatchError(
+            f"{len(drawn) - len(found)} sampled sentences have no prediction",
+            path=path,
+            hint="predict the whole corpus, or the same sample",
+        )
+    return found
 
 
 def corpus_signature(name: str, sentences: Iterable[Sentence]) -> dict[str, Any]:
