@@ -68,7 +68,7 @@ def projection_row(id: str | None, projection: Projection, reply: str, **known: 
 
 
 def outcome_rows(projection: Projection) -> list[dict[str, Any]]:
-    """Outcomes as JSON has them: label, surface, kind, place, similarity, reason."""
+    """Outcomes as JSON has them: label, surface, kind, place, similarity, reason, repeats if any."""
     return [
         {
             "label": outcome.mention.label if outcome.span is None else outcome.span.label,
@@ -78,6 +78,7 @@ def outcome_rows(projection: Projection) -> list[dict[str, Any]]:
             "end": None if outcome.span is None else outcome.span.end,
             "similarity": round(outcome.similarity, 4),
             "reason": outcome.reason,
+            **({"repeats": span_rows(outcome.repeats)} if outcome.repeats else {}),
         }
         for outcome in projection.outcomes
     ]

@@ -80,6 +80,7 @@ class Recipe(_Model):
         language: BCP 47 code of the texts it is for.
         description: One sentence for people choosing a recipe.
         labels: The label set, in the order answers use.
+        units: Units by how else they are written, ``{평: [坪]}``; projection takes them for the same.
         reply_format: ``json-by-type``, ``json-list``, ``tagged`` or ``lines``.
         system: System prompt, a Jinja template; ``labels``, ``examples`` (each with ``text`` and
             ``answer``) and ``empty`` (the answer for a sentence without entities) may be used.
@@ -94,6 +95,7 @@ class Recipe(_Model):
     language: str = Field(default="und", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$")
     description: str = ""
     labels: tuple[Label, ...] = Field(min_length=1)
+    units: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     reply_format: Annotated[str, AfterValidator(_known_format)] = "json-by-type"
     system: str
     user: str = "{{ text }}"
@@ -132,7 +134,7 @@ class Recipe(_Model):
     @cached_property
     def schema_(self) -> LabelSchema:
         """The label set."""
-        return LabelSchema(labels=self.labels)
+        return LabelSchema(labels=self.labels, units=self.units)
 
     @cached_property
     def hash(self) -> str:

@@ -7,16 +7,28 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-__all__ = ["Label", "LabelSchema"]
+__all__ = ["Label", "LabelSchema", "cues_of", "means_person"]
 
 # Codes stand in tags (B-PS), markup (<..:PS>) and JSON keys, so they hold no space or delimiter.
 Code = Annotated[str, StringConstraints(pattern=r"^[^\s<>:\\\"'{}\[\],]+$", max_length=64)]
 
+# What follows places and organisations in Korean, counted on KLUE's train sentences.
+_FOLLOWED_BY = (
+    (
+        frozenset("lc loc location place gpe 장소 지역 지명 위치".split()),
+        ("에서", "에", "으로", "로", "을", "를"),
+    ),
+    (
+        frozenset("og org organization organisation 기관 단체 조직 기업".split()),
+        ("은", "는", "이", "가", "에 따르면", " 측", " 소속", "으로부터", "로부터"),
+    ),
+)
+_PERSON = frozenset("ps per person people pers 사람 인물 인명 人物 人名 人".split())
 _TAG_PREFIX = re.compile(r"^[bieslu]-(?=.)")
 
 
@@ -33,8 +45,11 @@ class Label(_Model):
         description: What counts as one, for the prompt.
         aliases: Other words that models use for it (``"person"``, ``"인물"``).
         followed_by: What often stands right after one (에서 after places, 씨 after people). It decides
-            between places that are equally good otherwise, nothing else.
+            between labels that claim the same surface, nothing else. Left out, labels whose names say
+            that they are places or organisations have the Korean particles that usually follow those.
         attributes: Names of optional attributes a mention may carry.
+        person: Whether its entities are people, whose titles (씨, 님, 회장) are no part of the name. By
+            default so if the code, the name or an alias says person.
     """
 
     code: Code
@@ -43,6 +58,7 @@ class Label(_Model):
     aliases: tuple[str, ...] = ()
     followed_by: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
+    person: bool | None = None
 
 
 class LabelSchema(_Model):
@@ -50,11 +66,17 @@ class LabelSchema(_Model):
 
     Build one from codes with :meth:`of`, or from :class:`Label` objects; recipes carry one.
 
+    Attributes:
+        labels: The labels.
+        units: Units by how else they are written (``{"km": ["킬로미터"]}``), beyond those that projection
+            knows by itself.
+
     Raises:
         pydantic.ValidationError: No label, a code twice, or one name for two labels.
     """
 
     labels: tuple[Label, ...] = Field(min_length=1)
+    units: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, *codes: str) -> LabelSchema:
@@ -82,12 +104,45 @@ class LabelSchema(_Model):
 
     @cached_property
     def _words(self) -> dict[str, str]:
-        return {
-            key: label.code
+        words = [
+            (word, label.code)
             for label in self.labels
             for word in (label.code, label.name, *label.aliases)
-            if (key := _fold(word))
-        }
+            if _fold(word)
+        ]
+        # As they are written too: most replies use the codes themselves.
+        return dict(words) | {_fold(word): code for word, code in words}
+
+    @cached_property
+    def unit_table(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """``units`` as a tuple, which can be a key."""
+        return tuple(self.units.items())
+
+    @cached_property
+    def cues(self) -> dict[str, tuple[str, ...]]:
+        """Code → what often follows its entities: what the label says, or what its name suggests."""
+        found: dict[str, tuple[str, ...]] = {}
+        for label in self.labels:
+            meant = (cues_of(word) for word in (label.code, label.name, *label.aliases))
+            cues = label.followed_by or next(filter(None, meant), ())
+            if cues:
+                found[label.code] = cues
+        return found
+
+    @cached_property
+    def known(self) -> dict[str, tuple[str, bool]]:
+        """Words as they are written → the code they mean, and whether its entities are people."""
+        return {word: (code, code in self.persons) for word, code in self._words.items()}
+
+    @cached_property
+    def persons(self) -> frozenset[str]:
+        """The codes whose entities are people."""
+        return frozenset(
+            label.code
+            for label in self.labels
+            if label.person
+            or (label.person is None and any(means_person(w) for w in (label.code, label.name, *label.aliases)))
+        )
 
     def resolve(self, word: str) -> str | None:
         """The code that ``word`` means, or ``None``.
@@ -111,6 +166,19 @@ class LabelSchema(_Model):
             if at > 0:
                 code = self._words.get(key[:at].strip()) or self._words.get(key[at + 1 : -1].strip())
         return code
+
+
+@lru_cache(maxsize=1024)
+def means_person(word: str) -> bool:
+    """Whether a label name says that its entities are people."""
+    return _fold(word) in _PERSON
+
+
+@lru_cache(maxsize=1024)
+def cues_of(word: str) -> tuple[str, ...]:
+    """What often follows entities of a label, if its name says that they are places or organisations."""
+    key = _fold(word)
+    return next((cues for words, cues in _FOLLOWED_BY if key in words), ())
 
 
 def _fold(word: str) -> str:

@@ -41,7 +41,10 @@ RemoteCodeOption = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
 ]
 ParticlesOption = Annotated[
-    str, typer.Option(help="Korean particles at the end of a mention: auto, keep or trim.")
+    str, typer.Option(help="Korean particles and titles at the end of a mention: auto, keep or trim.")
+]
+RepeatsOption = Annotated[
+    str, typer.Option(help="listed: place what is listed; all: every place of a name that is listed once.")
 ]
 FuzzyOption = Annotated[
     float, typer.Option(min=0, max=1, help="Lowest similarity of a fuzzy match; 1 allows none.")
@@ -118,11 +121,13 @@ def load_recipe(recipe: str, reply_format: str | None) -> Recipe:
     return loaded if reply_format is None else loaded.with_reply_format(reply_format)
 
 
-def policy(particles: str, fuzzy: float) -> dict[str, Any]:
+def policy(particles: str, fuzzy: float, repeats: str) -> dict[str, Any]:
     """Projection policy from its options."""
     if particles not in ("auto", "keep", "trim"):
         raise InputError(f"--particles {particles!r} is unknown", hint="expected auto, keep or trim")
-    return {"particles": particles, "fuzzy": None if fuzzy >= 1 else fuzzy}
+    if repeats not in ("listed", "all"):
+        raise InputError(f"--repeats {repeats!r} is unknown", hint="expected listed or all")
+    return {"particles": particles, "fuzzy": None if fuzzy >= 1 else fuzzy, "repeats": repeats}
 
 
 class BadRows:

@@ -68,6 +68,8 @@ def show_projection(out: Console, projection: Projection, labels: Sequence[str],
         place = outcome.span
         shown = outcome.mention.text if place is None else projection.text[place.start : place.end]
         kind = Text(outcome.kind, style="green" if place is not None else "red")
+        if outcome.repeats:
+            kind.append(f" (again at {', '.join(str(again.start) for again in outcome.repeats)})", style="dim")
         if outcome.reason:
             kind.append(f" ({_shown(outcome.reason)})", style="dim")
         table.add_row(

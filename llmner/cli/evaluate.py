@@ -18,6 +18,7 @@ from llmner.cli._common import (
     ParticlesOption,
     RecipeOption,
     RemoteCodeOption,
+    RepeatsOption,
     RepliesOption,
     ReplyFormatOption,
     SplitOption,
@@ -60,7 +61,8 @@ def evaluate(
     device: DeviceOption = "auto",
     trust_remote_code: RemoteCodeOption = False,
     particles: ParticlesOption = "auto",
-    fuzzy: FuzzyOption = 0.8,
+    fuzzy: FuzzyOption = 0.75,
+    repeats: RepeatsOption = "listed",
     strict: StrictOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -75,7 +77,7 @@ def evaluate(
 
     not_both(predicted=predicted, replies=replies, engine=engine)
     asked = load_recipe(recipe, reply_format)
-    projecting = policy(particles, fuzzy)
+    projecting = policy(particles, fuzzy, repeats)
     stats = ReadStats()
     corpus = list(read_corpus(gold, gold_format, split, strict=strict, stats=stats))
     tell_repairs(stats)

@@ -20,6 +20,7 @@ from llmner.cli._common import (
     ParticlesOption,
     RecipeOption,
     RemoteCodeOption,
+    RepeatsOption,
     RepliesOption,
     ReplyFormatOption,
     SkipBadOption,
@@ -65,7 +66,8 @@ def extract(
     device: DeviceOption = "auto",
     trust_remote_code: RemoteCodeOption = False,
     particles: ParticlesOption = "auto",
-    fuzzy: FuzzyOption = 0.8,
+    fuzzy: FuzzyOption = 0.75,
+    repeats: RepeatsOption = "listed",
     strict: StrictOption = False,
     skip_bad: SkipBadOption = False,
     restart: Annotated[bool, typer.Option("--restart", help="Start an interrupted run over.")] = False,
@@ -85,7 +87,7 @@ def extract(
     if str(output) == "-":
         output, json = None, True
     asked = load_recipe(recipe, reply_format)
-    projecting = policy(particles, fuzzy)
+    projecting = policy(particles, fuzzy, repeats)
     bad = BadRows(output, skip=skip_bad)
     stats = ReadStats()
     sentences: list[Sentence]

@@ -13,6 +13,7 @@ from llmner.cli._common import (
     FuzzyOption,
     ParticlesOption,
     RecipeOption,
+    RepeatsOption,
     SkipBadOption,
     guarded,
     note,
@@ -35,7 +36,8 @@ def project(
         str, typer.Option(help="json-by-type, json-list, tagged, lines, or auto to look at each reply.")
     ] = "auto",
     particles: ParticlesOption = "auto",
-    fuzzy: FuzzyOption = 0.8,
+    fuzzy: FuzzyOption = 0.75,
+    repeats: RepeatsOption = "listed",
     skip_bad: SkipBadOption = False,
 ) -> None:
     """Project replies that any LLM gave onto their texts, with an outcome for every mention."""
@@ -56,7 +58,7 @@ def project(
             hint=f"expected auto, {', '.join(REPLY_FORMATS)}",
         )
     schema = None if any_label else Recipe.load(recipe).schema_
-    projecting = policy(particles, fuzzy)
+    projecting = policy(particles, fuzzy, repeats)
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
     outcomes: Counter[str] = Counter()
     statuses: Counter[str] = Counter()

@@ -5,7 +5,8 @@ to know; how good the spans are is ``scoring``'s.
 """
 
 from llmner.projection._canonical import Canonical, canonicalize
-from llmner.projection._project import Outcome, OutcomeKind, Policy, Projection, project, project_reply
+from llmner.projection._outcome import Outcome, OutcomeKind, Policy, Projection
+from llmner.projection._project import project, project_reply
 
 __all__ = [
     "Canonical",

@@ -21,6 +21,7 @@ _NARROW_BEAM: Final = 8
 _LARGE: Final = 400
 _ORDER_BONUS: Final = 0.25
 _CUE_BONUS: Final = 0.1
+_TIE: Final = 1e-3
 _MAX_WORK: Final = 20_000
 _KIND_FACTOR: Final = {"canonical": 1.0, "trimmed": 0.95, "fuzzy": 0.7}
 
@@ -42,19 +43,44 @@ class Group:
     chain: str
     members: list[int]
     candidates: list[Candidate]
-    anchors: list[int | None] = field(default_factory=list)
+    anchors: list[int | None]
     taken: list[Candidate | None] = field(default_factory=list)
 
 
 def _weight(candidate: Candidate) -> float:
     """Longer places are worth more, so 서울대학교 is not eaten by 서울; half a point a mention placed."""
-    size = candidate.end - candidate.start
-    return (0.5 + size) * candidate.similarity * _KIND_FACTOR[candidate.kind] - candidate.cost
+    worth = (0.5 + candidate.size) * candidate.similarity * _KIND_FACTOR[candidate.kind] - candidate.cost
+    # Placing a mention badly is better than not placing it.
+    return max(worth, 0.1)
 
 
 def _cue(length: int) -> float:
     """A longer cue says more: 에 따르면 speaks louder than 에. Never as loud as order or word edges."""
     return _CUE_BONUS + 0.01 * min(length, 5) if length else 0.0
+
+
+def _settle(groups: Sequence[Group]) -> bool:
+    """Give every place to the only group that wants it, if nobody competes for any; say whether so."""
+    places: list[Candidate] = []
+    alone = True
+    for group in groups:
+        candidates, count = group.candidates, len(group.members)
+        if len(candidates) > count or (len(candidates) < count and any(a is not None for a in group.anchors)):
+            alone = False
+        places += candidates
+    if alone and len(places) > 1:
+        places.sort()
+        reach = 0
+        for place in places:
+            if place[0] < reach:
+                alone = False
+                break
+            reach = place[1]
+    for group in groups:
+        group.taken = [None] * len(group.members)
+        if alone:
+            group.taken[: len(group.candidates)] = group.candidates
+    return alone
 
 
 def assign(groups: Sequence[Group], fits: Callable[[int, Candidate], int]) -> None:
@@ -71,8 +97,8 @@ def assign(groups: Sequence[Group], fits: Callable[[int, Candidate], int]) -> No
         fits: How many characters of what follows a place speak for the group's label (에서 after a
             place name: 2); asked only where there is a choice.
     """
-    for group in groups:
-        group.taken = [None] * len(group.members)
+    if _settle(groups):
+        return
     claims = sorted(
         (candidate.start, candidate.end, number)
         for number, group in enumerate(groups)
@@ -208,6 +234,7 @@ def _solve(
         key=lambda place: place[:3],
     )
     last_place = {number: at for at, (_, _, number, _) in enumerate(places)}
+    reach = max(end for _, end, _, _ in places)
     beam = _BEAM if len(places) <= _LARGE else _NARROW_BEAM
     nothing = (0, (0,) * len(groups), (-1,) * len(chains))
     states: dict[_State, tuple[float, _Trail | None]] = {nothing: (0.0, None)}
@@ -215,6 +242,8 @@ def _solve(
         group = groups[number]
         certain = order.get(group.chain)
         weight = _weight(candidate) + _cue(fits(component[number], candidate))
+        # Of equal places the earlier, and of equal groups the one named first takes it.
+        weight -= _TIE * (2 - number / len(groups)) * start / reach
         following: dict[_State, tuple[float, _Trail | None]] = {}
         done = last_place[number] == at
 

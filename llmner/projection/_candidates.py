@@ -1,72 +1,75 @@
 """Where a mention may stand in the text, best first: as it is, with its edges trimmed, or nearly so.
 
-Works on canonical text only. Which of several mentions gets which place is for ``_assign``.
+Works on canonical text; what stands around a place is read from the source. Which of several mentions
+gets which place is for ``_assign``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, Literal
-
-from rapidfuzz.distance import Levenshtein
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, NamedTuple
 
 from llmner.projection._canonical import Canonical
-from llmner.projection._similar import same_numbers, similarity
+from llmner.projection._korean import (
+    FUNCTION_SYLLABLES,
+    agrees,
+    is_particle,
+    may_carry,
+    name_length,
+    names_before_a_title,
+    particle_reads_better,
+    particle_splits,
+    tail_is_function_word,
+)
+from llmner.projection._near import compare, cuts
+from llmner.projection._positions import MAX_OCCURRENCES, Positions
+from llmner.projection._quantities import Quantities, may_be_written_otherwise
+from llmner.projection._similar import same_numbers
+from llmner.projection._surroundings import KINDS, place_cost, tail_of
 
-__all__ = ["MAX_OCCURRENCES", "Candidate", "Particles", "find_candidates"]
+__all__ = ["Candidate", "Finder", "Particles"]
 
 Particles = Literal["auto", "keep", "trim"]
 
-# Longest first. Names and dates may end in a one-syllable particle's letter (정은, 제주도, 봄을 → 가을),
-# so those are trimmed only where the untrimmed form is not in the text.
-_PARTICLES: Final = tuple(
-    sorted(
-        (
-            "으로부터 에게서는 에서부터 이라고는 으로서는 에게서 으로써 으로서 으로는 으로도 에서는 "
-            "에서도 에서의 에게는 에게도 에게로 까지는 까지도 까지의 부터는 부터의 로부터 이라고 이라는 "
-            "이라며 이라도 이란 이라 라고 라는 라며 한테서 한테 께서는 께서 보다는 보다 처럼 같은 만큼 "
-            "마다 조차 마저 밖에 이나마 이나 이며 이랑 이지만 이었다 이다 에서 에게 에는 에도 에만 에선 "
-            "으로 까지 부터 과의 와의 과는 와는 로는 로서 로써 만의 만이 만은 만을 도의 은 는 이 가 을 를 "
-            "의 에 로 와 과 도 만 나 랑 께 야 아 여"
-        ).split(),
-        key=lambda particle: (-len(particle), particle),
-    )
-)
-_PARTICLE_SET: Final = frozenset(_PARTICLES)
-# Of 12,197 gold entities in the KLUE training sample none ends in one of these (benchmarks/particles.py).
-_NEVER_IN_A_NAME: Final = frozenset(
-    (
-        "는 를 에서 에게 으로 까지 부터 께서 한테 처럼 보다 이라고 라고 에는 에도 에서는 에서도 "
-        "에서의 으로는 으로부터 에게서 까지는 부터는 과의 와의 이라는 라는"
-    ).split()
-)
-_UNITS: Final = frozenset("만 도 나 인 야 아 여 만의 만이 만은 만을 도의".split())
-_TITLES: Final = ("씨", "님", "군", "양")
-# What follows one syllable that is a surname: 이씨, 이 씨, 김모(26), 전 전 대통령, 박 감독.
-_NAMED: Final = re.compile(
-    r"모?\s?(?:씨|군|양|옹|\(\d)|모\b|\s(?:전\s)?(?:대통령|총리|장관|차관|의원|위원장|위원|총재|회장|부회장|사장|부사장|대표|"
-    r"이사|교수|박사|감독|코치|선수|기자|판사|검사|변호사|청장|차장|국장|실장|수석|후보|시장|지사|경위|경사|순경|대위|대령|중위|"
-    r"병장|상병|일병|원장|소장|팀장|과장|부장|작가|배우|할머니|할아버지)"
-)
-_COUNTRIES: Final = frozenset("한일중미북남영러불독")
-_THOUSAND: Final = re.compile(r"\d{3}(?!\d)")
-_CHAINED: Final = re.compile(r"\d\.\d+\.")
-_EDGES: Final = "\"'()[]{}<>*_~.,;:!?·-"
+_PAIRED: Final = dict(zip("'\"`<「『《〈“‘(", "'\"`>」』》〉”’)", strict=True))
+_QUOTES: Final = "\"'[]{}<>*_`"
+_EDGES: Final = "\"'()[]{}<>*_~.,;:!?·-【】〔〕|#@/※→\\…`"
+_CLOSED_BY: Final = dict(zip("([{<【〔", ")]}>】〕", strict=True))
+_OPENED_BY: Final = {closing: opening for opening, closing in _CLOSED_BY.items()}
+_OPENS: Final = {
+    **_OPENED_BY,
+    "'": "'",
+    '"': '"',
+    "’": "‘",
+    "”": "“",
+    "」": "「",
+    "』": "『",
+    "》": "《",
+    "〉": "〈",
+}
+_AFTER_LETTERS: Final = frozenset(".!?'+~-/&*")
+_LOOSE: Final = frozenset(_OPENS) | frozenset("([{<「『《〈“‘,;:·…、。，") | _AFTER_LETTERS
+_BULLET: Final = re.compile(r"\W*[-–—]\s")
 _SPACED_DIGITS: Final = re.compile(r"\d\s+\d")
-MAX_OCCURRENCES: Final = 512
-_MAX_SEED_HITS: Final = 128
+_MAX_SEEDS: Final = 256
+_NO_COPY: Final = 0.15
+_WORD_EDGE: Final = 0.2
+_IN_A_LATIN_WORD: Final = 1.0
+_SHORT_CUTOFF: Final = 0.8
+_IN_A_WORD: Final = 0.2
+_LONE_SYLLABLE: Final = 0.35
+_LENGTH: Final = 0.03
 _MAX_FUZZY_LENGTH: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One place a mention may stand.
 
     Attributes:
-        start: Canonical offset.
-        end: Canonical offset, exclusive.
+        start: Offset in the source.
+        end: Offset in the source, exclusive.
+        size: Length in canonical characters: spaces weigh nothing.
         kind: ``canonical`` (which may turn out exact), ``trimmed`` or ``fuzzy``.
         similarity: 1 for all but fuzzy ones.
         cost: How badly it sits among its neighbours (inside a longer word), from 0.
@@ -75,280 +78,432 @@ class Candidate:
 
     start: int
     end: int
+    size: int
     kind: Literal["canonical", "trimmed", "fuzzy"]
     similarity: float
     cost: float
     reason: str = ""
 
 
-def find_candidates(
-    source: str,
-    text: Canonical,
-    mention: str,
-    *,
-    spaced: str = "",
-    particles: Particles,
-    cutoff: float | None,
-) -> list[Candidate]:
-    """Every place for a canonical mention, in text order, all of the best kind there is.
-
-    At most 512 places are returned. O(length of the text), with a constant number of passes.
+class Finder:
+    """Finds the places of mentions in one text.
 
     Args:
         source: The text itself, for what stands around a place.
         text: Its canonical form.
-        mention: The canonical mention, not empty.
-        spaced: The mention as the reply wrote it, for the spaces between its digits.
-        particles: Whether particles at the end are trimmed.
+        particles: Whether particles and titles at the end are trimmed.
         cutoff: Lowest similarity of a fuzzy match; ``None`` for none.
+        units: Further units, see :class:`Quantities`.
+        mentions: The canonical mentions that will be looked for, if they are so many and the text so long
+            that an index of the letters they need is worth its while; see :class:`Positions`.
     """
-    verbatim = [
-        Candidate(start, end, "canonical", 1.0, cost)
-        for start, end, cost in _occurrences(source, text, mention, spaced)
-    ]
-    if verbatim and particles == "keep":
-        return verbatim
-    if verbatim:
-        if particles == "auto":
-            return [_without_particle(source, text, candidate) for candidate in verbatim]
-        trimmed = _trimmed(source, text, mention, spaced, particles)
-        return trimmed or verbatim
-    return _trimmed(source, text, mention, spaced, particles) or _fuzzy(source, text, mention, spaced, cutoff)
 
+    def __init__(
+        self,
+        source: str,
+        text: Canonical,
+        particles: Particles,
+        cutoff: float | None,
+        units: tuple[tuple[str, tuple[str, ...]], ...] = (),
+        mentions: Sequence[str] = (),
+    ) -> None:
+        self.source = source
+        self.text = text
+        self.particles = particles
+        self.cutoff = cutoff
+        self._units = units
+        self._quantities: Quantities | None = None
+        self._indexed = bool(mentions)
+        self._positions = Positions(text.text, mentions)
 
-def _occurrences(
-    source: str, text: Canonical, needle: str, spaced: str = ""
-) -> Iterator[tuple[int, int, float]]:
-    """(start, end, cost) of each occurrence that splits no character and makes up no number."""
-    size = len(needle)
-    at = text.text.find(needle)
-    tried = 0
-    while at >= 0 and tried < MAX_OCCURRENCES:
-        tried += 1
-        end = at + size
-        if text.whole(at, end) and not _fused(source, text, at, end, spaced):
-            cost = _cost(source, *text.source(at, end))
-            if cost is not None:
-                yield at, end, cost
-        at = text.text.find(needle, at + 1)
+    def find(self, mention: str, spaced: str, person: bool) -> list[Candidate]:
+        """Every place for a canonical mention, in text order, all of the best kind there is.
 
+        At most 512 places are returned. O(length of the text), with a constant number of passes.
 
-def _fused(source: str, text: Canonical, at: int, end: int, spaced: str) -> bool:
-    """Whether folding brought digits together that are two numbers in the text, or parted one number.
-
-    12번 is not in "1 2번" unless the mention itself has the space; 000원 is not in 1<zero width>000원.
-    """
-    if source.isalpha():
-        return False
-    edges = [(at, False), (end, False)]
-    if _SPACED_DIGITS.search(source):
-        edges += [(inner, True) for inner in range(at + 1, end)]
-    for edge, inside in edges:
-        if not 0 < edge < len(text.text) or not (text.text[edge - 1].isdigit() and text.text[edge].isdigit()):
-            continue
-        gap = source[text.ends[edge - 1] : text.starts[edge]]
-        visible = any(char.isspace() for char in gap)
-        if inside and visible and not _SPACED_DIGITS.search(spaced):
-            return True
-        if not inside and not visible:
-            return True
-    return False
-
-
-def _kind(char: str) -> str:
-    if "가" <= char <= "힣" or "ㄱ" <= char <= "ㆎ":
-        return "h"
-    if char.isdigit():
-        return "d"
-    if char.isalpha():
-        return "a"
-    return ""
-
-
-def _cost(source: str, start: int, end: int) -> float | None:
-    """What sitting between its neighbours costs a place; ``None`` if it would split a number.
-
-    On the left: nothing after a space or a sign, 0.3 after the same kind of letter (inside a word; 1
-    for Latin letters), 0.1 after another kind. On the right: nothing before a space, a sign or a
-    particle that ends the word, 0.2 before other letters of its kind (1 for Latin letters, whose words
-    do not run on), 0.05 before another kind. One syllable alone is more often a word of its own (이, 전, 한)
-    than a name: 0.35 unless a title or an age follows, or it stands in a pair of countries (한일).
-    """
-    cost = 0.0
-    if start:
-        before, first = _kind(source[start - 1]), _kind(source[start])
-        if first == "d" and (before == "d" or _continues(source, start)):
-            return None
-        if before:
-            cost = (1.0 if first == "a" else 0.3) if before == first else 0.1
-    if end < len(source):
-        last, after = _kind(source[end - 1]), _kind(source[end])
-        if last == "d" and (after == "d" or _continues(source, end + 1)):
-            return None
-        if after:
-            if after != last:
-                cost += 0.05
-            elif after != "h":
-                cost += 1.0
-            else:
-                cost += _tail_cost(_tail(source, end))
-    if end - start == 1 and "가" <= source[start] <= "힣":
-        if _NAMED.match(source, end):
-            return 0.0
-        if source[start] in _COUNTRIES:
-            around = source[max(0, start - 1) : start] + source[end : end + 1]
-            if any(char in _COUNTRIES for char in around):
-                return 0.05
-        cost += 0.35
-    return cost
-
-
-def _continues(source: str, at: int) -> bool:
-    """Whether the digit at ``at`` belongs to the number before it: 7.2, 3,000, but not 시즌1,2."""
-    if at < 2 or at >= len(source) or not (source[at].isdigit() and source[at - 2].isdigit()):
-        return False
-    if source[at - 1] == ".":
-        # 2014.3.5 and 4.4.4 are lists of numbers, 7.2 is one.
-        return not _CHAINED.search(source[max(0, at - 12) : at + 12])
-    return source[at - 1] == "," and _THOUSAND.match(source, at) is not None
-
-
-def _tail_cost(tail: str) -> float:
-    """0 for what may end a Korean word after a name, 0.2 for anything else; 0.3 for people of a place."""
-    if tail in _PARTICLE_SET or tail.startswith(_TITLES):
-        return 0.0
-    return 0.3 if tail.startswith("인") else 0.2
-
-
-def _tail(source: str, at: int) -> str:
-    """The Hangul run from ``at``, up to five syllables; longer ones are no particle."""
-    end = at
-    while end < len(source) and end - at < 6 and "가" <= source[end] <= "힣":
-        end += 1
-    return source[at:end]
-
-
-def _split_particle(mention: str) -> tuple[str, str] | None:
-    for particle in _PARTICLES:
-        if mention.endswith(particle):
-            stem = mention[: -len(particle)]
-            if stem[-1:].isdigit() and particle in _UNITS:
-                # 100만 and 5도 are other quantities than 100 and 5.
-                continue
-            if stem and (len(stem) > 1 or not "가" <= stem <= "힣" or len(particle) > 1):
-                return stem, particle
-    return None
-
-
-def _without_particle(source: str, text: Canonical, candidate: Candidate) -> Candidate:
-    """A verbatim place less a particle that no name ends in; any other is left as it is."""
-    mention = text.text[candidate.start : candidate.end]
-    split = _split_particle(mention)
-    if split is None or split[1] not in _NEVER_IN_A_NAME or len(split[0]) < 2:
-        return candidate
-    end = candidate.start + len(split[0])
-    after = text.ends[candidate.end - 1]
-    if (after < len(source) and _kind(source[after])) or not text.whole(candidate.start, end):
-        return candidate
-    return Candidate(candidate.start, end, "trimmed", 1.0, candidate.cost, f"particle {split[1]}")
-
-
-def _bare(surface: str) -> str:
-    """A surface without signs at its edges, but for those that belong to a number: -5도, .5"""
-    bare = surface.rstrip(_EDGES)
-    stripped = bare.lstrip(_EDGES)
-    signs = bare[: len(bare) - len(stripped)]
-    if stripped[:1].isdigit() and signs[-1:] in ("-", "."):
-        return signs[-1] + stripped
-    return stripped
-
-
-def _trimmed(source: str, text: Canonical, mention: str, spaced: str, particles: Particles) -> list[Candidate]:
-    """Places of the mention with its edges off, the least trimmed form that is in the text."""
-    forms: list[tuple[str, str]] = []
-    bare = _bare(mention)
-    if bare and bare != mention:
-        forms.append((bare, "edges"))
-    stem = bare or mention
-    if particles != "keep":
-        split = _split_particle(stem)
-        if split is not None:
-            forms.append((_bare(split[0]) or split[0], f"particle {split[1]}"))
-            stem = split[0]
-        for title in _TITLES:
-            if stem.endswith(title) and len(stem) > len(title):
-                forms.append((stem[: -len(title)], f"title {title}"))
-    for form, reason in forms:
-        found = [
-            Candidate(start, end, "trimmed", 1.0, cost, reason)
-            for start, end, cost in _occurrences(source, text, form, spaced)
-        ]
-        if found:
+        Args:
+            mention: The canonical mention, not empty.
+            spaced: The mention as the reply wrote it, for its spaces.
+            person: Whether it is said to be a person, who may be called by a title.
+        """
+        text, source = self.text, self.source
+        if text.plain and not self._indexed and text.text.count(mention) == 1:
+            # Most mentions: the only place, and a copy to the letter.
+            at = source.find(spaced)
+            end = at + len(spaced)
+            if (
+                at >= 0
+                and (
+                    place_cost(source, at, end) is not None
+                    if mention[0].isdigit() or mention[-1].isdigit()
+                    else True
+                )
+                and spaced[0] != " " != spaced[-1]
+                and (self.particles == "keep" or not _may_be_lighter(source, at, end, person))
+            ):
+                return [Candidate(at, end, len(mention), "canonical", 1.0, 0.0)]
+        found = self._verbatim(mention, spaced)
+        if not found:
+            found = self._trimmed(mention, spaced, person) or self._rewritten(mention, spaced, person)
+            if not found and self.cutoff is not None:
+                found = self._fuzzy(mention, spaced, person)
+        if self.particles == "keep" or not found:
             return found
-    return []
+        if self.particles == "trim" and found[0].kind == "canonical":
+            return self._trimmed(mention, spaced, person) or found
+        return [
+            self._lighter(candidate, spaced, person)
+            if _may_be_lighter(source, candidate.start, candidate.end, person)
+            else candidate
+            for candidate in found
+        ]
 
+    def again(self, surface: str) -> list[Candidate]:
+        """Every verbatim place of a canonical surface that has been placed already."""
+        return self._places(surface, "", form=True)
 
-def _fuzzy(source: str, text: Canonical, mention: str, spaced: str, cutoff: float | None) -> list[Candidate]:
-    """Nearly equal places, the most similar ones only.
+    # Places as they are.
 
-    Some stretch of a mention with at most k edits is free of edits if it is cut into k + 1 pieces
-    (the pigeonhole principle), so only places where a piece stands verbatim are compared.
-    """
-    size = len(mention)
-    if cutoff is None or not 3 <= size <= _MAX_FUZZY_LENGTH:
-        return []
-    edits = 1 if size <= 4 else 2 if size <= 8 else min(size // 4, 12)
-    pieces = edits + 1
-    best: dict[tuple[int, int], float] = {}
-    seen: set[int] = set()
-    hits = 0
-    for piece in range(pieces):
-        left, right = size * piece // pieces, size * (piece + 1) // pieces
-        at = text.text.find(mention[left:right])
-        while at >= 0 and hits < _MAX_SEED_HITS:
-            place = at - left
-            if place not in seen:
-                seen.add(place)
-                hits += 1
-                found = _compare(text, mention, place, edits, cutoff)
-                if found is not None:
-                    best[found[:2]] = found[2]
-            at = text.text.find(mention[left:right], at + 1)
-    if not best:
-        return []
-    top = max(best.values())
-    candidates = []
-    for (start, end), alike in sorted(best.items()):
-        if alike < top:
-            continue
-        cost = _cost(source, *text.source(start, end))
-        if cost is not None and not _fused(source, text, start, end, spaced):
-            candidates.append(Candidate(start, end, "fuzzy", alike, cost))
-    return candidates
+    def _verbatim(self, mention: str, spaced: str) -> list[Candidate]:
+        """Places of the mention as it is."""
+        text = self.text
+        if not self._indexed:
+            count = text.text.count(mention)
+            if not count:
+                return []
+            clean = spaced[0] != " " != spaced[-1]
+            if text.plain and clean and count == self.source.count(spaced) < MAX_OCCURRENCES:
+                # Every place is a copy to the letter: no need for the way back.
+                return self._copies(spaced, len(mention))
+        return self._places(mention, spaced)
 
-
-def _compare(
-    text: Canonical, mention: str, place: int, edits: int, cutoff: float
-) -> tuple[int, int, float] | None:
-    """The stretch around ``place`` that the mention aligns with, and how alike they are."""
-    low = max(0, place - edits)
-    window = text.text[low : max(0, place) + len(mention) + edits]
-    start, end = low, low + len(window)
-    for op in Levenshtein.opcodes(mention, window):
-        # What stands in the window before the mention begins or after it ends is not part of the match.
-        if op.tag == "insert" and op.src_start == 0:
-            start = low + op.dest_end
-        elif op.tag == "insert" and op.src_end == len(mention):
-            end = low + op.dest_start
-    # Edit scripts of equal length may put the edges a character off: take the best nearby.
-    best: tuple[int, int, float] | None = None
-    for first in range(max(low, start - 1), start + 2):
-        for last in range(end - 1, min(low + len(window), end + 1) + 1):
-            if first >= last or not text.whole(first, last):
+    def _places(self, mention: str, spaced: str, form: bool = False, reason: str = "") -> list[Candidate]:
+        """Places through the way back. ``form``: of some form of what was said, trimmed for a reason."""
+        text, source = self.text, self.source
+        starts, simple = text.starts, text.simple
+        size = len(mention)
+        found: list[Candidate] = []
+        digits = mention[0].isdigit() or mention[-1].isdigit()
+        positions = self._positions.of(mention)
+        alone = len(positions) == 1 and not form and not digits
+        kind: Literal["trimmed", "canonical"] = "trimmed" if form else "canonical"
+        for at in positions:
+            end = at + size
+            if simple:
+                begin, stop = starts[at], starts[end - 1] + 1
+            elif text.whole(at, end):
+                begin, stop = text.source(at, end)
+            else:
                 continue
-            alike = similarity(mention, text.text[first:last], cutoff)
-            if alike >= cutoff and (best is None or alike > best[2]):
-                best = first, last, alike
-    if best is None or not same_numbers(mention, text.text[best[0] : best[1]]):
-        return None
-    return best
+            if (digits or stop - begin != size) and self._fused(at, end, spaced):
+                continue
+            cost = 0.0 if alone else place_cost(source, begin, stop)
+            if cost is not None:
+                if not alone and not form and source[begin:stop] != spaced:
+                    # Of a name and a word that differ in capitals or spaces, the copy is meant.
+                    cost += _NO_COPY
+                found.append(Candidate(begin, stop, size, kind, 1.0, cost, reason))
+        return found
+
+    def _copies(self, surface: str, size: int) -> list[Candidate]:
+        """Places that repeat the mention to the letter, in a plain text."""
+        source = self.source
+        length = len(surface)
+        found: list[Candidate] = []
+        at = source.find(surface)
+        while at >= 0 and len(found) < MAX_OCCURRENCES:
+            cost = place_cost(source, at, at + length)
+            if cost is not None:
+                found.append(Candidate(at, at + length, size, "canonical", 1.0, cost))
+            at = source.find(surface, at + 1)
+        return found
+
+    def _fused(self, at: int, end: int, spaced: str) -> bool:
+        """Whether folding brought digits together that are two numbers in the text, or parted one number.
+
+        12번 is not in "1 2번" unless the mention itself has the space; 000원 is not in 1<zero width>000원.
+        """
+        for edge in (at, end):
+            between = self._between_digits(edge)
+            if between is not None and not any(map(str.isspace, between)):
+                return True
+        begin, stop = self.text.source(at, end)
+        if stop - begin <= end - at or _SPACED_DIGITS.search(spaced):
+            return False
+        return any(
+            any(map(str.isspace, between))
+            for edge in range(at + 1, end)
+            if (between := self._between_digits(edge)) is not None
+        )
+
+    def _between_digits(self, edge: int) -> str | None:
+        """What parts two digits at an edge; ``None`` where it does not stand between digits."""
+        canonical = self.text.text
+        if not (0 < edge < len(canonical) and canonical[edge - 1].isdigit() and canonical[edge].isdigit()):
+            return None
+        return self.source[self.text.source(edge - 1, edge)[1] : self.text.starts[edge]]
+
+    # The same quantity, written in another way.
+
+    def _rewritten(self, mention: str, spaced: str, person: bool) -> list[Candidate]:
+        """Places of the same quantities, written with other units or thousands separators."""
+        if not may_be_written_otherwise(mention, self._units):
+            return []
+        if self._quantities is None:
+            self._quantities = Quantities(self.text, self._units)
+        found: list[Candidate] = []
+        for form, reason in ((mention, ""), *self._forms(mention, spaced, person)):
+            for start, end in self._quantities.occurrences(self._quantities.mention(form)):
+                if not self.text.whole(start, end) or self._fused(start, end, ""):
+                    continue
+                begin, stop = self.text.source(start, end)
+                cost = place_cost(self.source, begin, stop)
+                if cost is not None:
+                    kind: Literal["canonical", "trimmed"] = "trimmed" if reason else "canonical"
+                    said = f"the same quantity, {reason}" if reason else "the same quantity"
+                    found.append(Candidate(begin, stop, end - start, kind, 1.0, cost, said))
+            if found:
+                break
+        return found
+
+    # Without what the mention carries at its edges.
+
+    def _forms(self, mention: str, spaced: str, person: bool) -> Iterator[tuple[str, str]]:
+        return _forms(mention, spaced, person, self.particles != "keep")
+
+    def _trimmed(self, mention: str, spaced: str, person: bool) -> list[Candidate]:
+        """Places of the mention with its edges off: of the least trimmed form that stands in the text as a
+        word, or else of the form that is least inside one."""
+        text = self.text.text
+        inside: list[Candidate] = []
+        for form, reason in self._forms(mention, spaced, person):
+            if form not in text:
+                continue
+            found = self._places(form, spaced, form=True, reason=reason)
+            if reason != "edges":
+                # One syllable that is left must be a word, a short name before a title no part of one.
+                addressed = reason.endswith(("title 씨", "title 님"))
+                short = (len(form) == 2 and not addressed) or "long title" in reason
+                if len(form) == 1:
+                    found = [c for c in found if _stands_alone(form, c.cost, person)]
+                elif "title" in reason and short:
+                    found = [c for c in found if c.cost < _IN_A_WORD]
+            if not found:
+                continue
+            best = min(candidate.cost for candidate in found)
+            if best < _IN_A_WORD:
+                return found
+            if not inside or best < min(candidate.cost for candidate in inside):
+                inside = found
+        if inside and inside[0].reason.startswith("particle") and not _fits(mention):
+            # 디즈이: 이 does not go with 디즈, and the whole is nearer to the word 디즈니.
+            near = [
+                c for c in self._near(mention, "", spaced) if c.cost < _IN_A_WORD and c.size <= len(mention)
+            ]
+            return near or inside
+        return inside
+
+    def _lighter(self, candidate: Candidate, spaced: str, person: bool) -> Candidate:
+        """A place less the particle or the title at its end, where that reads better."""
+        source, begin, end = self.source, candidate.start, candidate.end
+        if source.startswith("(家", end):
+            return candidate
+        reasons = [candidate.reason] if candidate.reason else []
+        close = _PAIRED.get(source[begin])
+        if end - begin > 2 and close == source[end - 1] and source.find(close, begin + 1) == end - 1:
+            # In quotes on both sides, in the text as in the mention.
+            begin, end = begin + 1, end - 1
+            reasons.append("edges")
+        loose = _loose_end(source[begin:end])
+        if loose and self.text.parts(end - loose):
+            end -= loose
+            reasons.append("edges")
+        surface = source[begin:end]
+        length = len(surface)
+        trimmed = candidate.kind != "canonical" and candidate.reason.startswith("particle")
+        if not trimmed and (end == len(source) or KINDS[source[end]] in ("", "h")):
+            tail = tail_of(source, end)
+            size = particle_reads_better(surface, tail, person)
+            if not size and not tail_is_function_word(tail):
+                size = _across_a_space(surface, spaced)
+            if size:
+                length -= size
+                reasons.append(f"particle {surface[length:]}")
+                length = len(surface[:length].rstrip())
+        if person:
+            name = name_length(surface[:length], surface[length:] + source[end : end + 4])
+            if name < length:
+                reasons.append(f"title {surface[name:length].strip()}")
+                length = len(surface[:name].rstrip())
+        stop = begin + length
+        if stop == begin or (begin, stop) == candidate[:2] or not self.text.parts(stop):
+            return candidate
+        cost = place_cost(source, begin, stop)
+        if cost is None:
+            return candidate
+        taken_off = source[candidate.start : begin] + source[stop : candidate.end]
+        size = candidate.size - len("".join(taken_off.split()))
+        kind: Literal["fuzzy", "trimmed"] = "fuzzy" if candidate.kind == "fuzzy" else "trimmed"
+        return Candidate(begin, stop, size, kind, candidate.similarity, cost, ", ".join(reasons))
+
+    # Nearly so.
+
+    def _fuzzy(self, mention: str, spaced: str, person: bool) -> list[Candidate]:
+        """Nearly equal places, the most similar ones only; without its edges if not with them."""
+        for form, reason in ((mention, ""), *self._forms(mention, spaced, person)):
+            found = self._near(form, reason, spaced)
+            if found:
+                return found
+        return []
+
+    def _near(self, mention: str, reason: str, spaced: str) -> list[Candidate]:
+        """Places at most a few edits away.
+
+        Cut a mention with at most k edits into k + 1 pieces, and one of them is free of edits (the
+        pigeonhole principle); so only places where a piece stands verbatim are compared. At most 256
+        are, those of rare pieces first.
+        """
+        size = len(mention)
+        if self.cutoff is None or not 3 <= size <= _MAX_FUZZY_LENGTH:
+            return []
+        cutoff = self.cutoff if size > 4 else max(self.cutoff, _SHORT_CUTOFF)
+        edits = 1 if size <= 4 else 2 if size <= 8 else min(size // 4, 12)
+        best: dict[tuple[int, int], float] = {}
+        tried: set[int] = set()
+        seeds = sorted(
+            ((self._positions.of(mention[left:right]), left, right) for left, right in cuts(size, edits)),
+            key=lambda seed: len(seed[0]),
+        )
+        text = self.text.text
+        for positions, left, right in seeds:
+            for at in positions:
+                if at - left in tried or len(tried) >= _MAX_SEEDS:
+                    continue
+                tried.add(at - left)
+                compare(text, mention, at, left, right, edits, cutoff, best)
+        if size == 3:
+            # The letter in the middle is wrong: no two letters in a row are right.
+            first, last = mention[0], mention[2]
+            for at in self._positions.of(first):
+                if text[at + 2 : at + 3] == last:
+                    compare(text, mention, at, 0, 1, 1, cutoff, best)
+        return self._nearest(mention, best, reason, spaced) if best else []
+
+    def _nearest(
+        self, mention: str, best: dict[tuple[int, int], float], reason: str, spaced: str
+    ) -> list[Candidate]:
+        """The most similar places; of stretches that overlap, the one that ends where words end."""
+        ranked: list[tuple[float, Candidate]] = []
+        for (start, end), alike in best.items():
+            if not self.text.whole(start, end) or self._fused(start, end, spaced):
+                continue
+            stretch = self.text.text[start:end]
+            if not (_begins_alike(mention, stretch) and _begins_alike(mention[::-1], stretch[::-1])):
+                continue
+            if not same_numbers(mention, stretch):
+                continue
+            begin, stop = self.text.source(start, end)
+            cost = place_cost(self.source, begin, stop)
+            if cost is not None and cost < _IN_A_LATIN_WORD:
+                score = alike - _WORD_EDGE * cost - _LENGTH * abs(end - start - len(mention))
+                ranked.append((score, Candidate(begin, stop, end - start, "fuzzy", alike, cost, reason)))
+        ranked.sort(key=lambda item: (-item[0], item[1].start, item[1].end))
+        found: list[Candidate] = []
+        for _, candidate in ranked:
+            if found and candidate.similarity < found[0].similarity:
+                continue
+            if all(candidate.end <= other.start or other.end <= candidate.start for other in found):
+                found.append(candidate)
+        return sorted(found)
+
+
+def _forms(mention: str, spaced: str, person: bool, particles: bool) -> Iterator[tuple[str, str]]:
+    """What a canonical mention is without its edges, the least trimmed first."""
+    quoted = mention.strip(_QUOTES)
+    if quoted and quoted != mention:
+        yield quoted, "edges"
+    bare = _bare(mention, spaced)
+    if bare and bare not in (mention, quoted):
+        yield bare, "edges"
+    stem = bare or mention
+    if not particles:
+        return
+    stems = [(stem, "")]
+    for left, particle in particle_splits(stem):
+        left = _bare(left, spaced)
+        if left:
+            yield left, f"particle {particle}"
+            stems.append((left, f"particle {particle}, "))
+    if not person:
+        return
+    for left, reason in stems:
+        for name, title in names_before_a_title(left):
+            yield name, reason + title
+
+
+def _bare(surface: str, spaced: str) -> str:
+    """A surface without signs at its edges, from the outside in.
+
+    Signs that belong stay: -5도, .5, 5%, and brackets whose partner is inside: 유럽연합(EU).
+    """
+    right = len(surface)
+    while right and (char := surface[right - 1]) in _EDGES:
+        if char in _OPENED_BY and _OPENED_BY[char] in surface[: right - 1].lstrip(_EDGES):
+            break
+        right -= 1
+    left = 0
+    while left < right and (char := surface[left]) in _EDGES:
+        if char in _CLOSED_BY and _CLOSED_BY[char] in surface[left + 1 : right].rstrip(_QUOTES):
+            break
+        signed = char in "-." and surface[left + 1 : left + 2].isdigit() and surface[left - 1 : left] != char
+        if signed and not _BULLET.match(spaced):
+            # A sign or a point; a bullet and the end of an ellipsis are none.
+            break
+        left += 1
+    return surface[left:right]
+
+
+def _stands_alone(syllable: str, cost: float, person: bool) -> bool:
+    """Whether one syllable left of a mention and its particle may be a name: 김 before a title, 괌 alone."""
+    if person:
+        return cost == 0 or (cost <= _LONE_SYLLABLE and syllable not in FUNCTION_SYLLABLES)
+    return 0 < cost <= _LONE_SYLLABLE and syllable not in FUNCTION_SYLLABLES
+
+
+def _fits(mention: str) -> bool:
+    split = next(particle_splits(mention), None)
+    return split is None or agrees(*split)
+
+
+def _may_be_lighter(source: str, start: int, end: int, person: bool) -> bool:
+    last = source[end - 1]
+    return may_carry(last, person) or last in _LOOSE or source[start] in _PAIRED
+
+
+def _loose_end(surface: str) -> int:
+    """How many signs to take off the end of a stretch: 평택, and 18세( but not (주), U.S., 5' or Yahoo!"""
+    right = len(surface)
+    while right > 1 and (char := surface[right - 1]) in _LOOSE:
+        if _OPENS.get(char, "") and _OPENS[char] in surface[: right - 1]:
+            break
+        if char in _AFTER_LETTERS and KINDS[surface[right - 2]] in ("a", "d", ""):
+            break
+        right -= 1
+    return len(surface) - right if any(map(str.isalnum, surface[:right])) else 0
+
+
+def _begins_alike(mention: str, stretch: str) -> bool:
+    """Whether a fuzzy stretch begins with a letter, or with the sign that the mention begins with."""
+    return stretch[0].isalnum() or stretch[0] == mention[0]
+
+
+def _across_a_space(surface: str, spaced: str) -> int:
+    """1 where the text parts the last syllable, a particle's, by a space that the mention does not have.
+
+    주윤발이 in "주윤발 이것만": the text's 이 begins another word.
+    """
+    if len(surface) > 2 and surface[-2].isspace() and is_particle(surface[-1]):
+        said = spaced.strip()
+        if len(said) > 1 and not said[-2].isspace():
+            return 1
+    return 0

@@ -7,9 +7,11 @@ lone jamo. What is similar but not the same (typing errors, particles) is for ``
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from dataclasses import dataclass
-from functools import lru_cache
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import compress
 from typing import Final
 
 __all__ = ["Canonical", "canonicalize"]
@@ -31,10 +33,15 @@ _INVISIBLE: Final = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 
 
 class _Fold(dict[str, str | None]):
-    """Character → canonical string; ``None`` for one that may join the character before it."""
+    """Character → canonical string; ``None`` for one that must be seen beside its neighbours.
+
+    Such a one may join the character before it, or makes a digit of what is none (², ①).
+    """
 
     def __missing__(self, char: str) -> str | None:
         folded = None if _joins(char) else _fold(char)
+        if folded and not char.isdecimal() and any(c.isdigit() for c in folded):
+            folded = None
         # Texts use few characters; a hostile one cannot make this grow without end.
         if len(self) < 100_000:
             self[char] = folded
@@ -97,50 +104,103 @@ def _fold(cluster: str) -> str:
 
 
 _FOLD: Final = _Fold()
+# Bound once: this is looked up for every character of every text.
+_folded: Final = _FOLD.__getitem__
+# Anything but printable ASCII (less the backtick, a quote) and Hangul syllables.
+_unusual: Final = re.compile(r"[^ -_a-~가-힣]").search
 # A separator nobody can type: keeps 10² from becoming 102 and ½ after 3 from becoming 31/2.
 _SEPARATOR: Final = "\x1f"
 
 
-@dataclass(frozen=True, slots=True)
 class Canonical:
     """A text in canonical form.
 
     Attributes:
         text: The canonical text; it may be longer (㎞) or shorter (spaces) than the source.
-        starts: For each canonical character, the source offset its character begins at.
-        ends: For each canonical character, the source offset its character ends at.
+        simple: Whether every canonical character stands for one source character of its own.
+        plain: Whether only spaces and capitals were folded.
     """
 
-    text: str
-    starts: list[int]
-    ends: list[int]
+    __slots__ = ("_ends", "_pieces", "_source", "_starts", "plain", "simple", "text")
+
+    def __init__(
+        self,
+        text: str,
+        starts: list[int] | None = None,
+        ends: list[int] | None = None,
+        *,
+        source: str = "",
+        pieces: Sequence[str | None] | None = None,
+    ) -> None:
+        # The way back is worked out when it is asked for: most mentions need no more than the text.
+        self.text = text
+        self.plain = starts is None and pieces is None
+        self.simple = self.plain or (pieces is not None and sum(map(bool, pieces)) == len(text))
+        self._starts = starts
+        self._ends = ends
+        self._source = source
+        self._pieces = pieces
+
+    @property
+    def starts(self) -> list[int]:
+        """For each canonical character, the source offset its character begins at."""
+        if self._starts is None:
+            if self._pieces is None:
+                self._starts = [at for at, char in enumerate(self._source) if char != " "]
+            elif self.simple:
+                self._starts = list(compress(range(len(self._pieces)), self._pieces))
+            else:
+                self._starts = [at for at, piece in enumerate(self._pieces) for _ in piece or ""]
+        return self._starts
+
+    @property
+    def ends(self) -> list[int]:
+        """For each canonical character, the source offset its character ends at."""
+        if self._ends is None:
+            self._ends = [at + 1 for at in self.starts]
+        return self._ends
 
     def whole(self, start: int, end: int) -> bool:
         """Whether canonical ``[start, end)`` covers source characters whole, splitting none."""
-        return (start == 0 or self.starts[start - 1] != self.starts[start]) and (
-            end == len(self.starts) or self.starts[end] != self.starts[end - 1]
+        return self.simple or (
+            (start == 0 or self.starts[start - 1] != self.starts[start])
+            and (end == len(self.starts) or self.starts[end] != self.starts[end - 1])
         )
+
+    def parts(self, offset: int) -> bool:
+        """Whether no character of several code points goes across a source offset."""
+        if self.simple:
+            return True
+        at = bisect_left(self.starts, offset)
+        return at == 0 or self.source(at - 1, at)[1] <= offset
 
     def source(self, start: int, end: int) -> tuple[int, int]:
         """Source offsets of canonical ``[start, end)``, which must not be empty."""
-        return self.starts[start], self.ends[end - 1]
+        return self.starts[start], (self.starts[end - 1] + 1 if self._ends is None else self._ends[end - 1])
 
 
-def _clusters(text: str) -> list[tuple[int, int]]:
-    """Source intervals of characters with what joins them: e + ◌́, ᄒ + ᅡ + ᆫ."""
-    clusters: list[tuple[int, int]] = []
+def _cluster(text: str, pieces: list[str | None]) -> tuple[list[str], dict[int, int], bool]:
+    """Join what belongs to one character (e + ◌́, ᄒ + ᅡ + ᆫ), folded as a whole at its first one.
+
+    Returns the pieces, the end of every cluster by its start, and whether a digit was made of what is
+    none. Only characters that must be seen beside their neighbours are looked at again.
+    """
+    ends: dict[int, int] = {}
+    made_digits = False
     start = 0
-    for at in range(1, len(text) + 1):
-        if (
-            at < len(text)
-            and _FOLD[text[at]] is None
-            and at - start < 32
-            and _composes(text[start:at], text[at])
-        ):
+    for at, piece in enumerate(pieces):
+        if piece is not None:
             continue
-        clusters.append((start, at))
-        start = at
-    return clusters
+        if ends.get(start) != at:
+            start = at - 1
+        if at and at - start < 32 and _composes(text[start:at], text[at]):
+            ends[start] = at + 1
+            pieces[start], pieces[at] = _fold(text[start : at + 1]), ""
+        else:
+            start = at
+            pieces[at] = _fold(text[at])
+        made_digits = made_digits or any(map(str.isdigit, pieces[start] or ""))
+    return [piece or "" for piece in pieces], ends, made_digits
 
 
 def _composes(cluster: str, char: str) -> bool:
@@ -152,20 +212,18 @@ def _composes(cluster: str, char: str) -> bool:
 
 def canonicalize(text: str) -> Canonical:
     """Fold ``text``, keeping for every canonical character where it comes from. O(length)."""
-    folded = [_FOLD[char] for char in text]
-    if None in folded:
-        clusters = _clusters(text)
-        pieces = [_fold(text[start:end]) for start, end in clusters]
-        starts = [s for (s, _), piece in zip(clusters, pieces, strict=True) for _ in piece]
-        ends = [e for (_, e), piece in zip(clusters, pieces, strict=True) for _ in piece]
-    else:
-        pieces = folded  # type: ignore[assignment]
-        starts = [at for at, piece in enumerate(pieces) for _ in piece]
-        ends = [at + 1 for at in starts]
+    if _unusual(text) is None:
+        # Most texts: nothing but spaces and capitals to fold.
+        return Canonical(text.replace(" ", "").lower(), source=text)
+    folded = list(map(_folded, text))
+    if None not in folded:
+        return Canonical("".join(folded), pieces=folded)  # type: ignore[arg-type]
+    pieces, clusters, made_digits = _cluster(text, folded)
     canonical = "".join(pieces)
-    if not canonical.isascii() or not text.isascii():
-        return _keep_numbers_apart(text, canonical, starts, ends)
-    return Canonical(canonical, starts, ends)
+    if not clusters and not made_digits:
+        return Canonical(canonical, pieces=pieces)
+    starts = [at for at, piece in enumerate(pieces) for _ in piece]
+    return _keep_numbers_apart(text, canonical, starts, [clusters.get(at, at + 1) for at in starts])
 
 
 def _keep_numbers_apart(text: str, canonical: str, starts: list[int], ends: list[int]) -> Canonical:
@@ -195,7 +253,12 @@ def _keep_numbers_apart(text: str, canonical: str, starts: list[int], ends: list
     return Canonical("".join(out), new_starts + starts[last:], new_ends + ends[last:])
 
 
-@lru_cache(maxsize=65_536)
 def canonical_surface(surface: str) -> str:
     """The canonical form of a mention; the map back is not needed."""
-    return canonicalize(surface).text
+    if _unusual(surface) is None:
+        return surface.replace(" ", "").lower()
+    composed = unicodedata.normalize("NFC", surface)
+    if _unusual(composed) is None:
+        return composed.replace(" ", "").lower()
+    folded = list(map(_folded, surface))
+    return canonicalize(surface).text if None in folded else "".join(folded)  # type: ignore[arg-type]

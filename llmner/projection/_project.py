@@ -3,85 +3,47 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import replace
+from functools import lru_cache
+from itertools import pairwise
+from operator import attrgetter
+from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
 from llmner.markup import unescape
 from llmner.projection._assign import Group, assign
-from llmner.projection._candidates import MAX_OCCURRENCES, Candidate, Particles, find_candidates
+from llmner.projection._candidates import Candidate, Finder
 from llmner.projection._canonical import Canonical, canonical_surface, canonicalize
+from llmner.projection._outcome import Outcome, Policy, Projection
+from llmner.projection._positions import INDEX_ABOVE, MAX_OCCURRENCES
+from llmner.projection._surroundings import place_cost
 from llmner.replies import Order, ReadReply, read_reply
-from llmner.schema import LabelSchema
+from llmner.schema import LabelSchema, cues_of, means_person
 from llmner.spans import Mention, Span
-from llmner.tagging import spans_to_tags
 
-__all__ = ["Outcome", "OutcomeKind", "Policy", "Projection", "project", "project_reply"]
+__all__ = ["project", "project_read", "project_reply"]
 
-OutcomeKind = Literal[
-    "exact", "canonical", "trimmed", "fuzzy", "surplus", "overlapped", "not_found", "unknown_label"
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How to project.
-
-    Attributes:
-        particles: ``"auto"`` trims Korean particles where the untrimmed form is not in the text or ends
-            in a particle that names do not end in; ``"keep"`` never; ``"trim"`` wherever it can.
-        fuzzy: Lowest similarity, in [0, 1], of a fuzzy match; ``None`` switches fuzzy matches off.
-        order: What the order of the mentions tells: ``"text"``, ``"label"`` (within each label) or
-            ``"none"``.
-    """
-
-    particles: Particles = "auto"
-    fuzzy: float | None = 0.8
-    order: Order = "text"
+# What a place may cost and still be a word of its own, with a particle or a unit behind it at most.
+_OWN_WORD = 0.1
+_TITLES_BEFORE = ("Mr ", "Mr. ", "Mrs ", "Mrs. ", "Ms ", "Ms. ", "Dr ", "Dr. ", "Sir ", "President ")
+_start = attrgetter("start")
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one mention.
-
-    Attributes:
-        mention: The mention.
-        kind: ``exact``, ``canonical``, ``trimmed`` or ``fuzzy`` with a span; ``surplus`` (every
-            occurrence is taken by copies of it), ``overlapped`` (others hold its place),
-            ``not_found`` or ``unknown_label`` without.
-        span: The span it became.
-        similarity: 1 for a verbatim match, less for a fuzzy one, 0 without a span.
-        reason: A few words for people.
-    """
-
-    mention: Mention
-    kind: OutcomeKind
-    span: Span | None = None
-    similarity: float = 0.0
-    reason: str = ""
+# Policies are few and sentences many.
+@lru_cache(maxsize=64)
+def _kept_policy(**policy: Any) -> Policy:
+    return Policy(**policy)
 
 
-@dataclass(frozen=True, slots=True)
-class Projection:
-    """Spans of a text, and what became of every mention.
-
-    Attributes:
-        text: The text.
-        spans: Sorted by start, lying apart, each covering whole characters.
-        outcomes: One for each mention, in the reply's order.
-        reply: How the reply was read, where one was given.
-    """
-
-    text: str
-    spans: tuple[Span, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
-    reply: ReadReply | None = None
-
-    def tags(self) -> list[str]:
-        """IOB2 tags, one a code point of the text."""
-        return spans_to_tags(self.spans, len(self.text))
+def _policy(policy: dict[str, Any]) -> Policy:
+    try:
+        return _kept_policy(**policy)
+    except TypeError:
+        # A value that cannot be a key, or a field that does not exist: Policy says which.
+        return Policy(**policy)
 
 
 def project(
@@ -107,8 +69,9 @@ def project(
 
     Raises:
         TypeError: A policy field that does not exist.
+        InputError: A policy field with a value that does not exist.
     """
-    return _project(text, tuple(mentions), schema, Policy(**policy))
+    return _project(text, tuple(mentions), schema, _policy(policy))
 
 
 def project_reply(
@@ -129,6 +92,7 @@ def project_reply(
 
     Raises:
         TypeError: A policy field that does not exist.
+        InputError: A policy field with a value that does not exist.
     """
     read = read_reply(reply, schema, format)
     if format == "tagged" and read.format != "tagged" and _repeats(reply, text):
@@ -144,8 +108,9 @@ def _repeats(reply: str, text: str) -> bool:
 
 def project_read(text: str, read: ReadReply, schema: LabelSchema | None = None, **policy: Any) -> Projection:
     """Project a reply that has been read already. Arguments as for :func:`project_reply`."""
-    chosen = Policy(**{"order": read.order, **policy})
-    if read.text is not None and text.startswith(read.text) and not text[len(read.text) :].strip():
+    chosen = _policy({"order": read.order, **policy})
+    repeats = read.text is not None and text.startswith(read.text) and not text[len(read.text) :].strip()
+    if repeats and chosen.repeats == "listed":
         whole = _verbatim(text, read, schema)
         if whole is not None:
             return whole
@@ -156,11 +121,14 @@ def project_read(text: str, read: ReadReply, schema: LabelSchema | None = None, 
 def _verbatim(text: str, read: ReadReply, schema: LabelSchema | None) -> Projection | None:
     """A reply that repeats the text to the letter says where everything is."""
     outcomes: list[Outcome] = []
+    canonical = canonicalize(text)
     at = 0
     for mention in read.mentions:
         start = mention.start
         end = -1 if start is None else start + len(mention.text)
         if start is None or start < at or end <= start or text[start:end] != mention.text:
+            return None
+        if not (canonical.parts(start) and canonical.parts(end)):
             return None
         label = mention.label if schema is None else schema.resolve(mention.label)
         if label is None:
@@ -169,6 +137,11 @@ def _verbatim(text: str, read: ReadReply, schema: LabelSchema | None) -> Project
         outcomes.append(Outcome(mention, "exact", Span(start, end, label), 1.0))
         at = end
     return Projection(text, tuple(o.span for o in outcomes if o.span is not None), tuple(outcomes), read)
+
+
+# A mention with a label that is known, and where it may stand: its number, label, canonical surface,
+# candidates, and the offset the reply gives it.
+_Claim = tuple[int, str, str, list[Candidate], int | None]
 
 
 def _project(
@@ -181,79 +154,186 @@ def _project(
     canonical = canonicalize(text)
     anchor = _anchors(canonical, reply_text) if reply_text is not None else None
     outcomes: list[Outcome | None] = [None] * len(mentions)
-    spans: list[Span] = []
     held: list[tuple[int, int]] = []
-    groups: dict[tuple[str, str], Group] = {}
-    found: dict[str, list[Candidate]] = {}
+    known = {} if schema is None else schema.known
+    units = () if schema is None else schema.unit_table
+    many = len(text) * len(mentions) > INDEX_ABOVE
+    wanted = [canonical_surface(mention.text) for mention in mentions] if many else ()
+    finder = Finder(text, canonical, policy.particles, policy.fuzzy, units, wanted)
+    claims: list[_Claim] = []
+    found: dict[tuple[str, bool], list[Candidate]] = {}
     for number, mention in enumerate(mentions):
-        label = mention.label if schema is None else schema.resolve(mention.label)
+        label, person = known.get(mention.label) or _label(mention.label, schema)
         if not label:
             outcomes[number] = Outcome(mention, "unknown_label", reason=f"no label {mention.label!r}")
             continue
         surface = canonical_surface(mention.text)
-        near = None if anchor is None or mention.start is None else anchor(mention.start)
-        if near is not None and _stands_at(canonical, surface, near, held):
-            # The reply repeats the sentence and says itself where the mention is.
-            place = near, near + len(surface)
-            insort(held, place)
-            span = Span(*canonical.source(*place), label)
-            spans.append(span)
-            outcomes[number] = _placed(mention, Candidate(*place, "canonical", 1.0, 0.0), span, text)
-            continue
-        group = groups.get((label, surface))
+        near = None
+        if anchor is not None and mention.start is not None:
+            at = anchor(mention.start)
+            place = None if at is None else _stands_at(text, canonical, surface, at, held)
+            if place is not None:
+                # The reply repeats the sentence and says itself where the mention is.
+                insort(held, place)
+                there = Candidate(*place, len(surface), "canonical", 1.0, 0.0)
+                outcomes[number] = _placed(mention, there, label, text)
+                continue
+            if at is not None and at < len(canonical.starts):
+                near = canonical.starts[at]
+        # By the spelling, not its canonical form: 12번 is not in "1 2번", but "1 2번" is.
+        candidates = found.get((mention.text, person))
+        if candidates is None:
+            candidates = finder.find(surface, mention.text, person) if surface else []
+            found[mention.text, person] = candidates
+        claims.append((number, label, surface, candidates, near))
+    if held or not _undisputed(claims):
+        _decide(text, mentions, claims, held, schema, policy, outcomes)
+    else:
+        for number, label, surface, candidates, _ in claims:
+            mention = mentions[number]
+            outcomes[number] = (
+                _placed(mention, candidates[0], label, text) if candidates else _not_found(mention, surface)
+            )
+    if policy.repeats == "all":
+        _repeat(text, finder, outcomes)
+    settled = tuple([outcome for outcome in outcomes if outcome is not None])
+    spans = [outcome.span for outcome in settled if outcome.span is not None]
+    if policy.repeats == "all":
+        spans += [span for outcome in settled for span in outcome.repeats]
+    spans.sort(key=_start)
+    return Projection(text, tuple(spans), settled)
+
+
+def _undisputed(claims: Sequence[_Claim]) -> bool:
+    """Whether every mention has one place at most, and no two want the same."""
+    places: list[Candidate] = []
+    for claim in claims:
+        candidates = claim[3]
+        if len(candidates) > 1:
+            return False
+        places += candidates
+    places.sort()
+    reach = 0
+    for place in places:
+        if place[0] < reach:
+            return False
+        reach = place[1]
+    return True
+
+
+def _decide(
+    text: str,
+    mentions: Sequence[Mention],
+    claims: Sequence[_Claim],
+    held: list[tuple[int, int]],
+    schema: LabelSchema | None,
+    policy: Policy,
+    outcomes: list[Outcome | None],
+) -> None:
+    """Decide jointly where mentions compete for places or have several, and enter the outcomes."""
+    groups: dict[tuple[str, str, tuple[int, ...]], Group] = {}
+    order = _infer_order(claims) if policy.order == "auto" else policy.order
+    for number, label, surface, candidates, near in claims:
+        # Copies of a name compete for the same places; another spelling may have others.
+        key = label, surface, tuple([candidate.start for candidate in candidates])
+        group = groups.get(key)
         if group is None:
-            candidates = found.get(surface)
-            if candidates is None:
-                candidates = found[surface] = (
-                    find_candidates(
-                        text,
-                        canonical,
-                        surface,
-                        spaced=mention.text,
-                        particles=policy.particles,
-                        cutoff=policy.fuzzy,
-                    )
-                    if surface
-                    else []
-                )
-            chain = {"text": "", "label": label, "none": f"{number}"}[policy.order]
-            group = groups[label, surface] = Group(label, chain, [], candidates)
-        group.members.append(number)
-        group.anchors.append(near)
+            chain = "" if order == "text" else label if order == "label" else str(number)
+            free = [c for c in candidates if not _overlaps(held, c.start, c.end)] if held else candidates
+            groups[key] = Group(label, chain, [number], free, [near])
+        else:
+            group.members.append(number)
+            group.anchors.append(near)
     ordered = list(groups.values())
-    if held:
-        for group in ordered:
-            group.candidates = [c for c in group.candidates if not _overlaps(held, c.start, c.end)]
-    cues = {label.code: label.followed_by for label in schema.labels} if schema is not None else {}
-
-    def fits(number: int, candidate: Candidate) -> int:
-        after = canonical.ends[candidate.end - 1]
-        follows = cues.get(ordered[number].label, ())
-        return max((len(cue) for cue in follows if text.startswith(cue, after)), default=0)
-
-    assign(ordered, fits)
-    for (label, surface), group in groups.items():
+    assign(ordered, _cues(text, list(groups), schema))
+    for (label, surface, _), group in groups.items():
+        placed = sum(candidate is not None for candidate in group.taken)
         for member, candidate in zip(group.members, group.taken, strict=True):
             mention = mentions[member]
             if candidate is None:
-                outcomes[member] = _unplaced(mention, surface, group)
-                continue
-            start, end = canonical.source(candidate.start, candidate.end)
-            span = Span(start, end, label)
-            spans.append(span)
-            outcomes[member] = _placed(mention, candidate, span, text)
-    spans.sort()
-    return Projection(text, tuple(spans), tuple(outcome for outcome in outcomes if outcome is not None))
+                outcomes[member] = _unplaced(mention, surface, group, placed)
+            else:
+                outcomes[member] = _placed(mention, candidate, label, text)
 
 
-def _stands_at(text: Canonical, surface: str, at: int, held: list[tuple[int, int]]) -> bool:
+def _label(word: str, schema: LabelSchema | None) -> tuple[str, bool]:
+    """The label a reply means, empty for none, and whether its entities are people."""
+    if schema is None:
+        return word, means_person(word)
+    label = schema.resolve(word) or ""
+    return label, label in schema.persons
+
+
+def _infer_order(claims: Sequence[_Claim]) -> Order:
+    """What the order of the mentions tells, going by those that have one place.
+
+    Replies list names as they come, or label by label, or in no order. Where the certain ones ascend,
+    the labels tell the first two apart; where too few are certain, less is assumed.
+    """
+    runs = 1 + sum(a[1] != b[1] for a, b in pairwise(claims))
+    by_label = runs == len({claim[1] for claim in claims})
+    certain = [(claim[1], claim[3][0].start) for claim in claims if len(claim[3]) == 1]
+    steps = [(a[0] == b[0], a[1] <= b[1]) for a, b in pairwise(certain)]
+    ascending = sum(up for _, up in steps)
+    if ascending == len(steps) and (not by_label or not all(within for within, _ in steps)):
+        return "text"
+    within = [up for same, up in steps if same]
+    if by_label and 4 * sum(within) >= 3 * len(within):
+        return "label"
+    return "text" if 4 * ascending >= 3 * len(steps) else "none"
+
+
+def _cues(
+    text: str, groups: Sequence[tuple[str, str, tuple[int, ...]]], schema: LabelSchema | None
+) -> Callable[[int, Candidate], int]:
+    """How much of what follows a place speaks for a group's label, where labels compete for a surface."""
+    cues = {label: cues_of(label) for label, *_ in groups} if schema is None else schema.cues
+    persons = {label for label, *_ in groups if _label(label, schema)[1]}
+    named = [label for label, *_ in groups]
+    claimed = Counter(surface for _, surface in {(label, surface) for label, surface, _ in groups})
+    follows = [cues.get(label, ()) if claimed[surface] > 1 else () for label, surface, _ in groups]
+
+    def fits(number: int, candidate: Candidate) -> int:
+        length = max((len(cue) for cue in follows[number] if text.startswith(cue, candidate.end)), default=0)
+        if named[number] in persons and text[max(0, candidate.start - 10) : candidate.start].endswith(
+            _TITLES_BEFORE
+        ):
+            length = max(length, 3)
+        return length
+
+    return fits
+
+
+def _repeat(text: str, finder: Finder, outcomes: list[Outcome | None]) -> None:
+    """Give every free place of a name to the last mention placed on that name; longer names choose first."""
+    last: dict[tuple[str, str], tuple[int, Outcome]] = {}
+    taken: list[tuple[int, int]] = []
+    for number, outcome in enumerate(outcomes):
+        if outcome is not None and (span := outcome.span) is not None:
+            last[span.label, canonical_surface(text[span.start : span.end])] = number, outcome
+            taken.append((span.start, span.end))
+    taken.sort()
+    for (label, surface), (number, outcome) in sorted(last.items(), key=lambda item: -len(item[0][1])):
+        more: list[Span] = []
+        for candidate in finder.again(surface):
+            if candidate.cost <= _OWN_WORD and not _overlaps(taken, candidate.start, candidate.end):
+                insort(taken, (candidate.start, candidate.end))
+                more.append(Span(candidate.start, candidate.end, label))
+        if more:
+            outcomes[number] = replace(outcome, repeats=tuple(more))
+
+
+def _stands_at(
+    source: str, text: Canonical, surface: str, at: int, held: list[tuple[int, int]]
+) -> tuple[int, int] | None:
+    """Source offsets of a surface at a canonical offset, if it stands there whole and free."""
     end = at + len(surface)
-    return (
-        bool(surface)
-        and text.text.startswith(surface, at)
-        and text.whole(at, end)
-        and not _overlaps(held, at, end)
-    )
+    if not surface or not text.text.startswith(surface, at) or not text.whole(at, end):
+        return None
+    place = text.source(at, end)
+    if _overlaps(held, *place) or place_cost(source, *place) is None:
+        return None
+    return place
 
 
 def _overlaps(held: list[tuple[int, int]], start: int, end: int) -> bool:
@@ -264,22 +344,26 @@ def _overlaps(held: list[tuple[int, int]], start: int, end: int) -> bool:
     )
 
 
-def _placed(mention: Mention, candidate: Candidate, span: Span, text: str) -> Outcome:
-    kind: OutcomeKind = candidate.kind
-    if kind == "canonical" and text[span.start : span.end] == mention.text:
-        kind = "exact"
-    reason = candidate.reason
+def _placed(mention: Mention, candidate: Candidate, label: str, text: str) -> Outcome:
+    start, end, _, kind, similarity, _, reason = candidate
+    span = Span(start, end, label)
+    if kind == "canonical":
+        copied = text[start:end] == mention.text
+        return Outcome(mention, "exact" if copied else kind, span, similarity, reason)
     if kind == "fuzzy":
-        reason = f"near {text[span.start : span.end]!r}"
-    return Outcome(mention, kind, span, candidate.similarity, reason)
+        near = f"near {text[start:end]!r}"
+        reason = f"{near}, {reason}" if reason else near
+    return Outcome(mention, kind, span, similarity, reason)
 
 
-def _unplaced(mention: Mention, surface: str, group: Group) -> Outcome:
-    if not surface:
-        return Outcome(mention, "not_found", reason="nothing but white space")
+def _not_found(mention: Mention, surface: str) -> Outcome:
+    return Outcome(mention, "not_found", reason="not in the text" if surface else "nothing but white space")
+
+
+def _unplaced(mention: Mention, surface: str, group: Group, held: int) -> Outcome:
+    """Why a mention has no place; ``held`` copies of it have one."""
     if not group.candidates:
-        return Outcome(mention, "not_found", reason="not in the text")
-    held = sum(candidate is not None for candidate in group.taken)
+        return _not_found(mention, surface)
     if held >= MAX_OCCURRENCES:
         return Outcome(mention, "surplus", reason=f"only the first {MAX_OCCURRENCES} places are looked at")
     if held and held >= len(group.candidates):

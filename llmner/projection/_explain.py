@@ -1,0 +1,80 @@
+"""A projection told to a person: where every mention went, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmner.projection._outcome import Outcome, Projection
+
+__all__ = ["explain"]
+
+
+def explain(projection: Projection) -> str:
+    """The text with its spans marked, then a line for each mention. See :meth:`Projection.explain`."""
+    lines = [_marked(projection)]
+    read = projection.reply
+    if read is not None:
+        repairs = f"; repaired: {', '.join(read.repairs)}" if read.repairs else ""
+        lines.append(f"reply: {read.status}, {read.format or 'no format'}{repairs}")
+    if not projection.outcomes:
+        lines.append("no mentions")
+    lines += _aligned([_row(projection.text, outcome) for outcome in projection.outcomes])
+    return "\n".join(lines)
+
+
+def _marked(projection: Projection) -> str:
+    parts: list[str] = []
+    at = 0
+    for span in projection.spans:
+        parts += [
+            projection.text[at : span.start],
+            "[",
+            projection.text[span.start : span.end],
+            f"]{span.label}",
+        ]
+        at = span.end
+    return _printable("".join([*parts, projection.text[at:]]))
+
+
+def _row(text: str, outcome: Outcome) -> tuple[str, ...]:
+    """Label, what was said, what stands there, where, and what was done."""
+    span = outcome.span
+    said = _printable(outcome.mention.text)
+    how: str = outcome.kind
+    if outcome.kind == "fuzzy":
+        how += f" {outcome.similarity:.2f}"
+    if outcome.reason:
+        how += f": {_printable(outcome.reason)}"
+    if outcome.repeats:
+        how += f"; again at {', '.join(str(again.start) for again in outcome.repeats)}"
+    if span is None:
+        return _printable(outcome.mention.label), said, "-", "", how
+    return (
+        _printable(span.label),
+        said,
+        _printable(text[span.start : span.end]),
+        f"{span.start}-{span.end}",
+        how,
+    )
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows as columns; Hangul is two cells wide in a terminal."""
+    from rich.cells import cell_len
+
+    widths = [max((cell_len(row[column]) for row in rows), default=0) for column in range(4)]
+    return [
+        "  ".join(
+            [
+                *(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=False)),
+                row[-1],
+            ]
+        )
+        for row in rows
+    ]
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -1,0 +1,259 @@
+"""What a Korean mention carries that is no part of the name: particles, titles, about-words.
+
+Pure functions on strings. The rules were counted on the labelled KLUE train sentences
+(``benchmarks/particles.py``); where they apply is for ``_candidates`` to say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+__all__ = [
+    "FUNCTION_SYLLABLES",
+    "NEVER_IN_A_NAME",
+    "PARTICLES",
+    "agrees",
+    "is_particle",
+    "may_carry",
+    "name_length",
+    "names_before_a_title",
+    "particle_reads_better",
+    "particle_splits",
+    "tail_is_function_word",
+]
+
+PARTICLES: Final = frozenset(
+    (
+        "으로부터 에게서는 에서부터 이라고는 으로서는 에게서 으로써 으로서 으로는 으로도 에서는 "
+        "에서도 에서의 에게는 에게도 에게로 까지는 까지도 까지의 부터는 부터의 로부터 이라고 이라는 "
+        "이라며 이라도 이란 이라 라고 라는 라며 한테서 한테 께서는 께서 보다는 보다 처럼 같은 만큼 "
+        "마다 조차 마저 밖에 이나마 이나 이며 이랑 이지만 이었다 이다 에서 에게 에는 에도 에만 에선 "
+        "으로 까지 부터 과의 와의 과는 와는 로는 로서 로써 만의 만이 만은 만을 도의 은 는 이 가 을 를 "
+        "의 에 로 와 과 도 만 나 랑 께 야 아 여"
+    ).split()
+)
+# Of the gold entities in KLUE's train sentences none ends in one of these.
+NEVER_IN_A_NAME: Final = frozenset(
+    (
+        "는 를 에서 에게 으로 까지 부터 께서 한테 처럼 보다 이라고 라고 에는 에도 에서는 에서도 "
+        "에서의 으로는 으로부터 에게서 까지는 부터는 과의 와의 이라는 라는"
+    ).split()
+)
+# After digits these make another quantity: 100만, 5도, 3인.
+_COUNTERS: Final = frozenset("만 도 나 인 야 아 여 만의 만이 만은 만을 도의".split())
+_ENDINGS: Final = frozenset(
+    "이면 이라면 이라도 이라서 이었던 이었고 이고 이자 이든 이니 이에요 이야 이죠 이지".split()
+)
+# Whose first syllables are no particles by themselves.
+_LONG_PARTICLES: Final = frozenset(
+    "까지 까지는 까지도 부터 부터는 으로 으로는 으로도 께서 께서는 보다 처럼 한테".split()
+)
+_ENDINGS_AND_PARTICLES: Final = _ENDINGS | PARTICLES
+# Words of one syllable that stand alone and name nothing.
+FUNCTION_SYLLABLES: Final = frozenset(
+    "이그저전한두세네본총첫각매현신구수등및중내외더또못안잘다왜꼭참것때곳데뿐채줄"
+)
+_AFTER_CONSONANT: Final = frozenset("은 이 을 과".split())
+_AFTER_VOWEL: Final = frozenset("는 가 를 와 로".split())
+# A number and what it counts: 100명, 3위, 2.5%, 오후 8시, 세 번.
+_COUNTED: Final = re.compile(
+    r"(?:\d|[한두세네몇수] ?|다섯 ?|여섯 ?|일곱 ?|여덟 ?|아홉 ?|열 ?|[일이삼사오육칠팔구십백천만억])(?:여 ?)?"
+    r"(?:\d|%|[a-z㎞㎝㎏㎡]|[ 가-힣]{0,3}"
+    r"[명개원점위번시분초회살세년월일주대호층건곳장쪽편부배척권차평석표억천러승패골선째계데달통마리디루수나])$"
+)
+# Words that end like a name and a particle and are neither; 2가 is a block of a street, 2차로 a road.
+_WHOLE: Final = re.compile(
+    r"(?:벨기에|펠리에|트리에|틀리에|믈리에|[키니]나와|[카가자사]와|학과|(?<!해)[외내안치인]과|스리가|라리가|\d가|\d기가|"
+    r"[둥간킴양돌순놀살잡벌풀박백덩들송]이|아이|[은을]마을|차로|"
+    r"(?:국무|안보|장관|정상|대책|연석|비서관|각료|연대|시민|자문|간부|확대|최고|전략)회의)$"
+)
+# Until the election: no date without the particle.
+_ONLY_WHOLE: Final = re.compile(
+    r"^(?:올해|내년|지난해|작년|오는|이번|다음)\s.*[^\d년월일주말초순때시분날][^\d]?(?:까지|부터)$"
+)
+_SURNAMES: Final = (
+    "김이박최정강조윤장임한오서신권황안송류유전홍고문양손배백허남심노하곽성차주우구민진엄채원천방공현함변염여추도소석"
+    "선설마길연위표명기반왕금옥육인맹모탁국어은편"
+)
+# Titles that stand outside the name at least twenty times in KLUE's train sentences and inside once at most.
+# Of others (장관, 박사, 선수) too few are seen, or some are inside.
+_TITLES: Final = "대통령|의원|감독|후보자|후보|대표|부장판사|부장검사|판사"
+_CALLED: Final = re.compile(
+    rf"(?:(?<!\s)\s+(?:{_TITLES}|씨|님|군|양|氏)|(?<=[^\s])(?:대통령|감독|(?<!스)님|씨|氏|さん))$"
+)
+# What a mention may be trimmed by where the text has it without: any title.
+_MORE_TITLES: Final = (
+    "대표이사|회장|총재|총리|장관|차관|기자|박사|선수|검사|변호사|교수|사장|부장|과장|팀장|실장|국장|청장|시장|지사|위원장|위원|당선인|"
+    "원장|소장|대위|중사|경사|경위|코치|셰프|아나운서|앵커|전무|상무|이사|수석|대변인|의장|형사|선생|작가|배우|가수|단장|연구원|"
+    "대령|소령|중위|하사|일병|병장|목사|신부|스님|주석|장군|아저씨|아줌마|언니|오빠|누나|누님|형님|할머니|할아버지|어머니|아버지"
+)
+_ADDRESSES: Final = "씨|님|군|양|옹|氏|さん|先生"
+_ADDRESSED: Final = re.compile(rf"(?:{_ADDRESSES})$")
+_EVERY_TITLE: Final = re.compile(rf"(?:(?:{_TITLES}|{_MORE_TITLES})님?|{_ADDRESSES})$")
+_CALLED_YOUNG: Final = re.compile(rf"^[A-Z{_SURNAMES}](?P<title>[군양])$")
+_FORMER: Final = re.compile(r"(?<=\S)\s+(?:전|현)$")
+_SURNAME_MO: Final = re.compile(rf"^[{_SURNAMES}]모$")
+_MO_AFTER: Final = re.compile(r"\s?(?:\(|씨|군|양|[,·]|$)")
+_LAST_OF_TITLES: Final = frozenset(title[-1] for title in f"{_TITLES}|씨|님|군|양|氏|さん|모".split("|"))
+_LAST_OF_PARTICLES: Final = frozenset(particle[-1] for particle in PARTICLES) | frozenset("까부으께보처한")
+_LAST_OF_EVERY_TITLE: Final = frozenset(
+    title[-1] for title in f"{_TITLES}|{_MORE_TITLES}|{_ADDRESSES}".split("|")
+)
+_MAX_NAME: Final = 60
+_LONGEST: Final = max(map(len, PARTICLES))
+
+
+def is_particle(text: str) -> bool:
+    """Whether ``text`` is one particle, or several in a row that are listed as one."""
+    return text in PARTICLES
+
+
+def tail_is_function_word(tail: str) -> bool:
+    """Whether the Hangul run after a name may end its word: a particle or a way to call people."""
+    return tail in PARTICLES or tail.startswith(("씨", "님", "군", "양"))
+
+
+def may_carry(last: str, person: bool) -> bool:
+    """A quick look at the last letter of a mention: whether it may carry something at its end."""
+    return last in _LAST_OF_PARTICLES or (person and last in _LAST_OF_TITLES)
+
+
+def particle_splits(surface: str) -> Iterator[tuple[str, str]]:
+    """(stem, particle) for each particle the surface may end in, the longest first."""
+    if surface[-1:] not in _LAST_OF_PARTICLES:
+        return
+    for size in range(min(_LONGEST, len(surface) - 1), 0, -1):
+        particle = surface[-size:]
+        if particle not in PARTICLES:
+            continue
+        stem = surface[:-size]
+        if stem[-1].isdigit() and particle in _COUNTERS:
+            continue
+        if size > 1 and _WHOLE.search(surface[: 1 - size]):
+            # 벨기에만 is 벨기에 and 만.
+            continue
+        yield stem, particle
+
+
+def agrees(stem: str, particle: str) -> bool:
+    """Whether the particle has the form that follows the stem's last syllable (consonant or vowel)."""
+    last = ord(stem[-1]) - 0xAC00
+    if not 0 <= last < 11172:
+        return True
+    closed = last % 28 != 0
+    if particle in _AFTER_CONSONANT:
+        return closed
+    if particle in _AFTER_VOWEL:
+        return not closed or (particle == "로" and last % 28 == 8)
+    return True
+
+
+def particle_reads_better(surface: str, tail: str, person: bool) -> int:
+    """How many letters of particle to take off a mention that stands in the text as it is; 0 for none.
+
+    Args:
+        surface: The stretch of the text, ending in a particle's letters.
+        tail: The Hangul run that follows it.
+        person: Whether the mention is said to be a person.
+    """
+    if len(surface) > _MAX_NAME:
+        surface = surface[-_MAX_NAME:]
+    if tail in PARTICLES:
+        # 김정은은, 제주도에: the name goes on to its particle.
+        return 0
+    if tail:
+        for size in (1, 2):
+            # 서울까 in 서울까지: half of a particle.
+            if len(surface) > size + 1 and surface[-size:] + tail in _LONG_PARTICLES:
+                return size
+    for stem, particle in particle_splits(surface):
+        size = len(particle)
+        if len(stem) < 2 and size < 2 and not stem.isdigit():
+            continue
+        if tail:
+            # 3점이면, 한번이라도: what follows belongs to the particle.
+            if particle + tail not in _ENDINGS_AND_PARTICLES:
+                continue
+            return size if agrees(stem, particle) else 0
+        if particle in NEVER_IN_A_NAME:
+            return size if not _ONLY_WHOLE.search(surface) else 0
+        if (
+            not (stem[-1].isalnum() or (stem[-1] == ")" and particle in "은이을의과"))
+            or not agrees(stem, particle)
+            or _WHOLE.search(surface)
+        ):
+            continue
+        if not person and _COUNTED.search(stem) and not (particle == "도" and stem.endswith("년")):
+            if particle in "은이을과가와로의에도만":
+                return size
+            continue
+        if particle in ("의", "을", "과", "와", "가"):
+            return size
+        called = person and stem.endswith(("씨", "님", "대통령", "의원", "감독"))
+        if particle == "에" and (called or not person):
+            return size
+        if particle in ("은", "이") and (called or not (person and len(stem) == 2)):
+            return size
+    return 0
+
+
+def name_length(surface: str, after: str) -> int:
+    """How long the name of a person is without titles: 박씨, 오바마 대통령, 전 전 의원, 김모 씨.
+
+    ``len(surface)`` where nothing is to be taken off; never 0.
+
+    Args:
+        surface: The stretch of the text.
+        after: What follows it.
+    """
+    if len(surface) > _MAX_NAME or surface[-1:] not in _LAST_OF_TITLES:
+        return len(surface)
+    end = len(surface)
+    called = False
+    found = _CALLED_YOUNG.search(surface, 0, end)
+    if found is not None:
+        called, end = True, found.start("title")
+    elif (found := _CALLED.search(surface, 0, end)) is not None and _is_name(surface, found):
+        called, end = True, found.start()
+        former = _FORMER.search(surface, 0, end)
+        if former is not None:
+            end = former.start()
+    if end == 2 and _SURNAME_MO.match(surface[:2]) and (called or _MO_AFTER.match(surface[2:] + after)):
+        return 1
+    return end if called else len(surface)
+
+
+def names_before_a_title(surface: str) -> Iterator[tuple[str, str]]:
+    """(name, reason) for a canonical mention that ends in a title, the longest name first.
+
+    이대형님 → 이대형, 이대; 신동빈총괄회장 → 신동빈총괄, and of titles with more before them 신동빈총, 신동빈.
+    """
+    if surface[-1:] not in _LAST_OF_EVERY_TITLE:
+        return
+    end = len(surface)
+    for pattern in (_ADDRESSED, _EVERY_TITLE):
+        titled = pattern.search(surface[-_MAX_NAME:])
+        if titled is None or end == len(surface) - len(titled[0]):
+            continue
+        end = len(surface) - len(titled[0])
+        if end:
+            yield surface[:end], f"title {surface[end:]}"
+    for length in range(end - 1, max(1, end - 3), -1):
+        if not "가" <= surface[length] <= "힣":
+            # Only syllables may belong to the title: digits are never taken off.
+            break
+        yield surface[:length], f"long title {surface[length:]}"
+
+
+def _is_name(surface: str, title: re.Match[str]) -> bool:
+    """Whether what stands before a title can be a name of its own."""
+    before = surface[: title.start()]
+    word = title.group().strip()
+    if not before or before[-1] == ")" or (before in ("전", "현") and word not in ("씨", "님")):
+        return False
+    if word == "님" and not title.group()[0].isspace():
+        # 하느님, 부처님, 유느님 are names; 송강호님 is called so.
+        return len(before) > 2
+    return len(before) > 1 or before in _SURNAMES or before.isascii() or title.group()[0].isspace()

@@ -1,0 +1,105 @@
+"""What projection takes and gives: a policy in, spans and an outcome for every mention out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from llmner.errors import InputError
+from llmner.projection._candidates import Particles
+from llmner.projection._explain import explain
+from llmner.replies import Order, ReadReply
+from llmner.spans import Mention, Span
+from llmner.tagging import spans_to_tags
+
+__all__ = ["Outcome", "OutcomeKind", "Policy", "Projection"]
+
+Repeats = Literal["listed", "all"]
+OutcomeKind = Literal[
+    "exact", "canonical", "trimmed", "fuzzy", "surplus", "overlapped", "not_found", "unknown_label"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How to project.
+
+    Attributes:
+        particles: ``"auto"`` trims Korean particles (은, 에서) and, of people, titles (씨, 님, 회장) where
+            the untrimmed form is not in the text, or is but reads better without; ``"keep"`` takes a
+            mention as it stands; ``"trim"`` takes them off wherever something is left.
+        fuzzy: Lowest similarity, in [0, 1], of a fuzzy match; mentions of three and four letters need 0.8
+            at least. ``None`` switches fuzzy matches off.
+        order: What the order of the mentions tells: ``"text"``, ``"label"`` (within each label) or
+            ``"none"``; ``"auto"`` finds out from the mentions that have one place only. Replies that are
+            read say it by their format.
+        repeats: ``"listed"`` places what is listed, once for each time; ``"all"`` also takes every further
+            place of a surface that stands there as a word of its own, for models that list a name once.
+    """
+
+    particles: Particles = "auto"
+    fuzzy: float | None = 0.75
+    order: Order | Literal["auto"] = "auto"
+    repeats: Repeats = "listed"
+
+    def __post_init__(self) -> None:
+        for field, value, known in (
+            ("particles", self.particles, ("auto", "keep", "trim")),
+            ("order", self.order, ("auto", "text", "label", "none")),
+            ("repeats", self.repeats, ("listed", "all")),
+        ):
+            if value not in known:
+                raise InputError(f"policy {field}={value!r} is unknown", hint=f"expected {', '.join(known)}")
+        if self.fuzzy is not None and not (isinstance(self.fuzzy, int | float) and 0 <= self.fuzzy <= 1):
+            raise InputError(f"policy fuzzy={self.fuzzy!r} is no similarity", hint="expected 0 to 1, or None")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one mention.
+
+    Attributes:
+        mention: The mention.
+        kind: ``exact``, ``canonical``, ``trimmed`` or ``fuzzy`` with a span; ``surplus`` (every
+            occurrence is taken by copies of it), ``overlapped`` (others hold its place),
+            ``not_found`` or ``unknown_label`` without.
+        span: The span it became.
+        similarity: 1 for a verbatim match, less for a fuzzy one, 0 without a span.
+        reason: A few words for people: what was trimmed, what it is near to, why it has no place.
+        repeats: Further spans of the same surface, with ``repeats="all"``.
+    """
+
+    mention: Mention
+    kind: OutcomeKind
+    span: Span | None = None
+    similarity: float = 0.0
+    reason: str = ""
+    repeats: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """Spans of a text, and what became of every mention.
+
+    Attributes:
+        text: The text.
+        spans: Sorted by start, lying apart, each covering whole characters.
+        outcomes: One for each mention, in the reply's order.
+        reply: How the reply was read, where one was given.
+    """
+
+    text: str
+    spans: tuple[Span, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    reply: ReadReply | None = None
+
+    def tags(self) -> list[str]:
+        """IOB2 tags, one a code point of the text."""
+        return spans_to_tags(self.spans, len(self.text))
+
+    def explain(self) -> str:
+        """The text with its spans marked, and below a line for each mention: what became of it and why.
+
+        For people: the wording may change. Programs read ``outcomes``.
+        """
+        return explain(self)

@@ -1,0 +1,58 @@
+"""Where strings occur in a canonical text; many strings in a long text through an index of letter pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import add
+from typing import Final
+
+__all__ = ["INDEX_ABOVE", "MAX_OCCURRENCES", "Positions"]
+
+MAX_OCCURRENCES: Final = 512
+# Above so many characters × mentions the index pays.
+INDEX_ABOVE: Final = 3_000_000
+
+
+class Positions:
+    """Occurrences of strings in one text.
+
+    Args:
+        text: The canonical text.
+        wanted: If given, an index is made of the letter pairs in these strings, and they and their parts
+            are found through it. O(text + wanted).
+    """
+
+    __slots__ = ("_pairs", "indexed", "text")
+
+    def __init__(self, text: str, wanted: Sequence[str] = ()) -> None:
+        self.text = text
+        self.indexed = bool(wanted)
+        self._pairs: dict[str, list[int]] = {}
+        if wanted:
+            self._pairs = {string[at : at + 2]: [] for string in wanted for at in range(len(string) - 1)}
+            for at, pair in enumerate(map(add, text, text[1:])):
+                if pair in self._pairs:
+                    self._pairs[pair].append(at)
+
+    def of(self, needle: str) -> list[int]:
+        """Where ``needle`` occurs, ascending, overlapping ones too; the first 512. Not for an empty one."""
+        if self.indexed and len(needle) > 1:
+            lists = [self._pairs.get(needle[at : at + 2]) for at in range(len(needle) - 1)]
+            if None not in lists:
+                return self._by_rarest_pair(needle, lists)  # type: ignore[arg-type]
+        positions: list[int] = []
+        at = self.text.find(needle)
+        while at >= 0 and len(positions) < MAX_OCCURRENCES:
+            positions.append(at)
+            at = self.text.find(needle, at + 1)
+        return positions
+
+    def _by_rarest_pair(self, needle: str, lists: list[list[int]]) -> list[int]:
+        shift = min(range(len(lists)), key=lambda n: len(lists[n]))
+        positions: list[int] = []
+        for at in lists[shift]:
+            if at >= shift and self.text.startswith(needle, at - shift):
+                positions.append(at - shift)
+                if len(positions) >= MAX_OCCURRENCES:
+                    break
+        return positions
