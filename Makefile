@@ -1,6 +1,7 @@
 # make demo   the main job, end to end, with the embedded model
 # make test   lint, types, import contracts and tests
 # make bench  figures of benchmarks/results/
+# make bench-projection  projection against its peers, in an environment of their own
 # Each makes its own .venv; PYTHON names the interpreter it is made from.
 
 PYTHON ?= python3
@@ -8,8 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 OUT := build
+PEERS := .venv-peers
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench bench-projection clean
 
 $(VENV)/.pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=python3.11")'
@@ -44,5 +46,14 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/convert_speed.py
 	$(BIN)/python benchmarks/particles.py
 
+$(PEERS)/.peers: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . --group peers
+	touch $@
+
+bench-projection: $(PEERS)/.peers
+	$(PEERS)/bin/python benchmarks/projection.py
+
 clean:
-	rm -rf $(VENV) $(OUT) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(OUT) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,12 @@ def klue(name: str) -> Path:
     return path
 
 
-def write(name: str, command: str, figures: Any) -> None:
+def write(
+    name: str,
+    command: str,
+    figures: Any,
+    packages: Sequence[str] = ("llmner", "rapidfuzz", "seqeval"),
+) -> None:
     """Print the figures and keep them with what they were measured on."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=ROOT, check=False
@@ -35,7 +41,7 @@ def write(name: str, command: str, figures: Any) -> None:
         "commit": commit,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "versions": {package: version(package) for package in ("llmner", "rapidfuzz", "seqeval")},
+        "versions": {package: version(package) for package in packages},
         "figures": figures,
     }
     text = json.dumps(report, ensure_ascii=False, indent=2)
