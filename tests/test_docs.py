@@ -131,6 +131,22 @@ def test_the_table_of_reply_formats_is_the_measured_one() -> None:
         assert cells == [f"{row['characters_a_reply']:.1f}", *(f"{row[key]:.4f}" for key in keys)]
 
 
+def test_the_tables_of_projection_are_the_measured_ones() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "projection.json").read_text("utf-8"))
+    workloads = result["figures"]["workloads"]
+    page = (ROOT / "docs" / "projection.md").read_text("utf-8")
+    rows = re.findall(r"^\| ((?:KLUE|400|English|Japanese|Chinese|mixed)[^|]*) \| (.*) \|$", page, re.MULTILINE)
+    assert [row[0] for row in rows] == [*workloads, *workloads]
+    for number, (workload, cells) in enumerate(rows):
+        measured = list(workloads[workload]["aligners"].values())
+        if number < len(workloads):
+            assert cells.split(" | ") == [f"{row['f1'] * 100:.2f}" for row in measured]
+            # First in every row.
+            assert measured[0]["f1"] > max(row["f1"] for row in measured[1:])
+        else:
+            assert cells.split(" | ") == [f"{row['median_microseconds']:.0f}" for row in measured]
+
+
 def test_no_page_names_a_figure_without_its_source() -> None:
     """Figures in tables of results stand beside the file under benchmarks/results/ they come from."""
     for page in PAGES:

@@ -21,7 +21,7 @@ def micro_f1(gold: list[set[Span]], predicted: list[set[Span]]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("format", "least"), [("tagged", 1.0), ("json-list", 0.9995), ("lines", 0.9995), ("json-by-type", 0.999)]
+    ("format", "least"), [("tagged", 1.0), ("json-list", 0.9997), ("lines", 0.9997), ("json-by-type", 0.9994)]
 )
 def test_perfect_replies_come_back(klue_dev: Path, schema: LabelSchema, format: str, least: float) -> None:
     gold, predicted = [], []
@@ -50,4 +50,5 @@ def test_recorded_replies_of_a_real_model(recorded_replies: Path, schema: LabelS
     # The model spaced out its characters; hardly a mention may get lost for that.
     lost = kinds["not_found"] + kinds["surplus"] + kinds["overlapped"]
     assert lost <= 5
-    assert micro_f1(gold, predicted) > 0.69
+    # 0.671 is what the best of the other aligners gets (docs/projection.md).
+    assert micro_f1(gold, predicted) > 0.72
