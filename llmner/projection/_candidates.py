@@ -11,17 +11,17 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 from llmner.projection._canonical import Canonical
-from llmner.projection._korean import (
-    FUNCTION_SYLLABLES,
-    agrees,
-    is_particle,
-    may_carry,
-    name_length,
-    names_before_a_title,
-    particle_reads_better,
-    particle_splits,
-    tail_is_function_word,
+from llmner.projection._edges import (
+    PAIRED,
+    across_a_space,
+    begins_alike,
+    first_particle_fits,
+    forms_of,
+    loose_end,
+    may_be_lighter,
+    stands_alone,
 )
+from llmner.projection._korean import name_length, particle_reads_better, tail_is_function_word
 from llmner.projection._near import compare, cuts
 from llmner.projection._positions import MAX_OCCURRENCES, Positions
 from llmner.projection._quantities import Quantities, may_be_written_otherwise
@@ -32,25 +32,6 @@ __all__ = ["Candidate", "Finder", "Particles"]
 
 Particles = Literal["auto", "keep", "trim"]
 
-_PAIRED: Final = dict(zip("'\"`<「『《〈“‘(", "'\"`>」』》〉”’)", strict=True))
-_QUOTES: Final = "\"'[]{}<>*_`"
-_EDGES: Final = "\"'()[]{}<>*_~.,;:!?·-【】〔〕|#@/※→\\…`"
-_CLOSED_BY: Final = dict(zip("([{<【〔", ")]}>】〕", strict=True))
-_OPENED_BY: Final = {closing: opening for opening, closing in _CLOSED_BY.items()}
-_OPENS: Final = {
-    **_OPENED_BY,
-    "'": "'",
-    '"': '"',
-    "’": "‘",
-    "”": "“",
-    "」": "「",
-    "』": "『",
-    "》": "《",
-    "〉": "〈",
-}
-_AFTER_LETTERS: Final = frozenset(".!?'+~-/&*")
-_LOOSE: Final = frozenset(_OPENS) | frozenset("([{<「『《〈“‘,;:·…、。，") | _AFTER_LETTERS
-_BULLET: Final = re.compile(r"\W*[-–—]\s")
 _SPACED_DIGITS: Final = re.compile(r"\d\s+\d")
 _MAX_SEEDS: Final = 256
 _NO_COPY: Final = 0.15
@@ -58,7 +39,6 @@ _WORD_EDGE: Final = 0.2
 _IN_A_LATIN_WORD: Final = 1.0
 _SHORT_CUTOFF: Final = 0.8
 _IN_A_WORD: Final = 0.2
-_LONE_SYLLABLE: Final = 0.35
 _LENGTH: Final = 0.03
 _MAX_FUZZY_LENGTH: Final = 200
 
@@ -139,7 +119,7 @@ class Finder:
                     else True
                 )
                 and spaced[0] != " " != spaced[-1]
-                and (self.particles == "keep" or not _may_be_lighter(source, at, end, person))
+                and (self.particles == "keep" or not may_be_lighter(source, at, end, person))
             ):
                 return [Candidate(at, end, len(mention), "canonical", 1.0, 0.0)]
         found = self._verbatim(mention, spaced)
@@ -153,7 +133,7 @@ class Finder:
             return self._trimmed(mention, spaced, person) or found
         return [
             self._lighter(candidate, spaced, person)
-            if _may_be_lighter(source, candidate.start, candidate.end, person)
+            if may_be_lighter(source, candidate.start, candidate.end, person)
             else candidate
             for candidate in found
         ]
@@ -269,7 +249,7 @@ class Finder:
     # Without what the mention carries at its edges.
 
     def _forms(self, mention: str, spaced: str, person: bool) -> Iterator[tuple[str, str]]:
-        return _forms(mention, spaced, person, self.particles != "keep")
+        return forms_of(mention, spaced, person, self.particles != "keep")
 
     def _trimmed(self, mention: str, spaced: str, person: bool) -> list[Candidate]:
         """Places of the mention with its edges off: of the least trimmed form that stands in the text as a
@@ -285,7 +265,7 @@ class Finder:
                 addressed = reason.endswith(("title 씨", "title 님"))
                 short = (len(form) == 2 and not addressed) or "long title" in reason
                 if len(form) == 1:
-                    found = [c for c in found if _stands_alone(form, c.cost, person)]
+                    found = [c for c in found if stands_alone(form, c.cost, person)]
                 elif "title" in reason and short:
                     found = [c for c in found if c.cost < _IN_A_WORD]
             if not found:
@@ -295,7 +275,7 @@ class Finder:
                 return found
             if not inside or best < min(candidate.cost for candidate in inside):
                 inside = found
-        if inside and inside[0].reason.startswith("particle") and not _fits(mention):
+        if inside and inside[0].reason.startswith("particle") and not first_particle_fits(mention):
             # 디즈이: 이 does not go with 디즈, and the whole is nearer to the word 디즈니.
             near = [
                 c for c in self._near(mention, "", spaced) if c.cost < _IN_A_WORD and c.size <= len(mention)
@@ -309,12 +289,12 @@ class Finder:
         if source.startswith("(家", end):
             return candidate
         reasons = [candidate.reason] if candidate.reason else []
-        close = _PAIRED.get(source[begin])
+        close = PAIRED.get(source[begin])
         if end - begin > 2 and close == source[end - 1] and source.find(close, begin + 1) == end - 1:
             # In quotes on both sides, in the text as in the mention.
             begin, end = begin + 1, end - 1
             reasons.append("edges")
-        loose = _loose_end(source[begin:end])
+        loose = loose_end(source[begin:end])
         if loose and self.text.parts(end - loose):
             end -= loose
             reasons.append("edges")
@@ -325,7 +305,7 @@ class Finder:
             tail = tail_of(source, end)
             size = particle_reads_better(surface, tail, person)
             if not size and not tail_is_function_word(tail):
-                size = _across_a_space(surface, spaced)
+                size = across_a_space(surface, spaced)
             if size:
                 length -= size
                 reasons.append(f"particle {surface[length:]}")
@@ -398,7 +378,7 @@ class Finder:
             if not self.text.whole(start, end) or self._fused(start, end, spaced):
                 continue
             stretch = self.text.text[start:end]
-            if not (_begins_alike(mention, stretch) and _begins_alike(mention[::-1], stretch[::-1])):
+            if not (begins_alike(mention, stretch) and begins_alike(mention[::-1], stretch[::-1])):
                 continue
             if not same_numbers(mention, stretch):
                 continue
@@ -415,95 +395,3 @@ class Finder:
             if all(candidate.end <= other.start or other.end <= candidate.start for other in found):
                 found.append(candidate)
         return sorted(found)
-
-
-def _forms(mention: str, spaced: str, person: bool, particles: bool) -> Iterator[tuple[str, str]]:
-    """What a canonical mention is without its edges, the least trimmed first."""
-    quoted = mention.strip(_QUOTES)
-    if quoted and quoted != mention:
-        yield quoted, "edges"
-    bare = _bare(mention, spaced)
-    if bare and bare not in (mention, quoted):
-        yield bare, "edges"
-    stem = bare or mention
-    if not particles:
-        return
-    stems = [(stem, "")]
-    for left, particle in particle_splits(stem):
-        left = _bare(left, spaced)
-        if left:
-            yield left, f"particle {particle}"
-            stems.append((left, f"particle {particle}, "))
-    if not person:
-        return
-    for left, reason in stems:
-        for name, title in names_before_a_title(left):
-            yield name, reason + title
-
-
-def _bare(surface: str, spaced: str) -> str:
-    """A surface without signs at its edges, from the outside in.
-
-    Signs that belong stay: -5도, .5, 5%, and brackets whose partner is inside: 유럽연합(EU).
-    """
-    right = len(surface)
-    while right and (char := surface[right - 1]) in _EDGES:
-        if char in _OPENED_BY and _OPENED_BY[char] in surface[: right - 1].lstrip(_EDGES):
-            break
-        right -= 1
-    left = 0
-    while left < right and (char := surface[left]) in _EDGES:
-        if char in _CLOSED_BY and _CLOSED_BY[char] in surface[left + 1 : right].rstrip(_QUOTES):
-            break
-        signed = char in "-." and surface[left + 1 : left + 2].isdigit() and surface[left - 1 : left] != char
-        if signed and not _BULLET.match(spaced):
-            # A sign or a point; a bullet and the end of an ellipsis are none.
-            break
-        left += 1
-    return surface[left:right]
-
-
-def _stands_alone(syllable: str, cost: float, person: bool) -> bool:
-    """Whether one syllable left of a mention and its particle may be a name: 김 before a title, 괌 alone."""
-    if person:
-        return cost == 0 or (cost <= _LONE_SYLLABLE and syllable not in FUNCTION_SYLLABLES)
-    return 0 < cost <= _LONE_SYLLABLE and syllable not in FUNCTION_SYLLABLES
-
-
-def _fits(mention: str) -> bool:
-    split = next(particle_splits(mention), None)
-    return split is None or agrees(*split)
-
-
-def _may_be_lighter(source: str, start: int, end: int, person: bool) -> bool:
-    last = source[end - 1]
-    return may_carry(last, person) or last in _LOOSE or source[start] in _PAIRED
-
-
-def _loose_end(surface: str) -> int:
-    """How many signs to take off the end of a stretch: 평택, and 18세( but not (주), U.S., 5' or Yahoo!"""
-    right = len(surface)
-    while right > 1 and (char := surface[right - 1]) in _LOOSE:
-        if _OPENS.get(char, "") and _OPENS[char] in surface[: right - 1]:
-            break
-        if char in _AFTER_LETTERS and KINDS[surface[right - 2]] in ("a", "d", ""):
-            break
-        right -= 1
-    return len(surface) - right if any(map(str.isalnum, surface[:right])) else 0
-
-
-def _begins_alike(mention: str, stretch: str) -> bool:
-    """Whether a fuzzy stretch begins with a letter, or with the sign that the mention begins with."""
-    return stretch[0].isalnum() or stretch[0] == mention[0]
-
-
-def _across_a_space(surface: str, spaced: str) -> int:
-    """1 where the text parts the last syllable, a particle's, by a space that the mention does not have.
-
-    주윤발이 in "주윤발 이것만": the text's 이 begins another word.
-    """
-    if len(surface) > 2 and surface[-2].isspace() and is_particle(surface[-1]):
-        said = spaced.strip()
-        if len(said) > 1 and not said[-2].isspace():
-            return 1
-    return 0

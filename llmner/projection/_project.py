@@ -51,11 +51,11 @@ def project(
 ) -> Projection:
     """Find the spans that mentions stand for.
 
-    Both sides are folded to one canonical form; each mention's places are found (verbatim, trimmed,
-    fuzzy, in this order); one assignment places all mentions at once, without overlaps, each occurrence
-    used once, longer mentions before shorter ones they would cover, order respected where it tells
-    something, whole words before parts of words, earlier places before later ones. A number is never
-    split, and a fuzzy match never changes one.
+    Both sides are folded to one canonical form; each mention's places are found (verbatim, trimmed, as
+    the same quantity, fuzzy, in this order); one assignment places all mentions at once, without
+    overlaps, each occurrence used once, longer mentions before shorter ones they would cover, order
+    respected where it tells something, whole words before parts of words, earlier places before later
+    ones. No digit is ever changed, and no number split.
 
     Linear in the length of the text times the number of different mentions, and deterministic. Never
     raises on any text and any mentions.
@@ -109,8 +109,8 @@ def _repeats(reply: str, text: str) -> bool:
 def project_read(text: str, read: ReadReply, schema: LabelSchema | None = None, **policy: Any) -> Projection:
     """Project a reply that has been read already. Arguments as for :func:`project_reply`."""
     chosen = _policy({"order": read.order, **policy})
-    repeats = read.text is not None and text.startswith(read.text) and not text[len(read.text) :].strip()
-    if repeats and chosen.repeats == "listed":
+    echoed = read.text is not None and text.startswith(read.text) and not text[len(read.text) :].strip()
+    if echoed and chosen.repeats == "listed":
         whole = _verbatim(text, read, schema)
         if whole is not None:
             return whole

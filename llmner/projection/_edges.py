@@ -1,0 +1,147 @@
+"""The edges of a mention: quotes and signs around it, and its forms without them, without particles and titles.
+
+Pure functions on strings; where the forms stand is for ``_candidates`` to find.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from llmner.projection._korean import (
+    FUNCTION_SYLLABLES,
+    agrees,
+    is_particle,
+    may_carry,
+    names_before_a_title,
+    particle_splits,
+)
+from llmner.projection._surroundings import KINDS
+
+__all__ = [
+    "PAIRED",
+    "across_a_space",
+    "begins_alike",
+    "first_particle_fits",
+    "forms_of",
+    "loose_end",
+    "may_be_lighter",
+    "stands_alone",
+]
+
+PAIRED: Final = dict(zip("'\"`<「『《〈“‘(", "'\"`>」』》〉”’)", strict=True))
+_QUOTES: Final = "\"'[]{}<>*_`"
+_EDGES: Final = "\"'()[]{}<>*_~.,;:!?·-【】〔〕|#@/※→\\…`"
+_CLOSED_BY: Final = dict(zip("([{<【〔", ")]}>】〕", strict=True))
+_OPENED_BY: Final = {closing: opening for opening, closing in _CLOSED_BY.items()}
+_OPENS: Final = {
+    **_OPENED_BY,
+    "'": "'",
+    '"': '"',
+    "’": "‘",
+    "”": "“",
+    "」": "「",
+    "』": "『",
+    "》": "《",
+    "〉": "〈",
+}
+_AFTER_LETTERS: Final = frozenset(".!?'+~-/&*")
+_LOOSE: Final = frozenset(_OPENS) | frozenset("([{<「『《〈“‘,;:·…、。，") | _AFTER_LETTERS
+_BULLET: Final = re.compile(r"\W*[-–—]\s")
+# What one syllable costs that stands alone (``place_cost``).
+_LONE_SYLLABLE: Final = 0.35
+
+
+def forms_of(mention: str, spaced: str, person: bool, particles: bool) -> Iterator[tuple[str, str]]:
+    """What a canonical mention is without its edges, the least trimmed first."""
+    quoted = mention.strip(_QUOTES)
+    if quoted and quoted != mention:
+        yield quoted, "edges"
+    bare = _bare(mention, spaced)
+    if bare and bare not in (mention, quoted):
+        yield bare, "edges"
+    stem = bare or mention
+    if not particles:
+        return
+    stems = [(stem, "")]
+    for left, particle in particle_splits(stem):
+        left = _bare(left, spaced)
+        if left:
+            yield left, f"particle {particle}"
+            stems.append((left, f"particle {particle}, "))
+    if not person:
+        return
+    for left, reason in stems:
+        for name, title in names_before_a_title(left):
+            yield name, reason + title
+
+
+def _bare(surface: str, spaced: str) -> str:
+    """A surface without signs at its edges, from the outside in.
+
+    Signs that belong stay: -5도, .5, 5%, and brackets whose partner is inside: 유럽연합(EU).
+    """
+    right = len(surface)
+    while right and (char := surface[right - 1]) in _EDGES:
+        if char in _OPENED_BY and _OPENED_BY[char] in surface[: right - 1].lstrip(_EDGES):
+            break
+        right -= 1
+    left = 0
+    while left < right and (char := surface[left]) in _EDGES:
+        if char in _CLOSED_BY and _CLOSED_BY[char] in surface[left + 1 : right].rstrip(_QUOTES):
+            break
+        signed = char in "-." and surface[left + 1 : left + 2].isdigit() and surface[left - 1 : left] != char
+        if signed and not _BULLET.match(spaced):
+            # A sign or a point; a bullet and the end of an ellipsis are none.
+            break
+        left += 1
+    return surface[left:right]
+
+
+def stands_alone(syllable: str, cost: float, person: bool) -> bool:
+    """Whether one syllable left of a mention and its particle may be a name: 김 before a title, 괌 alone."""
+    if person:
+        return cost == 0 or (cost <= _LONE_SYLLABLE and syllable not in FUNCTION_SYLLABLES)
+    return 0 < cost <= _LONE_SYLLABLE and syllable not in FUNCTION_SYLLABLES
+
+
+def first_particle_fits(mention: str) -> bool:
+    """Whether the longest particle a mention may end in has the form that follows its stem."""
+    split = next(particle_splits(mention), None)
+    return split is None or agrees(*split)
+
+
+def may_be_lighter(source: str, start: int, end: int, person: bool) -> bool:
+    """A quick look: whether something at the edges of a place may be no part of the name."""
+    last = source[end - 1]
+    return may_carry(last, person) or last in _LOOSE or source[start] in PAIRED
+
+
+def loose_end(surface: str) -> int:
+    """How many signs to take off the end of a stretch: 평택, and 18세( but not (주), U.S., 5' or Yahoo!"""
+    right = len(surface)
+    while right > 1 and (char := surface[right - 1]) in _LOOSE:
+        if _OPENS.get(char, "") and _OPENS[char] in surface[: right - 1]:
+            break
+        if char in _AFTER_LETTERS and KINDS[surface[right - 2]] in ("a", "d", ""):
+            break
+        right -= 1
+    return len(surface) - right if any(map(str.isalnum, surface[:right])) else 0
+
+
+def begins_alike(mention: str, stretch: str) -> bool:
+    """Whether a fuzzy stretch begins with a letter, or with the sign that the mention begins with."""
+    return stretch[0].isalnum() or stretch[0] == mention[0]
+
+
+def across_a_space(surface: str, spaced: str) -> int:
+    """1 where the text parts the last syllable, a particle's, by a space that the mention does not have.
+
+    주윤발이 in "주윤발 이것만": the text's 이 begins another word.
+    """
+    if len(surface) > 2 and surface[-2].isspace() and is_particle(surface[-1]):
+        said = spaced.strip()
+        if len(said) > 1 and not said[-2].isspace():
+            return 1
+    return 0
