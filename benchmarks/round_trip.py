@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 
+from _peers import first_find, longest_first
 from _report import klue, write
 
 from llmner.corpora import read_corpus
@@ -19,34 +20,12 @@ from llmner.projection import project_reply
 from llmner.recipes import Recipe
 from llmner.replies import REPLY_FORMATS, read_reply, render_reply
 from llmner.scoring import score
-from llmner.spans import Mention, Sentence, Span
+from llmner.spans import Sentence, Span
 
 
 def micro_f1(gold: list[set[Span]], predicted: list[set[Span]]) -> float:
     right = sum(len(a & b) for a, b in zip(gold, predicted, strict=True))
     return 2 * right / (sum(map(len, gold)) + sum(map(len, predicted)))
-
-
-def first_find(text: str, mentions: tuple[Mention, ...]) -> set[Span]:
-    spans = set()
-    for mention in mentions:
-        at = text.find(mention.text)
-        if at >= 0 and mention.text:
-            spans.add(Span(at, at + len(mention.text), mention.label))
-    return spans
-
-
-def longest_first(text: str, mentions: tuple[Mention, ...]) -> set[Span]:
-    spans: set[Span] = set()
-    used = [False] * len(text)
-    for mention in sorted(mentions, key=lambda m: -len(m.text)):
-        at = text.find(mention.text)
-        while at >= 0 and any(used[at : at + len(mention.text)]):
-            at = text.find(mention.text, at + 1)
-        if at >= 0 and mention.text:
-            used[at : at + len(mention.text)] = [True] * len(mention.text)
-            spans.add(Span(at, at + len(mention.text), mention.label))
-    return spans
 
 
 def main() -> None:

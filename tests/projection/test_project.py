@@ -178,7 +178,7 @@ def test_every_place_of_a_name_that_is_listed_once() -> None:
         ("프랑스는", "PS", "프랑스님이요"),
     ],
 )
-def test_what_the_examiner_found_is_not_found(text: str, label: str, mention: str) -> None:
+def test_what_only_looks_alike_is_not_found(text: str, label: str, mention: str) -> None:
     projection = project(text, mentions((label, mention)))
     assert kinds(projection) == ["not_found"] or text.startswith("프랑스")
 
@@ -205,7 +205,7 @@ def test_what_the_examiner_found_is_not_found(text: str, label: str, mention: st
         ("김씨(37)는", "QT", "(37)", "37"),
     ],
 )
-def test_what_the_examiner_missed_is_found(text: str, label: str, mention: str, surface: str) -> None:
+def test_what_a_reader_would_find_is_found(text: str, label: str, mention: str, surface: str) -> None:
     (outcome,) = project(text, mentions((label, mention))).outcomes
     assert outcome.span is not None
     assert text[outcome.span.start : outcome.span.end] == surface
