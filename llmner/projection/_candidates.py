@@ -107,7 +107,8 @@ class Finder:
             person: Whether it is said to be a person, who may be called by a title.
         """
         text, source = self.text, self.source
-        if text.plain and not self._indexed and text.text.count(mention) == 1:
+        copies = -1 if self._indexed else text.text.count(mention)
+        if copies == 1 and text.plain:
             # Most mentions: the only place, and a copy to the letter.
             at = source.find(spaced)
             end = at + len(spaced)
@@ -122,7 +123,7 @@ class Finder:
                 and (self.particles == "keep" or not may_be_lighter(source, at, end, person))
             ):
                 return [Candidate(at, end, len(mention), "canonical", 1.0, 0.0)]
-        found = self._verbatim(mention, spaced)
+        found = self._verbatim(mention, spaced, copies) if copies else []
         if not found:
             found = self._trimmed(mention, spaced, person) or self._rewritten(mention, spaced, person)
             if not found and self.cutoff is not None:
@@ -144,17 +145,12 @@ class Finder:
 
     # Places as they are.
 
-    def _verbatim(self, mention: str, spaced: str) -> list[Candidate]:
-        """Places of the mention as it is."""
-        text = self.text
-        if not self._indexed:
-            count = text.text.count(mention)
-            if not count:
-                return []
-            clean = spaced[0] != " " != spaced[-1]
-            if text.plain and clean and count == self.source.count(spaced) < MAX_OCCURRENCES:
-                # Every place is a copy to the letter: no need for the way back.
-                return self._copies(spaced, len(mention))
+    def _verbatim(self, mention: str, spaced: str, copies: int) -> list[Candidate]:
+        """Places of the mention as it is; ``copies`` in the canonical text, -1 if they were not counted."""
+        clean = spaced[0] != " " != spaced[-1]
+        if self.text.plain and clean and copies == self.source.count(spaced) < MAX_OCCURRENCES:
+            # Every place is a copy to the letter: no need for the way back.
+            return self._copies(spaced, len(mention))
         return self._places(mention, spaced)
 
     def _places(self, mention: str, spaced: str, form: bool = False, reason: str = "") -> list[Candidate]:
