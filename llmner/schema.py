@@ -60,6 +60,11 @@ class Label(_Model):
     attributes: tuple[str, ...] = ()
     person: bool | None = None
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Code, name and aliases: everything it goes by."""
+        return self.code, self.name, *self.aliases
+
 
 class LabelSchema(_Model):
     """An ordered label set.
@@ -91,10 +96,19 @@ class LabelSchema(_Model):
             if codes.count(code) > 1:
                 raise ValueError(f"label code {code!r} stands twice")
         for label in self.labels:
-            for word in (label.code, label.name, *label.aliases):
+            for word in label.words:
                 key = _fold(word)
                 if key and owner.setdefault(key, label.code) != label.code:
                     raise ValueError(f"{word!r} names both {owner[key]} and {label.code}")
+        return self
+
+    @model_validator(mode="after")
+    def _units_are_words(self) -> LabelSchema:
+        for unit, words in self.units.items():
+            for word in (unit, *words):
+                # Such a unit would rewrite the number before it: 5 behind 1 makes 15 another number.
+                if not word.strip() or unicodedata.normalize("NFKC", word.strip())[0].isdigit():
+                    raise ValueError(f"unit {word!r} is empty or begins with a digit; give the word alone")
         return self
 
     @property
@@ -104,12 +118,7 @@ class LabelSchema(_Model):
 
     @cached_property
     def _words(self) -> dict[str, str]:
-        words = [
-            (word, label.code)
-            for label in self.labels
-            for word in (label.code, label.name, *label.aliases)
-            if _fold(word)
-        ]
+        words = [(word, label.code) for label in self.labels for word in label.words if _fold(word)]
         # As they are written too: most replies use the codes themselves.
         return dict(words) | {_fold(word): code for word, code in words}
 
@@ -123,7 +132,7 @@ class LabelSchema(_Model):
         """Code → what often follows its entities: what the label says, or what its name suggests."""
         found: dict[str, tuple[str, ...]] = {}
         for label in self.labels:
-            meant = (cues_of(word) for word in (label.code, label.name, *label.aliases))
+            meant = (cues_of(word) for word in label.words)
             cues = label.followed_by or next(filter(None, meant), ())
             if cues:
                 found[label.code] = cues
@@ -140,8 +149,7 @@ class LabelSchema(_Model):
         return frozenset(
             label.code
             for label in self.labels
-            if label.person
-            or (label.person is None and any(means_person(w) for w in (label.code, label.name, *label.aliases)))
+            if label.person or (label.person is None and any(means_person(w) for w in label.words))
         )
 
     def resolve(self, word: str) -> str | None:

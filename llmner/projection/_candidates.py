@@ -23,7 +23,7 @@ from llmner.projection._edges import (
 )
 from llmner.projection._korean import name_length, particle_reads_better, tail_is_function_word
 from llmner.projection._near import compare, cuts
-from llmner.projection._positions import MAX_OCCURRENCES, Positions
+from llmner.projection._positions import MAX_OCCURRENCES, Positions, occurrences
 from llmner.projection._quantities import Quantities, may_be_written_otherwise
 from llmner.projection._similar import same_numbers
 from llmner.projection._surroundings import KINDS, place_cost, tail_of
@@ -93,7 +93,6 @@ class Finder:
         self.cutoff = cutoff
         self._units = units
         self._quantities: Quantities | None = None
-        self._indexed = bool(mentions)
         self._positions = Positions(text.text, mentions)
 
     def find(self, mention: str, spaced: str, person: bool) -> list[Candidate]:
@@ -107,18 +106,15 @@ class Finder:
             person: Whether it is said to be a person, who may be called by a title.
         """
         text, source = self.text, self.source
-        copies = -1 if self._indexed else text.text.count(mention)
+        copies = -1 if self._positions.indexed else text.text.count(mention)
         if copies == 1 and text.plain:
             # Most mentions: the only place, and a copy to the letter.
             at = source.find(spaced)
             end = at + len(spaced)
+            number = mention[0].isdigit() or mention[-1].isdigit()
             if (
                 at >= 0
-                and (
-                    place_cost(source, at, end) is not None
-                    if mention[0].isdigit() or mention[-1].isdigit()
-                    else True
-                )
+                and (not number or place_cost(source, at, end) is not None)
                 and spaced[0] != " " != spaced[-1]
                 and (self.particles == "keep" or not may_be_lighter(source, at, end, person))
             ):
@@ -186,12 +182,10 @@ class Finder:
         source = self.source
         length = len(surface)
         found: list[Candidate] = []
-        at = source.find(surface)
-        while at >= 0 and len(found) < MAX_OCCURRENCES:
+        for at in occurrences(source, surface):
             cost = place_cost(source, at, at + length)
             if cost is not None:
                 found.append(Candidate(at, at + length, size, "canonical", 1.0, cost))
-            at = source.find(surface, at + 1)
         return found
 
     def _fused(self, at: int, end: int, spaced: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a Korean mention carries that is no part of the name: particles, titles, about-words.
+"""What a Korean mention carries that is no part of the name: particles and titles.
 
 Pure functions on strings. The rules were counted on the labelled KLUE train sentences
 (``benchmarks/particles.py``); where they apply is for ``_candidates`` to say.
@@ -212,10 +212,10 @@ def name_length(surface: str, after: str) -> int:
         return len(surface)
     end = len(surface)
     called = False
-    found = _CALLED_YOUNG.search(surface, 0, end)
+    found = _CALLED_YOUNG.search(surface)
     if found is not None:
         called, end = True, found.start("title")
-    elif (found := _CALLED.search(surface, 0, end)) is not None and _is_name(surface, found):
+    elif (found := _CALLED.search(surface)) is not None and _is_name(surface, found):
         called, end = True, found.start()
         former = _FORMER.search(surface, 0, end)
         if former is not None:

@@ -6,11 +6,21 @@ from collections.abc import Sequence
 from operator import add
 from typing import Final
 
-__all__ = ["INDEX_ABOVE", "MAX_OCCURRENCES", "Positions"]
+__all__ = ["INDEX_ABOVE", "MAX_OCCURRENCES", "Positions", "occurrences"]
 
 MAX_OCCURRENCES: Final = 512
 # Above so many characters × mentions the index pays.
 INDEX_ABOVE: Final = 3_000_000
+
+
+def occurrences(text: str, needle: str) -> list[int]:
+    """Where ``needle`` occurs in ``text``, ascending, overlapping ones too; the first 512."""
+    positions: list[int] = []
+    at = text.find(needle)
+    while at >= 0 and len(positions) < MAX_OCCURRENCES:
+        positions.append(at)
+        at = text.find(needle, at + 1)
+    return positions
 
 
 class Positions:
@@ -40,12 +50,7 @@ class Positions:
             lists = [self._pairs.get(needle[at : at + 2]) for at in range(len(needle) - 1)]
             if None not in lists:
                 return self._by_rarest_pair(needle, lists)  # type: ignore[arg-type]
-        positions: list[int] = []
-        at = self.text.find(needle)
-        while at >= 0 and len(positions) < MAX_OCCURRENCES:
-            positions.append(at)
-            at = self.text.find(needle, at + 1)
-        return positions
+        return occurrences(self.text, needle)
 
     def _by_rarest_pair(self, needle: str, lists: list[list[int]]) -> list[int]:
         shift = min(range(len(lists)), key=lambda n: len(lists[n]))

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from llmner.projection._canonical import Canonical, canonical_surface
+from llmner.projection._positions import occurrences
 
 __all__ = ["UNITS", "Quantities", "may_be_written_otherwise", "units_in"]
 
@@ -177,8 +178,7 @@ class Quantities:
     def occurrences(self, surface: str) -> list[tuple[int, int]]:
         """Canonical ``(start, end)`` of each place of a rewritten mention that splits no quantity."""
         places: list[tuple[int, int]] = []
-        at = self.text.find(surface)
-        while at >= 0 and len(places) < 512:
+        for at in occurrences(self.text, surface):
             end = at + len(surface)
             whole_left = at == 0 or self.starts[at - 1] != self.starts[at] or self.ends[at - 1] != self.ends[at]
             whole_right = (
@@ -188,5 +188,4 @@ class Quantities:
             )
             if whole_left and whole_right:
                 places.append((self.starts[at], self.ends[end - 1]))
-            at = self.text.find(surface, at + 1)
         return places

@@ -94,6 +94,12 @@ def test_units_of_a_recipe(tmp_path: Path) -> None:
     assert schema.units == {"평": ("坪", "pyeong"), "km": ("킬로",)}
 
 
+@pytest.mark.parametrize("word", ["", " ", "5", "５평", "²"])
+def test_a_unit_that_would_change_numbers_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match="begins with a digit"):
+        LabelSchema(labels=LabelSchema.of("QT").labels, units={"평": (word,)})
+
+
 def test_a_recipe_may_give_a_word_another_meaning() -> None:
     schema = LabelSchema(labels=LabelSchema.of("QT").labels, units={"점": ("프로",)})
     assert project("90점을 받았다", [Mention("QT", "90프로")], schema).spans != ()
