@@ -282,6 +282,9 @@ def _explain(error: Any) -> str:
         return f"unknown key {key!r}; {hint}"
     if kind == "missing":
         return f"key {key!r} is missing"
+    if kind == "tuple_type":
+        # YAML knows no tuples.
+        return f"{key}: expected a list, like [a, b]"
     return f"{key}: {message}" if key else message
 
 

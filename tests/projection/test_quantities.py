@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmner.errors import RecipeError
 from llmner.projection import project, project_reply
 from llmner.projection._canonical import canonicalize
 from llmner.projection._quantities import UNITS, Quantities, may_be_written_otherwise
@@ -98,6 +99,13 @@ def test_units_of_a_recipe(tmp_path: Path) -> None:
 def test_a_unit_that_would_change_numbers_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match="begins with a digit"):
         LabelSchema(labels=LabelSchema.of("QT").labels, units={"평": (word,)})
+
+
+def test_a_unit_that_is_no_list_says_how_to_mend_it(tmp_path: Path) -> None:
+    path = tmp_path / "km.yaml"
+    path.write_text("name: x\nsystem: hi\nlabels: [{code: QT}]\nunits: {km: 킬로}\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"km\.yaml:4: units\.km: expected a list, like \[a, b\]"):
+        Recipe.load(str(path))
 
 
 def test_a_recipe_may_give_a_word_another_meaning() -> None:
