@@ -1,18 +1,38 @@
-"""Corpora: files and data sets of labelled sentences, read and written, one module a format.
+"""Corpora: files and data sets of labelled sentences, read and written, one module a format; figures of them.
 
 Offsets are converted to half-open code points here and stay that way. What the labels mean is
 ``schema``'s; what sentences are used for is everybody else's.
 """
 
+from llmner.corpora._compare import (
+    CorpusComparison,
+    LabelShift,
+    Overlap,
+    SharedSentence,
+    ShiftTest,
+    compare_corpora,
+)
 from llmner.corpora._registry import CORPUS_FORMATS, guess_format, read_corpus, write_corpus
+from llmner.corpora._stats import CorpusStats, LabelStats, Lengths, Place, corpus_stats
 from llmner.corpora._types import BadRow, CorpusFormat, ReadStats
 from llmner.corpora.hub import read_dataset
 
 __all__ = [
     "CORPUS_FORMATS",
     "BadRow",
+    "CorpusComparison",
     "CorpusFormat",
+    "CorpusStats",
+    "LabelShift",
+    "LabelStats",
+    "Lengths",
+    "Overlap",
+    "Place",
     "ReadStats",
+    "SharedSentence",
+    "ShiftTest",
+    "compare_corpora",
+    "corpus_stats",
     "guess_format",
     "read_corpus",
     "read_dataset",
