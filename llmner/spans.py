@@ -61,6 +61,28 @@ class Mention:
     attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
     start: int | None = field(default=None, compare=False)
 
+    @property
+    def confidence(self) -> float | None:
+        """How sure the reply says it is, in [0, 1]: its ``confidence``, ``score`` or ``probability``.
+
+        A number from 0 to 1, or a percentage (``"85%"``); ``None`` where it says none of these.
+        """
+        for name in ("confidence", "score", "probability", "신뢰도", "확신도"):
+            if name in self.attributes:
+                return _fraction(self.attributes[name])
+        return None
+
+
+def _fraction(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    text = str(value).strip()
+    try:
+        number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        return None
+    return number if 0 <= number <= 1 else None
+
 
 def check_spans(spans: Iterable[Span], length: int) -> tuple[Span, ...]:
     """Sort spans and make sure they lie inside a text of ``length`` code points, apart from each other.

@@ -4,7 +4,8 @@
 to know; how good the spans are is ``scoring``'s.
 """
 
-from llmner.projection._canonical import Canonical, canonicalize
+from llmner.projection._canonical import Canonical, canonical_surface, canonicalize
+from llmner.projection._korean import is_particle
 from llmner.projection._outcome import Outcome, OutcomeKind, Policy, Projection
 from llmner.projection._project import project, project_reply
 
@@ -14,7 +15,9 @@ __all__ = [
     "OutcomeKind",
     "Policy",
     "Projection",
+    "canonical_surface",
     "canonicalize",
+    "is_particle",
     "project",
     "project_reply",
 ]

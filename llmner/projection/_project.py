@@ -134,7 +134,7 @@ def _verbatim(text: str, read: ReadReply, schema: LabelSchema | None) -> Project
         if label is None:
             outcomes.append(Outcome(mention, "unknown_label", reason=f"no label {mention.label!r}"))
             continue
-        outcomes.append(Outcome(mention, "exact", Span(start, end, label), 1.0))
+        outcomes.append(Outcome(mention, "exact", Span(start, end, label, mention.confidence), 1.0))
         at = end
     return Projection(text, tuple(o.span for o in outcomes if o.span is not None), tuple(outcomes), read)
 
@@ -318,7 +318,7 @@ def _repeat(text: str, finder: Finder, outcomes: list[Outcome | None]) -> None:
         for candidate in finder.again(surface):
             if candidate.cost <= _OWN_WORD and not _overlaps(taken, candidate.start, candidate.end):
                 insort(taken, (candidate.start, candidate.end))
-                more.append(Span(candidate.start, candidate.end, label))
+                more.append(Span(candidate.start, candidate.end, label, outcome.mention.confidence))
         if more:
             outcomes[number] = replace(outcome, repeats=tuple(more))
 
@@ -346,7 +346,7 @@ def _overlaps(held: list[tuple[int, int]], start: int, end: int) -> bool:
 
 def _placed(mention: Mention, candidate: Candidate, label: str, text: str) -> Outcome:
     start, end, _, kind, similarity, _, reason = candidate
-    span = Span(start, end, label)
+    span = Span(start, end, label, mention.confidence if mention.attributes else None)
     if kind == "canonical":
         copied = text[start:end] == mention.text
         return Outcome(mention, "exact" if copied else kind, span, similarity, reason)
