@@ -27,6 +27,13 @@ $(VENV)/.dev: $(VENV)/.local
 	$(PIP) --group dev
 	touch $@
 
+# Browser tests drive the machine's own Chromium; where it cannot be installed they are skipped.
+$(VENV)/.browser: $(VENV)/.pip
+	command -v chromium || command -v chromium-browser || command -v google-chrome || \
+	  { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium >/dev/null; } || \
+	  echo "Chromium could not be installed: browser tests will be skipped"
+	touch $@
+
 demo: $(VENV)/.local
 	mkdir -p $(OUT)
 	$(BIN)/llmner extract --input data/sample.tsv --output $(OUT)/demo.jsonl --show --restart --max-new-tokens 128
@@ -38,7 +45,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-test: lint
+test: lint $(VENV)/.browser
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/.dev

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from llmner._files import check_output, dump_json, open_lines, parse_row
 from llmner.chat import Prompt, build_prompt
 from llmner.corpora.jsonl import span_rows
-from llmner.errors import CorpusError, InputError
+from llmner.errors import CorpusError, InputError, SpanError
 from llmner.generation import Generator, Reply
-from llmner.projection import Policy, Projection, project_reply
+from llmner.projection import Outcome, OutcomeKind, Policy, Projection, project_reply
 from llmner.recipes import Recipe
-from llmner.spans import Sentence, Span
+from llmner.spans import Mention, Sentence, Span
 
 __all__ = ["Extraction", "Extractor", "run_extraction", "run_record"]
 
@@ -59,7 +59,7 @@ def projection_row(id: str | None, projection: Projection, reply: str, **known: 
         "id": id,
         "text": projection.text,
         "spans": span_rows(projection.spans),
-        "outcomes": outcome_rows(projection),
+        "outcomes": outcome_rows(projection.outcomes),
         "reply": reply,
         **known,
         "status": read.status,
@@ -67,7 +67,7 @@ def projection_row(id: str | None, projection: Projection, reply: str, **known: 
     }
 
 
-def outcome_rows(projection: Projection) -> list[dict[str, Any]]:
+def outcome_rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     """Outcomes as JSON has them: label, surface, kind, place, similarity, reason, repeats if any."""
     return [
         {
@@ -80,8 +80,32 @@ def outcome_rows(projection: Projection) -> list[dict[str, Any]]:
             "reason": outcome.reason,
             **({"repeats": span_rows(outcome.repeats)} if outcome.repeats else {}),
         }
-        for outcome in projection.outcomes
+        for outcome in outcomes
     ]
+
+
+def outcome_of(row: Mapping[str, Any]) -> Outcome:
+    """The outcome in one of :func:`outcome_rows`.
+
+    Raises:
+        ValueError: A kind that does not exist, or a place that is none.
+    """
+    start, end, label = row.get("start"), row.get("end"), str(row.get("label"))
+    kind: OutcomeKind | None = next((k for k in get_args(OutcomeKind) if k == row.get("kind")), None)
+    if kind is None:
+        raise ValueError(f"outcome kind {row.get('kind')!r} is unknown")
+    similarity = row.get("similarity")
+    try:
+        span = None if start is None or end is None else Span(start, end, label)
+    except (SpanError, TypeError):
+        raise ValueError(f"an outcome at [{start!r}, {end!r})") from None
+    return Outcome(
+        Mention(label, str(row.get("text", ""))),
+        kind,
+        span,
+        float(similarity) if isinstance(similarity, int | float) else 0.0,
+        str(row.get("reason") or ""),
+    )
 
 
 class Extractor:

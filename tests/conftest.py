@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -15,6 +18,9 @@ from llmner.schema import LabelSchema
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -61,6 +67,20 @@ def recorded_replies() -> Path:
 @pytest.fixture(scope="session")
 def sample() -> Path:
     return ROOT / "data" / "sample.tsv"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium, the machine's own; its networking is off but for what a test opens."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no Chromium is installed (apt-get install chromium)")
+    quiet = "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update disable-sync"
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=path, args=[f"--{flag}" for flag in quiet.split()])
+        yield started
+        started.close()
 
 
 @pytest.fixture(autouse=True)

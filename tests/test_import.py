@@ -65,15 +65,23 @@ def test_public_names() -> None:
     [
         (
             "corpora",
-            "CORPUS_FORMATS BadRow CorpusFormat ReadStats guess_format read_corpus read_dataset write_corpus",
+            "CORPUS_FORMATS BadRow CorpusComparison CorpusFormat CorpusStats LabelShift LabelStats Lengths Overlap "
+            "Place ReadStats SharedSentence ShiftTest compare_corpora corpus_stats guess_format read_corpus "
+            "read_dataset write_corpus",
         ),
         ("replies", "REPLY_FORMATS Order ReadReply ReplyFormat Status read_reply render_reply"),
-        ("projection", "Canonical Outcome OutcomeKind Policy Projection canonicalize project project_reply"),
+        (
+            "projection",
+            "Canonical Outcome OutcomeKind Policy Projection canonical_surface canonicalize is_particle project project_reply",
+        ),
         ("generation", "ENGINES Generator Reply create_generator"),
         (
             "scoring",
-            "KLUE_LABELS PRF Evaluation KlueScores LabelScore Prediction Scores align align_sample corpus_signature evaluate "
-            "read_predictions sample score",
+            "CAUSES FIGURES KLUE_LABELS PRF Breakdown Calibration CalibrationBin Ceilings Change Comparison "
+            "Confusion Difference Evaluation Fault Figure Interval KlueScores LabelScore Loss ModeScore "
+            "Prediction Row Scores Source align compare corpus_signature draw evaluate evaluate_all evaluate_runs "
+            "evaluate_sources find_faults from_extractor from_file headline label_rows quotes read_predictions "
+            "read_run render_report sample score signature_line",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from llmner.cli import convert, doctor, evaluate, extract, project
+from llmner.cli import compare, convert, doctor, evaluate, extract, project, stats
 
 __all__ = ["app", "main"]
 
@@ -27,7 +27,9 @@ app = typer.Typer(
 app.command("extract")(extract.extract)
 app.command("project")(project.project)
 app.command("convert")(convert.convert)
+app.command("stats")(stats.stats)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)
 
 

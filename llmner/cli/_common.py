@@ -56,6 +56,12 @@ SkipBadOption = Annotated[
     bool, typer.Option("--skip-bad", help="Pass over bad rows and write them to a side file.")
 ]
 SplitOption = Annotated[str | None, typer.Option(help="For data sets: which split.")]
+ResamplesOption = Annotated[
+    int, typer.Option(min=0, help="Bootstrap resamples for the 95 % intervals; 0 for none.")
+]
+ReportOption = Annotated[
+    Path | None, typer.Option(help="Write a report: report.html (one file, no network) or report.md.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -153,8 +159,14 @@ class BadRows:
             note(f"{len(self.rows)} bad rows are in {self.path}")
 
 
-def tell_repairs(stats: ReadStats) -> None:
+def tell_repairs(stats: ReadStats, predicted: Path | None = None) -> None:
     """Say that tags were repaired; silence would be leniency nobody asked for."""
+    if stats.repairs and predicted is not None:
+        note(
+            f"warning: {stats.repairs} broken tags were read as seqeval's default mode reads them (first: "
+            f"{stats.first_repair}); its strict mode would not count what begins so"
+        )
+        return
     if stats.repairs:
         note(
             f"warning: {stats.repairs} broken tags were repaired (first: {stats.first_repair}); "

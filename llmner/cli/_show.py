@@ -5,7 +5,8 @@ Text from models and corpora goes in as plain text, never as console markup.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -14,7 +15,8 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from llmner.projection import Projection
-    from llmner.scoring import Evaluation
+    from llmner.scoring import Comparison, Evaluation
+    from llmner.spans import Span
 
 _COLOURS = (
     "bold black on bright_cyan",
@@ -34,27 +36,34 @@ def console() -> Console:
     return out if out.is_terminal else Console(highlight=False, width=120)
 
 
-def _shown(text: str) -> str:
+def printable(text: str) -> str:
     """A text that any terminal can be given: half surrogate pairs and control characters replaced."""
     plain = text.encode("utf-8", "replace").decode()
     return "".join(char if char.isprintable() or char in " \n\u200d" else "\ufffd" for char in plain)
 
 
+def _colours(labels: Sequence[str]) -> dict[str, str]:
+    return {label: _COLOURS[at % len(_COLOURS)] for at, label in enumerate(labels)}
+
+
+def _coloured(text: str, spans: Sequence[Span], colours: Mapping[str, str]) -> Text:
+    """A text with its spans in their labels' colours."""
+    shown = Text()
+    at = 0
+    for span in spans:
+        shown.append(printable(text[at : span.start]))
+        shown.append(printable(text[span.start : span.end]), style=colours.get(span.label, "reverse"))
+        shown.append(f"[{span.label}]", style="dim")
+        at = span.end
+    shown.append(printable(text[at:]))
+    return shown
+
+
 def show_projection(out: Console, projection: Projection, labels: Sequence[str], title: str | None) -> None:
     """One sentence: its text, its entities, and the outcome of every mention."""
-    colours = {label: _COLOURS[at % len(_COLOURS)] for at, label in enumerate(labels)}
-    text = Text()
-    at = 0
-    for span in projection.spans:
-        text.append(_shown(projection.text[at : span.start]))
-        colour = colours.get(span.label, "reverse")
-        text.append(_shown(projection.text[span.start : span.end]), style=colour)
-        text.append(f"[{span.label}]", style="dim")
-        at = span.end
-    text.append(_shown(projection.text[at:]))
     if title:
-        out.print(Text(_shown(title), style="dim"))
-    out.print(text)
+        out.print(Text(printable(title), style="dim"))
+    out.print(_coloured(projection.text, projection.spans, _colours(labels)))
     if not projection.outcomes:
         status = projection.reply.status if projection.reply is not None else "ok"
         out.print(Text("  no entities" if status in ("ok", "repaired") else f"  reply {status}", style="dim"))
@@ -71,10 +80,10 @@ def show_projection(out: Console, projection: Projection, labels: Sequence[str],
         if outcome.repeats:
             kind.append(f" (again at {', '.join(str(again.start) for again in outcome.repeats)})", style="dim")
         if outcome.reason:
-            kind.append(f" ({_shown(outcome.reason)})", style="dim")
+            kind.append(f" ({printable(outcome.reason)})", style="dim")
         table.add_row(
-            Text(_shown(outcome.mention.label) if place is None else place.label),
-            Text(_shown(shown)),
+            Text(printable(outcome.mention.label) if place is None else place.label),
+            Text(printable(shown)),
             "" if place is None else str(place.start),
             "" if place is None else str(place.end),
             kind,
@@ -84,41 +93,154 @@ def show_projection(out: Console, projection: Projection, labels: Sequence[str],
 
 
 def show_evaluation(out: Console, evaluation: Evaluation) -> None:
-    """The classification report, KLUE's pair, counts and signature."""
-    scores = evaluation.scores
-    table = Table(box=None, padding=(0, 2), header_style="bold")
-    for column in ("label", "precision", "recall", "f1", "support"):
-        table.add_column(column, justify="left" if column == "label" else "right")
-    for label, row in scores.per_label.items():
+    """The classification report with intervals, the other figures, where the F1 went, counts and signature."""
+    from llmner.scoring import headline, label_rows, signature_line
+
+    table = plain_table("label", "precision", "recall", "f1", "95 % interval", "support")
+    labels = len(evaluation.scores.per_label)
+    for number, (name, precision, recall, f1, interval, support) in enumerate(label_rows(evaluation)):
+        if number == labels:
+            table.add_section()
         table.add_row(
-            Text(label), f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.f1:.4f}", str(row.support)
-        )
-    table.add_section()
-    for name, figures in (("micro (seqeval)", scores.micro), ("micro (strict IOB2)", scores.strict)):
-        table.add_row(
-            name,
-            f"{figures.precision:.4f}",
-            f"{figures.recall:.4f}",
-            f"{figures.f1:.4f}",
-            str(scores.gold_spans),
-            style="bold",
+            Text(printable(name)),
+            *(f"{value:.4f}" for value in (precision, recall, f1)),
+            _interval(interval),
+            str(support),
+            style="bold" if name == "micro (seqeval)" else "",
         )
     out.print(table)
-    if scores.klue is not None:
-        out.print(f"  KLUE  entity F1 {scores.klue.entity_f1:.4f}   character F1 {scores.klue.char_f1:.4f}")
-    for name, counts in (("mentions", evaluation.outcomes), ("replies", evaluation.replies)):
+    figures = headline(evaluation)
+
+    def told(title: str, names: dict[str, str]) -> None:
+        parts = [
+            f"{name} {figures[key].value:.4f} {_interval(figures[key].interval)}".rstrip()
+            for key, name in names.items()
+            if key in figures
+        ]
+        if parts:
+            out.print(Text(f"  {title:<12}{'   '.join(parts)}"))
+
+    told("KLUE", {"klue.entity_f1": "entity F1", "klue.char_f1": "character F1"})
+    told("SemEval", {f"partial.{mode}.f1": mode for mode in ("exact", "partial", "type")})
+    told("text level", {"text.f1": "F1"})
+    _show_losses(out, evaluation)
+    if evaluation.calibration is not None:
+        held = evaluation.calibration
+        out.print(f"  calibration  error {held.ece:.4f} over {held.scored} predictions with a confidence")
+    for title, counts in (("mentions", evaluation.outcomes), ("replies", evaluation.replies)):
         if counts:
             listed = ", ".join(f"{kind} {count}" for kind, count in counts.items() if count)
-            out.print(Text(f"  {name}  {listed or 'none'}"))
-    out.print(Text("  " + signature_line(evaluation.signature), style="dim"))
+            out.print(Text(f"  {title:<12}{listed or 'none'}"))
+    out.print(Text(f"  {printable(signature_line(evaluation.signature))}", style="dim"))
 
 
-def signature_line(signature: dict[str, object]) -> str:
-    """The signature on one line: ``key:value|key:value``."""
-    parts = []
-    for key, value in signature.items():
-        if isinstance(value, dict):
-            value = ",".join(f"{k}={v}" for k, v in value.items() if v is not None)
-        if value is not None:
-            parts.append(f"{key}:{value}")
-    return "|".join(parts)
+def plain_table(*columns: str) -> Table:
+    """A plain table: the first column to the left, the others to the right."""
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(Text(printable(column)), justify="right" if number else "left", overflow="fold")
+    return table
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f"[{interval[0]:.4f}, {interval[1]:.4f}]"
+
+
+def _show_losses(out: Console, evaluation: Evaluation) -> None:
+    from llmner.scoring import CAUSES
+
+    breakdown = evaluation.breakdown
+    if not breakdown.losses:
+        return
+    most = max(loss.f1_lost for loss in breakdown.losses)
+    table = plain_table("where the F1 went", "not found", "wrong", "F1 lost", "F1 if mended", "")
+    table.columns[-1].justify = "left"
+    for loss in breakdown.losses:
+        table.add_row(
+            CAUSES[loss.cause][0],
+            str(loss.missed),
+            str(loss.wrong),
+            f"{loss.f1_lost:.4f}",
+            f"{loss.f1_mended:.4f}",
+            "█" * max(1, round(20 * loss.f1_lost / most)),
+        )
+    out.print()
+    out.print(table)
+    held = breakdown.ceilings
+    out.print(
+        f"  F1 with perfect projection {held.projection:.4f}, perfect labels {held.labels:.4f}, "
+        f"perfect boundaries {held.boundaries:.4f}"
+    )
+    out.print()
+
+
+def show_evaluations(
+    out: Console, evaluations: Mapping[str, Evaluation], comparisons: Mapping[str, Comparison]
+) -> None:
+    """Several runs side by side, and what sets each off from the first."""
+    from llmner.scoring import CAUSES, FIGURES, headline, signature_line
+
+    figures = {name: headline(run) for name, run in evaluations.items()}
+    table = plain_table("F1", *evaluations)
+    for key in next(iter(figures.values())):
+        cells = [f"{held[key].value:.4f} {_interval(held[key].interval)}".rstrip() for held in figures.values()]
+        table.add_row(FIGURES[key][0], *cells)
+    table.add_section()
+    for cause, (title, _) in CAUSES.items():
+        lost = [
+            next((loss.f1_lost for loss in run.breakdown.losses if loss.cause == cause), None)
+            for run in evaluations.values()
+        ]
+        if any(lost):
+            table.add_row(f"lost: {title}", *("" if value is None else f"{value:.4f}" for value in lost))
+    out.print(table)
+    for name, comparison in comparisons.items():
+        out.print()
+        show_comparison(out, comparison, next(iter(evaluations)), name)
+    for name, run in evaluations.items():
+        out.print(Text(f"  {printable(name)}: {printable(signature_line(run.signature))}", style="dim"))
+
+
+def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> None:
+    """Each figure of two runs, their difference, its interval and p."""
+    from llmner.scoring import FIGURES
+
+    table = plain_table("figure", a, b, "difference", "95 % interval", "p")
+    names = [*FIGURES, *(name for name in comparison.differences if re.match(r"per_label\..*\.f1$", name))]
+    for name in names:
+        held = comparison.differences.get(name)
+        if held is not None:
+            title = FIGURES[name][0] if name in FIGURES else f"{name.split('.', 1)[1].removesuffix('.f1')} F1"
+            table.add_row(
+                Text(printable(title)),
+                f"{held.a:.4f}",
+                f"{held.b:.4f}",
+                f"{held.difference:+.4f}",
+                f"[{held.interval[0]:+.4f}, {held.interval[1]:+.4f}]",
+                f"{held.p:.4f}",
+            )
+    out.print(table)
+    out.print(
+        Text(
+            f"  {len(comparison.changes)} sentences changed: {printable(b)} is better on {comparison.better}, "
+            f"worse on {comparison.worse}"
+        )
+    )
+
+
+def show_changes(out: Console, comparison: Comparison, runs: Mapping[str, Evaluation], limit: int) -> None:
+    """The first changed sentences: gold, and what each run found."""
+    first = next(iter(runs.values()))
+    for change in comparison.changes[:limit]:
+        sentence = first.rows[change.number].sentence
+        colours = _colours(first.counts.labels)
+        errors = " → ".join(map(str, change.errors))
+        out.print(Text(f"{printable(sentence.id or f'#{change.number + 1}')}  errors {errors}", style="dim"))
+        sides = {"gold": sentence.spans} | {
+            name: run.rows[change.number].prediction.spans for name, run in runs.items()
+        }
+        for name, spans in sides.items():
+            out.print(Text(f"  {printable(name)}: ", style="dim") + _coloured(sentence.text, spans, colours))
+    left = len(comparison.changes) - limit
+    if left > 0:
+        out.print(Text(f"and {left} more (--show N shows more, --report FILE.html all)", style="dim"))

@@ -1,9 +1,9 @@
-"""``llmner evaluate``: scores of predictions, of recorded replies, or of an engine."""
+"""``llmner evaluate``: scores of predictions, of recorded replies, or of an engine; and reports of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -19,30 +19,31 @@ from llmner.cli._common import (
     RecipeOption,
     RemoteCodeOption,
     RepeatsOption,
-    RepliesOption,
     ReplyFormatOption,
+    ReportOption,
+    ResamplesOption,
     SplitOption,
     StrictOption,
     guarded,
     load_recipe,
     make_generator,
-    not_both,
     policy,
     progress,
     tell_repairs,
 )
-
-if TYPE_CHECKING:
-    from llmner.scoring import Prediction
 
 
 @guarded
 def evaluate(
     gold: Annotated[str, typer.Option(help="The labelled corpus: file, saved data set, or Hub name.")],
     predicted: Annotated[
-        Path | None, typer.Option(help="Predictions: what extract wrote, or any corpus format.")
+        list[Path] | None,
+        typer.Option(help="Predictions: what extract wrote, or any corpus format. May be given several times."),
     ] = None,
-    replies: RepliesOption = None,
+    replies: Annotated[
+        list[Path] | None,
+        typer.Option(help='Recorded replies, rows {"id", "text", "reply"}. May be given several times.'),
+    ] = None,
     engine: Annotated[
         str | None, typer.Option(help="Ask an engine now: transformers.", show_default=False)
     ] = None,
@@ -51,7 +52,10 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Score a sample of this many sentences, drawn as datasets does.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 42,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample and of the intervals.")] = 42,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Score only the sentences that have a prediction.")
+    ] = False,
     recipe: RecipeOption = "klue",
     reply_format: ReplyFormatOption = None,
     model: ModelOption = None,
@@ -64,64 +68,102 @@ def evaluate(
     fuzzy: FuzzyOption = 0.75,
     repeats: RepeatsOption = "listed",
     strict: StrictOption = False,
+    resamples: ResamplesOption = 1000,
+    report: ReportOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Keep the whole run as JSON: figures, signature and every sentence, for compare."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Score --predicted spans, recorded --replies, or an --engine's answers against --gold."""
-    from llmner._files import dump_json, write_bytes
-    from llmner.cli._show import console, show_evaluation
+    from llmner._files import check_output, dump_json, whole_file
+    from llmner.cli._results import check_report, comparison_row, print_json, run_names, write_report
+    from llmner.cli._show import console, show_evaluation, show_evaluations
     from llmner.corpora import ReadStats, read_corpus
-    from llmner.errors import MismatchError
-    from llmner.extraction import Extractor, run_record
-    from llmner.scoring import Prediction, align_sample, corpus_signature, read_predictions, sample
-    from llmner.scoring import evaluate as score_predictions
+    from llmner.errors import InputError
+    from llmner.extraction import Extractor
+    from llmner.scoring import compare, evaluate_sources, from_extractor, from_file
 
-    not_both(predicted=predicted, replies=replies, engine=engine)
+    engines = [("recorded", path) for path in replies or ()] + ([(engine, None)] if engine else [])
+    count = len(predicted or ()) + len(engines)
+    if not count:
+        raise InputError("there is nothing to score", hint="give --predicted, --replies or --engine")
+    if output is not None:
+        check_output(output)
+        if count > 1:
+            raise InputError("--output keeps one run, and several are given", hint="evaluate them one by one")
+    check_report(report)
     asked = load_recipe(recipe, reply_format)
     projecting = policy(particles, fuzzy, repeats)
+    extractors = [
+        Extractor(
+            asked,
+            make_generator(
+                name,
+                model=model,
+                adapter=adapter,
+                replies=path,
+                batch_size=batch_size,
+                max_new_tokens=max_new_tokens,
+                device=device,
+                trust_remote_code=trust_remote_code,
+            ),
+            batch_size=batch_size * 4,
+            read_as="auto" if path is not None and reply_format is None else None,
+            **projecting,
+        )
+        for name, path in engines
+    ]
     stats = ReadStats()
     corpus = list(read_corpus(gold, gold_format, split, strict=strict, stats=stats))
     tell_repairs(stats)
-    chosen = sample(corpus, limit, seed)
-    signature: dict[str, Any] = {
-        "corpus": corpus_signature(Path(gold).name, corpus),
-        "sample": None if limit is None else {"limit": limit, "seed": seed},
-    }
-    predictions: list[Prediction]
-    if predicted is not None:
-        predictions = align_sample(corpus, read_predictions(predicted), limit, seed, path=predicted)
-        signature |= run_record(predicted) or {"predicted": predicted.name}
-        signature.pop("input", None)
-    else:
-        generator = make_generator(
-            engine or "recorded",
-            model=model,
-            adapter=adapter,
-            replies=replies,
-            batch_size=batch_size,
-            max_new_tokens=max_new_tokens,
-            device=device,
-            trust_remote_code=trust_remote_code,
-        )
-        extractor = Extractor(
-            asked,
-            generator,
-            batch_size=batch_size * 4,
-            read_as="auto" if replies is not None and reply_format is None else None,
-            **projecting,
-        )
-        predictions = []
-        with progress("evaluating", len(chosen)) as step:
-            for extraction in extractor.extract(chosen):
-                predictions.append(Prediction.of(extraction))
-                step(1)
-        unused = getattr(generator, "unused", None)
-        if limit is None and unused is not None and unused():
-            raise MismatchError(
-                f"{unused()} recorded replies belong to no gold sentence", path=replies, hint="ids must match"
+    whole = limit is None and not partial
+    sources = []
+    for path in predicted or ():
+        stats = ReadStats()
+        sources.append(from_file(path, corpus, whole=whole, stats=stats))
+        tell_repairs(stats, path)
+    with progress("evaluating", len(engines) * (limit or len(corpus))) as step:
+        sources += [
+            from_extractor(
+                name if path is None else str(path),
+                extractor,
+                corpus,
+                whole=whole,
+                on_prediction=lambda: step(1),
             )
-        signature |= extractor.describe()
-    result = score_predictions(chosen, predictions, signature=signature)
-    if json:
-        write_bytes(dump_json(result.to_dict(), indent=2) + b"\n")
+            for (name, path), extractor in zip(engines, extractors, strict=True)
+        ]
+        results = evaluate_sources(
+            corpus,
+            sources,
+            corpus_name=Path(gold).name,
+            limit=limit,
+            seed=seed,
+            partial=partial,
+            resamples=resamples,
+        )
+    named = dict(zip(run_names([source.name for source in sources]), results, strict=True))
+    first, *others = named
+    compared = {
+        name: compare(named[first], named[name], resamples=max(1, resamples), seed=seed) for name in others
+    }
+    write_report(report, named, compared)
+    if output is not None:
+        with whole_file(output) as stream:
+            stream.write(dump_json(results[0].to_run()) + b"\n")
+    if not others:
+        if json:
+            print_json(results[0].to_dict())
+        else:
+            show_evaluation(console(), results[0])
+    elif json:
+        print_json(
+            {
+                "runs": {name: result.to_dict() for name, result in named.items()},
+                "compared": {name: comparison_row(held, named[first]) for name, held in compared.items()},
+            }
+        )
     else:
-        show_evaluation(console(), result)
+        show_evaluations(console(), named, compared)

@@ -14,7 +14,7 @@ from llmner.corpora._types import CorpusFormat, ReadOptions
 from llmner.errors import CorpusError, SpanError
 from llmner.spans import Sentence, Span
 
-__all__ = ["SPANS_JSONL", "row_text_and_id", "span_rows"]
+__all__ = ["SPANS_JSONL", "row_text_and_id", "span_of_row", "span_rows"]
 
 
 def _looks_like(lines: list[str]) -> bool:
@@ -39,7 +39,13 @@ def row_text_and_id(path: Path, number: int, row: dict[str, Any]) -> tuple[str, 
     return text, id
 
 
-def _span(path: Path, number: int, id: str | None, row: Any) -> Span:
+def span_of_row(path: Path, number: int, id: str | None, row: Any) -> Span:
+    """One span of a row; ``number`` is the row's line.
+
+    Raises:
+        CorpusError: No such span.
+    """
+
     def wrong(problem: str, expected: str) -> CorpusError:
         return CorpusError(problem, path=path, line=number, id=id, hint=f"expected {expected}")
 
@@ -76,7 +82,8 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
             spans = row.get("spans", [])
             if not isinstance(spans, list):
                 raise CorpusError("'spans' is not a list", path=path, line=number, id=id)
-            sentence = options.sentence(path, number, id, text, [_span(path, number, id, s) for s in spans])
+            read = [span_of_row(path, number, id, span) for span in spans]
+            sentence = options.sentence(path, number, id, text, read)
         except CorpusError as error:
             options.bad(error, line)
             continue

@@ -68,6 +68,10 @@ class RecordedGenerator:
         """
         return [Reply(self._find(prompt)) for prompt in prompts]
 
+    def covers(self, id: str | None, text: str) -> bool:
+        """Whether there is a reply to a sentence that nobody has asked for yet."""
+        return bool((id is not None and self._by_id.get(id)) or self._by_text.get(text))
+
     def skip(self, prompt: Prompt) -> None:
         """Pass over the reply of a prompt that was answered in an earlier, interrupted run."""
         self._find(prompt)

@@ -1,34 +1,79 @@
-"""Scores as the field computes them: seqeval's two, KLUE's two, per label; and what a run is worth.
+"""Scores as the field computes them, how sure they are, and where what is missing went.
 
-Takes aligned gold and predicted spans. How spans came about is of no concern here, but for the counts of
-outcomes and reading statuses that an evaluation reports beside its figures.
+Takes aligned gold and predicted spans. How spans came about is of no concern to the figures; what is known of
+it (outcomes of mentions, reading statuses, raw replies) goes into the breakdown and the report.
 """
 
+from llmner.scoring._bootstrap import Difference, Interval
+from llmner.scoring._calibration import Calibration, CalibrationBin
 from llmner.scoring._evaluate import (
+    Change,
+    Comparison,
+    Confusion,
     Evaluation,
+    Row,
+    compare,
+    evaluate,
+    evaluate_all,
+    read_run,
+    signature_line,
+)
+from llmner.scoring._losses import CAUSES, Breakdown, Ceilings, Fault, Loss, find_faults
+from llmner.scoring._predictions import (
     Prediction,
     align,
-    align_sample,
     corpus_signature,
-    evaluate,
+    draw,
     read_predictions,
     sample,
 )
-from llmner.scoring._scores import KLUE_LABELS, PRF, KlueScores, LabelScore, Scores, score
+from llmner.scoring._report import FIGURES, Figure, headline, label_rows, quotes, render_report
+from llmner.scoring._scores import KLUE_LABELS, PRF, KlueScores, LabelScore, ModeScore, Scores, score
+from llmner.scoring._sources import Source, evaluate_runs, evaluate_sources, from_extractor, from_file
 
 __all__ = [
+    "CAUSES",
+    "FIGURES",
     "KLUE_LABELS",
     "PRF",
+    "Breakdown",
+    "Calibration",
+    "CalibrationBin",
+    "Ceilings",
+    "Change",
+    "Comparison",
+    "Confusion",
+    "Difference",
     "Evaluation",
+    "Fault",
+    "Figure",
+    "Interval",
     "KlueScores",
     "LabelScore",
+    "Loss",
+    "ModeScore",
     "Prediction",
+    "Row",
     "Scores",
+    "Source",
     "align",
-    "align_sample",
+    "compare",
     "corpus_signature",
+    "draw",
     "evaluate",
+    "evaluate_all",
+    "evaluate_runs",
+    "evaluate_sources",
+    "find_faults",
+    "from_extractor",
+    "from_file",
+    "headline",
+    "label_rows",
+    "quotes",
     "read_predictions",
+    "read_run",
+    "render_report",
     "sample",
     "score",
+    "signature_line",
 ]

@@ -1,70 +1,86 @@
-"""An evaluation: scores, what became of replies and mentions, and the signature that travels with them."""
+"""An evaluation: every figure with its interval, where the F1 went, and the signature they travel with."""
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
+import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, get_args
 
-from llmner._files import read_jsonl
-from llmner.corpora import guess_format, read_corpus
-from llmner.corpora.jsonl import row_text_and_id
-from llmner.errors import CorpusError, MismatchError
-from llmner.extraction import Extraction
-from llmner.scoring._scores import Scores, score
-from llmner.spans import Sentence, Span
+from llmner.corpora.jsonl import row_text_and_id, span_of_row, span_rows
+from llmner.errors import CorpusError, InputError, MismatchError, SpanError
+from llmner.extraction import outcome_rows
+from llmner.projection import OutcomeKind
+from llmner.replies import Status
+from llmner.scoring._bootstrap import LEVEL, Difference, Interval, compare_counts, intervals
+from llmner.scoring._calibration import Calibration, calibrate
+from llmner.scoring._counts import Counts
+from llmner.scoring._losses import Breakdown, Fault, break_down, find_faults
+from llmner.scoring._partial import pairs
+from llmner.scoring._predictions import Prediction, reply_of
+from llmner.scoring._scores import Scores, score_and_count
+from llmner.spans import Sentence
 
 __all__ = [
+    "Change",
+    "Comparison",
+    "Confusion",
     "Evaluation",
-    "Prediction",
-    "align",
-    "align_sample",
-    "corpus_signature",
+    "Row",
+    "compare",
     "evaluate",
-    "read_predictions",
-    "sample",
+    "evaluate_all",
+    "read_run",
+    "signature_line",
 ]
-
-_T = TypeVar("_T")
-_STATUSES = ("ok", "repaired", "truncated", "empty", "unreadable")
-_OUTCOMES = (
-    "exact", "canonical", "trimmed", "fuzzy", "surplus", "overlapped", "not_found", "unknown_label",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """Predicted spans of one sentence, with what is known of how they came about.
+class Row:
+    """One sentence of an evaluation: gold, prediction, and every error with its cause."""
+
+    sentence: Sentence
+    prediction: Prediction
+    faults: tuple[Fault, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as a run's JSON has it."""
+        known = self.prediction
+        return {
+            "id": self.sentence.id,
+            "text": self.sentence.text,
+            "gold": span_rows(self.sentence.spans),
+            "spans": span_rows(known.spans),
+            "outcomes": outcome_rows(known.outcomes),
+            "status": known.status,
+            "reply": known.reply,
+            "faults": [
+                {
+                    "kind": fault.kind,
+                    "start": fault.span.start,
+                    "end": fault.span.end,
+                    "label": fault.span.label,
+                    "cause": fault.cause,
+                }
+                for fault in self.faults
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Which labels are taken for which.
 
     Attributes:
-        text: The sentence's text.
-        spans: Predicted spans.
-        id: The sentence's id.
-        outcomes: The kinds of its mentions' outcomes.
-        status: How its reply could be read, where there was one.
+        labels: The labels, sorted.
+        matrix: Counts; a row for each gold label and a column for each predicted one, and last on both
+            sides what has no partner. Spans that overlap are partners, one to one.
     """
 
-    text: str
-    spans: tuple[Span, ...]
-    id: str | None = None
-    outcomes: tuple[str, ...] = ()
-    status: str | None = None
-
-    @classmethod
-    def of(cls, extraction: Extraction) -> Prediction:
-        """The prediction in an extraction."""
-        read = extraction.projection.reply
-        return cls(
-            extraction.sentence.text,
-            extraction.spans,
-            extraction.sentence.id,
-            tuple(outcome.kind for outcome in extraction.projection.outcomes),
-            None if read is None else read.status,
-        )
+    labels: tuple[str, ...]
+    matrix: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,171 +89,82 @@ class Evaluation:
 
     Attributes:
         scores: The figures.
+        intervals: 95 % bootstrap interval of figures by name (``micro.f1``, ``per_label.PS.f1``,
+            ``klue.char_f1``); empty where none were asked for.
+        breakdown: Where the F1 went.
+        confusion: Which labels are taken for which.
+        calibration: Confidence against precision, where predictions carry any.
         outcomes: Mentions by kind of outcome.
         replies: Replies by reading status.
         signature: What was scored, on what, how: metric, corpus, sample, model, recipe, version.
+        rows: Every sentence.
+        counts: The counts behind the figures.
     """
 
     scores: Scores
-    outcomes: dict[str, int] = field(default_factory=dict)
-    replies: dict[str, int] = field(default_factory=dict)
-    signature: dict[str, Any] = field(default_factory=dict)
+    intervals: dict[str, Interval]
+    breakdown: Breakdown
+    confusion: Confusion
+    calibration: Calibration | None
+    outcomes: dict[str, int]
+    replies: dict[str, int]
+    signature: dict[str, Any]
+    rows: tuple[Row, ...]
+    counts: Counts
 
     def to_dict(self) -> dict[str, Any]:
         """What ``evaluate --json`` prints; all fractions from 0 to 1."""
         figures = self.scores.to_dict()
         klue = figures["klue"] or {}
         return {
-            "sentences": figures["sentences"],
-            "gold_spans": figures["gold_spans"],
-            "predicted_spans": figures["predicted_spans"],
-            "micro": figures["micro"],
-            "strict": figures["strict"],
-            "macro_f1": figures["macro_f1"],
-            "per_label": figures["per_label"],
+            **{key: figures[key] for key in ("sentences", "gold_spans", "predicted_spans")},
+            **{key: figures[key] for key in ("micro", "strict", "macro", "weighted", "spans", "per_label")},
             "klue": {key: klue.get(key) for key in ("entity_f1", "char_f1")},
+            "partial": figures["partial"],
+            "text": figures["text"],
+            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
+            "losses": [asdict(loss) for loss in self.breakdown.losses],
+            "ceilings": asdict(self.breakdown.ceilings),
+            "confusion": asdict(self.confusion),
+            "calibration": None if self.calibration is None else asdict(self.calibration),
             "outcomes": self.outcomes,
             "replies": self.replies,
             "signature": self.signature,
         }
 
+    def to_run(self) -> dict[str, Any]:
+        """The whole run, with which every figure can be computed again (:func:`read_run`)."""
+        return {**self.to_dict(), "rows": [row.to_dict() for row in self.rows]}
 
-def read_predictions(path: Path, format: str | None = None) -> list[Prediction]:
-    """Predictions from any corpus format; rows that ``extract`` wrote keep outcomes and statuses.
 
-    Raises:
-        CorpusError: The file cannot be read or a row is broken.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A sentence on which two runs differ.
+
+    Attributes:
+        number: Its place among the sentences.
+        errors: How many errors the first run has on it, and the second.
     """
-    sentences = list(read_corpus(path, format))
-    if (format or guess_format(path)) != "spans":
-        return [Prediction(s.text, s.spans, s.id) for s in sentences]
-    predictions = []
-    for sentence, (number, row) in zip(sentences, read_jsonl(path), strict=True):
-        row_text_and_id(path, number, row)
-        outcomes = row.get("outcomes", [])
-        if not isinstance(outcomes, list) or not all(isinstance(o, dict) for o in outcomes):
-            raise CorpusError("'outcomes' is not a list of objects", path=path, line=number)
-        status = row.get("status")
-        predictions.append(
-            Prediction(
-                sentence.text,
-                sentence.spans,
-                sentence.id,
-                tuple(str(outcome.get("kind")) for outcome in outcomes),
-                status if isinstance(status, str) else None,
-            )
-        )
-    return predictions
+
+    number: int
+    errors: tuple[int, int]
 
 
-def sample(sentences: Sequence[_T], limit: int | None, seed: int) -> list[_T]:
-    """The rows ``datasets`` draws with ``shuffle(seed=seed).select(range(limit))``.
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two runs on the same sentences.
 
-    With ``limit=None`` all of them in their own order; a limit over their number draws all, shuffled.
+    Attributes:
+        differences: Each figure of both, with interval and p of the difference, by the figure's name.
+        changes: The sentences on which they predict different spans.
+        better: Sentences on which the second run has fewer errors.
+        worse: Sentences on which it has more.
     """
-    if limit is None:
-        return list(sentences)
-    from numpy.random import default_rng
 
-    order = default_rng(seed).permutation(len(sentences))
-    return [sentences[int(at)] for at in order[:limit]]
-
-
-def align(
-    gold: Sequence[Sentence],
-    predictions: Sequence[Prediction],
-    *,
-    part: int | None = None,
-    path: str | Path | None = None,
-) -> list[Prediction | None]:
-    """The prediction of each gold sentence, by id where all have ids of their own, else by place.
-
-    Args:
-        gold: The sentences to be scored.
-        predictions: The predictions.
-        part: How many sentences will be sampled; where that is given, predictions for part of the
-            corpus will do, and the other sentences get ``None``. Without it every sentence has one.
-        path: The predictions' file, for errors.
-
-    Raises:
-        MismatchError: A sentence without prediction, a prediction without sentence, another text.
-    """
-    gold_ids = {sentence.id for sentence in gold}
-    found = {prediction.id: prediction for prediction in predictions}
-    by_id = None not in gold_ids and len(gold_ids) == len(gold) and len(found) == len(predictions)
-    aligned: list[Prediction | None]
-    if by_id and None not in found:
-        for sentence in gold:
-            if part is None and sentence.id not in found:
-                raise MismatchError(
-                    "no prediction for this gold sentence", path=path, id=sentence.id, hint="ids must match"
-                )
-        for prediction in predictions:
-            if prediction.id not in gold_ids:
-                raise MismatchError(
-                    "a prediction for no gold sentence", path=path, id=prediction.id, hint="ids must match"
-                )
-        aligned = [found.get(sentence.id) for sentence in gold]
-    else:
-        if len(gold) != len(predictions):
-            raise MismatchError(
-                f"{len(predictions)} predictions for {len(gold)} gold sentences",
-                path=path,
-                hint="give both sides ids, or the same number of rows in the same order",
-            )
-        aligned = list(predictions)
-    for sentence, given in zip(gold, aligned, strict=True):
-        if given is not None and sentence.text != given.text:
-            alike = unicodedata.normalize("NFKC", sentence.text) == unicodedata.normalize("NFKC", given.text)
-            raise MismatchError(
-                f"predicted on another text ({given.text[:30]!r}, gold has {sentence.text[:30]!r})",
-                path=path,
-                id=sentence.id,
-                hint="these are two versions of one corpus (KLUE v1.1 is v1 after NFKC); use the same"
-                if alike
-                else "gold and predictions must be of one corpus version",
-            )
-    return aligned
-
-
-def align_sample(
-    corpus: Sequence[Sentence],
-    predictions: Sequence[Prediction],
-    limit: int | None,
-    seed: int,
-    *,
-    path: str | Path | None = None,
-) -> list[Prediction]:
-    """The predictions of the sentences that :func:`sample` draws from the corpus, in its order.
-
-    Aligned whole and then sampled, so that files without ids keep their order.
-
-    Raises:
-        MismatchError: As :func:`align`; or a sentence of the sample has no prediction.
-    """
-    aligned = align(corpus, predictions, part=limit, path=path)
-    drawn = sample(aligned, limit, seed)
-    found = [prediction for prediction in drawn if prediction is not None]
-    if len(found) != len(drawn):
-        raise MismatchError(
-            f"{len(drawn) - len(found)} sampled sentences have no prediction",
-            path=path,
-            hint="predict the whole corpus, or the same sample",
-        )
-    return found
-
-
-def corpus_signature(name: str, sentences: Iterable[Sentence]) -> dict[str, Any]:
-    """Name, size and a hash of texts and spans; ``nfkc`` tells KLUE v1.1 (true) from v1."""
-    digest = hashlib.sha256()
-    count = 0
-    normal = True
-    for sentence in sentences:
-        count += 1
-        normal = normal and unicodedata.is_normalized("NFKC", sentence.text)
-        spans = ";".join(f"{span.start},{span.end},{span.label}" for span in sentence.spans)
-        digest.update(f"{sentence.text}\0{spans}\n".encode("utf-8", "surrogatepass"))
-    return {"name": name, "sentences": count, "sha256": digest.hexdigest()[:12], "nfkc": normal}
+    differences: dict[str, Difference]
+    changes: tuple[Change, ...]
+    better: int
+    worse: int
 
 
 def evaluate(
@@ -246,6 +173,8 @@ def evaluate(
     *,
     labels: Sequence[str] | None = None,
     signature: Mapping[str, Any] | None = None,
+    resamples: int = 1000,
+    seed: int = 42,
 ) -> Evaluation:
     """Score aligned predictions.
 
@@ -254,27 +183,178 @@ def evaluate(
         predictions: As many, in the same order (see :func:`align`).
         labels: The label set, for character F1.
         signature: What is known of corpus, sample, model and recipe; metric and version are added.
+        resamples: Bootstrap resamples for the intervals; 0 for none.
+        seed: Seed of the resamples.
 
     Raises:
         MismatchError: They differ in number.
     """
+    (found,) = evaluate_all(
+        gold, [predictions], labels=labels, signatures=[signature or {}], resamples=resamples, seed=seed
+    )
+    return found
+
+
+def evaluate_all(
+    gold: Sequence[Sentence],
+    runs: Sequence[Sequence[Prediction]],
+    *,
+    labels: Sequence[str] | None = None,
+    signatures: Sequence[Mapping[str, Any]] | None = None,
+    resamples: int = 1000,
+    seed: int = 42,
+) -> list[Evaluation]:
+    """Score several runs on the same sentences, counted alike so that :func:`compare` can compare them.
+
+    Arguments as for :func:`evaluate`, a signature for each run.
+
+    Raises:
+        MismatchError: A run has another number of sentences.
+        InputError: A negative number of resamples.
+    """
+    if resamples < 0:
+        raise InputError(f"{resamples} resamples", hint="give 0 for no intervals; 1,000 is usual")
+    spans = [sentence.spans for sentence in gold]
+    texts = [sentence.text for sentence in gold]
+    columns = sorted(
+        {span.label for sentence in gold for span in sentence.spans}
+        | {span.label for run in runs for prediction in run for span in prediction.spans}
+    )
+    found = []
+    for run, signature in zip(runs, signatures or [{}] * len(runs), strict=True):
+        scored = score_and_count(
+            spans,
+            [prediction.spans for prediction in run],
+            texts=texts,
+            labels=labels,
+            claims=[prediction.claims for prediction in run],
+            columns=columns,
+        )
+        found.append(_evaluation(gold, run, scored.scores, scored.counts, signature, resamples, seed))
+    return found
+
+
+def _evaluation(
+    gold: Sequence[Sentence],
+    predictions: Sequence[Prediction],
+    scores: Scores,
+    counts: Counts,
+    signature: Mapping[str, Any],
+    resamples: int,
+    seed: int,
+) -> Evaluation:
     from llmner import __version__
 
-    scores = score(
-        [sentence.spans for sentence in gold],
-        [prediction.spans for prediction in predictions],
-        texts=[sentence.text for sentence in gold],
-        labels=labels,
+    rows = tuple(
+        Row(s, p, find_faults(s.text, s.spans, p.spans, p.outcomes, p.status))
+        for s, p in zip(gold, predictions, strict=True)
     )
-    outcomes = Counter(kind for prediction in predictions for kind in prediction.outcomes)
+    kinds = Counter(outcome.kind for prediction in predictions for outcome in prediction.outcomes)
     statuses = Counter(prediction.status for prediction in predictions if prediction.status is not None)
     return Evaluation(
-        scores,
-        {kind: outcomes[kind] for kind in _OUTCOMES if outcomes},
-        {status: statuses[status] for status in _STATUSES if statuses},
-        {
+        scores=scores,
+        intervals=intervals(counts, resamples=resamples, seed=seed) if resamples else {},
+        breakdown=break_down(
+            (fault for row in rows for fault in row.faults), scores.gold_spans, scores.predicted_spans
+        ),
+        confusion=_confusion(counts.labels, rows),
+        calibration=calibrate(
+            (span.score, span in right)
+            for row in rows
+            for right in [set(row.sentence.spans)]
+            for span in row.prediction.spans
+        ),
+        outcomes={kind: kinds[kind] for kind in get_args(OutcomeKind) if kinds},
+        replies={status: statuses[status] for status in get_args(Status) if statuses},
+        signature={
             "metric": "seqeval micro (default mode), strict IOB2, KLUE pair",
-            **(signature or {}),
+            **signature,
+            "interval": f"bootstrap {LEVEL:.0%}, n={resamples}, seed={seed}" if resamples else None,
             "llmner": __version__,
         },
+        rows=rows,
+        counts=counts,
     )
+
+
+def _confusion(labels: tuple[str, ...], rows: Sequence[Row]) -> Confusion:
+    at = {label: number for number, label in enumerate(labels)}
+    none = len(labels)
+    matrix = [[0] * (none + 1) for _ in range(none + 1)]
+    for row in rows:
+        gold, predicted = row.sentence.spans, row.prediction.spans
+        for right, found in pairs(gold, predicted):
+            matrix[none if right is None else at[gold[right].label]][
+                none if found is None else at[predicted[found].label]
+            ] += 1
+    return Confusion(labels, tuple(map(tuple, matrix)))
+
+
+def compare(
+    a: Evaluation, b: Evaluation, *, resamples: int = 1000, shuffles: int = 10_000, seed: int = 42
+) -> Comparison:
+    """Set two runs side by side that :func:`evaluate_all` scored together.
+
+    Raises:
+        MismatchError: They were not: other sentences, or counted over other labels.
+        InputError: Fewer than one resample or shuffle.
+    """
+    if [row.sentence for row in a.rows] != [row.sentence for row in b.rows]:
+        raise MismatchError("two runs on different sentences", hint="score both on one corpus and sample")
+    changes = tuple(
+        Change(number, (len(one.faults), len(other.faults)))
+        for number, (one, other) in enumerate(zip(a.rows, b.rows, strict=True))
+        if one.prediction.spans != other.prediction.spans
+    )
+    return Comparison(
+        compare_counts(a.counts, b.counts, resamples=resamples, shuffles=shuffles, seed=seed),
+        changes,
+        sum(change.errors[1] < change.errors[0] for change in changes),
+        sum(change.errors[1] > change.errors[0] for change in changes),
+    )
+
+
+def read_run(path: Path) -> tuple[list[Sentence], list[Prediction], dict[str, Any]]:
+    """Gold sentences, predictions and signature of a run that ``evaluate --output`` kept.
+
+    Raises:
+        CorpusError: The file is not such a run.
+    """
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CorpusError(f"cannot be read ({error.strerror})", path=path) from None
+    except (ValueError, RecursionError):
+        raise CorpusError("not JSON", path=path, hint="expected what evaluate --output writes") from None
+    rows = run.get("rows") if isinstance(run, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise CorpusError(
+            "holds no rows", path=path, hint="expected what evaluate --output writes (--json leaves rows out)"
+        )
+    gold, predictions = [], []
+    for number, row in enumerate(rows, 1):
+        text, id = row_text_and_id(path, number, row)
+        sides = []
+        for key in ("gold", "spans"):
+            given = row.get(key)
+            if not isinstance(given, list):
+                raise CorpusError(f"row {number} has no list {key!r}", path=path, id=id)
+            sides.append(tuple(span_of_row(path, number, id, span) for span in given))
+        try:
+            gold.append(Sentence(text, sides[0], id))
+        except SpanError as error:
+            raise CorpusError(error.problem, path=path, line=number, id=id, hint=error.hint) from None
+        predictions.append(Prediction(text, sides[1], id, *reply_of(row, path, number)))
+    signature = run.get("signature")
+    return gold, predictions, signature if isinstance(signature, dict) else {}
+
+
+def signature_line(signature: Mapping[str, Any]) -> str:
+    """The signature on one line: ``key:value|key:value``; what is not known is left out."""
+    parts = []
+    for key, value in signature.items():
+        if isinstance(value, Mapping):
+            value = ",".join(f"{k}={v}" for k, v in value.items() if v is not None)
+        if value is not None:
+            parts.append(f"{key}:{value}")
+    return "|".join(parts)

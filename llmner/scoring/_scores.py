@@ -1,18 +1,22 @@
-"""The figures themselves, all through seqeval and scikit-learn on IOB2 tags, one tag a character."""
+"""The figures themselves: seqeval's and KLUE's on IOB2 tags, one tag a character; the rest from offsets."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, astuple, dataclass
+from typing import Any, TypeAlias
 
 from llmner.errors import MismatchError
+from llmner.scoring._counts import Claims, Counts, count, surfaces
+from llmner.scoring._partial import MODES
 from llmner.spans import Span, check_spans
 from llmner.tagging import spans_to_tags
 
-__all__ = ["KLUE_LABELS", "PRF", "KlueScores", "LabelScore", "Scores", "score"]
+__all__ = ["KLUE_LABELS", "PRF", "KlueScores", "LabelScore", "ModeScore", "Scores", "score", "score_and_count"]
+
+Tags: TypeAlias = list[list[str]]
 
 KLUE_LABELS = ("PS", "LC", "OG", "DT", "TI", "QT")
 """KLUE-NER's label set; its character F1 is a macro average over all 13 tags these give."""
@@ -51,6 +55,25 @@ class KlueScores:
 
 
 @dataclass(frozen=True, slots=True)
+class ModeScore(PRF):
+    """Figures of one of SemEval-2013's modes, with the counts they come from.
+
+    Attributes:
+        correct: Predictions that are right in this mode.
+        incorrect: Predictions that overlap a gold entity and are wrong.
+        partial: Overlaps that count half (mode ``partial`` only).
+        missed: Gold entities no prediction overlaps.
+        spurious: Predictions that overlap no gold entity that is free.
+    """
+
+    correct: int
+    incorrect: int
+    partial: int
+    missed: int
+    spurious: int
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
     """All figures of one set of predictions.
 
@@ -59,10 +82,17 @@ class Scores:
         gold_spans: Number of gold spans.
         predicted_spans: Number of predicted spans.
         micro: seqeval's default (lenient) micro average.
-        strict: seqeval's strict IOB2 micro average.
-        macro_f1: Unweighted mean of the labels' lenient F1.
+        strict: seqeval's strict IOB2 micro average. Spans make valid tags, so it differs from ``micro`` only
+            in principle: what a tagger's broken tags would lose in strict mode is lost, or repaired, when
+            they are read.
+        macro: Unweighted mean over labels, lenient.
+        weighted: Mean over labels weighted by their gold entities, lenient.
         per_label: Lenient figures of each label that occurs in gold or predictions.
         klue: KLUE's pair, or ``None`` where no texts were given.
+        spans: The micro average counted from offsets, without tags.
+        partial: SemEval-2013's modes ``strict``, ``exact``, ``partial`` and ``type``.
+        text: (label, surface) pairs compared a sentence at a time, places ignored and each counted once;
+            ``None`` where neither texts nor claims were given.
     """
 
     sentences: int
@@ -70,13 +100,25 @@ class Scores:
     predicted_spans: int
     micro: PRF
     strict: PRF
-    macro_f1: float
+    macro: PRF
+    weighted: PRF
     per_label: dict[str, LabelScore]
     klue: KlueScores | None
+    spans: PRF
+    partial: dict[str, ModeScore]
+    text: PRF | None
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain values for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Scores and the counts behind them."""
+
+    scores: Scores
+    counts: Counts
 
 
 def score(
@@ -85,6 +127,7 @@ def score(
     *,
     texts: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
+    claims: Sequence[Claims] | None = None,
 ) -> Scores:
     """Score predictions against gold, sentence by sentence.
 
@@ -96,34 +139,53 @@ def score(
     Args:
         gold: Gold spans of each sentence.
         predicted: Predicted spans of each sentence, in the same order.
-        texts: The sentences, for KLUE's pair.
+        texts: The sentences, for KLUE's pair and the comparison of texts.
         labels: The label set whose tags character F1 averages over; KLUE's six where those cover all
             that occurs, else the labels that occur.
+        claims: (label, surface) pairs that replies claimed, for the comparison of texts; by default what
+            the predicted spans cover.
 
     Raises:
         MismatchError: The sequences differ in length, or there are none.
         SpanError: Spans of one sentence overlap, or lie outside its text.
     """
-    if len(gold) != len(predicted) or (texts is not None and len(texts) != len(gold)):
+    return score_and_count(gold, predicted, texts=texts, labels=labels, claims=claims).scores
+
+
+def score_and_count(
+    gold: Sequence[Sequence[Span]],
+    predicted: Sequence[Sequence[Span]],
+    *,
+    texts: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
+    claims: Sequence[Claims] | None = None,
+    columns: Sequence[str] | None = None,
+) -> Scored:
+    """As :func:`score`, with the counts of each sentence; ``columns`` as ``labels`` of ``count``."""
+    if len(gold) != len(predicted) or any(x is not None and len(x) != len(gold) for x in (texts, claims)):
         given = f"{len(gold)} gold and {len(predicted)} predicted sentences"
         raise MismatchError(
             given if texts is None else f"{given} for {len(texts)} texts", hint="one of each a sentence"
         )
     if not gold:
         raise MismatchError("nothing to score", hint="give at least one sentence")
-    gold_tags, predicted_tags = [], []
-    for number, (right, found) in enumerate(zip(gold, predicted, strict=True)):
+    rights, founds, gold_tags, predicted_tags = [], [], [], []
+    for number, (given_right, given_found) in enumerate(zip(gold, predicted, strict=True)):
         length = (
             len(texts[number])
             if texts is not None
-            else max((span.end for span in (*right, *found)), default=0) + 1
+            else max((span.end for span in (*given_right, *given_found)), default=0) + 1
         )
-        gold_tags.append(spans_to_tags(check_spans(right, length), length))
-        predicted_tags.append(spans_to_tags(check_spans(found, length), length))
+        right, found = check_spans(given_right, length), check_spans(given_found, length)
+        rights.append(right)
+        founds.append(found)
+        gold_tags.append(spans_to_tags(right, length))
+        predicted_tags.append(spans_to_tags(found, length))
 
-    lenient, strict = _report(gold_tags, predicted_tags), _report(gold_tags, predicted_tags, strict=True)
+    shorter = _squeezed(gold_tags, predicted_tags)
+    lenient, strict = _report(*shorter), _report(*shorter, strict=True)
     averages = ("micro avg", "macro avg", "weighted avg")
-    occurring = {span.label for spans in (*gold, *predicted) for span in spans}
+    occurring = {span.label for spans in (*rights, *founds) for span in spans}
     per_label = {
         label: LabelScore(
             float(row["precision"]), float(row["recall"]), float(row["f1-score"]), int(row["support"])
@@ -131,22 +193,64 @@ def score(
         for label, row in lenient.items()
         if label not in averages or label in occurring
     }
-    klue = None
+    klue = klue_tags = pairs = None
     if texts is not None:
-        klue = _klue(texts, gold_tags, predicted_tags, labels or _label_set(occurring))
-    return Scores(
+        tags = _tag_set(labels or _label_set(occurring | set(columns or ())))
+        klue_tags = (_padded(texts, gold_tags), _padded(texts, predicted_tags), tags)
+        klue = _klue(*klue_tags)
+        said = [surfaces(text, spans) for text, spans in zip(texts, founds, strict=True)]
+        pairs = (
+            [surfaces(text, spans) for text, spans in zip(texts, rights, strict=True)],
+            said if claims is None else claims,
+        )
+    counts = count(rights, founds, klue=klue_tags, text=pairs, labels=columns)
+    figures = {name: float(value[0]) for name, value in counts.figures(counts.table.sum(0)[None]).items()}
+
+    def prf(name: str) -> PRF:
+        return PRF(*(figures[f"{name}.{part}"] for part in ("precision", "recall", "f1")))
+
+    modes = counts.table.sum(0)[-5 * len(MODES) :].reshape(len(MODES), 5).astype(int).tolist()
+    partial = {
+        mode: ModeScore(*astuple(prf(f"partial.{mode}")), *row) for mode, row in zip(MODES, modes, strict=True)
+    }
+    scores = Scores(
         sentences=len(gold),
-        gold_spans=sum(len(spans) for spans in gold),
-        predicted_spans=sum(len(spans) for spans in predicted),
+        gold_spans=sum(map(len, rights)),
+        predicted_spans=sum(map(len, founds)),
         micro=_prf(lenient.get("micro avg")),
         strict=_prf(strict.get("micro avg")),
-        macro_f1=_prf(lenient.get("macro avg")).f1,
+        macro=_prf(lenient.get("macro avg")),
+        weighted=_prf(lenient.get("weighted avg")),
         per_label=per_label,
         klue=klue,
+        spans=prf("micro"),
+        partial=partial,
+        text=None if pairs is None else prf("text"),
     )
+    return Scored(scores, counts)
 
 
-def _report(gold: list[list[str]], predicted: list[list[str]], *, strict: bool = False) -> dict[str, Any]:
+def _squeezed(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> tuple[Tags, Tags]:
+    """The same entities in shorter sequences: positions that repeat the one before them, on both sides and
+    without beginning anything, are left out. seqeval takes time with every position and more with long ones.
+    """
+    shorter: tuple[Tags, Tags] = [], []
+    for right, found in zip(gold, predicted, strict=True):
+        rights: list[str] = []
+        founds: list[str] = []
+        last: tuple[str, str] | None = None
+        for pair in zip(right, found, strict=True):
+            if pair == last and pair[0][0] != "B" and pair[1][0] != "B":
+                continue
+            rights.append(pair[0])
+            founds.append(pair[1])
+            last = pair
+        shorter[0].append(rights)
+        shorter[1].append(founds)
+    return shorter
+
+
+def _report(gold: Tags, predicted: Tags, *, strict: bool = False) -> dict[str, Any]:
     """seqeval's classification report, in its default mode or as strict IOB2."""
     from seqeval.metrics import classification_report
     from seqeval.scheme import IOB2
@@ -171,7 +275,12 @@ def _label_set(occurring: set[str]) -> tuple[str, ...]:
     return KLUE_LABELS if occurring <= set(KLUE_LABELS) else tuple(sorted(occurring))
 
 
-def _padded(texts: Sequence[str], tags: Sequence[Sequence[str]]) -> list[list[str]]:
+def _tag_set(labels: Sequence[str]) -> list[str]:
+    """All tags of a label set, in KLUE-baseline's order: 13 for KLUE's own."""
+    return [f"{prefix}-{label}" for label in labels for prefix in "BI"] + ["O"]
+
+
+def _padded(texts: Sequence[str], tags: Sequence[Sequence[str]]) -> Tags:
     """Each sentence's tags without its spaces, an ``O`` before and after."""
     return [
         ["O", *(tag for char, tag in zip(text, row, strict=True) if char != " "), "O"]
@@ -179,19 +288,12 @@ def _padded(texts: Sequence[str], tags: Sequence[Sequence[str]]) -> list[list[st
     ]
 
 
-def _klue(
-    texts: Sequence[str],
-    gold_tags: Sequence[Sequence[str]],
-    predicted_tags: Sequence[Sequence[str]],
-    labels: Sequence[str],
-) -> KlueScores:
+def _klue(gold: Tags, predicted: Tags, tags: Sequence[str]) -> KlueScores:
     from sklearn.metrics import f1_score
 
-    gold, predicted = _padded(texts, gold_tags), _padded(texts, predicted_tags)
     # KLUE-baseline joins all sentences into one sequence. The O around each keeps entities from crossing,
     # so a sequence a sentence gives the same entities, and seqeval is quadratic in a sequence's length.
-    report = _report(gold, predicted, strict=True)
-    tags = [f"{prefix}-{label}" for label in labels for prefix in "BI"] + ["O"]
+    report = _report(*_squeezed(gold, predicted), strict=True)
     # scikit-learn compares numbers far faster than strings.
     number = {tag: at for at, tag in enumerate(tags)}
     other = len(tags)

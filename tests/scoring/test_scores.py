@@ -1,21 +1,21 @@
 from __future__ import annotations
 
-import random
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from seqeval.metrics import classification_report, precision_score, recall_score
 from seqeval.metrics import f1_score as seqeval_f1
-from seqeval.metrics import precision_score, recall_score
 from seqeval.scheme import IOB2
 
 from llmner.corpora import read_corpus
 from llmner.errors import MismatchError, SpanError
 from llmner.scoring import KLUE_LABELS, score
+from llmner.scoring._scores import _squeezed
 from llmner.spans import Sentence, Span
 from llmner.tagging import spans_to_tags
-from tests.strategies import sentences
+from tests.scoring.runs import runs
 
 
 @pytest.mark.slow
@@ -26,7 +26,7 @@ def test_gold_against_gold_is_one(klue_dev: Path) -> None:
     assert scores.klue is not None
     assert (scores.klue.entity_f1, scores.klue.char_f1) == (1.0, 1.0)
     assert scores.klue.gold_entities == 14255
-    assert (scores.micro.f1, scores.strict.f1, scores.macro_f1) == (1.0, 1.0, 1.0)
+    assert (scores.micro.f1, scores.strict.f1, scores.macro.f1, scores.weighted.f1) == (1.0, 1.0, 1.0, 1.0)
     assert scores.gold_spans == 14257
 
 
@@ -46,7 +46,33 @@ def test_known_values() -> None:
     assert scores.per_label["DT"].f1 == 0
     assert scores.klue is not None
     # Labels PS 2/3, LC 0, QT 0, DT 0.
-    assert scores.klue.entity_f1 == pytest.approx(2 / 3 / 4)
+    assert scores.klue.entity_f1 == scores.macro.f1 == pytest.approx(2 / 3 / 4)
+    # One gold entity each of PS, LC and QT.
+    assert scores.weighted.f1 == pytest.approx(2 / 3 / 3)
+    assert astuple(scores.spans) == pytest.approx(astuple(scores.micro))
+    # The place of 세명 is right with another label; 춘천 is overlapped; the PS of the last is spurious.
+    counts = {mode: astuple(row)[3:] for mode, row in scores.partial.items()}
+    assert counts == {
+        "strict": (1, 2, 0, 0, 1),
+        "exact": (2, 1, 0, 0, 1),
+        "partial": (2, 0, 1, 0, 1),
+        "type": (2, 1, 0, 0, 1),
+    }
+    assert scores.partial["partial"].f1 == pytest.approx(2 * 2.5 / 7)
+
+
+def test_texts_are_compared_without_their_places() -> None:
+    text = "서울과 서울, 7.2㎞"
+    gold = [(Span(0, 2, "LC"), Span(4, 6, "LC"), Span(8, 12, "QT"))]
+    found = score(gold, [(Span(4, 6, "LC"),)], texts=[text]).text
+    # A name counts once, wherever it stands.
+    assert found is not None
+    assert (found.precision, found.recall) == (1.0, 0.5)
+    # What a reply claimed may be given instead, in canonical form.
+    said = score(gold, [()], texts=[text], claims=[frozenset({("LC", "서울"), ("QT", "7.2km")})]).text
+    assert said is not None
+    assert said.f1 == 1
+    assert score(gold, [()]).text is None
 
 
 def test_without_texts_there_is_no_klue_pair() -> None:
@@ -70,24 +96,6 @@ def test_what_does_not_belong_together() -> None:
         score([()], [()], texts=["a", "b", "c"])
     with pytest.raises(SpanError, match="ends after the text"):
         score([(Span(0, 5, "PS"),)], [()], texts=["가"])
-
-
-@st.composite
-def runs(draw: st.DrawFn) -> tuple[list[Sentence], list[Sentence]]:
-    gold = draw(
-        st.lists(sentences(st.text(alphabet="가나 다라", min_size=1, max_size=14)), min_size=1, max_size=5)
-    )
-    seed = draw(st.integers(0, 10_000))
-    rng = random.Random(seed)
-    predicted = []
-    for sentence in gold:
-        kept = [
-            span if rng.random() < 0.6 else Span(span.start, span.end, rng.choice(KLUE_LABELS))
-            for span in sentence.spans
-            if rng.random() < 0.8
-        ]
-        predicted.append(Sentence(sentence.text, tuple(kept)))
-    return gold, predicted
 
 
 def klue_restated(gold: list[Sentence], predicted: list[Sentence]) -> tuple[float, float]:
@@ -143,6 +151,24 @@ def test_klues_pair_against_an_independent_count(run: tuple[list[Sentence], list
 
 @settings(deadline=None, max_examples=150)
 @given(runs())
+def test_what_seqeval_is_given_squeezed_gives_the_same(run: tuple[list[Sentence], list[Sentence]]) -> None:
+    a, b = ([s.tags() for s in side] for side in run)
+    short = _squeezed(a, b)
+    assert all(len(row) == len(other) for row, other in zip(*short, strict=True))
+    for options in ({}, {"mode": "strict", "scheme": IOB2}):
+        reports = (
+            [
+                classification_report(*side, output_dict=True, zero_division=0, **options)
+                for side in ((a, b), short)
+            ]
+            if any(tag != "O" for row in (*a, *b) for tag in row)
+            else [0, 0]
+        )
+        assert reports[0] == reports[1]
+
+
+@settings(deadline=None, max_examples=150)
+@given(runs())
 def test_micro_and_strict_are_seqevals(run: tuple[list[Sentence], list[Sentence]]) -> None:
     gold, predicted = run
     scores = score([s.spans for s in gold], [s.spans for s in predicted])
@@ -153,3 +179,9 @@ def test_micro_and_strict_are_seqevals(run: tuple[list[Sentence], list[Sentence]
     assert scores.micro.recall == pytest.approx(float(recall_score(a, b, zero_division=0)))
     strict = seqeval_f1(a, b, mode="strict", scheme=IOB2, zero_division=0)
     assert scores.strict.f1 == pytest.approx(float(strict))
+    if any(tag != "O" for row in (*a, *b) for tag in row):
+        report = classification_report(a, b, output_dict=True, zero_division=0)
+        for name, row in (("macro avg", scores.macro), ("weighted avg", scores.weighted)):
+            assert row.f1 == pytest.approx(report[name]["f1-score"])
+            assert row.recall == pytest.approx(report[name]["recall"])
+    assert astuple(scores.spans) == pytest.approx(astuple(scores.micro))

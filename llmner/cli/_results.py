@@ -1,0 +1,73 @@
+"""What ``evaluate`` and ``compare`` share: names of runs, printing, reports."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from llmner._files import check_output, dump_json, whole_file, write_bytes
+from llmner.errors import InputError
+
+if TYPE_CHECKING:
+    from llmner.scoring import Comparison, Evaluation
+
+_FORMATS: dict[str, Literal["html", "md"]] = {".html": "html", ".htm": "html", ".md": "md"}
+
+
+def run_names(given: Sequence[str]) -> list[str]:
+    """A short name for each run: its file's, or the whole path where two files are called alike."""
+    short = [Path(name).stem for name in given]
+    alike = Counter(short)
+    names = [name if alike[brief] > 1 else brief for name, brief in zip(given, short, strict=True)]
+    repeated = Counter(names)
+    return [name if repeated[name] == 1 else f"{name} ({at + 1})" for at, name in enumerate(names)]
+
+
+def check_report(path: Path | None) -> None:
+    """Make sure, before any work, that a report can be written.
+
+    Raises:
+        InputError: A name that is neither HTML's nor Markdown's, or no place to write to.
+    """
+    if path is None:
+        return
+    check_output(path)
+    if path.suffix.lower() not in _FORMATS:
+        raise InputError("is no report", path=path, hint="name it report.html or report.md")
+
+
+def write_report(
+    path: Path | None, evaluations: Mapping[str, Evaluation], comparisons: Mapping[str, Comparison]
+) -> None:
+    """Write the report where one was asked for."""
+    from llmner.scoring import render_report
+
+    if path is None:
+        return
+    report = render_report(evaluations, comparisons, _FORMATS[path.suffix.lower()])
+    with whole_file(path) as stream:
+        stream.write(report.encode("utf-8", "replace"))
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    write_bytes(dump_json(value, indent=2) + b"\n")
+
+
+def comparison_row(comparison: Comparison, evaluation: Evaluation) -> dict[str, Any]:
+    """A comparison as JSON has it; changed sentences by id, or by number from 0 where they have none."""
+    return {
+        "differences": {name: asdict(held) for name, held in comparison.differences.items()},
+        "better": comparison.better,
+        "worse": comparison.worse,
+        "changed": [
+            {
+                "sentence": change.number if (id := evaluation.rows[change.number].sentence.id) is None else id,
+                "errors": list(change.errors),
+            }
+            for change in comparison.changes
+        ],
+    }

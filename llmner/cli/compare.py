@@ -1,0 +1,90 @@
+"""``llmner compare``: whether one run is better than another, and on which sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmner.cli._common import (
+    JsonOption,
+    ReportOption,
+    SplitOption,
+    StrictOption,
+    guarded,
+    tell_repairs,
+)
+
+
+@guarded
+def compare(
+    a: Annotated[Path, typer.Argument(help="A run that evaluate --output kept; with --gold, predictions.")],
+    b: Annotated[Path, typer.Argument(help="The run to compare it with.")],
+    gold: Annotated[
+        str | None, typer.Option(help="The labelled corpus, where A and B are files of predictions.")
+    ] = None,
+    gold_format: Annotated[str | None, typer.Option(help="The corpus's format; by default guessed.")] = None,
+    split: SplitOption = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="With --gold: compare on a sample of this many sentences.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of resamples and shuffles, and of the sample.")] = 42,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="With --gold: only the sentences that both have predictions for.")
+    ] = False,
+    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples for the 95 % interval.")] = 1000,
+    shuffles: Annotated[int, typer.Option(min=1, help="Shuffles for p.")] = 10_000,
+    show: Annotated[int, typer.Option(min=0, help="Show this many of the sentences that changed.")] = 10,
+    strict: StrictOption = False,
+    report: ReportOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Compare run B with run A: difference, 95 % interval and p of each figure; sentences that changed."""
+    from llmner.cli._results import check_report, comparison_row, print_json, run_names, write_report
+    from llmner.cli._show import console, show_changes, show_comparison
+    from llmner.corpora import ReadStats, read_corpus
+    from llmner.scoring import compare as compare_runs
+    from llmner.scoring import evaluate_runs, evaluate_sources, from_file
+
+    check_report(report)
+    if gold is None:
+        results = evaluate_runs([a, b], resamples=resamples, seed=seed)
+    else:
+        stats = ReadStats()
+        corpus = list(read_corpus(gold, gold_format, split, strict=strict, stats=stats))
+        tell_repairs(stats)
+        sources = []
+        for path in (a, b):
+            stats = ReadStats()
+            sources.append(from_file(path, corpus, whole=limit is None and not partial, stats=stats))
+            tell_repairs(stats, path)
+        results = evaluate_sources(
+            corpus,
+            sources,
+            corpus_name=Path(gold).name,
+            limit=limit,
+            seed=seed,
+            partial=partial,
+            resamples=resamples,
+        )
+    named = dict(zip(run_names([str(a), str(b)]), results, strict=True))
+    first, second = named
+    compared = compare_runs(*results, resamples=resamples, shuffles=shuffles, seed=seed)
+    write_report(report, named, {second: compared})
+    if json:
+        print_json(
+            {
+                "a": named[first].signature,
+                "b": named[second].signature,
+                "resamples": resamples,
+                "shuffles": shuffles,
+                "seed": seed,
+                **comparison_row(compared, named[first]),
+            }
+        )
+        return
+    out = console()
+    show_comparison(out, compared, first, second)
+    out.print()
+    show_changes(out, compared, named, show)

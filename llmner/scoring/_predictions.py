@@ -1,0 +1,234 @@
+"""Predictions, from extractions or files, and how they are set beside the gold sentences they are of."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from llmner._files import read_jsonl
+from llmner.corpora import ReadStats, guess_format, read_corpus
+from llmner.errors import CorpusError, MismatchError, SpanError
+from llmner.extraction import Extraction, outcome_of
+from llmner.projection import Outcome, canonical_surface
+from llmner.scoring._counts import Claims, surfaces
+from llmner.spans import Sentence, Span, check_spans
+
+__all__ = ["Prediction", "align", "corpus_signature", "draw", "read_predictions", "sample"]
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Predicted spans of one sentence, with what is known of how they came about.
+
+    Attributes:
+        text: The sentence's text.
+        spans: Predicted spans; sorted and checked on creation.
+        id: The sentence's id.
+        outcomes: What became of each mention, where there was a reply.
+        status: How the reply was read.
+        reply: The raw reply.
+
+    Raises:
+        SpanError: A span is out of range or overlaps another.
+    """
+
+    text: str
+    spans: tuple[Span, ...]
+    id: str | None = None
+    outcomes: tuple[Outcome, ...] = ()
+    status: str | None = None
+    reply: str | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "spans", check_spans(self.spans, len(self.text)))
+        except SpanError as error:
+            raise error.located(id=self.id) from None
+
+    @classmethod
+    def of(cls, extraction: Extraction) -> Prediction:
+        """The prediction in an extraction."""
+        read = extraction.projection.reply
+        return cls(
+            extraction.sentence.text,
+            extraction.spans,
+            extraction.sentence.id,
+            extraction.projection.outcomes,
+            None if read is None else read.status,
+            extraction.reply.text,
+        )
+
+    @property
+    def claims(self) -> Claims:
+        """(label, surface) pairs as a reader without offsets has them: what the reply says, else the spans'."""
+        if self.status is None:
+            return surfaces(self.text, self.spans)
+        return frozenset(
+            (o.mention.label if o.span is None else o.span.label, canonical_surface(o.mention.text))
+            for o in self.outcomes
+        )
+
+
+def read_predictions(
+    path: Path, format: str | None = None, *, stats: ReadStats | None = None
+) -> list[Prediction]:
+    """Predictions from any corpus format; rows that ``extract`` wrote keep outcomes, statuses and replies.
+
+    Args:
+        path: The file.
+        format: Its format; guessed where ``None``.
+        stats: Counters of the reading, repairs of broken tags among them.
+
+    Raises:
+        CorpusError: The file cannot be read or a row is broken.
+    """
+    sentences = list(read_corpus(path, format, stats=stats))
+    if (format or guess_format(path)) != "spans":
+        return [Prediction(s.text, s.spans, s.id) for s in sentences]
+    return [
+        Prediction(s.text, s.spans, s.id, *reply_of(row, path, number))
+        for s, (number, row) in zip(sentences, read_jsonl(path), strict=True)
+    ]
+
+
+def reply_of(
+    row: dict[str, Any], path: Path, line: int | None
+) -> tuple[tuple[Outcome, ...], str | None, str | None]:
+    """Outcomes, reading status and raw reply of a row, as far as it has them.
+
+    Raises:
+        CorpusError: Outcomes that are none.
+    """
+    outcomes, status, reply = row.get("outcomes", []), row.get("status"), row.get("reply")
+    if not isinstance(outcomes, list) or not all(isinstance(o, dict) for o in outcomes):
+        raise CorpusError("'outcomes' is not a list of objects", path=path, line=line)
+    try:
+        read = tuple(map(outcome_of, outcomes))
+    except ValueError as error:
+        raise CorpusError(str(error), path=path, line=line, hint="expected what extract writes") from None
+    return read, status if isinstance(status, str) else None, reply if isinstance(reply, str) else None
+
+
+def sample(sentences: Sequence[_T], limit: int | None, seed: int) -> list[_T]:
+    """The rows ``datasets`` draws with ``shuffle(seed=seed).select(range(limit))``.
+
+    With ``limit=None`` all of them in their own order; a limit over their number draws all, shuffled.
+    """
+    if limit is None:
+        return list(sentences)
+    from numpy.random import default_rng
+
+    order = default_rng(seed).permutation(len(sentences))
+    return [sentences[int(at)] for at in order[:limit]]
+
+
+def align(
+    gold: Sequence[Sentence],
+    predictions: Sequence[Prediction],
+    *,
+    complete: bool = True,
+    path: str | Path | None = None,
+) -> list[Prediction | None]:
+    """The prediction of each gold sentence, by id where all have ids of their own, else by place.
+
+    Args:
+        gold: The sentences to be scored.
+        predictions: The predictions.
+        complete: Every sentence must have a prediction; else those without one get ``None``, which takes
+            ids on both sides.
+        path: The predictions' file, for errors.
+
+    Raises:
+        MismatchError: A sentence without prediction, a prediction without sentence, another text.
+    """
+    gold_ids = {sentence.id for sentence in gold}
+    found = {prediction.id: prediction for prediction in predictions}
+    by_id = None not in gold_ids and len(gold_ids) == len(gold) and len(found) == len(predictions)
+    aligned: list[Prediction | None]
+    if by_id and None not in found:
+        for sentence in gold:
+            if complete and sentence.id not in found:
+                raise MismatchError(
+                    "no prediction for this gold sentence", path=path, id=sentence.id, hint="ids must match"
+                )
+        for prediction in predictions:
+            if prediction.id not in gold_ids:
+                raise MismatchError(
+                    "a prediction for no gold sentence", path=path, id=prediction.id, hint="ids must match"
+                )
+        aligned = [found.get(sentence.id) for sentence in gold]
+    else:
+        if len(gold) != len(predictions):
+            raise MismatchError(
+                f"{len(predictions)} predictions for {len(gold)} gold sentences",
+                path=path,
+                hint="give both sides ids, or the same number of rows in the same order",
+            )
+        aligned = list(predictions)
+    for sentence, given in zip(gold, aligned, strict=True):
+        if given is not None and sentence.text != given.text:
+            alike = unicodedata.normalize("NFKC", sentence.text) == unicodedata.normalize("NFKC", given.text)
+            raise MismatchError(
+                f"predicted on another text ({given.text[:30]!r}, gold has {sentence.text[:30]!r})",
+                path=path,
+                id=sentence.id,
+                hint="these are two versions of one corpus (KLUE v1.1 is v1 after NFKC); use the same"
+                if alike
+                else "gold and predictions must be of one corpus version",
+            )
+    return aligned
+
+
+def draw(
+    corpus: Sequence[Sentence],
+    has: Sequence[Callable[[int], bool]],
+    *,
+    limit: int | None = None,
+    seed: int = 42,
+    partial: bool = False,
+) -> list[int]:
+    """The places in the corpus of the sentences to score, as :func:`sample` draws them.
+
+    Args:
+        corpus: All gold sentences.
+        has: For each run, whether it has a prediction for the sentence at a place.
+        limit: Size of the sample.
+        seed: Its seed.
+        partial: Pass over sentences that some run has no prediction for, before the sample is drawn.
+
+    Raises:
+        MismatchError: A sentence of the sample has no prediction; under ``partial``, none has one.
+    """
+    if not partial:
+        drawn = sample(range(len(corpus)), limit, seed)
+        missing = [at for at in drawn if not all(run(at) for run in has)]
+        if missing:
+            raise MismatchError(
+                f"{len(missing)} of {len(drawn)} sentences have no prediction",
+                id=corpus[missing[0]].id,
+                hint="predict the rest, or score only those that have one with --partial",
+            )
+        return drawn
+    places = [at for at in range(len(corpus)) if all(run(at) for run in has)]
+    if not places:
+        raise MismatchError("no sentence has a prediction in every run", hint="ids must match the gold's")
+    return sample(places, limit, seed)
+
+
+def corpus_signature(name: str, sentences: Iterable[Sentence]) -> dict[str, Any]:
+    """Name, size and a hash of texts and spans; ``nfkc`` tells KLUE v1.1 (true) from v1."""
+    digest = hashlib.sha256()
+    count = 0
+    normal = True
+    for sentence in sentences:
+        count += 1
+        normal = normal and unicodedata.is_normalized("NFKC", sentence.text)
+        spans = ";".join(f"{span.start},{span.end},{span.label}" for span in sentence.spans)
+        digest.update(f"{sentence.text}\0{spans}\n".encode("utf-8", "surrogatepass"))
+    return {"name": name, "sentences": count, "sha256": digest.hexdigest()[:12], "nfkc": normal}

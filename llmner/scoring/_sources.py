@@ -1,0 +1,163 @@
+"""Where predictions come from, a file or an extractor; and several such runs evaluated on one sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmner.corpora import ReadStats
+from llmner.errors import MismatchError
+from llmner.extraction import Extractor, run_record
+from llmner.scoring._evaluate import Evaluation, evaluate_all, read_run
+from llmner.scoring._predictions import Prediction, align, corpus_signature, draw, read_predictions
+from llmner.spans import Sentence
+
+__all__ = ["Source", "evaluate_runs", "evaluate_sources", "from_extractor", "from_file"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One run to be scored on a corpus.
+
+    Attributes:
+        name: What people call it: a file or an engine.
+        signature: What is known of how its predictions came about.
+        has: Whether there is a prediction for the sentence at a place in the corpus, counted from 0.
+        predict: The predictions of the sentences at some places, in their order.
+    """
+
+    name: str
+    signature: Mapping[str, Any]
+    has: Callable[[int], bool]
+    predict: Callable[[Sequence[int]], list[Prediction]]
+
+
+def from_file(
+    path: Path, corpus: Sequence[Sentence], *, whole: bool = True, stats: ReadStats | None = None
+) -> Source:
+    """Predictions that ``extract`` wrote, or in any corpus format.
+
+    Args:
+        path: The file.
+        corpus: The gold sentences.
+        whole: Whether every sentence must have a prediction.
+        stats: Counters of the reading.
+
+    Raises:
+        CorpusError: The file cannot be read.
+        MismatchError: It is not of this corpus.
+    """
+    predictions = read_predictions(path, stats=stats)
+    aligned = align(corpus, predictions, complete=whole, path=path)
+    record = {key: value for key, value in (run_record(path) or {}).items() if key != "input"}
+    spans = corpus_signature(path.name, [Sentence(p.text, p.spans) for p in predictions])
+    signature = {**record, "predicted": {"name": path.name, "sha256": spans["sha256"]}}
+
+    def predict(places: Sequence[int]) -> list[Prediction]:
+        return [found for at in places if (found := aligned[at]) is not None]
+
+    return Source(str(path), signature, lambda at: aligned[at] is not None, predict)
+
+
+def from_extractor(
+    name: str,
+    extractor: Extractor,
+    corpus: Sequence[Sentence],
+    *,
+    whole: bool = True,
+    on_prediction: Callable[[], None] | None = None,
+) -> Source:
+    """The answers of an engine, or replies that were recorded.
+
+    Args:
+        name: What people call it.
+        extractor: What answers.
+        corpus: The gold sentences.
+        whole: Whether recorded replies must all be asked for.
+        on_prediction: Called after each sentence.
+    """
+    covers = getattr(extractor.generator, "covers", None)
+    unused = getattr(extractor.generator, "unused", None)
+
+    def predict(places: Sequence[int]) -> list[Prediction]:
+        found = []
+        for extraction in extractor.extract(corpus[at] for at in places):
+            found.append(Prediction.of(extraction))
+            if on_prediction is not None:
+                on_prediction()
+        if whole and unused is not None and unused():
+            raise MismatchError(
+                f"{unused()} recorded replies belong to no gold sentence", path=name, hint="ids must match"
+            )
+        return found
+
+    def has(at: int) -> bool:
+        return covers is None or bool(covers(corpus[at].id, corpus[at].text))
+
+    return Source(name, extractor.describe(), has, predict)
+
+
+def evaluate_sources(
+    corpus: Sequence[Sentence],
+    sources: Sequence[Source],
+    *,
+    corpus_name: str,
+    limit: int | None = None,
+    seed: int = 42,
+    partial: bool = False,
+    resamples: int = 1000,
+) -> list[Evaluation]:
+    """Score every run on the same sentences.
+
+    Args:
+        corpus: All gold sentences.
+        sources: The runs.
+        corpus_name: The corpus's name, for the signature.
+        limit: Score a sample of this many sentences, drawn as ``datasets`` draws it.
+        seed: Seed of the sample and of the intervals.
+        partial: Score only the sentences that every run has a prediction for.
+        resamples: Bootstrap resamples; 0 for no intervals.
+
+    Raises:
+        MismatchError: A sentence without a prediction, or a prediction without a sentence.
+    """
+    places = draw(corpus, [source.has for source in sources], limit=limit, seed=seed, partial=partial)
+    scored = {
+        "corpus": corpus_signature(corpus_name, corpus),
+        "sample": None if limit is None else {"limit": limit, "seed": seed},
+        "partial": len(places) if partial else None,
+    }
+    return evaluate_all(
+        [corpus[at] for at in places],
+        [source.predict(places) for source in sources],
+        signatures=[{**scored, **source.signature} for source in sources],
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def evaluate_runs(paths: Sequence[Path], *, resamples: int = 1000, seed: int = 42) -> list[Evaluation]:
+    """Score runs that ``evaluate --output`` kept, again and alike.
+
+    Raises:
+        CorpusError: A file is no such run.
+        MismatchError: They are of different sentences or gold spans.
+    """
+    runs = [read_run(path) for path in paths]
+    gold = runs[0][0]
+    for path, (other, _, _) in zip(paths, runs, strict=True):
+        if other != gold:
+            raise MismatchError(
+                f"another corpus or sample than that of {paths[0]}",
+                path=path,
+                hint="evaluate both on the same sentences",
+            )
+    return evaluate_all(
+        gold,
+        [predictions for _, predictions, _ in runs],
+        signatures=[signature for *_, signature in runs],
+        resamples=resamples,
+        seed=seed,
+    )
