@@ -17,9 +17,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from llmner.scoring import CAUSES
 from tests.conftest import ROOT
 
 PAGES = sorted([ROOT / "README.md", ROOT / "data" / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -145,6 +147,31 @@ def test_the_tables_of_projection_are_the_measured_ones() -> None:
             assert measured[0]["f1"] > max(row["f1"] for row in measured[1:])
         else:
             assert cells.split(" | ") == [f"{row['median_microseconds']:.0f}" for row in measured]
+
+
+def test_the_table_of_evaluation_is_the_measured_one() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "evaluation.json").read_text("utf-8"))
+    page = (ROOT / "docs" / "evaluation.md").read_text("utf-8")
+    _, _, table = page.partition("| | 400 recorded replies | damaged replies, 5,000 |\n|---|---|---|\n")
+    assert table.split("\n\n")[0] == evaluation_table(result["figures"])
+
+
+def evaluation_table(measured: dict[str, dict[str, Any]]) -> str:
+    runs = list(measured.values())
+    rows = [
+        [name, *(f"{f['value']:.4f} [{f['interval'][0]:.4f}, {f['interval'][1]:.4f}]" for f in found)]
+        for name in runs[0]["figures"]
+        for found in [[run["figures"][name] for run in runs]]
+    ]
+    for cause, (title, _) in CAUSES.items():
+        lost = [run["losses"].get(cause) for run in runs]
+        if any(lost):
+            rows.append([f"F1 lost: {title}", *("" if value is None else f"{value:.4f}" for value in lost)])
+    for name in runs[0]["ceilings"]:
+        rows.append([f"F1 with perfect {name}", *(f"{run['ceilings'][name]:.4f}" for run in runs)])
+    for name, key in (("scored, 1,000 resamples", "score_and_bootstrap"), ("report", "report")):
+        rows.append([name, *(f"{run['seconds'][key]:.2f}" for run in runs)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def test_no_page_names_a_figure_without_its_source() -> None:

@@ -57,6 +57,8 @@ def test_it_works_in_a_bare_environment(wheel: Path, tmp_path: Path) -> None:
     (elsewhere / "gold.txt").write_text("<손흥민:PS>은 <춘천:LC>에서\n", encoding="utf-8")
     scored = run(llmner, "evaluate", "--gold", "gold.txt", "--predicted", "gold.txt", "--json")
     assert json.loads(scored.stdout)["klue"] == {"entity_f1": 1.0, "char_f1": 1.0}
+    run(llmner, "evaluate", "--gold", "gold.txt", "--predicted", "gold.txt", "--report", "r.html")
+    assert (elsewhere / "r.html").read_text("utf-8").startswith("<!doctype html>")
     refused = run(llmner, "extract", "손흥민은", code=1)
     assert 'pip install "llmner[local]"' in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -77,13 +77,13 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Score --predicted spans, recorded --replies, or an --engine's answers against --gold."""
-    from llmner._files import check_output, dump_json, whole_file
+    from llmner._files import check_output
     from llmner.cli._results import check_report, comparison_row, print_json, run_names, write_report
     from llmner.cli._show import console, show_evaluation, show_evaluations
     from llmner.corpora import ReadStats, read_corpus
     from llmner.errors import InputError
     from llmner.extraction import Extractor
-    from llmner.scoring import compare, evaluate_sources, from_extractor, from_file
+    from llmner.scoring import compare, evaluate_sources, from_extractor, from_file, write_run
 
     engines = [("recorded", path) for path in replies or ()] + ([(engine, None)] if engine else [])
     count = len(predicted or ()) + len(engines)
@@ -151,8 +151,7 @@ def evaluate(
     }
     write_report(report, named, compared)
     if output is not None:
-        with whole_file(output) as stream:
-            stream.write(dump_json(results[0].to_run()) + b"\n")
+        write_run(results[0], output)
     if not others:
         if json:
             print_json(results[0].to_dict())

@@ -367,7 +367,7 @@ def _unplaced(mention: Mention, surface: str, group: Group, held: int) -> Outcom
     if held >= MAX_OCCURRENCES:
         return Outcome(mention, "surplus", reason=f"only the first {MAX_OCCURRENCES} places are looked at")
     if held and held >= len(group.candidates):
-        return Outcome(mention, "surplus", reason=f"the text has it {held} times")
+        return Outcome(mention, "surplus", reason=f"the text has it {'once' if held == 1 else f'{held} times'}")
     if held:
         return Outcome(mention, "surplus", reason=f"{held} placed, other places are held by other mentions")
     return Outcome(mention, "overlapped", reason="its places are held by other mentions")

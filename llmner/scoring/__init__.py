@@ -17,6 +17,7 @@ from llmner.scoring._evaluate import (
     evaluate_all,
     read_run,
     signature_line,
+    write_run,
 )
 from llmner.scoring._losses import CAUSES, Breakdown, Ceilings, Fault, Loss, find_faults
 from llmner.scoring._predictions import (
@@ -76,4 +77,5 @@ __all__ = [
     "sample",
     "score",
     "signature_line",
+    "write_run",
 ]

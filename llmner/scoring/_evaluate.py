@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from llmner._files import dump_json, whole_file
 from llmner.corpora.jsonl import row_text_and_id, span_of_row, span_rows
 from llmner.errors import CorpusError, InputError, MismatchError, SpanError
 from llmner.extraction import outcome_rows
@@ -34,6 +35,7 @@ __all__ = [
     "evaluate_all",
     "read_run",
     "signature_line",
+    "write_run",
 ]
 
 
@@ -314,8 +316,18 @@ def compare(
     )
 
 
+def write_run(evaluation: Evaluation, path: Path) -> None:
+    """Keep a run: figures, signature and every sentence, as JSON for :func:`read_run`.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    with whole_file(path) as stream:
+        stream.write(dump_json(evaluation.to_run()) + b"\n")
+
+
 def read_run(path: Path) -> tuple[list[Sentence], list[Prediction], dict[str, Any]]:
-    """Gold sentences, predictions and signature of a run that ``evaluate --output`` kept.
+    """Gold sentences, predictions and signature of a run that :func:`write_run` kept.
 
     Raises:
         CorpusError: The file is not such a run.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -10,12 +11,14 @@ import pytest
 
 from llmner.corpora import read_corpus
 from llmner.projection import project
+from llmner.recipes import Recipe
 from llmner.schema import LabelSchema
 from llmner.spans import Sentence
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+from _damaged import damaged_replies  # noqa: E402
 from _noise import OPERATIONS, Case, gold_by_type, gold_in_order, noisy  # noqa: E402
 from _peers import first_find, longest_first  # noqa: E402
 
@@ -80,3 +83,14 @@ def test_the_simple_ways_do_what_they_say(sample: list[Sentence]) -> None:
     case = gold_in_order(sample[0])
     assert first_find(sentence.text, case.mentions) == set()
     assert all(isinstance(span.start, int) for span in longest_first(case.text, case.mentions))
+
+
+def test_the_sample_replies_are_what_the_script_writes() -> None:
+    sentences = list(read_corpus(ROOT / "data" / "sample.tsv"))
+    replies = damaged_replies(sentences, Recipe.load("klue").schema_.codes)
+    rows = [
+        json.loads(line) for line in (ROOT / "data" / "sample-replies.jsonl").read_text("utf-8").splitlines()
+    ]
+    assert rows == [
+        {"id": s.id, "text": s.text, "reply": reply} for s, reply in zip(sentences, replies, strict=True)
+    ]

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from llmner._files import dump_json
 from llmner.corpora import ReadStats, read_corpus, write_corpus
 from llmner.errors import CorpusError, InputError, MismatchError, SpanError
 from llmner.projection import Outcome, project_reply
@@ -23,6 +22,7 @@ from llmner.scoring import (
     read_run,
     sample,
     signature_line,
+    write_run,
 )
 from llmner.spans import Mention, Sentence, Span
 from tests.scoring.runs import random_run
@@ -191,7 +191,7 @@ def test_every_figure_comes_out_of_the_kept_run_again(tmp_path: Path) -> None:
         )
     first = evaluate(gold, predictions, signature={"model": "m"}, resamples=50, seed=3)
     path = tmp_path / "run.json"
-    path.write_bytes(dump_json(first.to_run()))
+    write_run(first, path)
     again_gold, again_predictions, signature = read_run(path)
     again = evaluate(again_gold, again_predictions, signature=signature, resamples=50, seed=3)
     assert again.to_run() == first.to_run()
