@@ -18,7 +18,16 @@ from typing import Any, BinaryIO
 
 from llmner.errors import CorpusError, InputError
 
-__all__ = ["check_output", "dump_json", "open_lines", "read_jsonl", "regular_file", "whole_file", "write_bytes"]
+__all__ = [
+    "check_output",
+    "dump_json",
+    "open_lines",
+    "read_jsonl",
+    "regular_file",
+    "told_of",
+    "whole_file",
+    "write_bytes",
+]
 
 STDIO = "-"
 _BATCH_BYTES = 1 << 16
@@ -48,16 +57,26 @@ def regular_file(path: Path) -> Iterator[Path]:
         yield Path(copy.name)
 
 
+def told_of(error: InputError, real: Path, path: Path) -> InputError:
+    """An error in a temporary copy (:func:`regular_file`), told of what it is a copy of."""
+    if error.path != str(real) or real == path:
+        return error
+    return type(error)(error.problem, path=path, line=error.line, id=error.id, hint=error.hint)
+
+
 def check_output(path: Path) -> None:
     """Make sure that a file can be written at ``path``.
 
     Raises:
-        InputError: It is a folder, or its folder does not exist.
+        InputError: It is a folder, its folder does not exist, or it has no name a file can have.
     """
-    if not path.name or path.is_dir():
-        raise InputError("is a directory", path=path, hint="give a file to write")
-    if not path.parent.is_dir():
-        raise InputError("its folder does not exist", path=path, hint="make it first")
+    try:
+        if not path.name or path.is_dir():
+            raise InputError("is a directory", path=path, hint="give a file to write")
+        if not path.parent.is_dir():
+            raise InputError("its folder does not exist", path=path, hint="make it first")
+    except OSError as error:
+        raise InputError(f"cannot be written ({error.strerror})", path=path) from None
 
 
 @contextmanager
@@ -176,8 +195,11 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     check_output(path)
     if path.exists() and not path.is_file():
         # A device or a named pipe is written to, not replaced.
-        with path.open("wb") as stream:
-            yield stream
+        try:
+            with path.open("wb") as stream:
+                yield stream
+        except OSError as error:
+            raise InputError(f"cannot be written ({error.strerror})", path=path) from None
         return
     path = path.resolve()
     try:
@@ -193,6 +215,9 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"cannot be written ({error.strerror})", path=path) from None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

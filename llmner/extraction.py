@@ -105,7 +105,16 @@ def outcome_of(row: Mapping[str, Any]) -> Outcome:
         span,
         float(similarity) if isinstance(similarity, int | float) else 0.0,
         str(row.get("reason") or ""),
+        tuple(_repeats(row.get("repeats", []))),
     )
+
+
+def _repeats(rows: Any) -> Iterator[Span]:
+    for row in rows if isinstance(rows, list) else ():
+        try:
+            yield Span(row["start"], row["end"], row["label"], row.get("score"))
+        except (SpanError, TypeError, KeyError, AttributeError):
+            raise ValueError(f"an outcome's repeat is {row!r}") from None
 
 
 class Extractor:

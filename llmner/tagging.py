@@ -31,7 +31,7 @@ def spans_to_tags(spans: Iterable[Span], length: int) -> list[str]:
 
 
 def tags_to_spans(
-    tags: Sequence[str], *, scheme: Scheme = "iob2", strict: bool = False
+    tags: Sequence[str], *, scheme: Scheme = "iob2", strict: bool = False, drop: bool = False
 ) -> tuple[list[Span], list[str]]:
     """Spans of a tag sequence, and what had to be repaired to get them.
 
@@ -43,6 +43,7 @@ def tags_to_spans(
         tags: One tag a position: ``O`` or ``PREFIX-LABEL``.
         scheme: How ``tags`` are written.
         strict: Raise at the first fault instead of repairing it.
+        drop: Leave out of IOB2 what an ``I-X`` without its ``B-X`` would open, as seqeval's strict mode does.
 
     Returns:
         The spans in order, with offsets counted in positions, and one sentence a repair
@@ -90,6 +91,9 @@ def tags_to_spans(
                 spans.append(Span(start, position, label))
             if prefix in "IE" and scheme != "iob1":
                 fault(position, f"{tag} without B-{name}")
+                if drop and scheme == "iob2":
+                    start = None
+                    continue
             start, label = position, name
         if prefix in "ES":
             assert start is not None

@@ -164,7 +164,7 @@ def tell_repairs(stats: ReadStats, predicted: Path | None = None) -> None:
     if stats.repairs and predicted is not None:
         note(
             f"warning: {stats.repairs} broken tags were read as seqeval's default mode reads them (first: "
-            f"{stats.first_repair}); its strict mode would not count what begins so"
+            f"{stats.first_repair}); strict figures leave out what begins so"
         )
         return
     if stats.repairs:

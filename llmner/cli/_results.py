@@ -26,17 +26,24 @@ def run_names(given: Sequence[str]) -> list[str]:
     return [name if repeated[name] == 1 else f"{name} ({at + 1})" for at, name in enumerate(names)]
 
 
-def check_report(path: Path | None) -> None:
-    """Make sure, before any work, that a report can be written.
+def check_outputs(report: Path | None, output: Path | None, inputs: Sequence[Path]) -> None:
+    """Make sure, before any work, that report and run can be written and overwrite nothing that is read.
 
     Raises:
-        InputError: A name that is neither HTML's nor Markdown's, or no place to write to.
+        InputError: A report that is neither HTML nor Markdown, no place to write to, or a file named twice.
     """
-    if path is None:
-        return
-    check_output(path)
-    if path.suffix.lower() not in _FORMATS:
-        raise InputError("is no report", path=path, hint="name it report.html or report.md")
+    if report is not None and report.suffix.lower() not in _FORMATS:
+        raise InputError("is no report", path=report, hint="name it report.html or report.md")
+    taken = {path.resolve() for path in inputs}
+    for path in (report, output):
+        if path is None:
+            continue
+        if str(path) == "-":
+            raise InputError("a run is kept in a file, not on standard output", hint="name it run.json")
+        check_output(path)
+        if path.resolve() in taken:
+            raise InputError("would overwrite another file of this command", path=path, hint="name another")
+        taken.add(path.resolve())
 
 
 def write_report(
@@ -58,7 +65,7 @@ def print_json(value: Any) -> None:
 
 
 def comparison_row(comparison: Comparison, evaluation: Evaluation) -> dict[str, Any]:
-    """A comparison as JSON has it; changed sentences by id, or by number from 0 where they have none."""
+    """A comparison as JSON has it; changed sentences by id, or as ``#1`` where they have none."""
     return {
         "differences": {name: asdict(held) for name, held in comparison.differences.items()},
         "better": comparison.better,

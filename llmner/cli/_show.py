@@ -216,7 +216,7 @@ def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> Non
                 f"{held.a:.4f}",
                 f"{held.b:.4f}",
                 f"{held.difference:+.4f}",
-                f"[{held.interval[0]:+.4f}, {held.interval[1]:+.4f}]",
+                "" if held.interval is None else f"[{held.interval[0]:+.4f}, {held.interval[1]:+.4f}]",
                 f"{held.p:.4f}",
             )
     out.print(table)
@@ -232,10 +232,11 @@ def show_changes(out: Console, comparison: Comparison, runs: Mapping[str, Evalua
     """The first changed sentences: gold, and what each run found."""
     first = next(iter(runs.values()))
     for change in comparison.changes[:limit]:
-        sentence = first.rows[change.number].sentence
+        row = first.rows[change.number]
+        sentence = row.sentence
         colours = _colours(first.counts.labels)
         errors = " → ".join(map(str, change.errors))
-        out.print(Text(f"{printable(sentence.id or f'#{change.number + 1}')}  errors {errors}", style="dim"))
+        out.print(Text(f"{printable(row.name(change.number))}  errors {errors}", style="dim"))
         sides = {"gold": sentence.spans} | {
             name: run.rows[change.number].prediction.spans for name, run in runs.items()
         }

@@ -10,6 +10,7 @@ import typer
 from llmner.cli._common import (
     JsonOption,
     ReportOption,
+    ResamplesOption,
     SplitOption,
     StrictOption,
     guarded,
@@ -33,7 +34,7 @@ def compare(
     partial: Annotated[
         bool, typer.Option("--partial", help="With --gold: only the sentences that both have predictions for.")
     ] = False,
-    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples for the 95 % interval.")] = 1000,
+    resamples: ResamplesOption = 1000,
     shuffles: Annotated[int, typer.Option(min=1, help="Shuffles for p.")] = 10_000,
     show: Annotated[int, typer.Option(min=0, help="Show this many of the sentences that changed.")] = 10,
     strict: StrictOption = False,
@@ -41,13 +42,13 @@ def compare(
     json: JsonOption = False,
 ) -> None:
     """Compare run B with run A: difference, 95 % interval and p of each figure; sentences that changed."""
-    from llmner.cli._results import check_report, comparison_row, print_json, run_names, write_report
+    from llmner.cli._results import check_outputs, comparison_row, print_json, run_names, write_report
     from llmner.cli._show import console, show_changes, show_comparison
     from llmner.corpora import ReadStats, read_corpus
     from llmner.scoring import compare as compare_runs
     from llmner.scoring import evaluate_runs, evaluate_sources, from_file
 
-    check_report(report)
+    check_outputs(report, None, [a, b, *([] if gold is None else [Path(gold)])])
     if gold is None:
         results = evaluate_runs([a, b], resamples=resamples, seed=seed)
     else:
@@ -77,9 +78,6 @@ def compare(
             {
                 "a": named[first].signature,
                 "b": named[second].signature,
-                "resamples": resamples,
-                "shuffles": shuffles,
-                "seed": seed,
                 **comparison_row(compared, named[first]),
             }
         )

@@ -77,8 +77,7 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Score --predicted spans, recorded --replies, or an --engine's answers against --gold."""
-    from llmner._files import check_output
-    from llmner.cli._results import check_report, comparison_row, print_json, run_names, write_report
+    from llmner.cli._results import check_outputs, comparison_row, print_json, run_names, write_report
     from llmner.cli._show import console, show_evaluation, show_evaluations
     from llmner.corpora import ReadStats, read_corpus
     from llmner.errors import InputError
@@ -89,11 +88,9 @@ def evaluate(
     count = len(predicted or ()) + len(engines)
     if not count:
         raise InputError("there is nothing to score", hint="give --predicted, --replies or --engine")
-    if output is not None:
-        check_output(output)
-        if count > 1:
-            raise InputError("--output keeps one run, and several are given", hint="evaluate them one by one")
-    check_report(report)
+    if output is not None and count > 1:
+        raise InputError("--output keeps one run, and several are given", hint="evaluate them one by one")
+    check_outputs(report, output, [Path(gold), *(predicted or ()), *(replies or ())])
     asked = load_recipe(recipe, reply_format)
     projecting = policy(particles, fuzzy, repeats)
     extractors = [
@@ -146,9 +143,7 @@ def evaluate(
         )
     named = dict(zip(run_names([source.name for source in sources]), results, strict=True))
     first, *others = named
-    compared = {
-        name: compare(named[first], named[name], resamples=max(1, resamples), seed=seed) for name in others
-    }
+    compared = {name: compare(named[first], named[name], resamples=resamples, seed=seed) for name in others}
     write_report(report, named, compared)
     if output is not None:
         write_run(results[0], output)

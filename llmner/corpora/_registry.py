@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 
-from llmner._files import open_lines, regular_file, whole_file
+from llmner._files import open_lines, regular_file, told_of, whole_file
 from llmner.corpora._types import BadRow, CorpusFormat, ReadOptions, ReadStats
 from llmner.corpora.conll import CONLL
 from llmner.corpora.hub import is_saved_dataset, read_hub
@@ -69,6 +69,7 @@ def read_corpus(
     labels: Collection[str] | None = None,
     on_bad: Callable[[BadRow], None] | None = None,
     stats: ReadStats | None = None,
+    drop_broken: bool = False,
 ) -> Iterator[Sentence]:
     """Sentences of a corpus, streamed.
 
@@ -82,6 +83,8 @@ def read_corpus(
         labels: The only labels allowed.
         on_bad: Called with every bad row, which is skipped; by default the first one raises.
         stats: Filled in as sentences are given out.
+        drop_broken: What an ``I-X`` that continues nothing would begin is left out, as seqeval's strict mode
+            leaves it out.
 
     Raises:
         CorpusError: With file and line: missing file, directory, wrong encoding, no sentence at all, a
@@ -90,7 +93,7 @@ def read_corpus(
         MissingExtraError: A Hub data set, and ``datasets`` is not installed.
     """
     stats = stats if stats is not None else ReadStats()
-    options = ReadOptions(strict, labels, on_bad, stats)
+    options = ReadOptions(strict, labels, on_bad, stats, drop_broken)
     given = str(path_or_name)
     path = Path(path_or_name)
     if format == "hub" or is_saved_dataset(path) or (format is None and _names_dataset(given)):
@@ -108,18 +111,11 @@ def _read_file(path: Path, format: str | None, options: ReadOptions) -> Iterator
     with regular_file(path) as real:
         if real != path and options.on_bad is not None:
             told = options.on_bad
-            options.on_bad = lambda bad: told(BadRow(_at(bad.error, real, path), bad.raw))
+            options.on_bad = lambda bad: told(BadRow(told_of(bad.error, real, path), bad.raw))
         try:
             yield from _format(format or guess_format(real)).read(real, options)
         except InputError as error:
-            raise _at(error, real, path) from None
-
-
-def _at(error: InputError, real: Path, path: Path) -> InputError:
-    """An error in a temporary copy, told of what it is a copy of."""
-    if error.path != str(real) or real == path:
-        return error
-    return type(error)(error.problem, path=path, line=error.line, id=error.id, hint=error.hint)
+            raise told_of(error, real, path) from None
 
 
 def _counted(sentences: Iterator[Sentence], name: str, stats: ReadStats) -> Iterator[Sentence]:

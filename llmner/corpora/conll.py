@@ -100,7 +100,9 @@ def _finish(path: Path, block: _Block, scheme: Scheme, options: ReadOptions) -> 
     try:
         if block.fault is not None:
             raise block.fault
-        spans, repairs = tags_to_spans(block.tags, scheme=scheme, strict=options.strict)
+        spans, repairs = tags_to_spans(
+            block.tags, scheme=scheme, strict=options.strict, drop=options.drop_broken
+        )
         text, starts = _place(path, block)
         moved = [
             Span(starts[span.start], starts[span.end - 1] + len(block.tokens[span.end - 1]), span.label)

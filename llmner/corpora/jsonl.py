@@ -57,12 +57,12 @@ def span_of_row(path: Path, number: int, id: str | None, row: Any) -> Span:
         raise wrong(f"a span's 'label' is {label!r}", "a string")
     if score is not None and (not isinstance(score, (int, float)) or isinstance(score, bool)):
         raise wrong(f"a span's 'score' is {score!r}", "a number")
+    if score is not None and not 0 <= score <= 1:
+        raise wrong(f"a span's 'score' is {score!r}", "a number from 0 to 1")
     try:
         return Span(start, end, label, None if score is None else float(score))
     except SpanError as error:
         raise CorpusError(error.problem, path=path, line=number, id=id, hint=error.hint) from None
-    except OverflowError:
-        raise wrong("a span's 'score' is too large", "a number from 0 to 1") from None
 
 
 def _offset(row: dict[str, Any], key: str, wrong: Callable[[str, str], CorpusError]) -> int:

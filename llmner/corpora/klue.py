@@ -58,7 +58,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         try:
             if fault is not None:
                 raise fault
-            spans, repairs = tags_to_spans(tags, strict=options.strict)
+            spans, repairs = tags_to_spans(tags, strict=options.strict, drop=options.drop_broken)
             sentence = options.sentence(path, first, id, "".join(chars), spans)
         except TagError as error:
             line = None if error.line is None else first + error.line - 1

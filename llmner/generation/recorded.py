@@ -6,8 +6,8 @@ For replies that came from anywhere: another program, another model, yesterday's
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -68,9 +68,16 @@ class RecordedGenerator:
         """
         return [Reply(self._find(prompt)) for prompt in prompts]
 
-    def covers(self, id: str | None, text: str) -> bool:
-        """Whether there is a reply to a sentence that nobody has asked for yet."""
-        return bool((id is not None and self._by_id.get(id)) or self._by_text.get(text))
+    def covers(self, sentences: Iterable[tuple[str | None, str]]) -> list[bool]:
+        """For each (id, text), asked in this order, whether there is a reply left to it."""
+        ids = Counter({id: len(replies) for id, replies in self._by_id.items()})
+        texts = Counter({text: len(replies) for text, replies in self._by_text.items()})
+        found = []
+        for id, text in sentences:
+            left, key = (ids, id) if id is not None and ids[id] > 0 else (texts, text)
+            found.append(left[key] > 0)
+            left[key] -= 1
+        return found
 
     def skip(self, prompt: Prompt) -> None:
         """Pass over the reply of a prompt that was answered in an earlier, interrupted run."""

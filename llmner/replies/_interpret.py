@@ -140,6 +140,17 @@ def _object(pairs: Pairs, found: Found) -> None:
             # A label without a text: an entity object cut off in the middle.
             found.repairs["no-text"] = None
         return
+    if (
+        pairs
+        and all(_key(key) in _TEXT_KEYS and isinstance(value, str) for key, value in pairs)
+        and (
+            "json-list" in found.shapes
+            or (found.schema is not None and not any(is_label(str(key), found.schema) for key, _ in pairs))
+        )
+    ):
+        # A text without a label: an entity object cut off in the middle.
+        found.repairs["no-label"] = None
+        return
     seen: set[str] = set()
     for key, value in pairs:
         if key is None:

@@ -32,7 +32,8 @@ class Difference:
         a: The first run's figure.
         b: The second run's.
         difference: ``b - a``.
-        interval: 95 % bootstrap interval of the difference, the same sentences drawn for both runs.
+        interval: 95 % bootstrap interval of the difference, the same sentences drawn for both runs; ``None``
+            where nothing was drawn.
         p: How often a difference at least as large comes about when the two runs' results on a sentence
             are swapped by chance (two-sided approximate randomisation).
     """
@@ -40,13 +41,8 @@ class Difference:
     a: float
     b: float
     difference: float
-    interval: Interval
+    interval: Interval | None
     p: float
-
-
-def _check(resamples: int) -> None:
-    if resamples < 1:
-        raise InputError(f"{resamples} resamples are none", hint="give at least 1; 1,000 is usual")
 
 
 def _chunks(resamples: int, sentences: int) -> Iterator[int]:
@@ -72,26 +68,33 @@ def _resampled(tables: list[NDArray[Any]], resamples: int, seed: int) -> list[ND
     return [np.concatenate(part) for part in parts]
 
 
-def _percentiles(values: NDArray[Any]) -> Interval:
+def _percentiles(values: NDArray[Any]) -> Interval | None:
+    """The interval of the resamples that have the figure at all, if any has."""
     import numpy as np
 
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return None
     tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(values, (tail, 100 - tail))
+    low, high = np.percentile(known, (tail, 100 - tail))
     return float(low), float(high)
 
 
 def intervals(counts: Counts, *, resamples: int = 1000, seed: int = 42) -> dict[str, Interval]:
     """95 % percentile bootstrap interval of every figure (Efron 1979), by the figure's name.
 
+    Resamples in which a label does not occur say nothing of the label, and are left out of its interval.
     The same seed gives the same intervals. Time and memory grow with resamples times sentences; memory is
     bounded by drawing in parts.
 
     Raises:
         InputError: Fewer than one resample.
     """
-    _check(resamples)
+    if resamples < 1:
+        raise InputError(f"{resamples} resamples are none", hint="give at least 1; 1,000 is usual")
     (sums,) = _resampled([counts.table], resamples, seed)
-    return {name: _percentiles(values) for name, values in counts.figures(sums).items()}
+    found = {name: _percentiles(values) for name, values in counts.figures(sums).items()}
+    return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def compare_counts(
@@ -102,19 +105,28 @@ def compare_counts(
     The interval is a paired bootstrap (Koehn 2004); ``p`` is from approximate randomisation (Noreen 1989;
     Yeh 2000): ``(1 + shuffles at least as far apart) / (1 + shuffles)``.
 
+    Args:
+        a: The first run's counts.
+        b: The second run's.
+        resamples: Draws for the interval; 0 for none.
+        shuffles: Shuffles for ``p``.
+        seed: Seed of both.
+
     Raises:
-        InputError: Fewer than one resample or shuffle.
+        InputError: A negative number of resamples, or no shuffle.
         MismatchError: The counts are of different sentences or label sets.
     """
     import numpy as np
 
-    _check(resamples)
-    _check(shuffles)
+    if resamples < 0 or shuffles < 1:
+        raise InputError(f"{resamples} resamples and {shuffles} shuffles", hint="1,000 and 10,000 are usual")
     if a.labels != b.labels or a.tags != b.tags or a.table.shape != b.table.shape:
         raise MismatchError("counts of different corpora", hint="count both runs with the same labels")
     whole = a.figures(a.table.sum(0)[None]), b.figures(b.table.sum(0)[None])
-    drawn_a, drawn_b = _resampled([a.table, b.table], resamples, seed)
-    drawn = a.figures(drawn_a), b.figures(drawn_b)
+    drawn = None
+    if resamples:
+        drawn_a, drawn_b = _resampled([a.table, b.table], resamples, seed)
+        drawn = a.figures(drawn_a), b.figures(drawn_b)
 
     rng = np.random.default_rng(seed)
     apart = a.table - b.table
@@ -128,13 +140,17 @@ def compare_counts(
     found = {}
     for name in whole[0]:
         first, second = float(whole[0][name][0]), float(whole[1][name][0])
-        # Rounding must not tell two equal figures apart.
-        extreme = np.abs(shuffled[1][name] - shuffled[0][name]) >= abs(second - first) - 1e-12
+        if np.isnan(first) or np.isnan(second):
+            continue  # a label that one of them has nothing of
+        # Rounding must not tell two equal figures apart; where a shuffle has nothing of a label, it has no
+        # difference either.
+        apart_by = np.nan_to_num(np.abs(shuffled[1][name] - shuffled[0][name]))
+        extreme = apart_by >= abs(second - first) - 1e-12
         found[name] = Difference(
             first,
             second,
             second - first,
-            _percentiles(drawn[1][name] - drawn[0][name]),
+            None if drawn is None else _percentiles(drawn[1][name] - drawn[0][name]),
             (1 + int(extreme.sum())) / (1 + shuffles),
         )
     return found

@@ -7,7 +7,7 @@ hold the two together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,10 +18,29 @@ from llmner.spans import Span
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Claims", "Counts", "count", "surfaces"]
+__all__ = ["Claims", "Counts", "KlueTags", "count", "surfaces"]
 
 Claims: TypeAlias = frozenset[tuple[str, str]]
 """(label, canonical surface) of a sentence, each once."""
+
+
+@dataclass(frozen=True, slots=True)
+class KlueTags:
+    """Tags as KLUE compares them: without spaces, an ``O`` before and after each sentence.
+
+    Attributes:
+        gold: Gold tags of each sentence.
+        predicted: Predicted tags, for character F1.
+        strict: Predicted tags of the entities that strict IOB2 counts, for entity F1.
+        tags: The tags that character F1 averages over.
+        columns: Number of each label's column, by the label's name in the tags.
+    """
+
+    gold: Sequence[Sequence[str]]
+    predicted: Sequence[Sequence[str]]
+    strict: Sequence[Sequence[str]]
+    tags: Sequence[str]
+    columns: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +48,12 @@ class Counts:
     """Counts of each sentence, in blocks of columns.
 
     Attributes:
-        labels: The labels that occur, sorted.
-        tags: Number of tags that character F1 averages over.
+        labels: The labels that are counted.
+        tags: Number of tags that character F1 averages over; 0 where there is none.
         table: (sentences, columns). The columns: right, gold and predicted entities of each label; the same
-            for KLUE's entities, which drop spaces; right, gold and predicted characters of each tag; right,
-            gold and predicted (label, surface) pairs; five counts for each of SemEval's modes.
+            with the predictions that strict IOB2 counts; the same of KLUE's entities, which drop spaces;
+            right, gold and predicted characters of each tag; right, gold and predicted (label, surface)
+            pairs; five counts for each of SemEval's modes.
     """
 
     labels: tuple[str, ...]
@@ -48,8 +68,8 @@ class Counts:
 
         Returns:
             Arrays of n fractions. As in seqeval, a label that is neither in gold nor predicted is left out
-            of an average, and a figure without anything to count is 0; a tag without a character has
-            character F1 1, as KLUE-baseline has it.
+            of an average, and a figure without anything to count is 0; the label's own figure is NaN then.
+            A tag without a character has character F1 1, as KLUE-baseline has it.
         """
         import numpy as np
 
@@ -62,43 +82,50 @@ class Counts:
             at += 3 * columns
             return part[:, 0], part[:, 1], part[:, 2]
 
-        right, gold, predicted = block(label_count)
         found: dict[str, NDArray[Any]] = {}
-        for name, value in zip(
-            ("precision", "recall", "f1"), _prf(*(x.sum(1) for x in (right, gold, predicted))), strict=True
-        ):
-            # Spans make valid tags: strict and lenient entities are the spans themselves.
-            found |= {f"{average}.{name}": value for average in ("micro", "strict", "spans")}
+
+        def add(name: str, values: Iterable[Any]) -> None:
+            found.update({f"{name}.{part}": value for part, value in zip(_PARTS, values, strict=True)})
+
+        right, gold, predicted = block(label_count)
+        micro = _prf(right.sum(1), gold.sum(1), predicted.sum(1))
+        add("micro", micro)
+        add("spans", micro)
         per_label = _prf(right, gold, predicted)
         occurs = (gold + predicted) > 0
-        present = np.maximum(occurs.sum(1), 1)
-        support = np.maximum(gold.sum(1), 1)
-        for name, values in zip(("precision", "recall", "f1"), per_label, strict=True):
-            found[f"macro.{name}"] = (values * occurs).sum(1) / present
-            found[f"weighted.{name}"] = (values * gold).sum(1) / support
-            for number, label in enumerate(self.labels):
-                found[f"per_label.{label}.{name}"] = values[:, number]
+        add("macro", _means(per_label, occurs))
+        add("weighted", _means(per_label, gold))
+        for number, label in enumerate(self.labels):
+            one = occurs[:, number]
+            add(f"per_label.{label}", [np.where(one, values[:, number], np.nan) for values in per_label])
+        add("strict", _prf(*(side.sum(1) for side in block(label_count))))
         right, gold, predicted = block(label_count)
-        occurs = (gold + predicted) > 0
         if self.tags:
-            found["klue.entity_f1"] = (_prf(right, gold, predicted)[2] * occurs).sum(1) / np.maximum(
-                occurs.sum(1), 1
-            )
+            entities = _prf(right, gold, predicted)
+            found["klue.entity_f1"] = _means(entities, (gold + predicted) > 0)[2]
         right, gold, predicted = block(self.tags)
         if self.tags:
             f1 = np.where(gold + predicted > 0, _prf(right, gold, predicted)[2], 1.0)
             found["klue.char_f1"] = f1.mean(1)
-        right, gold, predicted = block(1)
-        for name, value in zip(("precision", "recall", "f1"), _prf(right, gold, predicted), strict=True):
-            found[f"text.{name}"] = value[:, 0]
+        add("text", [value[:, 0] for value in _prf(*block(1))])
         for mode in MODES:
             correct, incorrect, partial, missed, spurious = sums[:, at : at + 5].T
             at += 5
             common = correct + incorrect + partial
-            values = _prf(correct + partial / 2, common + missed, common + spurious)
-            for name, value in zip(("precision", "recall", "f1"), values, strict=True):
-                found[f"partial.{mode}.{name}"] = value
+            add(f"partial.{mode}", _prf(correct + partial / 2, common + missed, common + spurious))
         return found
+
+
+_PARTS = ("precision", "recall", "f1")
+
+
+def _means(values: tuple[Any, Any, Any], weights: Any) -> tuple[Any, Any, Any]:
+    """Means over labels, weighted; 0 where no label has any weight."""
+    import numpy as np
+
+    total = np.maximum(weights.sum(1), 1)
+    precision, recall, f1 = ((value * weights).sum(1) / total for value in values)
+    return precision, recall, f1
 
 
 def _prf(right: Any, gold: Any, predicted: Any) -> tuple[Any, Any, Any]:
@@ -119,41 +146,41 @@ def surfaces(text: str, spans: Sequence[Span]) -> Claims:
 def count(
     gold: Sequence[Sequence[Span]],
     predicted: Sequence[Sequence[Span]],
+    strict: Sequence[Sequence[Span]],
+    labels: Sequence[str],
     *,
-    klue: tuple[Sequence[Sequence[str]], Sequence[Sequence[str]], Sequence[str]] | None = None,
+    klue: KlueTags | None = None,
     text: tuple[Sequence[Claims], Sequence[Claims]] | None = None,
-    labels: Sequence[str] | None = None,
 ) -> Counts:
     """Count every sentence once.
 
     Args:
         gold: Gold spans, sorted and lying apart.
         predicted: Predicted spans, likewise.
-        klue: Gold and predicted tags of each sentence as KLUE compares them (no spaces, ``O`` around), and
-            the tag set.
+        strict: Those of them that strict IOB2 counts.
+        labels: All labels that occur, and any others to have columns for.
+        klue: Tags as KLUE compares them.
         text: Gold and predicted (label, surface) pairs of each sentence.
-        labels: Labels to have columns for; all that occur, where it is ``None``.
     """
     import numpy as np
 
-    if labels is None:
-        labels = sorted({span.label for spans in (*gold, *predicted) for span in spans})
     column = {label: at for at, label in enumerate(labels)}
     size = len(gold)
-    entities = np.zeros((size, 3, len(labels)))
-    klue_entities = np.zeros((size, 3, len(labels)))
-    tag_set = () if klue is None else klue[2]
+    entities, strict_entities, klue_entities = np.zeros((3, size, 3, len(labels)))
+    tag_set = () if klue is None else klue.tags
     characters = np.zeros((size, 3, len(tag_set)))
     texts = np.zeros((size, 3, 1))
     modes = np.zeros((size, len(MODES), 5))
-    for row, (right, found) in enumerate(zip(gold, predicted, strict=True)):
+    for row, (right, found, strictly) in enumerate(zip(gold, predicted, strict, strict=True)):
         _add(entities[row], column, set(right), set(found))
+        _add(strict_entities[row], column, set(right), set(strictly))
         modes[row] = mode_counts(right, found)
     if klue is not None:
         number = {tag: at for at, tag in enumerate(tag_set)}
         other = len(tag_set)
-        for row, (right_tags, found_tags) in enumerate(zip(klue[0], klue[1], strict=True)):
-            _add(klue_entities[row], column, _strict_entities(right_tags), _strict_entities(found_tags))
+        for row, (right_tags, found_tags) in enumerate(zip(klue.gold, klue.predicted, strict=True)):
+            strictly_found = _strict_entities(klue.strict[row])
+            _add(klue_entities[row], klue.columns, _strict_entities(right_tags), strictly_found)
             a = np.array([number.get(tag, other) for tag in right_tags])
             b = np.array([number.get(tag, other) for tag in found_tags])
             for at, given in enumerate((a[a == b], a, b)):
@@ -161,13 +188,13 @@ def count(
     if text is not None:
         for row, (right_pairs, found_pairs) in enumerate(zip(*text, strict=True)):
             texts[row, :, 0] = len(right_pairs & found_pairs), len(right_pairs), len(found_pairs)
-    blocks = (entities, klue_entities, characters, texts, modes)
+    blocks = (entities, strict_entities, klue_entities, characters, texts, modes)
     return Counts(
         tuple(labels), len(tag_set), np.concatenate([block.reshape(size, -1) for block in blocks], axis=1)
     )
 
 
-def _add(row: Any, column: dict[str, int], gold: set[Span], predicted: set[Span]) -> None:
+def _add(row: Any, column: Mapping[str, int], gold: set[Span], predicted: set[Span]) -> None:
     for at, spans in enumerate((gold & predicted, gold, predicted)):
         for span in spans:
             row[at, column[span.label]] += 1

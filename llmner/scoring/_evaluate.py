@@ -47,6 +47,10 @@ class Row:
     prediction: Prediction
     faults: tuple[Fault, ...]
 
+    def name(self, number: int) -> str:
+        """The id, or the place counted from 1 (``#1``) where there is none; ``number`` counts from 0."""
+        return f"#{number + 1}" if self.sentence.id is None else self.sentence.id
+
     def to_dict(self) -> dict[str, Any]:
         """The row as a run's JSON has it."""
         known = self.prediction
@@ -58,6 +62,7 @@ class Row:
             "outcomes": outcome_rows(known.outcomes),
             "status": known.status,
             "reply": known.reply,
+            **({} if known.strict_spans is None else {"strict_spans": span_rows(known.strict_spans)}),
             "faults": [
                 {
                     "kind": fault.kind,
@@ -161,12 +166,14 @@ class Comparison:
         changes: The sentences on which they predict different spans.
         better: Sentences on which the second run has fewer errors.
         worse: Sentences on which it has more.
+        test: How the intervals and p came about, for the signature.
     """
 
     differences: dict[str, Difference]
     changes: tuple[Change, ...]
     better: int
     worse: int
+    test: str
 
 
 def evaluate(
@@ -230,6 +237,7 @@ def evaluate_all(
             texts=texts,
             labels=labels,
             claims=[prediction.claims for prediction in run],
+            strict=[p.spans if p.strict_spans is None else p.strict_spans for p in run],
             columns=columns,
         )
         found.append(_evaluation(gold, run, scored.scores, scored.counts, signature, resamples, seed))
@@ -297,9 +305,16 @@ def compare(
 ) -> Comparison:
     """Set two runs side by side that :func:`evaluate_all` scored together.
 
+    Args:
+        a: The first run.
+        b: The second run.
+        resamples: Bootstrap draws for the intervals of the differences; 0 for none.
+        shuffles: Shuffles for their p.
+        seed: Seed of both.
+
     Raises:
         MismatchError: They were not: other sentences, or counted over other labels.
-        InputError: Fewer than one resample or shuffle.
+        InputError: A negative number of resamples, or no shuffle.
     """
     if [row.sentence for row in a.rows] != [row.sentence for row in b.rows]:
         raise MismatchError("two runs on different sentences", hint="score both on one corpus and sample")
@@ -313,6 +328,7 @@ def compare(
         changes,
         sum(change.errors[1] < change.errors[0] for change in changes),
         sum(change.errors[1] > change.errors[0] for change in changes),
+        f"paired bootstrap {LEVEL:.0%}, n={resamples}; approximate randomisation, n={shuffles}; seed={seed}",
     )
 
 
@@ -347,16 +363,17 @@ def read_run(path: Path) -> tuple[list[Sentence], list[Prediction], dict[str, An
     for number, row in enumerate(rows, 1):
         text, id = row_text_and_id(path, number, row)
         sides = []
-        for key in ("gold", "spans"):
+        for key in ("gold", "spans", "strict_spans"):
             given = row.get(key)
-            if not isinstance(given, list):
+            if not isinstance(given, list) and (given is not None or key != "strict_spans"):
                 raise CorpusError(f"row {number} has no list {key!r}", path=path, id=id)
-            sides.append(tuple(span_of_row(path, number, id, span) for span in given))
+            sides.append(None if given is None else tuple(span_of_row(path, number, id, s) for s in given))
+        right, found, strict = sides
         try:
-            gold.append(Sentence(text, sides[0], id))
+            gold.append(Sentence(text, right or (), id))
+            predictions.append(Prediction(text, found or (), id, *reply_of(row, path, number), strict))
         except SpanError as error:
             raise CorpusError(error.problem, path=path, line=number, id=id, hint=error.hint) from None
-        predictions.append(Prediction(text, sides[1], id, *reply_of(row, path, number)))
     signature = run.get("signature")
     return gold, predictions, signature if isinstance(signature, dict) else {}
 

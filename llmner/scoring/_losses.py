@@ -21,10 +21,12 @@ from llmner.spans import Span
 __all__ = ["BOUNDARY", "CAUSES", "Breakdown", "Ceilings", "Fault", "Loss", "break_down", "find_faults"]
 
 CAUSES: Final = {
-    "unreadable": ("unreadable reply", "no answer could be found in the reply, or it was empty"),
+    "unreadable": ("unreadable reply", "no answer could be found in the reply"),
+    "empty": ("empty reply", "the reply is nothing but white space"),
     "cut-off": ("reply cut off", "the reply ended before it named the entity"),
     "not-in-text": ("mention not in the text", "an entity of this label was named in words the text lacks"),
-    "projection": ("lost in projection", "the reply names it, and it was placed elsewhere or nowhere"),
+    "projection": ("lost in projection", "the reply names it, and it was placed elsewhere, nowhere or cut"),
+    "misplaced": ("wrong occurrence", "the right name with the right label, at another of its places"),
     "label": ("wrong label", "the right place with another label"),
     "boundary-wide": ("boundary too wide", "the right label on more than the entity"),
     "boundary-narrow": ("boundary too narrow", "the right label on part of the entity"),
@@ -52,13 +54,11 @@ class Fault:
         kind: ``"missed"``: a gold entity that was not found; ``"wrong"``: a prediction that is wrong.
         span: The gold span, or the predicted one.
         cause: One of :data:`CAUSES`.
-        other: What it was judged by: the span it overlaps most, on the other side.
     """
 
     kind: Literal["missed", "wrong"]
     span: Span
     cause: str
-    other: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +134,11 @@ def find_faults(
         return ()
     if status in ("unreadable", "empty"):
         return (
-            *(Fault("missed", span, "unreadable") for span in missed),
+            *(Fault("missed", span, status) for span in missed),
             *(Fault("wrong", span, "spurious") for span in wrong),
         )
-    projected = _lost_in_projection(text, missed, wrong, right, outcomes)
+    causes = dict.fromkeys(_lost_in_projection(text, missed, wrong, outcomes), "projection")
     over_missed, over_wrong = _partners(missed, wrong)
-    causes = dict.fromkeys(projected, "projection")
     unknown = Counter(canonical_surface(o.mention.text) for o in outcomes if o.kind == "unknown_label")
     for span in missed:
         surface = _key(text, span)[1]
@@ -150,25 +149,27 @@ def find_faults(
             causes[span] = "label"
         elif span in over_missed:
             causes[span] = _against(text, span, over_missed[span])
+    for span in wrong:
+        if span not in causes and span in over_wrong:
+            causes[span] = _against(text, over_wrong[span], span)
+    left = [[span for span in side if span not in causes] for side in (missed, wrong)]
+    causes |= dict.fromkeys(_elsewhere(text, *left), "misplaced")
     absent = [outcome for outcome in outcomes if outcome.kind == "not_found"][:_MOST_ABSENT]
     unexplained = [span for span in missed if span not in causes]
     causes |= dict.fromkeys(_not_in_text(text, unexplained, absent), "not-in-text")
+    cut_off = _cut_off(missed, outcomes) if status == "truncated" else set()
     found = {_key(text, span) for span in right}
     named = {_key(text, span) for span in gold}
     for span in missed:
         if span not in causes:
             again = _key(text, span) in found
-            causes[span] = "cut-off" if status == "truncated" else "repeat" if again else "missed"
+            causes[span] = "cut-off" if span in cut_off else "repeat" if again else "missed"
     for span in wrong:
-        if span in causes:
-            continue
-        if span in over_wrong:
-            causes[span] = _against(text, over_wrong[span], span)
-        else:
+        if span not in causes:
             causes[span] = "surplus" if _key(text, span) in named else "spurious"
     return (
-        *(Fault("missed", span, causes[span], over_missed.get(span)) for span in missed),
-        *(Fault("wrong", span, causes[span], over_wrong.get(span)) for span in wrong),
+        *(Fault("missed", span, causes[span]) for span in missed),
+        *(Fault("wrong", span, causes[span]) for span in wrong),
     )
 
 
@@ -177,32 +178,62 @@ def _key(text: str, span: Span) -> tuple[str, str]:
 
 
 def _lost_in_projection(
-    text: str, missed: Sequence[Span], wrong: Sequence[Span], right: set[Span], outcomes: Sequence[Outcome]
+    text: str, missed: Sequence[Span], wrong: Sequence[Span], outcomes: Sequence[Outcome]
 ) -> set[Span]:
-    """Gold entities that a mention of the same label and surface names, and where that mention was put.
+    """Gold entities that a mention of the same label names, and where that mention was put.
 
-    One mention answers for one entity, and one that was placed wrongly before one that was not placed.
+    A mention names an entity if it has its surface as written, or as it was placed (without the particle that
+    was trimmed, say). One mention answers for one entity; one that was placed wrongly before one that was not
+    placed.
     """
-    if not outcomes:
-        return set()
     wrongly = set(wrong)
-    misplaced: defaultdict[tuple[str, str], list[Span]] = defaultdict(list)
-    unplaced: Counter[tuple[str, str]] = Counter()
-    for outcome in outcomes:
+    named: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for number, outcome in sorted(enumerate(outcomes), key=lambda item: item[1].span is None):
+        surface = canonical_surface(outcome.mention.text)
         if outcome.span is None:
             if outcome.kind != "unknown_label":
-                unplaced[outcome.mention.label, canonical_surface(outcome.mention.text)] += 1
+                named[outcome.mention.label, surface].append(number)
         elif outcome.span in wrongly:
-            misplaced[_key(text, outcome.span)].append(outcome.span)
+            named[outcome.span.label, surface].append(number)
+            if (key := _key(text, outcome.span))[1] != surface:
+                named[key].append(number)
     lost: set[Span] = set()
+    used: set[int] = set()
     for span in missed:
-        key = _key(text, span)
-        if misplaced[key]:
-            lost |= {span, misplaced[key].pop()}
-        elif unplaced[key]:
-            unplaced[key] -= 1
-            lost.add(span)
+        for number in named.get(_key(text, span), ()):
+            if number not in used:
+                used.add(number)
+                place = outcomes[number].span
+                lost |= {span} if place is None else {span, place}
+                break
     return lost
+
+
+def _elsewhere(text: str, missed: Sequence[Span], wrong: Sequence[Span]) -> set[Span]:
+    """Entities that were found at another place of the same name, and those places, one to one."""
+    twins: defaultdict[tuple[str, str], list[Span]] = defaultdict(list)
+    for span in reversed(wrong):
+        twins[_key(text, span)].append(span)
+    found: set[Span] = set()
+    for span in missed:
+        if places := twins.get(_key(text, span)):
+            found |= {span, places.pop()}
+    return found
+
+
+def _cut_off(missed: Sequence[Span], outcomes: Sequence[Outcome]) -> set[Span]:
+    """Entities that a reply which was cut off had not come to yet: those after the last one it placed.
+
+    In a reply that goes label by label, those of the last label after it, and all of labels it had not come to.
+    """
+    placed = [outcome.span for outcome in outcomes if outcome.span is not None]
+    if not placed:
+        return set(missed)
+    last = placed[-1]
+    if len(placed) > 1 and placed == sorted(placed):
+        return {span for span in missed if span > last}
+    listed = {span.label for span in placed}
+    return {span for span in missed if span.label not in listed or (span.label == last.label and span > last)}
 
 
 def _partners(missed: Sequence[Span], wrong: Sequence[Span]) -> tuple[dict[Span, Span], dict[Span, Span]]:

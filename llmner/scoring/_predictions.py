@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llmner._files import read_jsonl
+from llmner._files import read_jsonl, regular_file, told_of
 from llmner.corpora import ReadStats, guess_format, read_corpus
-from llmner.errors import CorpusError, MismatchError, SpanError
+from llmner.errors import CorpusError, InputError, MismatchError, SpanError
 from llmner.extraction import Extraction, outcome_of
 from llmner.projection import Outcome, canonical_surface
 from llmner.scoring._counts import Claims, surfaces
@@ -33,6 +33,8 @@ class Prediction:
         outcomes: What became of each mention, where there was a reply.
         status: How the reply was read.
         reply: The raw reply.
+        strict_spans: Those of them that strict IOB2 counts, where they were read from broken tags; ``None``
+            where it counts all.
 
     Raises:
         SpanError: A span is out of range or overlaps another.
@@ -44,6 +46,7 @@ class Prediction:
     outcomes: tuple[Outcome, ...] = ()
     status: str | None = None
     reply: str | None = None
+    strict_spans: tuple[Span, ...] | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -88,13 +91,25 @@ def read_predictions(
     Raises:
         CorpusError: The file cannot be read or a row is broken.
     """
-    sentences = list(read_corpus(path, format, stats=stats))
-    if (format or guess_format(path)) != "spans":
-        return [Prediction(s.text, s.spans, s.id) for s in sentences]
-    return [
-        Prediction(s.text, s.spans, s.id, *reply_of(row, path, number))
-        for s, (number, row) in zip(sentences, read_jsonl(path), strict=True)
-    ]
+    stats = stats if stats is not None else ReadStats()
+    before = stats.repairs
+    with regular_file(path) as real:
+        try:
+            sentences = list(read_corpus(real, format, stats=stats))
+            if (format or guess_format(real)) == "spans":
+                return [
+                    Prediction(s.text, s.spans, s.id, *reply_of(row, path, number))
+                    for s, (number, row) in zip(sentences, read_jsonl(real), strict=True)
+                ]
+            if stats.repairs == before:
+                return [Prediction(s.text, s.spans, s.id) for s in sentences]
+            kept = read_corpus(real, format, drop_broken=True)
+            return [
+                Prediction(s.text, s.spans, s.id, strict_spans=t.spans if t.spans != s.spans else None)
+                for s, t in zip(sentences, kept, strict=True)
+            ]
+        except InputError as error:
+            raise told_of(error, real, path) from None
 
 
 def reply_of(
@@ -180,6 +195,9 @@ def align(
                 id=sentence.id,
                 hint="these are two versions of one corpus (KLUE v1.1 is v1 after NFKC); use the same"
                 if alike
+                else "ids are missing or repeat, so rows are matched by place; gold and predictions must be of "
+                "one corpus version and in one order"
+                if not by_id
                 else "gold and predictions must be of one corpus version",
             )
     return aligned

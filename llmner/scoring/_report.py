@@ -116,6 +116,7 @@ def render_report(
     """
     comparisons = comparisons or {}
     first = next(iter(evaluations.values()))
+    known = first.signature.get("corpus")
     context: dict[str, Any] = {
         "runs": evaluations,
         "first": first,
@@ -127,7 +128,7 @@ def render_report(
         "causes": CAUSES,
         "cause_numbers": {cause: number for number, cause in enumerate(CAUSES)},
         "signatures": {name: signature_line(run.signature) for name, run in evaluations.items()},
-        "corpus": first.signature.get("corpus", {}).get("name", "a corpus"),
+        "corpus": str(known.get("name")) if isinstance(known, Mapping) else "a corpus",
     }
     if format == "html":
         script = _asset("report.js")
@@ -181,7 +182,7 @@ def _data(evaluations: Mapping[str, Evaluation]) -> str:
             sentence = row.sentence
             sentences.append(
                 {
-                    "id": sentence.id if sentence.id is not None else f"#{number + 1}",
+                    "id": row.name(number),
                     "text": sentence.text,
                     "gold": [[span.start, span.end, span.label] for span in sentence.spans],
                     "runs": [_run_row(one) for one in rows],

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any, TypeAlias
 
 from llmner.errors import MismatchError
-from llmner.scoring._counts import Claims, Counts, count, surfaces
+from llmner.scoring._counts import Claims, Counts, KlueTags, count, surfaces
 from llmner.scoring._partial import MODES
 from llmner.spans import Span, check_spans
 from llmner.tagging import spans_to_tags
@@ -83,8 +83,7 @@ class Scores:
         predicted_spans: Number of predicted spans.
         micro: seqeval's default (lenient) micro average.
         strict: seqeval's strict IOB2 micro average. Spans make valid tags, so it differs from ``micro`` only
-            in principle: what a tagger's broken tags would lose in strict mode is lost, or repaired, when
-            they are read.
+            where predictions were read from broken tags.
         macro: Unweighted mean over labels, lenient.
         weighted: Mean over labels weighted by their gold entities, lenient.
         per_label: Lenient figures of each label that occurs in gold or predictions.
@@ -128,6 +127,7 @@ def score(
     texts: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
     claims: Sequence[Claims] | None = None,
+    strict: Sequence[Sequence[Span]] | None = None,
 ) -> Scores:
     """Score predictions against gold, sentence by sentence.
 
@@ -140,16 +140,17 @@ def score(
         gold: Gold spans of each sentence.
         predicted: Predicted spans of each sentence, in the same order.
         texts: The sentences, for KLUE's pair and the comparison of texts.
-        labels: The label set whose tags character F1 averages over; KLUE's six where those cover all
-            that occurs, else the labels that occur.
+        labels: The label set whose tags character F1 averages over; KLUE's six where those cover gold's
+            labels, else gold's labels.
         claims: (label, surface) pairs that replies claimed, for the comparison of texts; by default what
             the predicted spans cover.
+        strict: Those of the predicted spans that strict IOB2 counts, where they were read from broken tags.
 
     Raises:
         MismatchError: The sequences differ in length, or there are none.
         SpanError: Spans of one sentence overlap, or lie outside its text.
     """
-    return score_and_count(gold, predicted, texts=texts, labels=labels, claims=claims).scores
+    return score_and_count(gold, predicted, texts=texts, labels=labels, claims=claims, strict=strict).scores
 
 
 def score_and_count(
@@ -159,51 +160,67 @@ def score_and_count(
     texts: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
     claims: Sequence[Claims] | None = None,
+    strict: Sequence[Sequence[Span]] | None = None,
     columns: Sequence[str] | None = None,
 ) -> Scored:
-    """As :func:`score`, with the counts of each sentence; ``columns`` as ``labels`` of ``count``."""
-    if len(gold) != len(predicted) or any(x is not None and len(x) != len(gold) for x in (texts, claims)):
+    """As :func:`score`, with the counts of each sentence; ``columns`` are the labels to count, at least all
+    that occur.
+    """
+    if len(gold) != len(predicted) or any(
+        x is not None and len(x) != len(gold) for x in (texts, claims, strict)
+    ):
         given = f"{len(gold)} gold and {len(predicted)} predicted sentences"
         raise MismatchError(
             given if texts is None else f"{given} for {len(texts)} texts", hint="one of each a sentence"
         )
     if not gold:
         raise MismatchError("nothing to score", hint="give at least one sentence")
-    rights, founds, gold_tags, predicted_tags = [], [], [], []
-    for number, (given_right, given_found) in enumerate(zip(gold, predicted, strict=True)):
-        length = (
-            len(texts[number])
-            if texts is not None
-            else max((span.end for span in (*given_right, *given_found)), default=0) + 1
-        )
-        right, found = check_spans(given_right, length), check_spans(given_found, length)
-        rights.append(right)
-        founds.append(found)
-        gold_tags.append(spans_to_tags(right, length))
-        predicted_tags.append(spans_to_tags(found, length))
+    lengths = [
+        len(texts[number])
+        if texts is not None
+        else max((span.end for span in (*gold[number], *predicted[number])), default=0) + 1
+        for number in range(len(gold))
+    ]
+    rights = [check_spans(spans, length) for spans, length in zip(gold, lengths, strict=True)]
+    founds = [check_spans(spans, length) for spans, length in zip(predicted, lengths, strict=True)]
+    stricts = founds if strict is None else [tuple(sorted(spans)) for spans in strict]
+    gold_labels = {span.label for spans in rights for span in spans}
+    if columns is None:
+        columns = sorted(gold_labels | {span.label for spans in founds for span in spans})
+    # seqeval takes labels apart at hyphens and calls its averages like labels: it gets names of our own.
+    neutral = {label: f"L{number:06}" for number, label in enumerate(columns)}
 
-    shorter = _squeezed(gold_tags, predicted_tags)
-    lenient, strict = _report(*shorter), _report(*shorter, strict=True)
-    averages = ("micro avg", "macro avg", "weighted avg")
-    occurring = {span.label for spans in (*rights, *founds) for span in spans}
+    def tags(sides: Sequence[Sequence[Span]]) -> Tags:
+        return [
+            spans_to_tags((replace(span, label=neutral[span.label]) for span in spans), length)
+            for spans, length in zip(sides, lengths, strict=True)
+        ]
+
+    gold_tags, predicted_tags = tags(rights), tags(founds)
+    strict_tags = predicted_tags if strict is None else tags(stricts)
+    lenient = _report(*_squeezed(gold_tags, predicted_tags))
+    strictly = _report(*_squeezed(gold_tags, strict_tags), strict=True)
     per_label = {
         label: LabelScore(
             float(row["precision"]), float(row["recall"]), float(row["f1-score"]), int(row["support"])
         )
-        for label, row in lenient.items()
-        if label not in averages or label in occurring
+        for label, name in neutral.items()
+        if (row := lenient.get(name)) is not None
     }
-    klue = klue_tags = pairs = None
+    klue = klue_counts = pairs = None
     if texts is not None:
-        tags = _tag_set(labels or _label_set(occurring | set(columns or ())))
-        klue_tags = (_padded(texts, gold_tags), _padded(texts, predicted_tags), tags)
-        klue = _klue(*klue_tags)
+        tag_set = _tag_set([neutral.get(label, label) for label in labels or _label_set(gold_labels)])
+        kept = [_padded(texts, side) for side in (gold_tags, predicted_tags, strict_tags)]
+        klue = _klue(kept[0], kept[1], kept[2], tag_set)
+        klue_counts = KlueTags(
+            kept[0], kept[1], kept[2], tag_set, {name: at for at, name in enumerate(neutral.values())}
+        )
         said = [surfaces(text, spans) for text, spans in zip(texts, founds, strict=True)]
         pairs = (
             [surfaces(text, spans) for text, spans in zip(texts, rights, strict=True)],
             said if claims is None else claims,
         )
-    counts = count(rights, founds, klue=klue_tags, text=pairs, labels=columns)
+    counts = count(rights, founds, stricts, columns, klue=klue_counts, text=pairs)
     figures = {name: float(value[0]) for name, value in counts.figures(counts.table.sum(0)[None]).items()}
 
     def prf(name: str) -> PRF:
@@ -218,21 +235,25 @@ def score_and_count(
         gold_spans=sum(map(len, rights)),
         predicted_spans=sum(map(len, founds)),
         micro=_prf(lenient.get("micro avg")),
-        strict=_prf(strict.get("micro avg")),
+        strict=_prf(strictly.get("micro avg")),
         macro=_prf(lenient.get("macro avg")),
         weighted=_prf(lenient.get("weighted avg")),
         per_label=per_label,
         klue=klue,
-        spans=prf("micro"),
+        spans=prf("spans"),
         partial=partial,
         text=None if pairs is None else prf("text"),
     )
     return Scored(scores, counts)
 
 
-def _squeezed(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> tuple[Tags, Tags]:
-    """The same entities in shorter sequences: positions that repeat the one before them, on both sides and
-    without beginning anything, are left out. seqeval takes time with every position and more with long ones.
+def _squeezed(
+    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], long: int = 100
+) -> tuple[Tags, Tags]:
+    """The same entities in shorter sequences, since seqeval is quadratic in a sequence's length.
+
+    Positions that repeat the one before them on both sides, without beginning anything, are left out; a
+    ``long`` sequence is cut where neither side has an entity.
     """
     shorter: tuple[Tags, Tags] = [], []
     for right, found in zip(gold, predicted, strict=True):
@@ -245,8 +266,13 @@ def _squeezed(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]])
             rights.append(pair[0])
             founds.append(pair[1])
             last = pair
-        shorter[0].append(rights)
-        shorter[1].append(founds)
+            if pair == ("O", "O") and len(rights) >= long:
+                shorter[0].append(rights)
+                shorter[1].append(founds)
+                rights, founds = [], []
+        if rights or not shorter[0]:
+            shorter[0].append(rights)
+            shorter[1].append(founds)
     return shorter
 
 
@@ -271,8 +297,9 @@ def _prf(row: dict[str, float] | None) -> PRF:
     return PRF(float(row["precision"]), float(row["recall"]), float(row["f1-score"]))
 
 
-def _label_set(occurring: set[str]) -> tuple[str, ...]:
-    return KLUE_LABELS if occurring <= set(KLUE_LABELS) else tuple(sorted(occurring))
+def _label_set(gold: set[str]) -> tuple[str, ...]:
+    """The labels whose tags are averaged over: those of the task, whatever else was predicted."""
+    return KLUE_LABELS if gold <= set(KLUE_LABELS) else tuple(sorted(gold))
 
 
 def _tag_set(labels: Sequence[str]) -> list[str]:
@@ -288,12 +315,12 @@ def _padded(texts: Sequence[str], tags: Sequence[Sequence[str]]) -> Tags:
     ]
 
 
-def _klue(gold: Tags, predicted: Tags, tags: Sequence[str]) -> KlueScores:
+def _klue(gold: Tags, predicted: Tags, strict: Tags, tags: Sequence[str]) -> KlueScores:
     from sklearn.metrics import f1_score
 
     # KLUE-baseline joins all sentences into one sequence. The O around each keeps entities from crossing,
     # so a sequence a sentence gives the same entities, and seqeval is quadratic in a sequence's length.
-    report = _report(*_squeezed(gold, predicted), strict=True)
+    report = _report(*_squeezed(gold, strict), strict=True)
     # scikit-learn compares numbers far faster than strings.
     number = {tag: at for at, tag in enumerate(tags)}
     other = len(tags)

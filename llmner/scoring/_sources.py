@@ -49,11 +49,16 @@ def from_file(
         CorpusError: The file cannot be read.
         MismatchError: It is not of this corpus.
     """
+    stats = stats if stats is not None else ReadStats()
     predictions = read_predictions(path, stats=stats)
     aligned = align(corpus, predictions, complete=whole, path=path)
     record = {key: value for key, value in (run_record(path) or {}).items() if key != "input"}
     spans = corpus_signature(path.name, [Sentence(p.text, p.spans) for p in predictions])
-    signature = {**record, "predicted": {"name": path.name, "sha256": spans["sha256"]}}
+    signature = {
+        **record,
+        "predicted": {"name": path.name, "sha256": spans["sha256"]},
+        "broken_tags": stats.repairs or None,
+    }
 
     def predict(places: Sequence[int]) -> list[Prediction]:
         return [found for at in places if (found := aligned[at]) is not None]
@@ -79,6 +84,7 @@ def from_extractor(
         on_prediction: Called after each sentence.
     """
     covers = getattr(extractor.generator, "covers", None)
+    covered = None if covers is None else covers((sentence.id, sentence.text) for sentence in corpus)
     unused = getattr(extractor.generator, "unused", None)
 
     def predict(places: Sequence[int]) -> list[Prediction]:
@@ -94,7 +100,7 @@ def from_extractor(
         return found
 
     def has(at: int) -> bool:
-        return covers is None or bool(covers(corpus[at].id, corpus[at].text))
+        return covered is None or bool(covered[at])
 
     return Source(name, extractor.describe(), has, predict)
 
@@ -124,13 +130,16 @@ def evaluate_sources(
         MismatchError: A sentence without a prediction, or a prediction without a sentence.
     """
     places = draw(corpus, [source.has for source in sources], limit=limit, seed=seed, partial=partial)
+    gold = [corpus[at] for at in places]
     scored = {
         "corpus": corpus_signature(corpus_name, corpus),
         "sample": None if limit is None else {"limit": limit, "seed": seed},
-        "partial": len(places) if partial else None,
+        "scored": None
+        if len(places) == len(corpus)
+        else {"sentences": len(places), "sha256": corpus_signature("", gold)["sha256"]},
     }
     return evaluate_all(
-        [corpus[at] for at in places],
+        gold,
         [source.predict(places) for source in sources],
         signatures=[{**scored, **source.signature} for source in sources],
         resamples=resamples,

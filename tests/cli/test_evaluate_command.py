@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -179,7 +181,8 @@ def test_part_of_a_corpus_is_scored_only_when_asked(
         "--partial",
     )
     found = evaluated(run, "--gold", sample, "--replies", part, "--partial")
-    assert found["sentences"] == found["signature"]["partial"] == 20
+    assert found["sentences"] == found["signature"]["scored"]["sentences"] == 20
+    assert found["signature"]["scored"]["sha256"] != found["signature"]["corpus"]["sha256"]
     both = evaluated(run, "--gold", sample, "--replies", part, "--predicted", sample, "--partial")
     assert [row["sentences"] for row in both["runs"].values()] == [20, 20]
     sampled = evaluated(run, "--gold", sample, "--replies", part, "--partial", "--limit", 5)
@@ -190,9 +193,14 @@ def test_broken_tags_of_predictions_are_told(run: Run, tmp_path: Path) -> None:
     (tmp_path / "g.conll").write_text("가\tB-LC\n나\tO\n다\tB-PS\n", encoding="utf-8")
     (tmp_path / "p.conll").write_text("가\tB-LC\n나\tO\n다\tI-PS\n", encoding="utf-8")
     result = run("evaluate", "--gold", tmp_path / "g.conll", "--predicted", tmp_path / "p.conll", "--json")
-    assert json.loads(passed(result))["micro"]["f1"] == 1
+    found = json.loads(passed(result))
+    assert found["micro"]["f1"] == 1
+    assert found["strict"]["f1"] == pytest.approx(2 / 3)
+    assert found["klue"]["entity_f1"] == 0.5
+    assert found["signature"]["broken_tags"] == 1
+    assert found["intervals"]["strict.f1"][0] < 1
     assert "1 broken tags were read as seqeval's default mode reads them" in result.stderr
-    assert "its strict mode would not count what begins so" in result.stderr
+    assert "strict figures leave out what begins so" in result.stderr
 
 
 def test_what_does_not_fit_is_one_line(
@@ -213,12 +221,50 @@ def test_what_does_not_fit_is_one_line(
         run("evaluate", "--gold", sample, "--predicted", worse, "--replies", replies, "--output", kept),
         "--output keeps one run",
     )
-    refused(run("evaluate", "--gold", sample, "--predicted", worse, "--output", tmp_path), "is a directory")
+    for args, message in (
+        (("--output", tmp_path), "is a directory"),
+        (("--output", "-"), "a run is kept in a file, not on standard output"),
+        (("--output", "x" * 300), "cannot be written (File name too long)"),
+        (("--output", worse), "would overwrite another file of this command"),
+        (("--report", tmp_path / "r.md", "--output", tmp_path / "r.md"), "would overwrite"),
+        (("--output", "/dev/full"), "cannot be written (No space left on device)"),
+    ):
+        refused(run("evaluate", "--gold", sample, "--predicted", worse, *args), message)
     figures = tmp_path / "figures.json"
     figures.write_text(
         passed(run("evaluate", "--gold", sample, "--predicted", worse, "--json")), encoding="utf-8"
     )
     refused(run("compare", figures, figures), "holds no rows", "--json leaves rows out")
+
+
+def test_a_pipe_will_do(tmp_path: Path, sample: Path, worse: Path) -> None:
+    command = f"{sys.executable} -m llmner evaluate --gold {sample} --json --predicted"
+    for given in (f"{command} - < {worse}", f"cat {worse} | {command} -", f"{command} <(cat {worse})"):
+        done = subprocess.run(["bash", "-c", given], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["sentences"] == 100
+
+
+def test_hand_made_runs_do_not_break_a_report(run: Run, tmp_path: Path, sample: Path, worse: Path) -> None:
+    kept = tmp_path / "kept.json"
+    passed(run("evaluate", "--gold", sample, "--predicted", worse, "--output", kept))
+    held = json.loads(kept.read_text("utf-8"))
+    for signature in ({"corpus": "klue"}, {"corpus": {"name": 3}}, {"corpus": None}, "x", None):
+        kept.write_text(json.dumps(held | {"signature": signature}), encoding="utf-8")
+        passed(run("compare", kept, kept, "--report", tmp_path / "r.html", "--resamples", 5, "--shuffles", 5))
+    held["rows"][0]["spans"] = [{"start": 0, "end": 1, "label": "PS", "score": float("nan")}]
+    kept.write_text(json.dumps(held), encoding="utf-8")
+    refused(run("compare", kept, kept), "a span's 'score' is nan; expected a number from 0 to 1")
+
+
+def test_without_resamples_a_comparison_has_no_interval(
+    run: Run, tmp_path: Path, sample: Path, worse: Path
+) -> None:
+    args = ("--gold", sample, "--predicted", worse, "--predicted", sample, "--resamples", 0)
+    found = evaluated(run, *args)
+    assert found["compared"]["sample"]["differences"]["micro.f1"]["interval"] is None
+    for name in ("r.html", "r.md"):
+        passed(run("evaluate", *args, "--report", tmp_path / name))
 
 
 def test_no_resamples_no_intervals(run: Run, sample: Path, worse: Path) -> None:

@@ -61,3 +61,10 @@ def test_a_reply_for_another_text_is_refused(tmp_path: Path, klue: Recipe) -> No
 def test_engines_by_name() -> None:
     with pytest.raises(UnknownNameError, match="unknown engine 'gpt'; expected one of transformers, recorded"):
         create_generator("gpt")
+
+
+def test_it_knows_which_sentences_it_has_a_reply_to(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"id": "a", "text": "가", "reply": "1"}\n{"text": "나", "reply": "2"}\n', encoding="utf-8")
+    asked = [("a", "가"), ("a", "가"), (None, "나"), ("c", "나"), (None, "다")]
+    assert create_generator("recorded", path=path).covers(asked) == [True, False, True, False, False]

@@ -36,12 +36,17 @@ def disturbed(sentence: Sentence, rng: random.Random) -> Sentence:
     return Sentence(sentence.text, tuple(spans), sentence.id)
 
 
-def random_run(size: int, seed: int, *, length: int = 40) -> tuple[list[Sentence], list[Sentence]]:
+def random_run(
+    size: int, seed: int, *, length: int = 40, entities: int | None = None
+) -> tuple[list[Sentence], list[Sentence]]:
+    """Gold and predicted; each sentence has ``entities``, or none to three."""
     rng = random.Random(seed)
     gold = []
     for number in range(size):
         text = "".join(rng.choice("가나다라 마바") for _ in range(length))
-        edges = sorted(rng.sample(range(length + 1), rng.choice((0, 2, 4, 6))))
+        edges = sorted(
+            rng.sample(range(length + 1), rng.choice((0, 2, 4, 6)) if entities is None else 2 * entities)
+        )
         spans = tuple(
             Span(start, end, rng.choice(KLUE_LABELS))
             for start, end in zip(edges[::2], edges[1::2], strict=True)

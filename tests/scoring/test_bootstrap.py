@@ -129,6 +129,19 @@ def test_runs_that_differ_by_chance_are_seldom_called_different() -> None:
     assert small <= 12
 
 
+def test_a_label_that_a_resample_lacks_is_left_out_of_its_interval() -> None:
+    gold = [Sentence("가나", (Span(0, 1, "TI" if n == 0 else "PS"),)) for n in range(21)]
+    found = intervals(counted(gold, gold))
+    assert found["per_label.TI.f1"] == found["macro.f1"] == (1, 1)
+
+
+def test_without_resamples_a_difference_has_p_alone() -> None:
+    gold, predicted = random_run(40, seed=3)
+    found = compare_counts(counted(gold, predicted), counted(gold, gold), resamples=0, shuffles=50)["micro.f1"]
+    assert found.interval is None
+    assert found.p < 0.05
+
+
 def test_what_cannot_be_asked_is_refused() -> None:
     counts = counted(*random_run(5, seed=1))
     with pytest.raises(InputError, match="0 resamples"):

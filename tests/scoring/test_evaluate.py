@@ -216,6 +216,17 @@ def test_every_figure_comes_out_of_the_kept_run_again(tmp_path: Path) -> None:
         read_run(tmp_path / "nowhere.json")
 
 
+def test_what_strict_mode_counts_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "tags.conll"
+    path.write_text("가\tI-PS\n나\tO\n다\tB-LC\n", encoding="utf-8")
+    (prediction,) = read_predictions(path)
+    gold = [Sentence(prediction.text, prediction.spans)]
+    first = evaluate(gold, [prediction], resamples=10)
+    assert (first.scores.micro.f1, first.scores.strict.f1) == (1, pytest.approx(2 / 3))
+    write_run(first, path)
+    assert read_run(path)[1] == [prediction]
+
+
 def test_a_confusion_matrix_counts_every_span_once() -> None:
     gold, found = random_run(200, seed=8)
     result = evaluate(gold, predicted(found), resamples=0)

@@ -14,6 +14,7 @@ from llmner.recipes import Recipe
 from llmner.replies import render_reply
 from llmner.scoring import CAUSES, Evaluation, Prediction, evaluate, find_faults
 from llmner.spans import Mention, Sentence, Span
+from tests.conftest import ROOT
 from tests.scoring.runs import runs
 from tests.strategies import sentences
 
@@ -86,12 +87,44 @@ def test_a_name_that_repeats_may_be_listed_too_rarely_or_too_often() -> None:
     again = Span(17, 19, "LC")
     assert causes([LC, again], [LC]) == [("missed", "repeat")]
     assert causes([LC], [LC, again]) == [("wrong", "surplus")]
+    # The right name at another of its places is one mistake, not two.
+    assert causes([LC], [again]) == [("missed", "misplaced"), ("wrong", "misplaced")]
 
 
 def test_an_unreadable_or_empty_reply_is_the_cause_of_all_it_lacks() -> None:
     for status in ("unreadable", "empty"):
-        assert causes([PS, LC], [], status=status) == [("missed", "unreadable")] * 2
-    assert causes([PS], [], status="truncated") == [("missed", "cut-off")]
+        assert causes([PS, LC], [], status=status) == [("missed", status)] * 2
+
+
+def test_of_a_reply_that_was_cut_off_only_what_it_had_not_come_to_is_cut_off() -> None:
+    def placed(*spans: Span) -> list[Outcome]:
+        return [outcome("exact", span.label, TEXT[span.start : span.end], span) for span in spans]
+
+    cut = {"status": "truncated"}
+    assert causes([PS], [], **cut) == [("missed", "cut-off")]
+    # In the text's order: 손흥민 was passed over, the last one was not come to.
+    last = Span(17, 19, "DT")
+    assert causes([PS, LC, OG, last], [LC, OG], outcomes=placed(LC, OG), **cut) == [
+        ("missed", "missed"),
+        ("missed", "cut-off"),
+    ]
+    # Label by label: LC was gone through, OG was being listed, DT not yet begun.
+    later, first = Span(17, 19, "LC"), Span(0, 3, "OG")
+    unnamed = Span(15, 16, "LC")
+    assert causes([first, unnamed, OG, later], [later, first], outcomes=placed(later, first), **cut) == [
+        ("missed", "cut-off"),
+        ("missed", "missed"),
+    ]
+    # What is left of a mention that broke off names nothing.
+    text = "홍길동은 서울에서 부산으로"
+    gold = Sentence(text, (Span(0, 3, "PS"), Span(5, 7, "LC"), Span(10, 12, "LC")))
+    found = judged(
+        gold, '[{"text": "홍길동", "type": "PS"}, {"text": "서울", "type": "LC"}, {"text": "부산", "ty'
+    )
+    assert found.status == "truncated"
+    assert [o.mention.text for o in found.outcomes] == ["홍길동", "서울"]
+    (fault,) = find_faults(text, gold.spans, found.spans, found.outcomes, found.status)
+    assert fault.cause == "cut-off"
 
 
 def outcome(kind: str, label: str, text: str, span: Span | None = None) -> Outcome:
@@ -115,6 +148,31 @@ def test_a_mention_that_names_the_entity_was_lost_in_projection() -> None:
     assert causes([LC, elsewhere], [LC], outcomes=[outcome("exact", "LC", "서울", LC)]) == [
         ("missed", "repeat")
     ]
+
+
+def test_a_mention_that_was_trimmed_too_far_was_lost_in_projection() -> None:
+    text = "김씨는 웃었다"
+    trimmed = [Outcome(Mention("PS", "김씨"), "trimmed", Span(0, 1, "PS"))]
+    gold, found = Span(0, 2, "PS"), Span(0, 1, "PS")
+    assert causes([gold], [found], text, outcomes=trimmed) == [
+        ("missed", "projection"),
+        ("wrong", "projection"),
+    ]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.sampled_from(list(read_corpus(ROOT / "data" / "sample.tsv"))), st.sampled_from(("keep", "trim", "auto"))
+)
+def test_if_every_entity_is_named_verbatim_perfect_projection_finds_all(
+    sentence: Sentence, particles: str
+) -> None:
+    reply = json.dumps(
+        [{"text": sentence.surface(s), "type": s.label} for s in sentence.spans], ensure_ascii=False
+    )
+    result = evaluate([sentence], [judged(sentence, reply, particles=particles, order="none")], resamples=0)
+    if sentence.spans:
+        assert result.breakdown.ceilings.projection == 1
 
 
 def test_a_label_nobody_knows_is_a_wrong_label() -> None:
@@ -205,5 +263,5 @@ def test_the_recorded_replies_add_up(recorded_replies: Path) -> None:
     found = {loss.cause: loss for loss in result.breakdown.losses}
     # Four replies are empty.
     assert result.replies["empty"] == 4
-    assert found["unreadable"].missed == sum(len(row["gold"]) for row in rows if not row["reply"].strip())
+    assert found["empty"].missed == sum(len(row["gold"]) for row in rows if not row["reply"].strip())
     assert found["boundary-wide"].f1_lost > 0.05

@@ -97,9 +97,9 @@ def test_gold_stands_above_predicted_on_the_source_text(open_report: Open) -> No
     assert first.locator(".side").all_text_contents() == ["gold", "predicted"]
     gold, found = first.locator(".text").all()
     # Offsets are code points; the smiley is two UTF-16 units.
-    assert gold.locator("mark").all_text_contents() == ["손흥민PS", "춘천LC"]
-    assert found.locator("mark").all_text_contents() == ["손흥민은PS", "춘천LC"]
-    assert gold.locator("mark.wrong").all_text_contents() == ["손흥민PS"]
+    assert gold.locator("mark").all_text_contents() == ["손흥민PS (boundary: particle)", "춘천LC"]
+    assert found.locator("mark").all_text_contents() == ["손흥민은PS (boundary: particle)", "춘천LC"]
+    assert gold.locator("mark.wrong").count() == 1
     top = gold.bounding_box(), found.bounding_box()
     assert top[0] is not None
     assert top[1] is not None
@@ -115,6 +115,9 @@ def test_runs_stand_side_by_side(open_report: Open) -> None:
     page = open_report(render_report({"one": a, "two": b}, {"two": compare(a, b, resamples=20, shuffles=20)}))
     assert shown(page) == ["a", "b", "c"]
     assert page.locator("#list > li").first.locator(".side").all_text_contents() == ["gold", "one", "two"]
+    # 손흥민 was found by one of the two, the gold 서울 by neither.
+    assert page.locator("#list > li").nth(0).locator(".text").first.locator("mark.some").count() == 1
+    assert page.locator("#list > li").nth(1).locator(".text").first.locator("mark.wrong").count() == 2
     page.select_option("#run", label="where they differ")
     assert shown(page) == ["a", "c"]
     page.select_option("#run", label="one")
@@ -137,7 +140,7 @@ def test_it_fits_a_phone_and_a_desk_in_light_and_dark(open_report: Open, scheme:
     gold, found = random_run(60, seed=4)
     result = evaluate(gold, [Prediction(s.text, s.spans, s.id) for s in found], resamples=20)
     page = open_report(
-        render_report({"run": result}), viewport={"width": width, "height": 800}, color_scheme=scheme
+        render_report({"run" * 100: result}), viewport={"width": width, "height": 800}, color_scheme=scheme
     )
     # Wide tables scroll inside their own box, the page itself never does.
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -176,6 +179,12 @@ def test_thousands_of_wrong_sentences_stay_fluid(open_report: Open) -> None:
     # Scrolling to the end draws more, a page at a time.
     before = len(shown(page))
     for _ in range(5):
-        page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
-        page.wait_for_timeout(100)
-    assert len(shown(page)) > before
+        page.keyboard.press("End")
+        page.wait_for_timeout(250)
+    assert len(shown(page)) >= before + 2 * 40
+    # The button says how many are left, and does the same for those who do not scroll.
+    held = len(shown(page))
+    more = page.locator("#more")
+    assert more.text_content() == f"Show more ({total - held} left)"
+    more.evaluate("button => button.click()")
+    assert len(shown(page)) > held

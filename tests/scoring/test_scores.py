@@ -1,21 +1,23 @@
 from __future__ import annotations
 
+import time
 from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from seqeval.metrics import classification_report, precision_score, recall_score
 from seqeval.metrics import f1_score as seqeval_f1
-from seqeval.scheme import IOB2
+from seqeval.scheme import IOB2, Entities
 
 from llmner.corpora import read_corpus
 from llmner.errors import MismatchError, SpanError
 from llmner.scoring import KLUE_LABELS, score
 from llmner.scoring._scores import _squeezed
 from llmner.spans import Sentence, Span
-from llmner.tagging import spans_to_tags
-from tests.scoring.runs import runs
+from llmner.tagging import spans_to_tags, tags_to_spans
+from tests.scoring.runs import random_run, runs
 
 
 @pytest.mark.slow
@@ -149,22 +151,74 @@ def test_klues_pair_against_an_independent_count(run: tuple[list[Sentence], list
     assert scores.klue.char_f1 == pytest.approx(char_f1)
 
 
-@settings(deadline=None, max_examples=150)
-@given(runs())
-def test_what_seqeval_is_given_squeezed_gives_the_same(run: tuple[list[Sentence], list[Sentence]]) -> None:
+def test_strict_figures_leave_out_what_broken_tags_began() -> None:
+    # Tags I-PS I-PS O B-LC: seqeval's default mode has two entities, its strict mode one.
+    text, tags = "가나 다", ["I-PS", "I-PS", "O", "B-LC"]
+    gold = [(Span(0, 2, "PS"), Span(3, 4, "LC"))]
+    lenient, strictly = (tags_to_spans(tags, drop=drop)[0] for drop in (False, True))
+    scores = score(gold, [lenient], texts=[text], strict=[strictly])
+    right = [["B-PS", "I-PS", "O", "B-LC"]]
+    assert scores.micro.f1 == seqeval_f1(right, [tags]) == 1
+    assert scores.strict.f1 == pytest.approx(seqeval_f1(right, [tags], mode="strict", scheme=IOB2))
+    assert scores.klue is not None
+    assert (
+        scores.klue.entity_f1 == seqeval_f1(right, [tags], mode="strict", scheme=IOB2, average="macro") == 0.5
+    )
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.sampled_from(("O", "B-PS", "I-PS", "B-LC", "I-LC")), min_size=1, max_size=12))
+def test_dropping_broken_tags_is_what_seqevals_strict_mode_does(tags: list[str]) -> None:
+    entities = Entities([tags], IOB2).entities[0]
+    assert tags_to_spans(tags, drop=True)[0] == [Span(e.start, e.end, e.tag) for e in entities]
+
+
+@pytest.mark.parametrize("label", ["micro avg", "macro avg", "A-", "-A", "A-B", "O", "a b", "개체", "_"])
+def test_any_label_is_scored_by_its_own_figures(label: str) -> None:
+    gold = [(Span(0, 1, label), Span(2, 3, "PS")), (Span(0, 1, label),)]
+    found = [(Span(0, 1, label), Span(2, 4, "PS")), ()]
+    scores = score(gold, found, texts=["가나다라", "가나다라"])
+    assert astuple(scores.per_label[label]) == (1, 0.5, pytest.approx(2 / 3), 2)
+    assert scores.klue is not None
+    assert scores.macro.f1 == scores.klue.entity_f1 == pytest.approx(1 / 3)
+
+
+def test_character_f1_averages_over_the_tags_of_the_task_whatever_was_predicted() -> None:
+    texts = ["손흥민 춘천"]
+    gold = [(Span(0, 3, "PS"), Span(4, 6, "LC"))]
+    plain = score(gold, [(Span(0, 3, "PS"),)], texts=texts).klue
+    foreign = score(gold, [(Span(0, 3, "PS"), Span(4, 6, "CITY"))], texts=texts).klue
+    assert plain is not None
+    assert foreign is not None
+    # B-LC and I-LC are wrong in both; of the O that the first predicts there, two are wrong.
+    assert plain.char_f1 == pytest.approx((2 + 0 + 0 + 8 + 2 * 2 / (2 + 4)) / 13, abs=0.02)
+    assert foreign.char_f1 == pytest.approx((2 + 8 + 1) / 13)
+
+
+@settings(deadline=None, max_examples=200)
+@given(runs(), st.sampled_from((1, 3, 100)))
+def test_what_seqeval_is_given_squeezed_gives_the_same(
+    run: tuple[list[Sentence], list[Sentence]], long: int
+) -> None:
     a, b = ([s.tags() for s in side] for side in run)
-    short = _squeezed(a, b)
+    short = _squeezed(a, b, long)
     assert all(len(row) == len(other) for row, other in zip(*short, strict=True))
+    if all(tag == "O" for row in (*a, *b) for tag in row):
+        return
     for options in ({}, {"mode": "strict", "scheme": IOB2}):
-        reports = (
-            [
-                classification_report(*side, output_dict=True, zero_division=0, **options)
-                for side in ((a, b), short)
-            ]
-            if any(tag != "O" for row in (*a, *b) for tag in row)
-            else [0, 0]
+        whole, squeezed = (
+            classification_report(*side, output_dict=True, zero_division=0, **options)
+            for side in ((a, b), short)
         )
-        assert reports[0] == reports[1]
+        assert whole == squeezed
+
+
+def test_a_text_of_ten_thousand_entities_is_scored_in_seconds() -> None:
+    gold, found = random_run(1, seed=1, length=200_000, entities=10_000)
+    started = time.perf_counter()
+    scored = score([s.spans for s in gold], [s.spans for s in found], texts=[s.text for s in gold])
+    assert scored.gold_spans == 10_000
+    assert time.perf_counter() - started < 10
 
 
 @settings(deadline=None, max_examples=150)

@@ -46,17 +46,21 @@
   byId("filters").hidden = false;
 
   // Offsets count code points; strings here count UTF-16 units.
-  const marked = (points, spans, faults) => {
+  // ``judged`` says of a span which runs have it wrong, and why: [[run, cause], ...].
+  const marked = (points, spans, judged, outOf) => {
     const line = element("span", "text");
-    const wrong = new Map(faults.map((fault) => [`${fault[1]},${fault[2]},${fault[3]}`, fault[4]]));
     let at = 0;
     for (const [start, end, label, score] of spans) {
       line.append(points.slice(at, start).join(""));
-      const cause = wrong.get(`${start},${end},${label}`);
-      const mark = element("mark", `l${colour.get(label) ?? 0}${cause === undefined ? "" : " wrong"}`);
+      const causes = judged(`${start},${end},${label}`);
+      const kind = causes.length === 0 ? "" : causes.length < outOf ? " some" : " wrong";
+      const mark = element("mark", `l${colour.get(label) ?? 0}${kind}`);
       mark.append(points.slice(start, end).join(""), element("span", "tag", label));
-      if (cause !== undefined) mark.title = titles.get(cause) ?? cause;
-      else if (typeof score === "number") mark.title = `confidence ${score.toFixed(2)}`;
+      if (causes.length) {
+        const told = causes.map(([run, cause]) => (outOf > 1 ? `${run}: ` : "") + (titles.get(cause) ?? cause)).join("; ");
+        mark.title = told;
+        mark.append(element("span", "unseen", ` (${told})`));
+      } else if (typeof score === "number") mark.title = `confidence ${score.toFixed(2)}`;
       line.append(mark);
       at = end;
     }
@@ -90,13 +94,16 @@
     const points = Array.from(sentence.text);
     const made = element("li", "sentence");
     made.append(element("div", "id", sentence.id));
-    const missed = [];
-    const goldFaults = sentence.runs.flatMap((run) => run.faults.filter(([kind]) => kind === "missed"));
-    made.append(element("div", "line", element("span", "side", "gold"), marked(points, sentence.gold, goldFaults)));
+    const causes = (runs, wanted) => (key) => runs.flatMap((run) =>
+      run.faults
+        .filter(([kind, start, end, label]) => kind === wanted && `${start},${end},${label}` === key)
+        .map((fault) => [data.runs[sentence.runs.indexOf(run)], fault[4]]));
+    const goldLine = marked(points, sentence.gold, causes(sentence.runs, "missed"), sentence.runs.length);
+    made.append(element("div", "line", element("span", "side", "gold"), goldLine));
     sentence.runs.forEach((run, number) => {
       const name = data.runs.length > 1 ? data.runs[number] : "predicted";
-      const wrong = run.faults.filter(([kind]) => kind === "wrong");
-      made.append(element("div", "line", element("span", "side", name), marked(points, run.spans, wrong)));
+      const line = marked(points, run.spans, causes([run], "wrong"), 1);
+      made.append(element("div", "line", element("span", "side", name), line));
       const list = element("ul", "faults");
       for (const [kind, start, end, label, cause] of run.faults) {
         const swatch = element("span", `swatch c${causeNumber.get(cause)}`);
@@ -116,11 +123,20 @@
   let drawn = 0;
   const list = byId("list");
   const more = byId("more");
+  const observer = new IntersectionObserver((entries) => {
+    if (entries.some((entry) => entry.isIntersecting)) draw();
+  }, { rootMargin: "1200px 0px 600px" });
   const draw = () => {
     const part = document.createDocumentFragment();
     for (const sentence of chosen.slice(drawn, drawn + PAGE)) part.append(item(sentence));
     drawn = Math.min(drawn + PAGE, chosen.length);
     list.append(part);
+    const left = chosen.length - drawn;
+    more.hidden = left === 0;
+    more.textContent = `Show more (${left} left)`;
+    // An observer tells of changes only: where the button is still in sight, it must be told to look again.
+    observer.unobserve(more);
+    if (left) observer.observe(more);
   };
   const same = (a, b) => a.length === b.length && a.every((span, at) => span.slice(0, 3).join() === b[at].slice(0, 3).join());
   const filter = () => {
@@ -140,9 +156,7 @@
     drawn = 0;
     draw();
   };
-  new IntersectionObserver((entries) => {
-    if (entries.some((entry) => entry.isIntersecting) && drawn < chosen.length) draw();
-  }, { rootMargin: "1200px" }).observe(more);
+  more.addEventListener("click", () => draw());
   byId("filters").addEventListener("input", filter);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   filter();
