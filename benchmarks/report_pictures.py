@@ -58,7 +58,8 @@ def main() -> None:
     one = report("sample", "--replies", "data/sample-replies.jsonl")
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        picture(browser, one, "report-figures", "figures", 1000, 980)
+        picture(browser, one, "report-figures", "figures", 1000, 740)
+        picture(browser, one, "report-losses", "losses", 1000, 620)
         picture(browser, one, "report-confusion", "confusion", 1000, 640)
         picture(browser, one, "report-sentences", "sentences", 1000, 760)
         picture(browser, one, "report-phone", "sentences", 390, 760, "dark")

@@ -237,7 +237,7 @@ def evaluate_all(
             texts=texts,
             labels=labels,
             claims=[prediction.claims for prediction in run],
-            strict=[p.spans if p.strict_spans is None else p.strict_spans for p in run],
+            strict_predicted=[p.spans if p.strict_spans is None else p.strict_spans for p in run],
             columns=columns,
         )
         found.append(_evaluation(gold, run, scored.scores, scored.counts, signature, resamples, seed))

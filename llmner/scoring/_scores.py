@@ -127,7 +127,7 @@ def score(
     texts: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
     claims: Sequence[Claims] | None = None,
-    strict: Sequence[Sequence[Span]] | None = None,
+    strict_predicted: Sequence[Sequence[Span]] | None = None,
 ) -> Scores:
     """Score predictions against gold, sentence by sentence.
 
@@ -144,13 +144,16 @@ def score(
             labels, else gold's labels.
         claims: (label, surface) pairs that replies claimed, for the comparison of texts; by default what
             the predicted spans cover.
-        strict: Those of the predicted spans that strict IOB2 counts, where they were read from broken tags.
+        strict_predicted: Those of the predicted spans that strict IOB2 counts, where they were read from
+            broken tags; by default all.
 
     Raises:
         MismatchError: The sequences differ in length, or there are none.
         SpanError: Spans of one sentence overlap, or lie outside its text.
     """
-    return score_and_count(gold, predicted, texts=texts, labels=labels, claims=claims, strict=strict).scores
+    return score_and_count(
+        gold, predicted, texts=texts, labels=labels, claims=claims, strict_predicted=strict_predicted
+    ).scores
 
 
 def score_and_count(
@@ -160,14 +163,14 @@ def score_and_count(
     texts: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
     claims: Sequence[Claims] | None = None,
-    strict: Sequence[Sequence[Span]] | None = None,
+    strict_predicted: Sequence[Sequence[Span]] | None = None,
     columns: Sequence[str] | None = None,
 ) -> Scored:
     """As :func:`score`, with the counts of each sentence; ``columns`` are the labels to count, at least all
     that occur.
     """
     if len(gold) != len(predicted) or any(
-        x is not None and len(x) != len(gold) for x in (texts, claims, strict)
+        x is not None and len(x) != len(gold) for x in (texts, claims, strict_predicted)
     ):
         given = f"{len(gold)} gold and {len(predicted)} predicted sentences"
         raise MismatchError(
@@ -183,7 +186,7 @@ def score_and_count(
     ]
     rights = [check_spans(spans, length) for spans, length in zip(gold, lengths, strict=True)]
     founds = [check_spans(spans, length) for spans, length in zip(predicted, lengths, strict=True)]
-    stricts = founds if strict is None else [tuple(sorted(spans)) for spans in strict]
+    stricts = founds if strict_predicted is None else [tuple(sorted(spans)) for spans in strict_predicted]
     gold_labels = {span.label for spans in rights for span in spans}
     if columns is None:
         columns = sorted(gold_labels | {span.label for spans in founds for span in spans})
@@ -197,7 +200,7 @@ def score_and_count(
         ]
 
     gold_tags, predicted_tags = tags(rights), tags(founds)
-    strict_tags = predicted_tags if strict is None else tags(stricts)
+    strict_tags = predicted_tags if strict_predicted is None else tags(stricts)
     lenient = _report(*_squeezed(gold_tags, predicted_tags))
     strictly = _report(*_squeezed(gold_tags, strict_tags), strict=True)
     per_label = {
@@ -207,20 +210,22 @@ def score_and_count(
         for label, name in neutral.items()
         if (row := lenient.get(name)) is not None
     }
-    klue = klue_counts = pairs = None
+    klue = klue_tags = pairs = None
     if texts is not None:
-        tag_set = _tag_set([neutral.get(label, label) for label in labels or _label_set(gold_labels)])
-        kept = [_padded(texts, side) for side in (gold_tags, predicted_tags, strict_tags)]
-        klue = _klue(kept[0], kept[1], kept[2], tag_set)
-        klue_counts = KlueTags(
-            kept[0], kept[1], kept[2], tag_set, {name: at for at, name in enumerate(neutral.values())}
+        klue_tags = KlueTags(
+            gold=_padded(texts, gold_tags),
+            predicted=_padded(texts, predicted_tags),
+            strict=_padded(texts, strict_tags),
+            tags=_tag_set([neutral.get(label, label) for label in labels or _label_set(gold_labels)]),
+            columns={name: at for at, name in enumerate(neutral.values())},
         )
+        klue = _klue(klue_tags)
         said = [surfaces(text, spans) for text, spans in zip(texts, founds, strict=True)]
         pairs = (
             [surfaces(text, spans) for text, spans in zip(texts, rights, strict=True)],
             said if claims is None else claims,
         )
-    counts = count(rights, founds, stricts, columns, klue=klue_counts, text=pairs)
+    counts = count(rights, founds, stricts, columns, klue=klue_tags, text=pairs)
     figures = {name: float(value[0]) for name, value in counts.figures(counts.table.sum(0)[None]).items()}
 
     def prf(name: str) -> PRF:
@@ -315,19 +320,19 @@ def _padded(texts: Sequence[str], tags: Sequence[Sequence[str]]) -> Tags:
     ]
 
 
-def _klue(gold: Tags, predicted: Tags, strict: Tags, tags: Sequence[str]) -> KlueScores:
+def _klue(klue: KlueTags) -> KlueScores:
     from sklearn.metrics import f1_score
 
     # KLUE-baseline joins all sentences into one sequence. The O around each keeps entities from crossing,
     # so a sequence a sentence gives the same entities, and seqeval is quadratic in a sequence's length.
-    report = _report(*_squeezed(gold, strict), strict=True)
+    report = _report(*_squeezed(klue.gold, klue.strict), strict=True)
     # scikit-learn compares numbers far faster than strings.
-    number = {tag: at for at, tag in enumerate(tags)}
-    other = len(tags)
+    number = {tag: at for at, tag in enumerate(klue.tags)}
+    other = len(klue.tags)
     char_f1 = f1_score(
-        [number.get(tag, other) for row in gold for tag in row],
-        [number.get(tag, other) for row in predicted for tag in row],
-        labels=list(range(len(tags))),
+        [number.get(tag, other) for row in klue.gold for tag in row],
+        [number.get(tag, other) for row in klue.predicted for tag in row],
+        labels=list(range(other)),
         average="macro",
         zero_division=1,
     )

@@ -156,7 +156,7 @@ def test_strict_figures_leave_out_what_broken_tags_began() -> None:
     text, tags = "가나 다", ["I-PS", "I-PS", "O", "B-LC"]
     gold = [(Span(0, 2, "PS"), Span(3, 4, "LC"))]
     lenient, strictly = (tags_to_spans(tags, drop=drop)[0] for drop in (False, True))
-    scores = score(gold, [lenient], texts=[text], strict=[strictly])
+    scores = score(gold, [lenient], texts=[text], strict_predicted=[strictly])
     right = [["B-PS", "I-PS", "O", "B-LC"]]
     assert scores.micro.f1 == seqeval_f1(right, [tags]) == 1
     assert scores.strict.f1 == pytest.approx(seqeval_f1(right, [tags], mode="strict", scheme=IOB2))
