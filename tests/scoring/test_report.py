@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import time
 from html.parser import HTMLParser
 
 import pytest
@@ -154,6 +155,18 @@ def test_calibration_is_shown_where_there_are_confidences() -> None:
     gold, found = random_run(10, seed=3)
     plain = evaluate(gold, [Prediction(s.text, s.spans, s.id) for s in found], resamples=0)
     assert "Calibration" not in render_report({"run": plain})
+
+
+@pytest.mark.slow
+def test_5000_sentences_are_scored_resampled_and_reported_in_under_ten_seconds() -> None:
+    gold, found = random_run(5000, seed=6)
+    predictions = [Prediction(s.text, s.spans, s.id) for s in found]
+    started = time.perf_counter()
+    result = evaluate(gold, predictions)
+    report = render_report({"run": result})
+    assert time.perf_counter() - started < 10
+    assert len(result.intervals) > 30
+    assert len(report) > 500_000
 
 
 def test_a_run_without_anything_to_say_still_has_a_report() -> None:
