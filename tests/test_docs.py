@@ -30,6 +30,8 @@ _KNOWN = {"python", "console", "yaml", "json", "text", "pycon"}
 # Set-up that the tests themselves stand on, or that a registry, a GPU or an hour is needed for.
 _NOT_RUN = re.compile(
     r"^(?:pip install|make |llmner convert klue/ner|"
+    # Fifteen gigabytes of weights.
+    r"python scripts/convert_exaone.py|llmner extract .*EXAONE|"
     # The whole sample through the model is what `make demo` does; two minutes once are enough.
     r"llmner extract --input data/sample.tsv|llmner evaluate --gold data/sample.tsv --predicted out.jsonl)"
 )

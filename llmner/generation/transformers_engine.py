@@ -7,12 +7,14 @@ answered batch by batch; models without a chat template get the conversation as 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmner.chat import Message, Prompt
 from llmner.errors import GenerationError, MissingExtraError
 from llmner.generation._types import Reply
 from llmner.generation.embedded import EMBEDDED_MODEL, embedded_model
+from llmner.generation.exaone import is_exaone3
 
 if TYPE_CHECKING:
     import torch
@@ -85,6 +87,11 @@ class TransformersGenerator:
         path = self.model_name
         if path == EMBEDDED_MODEL:
             path = str(embedded_model(self.report))
+        elif is_exaone3(Path(path)) and not self.trust_remote_code:
+            raise GenerationError(
+                f"{path} is an EXAONE 3 checkpoint, which needs code of its own; write it in Llama's layout "
+                f"with python scripts/convert_exaone.py {path} {path}-llama"
+            )
         if self.report is not None:
             self.report(f"Loading {self.model_name}")
         try:
