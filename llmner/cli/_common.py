@@ -80,6 +80,12 @@ def guarded(command: _F) -> _F:
         except LlmnerError as error:
             note(f"error: {error}")
             raise typer.Exit(error.exit_code) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            # A full disk, a file taken away: the machine's word is the best there is.
+            note(f"error: {error}")
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             note("interrupted")
             raise typer.Exit(130) from None
@@ -164,7 +170,7 @@ def tell_repairs(stats: ReadStats, predicted: Path | None = None) -> None:
     if stats.repairs and predicted is not None:
         note(
             f"warning: {stats.repairs} broken tags were read as seqeval's default mode reads them (first: "
-            f"{stats.first_repair}); strict figures leave out what begins so"
+            f"{stats.first_repair}); in IOB2 files strict figures leave out what begins so"
         )
         return
     if stats.repairs:

@@ -34,6 +34,8 @@ def check_outputs(report: Path | None, output: Path | None, inputs: Sequence[Pat
     """
     if report is not None and report.suffix.lower() not in _FORMATS:
         raise InputError("is no report", path=report, hint="name it report.html or report.md")
+    if sum(str(path) == "-" for path in inputs) > 1:
+        raise InputError("standard input is named twice", hint="it can be read once")
     taken = {path.resolve() for path in inputs}
     for path in (report, output):
         if path is None:

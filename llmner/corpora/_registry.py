@@ -69,7 +69,7 @@ def read_corpus(
     labels: Collection[str] | None = None,
     on_bad: Callable[[BadRow], None] | None = None,
     stats: ReadStats | None = None,
-    drop_broken: bool = False,
+    on_tags: Callable[[list[str]], None] | None = None,
 ) -> Iterator[Sentence]:
     """Sentences of a corpus, streamed.
 
@@ -83,8 +83,8 @@ def read_corpus(
         labels: The only labels allowed.
         on_bad: Called with every bad row, which is skipped; by default the first one raises.
         stats: Filled in as sentences are given out.
-        drop_broken: What an ``I-X`` that continues nothing would begin is left out, as seqeval's strict mode
-            leaves it out.
+        on_tags: Called with the tags of each sentence of a KLUE or CoNLL file in IOB2 as they stand there, one
+            a character, before the sentence is given out.
 
     Raises:
         CorpusError: With file and line: missing file, directory, wrong encoding, no sentence at all, a
@@ -93,7 +93,7 @@ def read_corpus(
         MissingExtraError: A Hub data set, and ``datasets`` is not installed.
     """
     stats = stats if stats is not None else ReadStats()
-    options = ReadOptions(strict, labels, on_bad, stats, drop_broken)
+    options = ReadOptions(strict, labels, on_bad, stats, on_tags)
     given = str(path_or_name)
     path = Path(path_or_name)
     if format == "hub" or is_saved_dataset(path) or (format is None and _names_dataset(given)):

@@ -50,14 +50,14 @@ class ReadOptions:
         labels: The only labels allowed; ``None`` allows any.
         on_bad: Called with each bad row, which is then skipped; ``None`` raises its error.
         stats: Counters to fill in.
-        drop_broken: Spans that a broken tag sequence opens are left out instead of being repaired.
+        on_tags: Called with the IOB2 tags of each sentence as they stand in the file, one a character.
     """
 
     strict: bool = False
     labels: Collection[str] | None = None
     on_bad: Callable[[BadRow], None] | None = None
     stats: ReadStats = field(default_factory=ReadStats)
-    drop_broken: bool = False
+    on_tags: Callable[[list[str]], None] | None = None
 
     def repaired(self, path: Path, line: int, repairs: list[str], id: str | None = None) -> None:
         """Count the repairs of one sentence."""

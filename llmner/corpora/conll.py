@@ -100,9 +100,7 @@ def _finish(path: Path, block: _Block, scheme: Scheme, options: ReadOptions) -> 
     try:
         if block.fault is not None:
             raise block.fault
-        spans, repairs = tags_to_spans(
-            block.tags, scheme=scheme, strict=options.strict, drop=options.drop_broken
-        )
+        spans, repairs = tags_to_spans(block.tags, scheme=scheme, strict=options.strict)
         text, starts = _place(path, block)
         moved = [
             Span(starts[span.start], starts[span.end - 1] + len(block.tokens[span.end - 1]), span.label)
@@ -120,7 +118,24 @@ def _finish(path: Path, block: _Block, scheme: Scheme, options: ReadOptions) -> 
         options.bad(error, "\n".join(block.lines))
         return None
     options.repaired(path, first, repairs, block.id)
+    if options.on_tags is not None and scheme == "iob2":
+        options.on_tags(_character_tags(block, starts, len(text)))
     return sentence
+
+
+def _character_tags(block: _Block, starts: list[int], length: int) -> list[str]:
+    """The tokens' tags, one a character: what stands between two tokens belongs to what goes on over it."""
+    tags = ["O"] * length
+    before = "O"
+    at = 0
+    for token, start, tag in zip(block.tokens, starts, block.tags, strict=True):
+        inside = "O" if tag == "O" else f"I-{tag[2:]}"
+        if tag.startswith("I-") and before[2:] == tag[2:]:
+            tags[at:start] = [inside] * (start - at)
+        at = start + len(token)
+        tags[start:at] = [tag, *[inside] * (len(token) - 1)]
+        before = tag
+    return tags
 
 
 def _place(path: Path, block: _Block) -> tuple[str, list[int]]:

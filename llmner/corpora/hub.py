@@ -110,9 +110,7 @@ def read_dataset(
     for number, row in enumerate(dataset):
         id = str(row.get("guid") or row.get("id") or f"{split}-{number:05d}")
         try:
-            spans, repairs = tags_to_spans(
-                decode(row["ner_tags"]), scheme=scheme, strict=options.strict, drop=options.drop_broken
-            )
+            spans, repairs = tags_to_spans(decode(row["ner_tags"]), scheme=scheme, strict=options.strict)
             starts, at = [], 0
             for token in row["tokens"]:
                 starts.append(at)

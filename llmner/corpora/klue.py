@@ -58,7 +58,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         try:
             if fault is not None:
                 raise fault
-            spans, repairs = tags_to_spans(tags, strict=options.strict, drop=options.drop_broken)
+            spans, repairs = tags_to_spans(tags, strict=options.strict)
             sentence = options.sentence(path, first, id, "".join(chars), spans)
         except TagError as error:
             line = None if error.line is None else first + error.line - 1
@@ -73,6 +73,8 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         finally:
             id, comment, fault = None, "", None
         options.repaired(path, first, repairs, sentence.id)
+        if options.on_tags is not None:
+            options.on_tags(list(tags))
         return sentence
 
     def clear() -> None:

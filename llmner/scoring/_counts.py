@@ -30,15 +30,13 @@ class KlueTags:
 
     Attributes:
         gold: Gold tags of each sentence.
-        predicted: Predicted tags, for character F1.
-        strict: Predicted tags of the entities that strict IOB2 counts, for entity F1.
+        predicted: Predicted tags.
         tags: The tags that character F1 averages over.
         columns: Number of each label's column, by the label's name in the tags.
     """
 
     gold: Sequence[Sequence[str]]
     predicted: Sequence[Sequence[str]]
-    strict: Sequence[Sequence[str]]
     tags: Sequence[str]
     columns: Mapping[str, int]
 
@@ -179,8 +177,7 @@ def count(
         number = {tag: at for at, tag in enumerate(tag_set)}
         other = len(tag_set)
         for row, (right_tags, found_tags) in enumerate(zip(klue.gold, klue.predicted, strict=True)):
-            strictly_found = _strict_entities(klue.strict[row])
-            _add(klue_entities[row], klue.columns, _strict_entities(right_tags), strictly_found)
+            _add(klue_entities[row], klue.columns, _strict_entities(right_tags), _strict_entities(found_tags))
             a = np.array([number.get(tag, other) for tag in right_tags])
             b = np.array([number.get(tag, other) for tag in found_tags])
             for at, given in enumerate((a[a == b], a, b)):

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from llmner._files import dump_json, whole_file
 from llmner.corpora.jsonl import row_text_and_id, span_of_row, span_rows
-from llmner.errors import CorpusError, InputError, MismatchError, SpanError
+from llmner.errors import CorpusError, InputError, MismatchError, SpanError, TagError
 from llmner.extraction import outcome_rows
 from llmner.projection import OutcomeKind
 from llmner.replies import Status
@@ -62,7 +62,7 @@ class Row:
             "outcomes": outcome_rows(known.outcomes),
             "status": known.status,
             "reply": known.reply,
-            **({} if known.strict_spans is None else {"strict_spans": span_rows(known.strict_spans)}),
+            **({} if known.tags is None else {"tags": list(known.tags)}),
             "faults": [
                 {
                     "kind": fault.kind,
@@ -162,7 +162,8 @@ class Comparison:
     """Two runs on the same sentences.
 
     Attributes:
-        differences: Each figure of both, with interval and p of the difference, by the figure's name.
+        differences: Each figure of both, with interval and p of the difference, by the figure's name; without
+            text-level F1 where only one of them has replies.
         changes: The sentences on which they predict different spans.
         better: Sentences on which the second run has fewer errors.
         worse: Sentences on which it has more.
@@ -237,7 +238,7 @@ def evaluate_all(
             texts=texts,
             labels=labels,
             claims=[prediction.claims for prediction in run],
-            strict_predicted=[p.spans if p.strict_spans is None else p.strict_spans for p in run],
+            tags=[prediction.tags for prediction in run],
             columns=columns,
         )
         found.append(_evaluation(gold, run, scored.scores, scored.counts, signature, resamples, seed))
@@ -323,8 +324,12 @@ def compare(
         for number, (one, other) in enumerate(zip(a.rows, b.rows, strict=True))
         if one.prediction.spans != other.prediction.spans
     )
+    differences = compare_counts(a.counts, b.counts, resamples=resamples, shuffles=shuffles, seed=seed)
+    if bool(a.replies) != bool(b.replies):
+        # What a reply says and what a tagger's spans cover are different things to count.
+        differences = {name: held for name, held in differences.items() if not name.startswith("text.")}
     return Comparison(
-        compare_counts(a.counts, b.counts, resamples=resamples, shuffles=shuffles, seed=seed),
+        differences,
         changes,
         sum(change.errors[1] < change.errors[0] for change in changes),
         sum(change.errors[1] > change.errors[0] for change in changes),
@@ -363,16 +368,19 @@ def read_run(path: Path) -> tuple[list[Sentence], list[Prediction], dict[str, An
     for number, row in enumerate(rows, 1):
         text, id = row_text_and_id(path, number, row)
         sides = []
-        for key in ("gold", "spans", "strict_spans"):
+        for key in ("gold", "spans"):
             given = row.get(key)
-            if not isinstance(given, list) and (given is not None or key != "strict_spans"):
+            if not isinstance(given, list):
                 raise CorpusError(f"row {number} has no list {key!r}", path=path, id=id)
-            sides.append(None if given is None else tuple(span_of_row(path, number, id, s) for s in given))
-        right, found, strict = sides
+            sides.append(tuple(span_of_row(path, number, id, span) for span in given))
+        tags = row.get("tags")
+        if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
+            raise CorpusError(f"row {number}: 'tags' is not a list of strings", path=path, id=id)
         try:
-            gold.append(Sentence(text, right or (), id))
-            predictions.append(Prediction(text, found or (), id, *reply_of(row, path, number), strict))
-        except SpanError as error:
+            gold.append(Sentence(text, sides[0], id))
+            known = reply_of(row, path, number)
+            predictions.append(Prediction(text, sides[1], id, *known, None if tags is None else tuple(tags)))
+        except (SpanError, TagError) as error:
             raise CorpusError(error.problem, path=path, line=number, id=id, hint=error.hint) from None
     signature = run.get("signature")
     return gold, predictions, signature if isinstance(signature, dict) else {}

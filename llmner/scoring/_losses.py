@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final, Literal
 
 from rapidfuzz import fuzz
@@ -222,18 +223,24 @@ def _elsewhere(text: str, missed: Sequence[Span], wrong: Sequence[Span]) -> set[
 
 
 def _cut_off(missed: Sequence[Span], outcomes: Sequence[Outcome]) -> set[Span]:
-    """Entities that a reply which was cut off had not come to yet: those after the last one it placed.
+    """Entities that a reply which was cut off had not come to yet.
 
-    In a reply that goes label by label, those of the last label after it, and all of labels it had not come to.
+    A reply that comes back to a label after another goes in the text's order: what stands after the last one it
+    placed. Any other may go label by label: of the last label what stands after it, of labels that were not
+    listed everything, and whatever stands after all that was placed.
     """
     placed = [outcome.span for outcome in outcomes if outcome.span is not None]
     if not placed:
         return set(missed)
-    last = placed[-1]
-    if len(placed) > 1 and placed == sorted(placed):
+    last, furthest = placed[-1], max(placed)
+    labels = [label for label, _ in groupby(placed, key=lambda span: span.label)]
+    if len(labels) > len(set(labels)):
         return {span for span in missed if span > last}
-    listed = {span.label for span in placed}
-    return {span for span in missed if span.label not in listed or (span.label == last.label and span > last)}
+    return {
+        span
+        for span in missed
+        if span > furthest or span.label not in labels or (span.label == last.label and span > last)
+    }
 
 
 def _partners(missed: Sequence[Span], wrong: Sequence[Span]) -> tuple[dict[Span, Span], dict[Span, Span]]:

@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 
 from llmner._files import read_jsonl, regular_file, told_of
 from llmner.corpora import ReadStats, guess_format, read_corpus
-from llmner.errors import CorpusError, InputError, MismatchError, SpanError
+from llmner.corpora.hub import is_saved_dataset
+from llmner.errors import CorpusError, InputError, MismatchError, SpanError, TagError
 from llmner.extraction import Extraction, outcome_of
 from llmner.projection import Outcome, canonical_surface
 from llmner.scoring._counts import Claims, surfaces
 from llmner.spans import Sentence, Span, check_spans
+from llmner.tagging import tags_to_spans
 
 __all__ = ["Prediction", "align", "corpus_signature", "draw", "read_predictions", "sample"]
 
@@ -33,11 +35,11 @@ class Prediction:
         outcomes: What became of each mention, where there was a reply.
         status: How the reply was read.
         reply: The raw reply.
-        strict_spans: Those of them that strict IOB2 counts, where they were read from broken tags; ``None``
-            where it counts all.
+        tags: The IOB2 tags the spans were read from, one a character, where these are broken.
 
     Raises:
         SpanError: A span is out of range or overlaps another.
+        TagError: Tags that are none, or not those of the spans.
     """
 
     text: str
@@ -46,13 +48,22 @@ class Prediction:
     outcomes: tuple[Outcome, ...] = ()
     status: str | None = None
     reply: str | None = None
-    strict_spans: tuple[Span, ...] | None = None
+    tags: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         try:
             object.__setattr__(self, "spans", check_spans(self.spans, len(self.text)))
         except SpanError as error:
             raise error.located(id=self.id) from None
+        if self.tags is not None and (
+            len(self.tags) != len(self.text) or tuple(tags_to_spans(self.tags)[0]) != self.spans
+        ):
+            raise TagError("the tags are not those of the spans", id=self.id, hint="expected one a character")
+
+    @property
+    def strict_spans(self) -> tuple[Span, ...]:
+        """The spans that strict IOB2 counts: those that no broken tag opens."""
+        return self.spans if self.tags is None else tuple(tags_to_spans(self.tags, drop=True)[0])
 
     @classmethod
     def of(cls, extraction: Extraction) -> Prediction:
@@ -95,18 +106,18 @@ def read_predictions(
     before = stats.repairs
     with regular_file(path) as real:
         try:
-            sentences = list(read_corpus(real, format, stats=stats))
-            if (format or guess_format(real)) == "spans":
+            tags: list[list[str]] = []
+            sentences = list(read_corpus(real, format, stats=stats, on_tags=tags.append))
+            if not is_saved_dataset(real) and (format or guess_format(real)) == "spans":
                 return [
                     Prediction(s.text, s.spans, s.id, *reply_of(row, path, number))
                     for s, (number, row) in zip(sentences, read_jsonl(real), strict=True)
                 ]
-            if stats.repairs == before:
+            if stats.repairs == before or not tags:
                 return [Prediction(s.text, s.spans, s.id) for s in sentences]
-            kept = read_corpus(real, format, drop_broken=True)
             return [
-                Prediction(s.text, s.spans, s.id, strict_spans=t.spans if t.spans != s.spans else None)
-                for s, t in zip(sentences, kept, strict=True)
+                Prediction(s.text, s.spans, s.id, tags=tuple(held) if held != s.tags() else None)
+                for s, held in zip(sentences, tags, strict=True)
             ]
         except InputError as error:
             raise told_of(error, real, path) from None

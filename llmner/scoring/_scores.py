@@ -12,7 +12,7 @@ from llmner.errors import MismatchError
 from llmner.scoring._counts import Claims, Counts, KlueTags, count, surfaces
 from llmner.scoring._partial import MODES
 from llmner.spans import Span, check_spans
-from llmner.tagging import spans_to_tags
+from llmner.tagging import spans_to_tags, tags_to_spans
 
 __all__ = ["KLUE_LABELS", "PRF", "KlueScores", "LabelScore", "ModeScore", "Scores", "score", "score_and_count"]
 
@@ -127,7 +127,7 @@ def score(
     texts: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
     claims: Sequence[Claims] | None = None,
-    strict_predicted: Sequence[Sequence[Span]] | None = None,
+    tags: Sequence[Sequence[str] | None] | None = None,
 ) -> Scores:
     """Score predictions against gold, sentence by sentence.
 
@@ -144,16 +144,14 @@ def score(
             labels, else gold's labels.
         claims: (label, surface) pairs that replies claimed, for the comparison of texts; by default what
             the predicted spans cover.
-        strict_predicted: Those of the predicted spans that strict IOB2 counts, where they were read from
-            broken tags; by default all.
+        tags: For sentences whose predicted spans were read from broken IOB2 tags these tags, one a character,
+            and ``None`` for the others: what strict IOB2 and KLUE make of them.
 
     Raises:
         MismatchError: The sequences differ in length, or there are none.
         SpanError: Spans of one sentence overlap, or lie outside its text.
     """
-    return score_and_count(
-        gold, predicted, texts=texts, labels=labels, claims=claims, strict_predicted=strict_predicted
-    ).scores
+    return score_and_count(gold, predicted, texts=texts, labels=labels, claims=claims, tags=tags).scores
 
 
 def score_and_count(
@@ -163,15 +161,13 @@ def score_and_count(
     texts: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
     claims: Sequence[Claims] | None = None,
-    strict_predicted: Sequence[Sequence[Span]] | None = None,
+    tags: Sequence[Sequence[str] | None] | None = None,
     columns: Sequence[str] | None = None,
 ) -> Scored:
     """As :func:`score`, with the counts of each sentence; ``columns`` are the labels to count, at least all
     that occur.
     """
-    if len(gold) != len(predicted) or any(
-        x is not None and len(x) != len(gold) for x in (texts, claims, strict_predicted)
-    ):
+    if len(gold) != len(predicted) or any(x is not None and len(x) != len(gold) for x in (texts, claims, tags)):
         given = f"{len(gold)} gold and {len(predicted)} predicted sentences"
         raise MismatchError(
             given if texts is None else f"{given} for {len(texts)} texts", hint="one of each a sentence"
@@ -186,23 +182,31 @@ def score_and_count(
     ]
     rights = [check_spans(spans, length) for spans, length in zip(gold, lengths, strict=True)]
     founds = [check_spans(spans, length) for spans, length in zip(predicted, lengths, strict=True)]
-    stricts = founds if strict_predicted is None else [tuple(sorted(spans)) for spans in strict_predicted]
     gold_labels = {span.label for spans in rights for span in spans}
     if columns is None:
         columns = sorted(gold_labels | {span.label for spans in founds for span in spans})
     # seqeval takes labels apart at hyphens and calls its averages like labels: it gets names of our own.
     neutral = {label: f"L{number:06}" for number, label in enumerate(columns)}
 
-    def tags(sides: Sequence[Sequence[Span]]) -> Tags:
+    def written(sides: Sequence[Sequence[Span]]) -> Tags:
         return [
             spans_to_tags((replace(span, label=neutral[span.label]) for span in spans), length)
             for spans, length in zip(sides, lengths, strict=True)
         ]
 
-    gold_tags, predicted_tags = tags(rights), tags(founds)
-    strict_tags = predicted_tags if strict_predicted is None else tags(stricts)
+    gold_tags, predicted_tags = written(rights), written(founds)
+    raw_tags, stricts = predicted_tags, founds
+    if tags is not None:
+        raw_tags = [
+            row if held is None else [tag if tag == "O" else f"{tag[:2]}{neutral[tag[2:]]}" for tag in held]
+            for row, held in zip(predicted_tags, tags, strict=True)
+        ]
+        stricts = [
+            spans if held is None else tuple(tags_to_spans(held, drop=True)[0])
+            for spans, held in zip(founds, tags, strict=True)
+        ]
     lenient = _report(*_squeezed(gold_tags, predicted_tags))
-    strictly = _report(*_squeezed(gold_tags, strict_tags), strict=True)
+    strictly = _report(*_squeezed(gold_tags, raw_tags), strict=True)
     per_label = {
         label: LabelScore(
             float(row["precision"]), float(row["recall"]), float(row["f1-score"]), int(row["support"])
@@ -214,8 +218,7 @@ def score_and_count(
     if texts is not None:
         klue_tags = KlueTags(
             gold=_padded(texts, gold_tags),
-            predicted=_padded(texts, predicted_tags),
-            strict=_padded(texts, strict_tags),
+            predicted=_padded(texts, raw_tags),
             tags=_tag_set([neutral.get(label, label) for label in labels or _label_set(gold_labels)]),
             columns={name: at for at, name in enumerate(neutral.values())},
         )
@@ -325,7 +328,7 @@ def _klue(klue: KlueTags) -> KlueScores:
 
     # KLUE-baseline joins all sentences into one sequence. The O around each keeps entities from crossing,
     # so a sequence a sentence gives the same entities, and seqeval is quadratic in a sequence's length.
-    report = _report(*_squeezed(klue.gold, klue.strict), strict=True)
+    report = _report(*_squeezed(klue.gold, klue.predicted), strict=True)
     # scikit-learn compares numbers far faster than strings.
     number = {tag: at for at, tag in enumerate(klue.tags)}
     other = len(klue.tags)

@@ -200,7 +200,7 @@ def test_broken_tags_of_predictions_are_told(run: Run, tmp_path: Path) -> None:
     assert found["signature"]["broken_tags"] == 1
     assert found["intervals"]["strict.f1"][0] < 1
     assert "1 broken tags were read as seqeval's default mode reads them" in result.stderr
-    assert "strict figures leave out what begins so" in result.stderr
+    assert "in IOB2 files strict figures leave out what begins so" in result.stderr
 
 
 def test_what_does_not_fit_is_one_line(
@@ -228,6 +228,7 @@ def test_what_does_not_fit_is_one_line(
         (("--output", worse), "would overwrite another file of this command"),
         (("--report", tmp_path / "r.md", "--output", tmp_path / "r.md"), "would overwrite"),
         (("--output", "/dev/full"), "cannot be written (No space left on device)"),
+        (("--predicted", "-", "--replies", "-"), "standard input is named twice"),
     ):
         refused(run("evaluate", "--gold", sample, "--predicted", worse, *args), message)
     figures = tmp_path / "figures.json"
@@ -243,6 +244,18 @@ def test_a_pipe_will_do(tmp_path: Path, sample: Path, worse: Path) -> None:
         done = subprocess.run(["bash", "-c", given], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["sentences"] == 100
+
+
+def test_a_full_disk_is_one_line(sample: Path, worse: Path) -> None:
+    for command in (f"evaluate --gold {sample} --predicted {worse}", f"stats {sample} --json"):
+        done = subprocess.run(
+            ["bash", "-c", f"{sys.executable} -m llmner {command} > /dev/full"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert done.stderr.strip() == "error: [Errno 28] No space left on device"
 
 
 def test_hand_made_runs_do_not_break_a_report(run: Run, tmp_path: Path, sample: Path, worse: Path) -> None:

@@ -212,6 +212,16 @@ def test_every_figure_comes_out_of_the_kept_run_again(tmp_path: Path) -> None:
         path.write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=message):
             read_run(path)
+    for tags, message in (
+        ('"O"', "'tags' is not a list of strings"),
+        ('["B-PS", "O"]', "the tags are not those"),
+        ('["x"]', "'x' is not a tag"),
+    ):
+        path.write_text(
+            f'{{"rows": [{{"text": "가", "gold": [], "spans": [], "tags": {tags}}}]}}', encoding="utf-8"
+        )
+        with pytest.raises(InputError, match=message):
+            read_run(path)
     with pytest.raises(CorpusError, match="cannot be read"):
         read_run(tmp_path / "nowhere.json")
 
@@ -220,6 +230,8 @@ def test_what_strict_mode_counts_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "tags.conll"
     path.write_text("가\tI-PS\n나\tO\n다\tB-LC\n", encoding="utf-8")
     (prediction,) = read_predictions(path)
+    assert prediction.tags == ("I-PS", "O", "O", "O", "B-LC")
+    assert prediction.strict_spans == prediction.spans[1:]
     gold = [Sentence(prediction.text, prediction.spans)]
     first = evaluate(gold, [prediction], resamples=10)
     assert (first.scores.micro.f1, first.scores.strict.f1) == (1, pytest.approx(2 / 3))
@@ -252,6 +264,18 @@ def test_two_runs_are_compared_sentence_by_sentence() -> None:
     (other,) = evaluate_all(gold[1:], [predicted(found[1:])], resamples=0)
     with pytest.raises(MismatchError, match="different sentences"):
         compare(a, other)
+
+
+def test_what_replies_say_is_not_compared_with_what_a_tagger_covers() -> None:
+    said = [
+        Prediction(
+            s.text, s.spans, s.id, (Outcome(Mention("PS", "손흥민은"), "trimmed", s.spans[0]),), "ok", "..."
+        )
+        for s in GOLD
+    ]
+    a, b = evaluate_all(GOLD, [predicted(GOLD), said], resamples=5)
+    assert "text.f1" not in compare(a, b, resamples=5, shuffles=5).differences
+    assert "text.f1" in compare(a, a, resamples=5, shuffles=5).differences
 
 
 def test_runs_with_labels_of_their_own_are_counted_alike() -> None:

@@ -102,18 +102,21 @@ def test_of_a_reply_that_was_cut_off_only_what_it_had_not_come_to_is_cut_off() -
 
     cut = {"status": "truncated"}
     assert causes([PS], [], **cut) == [("missed", "cut-off")]
-    # In the text's order: 손흥민 was passed over, the last one was not come to.
-    last = Span(17, 19, "DT")
-    assert causes([PS, LC, OG, last], [LC, OG], outcomes=placed(LC, OG), **cut) == [
+    # It came back to LC after OG, so it goes in the text's order: 손흥민 was passed over.
+    first, again, after = Span(5, 7, "LC"), Span(15, 16, "LC"), Span(17, 19, "DT")
+    listed = placed(first, OG, again)
+    assert causes([PS, first, OG, again, after], [first, OG, again], outcomes=listed, **cut) == [
         ("missed", "missed"),
         ("missed", "cut-off"),
     ]
-    # Label by label: LC was gone through, OG was being listed, DT not yet begun.
-    later, first = Span(17, 19, "LC"), Span(0, 3, "OG")
-    unnamed = Span(15, 16, "LC")
-    assert causes([first, unnamed, OG, later], [later, first], outcomes=placed(later, first), **cut) == [
+    # Label by label: PS was gone through, LC was being listed, DT not yet begun.
+    person, unnamed, before = Span(15, 16, "PS"), Span(10, 11, "PS"), Span(3, 4, "LC")
+    gold = [Span(1, 2, "DT"), before, first, unnamed, person, Span(17, 19, "LC")]
+    assert causes(gold, [first, person], outcomes=placed(person, first), **cut) == [
         ("missed", "cut-off"),
         ("missed", "missed"),
+        ("missed", "missed"),
+        ("missed", "cut-off"),
     ]
     # What is left of a mention that broke off names nothing.
     text = "홍길동은 서울에서 부산으로"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import time
 from dataclasses import astuple
 from pathlib import Path
@@ -10,10 +11,11 @@ from hypothesis import strategies as st
 from seqeval.metrics import classification_report, precision_score, recall_score
 from seqeval.metrics import f1_score as seqeval_f1
 from seqeval.scheme import IOB2, Entities
+from sklearn.metrics import f1_score
 
 from llmner.corpora import read_corpus
 from llmner.errors import MismatchError, SpanError
-from llmner.scoring import KLUE_LABELS, score
+from llmner.scoring import KLUE_LABELS, Scores, score
 from llmner.scoring._scores import _squeezed
 from llmner.spans import Sentence, Span
 from llmner.tagging import spans_to_tags, tags_to_spans
@@ -151,12 +153,15 @@ def test_klues_pair_against_an_independent_count(run: tuple[list[Sentence], list
     assert scores.klue.char_f1 == pytest.approx(char_f1)
 
 
+def broken(tags: list[str], text: str, gold: tuple[Span, ...]) -> Scores:
+    """Scores of spans that were read from tags as they stand."""
+    return score([gold], [tags_to_spans(tags)[0]], texts=[text], tags=[tags])
+
+
 def test_strict_figures_leave_out_what_broken_tags_began() -> None:
     # Tags I-PS I-PS O B-LC: seqeval's default mode has two entities, its strict mode one.
-    text, tags = "가나 다", ["I-PS", "I-PS", "O", "B-LC"]
-    gold = [(Span(0, 2, "PS"), Span(3, 4, "LC"))]
-    lenient, strictly = (tags_to_spans(tags, drop=drop)[0] for drop in (False, True))
-    scores = score(gold, [lenient], texts=[text], strict_predicted=[strictly])
+    tags = ["I-PS", "I-PS", "O", "B-LC"]
+    scores = broken(tags, "가나다라", (Span(0, 2, "PS"), Span(3, 4, "LC")))
     right = [["B-PS", "I-PS", "O", "B-LC"]]
     assert scores.micro.f1 == seqeval_f1(right, [tags]) == 1
     assert scores.strict.f1 == pytest.approx(seqeval_f1(right, [tags], mode="strict", scheme=IOB2))
@@ -164,6 +169,45 @@ def test_strict_figures_leave_out_what_broken_tags_began() -> None:
     assert (
         scores.klue.entity_f1 == seqeval_f1(right, [tags], mode="strict", scheme=IOB2, average="macro") == 0.5
     )
+
+
+def test_klue_drops_spaces_before_it_looks_at_tags() -> None:
+    # A tagger that gives no entity tag to spaces: two broken pieces as they stand, one entity to KLUE.
+    scores = broken(["B-PS", "O", "I-PS", "O", "O"], "김 구 씨", (Span(0, 3, "PS"),))
+    assert scores.micro.f1 == 0
+    assert scores.klue is not None
+    assert (scores.klue.entity_f1, scores.klue.char_f1) == (1, 1)
+
+
+@settings(deadline=None, max_examples=150)
+@given(runs(), st.integers(0, 1000))
+def test_klues_pair_of_broken_tags_is_that_of_the_tags_themselves(
+    run: tuple[list[Sentence], list[Sentence]], seed: int
+) -> None:
+    gold, found = run
+    rng = random.Random(seed)
+    tags = [[f"I{t[1:]}" if t[0] == "B" and rng.random() < 0.4 else t for t in s.tags()] for s in found]
+    scores = score(
+        [s.spans for s in gold],
+        [tags_to_spans(row)[0] for row in tags],
+        texts=[s.text for s in gold],
+        tags=tags,
+    )
+    joined: list[list[str]] = []
+    for side in ([s.tags() for s in gold], tags):
+        joined.append([])
+        for s, row in zip(gold, side, strict=True):
+            joined[-1] += ["O", *(t for c, t in zip(s.text, row, strict=True) if c != " "), "O"]
+    names = [f"{prefix}-{label}" for label in KLUE_LABELS for prefix in "BI"] + ["O"]
+    assert scores.klue is not None
+    assert scores.klue.char_f1 == pytest.approx(
+        f1_score(joined[0], joined[1], labels=names, average="macro", zero_division=1)
+    )
+    if any(t.startswith("B") for t in joined[0]):
+        strict = seqeval_f1(
+            [joined[0]], [joined[1]], mode="strict", scheme=IOB2, average="macro", zero_division=0
+        )
+        assert scores.klue.entity_f1 == pytest.approx(float(strict))
 
 
 @settings(deadline=None, max_examples=200)

@@ -6,6 +6,7 @@
   const causeNumber = new Map(data.causes.map(([cause], number) => [cause, number]));
   const colour = new Map(data.labels.map((label, number) => [label, number % 8]));
   const PAGE = 40;
+  const PRINTED = 1000; // the button says how many are left
 
   // Everything from the data becomes a text node; nothing is ever parsed as markup.
   const element = (name, className, ...children) => {
@@ -157,6 +158,9 @@
     draw();
   };
   more.addEventListener("click", () => draw());
+  window.addEventListener("beforeprint", () => {
+    while (drawn < Math.min(chosen.length, PRINTED)) draw();
+  });
   byId("filters").addEventListener("input", filter);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   filter();
