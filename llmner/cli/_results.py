@@ -1,18 +1,21 @@
-"""What ``evaluate`` and ``compare`` share: names of runs, printing, reports."""
+"""What ``evaluate`` and ``compare`` share: reading both sides, names of runs, printing, reports."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmner._files import check_output, dump_json, whole_file, write_bytes
+from llmner.cli._common import tell_repairs
+from llmner.corpora import ReadStats, read_corpus
 from llmner.errors import InputError
 
 if TYPE_CHECKING:
-    from llmner.scoring import Comparison, Evaluation
+    from llmner.scoring import Comparison, Evaluation, Source
+    from llmner.spans import Sentence
 
 _FORMATS: dict[str, Literal["html", "md"]] = {".html": "html", ".htm": "html", ".md": "md"}
 
@@ -48,6 +51,26 @@ def check_outputs(report: Path | None, output: Path | None, inputs: Sequence[Pat
         taken.add(path.resolve())
 
 
+def read_gold(gold: str, format: str | None, split: str | None, *, strict: bool) -> list[Sentence]:
+    """The labelled corpus; repairs of its tags are told."""
+    stats = ReadStats()
+    corpus = list(read_corpus(gold, format, split, strict=strict, stats=stats))
+    tell_repairs(stats)
+    return corpus
+
+
+def predicted_sources(paths: Iterable[Path], corpus: Sequence[Sentence], *, whole: bool) -> list[Source]:
+    """Files of predictions; broken tags in them are told."""
+    from llmner.scoring import from_file
+
+    sources = []
+    for path in paths:
+        stats = ReadStats()
+        sources.append(from_file(path, corpus, whole=whole, stats=stats))
+        tell_repairs(stats, path)
+    return sources
+
+
 def write_report(
     path: Path | None, evaluations: Mapping[str, Evaluation], comparisons: Mapping[str, Comparison]
 ) -> None:
@@ -70,13 +93,11 @@ def comparison_row(comparison: Comparison, evaluation: Evaluation) -> dict[str, 
     """A comparison as JSON has it; changed sentences by id, or as ``#1`` where they have none."""
     return {
         "differences": {name: asdict(held) for name, held in comparison.differences.items()},
+        "test": comparison.test,
         "better": comparison.better,
         "worse": comparison.worse,
         "changed": [
-            {
-                "sentence": change.number if (id := evaluation.rows[change.number].sentence.id) is None else id,
-                "errors": list(change.errors),
-            }
+            {"sentence": evaluation.rows[change.number].name(change.number), "errors": list(change.errors)}
             for change in comparison.changes
         ],
     }

@@ -14,7 +14,6 @@ from llmner.cli._common import (
     SplitOption,
     StrictOption,
     guarded,
-    tell_repairs,
 )
 
 
@@ -42,27 +41,27 @@ def compare(
     json: JsonOption = False,
 ) -> None:
     """Compare run B with run A: difference, 95 % interval and p of each figure; sentences that changed."""
-    from llmner.cli._results import check_outputs, comparison_row, print_json, run_names, write_report
+    from llmner.cli._results import (
+        check_outputs,
+        comparison_row,
+        predicted_sources,
+        print_json,
+        read_gold,
+        run_names,
+        write_report,
+    )
     from llmner.cli._show import console, show_changes, show_comparison
-    from llmner.corpora import ReadStats, read_corpus
     from llmner.scoring import compare as compare_runs
-    from llmner.scoring import evaluate_runs, evaluate_sources, from_file
+    from llmner.scoring import evaluate_runs, evaluate_sources
 
     check_outputs(report, None, [a, b, *([] if gold is None else [Path(gold)])])
     if gold is None:
         results = evaluate_runs([a, b], resamples=resamples, seed=seed)
     else:
-        stats = ReadStats()
-        corpus = list(read_corpus(gold, gold_format, split, strict=strict, stats=stats))
-        tell_repairs(stats)
-        sources = []
-        for path in (a, b):
-            stats = ReadStats()
-            sources.append(from_file(path, corpus, whole=limit is None and not partial, stats=stats))
-            tell_repairs(stats, path)
+        corpus = read_gold(gold, gold_format, split, strict=strict)
         results = evaluate_sources(
             corpus,
-            sources,
+            predicted_sources((a, b), corpus, whole=limit is None and not partial),
             corpus_name=Path(gold).name,
             limit=limit,
             seed=seed,

@@ -29,7 +29,6 @@ from llmner.cli._common import (
     make_generator,
     policy,
     progress,
-    tell_repairs,
 )
 
 
@@ -77,12 +76,19 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Score --predicted spans, recorded --replies, or an --engine's answers against --gold."""
-    from llmner.cli._results import check_outputs, comparison_row, print_json, run_names, write_report
+    from llmner.cli._results import (
+        check_outputs,
+        comparison_row,
+        predicted_sources,
+        print_json,
+        read_gold,
+        run_names,
+        write_report,
+    )
     from llmner.cli._show import console, show_evaluation, show_evaluations
-    from llmner.corpora import ReadStats, read_corpus
     from llmner.errors import InputError
     from llmner.extraction import Extractor
-    from llmner.scoring import compare, evaluate_sources, from_extractor, from_file, write_run
+    from llmner.scoring import compare, evaluate_sources, from_extractor, write_run
 
     engines = [("recorded", path) for path in replies or ()] + ([(engine, None)] if engine else [])
     count = len(predicted or ()) + len(engines)
@@ -112,15 +118,9 @@ def evaluate(
         )
         for name, path in engines
     ]
-    stats = ReadStats()
-    corpus = list(read_corpus(gold, gold_format, split, strict=strict, stats=stats))
-    tell_repairs(stats)
+    corpus = read_gold(gold, gold_format, split, strict=strict)
     whole = limit is None and not partial
-    sources = []
-    for path in predicted or ():
-        stats = ReadStats()
-        sources.append(from_file(path, corpus, whole=whole, stats=stats))
-        tell_repairs(stats, path)
+    sources = predicted_sources(predicted or (), corpus, whole=whole)
     with progress("evaluating", len(engines) * (limit or len(corpus))) as step:
         sources += [
             from_extractor(

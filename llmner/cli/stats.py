@@ -41,7 +41,7 @@ def stats(
     json: JsonOption = False,
 ) -> None:
     """Show figures of each FILE, and hold every later file against every earlier one (train, then dev)."""
-    from llmner._files import dump_json, write_bytes
+    from llmner.cli._results import print_json
     from llmner.cli._show import console
     from llmner.corpora import ReadStats, compare_corpora, corpus_stats, read_corpus
 
@@ -65,7 +65,7 @@ def stats(
                 {"earlier": files[one], "later": files[two], **pair.to_dict()} for one, two, pair in pairs
             ],
         }
-        write_bytes(dump_json(report, indent=2) + b"\n")
+        print_json(report)
         return
     out = console()
     names = _names(files)

@@ -176,7 +176,7 @@ def _rename_shards(
         save_file(tensors, copy / shard, metadata={"format": "pt"})
         names.update(dict.fromkeys(tensors, shard))
         size += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    if len(shards) > 1 or shards != ["model.safetensors"]:
+    if shards != ["model.safetensors"]:
         _write_json(
             copy / _INDEX, {"metadata": {"total_size": size}, "weight_map": dict(sorted(names.items()))}
         )

@@ -60,11 +60,6 @@ class Prediction:
         ):
             raise TagError("the tags are not those of the spans", id=self.id, hint="expected one a character")
 
-    @property
-    def strict_spans(self) -> tuple[Span, ...]:
-        """The spans that strict IOB2 counts: those that no broken tag opens."""
-        return self.spans if self.tags is None else tuple(tags_to_spans(self.tags, drop=True)[0])
-
     @classmethod
     def of(cls, extraction: Extraction) -> Prediction:
         """The prediction in an extraction."""

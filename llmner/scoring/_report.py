@@ -51,7 +51,7 @@ class Figure:
 
 def headline(evaluation: Evaluation, comparison: Comparison | None = None) -> dict[str, Figure]:
     """The figures of :data:`FIGURES` that the evaluation has."""
-    figures = evaluation.to_dict()
+    figures = evaluation.scores.to_dict()
     found = {}
     for name in FIGURES:
         value: Any = figures

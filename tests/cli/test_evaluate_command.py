@@ -123,6 +123,8 @@ def test_a_run_is_kept_and_compared(run: Run, tmp_path: Path, sample: Path, wors
     assert held["p"] < 0.01
     assert found["a"]["predicted"]["name"] == "worse.jsonl"
     assert found["b"]["engine"] == "recorded"
+    assert found["test"].startswith("paired bootstrap 95%, n=1000; approximate randomisation, n=10000; seed=42")
+    assert found["changed"][0]["sentence"].startswith("sample_")
     # The same from the files themselves.
     passed(
         run(
@@ -244,6 +246,15 @@ def test_a_pipe_will_do(tmp_path: Path, sample: Path, worse: Path) -> None:
         done = subprocess.run(["bash", "-c", given], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["sentences"] == 100
+
+
+def test_sentences_without_ids_are_numbered_alike_everywhere(run: Run, tmp_path: Path) -> None:
+    gold, found = tmp_path / "gold.txt", tmp_path / "found.txt"
+    gold.write_text("<가:PS>나\n<다:LC>라\n", encoding="utf-8")
+    found.write_text("<가:PS>나\n다라\n", encoding="utf-8")
+    args = ("compare", gold, found, "--gold", gold)
+    assert json.loads(passed(run(*args, "--json")))["changed"] == [{"sentence": "#2", "errors": [0, 1]}]
+    assert "#2  errors 0 → 1" in passed(run(*args))
 
 
 def test_a_full_disk_is_one_line(sample: Path, worse: Path) -> None:
