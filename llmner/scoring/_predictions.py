@@ -216,6 +216,7 @@ def draw(
     limit: int | None = None,
     seed: int = 42,
     partial: bool = False,
+    names: Sequence[str] = (),
 ) -> list[int]:
     """The places in the corpus of the sentences to score, as :func:`sample` draws them.
 
@@ -225,23 +226,30 @@ def draw(
         limit: Size of the sample.
         seed: Its seed.
         partial: Pass over sentences that some run has no prediction for, before the sample is drawn.
+        names: What the runs are called, for errors.
 
     Raises:
         MismatchError: A sentence of the sample has no prediction; under ``partial``, none has one.
     """
     if not partial:
         drawn = sample(range(len(corpus)), limit, seed)
-        missing = [at for at in drawn if not all(run(at) for run in has)]
-        if missing:
-            raise MismatchError(
-                f"{len(missing)} of {len(drawn)} sentences have no prediction",
-                id=corpus[missing[0]].id,
-                hint="predict the rest, or score only those that have one with --partial",
-            )
+        for number, run in enumerate(has):
+            missing = [at for at in drawn if not run(at)]
+            if missing:
+                raise MismatchError(
+                    f"{len(missing)} of {len(drawn)} sentences have no prediction",
+                    path=names[number] if names else None,
+                    id=corpus[missing[0]].id,
+                    hint="predict the rest, or score only those that have one with --partial",
+                )
         return drawn
     places = [at for at in range(len(corpus)) if all(run(at) for run in has)]
     if not places:
-        raise MismatchError("no sentence has a prediction in every run", hint="ids must match the gold's")
+        raise MismatchError(
+            "no sentence has a prediction in every run",
+            path=", ".join(names) or None,
+            hint="ids must match the gold's",
+        )
     return sample(places, limit, seed)
 
 

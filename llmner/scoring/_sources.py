@@ -129,7 +129,14 @@ def evaluate_sources(
     Raises:
         MismatchError: A sentence without a prediction, or a prediction without a sentence.
     """
-    places = draw(corpus, [source.has for source in sources], limit=limit, seed=seed, partial=partial)
+    places = draw(
+        corpus,
+        [source.has for source in sources],
+        limit=limit,
+        seed=seed,
+        partial=partial,
+        names=[source.name for source in sources],
+    )
     gold = [corpus[at] for at in places]
     scored = {
         "corpus": corpus_signature(corpus_name, corpus),

@@ -179,8 +179,15 @@ def test_part_of_a_corpus_is_scored_only_when_asked(
     part.write_text("".join(replies.read_text("utf-8").splitlines(keepends=True)[10:30]), encoding="utf-8")
     refused(
         run("evaluate", "--gold", sample, "--replies", part),
+        f"{part} (id",
         "80 of 100 sentences have no prediction",
         "--partial",
+    )
+    nothing = tmp_path / "nothing.jsonl"
+    nothing.write_text('{"id": "x", "text": "가", "reply": ""}\n', encoding="utf-8")
+    refused(
+        run("evaluate", "--gold", sample, "--replies", nothing, "--partial"),
+        f"{nothing}: no sentence has a prediction",
     )
     found = evaluated(run, "--gold", sample, "--replies", part, "--partial")
     assert found["sentences"] == found["signature"]["scored"]["sentences"] == 20
