@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -85,6 +86,11 @@ def guarded(command: _F) -> _F:
         except OSError as error:
             # A full disk, a file taken away: the machine's word is the best there is.
             note(f"error: {error}")
+            try:
+                sys.stdout.flush()
+            except OSError:
+                # What it still holds would fail again, and louder, when Python ends.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             note("interrupted")
