@@ -1,7 +1,7 @@
 """Recipes: a YAML file that says which labels there are, what to ask, and how to answer.
 
-A recipe fills in its own templates. How the filled-in parts become a conversation is ``chat``'s to
-know; how answers are written and read is ``replies``'.
+A recipe may extend another, and then says only what differs. It fills in its own templates. How the
+filled-in parts become a conversation is ``chat``'s to know; how answers are written and read is ``replies``'.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Recipe(_Model):
         description: One sentence for people choosing a recipe.
         labels: The label set, in the order answers use.
         units: Units by how else they are written, ``{평: [坪]}``; projection takes them for the same.
-        reply_format: ``json-by-type``, ``json-list``, ``tagged`` or ``lines``.
+        reply_format: ``json-by-type``, ``json-list``, ``tagged``, ``lines`` or ``pairs``.
         system: System prompt, a Jinja template; ``labels``, ``examples`` (each with ``text`` and
             ``answer``) and ``empty`` (the answer for a sentence without entities) may be used.
         user: The question for one sentence, a Jinja template over ``text``.
@@ -187,6 +187,11 @@ class Recipe(_Model):
         # Not model_copy: it would carry over what is cached for the old format.
         return Recipe.model_validate({**self.model_dump(), "reply_format": reply_format})
 
+    def to_yaml(self) -> str:
+        """The recipe as a file says it; loading that gives an equal recipe."""
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump(said, allow_unicode=True, sort_keys=False, width=100)
+
     @classmethod
     def load(cls, name_or_path: str | PathLike[str]) -> Recipe:
         """A built-in recipe by name (``"klue"``) or any recipe by path.
@@ -198,6 +203,11 @@ class Recipe(_Model):
             RecipeError: The file is missing, is not YAML, or says something a recipe cannot say; the
                 message names file, line and key.
         """
+        return cls._load(name_or_path, ())
+
+    @classmethod
+    def _load(cls, name_or_path: str | PathLike[str], above: tuple[Path, ...]) -> Recipe:
+        """The same, knowing the recipes that extend this one."""
         given = str(name_or_path)
         path = Path(given)
         if isinstance(name_or_path, str) and path.name == given and path.suffix not in (".yaml", ".yml"):
@@ -217,10 +227,10 @@ class Recipe(_Model):
             raise RecipeError(f"not UTF-8 (byte {error.start})", path=path, hint="save it as UTF-8") from None
         except OSError as error:
             raise RecipeError(f"cannot be read ({error.strerror})", path=path) from None
-        return cls._parse(source, path)
+        return cls._parse(source, path, above)
 
     @classmethod
-    def _parse(cls, source: str, path: Path) -> Recipe:
+    def _parse(cls, source: str, path: Path, above: tuple[Path, ...]) -> Recipe:
         try:
             node = yaml.compose(source, Loader=yaml.SafeLoader)
             _refuse_duplicates(node)
@@ -238,6 +248,8 @@ class Recipe(_Model):
             raise RecipeError(
                 "holds no recipe", path=path, hint="expected keys such as name, labels and system"
             )
+        if "extends" in data:
+            data = {**cls._extended(data.pop("extends"), path, above), **data}
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -248,6 +260,20 @@ class Recipe(_Model):
             if not location and (named := re.match(r"(examples)\[(\d+)\]|(system|user)\b", message)):
                 location = (named[3],) if named[3] else (named[1], int(named[2]))
             raise RecipeError(message, path=path, line=_line_of(node, location)) from None
+
+    @classmethod
+    def _extended(cls, name: Any, path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+        """What the recipe that another one extends says; a path is looked for beside the other."""
+        if not isinstance(name, str):
+            raise RecipeError("extends: expected the name or path of a recipe", path=path)
+        beside = path.parent / name
+        if beside.resolve() in (*above, path.resolve()):
+            raise RecipeError(f"extends: {name} extends this recipe in turn", path=path)
+        try:
+            found = cls._load(beside if beside.is_file() else name, (*above, path.resolve()))
+            return found.model_dump(exclude_defaults=True)
+        except InputError as error:
+            raise RecipeError(f"extends: {error}", path=path) from None
 
 
 def _refuse_duplicates(node: yaml.Node | None) -> None:

@@ -36,7 +36,7 @@ def test_every_built_in_recipe_loads_and_reads_its_own_examples(name: str) -> No
         assert {(m.label, m.text) for m in read.mentions} == {
             (span.label, sentence.surface(span)) for span in sentence.spans
         }
-    assert any(not sentence.spans for sentence in recipe.example_sentences())
+    assert not recipe.examples or any(not sentence.spans for sentence in recipe.example_sentences())
 
 
 def test_the_strict_recipe_carries_its_examples_in_the_system_prompt() -> None:
@@ -106,7 +106,7 @@ def test_a_template_cannot_reach_into_python(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="built in are klue, klue-strict"):
+    with pytest.raises(UnknownNameError, match="built in are klue, klue-mini, klue-sft, klue-strict"):
         Recipe.load("kleu")
     with pytest.raises(RecipeError, match="no such file"):
         Recipe.load(tmp_path / "none.yaml")
@@ -139,3 +139,43 @@ def test_training_rows(klue: Recipe, format: str) -> None:
     split = completion_row(recipe, SENTENCE)
     assert split["prompt"] + split["completion"] == row["messages"]  # type: ignore[operator]
     assert len(split["completion"]) == 1  # type: ignore[arg-type]
+
+
+def test_a_recipe_says_only_what_differs_from_the_one_it_extends(tmp_path: Path) -> None:
+    klue, mini = Recipe.load("klue"), Recipe.load("klue-mini")
+    assert mini.labels == klue.labels
+    assert (mini.system_prompt, mini.turns, mini.reply_format) == ("", (), "pairs")
+    (tmp_path / "mine.yaml").write_text("extends: klue\nname: mine\n", encoding="utf-8")
+    (tmp_path / "grandchild.yaml").write_text(
+        "extends: mine.yaml\nname: g\nsystem: 답하라.\n", encoding="utf-8"
+    )
+    mine, grandchild = Recipe.load(tmp_path / "mine.yaml"), Recipe.load(tmp_path / "grandchild.yaml")
+    assert mine == klue.model_copy(update={"name": "mine"})
+    assert (grandchild.labels, grandchild.system_prompt) == (klue.labels, "답하라.")
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        ("extends: nobody\n", r"r\.yaml: extends: no recipe is called 'nobody'"),
+        ("extends: [klue]\n", r"r\.yaml: extends: expected the name or path"),
+        ("extends: r.yaml\n", r"r\.yaml: extends: r\.yaml extends this recipe in turn"),
+        ("extends: s.yaml\n", r"s\.yaml: extends: r\.yaml extends this recipe in turn"),
+        ("extends: klue\nsytem: x\n", r"unknown key 'sytem'; did you mean 'system'"),
+    ],
+)
+def test_a_recipe_that_cannot_be_extended_is_named(tmp_path: Path, said: str, complaint: str) -> None:
+    (tmp_path / "s.yaml").write_text("extends: r.yaml\nname: s\n", encoding="utf-8")
+    path = tmp_path / "r.yaml"
+    path.write_text(said + "name: r\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match=complaint):
+        Recipe.load(path)
+
+
+@pytest.mark.parametrize("name", builtin_recipes())
+def test_a_recipe_written_out_is_the_same_recipe(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "again.yaml"
+    recipe = Recipe.load(name)
+    path.write_text(recipe.to_yaml(), encoding="utf-8")
+    assert Recipe.load(path) == recipe
+    assert Recipe.load(path).hash == recipe.hash
