@@ -9,7 +9,7 @@ from typing import Literal
 from llmner.replies._clean import drop_end_of_turn, drop_reasoning, split_fences
 from llmner.replies._interpret import Found, interpret, is_label, is_nothing
 from llmner.replies._json import Draft, Pairs, find_values
-from llmner.replies._render import REPLY_FORMATS, Order
+from llmner.replies._render import NOTHING, REPLY_FORMATS, Order
 from llmner.replies._text import read_lines, read_tagged
 from llmner.schema import LabelSchema
 from llmner.spans import Mention
@@ -69,7 +69,7 @@ def read_reply(reply: str, schema: LabelSchema | None = None, format: str = "aut
     if not text.strip():
         return ReadReply(status="unreadable" if repairs else "empty", repairs=_once(repairs))
     attempts = ["json", "tagged", "lines"]
-    wanted = "json" if format.startswith("json") else format
+    wanted = "json" if format.startswith("json") else "lines" if format == "pairs" else format
     if wanted in attempts and _LOOKS_JSON.search(text) is None:
         attempts.remove(wanted)
         attempts.insert(0, wanted)
@@ -82,7 +82,7 @@ def read_reply(reply: str, schema: LabelSchema | None = None, format: str = "aut
         elif attempt == "tagged":
             found = _read_tagged(places, schema, asked=format == "tagged")
         else:
-            found = _read_lines(places, schema, asked=format == "lines")
+            found = _read_lines(places, schema, format)
         if found is not None:
             shape = found.format
             if format in REPLY_FORMATS and shape != format:
@@ -255,12 +255,15 @@ def _between(plain: str, found: Found) -> str:
     return "".join([*parts, plain[at:]])
 
 
-def _read_lines(places: list[str], schema: LabelSchema | None, *, asked: bool) -> ReadReply | None:
+def _read_lines(places: list[str], schema: LabelSchema | None, asked: str) -> ReadReply | None:
+    name = "pairs" if asked == "pairs" else "lines"
     for place in places:
         if len(places) == 1 and is_nothing(place):
-            return _result(Found(schema), "lines", [] if asked and place.strip() == "-" else ["none-word"])
+            return _result(
+                Found(schema), name, [] if asked == name and place.strip() == NOTHING else ["none-word"]
+            )
         found = Found(schema)
-        understood, not_understood = read_lines(place, schema, found)
+        understood, not_understood = read_lines(place, schema, found, surface_first=name == "pairs")
         if found.mentions or (understood and not not_understood):
-            return _result(found, "lines", ["prose"] if not_understood else [])
+            return _result(found, name, ["prose"] if not_understood else [])
     return None

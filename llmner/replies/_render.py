@@ -18,7 +18,7 @@ Order = Literal["text", "label", "none"]
 """What the order of mentions tells: their order in the text, within each label only, or nothing."""
 
 NOTHING = "-"
-"""The whole ``lines`` reply for a sentence without entities; an empty reply would say nothing at all."""
+"""The whole ``lines`` or ``pairs`` reply for a sentence without entities; an empty one would say nothing."""
 
 
 def _json_by_type(sentence: Sentence, schema: LabelSchema | None) -> str:
@@ -41,6 +41,11 @@ def _tagged(sentence: Sentence, schema: LabelSchema | None) -> str:
 
 def _lines(sentence: Sentence, schema: LabelSchema | None) -> str:
     rows = [f"{span.label}\t{escape_line(sentence.surface(span))}" for span in sentence.spans]
+    return "\n".join(rows) or NOTHING
+
+
+def _pairs(sentence: Sentence, schema: LabelSchema | None) -> str:
+    rows = [f"{escape_line(sentence.surface(span))}\t{span.label}" for span in sentence.spans]
     return "\n".join(rows) or NOTHING
 
 
@@ -76,6 +81,7 @@ REPLY_FORMATS: dict[str, ReplyFormat] = {
         ReplyFormat("json-list", "text", _json_list),
         ReplyFormat("tagged", "text", _tagged),
         ReplyFormat("lines", "text", _lines),
+        ReplyFormat("pairs", "text", _pairs),
     )
 }
 
@@ -83,7 +89,7 @@ REPLY_FORMATS: dict[str, ReplyFormat] = {
 def render_reply(sentence: Sentence, format: str = "json-by-type", schema: LabelSchema | None = None) -> str:
     """The reply a perfect model would give. O(text + spans).
 
-    ``tagged`` keeps every offset; ``json-list`` and ``lines`` keep surfaces and their order;
+    ``tagged`` keeps every offset; ``json-list``, ``lines`` and ``pairs`` keep surfaces and their order;
     ``json-by-type`` keeps surfaces and their order within a label.
 
     Args:

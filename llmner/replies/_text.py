@@ -70,12 +70,21 @@ def _bare(surface: str) -> str:
     return stripped
 
 
-def read_lines(text: str, schema: LabelSchema | None, found: Found) -> tuple[int, int]:
+def read_lines(
+    text: str, schema: LabelSchema | None, found: Found, *, surface_first: bool = False
+) -> tuple[int, int]:
     """Mentions written one a line, and (lines understood, lines not understood).
 
     Understands ``PS<TAB>손흥민`` (what the format writes), either order, ``PS: 손흥민, 박지성``,
     ``손흥민 (PS)``, ``[손흥민:PS]``, bullets, numbering, table rows, and a line that is only a label
     followed by its mentions.
+
+    Args:
+        text: The reply, or a part of it.
+        schema: Resolves label names.
+        found: Takes the mentions.
+        surface_first: Whether ``손흥민<TAB>PS`` is what was asked for; it decides what a surface is that
+            could be a label as well.
     """
     understood = not_understood = 0
     heading: str | None = None
@@ -85,7 +94,10 @@ def read_lines(text: str, schema: LabelSchema | None, found: Found) -> tuple[int
             if not_understood:
                 heading = None
             continue
-        label, tab, surface = line.partition("\t")
+        if surface_first:
+            surface, tab, label = line.rpartition("\t")
+        else:
+            label, tab, surface = line.partition("\t")
         if tab and is_label(label, schema) and surface.strip():
             found.add(label, _unescape(surface))
             understood += 1

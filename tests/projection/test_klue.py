@@ -21,7 +21,8 @@ def micro_f1(gold: list[set[Span]], predicted: list[set[Span]]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("format", "least"), [("tagged", 1.0), ("json-list", 0.9997), ("lines", 0.9997), ("json-by-type", 0.9994)]
+    ("format", "least"),
+    [("tagged", 1.0), ("json-list", 0.9997), ("lines", 0.9997), ("pairs", 0.9997), ("json-by-type", 0.9994)],
 )
 def test_perfect_replies_come_back(klue_dev: Path, schema: LabelSchema, format: str, least: float) -> None:
     gold, predicted = [], []

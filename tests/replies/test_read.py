@@ -275,3 +275,27 @@ def test_no_regular_expression_runs_away(schema: LabelSchema, reply: str) -> Non
     read_reply(reply, schema)
     schema.resolve(reply)
     assert time.perf_counter() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected", "repairs"),
+    [
+        ("손흥민\tPS\n춘천\tLC", [S, C], ()),
+        ("PS\t손흥민\nLC\t춘천", [S, C], ("line-style",)),
+        ('{"PS": ["손흥민"], "LC": ["춘천"]}', [S, C], ("format",)),
+        ("-", [], ()),
+        ("없음", [], ("none-word",)),
+    ],
+)
+def test_pairs_are_read_where_they_were_asked_for(
+    schema: LabelSchema, reply: str, expected: list[tuple[str, str]], repairs: tuple[str, ...]
+) -> None:
+    read = read_reply(reply, schema, "pairs")
+    assert [(mention.label, mention.text) for mention in read.mentions] == expected
+    assert read.repairs == repairs
+
+
+def test_a_surface_that_could_be_a_label_is_read_by_the_order_that_was_asked_for(schema: LabelSchema) -> None:
+    for format, expected in (("pairs", ("OG", "PS")), ("lines", ("PS", "OG"))):
+        (mention,) = read_reply("PS\tOG", schema, format).mentions
+        assert (mention.label, mention.text) == expected

@@ -21,6 +21,7 @@ SENTENCE = Sentence("서울의 서울대에서 7.2㎞", (Span(0, 2, "LC"), Span(
             '[{"label": "LC", "text": "서울"}, {"label": "OG", "text": "서울대"}, {"label": "QT", "text": "7.2㎞"}]',
         ),
         ("tagged", "<서울:LC>의 <서울대:OG>에서 <7.2㎞:QT>"),
+        ("pairs", "서울\tLC\n서울대\tOG\n7.2㎞\tQT"),
         ("lines", "LC\t서울\nOG\t서울대\nQT\t7.2㎞"),
     ],
 )
@@ -29,7 +30,8 @@ def test_each_format(schema: LabelSchema, format: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("format", "expected"), [("json-by-type", "{}"), ("json-list", "[]"), ("tagged", "가"), ("lines", "-")]
+    ("format", "expected"),
+    [("json-by-type", "{}"), ("json-list", "[]"), ("tagged", "가"), ("lines", "-"), ("pairs", "-")],
 )
 def test_a_sentence_without_entities(format: str, expected: str) -> None:
     assert render_reply(Sentence("가"), format) == expected
@@ -47,5 +49,5 @@ def test_repeats_are_repeated() -> None:
 
 
 def test_an_unknown_format() -> None:
-    with pytest.raises(UnknownNameError, match="expected one of json-by-type, json-list, lines, tagged"):
+    with pytest.raises(UnknownNameError, match="expected one of json-by-type, json-list, lines, pairs, tagged"):
         render_reply(SENTENCE, "xml")
