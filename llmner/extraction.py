@@ -17,7 +17,8 @@ from llmner._files import check_output, dump_json, open_lines, parse_row
 from llmner.chat import Prompt, build_prompt
 from llmner.corpora.jsonl import span_rows
 from llmner.errors import CorpusError, InputError, SpanError
-from llmner.generation import Generator, Reply
+from llmner.generation import Generator, Reply, create_generator
+from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.projection import Outcome, OutcomeKind, Policy, Projection, project_reply
 from llmner.recipes import Recipe
 from llmner.spans import Mention, Sentence, Span
@@ -149,6 +150,25 @@ class Extractor:
         self.batch_size = batch_size
         self.read_as = read_as or recipe.reply_format
         self._policy = policy
+
+    @classmethod
+    def from_adapter(cls, name: str = PACKAGED_ADAPTER, **options: Any) -> Extractor:
+        """A fine-tuned model with the recipe it was trained with; by default the one in the package.
+
+        Args:
+            name: An adapter's folder, or ``USER/NAME`` on the Hub.
+            **options: Those of the transformers engine (``model``, ``batch_size``, ``device``, ...).
+
+        Raises:
+            InputError: No such adapter, or one without a recipe.
+            GenerationError: The Hub does not have it.
+            MissingExtraError: The ``local`` extra is not installed.
+        """
+        adapter = find_adapter(name)
+        if adapter.recipe is None:
+            raise InputError("the adapter has no recipe.yaml", path=name, hint="use Extractor(recipe, ...)")
+        options.setdefault("model", adapter.model)
+        return cls(adapter.recipe, create_generator("transformers", adapter=name, **options))
 
     def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
         """Extract from every sentence, in order, a batch at a time; memory stays that of a batch.

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -23,15 +24,28 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T")
 
-RecipeOption = Annotated[str, typer.Option(help="A built-in recipe (klue, klue-strict) or a YAML file.")]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A built-in recipe (klue, klue-strict) or a YAML file; by default the adapter's own, else klue."
+    ),
+]
 ReplyFormatOption = Annotated[
-    str | None, typer.Option(help="json-by-type, json-list, tagged or lines instead of the recipe's own.")
+    str | None,
+    typer.Option(help="json-by-type, json-list, tagged, lines or pairs, not the recipe's own."),
 ]
 EngineOption = Annotated[str, typer.Option(help="transformers or recorded.")]
 ModelOption = Annotated[
-    str | None, typer.Option(help="Model name or folder; by default the embedded Gemma 3 270M.")
+    str | None,
+    typer.Option(help="Model name or folder; by default the adapter's, else the embedded Gemma 3 270M."),
 ]
-AdapterOption = Annotated[str | None, typer.Option(help="PEFT adapter to load on top, name or folder.")]
+AdapterOption = Annotated[
+    str | None,
+    typer.Option(
+        help="PEFT adapter: a folder or USER/NAME on the Hub. The embedded model has one, trained on KLUE-NER, "
+        "which is used unless a model or recipe is named; none asks the bare model."
+    ),
+]
 RepliesOption = Annotated[
     Path | None, typer.Option(help='Recorded replies, JSON Lines of {"id", "text", "reply"}.')
 ]
@@ -110,7 +124,7 @@ def make_generator(
     device: str,
     trust_remote_code: bool,
 ) -> Generator:
-    """An engine from the options every command that generates has."""
+    """An engine from the options every command that generates has, ``model`` and ``adapter`` chosen already."""
     from llmner.generation import create_generator
 
     if engine == "recorded":
@@ -131,12 +145,50 @@ def make_generator(
     )
 
 
-def load_recipe(recipe: str, reply_format: str | None) -> Recipe:
-    """The recipe, asking for another reply format where one is named."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of which model, once defaults are settled."""
+
+    recipe: Recipe
+    model: str | None
+    adapter: str | None
+
+
+def settle(
+    recipe: str | None, reply_format: str | None, model: str | None, adapter: str | None, *, asks: bool
+) -> Asked:
+    """Recipe, model and adapter that belong together.
+
+    Args:
+        recipe: As given; ``None`` for the adapter's own, else ``klue``.
+        reply_format: As given; asked for instead of the recipe's own.
+        model: As given; ``None`` for the adapter's, else the embedded one.
+        adapter: As given; ``None`` for the packaged one where nothing else is named.
+        asks: Whether a model will be asked at all; recorded replies need a recipe alone.
+    """
+    from llmner.generation.adapters import NO_ADAPTER, PACKAGED_ADAPTER, find_adapter
     from llmner.recipes import Recipe
 
-    loaded = Recipe.load(recipe)
-    return loaded if reply_format is None else loaded.with_reply_format(reply_format)
+    if asks and adapter is None and recipe is None and reply_format is None and model is None:
+        adapter = PACKAGED_ADAPTER
+    found = find_adapter(adapter, note) if asks and adapter not in (None, NO_ADAPTER) else None
+    if recipe is not None or found is None:
+        loaded = Recipe.load(recipe or "klue")
+    elif found.recipe is not None:
+        loaded = found.recipe
+    else:
+        raise InputError(
+            "the adapter has no recipe.yaml, so what it was trained to be asked is not known",
+            path=found.name,
+            hint="name it with --recipe",
+        )
+    if reply_format is not None:
+        loaded = loaded.with_reply_format(reply_format)
+    return Asked(
+        loaded,
+        model or (found.model if found is not None else None),
+        found.name if found is not None else None,
+    )
 
 
 def policy(particles: str, fuzzy: float, repeats: str) -> dict[str, Any]:

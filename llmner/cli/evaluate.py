@@ -25,10 +25,10 @@ from llmner.cli._common import (
     SplitOption,
     StrictOption,
     guarded,
-    load_recipe,
     make_generator,
     policy,
     progress,
+    settle,
 )
 
 
@@ -55,7 +55,7 @@ def evaluate(
     partial: Annotated[
         bool, typer.Option("--partial", help="Score only the sentences that have a prediction.")
     ] = False,
-    recipe: RecipeOption = "klue",
+    recipe: RecipeOption = None,
     reply_format: ReplyFormatOption = None,
     model: ModelOption = None,
     adapter: AdapterOption = None,
@@ -97,15 +97,15 @@ def evaluate(
     if output is not None and count > 1:
         raise InputError("--output keeps one run, and several are given", hint="evaluate them one by one")
     check_outputs(report, output, [Path(gold), *(predicted or ()), *(replies or ())])
-    asked = load_recipe(recipe, reply_format)
+    asked = settle(recipe, reply_format, model, adapter, asks=engine is not None)
     projecting = policy(particles, fuzzy, repeats)
     extractors = [
         Extractor(
-            asked,
+            asked.recipe,
             make_generator(
                 name,
-                model=model,
-                adapter=adapter,
+                model=asked.model,
+                adapter=asked.adapter,
                 replies=path,
                 batch_size=batch_size,
                 max_new_tokens=max_new_tokens,

@@ -27,12 +27,12 @@ from llmner.cli._common import (
     SplitOption,
     StrictOption,
     guarded,
-    load_recipe,
     make_generator,
     not_both,
     note,
     policy,
     progress,
+    settle,
     tell_repairs,
 )
 
@@ -55,7 +55,7 @@ def extract(
         str | None, typer.Option(help="klue-tsv, spans, conll, markup, text or hub; by default guessed.")
     ] = None,
     split: SplitOption = None,
-    recipe: RecipeOption = "klue",
+    recipe: RecipeOption = None,
     reply_format: ReplyFormatOption = None,
     engine: EngineOption = "transformers",
     model: ModelOption = None,
@@ -86,7 +86,7 @@ def extract(
     not_both(text=text, input=input)
     if str(output) == "-":
         output, json = None, True
-    asked = load_recipe(recipe, reply_format)
+    asked = settle(recipe, reply_format, model, adapter, asks=engine != "recorded")
     projecting = policy(particles, fuzzy, repeats)
     bad = BadRows(output, skip=skip_bad)
     stats = ReadStats()
@@ -102,8 +102,8 @@ def extract(
         tell_repairs(stats)
     generator = make_generator(
         engine,
-        model=model,
-        adapter=adapter,
+        model=asked.model,
+        adapter=asked.adapter,
         replies=replies,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
@@ -111,7 +111,7 @@ def extract(
         trust_remote_code=trust_remote_code,
     )
     extractor = Extractor(
-        asked,
+        asked.recipe,
         generator,
         # Sorting by length pays off over several batches; a reader wants the first sentence soon.
         batch_size=batch_size if show or output is None else 4 * batch_size,

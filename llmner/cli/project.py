@@ -57,7 +57,7 @@ def project(
             f"unknown reply format {reply_format!r}",
             hint=f"expected auto, {', '.join(REPLY_FORMATS)}",
         )
-    schema = None if any_label else Recipe.load(recipe).schema_
+    schema = None if any_label else Recipe.load(recipe or "klue").schema_
     projecting = policy(particles, fuzzy, repeats)
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
     outcomes: Counter[str] = Counter()

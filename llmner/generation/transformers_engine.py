@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from llmner.chat import Message, Prompt
 from llmner.errors import GenerationError, MissingExtraError
 from llmner.generation._types import Reply
+from llmner.generation.adapters import find_adapter
 from llmner.generation.embedded import EMBEDDED_MODEL, embedded_model
 from llmner.generation.exaone import is_exaone3
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["TransformersGenerator"]
+__all__ = ["TransformersGenerator", "encode_prompt", "load_model"]
 
 # The end of an answer is looked for in its last tokens only; a stop of a few characters fits in.
 _TAIL_TOKENS = 8
@@ -33,7 +34,8 @@ class TransformersGenerator:
 
     Args:
         model: Name on the Hub, a folder, or ``None`` for the embedded model.
-        adapter: A PEFT adapter (name or folder) to load on top.
+        adapter: A PEFT adapter to merge into it: a folder, ``USER/NAME`` on the Hub, or
+            the packaged one's name.
         batch_size: Sentences answered together.
         max_new_tokens: Longest answer, in tokens.
         device: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda:0"``, ...
@@ -71,42 +73,37 @@ class TransformersGenerator:
             "max_new_tokens": self.max_new_tokens,
         }
 
+    @classmethod
+    def around(
+        cls,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        name: str,
+        batch_size: int = 16,
+        max_new_tokens: int = 256,
+    ) -> TransformersGenerator:
+        """An engine around a model that is loaded already, one in training for instance.
+
+        The tokenizer must pad on the left; the model's mode is the caller's to set.
+        """
+        engine = cls(name, batch_size=batch_size, max_new_tokens=max_new_tokens)
+        engine._loaded = model, tokenizer
+        return engine
+
     def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         if self._loaded is not None:
             return self._loaded
-        try:
-            import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer
-            from transformers.utils import logging
-        except ImportError:
-            raise MissingExtraError("local", "the transformers engine") from None
-        logging.disable_progress_bar()
+        model, tokenizer = load_model(
+            self.model_name, trust_remote_code=self.trust_remote_code, report=self.report
+        )
+        import torch
+
+        if self.adapter is not None:
+            model = self._with_adapter(model)
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        path = self.model_name
-        if path == EMBEDDED_MODEL:
-            path = str(embedded_model(self.report))
-        elif is_exaone3(Path(path)) and not self.trust_remote_code:
-            raise GenerationError(
-                f"{path} is an EXAONE 3 checkpoint, which needs code of its own; write it in Llama's layout "
-                f"with python scripts/convert_exaone.py {path} {path}-llama"
-            )
-        if self.report is not None:
-            self.report(f"Loading {self.model_name}")
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=self.trust_remote_code)
-            model = AutoModelForCausalLM.from_pretrained(
-                path, dtype=torch.bfloat16, trust_remote_code=self.trust_remote_code
-            )
-            if self.adapter is not None:
-                model = self._with_adapter(model)
-        except (OSError, ValueError) as error:
-            why = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise GenerationError(f"{self.model_name} cannot be loaded: {why}") from error
-        tokenizer.padding_side = "left"
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
         model.to(device)
         model.eval()
         self._loaded = model, tokenizer
@@ -117,7 +114,13 @@ class TransformersGenerator:
             from peft import PeftModel
         except ImportError:
             raise MissingExtraError("local", "loading an adapter") from None
-        return PeftModel.from_pretrained(model, self.adapter)
+        # Looked up first: PEFT would ask the Hub for a folder that is not there.
+        found = find_adapter(str(self.adapter), self.report)
+        try:
+            # Merged into the weights it costs nothing; as separate factors it doubles an answer's time.
+            return PeftModel.from_pretrained(model, str(found.folder)).merge_and_unload()
+        except (OSError, ValueError) as error:
+            raise _not_loaded(self.adapter, error) from error
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Answer the prompts; replies come in the prompts' order.
@@ -129,7 +132,7 @@ class TransformersGenerator:
         if not prompts:
             return []
         model, tokenizer = self._load()
-        encoded = [self._encode(tokenizer, prompt) for prompt in prompts]
+        encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
         self._check_length(model, prompts, encoded)
         # Longest first: running out of memory shows at once, and batches hold equals.
         order = sorted(range(len(prompts)), key=lambda number: (-len(encoded[number]), number))
@@ -142,22 +145,6 @@ class TransformersGenerator:
             ):
                 replies[number] = reply
         return [reply for reply in replies if reply is not None]
-
-    def _encode(self, tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[int]:
-        if not tokenizer.chat_template:
-            return list(tokenizer(prompt.completion)["input_ids"])
-        import jinja2
-
-        try:
-            text = tokenizer.apply_chat_template(
-                list(prompt.messages), tokenize=False, add_generation_prompt=True
-            )
-        except jinja2.TemplateError:
-            # Some templates (Gemma's) know no system role: its text opens the first question.
-            text = tokenizer.apply_chat_template(
-                _without_system(prompt.messages), tokenize=False, add_generation_prompt=True
-            )
-        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _check_length(
         self, model: PreTrainedModel, prompts: Sequence[Prompt], encoded: Sequence[Sequence[int]]
@@ -201,6 +188,7 @@ class TransformersGenerator:
                 attention_mask=mask.to(model.device),
                 max_new_tokens=self.max_new_tokens,
                 do_sample=False,
+                use_cache=True,
                 pad_token_id=pad,
                 stopping_criteria=StoppingCriteriaList([_StopAtText()] if any(stops) else []),
             )
@@ -226,6 +214,78 @@ class TransformersGenerator:
         while count and row[count - 1] == tokenizer.pad_token_id:
             count -= 1
         return Reply(text.strip(), "stop" if finish == "stop" else "length", asked, count)
+
+
+def load_model(
+    name: str,
+    *,
+    trust_remote_code: bool = False,
+    report: Callable[[str], None] | None = None,
+    **options: Any,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A causal language model in bfloat16 and its tokenizer, which pads on the left.
+
+    Args:
+        name: Name on the Hub, a folder, or :data:`EMBEDDED_MODEL`.
+        trust_remote_code: Run Python code that comes with the model.
+        report: Told in a sentence what is being waited for.
+        **options: Passed on to ``from_pretrained`` (``quantization_config``, ``device_map``, ...).
+
+    Raises:
+        MissingExtraError: The ``local`` extra is not installed.
+        GenerationError: The model cannot be loaded.
+    """
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+    except ImportError:
+        raise MissingExtraError("local", "the transformers engine") from None
+    logging.disable_progress_bar()
+    # Numbers too small to matter take a CPU five times as long as others, and a softmax is full of them.
+    torch.set_flush_denormal(True)
+    path = name
+    if name == EMBEDDED_MODEL:
+        path = str(embedded_model(report))
+    elif is_exaone3(Path(name)) and not trust_remote_code:
+        raise GenerationError(
+            f"{name} is an EXAONE 3 checkpoint, which needs code of its own; write it in Llama's layout "
+            f"with python scripts/convert_exaone.py {name} {name}-llama"
+        )
+    if report is not None:
+        report(f"Loading {name}")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+        model = AutoModelForCausalLM.from_pretrained(
+            path, dtype=torch.bfloat16, trust_remote_code=trust_remote_code, **options
+        )
+    except (OSError, ValueError) as error:
+        raise _not_loaded(name, error) from error
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer
+
+
+def _not_loaded(name: str | None, error: Exception) -> GenerationError:
+    why = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return GenerationError(f"{name} cannot be loaded: {why}")
+
+
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[int]:
+    """The tokens a model is asked: its chat template filled in, or the conversation as plain text."""
+    if not tokenizer.chat_template:
+        return list(tokenizer(prompt.completion)["input_ids"])
+    import jinja2
+
+    try:
+        text = tokenizer.apply_chat_template(list(prompt.messages), tokenize=False, add_generation_prompt=True)
+    except jinja2.TemplateError:
+        # Some templates (Gemma's) know no system role: its text opens the first question.
+        text = tokenizer.apply_chat_template(
+            _without_system(prompt.messages), tokenize=False, add_generation_prompt=True
+        )
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def _without_system(messages: Sequence[Message]) -> list[Message]:

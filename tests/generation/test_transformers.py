@@ -14,61 +14,20 @@ from llmner.generation import create_generator
 from llmner.generation.transformers_engine import TransformersGenerator, _without_system
 from llmner.recipes import Recipe
 from llmner.spans import Sentence
+from tests.tiny import NO_SYSTEM, tiny_model
 
 torch = pytest.importorskip("torch", reason='needs pip install "llmner[local]"')
 transformers = pytest.importorskip("transformers", reason='needs pip install "llmner[local]"')
 
-CHAT = (
-    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}"
-    "{% endif %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
-)
-
-
-def tiny(folder: Path, *, chat: bool) -> Path:
-    """A two-layer Llama with random weights and a byte-like tokenizer made here."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    from tokenizers import decoders
-
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300,
-        special_tokens=["<unk>", "<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(["손흥민은 춘천에서 태어났다."], trainer)
-    fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
-    )
-    if chat:
-        fast.chat_template = CHAT
-    fast.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=len(fast),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=2048,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
-
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny(tmp_path_factory.mktemp("base"), chat=False)
+    return tiny_model(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")
 def chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny(tmp_path_factory.mktemp("chat"), chat=True)
+    return tiny_model(tmp_path_factory.mktemp("chat"), NO_SYSTEM)
 
 
 def prompt(text: str, stop: str = "\n\n") -> Prompt:

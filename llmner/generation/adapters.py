@@ -1,0 +1,103 @@
+"""Adapters: where they lie, what model they belong to, and the recipe they were trained with.
+
+An adapter answers only what it was trained to be asked, so its recipe travels with it. How it is loaded on top
+of a model is the engine's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from llmner.errors import GenerationError, InputError, MissingExtraError
+from llmner.generation.embedded import EMBEDDED_MODEL
+from llmner.recipes import Recipe
+
+__all__ = ["NO_ADAPTER", "PACKAGED_ADAPTER", "Adapter", "find_adapter", "packaged_adapter"]
+
+NO_ADAPTER = "none"
+"""What stands for the bare model where an adapter would be used otherwise."""
+
+PACKAGED_ADAPTER = "gemma-3-270m-klue-ner"
+"""The adapter that comes with llmner, trained on KLUE-NER for the embedded model."""
+
+_FILES = ("adapter_config.json", "adapter_model.safetensors", "recipe.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """An adapter that is at hand.
+
+    Attributes:
+        name: As it was asked for; signatures have it.
+        folder: Where its files lie.
+        model: The model it belongs to, or ``None`` where it does not say.
+        recipe: The recipe it was trained with, or ``None`` where it has none.
+    """
+
+    name: str
+    folder: Path
+    model: str | None
+    recipe: Recipe | None
+
+
+def packaged_adapter() -> Path:
+    """The folder of :data:`PACKAGED_ADAPTER`."""
+    return Path(str(resources.files("llmner"))) / "models" / PACKAGED_ADAPTER
+
+
+def find_adapter(name: str, report: Callable[[str], None] | None = None) -> Adapter:
+    """An adapter by name: :data:`PACKAGED_ADAPTER`, a folder, or ``USER/NAME`` on the Hub.
+
+    From the Hub come its configuration, weights and recipe, and nothing else.
+
+    Args:
+        name: Which.
+        report: Told in a sentence what is being waited for.
+
+    Raises:
+        InputError: A folder without an adapter, or neither a folder nor a name on the Hub.
+        RecipeError: Its recipe cannot be read.
+        GenerationError: The Hub does not have it, or does not answer.
+        MissingExtraError: huggingface_hub is not installed.
+    """
+    folder = packaged_adapter() if name == PACKAGED_ADAPTER else Path(name)
+    if not folder.is_dir():
+        if folder.is_absolute() or name.count("/") != 1 or name.startswith((".", "~")):
+            raise InputError(
+                "no such folder", path=name, hint="expected an adapter's folder, or USER/NAME on the Hub"
+            )
+        folder = _from_hub(name, report)
+    try:
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("holds no adapter: adapter_config.json is missing", path=name) from None
+    except (OSError, ValueError):
+        raise InputError("adapter_config.json cannot be read", path=name) from None
+    model = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    recipe = folder / "recipe.yaml"
+    return Adapter(
+        name,
+        folder,
+        # The embedded copy stands for the original, which asks for a licence click and a download.
+        EMBEDDED_MODEL if model == f"google/{EMBEDDED_MODEL}" else model,
+        Recipe.load(recipe) if recipe.is_file() else None,
+    )
+
+
+def _from_hub(name: str, report: Callable[[str], None] | None) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    except ImportError:
+        raise MissingExtraError("hub", "an adapter from the Hub") from None
+    if report is not None:
+        report(f"Fetching {name} from the Hub")
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_FILES)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise GenerationError(f"{name} is neither a folder nor to be had from the Hub: {why}") from error
