@@ -2,6 +2,7 @@
 # make test   lint, types, import contracts and tests
 # make bench  figures of benchmarks/results/
 # make bench-projection  projection against its peers, in an environment of their own
+# make bench-gpu-train   training speed and memory of a 7.8B model; needs a CUDA device, no weights
 # Each makes its own .venv; PYTHON names the interpreter it is made from.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 OUT := build
 PEERS := .venv-peers
 
-.PHONY: demo test lint bench bench-projection clean
+.PHONY: demo test lint bench bench-projection bench-gpu-train clean
 
 $(VENV)/.pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=python3.11")'
@@ -24,7 +25,7 @@ $(VENV)/.local: $(VENV)/.pip pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.local
-	$(PIP) --group dev
+	$(PIP) -e ".[train]" --group dev
 	touch $@
 
 # Browser tests drive the machine's own Chromium; where it cannot be installed they are skipped.
@@ -61,6 +62,13 @@ $(PEERS)/.peers: pyproject.toml constraints.txt
 
 bench-projection: $(PEERS)/.peers
 	$(PEERS)/bin/python benchmarks/projection.py
+
+$(VENV)/.train: $(VENV)/.pip pyproject.toml constraints.txt
+	$(PIP) -e ".[train]"
+	touch $@
+
+bench-gpu-train: $(VENV)/.train
+	$(BIN)/python benchmarks/gpu_training.py
 
 clean:
 	rm -rf $(VENV) $(PEERS) $(OUT) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -12,7 +12,8 @@
     │   ├── UnknownNameError       a format, engine or recipe nobody registered
     │   └── MismatchError          gold and predictions that do not belong together
     ├── MissingExtraError          an optional part that is not installed (also an ImportError)
-    └── GenerationError            an engine that could not answer; ``retryable`` says whether to try again
+    ├── GenerationError            an engine that could not answer; ``retryable`` says whether to try again
+    └── HubError                   the Hub refused, or could not be reached; ``retryable`` as above
 
 Messages are one line: where it is, what was wrong, how to mend it.
 """
@@ -24,6 +25,7 @@ from os import PathLike, fspath
 __all__ = [
     "CorpusError",
     "GenerationError",
+    "HubError",
     "InputError",
     "LlmnerError",
     "MarkupError",
@@ -146,6 +148,19 @@ class GenerationError(LlmnerError):
 
     Args:
         message: What happened and what to do about it.
+        retryable: Whether the same request may succeed when it is sent again.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        self.retryable = retryable
+        super().__init__(message)
+
+
+class HubError(LlmnerError):
+    """The Hugging Face Hub refused, or could not be reached.
+
+    Args:
+        message: What happened and what to do about it; never a token.
         retryable: Whether the same request may succeed when it is sent again.
     """
 

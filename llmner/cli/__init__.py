@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from llmner.cli import compare, convert, doctor, evaluate, extract, project, stats
+from llmner.cli import compare, convert, doctor, evaluate, extract, project, push, stats, train
 
 __all__ = ["app", "main"]
 
@@ -30,6 +30,12 @@ app.command("convert")(convert.convert)
 app.command("stats")(stats.stats)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+# Its options are the fields of a training configuration, which reads them itself.
+app.command(
+    "train",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+)(train.train)
+app.command("push")(push.push)
 app.command("doctor")(doctor.doctor)
 
 

@@ -1,0 +1,41 @@
+"""Fine-tuning: QLoRA and LoRA on answers, watched by entity F1; adapters, their cards, and the Hub.
+
+Importing it loads no torch; a run does. Whether a run fits into memory is worked out before any download.
+"""
+
+from llmner.training._card import model_card
+from llmner.training._config import (
+    DataOptions,
+    EvaluationOptions,
+    LoraOptions,
+    ModelOptions,
+    OptimOptions,
+    TrainingConfig,
+    load_config,
+    parse_arguments,
+    parse_config,
+)
+from llmner.training._example import ExamplePart, example_row
+from llmner.training._push import PushResult, push_adapter
+from llmner.training._record import EpochRow
+from llmner.training._run import TrainingResult, train
+
+__all__ = [
+    "DataOptions",
+    "EpochRow",
+    "EvaluationOptions",
+    "ExamplePart",
+    "LoraOptions",
+    "ModelOptions",
+    "OptimOptions",
+    "PushResult",
+    "TrainingConfig",
+    "TrainingResult",
+    "example_row",
+    "load_config",
+    "model_card",
+    "parse_arguments",
+    "parse_config",
+    "push_adapter",
+    "train",
+]

@@ -1,0 +1,303 @@
+"""What a training run is told: dataclasses, a YAML file, and options that override it.
+
+It knows fields, their units and what excludes what. How they are carried out is the rest of the room's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from llmner.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    import jsonargparse
+
+__all__ = [
+    "DataOptions",
+    "EvaluationOptions",
+    "LoraOptions",
+    "ModelOptions",
+    "OptimOptions",
+    "TrainingConfig",
+    "load_config",
+    "parse_arguments",
+    "parse_config",
+]
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The model that is trained.
+
+    Attributes:
+        model: Name on the Hub, a folder, or gemma-3-270m for the embedded model.
+        quantization: 4bit for QLoRA (nf4, double quantisation, bf16 compute), none for plain LoRA in bf16.
+        attention: Attention kernels as transformers names them; null for the model's default.
+        trust_remote_code: Run Python code that comes with the model. Off unless asked for.
+        gradient_checkpointing: Keep one hidden state a layer and compute the rest again: less memory, a
+            third more time.
+    """
+
+    model: str = "gemma-3-270m"
+    quantization: Literal["4bit", "none"] = "none"
+    attention: str | None = None
+    trust_remote_code: bool = False
+    gradient_checkpointing: bool = False
+
+
+@dataclass(frozen=True)
+class LoraOptions:
+    """The adapter.
+
+    Attributes:
+        lora_rank: Rank of the two factors.
+        lora_alpha: Scale; updates count alpha / rank times.
+        lora_dropout: Share of the adapter's inputs that is dropped in training.
+        lora_targets: all-linear, or a list of module names; every name must match, or nothing is trained.
+    """
+
+    lora_rank: Positive = 16
+    lora_alpha: Positive = 32
+    lora_dropout: Share = 0.0
+    lora_targets: str | list[str] = "all-linear"
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """What is learnt from.
+
+    Attributes:
+        train: Corpus with gold spans, a file or a name on the Hub.
+        train_format: Its format; null to look at the file.
+        train_limit: Sentences taken, chosen at random; null for all.
+        held_out: Kept from the training sentences for evaluation: a share below 1, or a number of sentences.
+        recipe: What is asked: a built-in recipe's name or a YAML path.
+        reply_format: How the model learns to answer; null for what the recipe says.
+        max_length: Longest row, question and answer together, in tokens.
+        over_long: What to do with longer rows: refuse to train (error) or leave them out (drop).
+            A row is never cut.
+        loss_on: Which tokens are learnt: the answer with its end-of-turn token, or all of them.
+    """
+
+    train: str = "data/sample.tsv"
+    train_format: str | None = None
+    train_limit: Positive | None = None
+    held_out: Annotated[float, Field(ge=0)] = 0.1
+    recipe: str = "klue"
+    reply_format: str | None = None
+    max_length: Positive = 1024
+    over_long: Literal["error", "drop"] = "error"
+    loss_on: Literal["answer", "all"] = "answer"
+
+
+@dataclass(frozen=True)
+class OptimOptions:
+    """How it is learnt.
+
+    Attributes:
+        epochs: Passes over the training sentences.
+        max_steps: Stop after so many optimiser steps; null for all of the epochs.
+        batch_size: Rows a device takes at once.
+        gradient_accumulation: Batches added up for one optimiser step.
+        learning_rate: Highest learning rate.
+        warmup: Steps over which the learning rate rises from 0: a share below 1, or a number.
+        scheduler: How the learning rate falls after that, as transformers names it.
+        optimizer: Optimiser, as transformers names it; paged_adamw_8bit needs a CUDA device.
+        weight_decay: Decay of the adapter's weights a step, times the learning rate.
+        max_grad_norm: Gradients are scaled down to this length (L2).
+        batching: length puts rows of like length together, packing fills rows of max_length with several
+            sentences that do not see each other, random does neither.
+        seed: Decides the held-out sentences, the adapter's start and the order of rows.
+        log_steps: Optimiser steps between two logged losses.
+    """
+
+    epochs: Annotated[float, Field(gt=0)] = 1.0
+    max_steps: Positive | None = None
+    batch_size: Positive = 8
+    gradient_accumulation: Positive = 1
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    warmup: Annotated[float, Field(ge=0)] = 0.03
+    scheduler: str = "cosine"
+    optimizer: str = "adamw_torch"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    batching: Literal["length", "packing", "random"] = "length"
+    seed: Annotated[int, Field(ge=0)] = 42
+    log_steps: Positive = 10
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """How the run is watched, and what is kept of it.
+
+    Attributes:
+        output: Folder for the adapter, checkpoints, curves and the record of the run.
+        eval_steps: Optimiser steps between two evaluations, besides the one at each epoch's end; null for
+            that one alone.
+        eval_sentences: Held-out sentences answered in each evaluation; null for all.
+        eval_batch_size: Sentences answered together.
+        max_new_tokens: Longest answer, in tokens.
+        patience: Evaluations without a better F1 after which training stops; null to go on to the end.
+        keep_checkpoints: Checkpoints kept, the best among them.
+    """
+
+    output: str = "build/adapter"
+    eval_steps: Positive | None = None
+    eval_sentences: Positive | None = 200
+    eval_batch_size: Positive = 32
+    max_new_tokens: Positive = 256
+    patience: Positive | None = None
+    keep_checkpoints: Positive = 2
+
+
+_GROUPS = (ModelOptions, LoraOptions, DataOptions, OptimOptions, EvaluationOptions)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """All of it. The YAML file is flat: fields have one name in files, on the command line and here.
+
+    Attributes:
+        model: The model that is trained.
+        lora: The adapter.
+        data: What is learnt from.
+        optim: How it is learnt.
+        evaluation: How the run is watched, and what is kept of it.
+    """
+
+    model: ModelOptions = ModelOptions()
+    lora: LoraOptions = LoraOptions()
+    data: DataOptions = DataOptions()
+    optim: OptimOptions = OptimOptions()
+    evaluation: EvaluationOptions = EvaluationOptions()
+
+    def flat(self) -> dict[str, Any]:
+        """Every field by name, as a YAML file has them."""
+        return {
+            key: value
+            for group in dataclasses.fields(self)
+            for key, value in dataclasses.asdict(getattr(self, group.name)).items()
+        }
+
+    def batch_rows(self) -> int:
+        """Rows that one optimiser step learns from, on one device."""
+        return self.optim.batch_size * self.optim.gradient_accumulation
+
+
+def _parser(prog: str, description: str | None) -> jsonargparse.ArgumentParser:
+    try:
+        import jsonargparse
+    except ImportError:
+        raise MissingExtraError("train", "reading a training configuration") from None
+    parser = jsonargparse.ArgumentParser(prog=prog, description=description, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file with any of the fields below.")
+    for group in _GROUPS:
+        parser.add_class_arguments(group, None)
+    return parser
+
+
+def parse_arguments(
+    arguments: Sequence[str],
+    flags: Mapping[str, str],
+    *,
+    prog: str = "llmner train",
+    description: str | None = None,
+) -> tuple[TrainingConfig, dict[str, bool]]:
+    """A configuration from command-line options, ``--config FILE`` among them, and switches beside it.
+
+    Options are read in their order, so that what follows ``--config`` overrides the file. Dashes and
+    underscores in names are the same. ``--help`` prints every field with its unit and leaves.
+
+    Args:
+        arguments: The command line.
+        flags: Switches that are no part of a configuration, with their help.
+        prog: What the help calls the command.
+        description: What the help says it does.
+
+    Raises:
+        InputError: An unknown field, a value it cannot have, or a file that cannot be read.
+        MissingExtraError: The ``train`` extra is not installed.
+    """
+    parser = _parser(prog, description)
+    for name, text in flags.items():
+        parser.add_argument(f"--{name}", action="store_true", help=text)
+    import jsonargparse
+
+    path = _given_file(arguments)
+    try:
+        known = parser.parse_args([_underscored(argument) for argument in arguments])
+    except (jsonargparse.ArgumentError, TypeError, ValueError, OSError) as error:
+        raise InputError(_one_line(error), path=path, hint="--help lists every field") from None
+    values = known.as_dict()
+    values.pop("config", None)
+    given = {name: bool(values.pop(name)) for name in flags}
+    return _checked(values, path), given
+
+
+def parse_config(arguments: Sequence[str]) -> TrainingConfig:
+    """A configuration from command-line options; see :func:`parse_arguments`."""
+    return parse_arguments(arguments, {})[0]
+
+
+def load_config(path: Path) -> TrainingConfig:
+    """A configuration from a YAML file.
+
+    Raises:
+        InputError: An unknown field, a value it cannot have, or a file that cannot be read.
+        MissingExtraError: The ``train`` extra is not installed.
+    """
+    return parse_config(["--config", str(path)])
+
+
+def _checked(values: dict[str, Any], path: str | None) -> TrainingConfig:
+    groups: dict[str, Any] = {}
+    try:
+        for field, group in zip(dataclasses.fields(TrainingConfig), _GROUPS, strict=True):
+            own = {item.name: values.pop(item.name) for item in dataclasses.fields(group)}
+            groups[field.name] = TypeAdapter(group).validate_python(own)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", path=path) from None
+    config = TrainingConfig(**groups)
+    if config.data.held_out >= 1 and config.data.held_out != int(config.data.held_out):
+        raise InputError(
+            f"held_out: {config.data.held_out} is neither a share below 1 nor a whole number", path=path
+        )
+    if config.optim.warmup >= 1 and config.optim.warmup != int(config.optim.warmup):
+        raise InputError(
+            f"warmup: {config.optim.warmup} is neither a share below 1 nor a whole number", path=path
+        )
+    if config.data.held_out == 0 and config.evaluation.patience is not None:
+        raise InputError("patience needs held-out sentences, and held_out is 0", path=path)
+    return config
+
+
+def _underscored(argument: str) -> str:
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value
+
+
+def _given_file(arguments: Sequence[str]) -> str | None:
+    """The configuration file of the command line, for messages; the last one if there are several."""
+    path = None
+    for number, argument in enumerate(arguments):
+        if argument == "--config" and number + 1 < len(arguments):
+            path = arguments[number + 1]
+        elif argument.startswith("--config="):
+            path = argument.partition("=")[2]
+    return path
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).removeprefix("error: ") or type(error).__name__

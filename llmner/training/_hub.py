@@ -1,0 +1,285 @@
+"""One repository of the Hugging Face Hub: made, and written to in one commit.
+
+Requests that huggingface_hub sends once are sent again here, and whatever goes wrong becomes one line. What
+is uploaded is the caller's to know.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from llmner.errors import HubError, InputError, MissingExtraError
+
+__all__ = ["Hub"]
+
+_T = TypeVar("_T")
+
+_TRIES = 5
+_LONGEST_WAIT = 60.0
+# Silence after which a request counts as lost, in seconds; huggingface_hub would wait for ever.
+_PATIENCE = 120.0
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+# By name: huggingface_hub has changed its HTTP library before, and its errors were called the same.
+_PASSING_ERRORS = frozenset({"TimeoutException", "NetworkError", "RemoteProtocolError"})
+_SECRET = re.compile(r"hf_[A-Za-z0-9]{20,}|(?<=Bearer )[^\s'\"]+")
+
+
+class Hub:
+    """A repository to write to.
+
+    Args:
+        repo: ``USER/NAME``.
+        token: The token; by default ``HF_TOKEN`` or what ``hf auth login`` left.
+        endpoint: The Hub's address; by default ``HF_ENDPOINT`` or the public Hub.
+        report: Told of retries and warnings.
+
+    Raises:
+        InputError: The endpoint is no web address.
+        MissingExtraError: huggingface_hub is not installed.
+    """
+
+    def __init__(
+        self, repo: str, *, token: str | None, endpoint: str | None, report: Callable[[str], None]
+    ) -> None:
+        try:
+            from huggingface_hub import HfApi, constants
+        except ImportError:
+            raise MissingExtraError("hub", "the Hugging Face Hub") from None
+        self.endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
+        parts = urlsplit(self.endpoint)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError(f"{self.endpoint!r} is no address of a Hub", hint="mend HF_ENDPOINT, or unset it")
+        self.repo = repo
+        self._secrets = [secret for secret in (token, os.environ.get("HF_TOKEN")) if secret]
+        self._report = report
+        self._api = HfApi(endpoint=self.endpoint, token=token, library_name="llmner")
+
+    @property
+    def url(self) -> str:
+        """The repository's page."""
+        return f"{self.endpoint}/{self.repo}"
+
+    def upload(self, contents: Mapping[str, bytes | Path], *, private: bool) -> str:
+        """Make the repository if need be, and write all files in one commit.
+
+        Args:
+            contents: Bytes, or the file that has them, by name.
+            private: Make it private, or make sure that it is.
+
+        Returns:
+            The commit's hash.
+
+        Raises:
+            InputError: It is to be private, and exists and is not.
+            HubError: The Hub refused, or could not be reached.
+        """
+        with _told_by(self._tell):
+            # Left out, the account's own default decides.
+            self._again(
+                "making the repository",
+                lambda: self._api.create_repo(self.repo, private=private or None, exist_ok=True),
+            )
+            if private:
+                self._check_private()
+            return self._again("writing the commit", lambda: self._commit(contents))
+
+    def _check_private(self) -> None:
+        known = self._again(
+            "looking at the repository", lambda: self._api.model_info(self.repo, timeout=_PATIENCE)
+        )
+        if not known.private:
+            raise InputError(
+                f"{self.repo} exists and is public",
+                hint="make it private in its settings, name another, or leave --private out",
+            )
+
+    def _commit(self, contents: Mapping[str, bytes | Path]) -> str:
+        from huggingface_hub import CommitOperationAdd
+
+        from llmner import __version__
+
+        # Made anew each time: the Hub then says which files it has already, so that a commit whose answer
+        # was lost is not made twice.
+        operations = [CommitOperationAdd(name, content) for name, content in contents.items()]
+        return self._api.create_commit(
+            self.repo, operations, commit_message=f"Upload adapter with llmner {__version__}"
+        ).oid
+
+    def _again(self, what: str, call: Callable[[], _T]) -> _T:
+        """What ``call`` returns, tried again while the Hub's trouble looks as if it would pass.
+
+        Raises:
+            HubError: It did not.
+        """
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return self._call(call)
+            except _CallError as lost:
+                if not lost.error.retryable or lost.tried or attempt == _TRIES:
+                    raise lost.error from lost.__cause__
+                wait = min(_LONGEST_WAIT, lost.wait or 2.0 ** (attempt - 1))
+                self._tell(f"{what}: {lost.error}; trying again in {wait:g} s")
+                time.sleep(wait)
+        raise AssertionError("unreachable")
+
+    def _call(self, call: Callable[[], _T]) -> _T:
+        from huggingface_hub import get_session
+        from huggingface_hub.errors import HfHubHTTPError
+
+        # The base of all errors of the HTTP library that this huggingface_hub stands on.
+        network: type[Exception] = HfHubHTTPError.__bases__[0]
+        session = get_session()
+        patience = session.timeout
+        if patience.read is None:
+            session.timeout = _PATIENCE
+        try:
+            return call()
+        except (network, ConnectionError, TimeoutError, KeyError, RuntimeError, ValueError) as error:
+            # What goes wrong in a thread comes wrapped.
+            cause = error.__cause__ if isinstance(error, RuntimeError) else None
+            raise self._explained(cause if isinstance(cause, network) else error, network) from error
+        finally:
+            session.timeout = patience
+
+    def _explained(self, error: BaseException, network: type[Exception]) -> _CallError:
+        """What went wrong, in one line, and whether it may pass."""
+        from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+        if isinstance(error, HfHubHTTPError):
+            return self._refused(error)
+        if isinstance(error, OfflineModeIsEnabled):
+            return _CallError(HubError("the Hub is switched off here; unset HF_HUB_OFFLINE to upload"))
+        if isinstance(error, network | ConnectionError | TimeoutError):
+            # Uploads go through Xet where it is installed, whether the Hub speaks it or not.
+            mend = (
+                "set HF_HUB_DISABLE_XET=1 for a Hub without Xet"
+                if "xet-" in str(error)
+                else "check the connection"
+            )
+            message = f"{self.endpoint} cannot be reached ({self._clean(error)}); {mend}"
+            names = {kind.__name__ for kind in type(error).__mro__}
+            passing = not isinstance(error, network) or bool(names & _PASSING_ERRORS)
+            return _CallError(HubError(message, retryable=passing), tried=_is_tried_again(_address(error)))
+        if isinstance(error, json.JSONDecodeError):
+            message = f"{self.endpoint} answered with something else than JSON; is it a Hub?"
+            return _CallError(HubError(message, retryable=True))
+        # What huggingface_hub and hf_xet make of answers they did not expect.
+        return _CallError(HubError(f"{self.repo} could not be uploaded: {self._clean(error)}"))
+
+    def _refused(self, error: Any) -> _CallError:
+        """An answer with an error status, in one line."""
+        status = error.response.status_code
+        said = self._clean(error.server_message or "")
+        because = f": {said}" if said else ""
+        owner = self.repo.partition("/")[0]
+        if status == 401:
+            message = (
+                "the Hub does not accept the token, or got none (401); make one with write access at "
+                f"{self.endpoint}/settings/tokens, then run hf auth login or set HF_TOKEN"
+            )
+        elif status == 403:
+            message = (
+                f"the token may not write to {self.repo} (403{because}); it needs write access to what "
+                f"{owner} owns, see {self.endpoint}/settings/tokens"
+            )
+        elif status == 404:
+            message = f"the Hub knows no {self.repo} (404{because}); check the name, and that {owner} exists"
+        elif status in _PASSING:
+            message = f"the Hub cannot answer now ({status}{because}); try again later"
+        else:
+            message = f"the Hub refused {self.repo} ({status}{because})"
+        after = error.response.headers.get("retry-after", "")
+        return _CallError(
+            HubError(message, retryable=status in _PASSING),
+            wait=float(after) if re.fullmatch(r"\d{1,6}", after) else None,
+            tried=_is_tried_again(_address(error.response)),
+        )
+
+    def _tell(self, message: str) -> None:
+        self._report(self._clean(message))
+
+    def _clean(self, message: object) -> str:
+        """One line without tokens and signed addresses."""
+        text = " ".join(str(message).split())
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        text = re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]+", r"\1", _SECRET.sub("***", text))
+        return text if len(text) <= 300 else f"{text[:299]}…"
+
+
+class _CallError(Exception):
+    """A call that failed, and what is known for the next one.
+
+    Args:
+        error: What to raise when there is no next one.
+        wait: Seconds that the Hub asks to wait.
+        tried: Whether huggingface_hub has sent this request again and again already.
+    """
+
+    def __init__(self, error: HubError, *, wait: float | None = None, tried: bool = False) -> None:
+        self.error = error
+        self.wait = wait
+        self.tried = tried
+        super().__init__(str(error))
+
+
+def _address(known: Any) -> str:
+    """The path of the request behind a response or an error; empty where there is none."""
+    try:
+        return str(known.request.url.path)
+    except (AttributeError, RuntimeError):
+        return ""
+
+
+def _is_tried_again(path: str) -> bool:
+    """Whether huggingface_hub itself repeats a request: all that an upload sends, but for these."""
+    once = r"|/api/repos/create|/api/validate-yaml|/api/models/[^/]+/[^/]+(?:/(?:commit|revision)/[^/]+)?"
+    return re.fullmatch(once, path) is None
+
+
+class _Teller(logging.Handler):
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(record.getMessage())
+
+
+@contextmanager
+def _told_by(tell: Callable[[str], None]) -> Iterator[None]:
+    """Let what huggingface_hub logs and warns of be told; bars only where there is a terminal."""
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    logger = logging.getLogger("huggingface_hub")
+    handlers, propagate = logger.handlers, logger.propagate
+    hide = not sys.stderr.isatty() and not are_progress_bars_disabled()
+    with warnings.catch_warnings(record=True) as met:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)
+        logger.handlers, logger.propagate = [_Teller(tell)], False
+        if hide:
+            disable_progress_bars()
+        try:
+            yield
+        finally:
+            logger.handlers, logger.propagate = handlers, propagate
+            if hide:
+                enable_progress_bars()
+            for warning in met:
+                tell(str(warning.message))

@@ -1,0 +1,192 @@
+"""The model that is trained: loaded, quantised, and given an adapter that covers what it should.
+
+PEFT is silent when only some of the named modules exist; here that is an error, and what got an adapter is
+counted. What the model learns from is ``_rows``' to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llmner.errors import InputError, MissingExtraError
+from llmner.generation.transformers_engine import load_model
+from llmner.training._config import LoraOptions, ModelOptions
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["Coverage", "adapter_config", "check_coverage", "linear_names", "load_for_training"]
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What an adapter covers.
+
+    Attributes:
+        modules: Linear layers with an adapter.
+        linear: Linear layers of the model, its output head left out.
+        bare: Names (last part) of linear layers without one.
+        trained: Parameters that are trained.
+        total: Parameters of the model with its adapter; a quantised weight counts as what it stands for.
+    """
+
+    modules: int
+    linear: int
+    bare: tuple[str, ...]
+    trained: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """Trained parameters out of all, 0 to 1."""
+        return self.trained / self.total
+
+    def __str__(self) -> str:
+        left = f"; without one: {', '.join(self.bare)}" if self.bare else ""
+        return (
+            f"adapter on {self.modules:,} of {self.linear:,} linear layers{left}; "
+            f"{self.trained:,} of {self.total:,} parameters are trained ({self.share:.2%})"
+        )
+
+
+def load_for_training(
+    options: ModelOptions, report: Callable[[str], None] | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model and its tokenizer, on this process's device, in 4 bits where that is asked for.
+
+    Raises:
+        MissingExtraError: A library of the ``train`` extra is not installed.
+        GenerationError: The model cannot be loaded.
+    """
+    try:
+        import torch
+        from accelerate import PartialState
+    except ImportError:
+        raise MissingExtraError("train", "fine-tuning") from None
+    settings: dict[str, Any] = {}
+    if options.attention is not None:
+        settings["attn_implementation"] = options.attention
+    if torch.cuda.is_available():
+        # One whole model a process: "auto" would spread it over the GPUs that other processes use.
+        settings["device_map"] = {"": PartialState().local_process_index}
+    if options.quantization == "4bit":
+        settings["quantization_config"] = _four_bits()
+    model, tokenizer = load_model(
+        options.model, trust_remote_code=options.trust_remote_code, report=report, **settings
+    )
+    model.config.use_cache = False
+    return model, tokenizer
+
+
+def _four_bits() -> Any:
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("train", "training in 4 bits") from None
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        # Shards of bfloat16, so that FSDP can cut quantised weights as it cuts the others.
+        bnb_4bit_quant_storage=torch.bfloat16,
+    )
+
+
+def linear_names(model: Any) -> dict[str, str]:
+    """Full name of every linear layer but the output head, with the last part of the name."""
+    import torch
+
+    head = model.get_output_embeddings()
+    return {
+        name: name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+
+
+def adapter_config(model: Any, options: LoraOptions) -> LoraConfig:
+    """PEFT's configuration, after making sure that every named target is in the model.
+
+    Raises:
+        InputError: A target that matches nothing, or no linear layer at all.
+        MissingExtraError: PEFT is not installed.
+    """
+    try:
+        from peft import LoraConfig
+    except ImportError:
+        raise MissingExtraError("train", "LoRA") from None
+    known = sorted(set(linear_names(model).values()))
+    if not known:
+        raise InputError("the model has no linear layer that could get an adapter")
+    targets = options.lora_targets
+    if isinstance(targets, str) and targets != "all-linear":
+        targets = [targets]
+    if not isinstance(targets, str):
+        missing = [name for name in targets if name not in known]
+        if missing or not targets:
+            what = ", ".join(missing) or "an empty list"
+            raise InputError(
+                f"lora_targets: {what} matches nothing in this model",
+                hint=f'its linear layers are {", ".join(known)}; "all-linear" takes them all',
+            )
+    return LoraConfig(
+        r=options.lora_rank,
+        lora_alpha=options.lora_alpha,
+        lora_dropout=options.lora_dropout,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
+    )
+
+
+def check_coverage(model: Any, options: LoraOptions) -> Coverage:
+    """Count what got an adapter, and make sure that nothing expected went without.
+
+    Args:
+        model: The PEFT model.
+        options: What was asked for.
+
+    Raises:
+        InputError: A linear layer that should have an adapter has none.
+    """
+    base = model.get_base_model()
+    adapted = {
+        name.removesuffix(".base_layer")
+        for name, module in base.named_modules()
+        if name.endswith(".base_layer")
+    }
+    # PEFT wraps a layer: the layer itself is then called NAME.base_layer, and the factors are linear too.
+    linear = {
+        name.removesuffix(".base_layer"): last if last != "base_layer" else name.split(".")[-2]
+        for name, last in linear_names(base).items()
+        if ".lora_" not in name
+    }
+    targets = options.lora_targets
+    wanted = None if targets == "all-linear" else {targets} if isinstance(targets, str) else set(targets)
+    bare = {name: last for name, last in linear.items() if name not in adapted}
+    missing = sorted(name for name, last in bare.items() if wanted is None or last in wanted)
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(linear)} linear layers got no adapter, {missing[0]} for one",
+            hint="the installed PEFT does not know this kind of layer",
+        )
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    return Coverage(
+        modules=len(adapted & set(linear)),
+        linear=len(linear),
+        bare=tuple(sorted(set(bare.values()))),
+        trained=trained,
+        total=sum(_stands_for(weight) for weight in model.parameters()),
+    )
+
+
+def _stands_for(weight: Any) -> int:
+    """Numbers a parameter stands for; bitsandbytes packs two or more into one stored number."""
+    state = getattr(weight, "quant_state", None)
+    return int(state.shape.numel()) if state is not None else int(weight.numel())

@@ -1,0 +1,135 @@
+"""What a run leaves to read: a table per epoch, curves, and a JSON record with versions.
+
+It reads trainer logs; it trains nothing.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from llmner._files import dump_json, whole_file
+from llmner.errors import MissingExtraError
+
+__all__ = ["EpochRow", "best_row", "epoch_rows", "versions", "write_curves", "write_record"]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRow:
+    """One epoch, or what a stopped run did of it.
+
+    Attributes:
+        epoch: Its number, from 1.
+        step: Optimiser steps done at its end.
+        train_loss: Mean of the losses logged in it, in nats a token.
+        eval_loss: Loss on the held-out rows at its last evaluation.
+        precision: Of the answers to held-out sentences, micro, 0 to 1.
+        recall: The same.
+        f1: The same.
+        seconds: Time it took, evaluations included.
+    """
+
+    epoch: int
+    step: int
+    train_loss: float | None
+    eval_loss: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    seconds: float
+
+
+def epoch_rows(history: Iterable[Mapping[str, Any]]) -> list[EpochRow]:
+    """The table of a trainer's log history."""
+    grouped: dict[int, list[Mapping[str, Any]]] = {}
+    for entry in history:
+        if "loss" in entry or "eval_loss" in entry:
+            # An epoch's last entry stands at its whole number.
+            number = max(1, -int(-float(entry["epoch"]) // 1))
+            grouped.setdefault(number, []).append(entry)
+    rows, before = [], 0.0
+    for number, entries in sorted(grouped.items()):
+        losses = [float(entry["loss"]) for entry in entries if "loss" in entry]
+        judged: Mapping[str, Any] = next((entry for entry in reversed(entries) if "eval_loss" in entry), {})
+        elapsed = float(entries[-1].get("elapsed", before))
+        rows.append(
+            EpochRow(
+                number,
+                int(entries[-1]["step"]),
+                sum(losses) / len(losses) if losses else None,
+                judged.get("eval_loss"),
+                judged.get("eval_precision"),
+                judged.get("eval_recall"),
+                judged.get("eval_f1"),
+                round(elapsed - before, 1),
+            )
+        )
+        before = elapsed
+    return rows
+
+
+def best_row(history: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Step, epoch and figures of the evaluation with the highest F1, the first of equals; else ``None``."""
+    judged = [entry for entry in history if "eval_f1" in entry]
+    if not judged:
+        return None
+    best = max(judged, key=lambda entry: entry["eval_f1"])
+    return {
+        "step": best["step"],
+        "epoch": round(best["epoch"], 4),
+        **{key: best[f"eval_{key}"] for key in ("precision", "recall", "f1", "loss")},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides a run's numbers, and of Python."""
+    found = {"python": platform.python_version()}
+    for name in ("llmner", "torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def write_record(path: Path, rows: Sequence[EpochRow], **known: Any) -> None:
+    """Write the run's record as JSON: what is ``known``, versions, and the table."""
+    record = {**known, "versions": versions(), "epochs": [asdict(row) for row in rows]}
+    with whole_file(path) as stream:
+        stream.write(dump_json(record, indent=2) + b"\n")
+
+
+def write_curves(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Draw losses and held-out figures over optimiser steps, as a PNG.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        raise MissingExtraError("train", "drawing the curves") from None
+    mpl.use("Agg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    losses, quality = figure.subplots(1, 2)
+    for key, label in (("loss", "training"), ("eval_loss", "held out")):
+        points = [(entry["step"], entry[key]) for entry in history if key in entry]
+        if points:
+            losses.plot(*zip(*points, strict=True), label=label, marker="o" if key == "eval_loss" else None)
+    losses.set(xlabel="optimiser steps", ylabel="loss (nats a token)")
+    for key, label in (("eval_f1", "F1"), ("eval_precision", "precision"), ("eval_recall", "recall")):
+        points = [(entry["step"], entry[key]) for entry in history if key in entry]
+        if points:
+            quality.plot(*zip(*points, strict=True), label=label, marker="o")
+    quality.set(xlabel="optimiser steps", ylabel="held-out entities", ylim=(0, 1))
+    for axes in (losses, quality):
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend()
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,224 @@
+"""Whole runs on a tiny model: what is left behind, the same losses again, and going on after ``kill -9``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from llmner.corpora import read_corpus
+from llmner.errors import InputError
+from llmner.extraction import Extractor
+from llmner.generation import create_generator
+from llmner.recipes import Recipe
+from llmner.training import TrainingConfig, example_row, parse_config, train
+from tests.conftest import ROOT
+from tests.tiny import EXAONE, tiny_model
+
+pytest.importorskip("trl", reason='needs pip install "llmner[train]"')
+pytest.importorskip("bitsandbytes", reason='needs pip install "llmner[train]"')
+from llmner.training._run import last_checkpoint
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("model"), EXAONE)
+
+
+def options(model: Path, output: Path, **changed: object) -> list[str]:
+    given = {
+        "model": model,
+        "output": output,
+        "train": ROOT / "data" / "sample.tsv",
+        "train_limit": 30,
+        "held_out": 6,
+        "recipe": "klue-mini",
+        "learning_rate": 0.01,
+        "epochs": 2,
+        "batch_size": 4,
+        "log_steps": 1,
+        "eval_sentences": 3,
+        "max_new_tokens": 8,
+        **changed,
+    }
+    return [f"--{key}={value}" for key, value in given.items()]
+
+
+def configured(model: Path, output: Path, **changed: object) -> TrainingConfig:
+    return parse_config(options(model, output, **changed))
+
+
+def losses(folder: Path) -> list[float]:
+    last = last_checkpoint(folder / "checkpoints")
+    assert last is not None
+    state = json.loads((last / "trainer_state.json").read_text(encoding="utf-8"))
+    return [entry["loss"] for entry in state["log_history"] if "loss" in entry]
+
+
+@pytest.fixture(scope="module")
+def done(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    folder = tmp_path_factory.mktemp("run") / "adapter"
+    return folder, train(configured(model, folder))
+
+
+def test_a_run_leaves_what_is_needed_to_use_and_repeat_it(done: tuple[Path, Any], model: Path) -> None:
+    folder, result = done
+    assert {path.name for path in folder.iterdir()} >= {
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "curves.png",
+        "recipe.yaml",
+        "tokenizer.json",
+        "training.json",
+        "training.yaml",
+    }
+    assert Recipe.load(folder / "recipe.yaml") == Recipe.load("klue-mini")
+    said = yaml.safe_load((folder / "training.yaml").read_text(encoding="utf-8"))
+    assert said == configured(model, folder).flat()
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    assert record["sentences"] == {"train": 24, "held_out": 6, "answered": 3, "over_long": 0}
+    assert record["parameters"]["modules"] == 14
+    assert [row["epoch"] for row in record["epochs"]] == [1, 2]
+    assert any((folder / "runs").iterdir())
+    assert result.coverage.modules == 14
+
+
+def test_the_table_has_losses_and_figures_of_every_epoch(done: tuple[Path, Any]) -> None:
+    rows = done[1].epochs
+    assert [(row.epoch, row.step) for row in rows] == [(1, 6), (2, 12)]
+    for row in rows:
+        assert row.eval_loss > 0
+        assert 0 <= row.f1 <= 1
+        assert row.seconds > 0
+    # It learns: that is the one thing a training loop must do.
+    assert rows[1].train_loss < rows[0].train_loss - 0.05
+    assert rows[1].eval_loss < rows[0].eval_loss
+
+
+def test_the_adapter_is_saved_in_bfloat16_and_changes_the_answers(done: tuple[Path, Any], model: Path) -> None:
+    from safetensors import safe_open
+
+    folder = done[0]
+    with safe_open(folder / "adapter_model.safetensors", framework="pt") as stream:
+        kinds = {str(stream.get_tensor(name).dtype) for name in stream.keys()}  # noqa: SIM118
+    assert kinds == {"torch.bfloat16"}
+    sentences = list(read_corpus(ROOT / "data" / "sample.tsv"))[:3]
+
+    def answers(adapter: str | None) -> list[str]:
+        engine = create_generator("transformers", model=str(model), adapter=adapter, max_new_tokens=8)
+        return [e.reply.text for e in Extractor(Recipe.load("klue-mini"), engine).extract(sentences)]
+
+    assert answers(str(folder)) != answers(None)
+
+
+def test_the_same_seed_gives_the_same_losses_and_another_one_others(
+    done: tuple[Path, Any], model: Path, tmp_path: Path
+) -> None:
+    train(configured(model, tmp_path / "again"))
+    train(configured(model, tmp_path / "other", seed=7))
+    assert losses(tmp_path / "again") == losses(done[0])
+    assert losses(tmp_path / "other") != losses(done[0])
+
+
+def test_a_finished_folder_is_not_trained_over(done: tuple[Path, Any], model: Path) -> None:
+    with pytest.raises(InputError, match=r"holds a finished adapter; name another --output, or --restart"):
+        train(configured(model, done[0]))
+
+
+def test_another_configuration_does_not_go_on_with_an_interrupted_run(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "training.yaml").write_text(yaml.safe_dump(configured(model, folder).flat()), encoding="utf-8")
+    with pytest.raises(InputError, match=r"another lora_rank, seed; finish it as it was begun, or .*--restart"):
+        train(configured(model, folder, lora_rank=3, seed=1))
+
+
+def test_half_written_checkpoints_are_passed_over(tmp_path: Path) -> None:
+    for step, state in ((5, "{}"), (10, '{"global_st'), (15, None)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        if state is not None:
+            (folder / "trainer_state.json").write_text(state)
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-5"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-5"]
+    assert last_checkpoint(tmp_path / "nothing") is None
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
+    done: tuple[Path, Any], model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-m", "llmner", "train", *options(model, folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    first = folder / "checkpoints" / "checkpoint-6" / "trainer_state.json"
+    deadline = time.monotonic() + 240
+    while not first.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    _, said = process.communicate()
+    assert process.returncode == -signal.SIGKILL, said
+    assert not (folder / "training.json").exists()
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "Going on from checkpoint-6" in again.stderr
+    assert losses(folder) == pytest.approx(losses(done[0]), abs=2e-4)
+    rows = json.loads((folder / "training.json").read_text(encoding="utf-8"))["epochs"]
+    assert [row["epoch"] for row in rows] == [1, 2]
+
+
+def test_evaluations_in_steps_stop_early_and_keep_the_best(model: Path, tmp_path: Path) -> None:
+    # Two steps teach a random model nothing: no F1 is better than the first, so patience ends the run.
+    config = configured(model, tmp_path / "run", eval_steps=2, patience=2, epochs=9, learning_rate=1e-6)
+    result = train(config)
+    assert result.best is not None
+    assert result.best["step"] == 2
+    assert result.epochs[-1].step == 6
+
+
+def test_without_held_out_sentences_there_is_a_loss_alone(model: Path, tmp_path: Path) -> None:
+    result = train(configured(model, tmp_path / "run", held_out=0, epochs=1))
+    assert result.best is None
+    assert [(row.eval_loss, row.f1) for row in result.epochs] == [(None, None)]
+    assert result.epochs[0].train_loss
+
+
+def test_four_bits_and_packing_train_too(model: Path, tmp_path: Path) -> None:
+    wide = tiny_model(tmp_path / "wide", EXAONE, width=64)
+    result = train(
+        configured(
+            wide,
+            tmp_path / "run",
+            quantization="4bit",
+            batching="packing",
+            epochs=1,
+            gradient_checkpointing=True,
+        )
+    )
+    assert result.epochs[0].train_loss > 0
+    assert result.coverage.modules == 14
+
+
+def test_the_example_is_a_row_of_the_trainers_own(model: Path, tmp_path: Path) -> None:
+    parts = example_row(configured(model, tmp_path / "none"))
+    assert [part.kind for part in parts][:2] == ["masked", "learnt"]
+    assert parts[0].text.endswith("[|assistant|]")
+    assert parts[1].text.endswith("[|endofturn|]")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_label_the_recipe_does_not_have_is_named(model: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "c.markup"
+    corpus.write_text("<손흥민:사람이름>은\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"label '사람이름' is not among the recipe's DT, LC"):
+        train(configured(model, tmp_path / "run", train=corpus, train_limit=1))
