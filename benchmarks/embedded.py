@@ -1,0 +1,88 @@
+"""The model in the package on all 5,000 sentences of KLUE dev, v1 and v1.1.
+
+    python benchmarks/embedded.py [--adapter FOLDER]
+
+Micro and strict F1 and KLUE's pair with their intervals, where the F1 went, the published sample of 100
+sentences, and the same replies placed by the first ``find()``, which is what projection alone is worth. A
+sentence that reads the same in both versions is asked once. Time is that of one run over 256 sentences that is
+not interrupted; memory is the process's peak. The replies lie under ``build/`` and an interrupted run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+from _peers import first_find
+from _report import ROOT, klue, write
+from evaluation import figures, projected
+from round_trip import micro_f1
+
+from llmner._files import read_jsonl
+from llmner.corpora import read_corpus
+from llmner.extraction import Extractor, run_extraction
+from llmner.generation.adapters import PACKAGED_ADAPTER
+from llmner.recipes import Recipe
+from llmner.replies import read_reply
+from llmner.scoring import evaluate_all, sample
+from llmner.spans import Sentence
+
+TIMED = 256
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--adapter", default=PACKAGED_ADAPTER)
+    parser.add_argument("--name", default="embedded", help="of the result file")
+    adapter = parser.parse_args()
+    extractor = Extractor.from_adapter(adapter.adapter, batch_size=32, max_new_tokens=128)
+    extractor.batch_size = 256
+    corpora = {version: list(read_corpus(klue(f"klue-ner-{version}_dev.tsv"))) for version in ("v1.1", "v1")}
+    list(extractor.extract(corpora["v1.1"][:1]))
+    started = time.perf_counter()
+    list(extractor.extract(corpora["v1.1"][:TIMED]))
+    seconds = (time.perf_counter() - started) / TIMED
+    distinct = list(dict.fromkeys(s.text for corpus in corpora.values() for s in corpus))
+    output = ROOT / "build" / f"{adapter.name}-dev.jsonl"
+    output.parent.mkdir(exist_ok=True)
+    if not output.exists():
+        run_extraction(extractor, [Sentence(text) for text in distinct], output, source="KLUE dev, v1.1 and v1")
+    replies = {row["text"]: row for _, row in read_jsonl(output)}
+    found: dict[str, object] = {
+        "adapter": adapter.adapter,
+        "recipe": extractor.recipe.name,
+        "reply_format": extractor.recipe.reply_format,
+        "seconds_a_sentence": round(seconds, 3),
+        "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "replies": len(distinct),
+        "replies_cut_off": sum(row["finish_reason"] == "length" for row in replies.values()),
+    }
+    for version, corpus in corpora.items():
+        found[f"klue-ner-{version} dev"] = measured(corpus, replies, extractor.recipe)
+        found[f"klue-ner-{version} dev, published sample"] = measured(
+            sample(corpus, 100, 42), replies, extractor.recipe
+        )
+    write(adapter.name, f"python benchmarks/embedded.py --adapter {Path(adapter.adapter).name}", found,
+          ("llmner", "torch", "transformers", "peft", "seqeval"))  # fmt: skip
+
+
+def measured(gold: list[Sentence], replies: dict[str, dict[str, Any]], recipe: Recipe) -> dict[str, Any]:
+    """Figures of one version or sample, and what the first ``find()`` makes of the same replies."""
+    asked = [replies[sentence.text]["reply"] for sentence in gold]
+    format = recipe.reply_format
+    predictions = projected(gold, asked, format=format)
+    (evaluation,) = evaluate_all(gold, [predictions])
+    read = [read_reply(reply, recipe.schema_, format).mentions for reply in asked]
+    first = [first_find(sentence.text, mentions) for sentence, mentions in zip(gold, read, strict=True)]
+    return {
+        **figures(evaluation),
+        "entities": evaluation.scores.gold_spans,
+        "first_find_micro_f1": round(micro_f1([set(sentence.spans) for sentence in gold], first), 4),
+    }
+
+
+if __name__ == "__main__":
+    main()
