@@ -30,6 +30,8 @@ def write(
     command: str,
     figures: Any,
     packages: Sequence[str] = ("llmner", "rapidfuzz", "seqeval"),
+    *,
+    folder: Path = RESULTS,
 ) -> None:
     """Print the figures and keep them with what they were measured on."""
     commit = subprocess.run(
@@ -45,6 +47,6 @@ def write(
         "figures": figures,
     }
     text = json.dumps(report, ensure_ascii=False, indent=2)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     print(text)

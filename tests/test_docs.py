@@ -30,8 +30,11 @@ _KNOWN = {"python", "console", "yaml", "json", "text", "pycon"}
 # Set-up that the tests themselves stand on, or that a registry, a GPU or an hour is needed for.
 _NOT_RUN = re.compile(
     r"^(?:pip install|make |llmner convert klue/ner|"
-    # Fifteen gigabytes of weights.
-    r"python scripts/convert_exaone.py|llmner extract .*EXAONE|"
+    # Fifteen gigabytes of weights, and the GPU for them.
+    r"python scripts/convert_exaone.py|llmner extract .*EXAONE|hf download|llmner evaluate .*klue-ner-v1.1_dev.tsv|"
+    r"python scripts/sft.py --config scripts/configs/exaone|accelerate launch|"
+    # The Hub itself; the tests have one of their own.
+    r"llmner push .*--private|"
     # The whole sample through the model is what `make demo` does; two minutes once are enough.
     r"llmner extract --input data/sample.tsv|llmner evaluate --gold data/sample.tsv --predicted out.jsonl)"
 )
@@ -63,6 +66,7 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 def workplace(folder: Path) -> None:
     shutil.copytree(ROOT / "data", folder / "data")
+    shutil.copytree(ROOT / "scripts" / "configs", folder / "scripts" / "configs")
 
 
 def environment() -> dict[str, str]:
@@ -186,3 +190,18 @@ def test_no_page_names_a_figure_without_its_source() -> None:
 def test_the_few_shot_figure_of_the_readme_is_the_measured_one() -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / "few_shot_sample.json").read_text("utf-8"))
     assert f"micro F1 {result['micro']['f1']:.3f}" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_memory_of_shipped_configurations_is_what_doctor_says() -> None:
+    pytest.importorskip("jsonargparse", reason='needs pip install "llmner[train]"')
+    from llmner.training import estimate, load_config
+
+    page = (ROOT / "docs" / "fine-tuning.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([\w.-]+\.yaml)` \| ([\d.]+) GiB \| ([\d.]+) GiB \|$", page, re.MULTILINE)
+    assert len(rows) == 4
+    for name, training, evaluating in rows:
+        found = estimate(load_config(ROOT / "scripts" / "configs" / name))
+        assert (training, evaluating) == (f"{found.training / 2**30:.1f}", f"{found.evaluating / 2**30:.1f}")
+        if name == "exaone-3.5-7.8b-24gb.yaml":
+            for part in ("weights", "activations", "logits"):
+                assert re.search(rf"\n  {part}.* {getattr(found, part) / 2**30:.2f}\n", page)

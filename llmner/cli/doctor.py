@@ -1,18 +1,52 @@
-"""``llmner doctor``: what is installed, what is missing, and on what it would run."""
+"""``llmner doctor``: what is installed, what is missing, on what it would run, and whether a run would fit."""
 
 from __future__ import annotations
 
 import platform
 import re
 from importlib import metadata
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from llmner.cli._common import JsonOption, guarded
 
+if TYPE_CHECKING:
+    from llmner.training import TrainingConfig
+    from llmner.training._fit import Fit
+    from llmner.training._shape import Shape
+
+_ROWS = {
+    "weights": "weights",
+    "adapter": "adapter",
+    "gradients": "gradients",
+    "optimizer": "optimiser state",
+    "activations": "activations",
+    "workspace": "one layer's backward pass",
+    "logits": "logits and loss",
+    "overhead": "overhead",
+    "training": "highest while training",
+    "answering": "answering held-out sentences",
+    "evaluating": "highest while evaluating",
+}
+
 
 @guarded
-def doctor(json: JsonOption = False) -> None:
-    """Show versions, devices, and what each extra still needs."""
+def doctor(
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A training configuration: say, without downloading anything, whether it fits."),
+    ] = None,
+    memory: Annotated[
+        float, typer.Option(min=1, help="With --config: GiB of the GPU to plan with where none is at hand.")
+    ] = 24.0,
+    json: JsonOption = False,
+) -> None:
+    """Show versions, devices, and what each extra still needs; or whether a training run would fit."""
+    if config is not None:
+        _check(config, memory, json)
+        return
     report = _report()
     if json:
         from llmner._files import dump_json, write_bytes
@@ -42,6 +76,86 @@ def doctor(json: JsonOption = False) -> None:
             mend = ", ".join(missing)
         table.add_row(extra, "incomplete" if missing else "ready", Text(", ".join(installed)), Text(mend))
     out.print(table)
+
+
+def _check(path: Path, memory: float, json: bool) -> None:
+    from llmner.training import load_config
+    from llmner.training._fit import check_fit
+
+    config = load_config(path)
+    shape, found = check_fit(config, memory)
+    if json:
+        from llmner._files import dump_json, write_bytes
+
+        write_bytes(dump_json(_as_json(path, shape, found), indent=2) + b"\n")
+    else:
+        _print_fit(config, shape, found)
+    if not _fits(found):
+        raise typer.Exit(1)
+
+
+def _fits(found: list[Fit]) -> bool:
+    """Whether all GPUs have enough; the machine's own memory is told for those who train on a CPU."""
+    return all(fit.fits for fit in found if fit.device.kind == "cuda")
+
+
+def _as_json(path: Path, shape: Shape, found: list[Fit]) -> dict[str, Any]:
+    parameters = shape.parameters
+    return {
+        "config": str(path),
+        "model": shape.name,
+        "parameters": {
+            "linear": parameters.linear,
+            "embedding": parameters.embedding,
+            "norm": parameters.norm,
+            "all": parameters.total,
+        },
+        "fits": _fits(found),
+        "devices": [
+            {
+                "name": fit.device.name,
+                "kind": fit.device.kind,
+                "found": fit.device.found,
+                "memory_gib": round(fit.device.memory / 2**30, 3),
+                "needed_gib": fit.estimate.gib(),
+                "fits": fit.fits,
+                "advice": list(fit.advice),
+            }
+            for fit in found
+        ],
+    }
+
+
+def _print_fit(config: TrainingConfig, shape: Shape, found: list[Fit]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from llmner.cli._show import console
+
+    out = console()
+    rows, tokens = config.optim.batch_size, config.data.max_length
+    out.print(
+        Text(
+            f"{shape.name}: {shape.parameters.total / 1e9:.2f} billion parameters, quantization "
+            f"{config.model.quantization}; batches of {rows} x {tokens:,} tokens at most"
+        )
+    )
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    table.add_column("GiB")
+    for fit in found:
+        table.add_column(Text(fit.device.name), justify="right")
+    parts = [fit.estimate.gib() for fit in found]
+    for name, shown in _ROWS.items():
+        table.add_row(shown, *(f"{part[name]:.2f}" for part in parts))
+    table.add_row("there are", *(f"{fit.device.memory / 2**30:.2f}" for fit in found))
+    table.add_row("fits", *("yes" if fit.fits else "no" for fit in found))
+    out.print(table)
+    if any(not fit.device.found for fit in found):
+        out.print(Text("No GPU is at hand: --memory says what to plan with."))
+    for fit in found:
+        if not fit.fits:
+            mend = f"it would fit with {', '.join(fit.advice)}" if fit.advice else "no setting here would help"
+            out.print(Text(f"{fit.device.name}: {fit.estimate.total / 2**30:.2f} GiB are needed; {mend}"))
 
 
 def _report() -> dict[str, Any]:

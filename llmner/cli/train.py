@@ -24,7 +24,7 @@ _FLAGS = {
 @guarded
 def train(context: typer.Context) -> None:
     """Fine-tune a model with LoRA or QLoRA; --help lists every field with its unit."""
-    from llmner.training import example_row, parse_arguments
+    from llmner.training import example_row, is_main_process, parse_arguments
     from llmner.training import train as run
 
     config, flags = parse_arguments(context.args, _FLAGS, description=_DESCRIPTION)
@@ -32,7 +32,8 @@ def train(context: typer.Context) -> None:
         _print_example(example_row(config))
         return
     result = run(config, restart=flags["restart"], report=note, on_log=_tell)
-    _print_table(result)
+    if is_main_process():
+        _print_table(result)
 
 
 def _tell(logs: dict[str, Any], state: Any) -> None:

@@ -16,9 +16,11 @@ from llmner.training._config import (
     parse_config,
 )
 from llmner.training._example import ExamplePart, example_row
+from llmner.training._fit import check_fit
+from llmner.training._memory import MemoryEstimate, estimate
 from llmner.training._push import PushResult, push_adapter
 from llmner.training._record import EpochRow
-from llmner.training._run import TrainingResult, train
+from llmner.training._run import TrainingResult, is_main_process, train
 
 __all__ = [
     "DataOptions",
@@ -26,12 +28,16 @@ __all__ = [
     "EvaluationOptions",
     "ExamplePart",
     "LoraOptions",
+    "MemoryEstimate",
     "ModelOptions",
     "OptimOptions",
     "PushResult",
     "TrainingConfig",
     "TrainingResult",
+    "check_fit",
+    "estimate",
     "example_row",
+    "is_main_process",
     "load_config",
     "model_card",
     "parse_arguments",

@@ -64,6 +64,8 @@ class AnswerLogProbs(torch.autograd.Function):  # type: ignore[misc]
                 if slope is not None:
                     probs *= slope
                 gradient[part] = (probs.to(weight.dtype) @ weight).to(hidden.dtype)
+            # Else the next chunk's are made while these are still there.
+            del raw, logs, probs
         if gradient is not None:
             ctx.save_for_backward(gradient)
         ctx.mark_non_differentiable(entropy, is_top1)

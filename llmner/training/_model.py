@@ -6,6 +6,7 @@ counted. What the model learns from is ``_rows``' to know.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from peft import LoraConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["Coverage", "adapter_config", "check_coverage", "linear_names", "load_for_training"]
+__all__ = ["Coverage", "adapter_config", "check_coverage", "is_fsdp", "linear_names", "load_for_training"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def load_for_training(
     settings: dict[str, Any] = {}
     if options.attention is not None:
         settings["attn_implementation"] = options.attention
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and not is_fsdp():
         # One whole model a process: "auto" would spread it over the GPUs that other processes use.
         settings["device_map"] = {"": PartialState().local_process_index}
     if options.quantization == "4bit":
@@ -79,6 +80,11 @@ def load_for_training(
     )
     model.config.use_cache = False
     return model, tokenizer
+
+
+def is_fsdp() -> bool:
+    """Whether ``accelerate launch`` shards the model over processes."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true")
 
 
 def _four_bits() -> Any:

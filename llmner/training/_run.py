@@ -39,7 +39,15 @@ from llmner.training._model import Coverage, adapter_config, check_coverage, loa
 from llmner.training._record import EpochRow, best_row, epoch_rows, write_curves, write_record
 from llmner.training._rows import TokenRow, build_rows, end_of_turn, split_held_out
 
-__all__ = ["Prepared", "TrainingResult", "prepare", "train", "trainer_builder"]
+__all__ = [
+    "Prepared",
+    "TrainingResult",
+    "is_main_process",
+    "last_checkpoint",
+    "prepare",
+    "train",
+    "trainer_builder",
+]
 
 _HUB_NAMES = {EMBEDDED_MODEL: EMBEDDED_ON_HUB}
 
@@ -169,13 +177,13 @@ def train(
         MissingExtraError: The ``train`` extra is not installed.
     """
     build = trainer_builder()
-    told = report if report is not None else _silent
+    main = is_main_process()
+    told = report if report is not None and main else _silent
     folder = Path(config.evaluation.output)
     checkpoints = folder / "checkpoints"
-    main = int(os.environ.get("RANK", "0")) == 0
     if main:
         _open_folder(folder, config, restart)
-    prepared = prepare(config, report)
+    prepared = prepare(config, told)
     told(
         f"{len(prepared.rows):,} sentences to learn from, {len(prepared.held_rows):,} held out"
         + (f", {prepared.over_long:,} left out for their length" if prepared.over_long else "")
@@ -216,6 +224,11 @@ def train(
     if trainer.is_world_process_zero():
         _finish(prepared, config, result, history)
     return result
+
+
+def is_main_process() -> bool:
+    """Whether this is the process that speaks and writes; ``accelerate launch`` and torchrun start several."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def trainer_builder() -> Callable[..., Any]:

@@ -30,6 +30,7 @@ from llmner.scoring import score
 from llmner.spans import Sentence, Span
 from llmner.training._config import TrainingConfig
 from llmner.training._cpu_head import score_answers_only
+from llmner.training._model import is_fsdp
 from llmner.training._rows import TokenRow
 
 __all__ = ["NerTrainer", "build_trainer", "sft_config"]
@@ -158,7 +159,7 @@ def sft_config(config: TrainingConfig, folder: Path) -> SFTConfig:
     evaluates = config.data.held_out > 0
     steps = evaluation.eval_steps
     when = "steps" if steps is not None else "epoch"
-    best = evaluates and not _is_fsdp()
+    best = evaluates and not is_fsdp()
     return SFTConfig(
         output_dir=str(folder),
         num_train_epochs=optim.epochs,
@@ -195,16 +196,12 @@ def sft_config(config: TrainingConfig, folder: Path) -> SFTConfig:
         metric_for_best_model="eval_f1" if best else None,
         greater_is_better=True if best else None,
         dataloader_pin_memory=cuda,
+        # Every adapter is used in every step; looking for unused ones costs a pass over the graph.
+        ddp_find_unused_parameters=False,
         remove_unused_columns=True,
         report_to="none",
         disable_tqdm=not sys.stderr.isatty(),
     )
-
-
-def _is_fsdp() -> bool:
-    import os
-
-    return os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true")
 
 
 def _dataset(rows: Sequence[TokenRow]) -> Dataset:
@@ -247,7 +244,7 @@ def build_trainer(
     callbacks: list[Any] = [_Listener(on_log)] if on_log is not None else []
     if config.evaluation.eval_steps is not None:
         callbacks.append(_EpochEnds())
-    if config.evaluation.patience is not None and not _is_fsdp():
+    if config.evaluation.patience is not None and not is_fsdp():
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.evaluation.patience))
     if args.process_index == 0:
         callbacks.append(TensorBoardCallback(SummaryWriter(log_dir=str(logs))))

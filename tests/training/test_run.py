@@ -222,3 +222,26 @@ def test_a_label_the_recipe_does_not_have_is_named(model: Path, tmp_path: Path) 
     corpus.write_text("<손흥민:사람이름>은\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"label '사람이름' is not among the recipe's DT, LC"):
         train(configured(model, tmp_path / "run", train=corpus, train_limit=1))
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_and_one_of_them_speaks(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    # 24 rows, 4 a process: three steps of eight.
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",
+            str(ROOT / "scripts" / "sft.py"), *options(model, folder, epochs=1),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("train loss") == 1
+    assert "step 3 of 3: held-out loss" in done.stderr
+    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    assert [(row["epoch"], row["step"]) for row in record["epochs"]] == [(1, 3)]
+    assert record["sentences"]["answered"] == 3

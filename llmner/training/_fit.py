@@ -1,0 +1,175 @@
+"""Whether a run fits the memory there is, and what would make it fit.
+
+What the run takes is ``_memory``'s to work out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmner.training._config import TrainingConfig
+from llmner.training._memory import GIB, Kind, MemoryEstimate, estimate
+from llmner.training._shape import Shape, shape_of
+
+__all__ = ["Device", "Fit", "advice", "check_fit", "devices"]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Memory that a run may have.
+
+    Attributes:
+        name: For people.
+        kind: "cuda" or "cpu".
+        memory: Bytes.
+        found: False for a GPU that is only planned with.
+    """
+
+    name: str
+    kind: Kind
+    memory: int
+    found: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a run takes on a device, against what the device has.
+
+    Attributes:
+        device: The device.
+        estimate: What the run takes there.
+        advice: Where it does not fit, settings with which it would; see :func:`advice`.
+    """
+
+    device: Device
+    estimate: MemoryEstimate
+    advice: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the device has what the run takes."""
+        return self.estimate.total <= self.device.memory
+
+
+def check_fit(config: TrainingConfig, planned: float = 24.0) -> tuple[Shape, list[Fit]]:
+    """The model's shape, and whether the run fits each device; see :func:`devices`.
+
+    Args:
+        config: The run's configuration.
+        planned: Memory of the GPU to plan with where there is none, in GiB.
+
+    Raises:
+        InputError: The model's shape is not known, or ``lora_targets`` names a layer that it does not have.
+    """
+    shape = shape_of(config.model.model)
+    found = []
+    for device in devices(planned):
+        needed = estimate(config, shape, device=device.kind)
+        short = needed.total > device.memory
+        found.append(Fit(device, needed, tuple(advice(config, shape, device)) if short else ()))
+    return shape, found
+
+
+def devices(planned: float = 24.0) -> list[Device]:
+    """The GPUs of this machine; without one, a GPU to plan with, and then this machine's own memory.
+
+    Args:
+        planned: Memory of the GPU to plan with, in GiB.
+    """
+    try:
+        import torch
+    except ImportError:
+        count = 0
+    else:
+        count = torch.cuda.device_count()
+    if count:
+        return [
+            Device(
+                f"cuda:{number} {torch.cuda.get_device_name(number)}",
+                "cuda",
+                torch.cuda.get_device_properties(number).total_memory,
+            )
+            for number in range(count)
+        ]
+    found = [Device(f"a GPU with {planned:g} GiB", "cuda", round(planned * GIB), found=False)]
+    memory = _ram()
+    return found if memory is None else [*found, Device("this machine's CPU", "cpu", memory)]
+
+
+def _ram() -> int | None:
+    """Memory of this machine or of the container it is, in bytes; ``None`` where that cannot be told."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        return memory
+    return min(memory, int(limit)) if limit.isdigit() else memory
+
+
+def advice(config: TrainingConfig, shape: Shape, device: Device) -> list[str]:
+    """Settings with which a run that does not fit would fit: as few, and as little changed, as will do.
+
+    Args:
+        config: The run's configuration.
+        shape: The model's shape.
+        device: What it must fit into.
+
+    Returns:
+        Lines of a configuration file; none if nothing of the kind helps.
+    """
+
+    def fits(changes: tuple[_Change | None, ...]) -> bool:
+        changed = config
+        for change in changes:
+            changed = changed if change is None else change.of(changed)
+        return estimate(changed, shape, device=device.kind).total <= device.memory
+
+    def cost(changes: tuple[_Change | None, ...]) -> int:
+        return sum(3 + change.cost for change in changes if change is not None)
+
+    fitting = filter(fits, itertools.product(*([None, *changes] for changes in _changes(config))))
+    best: tuple[_Change | None, ...] = min(fitting, key=cost, default=())
+    return [line for change in best if change is not None for line in change.lines]
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Values of some of a group's fields, and how little one would like to have them."""
+
+    group: str
+    values: dict[str, int | str | bool]
+    cost: int
+
+    @property
+    def lines(self) -> list[str]:
+        return [f"{name}: {str(value).lower()}" for name, value in self.values.items()]
+
+    def of(self, config: TrainingConfig) -> TrainingConfig:
+        group = dataclasses.replace(getattr(config, self.group), **self.values)
+        return dataclasses.replace(config, **{self.group: group})
+
+
+def _changes(config: TrainingConfig) -> Iterator[list[_Change]]:
+    """For each thing that could be changed, the ways to change it."""
+    optim, size = config.optim, config.evaluation.eval_batch_size
+    yield [_Change("evaluation", {"eval_batch_size": size >> n}, n) for n in range(1, size.bit_length())]
+    yield [] if config.model.gradient_checkpointing else [_Change("model", {"gradient_checkpointing": True}, 3)]
+    # As many rows are learnt from in a step as before.
+    yield [
+        _Change(
+            "optim",
+            {"batch_size": optim.batch_size >> n, "gradient_accumulation": optim.gradient_accumulation << n},
+            2 * n,
+        )
+        for n in range(1, optim.batch_size.bit_length())
+        if optim.batch_size % (1 << n) == 0
+    ]
+    yield [] if config.model.quantization == "4bit" else [_Change("model", {"quantization": "4bit"}, 20)]
