@@ -166,10 +166,11 @@ def settle(
         adapter: As given; ``None`` for the packaged one where nothing else is named.
         asks: Whether a model will be asked at all; recorded replies need a recipe alone.
     """
-    from llmner.generation.adapters import NO_ADAPTER, PACKAGED_ADAPTER, find_adapter
+    from llmner.generation.adapters import NO_ADAPTER, PACKAGED_ADAPTER, find_adapter, packaged_adapter
     from llmner.recipes import Recipe
 
-    if asks and adapter is None and recipe is None and reply_format is None and model is None:
+    nothing_named = adapter is None and recipe is None and reply_format is None and model is None
+    if asks and nothing_named and packaged_adapter().is_dir():
         adapter = PACKAGED_ADAPTER
     found = find_adapter(adapter, note) if asks and adapter not in (None, NO_ADAPTER) else None
     if recipe is not None or found is None:

@@ -6,7 +6,8 @@ answered batch by batch; models without a chat template get the conversation as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +183,7 @@ class TransformersGenerator:
         pad = tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (width - len(tokens)) + tokens for tokens in encoded])
         mask = torch.tensor([[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in encoded])
-        with torch.inference_mode():
+        with torch.inference_mode(), _whole_states(model):
             output = model.generate(
                 input_ids=ids.to(model.device),
                 attention_mask=mask.to(model.device),
@@ -214,6 +215,22 @@ class TransformersGenerator:
         while count and row[count - 1] == tokenizer.pad_token_id:
             count -= 1
         return Reply(text.strip(), "stop" if finish == "stop" else "length", asked, count)
+
+
+@contextmanager
+def _whole_states(model: Any) -> Iterator[None]:
+    """Hand the output head contiguous hidden states.
+
+    The last position of every question is a slice, and torch multiplies a sliced batch with a frozen weight
+    as a batch of multiplications, each with a copy of the weight: with 262,144 words a minute and ten
+    gigabytes for what takes a tenth of a second. Adapters freeze the weights they are merged into.
+    """
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def load_model(

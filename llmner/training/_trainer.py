@@ -94,23 +94,18 @@ class NerTrainer(SFTTrainer):  # type: ignore[misc]
         trained = self.accelerator.unwrap_model(self.model)
         training = trained.training
         trained.eval()
-        model = trained
-        if self.args.device.type == "cpu" and not getattr(trained, "is_quantized", False):
-            # Separate factors take a CPU several times as long. A copy, since merging and undoing it would
-            # leave the weights a little different every time.
-            model = copy.deepcopy(trained).merge_and_unload()
         tokenizer = self.processing_class
         side, tokenizer.padding_side = tokenizer.padding_side, "left"
-        generator = TransformersGenerator.around(
-            model,
-            tokenizer,
-            name=self._run.model.model,
-            batch_size=self._run.evaluation.eval_batch_size,
-            max_new_tokens=self._run.evaluation.max_new_tokens,
-        )
-        size, number = self.accelerator.num_processes, self.accelerator.process_index
-        extractor = Extractor(self._recipe, generator, batch_size=len(self._held_out))
-        with self.accelerator.autocast():
+        with _own_forward(trained.get_base_model()):
+            generator = TransformersGenerator.around(
+                self._to_ask(trained),
+                tokenizer,
+                name=self._run.model.model,
+                batch_size=self._run.evaluation.eval_batch_size,
+                max_new_tokens=self._run.evaluation.max_new_tokens,
+            )
+            extractor = Extractor(self._recipe, generator, batch_size=max(1, len(self._held_out)))
+            number, size = self.accelerator.process_index, self.accelerator.num_processes
             own: list[tuple[Span, ...]] = [
                 extraction.spans for extraction in extractor.extract(self._held_out[number::size])
             ]
@@ -120,6 +115,28 @@ class NerTrainer(SFTTrainer):  # type: ignore[misc]
         predicted = [shares[at % size][at // size] for at in range(len(self._held_out))]
         micro = score([sentence.spans for sentence in self._held_out], predicted).micro
         return {"precision": micro.precision, "recall": micro.recall, "f1": micro.f1}
+
+    def _to_ask(self, trained: Any) -> Any:
+        """The model to generate with: on a CPU a merged copy, since separate factors take several times as long.
+
+        A copy, because merging and undoing it would leave the weights a little different every time.
+        """
+        if self.args.device.type != "cpu" or getattr(trained, "is_quantized", False):
+            return trained
+        return copy.deepcopy(trained).merge_and_unload()
+
+
+@contextmanager
+def _own_forward(model: Any) -> Iterator[None]:
+    """The model with its class's ``forward``; trl's computes logits for every token of a question, and copies
+    of it run the model that they were copied from.
+    """
+    patched = model.__dict__.pop("forward", None)
+    try:
+        yield
+    finally:
+        if patched is not None:
+            model.forward = patched
 
 
 class _Clock(TrainerCallback):  # type: ignore[misc]

@@ -9,7 +9,7 @@ import pytest
 
 from llmner.errors import GenerationError, InputError, RecipeError
 from llmner.extraction import Extractor
-from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter, packaged_adapter
+from llmner.generation.adapters import find_adapter
 from llmner.generation.embedded import EMBEDDED_MODEL
 from llmner.recipes import Recipe
 
@@ -66,15 +66,3 @@ def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
     with pytest.raises(GenerationError, match=r"^user/name is neither a folder nor .*: offline$"):
         find_adapter("user/name")
-
-
-def test_the_packaged_adapter_fits_the_wheel_and_brings_everything() -> None:
-    folder = packaged_adapter()
-    assert sum(path.stat().st_size for path in folder.iterdir()) <= 16 * 2**20
-    found = find_adapter(PACKAGED_ADAPTER)
-    assert found.model == EMBEDDED_MODEL
-    assert found.recipe is not None
-    assert found.recipe.schema_.codes == ("PS", "LC", "OG", "DT", "TI", "QT")
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "ai.google.dev/gemma/terms" in card
-    assert "CC BY-SA 4.0" in card
