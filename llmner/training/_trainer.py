@@ -117,7 +117,7 @@ class NerTrainer(SFTTrainer):  # type: ignore[misc]
         return {"precision": micro.precision, "recall": micro.recall, "f1": micro.f1}
 
     def _to_ask(self, trained: Any) -> Any:
-        """The model to generate with: on a CPU a merged copy, since separate factors take several times as long.
+        """The model to generate with: on a CPU a merged copy, since factors of their own take far longer.
 
         A copy, because merging and undoing it would leave the weights a little different every time.
         """
