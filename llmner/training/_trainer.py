@@ -150,13 +150,17 @@ class _Clock(TrainerCallback):  # type: ignore[misc]
 
 
 class _EpochEnds(TrainerCallback):  # type: ignore[misc]
-    """Evaluates and saves at each epoch's end, also when evaluations are counted in steps."""
+    """Evaluates and saves at each epoch's end, also when evaluations are counted in steps.
+
+    Not where an evaluation was made just before, a tenth of ``eval_steps`` or less. The run's end always is.
+    """
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        evaluated = any(
-            "eval_loss" in entry and entry["step"] == state.global_step for entry in state.log_history
+        last = max(
+            (entry["step"] for entry in state.log_history if "eval_loss" in entry), default=-args.eval_steps
         )
-        if not evaluated:
+        since = state.global_step - last
+        if since > args.eval_steps / 10 or (since and state.global_step >= state.max_steps):
             control.should_evaluate = True
             control.should_save = True
         return control

@@ -245,3 +245,12 @@ def test_two_processes_train_as_one_and_one_of_them_speaks(model: Path, tmp_path
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     assert [(row["epoch"], row["step"]) for row in record["epochs"]] == [(1, 3)]
     assert record["sentences"]["answered"] == 3
+
+
+def test_an_epochs_end_right_after_an_evaluation_is_not_evaluated_again(model: Path, tmp_path: Path) -> None:
+    # Twelve steps an epoch: 11 is close to the first epoch's end, 22 is not close to the second's.
+    train(configured(model, tmp_path / "run", batch_size=2, eval_steps=11))
+    last = last_checkpoint(tmp_path / "run" / "checkpoints")
+    assert last is not None
+    history = json.loads((last / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
+    assert [entry["step"] for entry in history if "eval_loss" in entry] == [11, 22, 24]
