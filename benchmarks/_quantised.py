@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from llmner.training._memory import Shape
-from llmner.training._model import _four_bits
+from llmner.training._model import four_bits
 
 TEMPLATE = (
     "{% for m in messages %}[|{{ m.role }}|]{{ m.content }}"
@@ -76,7 +76,7 @@ def random_model(shape: Shape, device: str, eos: int) -> Any:
     )
     with init_empty_weights():
         model = LlamaForCausalLM._from_config(config, dtype=torch.bfloat16)
-    quantizer = AutoHfQuantizer.from_config(_four_bits(), pre_quantized=False)
+    quantizer = AutoHfQuantizer.from_config(four_bits(), pre_quantized=False)
     places = {"": 0 if device.startswith("cuda") else device}
     quantizer.preprocess_model(model=model, device_map=places)
     generator = torch.Generator(device).manual_seed(0)

@@ -1,6 +1,6 @@
-"""The model in the package on all 5,000 sentences of KLUE dev, v1 and v1.1.
+"""A fine-tuned embedded model on all 5,000 sentences of KLUE dev, v1 and v1.1.
 
-    python benchmarks/embedded.py [--adapter FOLDER]
+    python benchmarks/embedded.py --adapter build/gemma-3-270m-klue-ner
 
 Micro and strict F1 and KLUE's pair with their intervals, where the F1 went, the published sample of 100
 sentences, and the same replies placed by the first ``find()``, which is what projection alone is worth. A
@@ -24,7 +24,6 @@ from round_trip import micro_f1
 from llmner._files import read_jsonl
 from llmner.corpora import read_corpus
 from llmner.extraction import Extractor, run_extraction
-from llmner.generation.adapters import PACKAGED_ADAPTER
 from llmner.recipes import Recipe
 from llmner.replies import read_reply
 from llmner.scoring import evaluate_all, sample
@@ -35,7 +34,7 @@ TIMED = 256
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--adapter", default=PACKAGED_ADAPTER)
+    parser.add_argument("--adapter", required=True)
     parser.add_argument("--name", default="embedded", help="of the result file")
     adapter = parser.parse_args()
     extractor = Extractor.from_adapter(adapter.adapter, batch_size=32, max_new_tokens=128)

@@ -88,21 +88,15 @@ class Bench:
         from _quantised import random_model
 
         from llmner.recipes import Recipe
-        from llmner.training._model import adapter_config, check_coverage
-        from llmner.training._run import trainer_builder
+        from llmner.training._model import check_coverage
+        from llmner.training._run import Prepared, trainer_builder
 
         cuda = self.device != "cpu"
         model = random_model(self.shape, self.device, self.tokenizer.eos_token_id)
         with tempfile.TemporaryDirectory() as folder:
             trainer = trainer_builder()(
                 config,
-                model,
-                self.tokenizer,
-                adapter_config(model, config.lora),
-                Recipe.load(config.data.recipe),
-                rows,
-                (),
-                (),
+                Prepared(Recipe.load(config.data.recipe), model, self.tokenizer, tuple(rows)),
                 logs=Path(folder) / "logs",
                 checkpoints=Path(folder) / "checkpoints",
             )

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -19,6 +18,7 @@ from llmner.errors import InputError, LlmnerError
 if TYPE_CHECKING:
     from llmner.corpora import BadRow, ReadStats
     from llmner.generation import Generator
+    from llmner.generation.adapters import Adapter
     from llmner.recipes import Recipe
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -42,8 +42,7 @@ ModelOption = Annotated[
 AdapterOption = Annotated[
     str | None,
     typer.Option(
-        help="PEFT adapter: a folder or USER/NAME on the Hub. The embedded model has one, trained on KLUE-NER, "
-        "which is used unless a model or recipe is named; none asks the bare model."
+        help="PEFT adapter: a folder or USER/NAME on the Hub; brings model and recipe unless they are named."
     ),
 ]
 RepliesOption = Annotated[
@@ -117,14 +116,14 @@ def make_generator(
     engine: str,
     *,
     model: str | None,
-    adapter: str | None,
+    adapter: Adapter | None,
     replies: Path | None,
     batch_size: int,
     max_new_tokens: int,
     device: str,
     trust_remote_code: bool,
 ) -> Generator:
-    """An engine from the options every command that generates has, ``model`` and ``adapter`` chosen already."""
+    """An engine from the options every command that generates has."""
     from llmner.generation import create_generator
 
     if engine == "recorded":
@@ -135,7 +134,7 @@ def make_generator(
         raise InputError(f"--replies and --engine {engine} exclude each other", hint="give one of them")
     return create_generator(
         engine,
-        model=model,
+        model=model or (None if adapter is None else adapter.model),
         adapter=adapter,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
@@ -145,51 +144,19 @@ def make_generator(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked of which model, once defaults are settled."""
-
-    recipe: Recipe
-    model: str | None
-    adapter: str | None
-
-
-def settle(
-    recipe: str | None, reply_format: str | None, model: str | None, adapter: str | None, *, asks: bool
-) -> Asked:
-    """Recipe, model and adapter that belong together.
-
-    Args:
-        recipe: As given; ``None`` for the adapter's own, else ``klue``.
-        reply_format: As given; asked for instead of the recipe's own.
-        model: As given; ``None`` for the adapter's, else the embedded one.
-        adapter: As given; ``None`` for the packaged one where nothing else is named.
-        asks: Whether a model will be asked at all; recorded replies need a recipe alone.
-    """
-    from llmner.generation.adapters import NO_ADAPTER, PACKAGED_ADAPTER, find_adapter, packaged_adapter
+def load_recipe(recipe: str | None, reply_format: str | None, adapter: Adapter | None = None) -> Recipe:
+    """The recipe that was named, else the adapter's, else ``klue``, asking for the reply format that was."""
     from llmner.recipes import Recipe
 
-    nothing_named = adapter is None and recipe is None and reply_format is None and model is None
-    if asks and nothing_named and packaged_adapter().is_dir():
-        adapter = PACKAGED_ADAPTER
-    found = find_adapter(adapter, note) if asks and adapter not in (None, NO_ADAPTER) else None
-    if recipe is not None or found is None:
-        loaded = Recipe.load(recipe or "klue")
-    elif found.recipe is not None:
-        loaded = found.recipe
-    else:
-        raise InputError(
-            "the adapter has no recipe.yaml, so what it was trained to be asked is not known",
-            path=found.name,
-            hint="name it with --recipe",
-        )
-    if reply_format is not None:
-        loaded = loaded.with_reply_format(reply_format)
-    return Asked(
-        loaded,
-        model or (found.model if found is not None else None),
-        found.name if found is not None else None,
-    )
+    loaded = adapter.recipe if recipe is None and adapter is not None else Recipe.load(recipe or "klue")
+    return loaded if reply_format is None else loaded.with_reply_format(reply_format)
+
+
+def find_given_adapter(name: str | None) -> Adapter | None:
+    """The adapter of ``--adapter``."""
+    from llmner.generation.adapters import find_adapter
+
+    return None if name is None else find_adapter(name, note)
 
 
 def policy(particles: str, fuzzy: float, repeats: str) -> dict[str, Any]:

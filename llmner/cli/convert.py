@@ -16,9 +16,9 @@ from llmner.cli._common import (
     StrictOption,
     counted,
     guarded,
+    load_recipe,
     note,
     progress,
-    settle,
     tell_repairs,
 )
 
@@ -51,7 +51,7 @@ def convert(
 
     if to != "chat" and to not in CORPUS_FORMATS:
         raise UnknownNameError(f"unknown format {to!r}", hint=f"expected chat, {', '.join(CORPUS_FORMATS)}")
-    asked = settle(recipe, reply_format, None, None, asks=False).recipe if to == "chat" else None
+    asked = load_recipe(recipe, reply_format) if to == "chat" else None
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
     stats = ReadStats()
     sentences = read_corpus(

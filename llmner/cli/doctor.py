@@ -80,26 +80,21 @@ def doctor(
 
 def _check(path: Path, memory: float, json: bool) -> None:
     from llmner.training import load_config
-    from llmner.training._fit import check_fit
+    from llmner.training._fit import all_fit, check_fit
 
     config = load_config(path)
     shape, found = check_fit(config, memory)
     if json:
         from llmner._files import dump_json, write_bytes
 
-        write_bytes(dump_json(_as_json(path, shape, found), indent=2) + b"\n")
+        write_bytes(dump_json(_as_json(path, shape, found, fits=all_fit(found)), indent=2) + b"\n")
     else:
         _print_fit(config, shape, found)
-    if not _fits(found):
+    if not all_fit(found):
         raise typer.Exit(1)
 
 
-def _fits(found: list[Fit]) -> bool:
-    """Whether all GPUs have enough; the machine's own memory is told for those who train on a CPU."""
-    return all(fit.fits for fit in found if fit.device.kind == "cuda")
-
-
-def _as_json(path: Path, shape: Shape, found: list[Fit]) -> dict[str, Any]:
+def _as_json(path: Path, shape: Shape, found: list[Fit], *, fits: bool) -> dict[str, Any]:
     parameters = shape.parameters
     return {
         "config": str(path),
@@ -110,7 +105,7 @@ def _as_json(path: Path, shape: Shape, found: list[Fit]) -> dict[str, Any]:
             "norm": parameters.norm,
             "all": parameters.total,
         },
-        "fits": _fits(found),
+        "fits": fits,
         "devices": [
             {
                 "name": fit.device.name,

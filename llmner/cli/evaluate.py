@@ -24,11 +24,12 @@ from llmner.cli._common import (
     ResamplesOption,
     SplitOption,
     StrictOption,
+    find_given_adapter,
     guarded,
+    load_recipe,
     make_generator,
     policy,
     progress,
-    settle,
 )
 
 
@@ -97,15 +98,16 @@ def evaluate(
     if output is not None and count > 1:
         raise InputError("--output keeps one run, and several are given", hint="evaluate them one by one")
     check_outputs(report, output, [Path(gold), *(predicted or ()), *(replies or ())])
-    asked = settle(recipe, reply_format, model, adapter, asks=engine is not None)
+    found = find_given_adapter(adapter)
+    asked = load_recipe(recipe, reply_format, found)
     projecting = policy(particles, fuzzy, repeats)
     extractors = [
         Extractor(
-            asked.recipe,
+            asked,
             make_generator(
                 name,
-                model=asked.model,
-                adapter=asked.adapter,
+                model=model,
+                adapter=found,
                 replies=path,
                 batch_size=batch_size,
                 max_new_tokens=max_new_tokens,

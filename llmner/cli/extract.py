@@ -26,13 +26,14 @@ from llmner.cli._common import (
     SkipBadOption,
     SplitOption,
     StrictOption,
+    find_given_adapter,
     guarded,
+    load_recipe,
     make_generator,
     not_both,
     note,
     policy,
     progress,
-    settle,
     tell_repairs,
 )
 
@@ -86,7 +87,8 @@ def extract(
     not_both(text=text, input=input)
     if str(output) == "-":
         output, json = None, True
-    asked = settle(recipe, reply_format, model, adapter, asks=engine != "recorded")
+    found = find_given_adapter(adapter)
+    asked = load_recipe(recipe, reply_format, found)
     projecting = policy(particles, fuzzy, repeats)
     bad = BadRows(output, skip=skip_bad)
     stats = ReadStats()
@@ -102,8 +104,8 @@ def extract(
         tell_repairs(stats)
     generator = make_generator(
         engine,
-        model=asked.model,
-        adapter=asked.adapter,
+        model=model,
+        adapter=found,
         replies=replies,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
@@ -111,7 +113,7 @@ def extract(
         trust_remote_code=trust_remote_code,
     )
     extractor = Extractor(
-        asked.recipe,
+        asked,
         generator,
         # Sorting by length pays off over several batches; a reader wants the first sentence soon.
         batch_size=batch_size if show or output is None else 4 * batch_size,

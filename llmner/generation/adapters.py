@@ -9,22 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from llmner.errors import GenerationError, InputError, MissingExtraError
-from llmner.generation.embedded import EMBEDDED_MODEL
+from llmner.generation.embedded import EMBEDDED_MODEL, EMBEDDED_ON_HUB
 from llmner.recipes import Recipe
 
-__all__ = ["NO_ADAPTER", "PACKAGED_ADAPTER", "Adapter", "find_adapter", "packaged_adapter"]
+__all__ = ["ADAPTER_FILE", "CONFIG_FILE", "RECIPE_FILE", "Adapter", "find_adapter"]
 
-NO_ADAPTER = "none"
-"""What stands for the bare model where an adapter would be used otherwise."""
-
-PACKAGED_ADAPTER = "gemma-3-270m-klue-ner"
-"""The adapter that comes with llmner, trained on KLUE-NER for the embedded model."""
-
-_FILES = ("adapter_config.json", "adapter_model.safetensors", "recipe.yaml")
+ADAPTER_FILE = "adapter_model.safetensors"
+CONFIG_FILE = "adapter_config.json"
+RECIPE_FILE = "recipe.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +30,32 @@ class Adapter:
         name: As it was asked for; signatures have it.
         folder: Where its files lie.
         model: The model it belongs to, or ``None`` where it does not say.
-        recipe: The recipe it was trained with, or ``None`` where it has none.
+        own_recipe: The recipe it was trained with, or ``None`` where it has none.
     """
 
     name: str
     folder: Path
     model: str | None
-    recipe: Recipe | None
+    own_recipe: Recipe | None
 
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe it was trained with.
 
-def packaged_adapter() -> Path:
-    """The folder of :data:`PACKAGED_ADAPTER`."""
-    return Path(str(resources.files("llmner"))) / "models" / PACKAGED_ADAPTER
+        Raises:
+            InputError: It has none.
+        """
+        if self.own_recipe is None:
+            raise InputError(
+                f"the adapter has no {RECIPE_FILE}, so what it was trained to be asked is not known",
+                path=self.name,
+                hint="name the recipe yourself",
+            )
+        return self.own_recipe
 
 
 def find_adapter(name: str, report: Callable[[str], None] | None = None) -> Adapter:
-    """An adapter by name: :data:`PACKAGED_ADAPTER`, a folder, or ``USER/NAME`` on the Hub.
+    """An adapter by name: a folder, or ``USER/NAME`` on the Hub.
 
     From the Hub come its configuration, weights and recipe, and nothing else.
 
@@ -64,7 +69,7 @@ def find_adapter(name: str, report: Callable[[str], None] | None = None) -> Adap
         GenerationError: The Hub does not have it, or does not answer.
         MissingExtraError: huggingface_hub is not installed.
     """
-    folder = packaged_adapter() if name == PACKAGED_ADAPTER else Path(name)
+    folder = Path(name)
     if not folder.is_dir():
         if folder.is_absolute() or name.count("/") != 1 or name.startswith((".", "~")):
             raise InputError(
@@ -72,18 +77,17 @@ def find_adapter(name: str, report: Callable[[str], None] | None = None) -> Adap
             )
         folder = _from_hub(name, report)
     try:
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError("holds no adapter: adapter_config.json is missing", path=name) from None
+        raise InputError(f"holds no adapter: {CONFIG_FILE} is missing", path=name) from None
     except (OSError, ValueError):
-        raise InputError("adapter_config.json cannot be read", path=name) from None
+        raise InputError(f"{CONFIG_FILE} cannot be read", path=name) from None
     model = config.get("base_model_name_or_path") if isinstance(config, dict) else None
-    recipe = folder / "recipe.yaml"
+    recipe = folder / RECIPE_FILE
     return Adapter(
         name,
         folder,
-        # The embedded copy stands for the original, which asks for a licence click and a download.
-        EMBEDDED_MODEL if model == f"google/{EMBEDDED_MODEL}" else model,
+        EMBEDDED_MODEL if model == EMBEDDED_ON_HUB else model,
         Recipe.load(recipe) if recipe.is_file() else None,
     )
 
@@ -97,7 +101,7 @@ def _from_hub(name: str, report: Callable[[str], None] | None) -> Path:
     if report is not None:
         report(f"Fetching {name} from the Hub")
     try:
-        return Path(snapshot_download(name, allow_patterns=list(_FILES)))
+        return Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, ADAPTER_FILE, RECIPE_FILE]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise GenerationError(f"{name} is neither a folder nor to be had from the Hub: {why}") from error

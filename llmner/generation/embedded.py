@@ -17,10 +17,13 @@ from pathlib import Path
 
 from llmner.errors import GenerationError, MissingExtraError
 
-__all__ = ["EMBEDDED_MODEL", "EMBEDDED_SHA256", "cache_folder", "embedded_model"]
+__all__ = ["EMBEDDED_MODEL", "EMBEDDED_ON_HUB", "EMBEDDED_SHA256", "cache_folder", "embedded_model"]
 
 EMBEDDED_MODEL = "gemma-3-270m"
 """What the embedded model is called on the command line and in signatures."""
+
+EMBEDDED_ON_HUB = f"google/{EMBEDDED_MODEL}"
+"""The original's name on the Hub, which asks for a licence click before it is downloaded."""
 
 EMBEDDED_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 """SHA-256 of the GGUF that is loaded, and of no other."""

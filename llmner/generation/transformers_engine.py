@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from llmner.chat import Message, Prompt
 from llmner.errors import GenerationError, MissingExtraError
 from llmner.generation._types import Reply
-from llmner.generation.adapters import find_adapter
+from llmner.generation.adapters import Adapter, find_adapter
 from llmner.generation.embedded import EMBEDDED_MODEL, embedded_model
 from llmner.generation.exaone import is_exaone3
 
@@ -35,8 +35,8 @@ class TransformersGenerator:
 
     Args:
         model: Name on the Hub, a folder, or ``None`` for the embedded model.
-        adapter: A PEFT adapter to merge into it: a folder, ``USER/NAME`` on the Hub, or
-            the packaged one's name.
+        adapter: A PEFT adapter to merge into it: a folder, ``USER/NAME`` on the Hub, or one
+            that was found already.
         batch_size: Sentences answered together.
         max_new_tokens: Longest answer, in tokens.
         device: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda:0"``, ...
@@ -48,7 +48,7 @@ class TransformersGenerator:
         self,
         model: str | None = None,
         *,
-        adapter: str | None = None,
+        adapter: str | Adapter | None = None,
         batch_size: int = 16,
         max_new_tokens: int = 256,
         device: str = "auto",
@@ -69,7 +69,7 @@ class TransformersGenerator:
         return {
             "engine": "transformers",
             "model": self.model_name,
-            "adapter": self.adapter,
+            "adapter": self.adapter.name if isinstance(self.adapter, Adapter) else self.adapter,
             "decoding": "greedy",
             "max_new_tokens": self.max_new_tokens,
         }
@@ -115,13 +115,14 @@ class TransformersGenerator:
             from peft import PeftModel
         except ImportError:
             raise MissingExtraError("local", "loading an adapter") from None
+        assert self.adapter is not None
         # Looked up first: PEFT would ask the Hub for a folder that is not there.
-        found = find_adapter(str(self.adapter), self.report)
+        found = self.adapter if isinstance(self.adapter, Adapter) else find_adapter(self.adapter, self.report)
         try:
             # Merged into the weights it costs nothing; as separate factors it doubles an answer's time.
             return PeftModel.from_pretrained(model, str(found.folder)).merge_and_unload()
         except (OSError, ValueError) as error:
-            raise _not_loaded(self.adapter, error) from error
+            raise _not_loaded(found.name, error) from error
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Answer the prompts; replies come in the prompts' order.
@@ -284,7 +285,7 @@ def load_model(
     return model, tokenizer
 
 
-def _not_loaded(name: str | None, error: Exception) -> GenerationError:
+def _not_loaded(name: str, error: Exception) -> GenerationError:
     why = (str(error).strip() or type(error).__name__).splitlines()[0]
     return GenerationError(f"{name} cannot be loaded: {why}")
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from llmner.errors import InputError, MissingExtraError
@@ -32,6 +32,15 @@ __all__ = [
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _share_or_count(value: float) -> float:
+    if value >= 1 and value != int(value):
+        raise ValueError(f"{value} is neither a share below 1 nor a whole number")
+    return value
+
+
+ShareOrCount = Annotated[float, Field(ge=0), AfterValidator(_share_or_count)]
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ class DataOptions:
     train: str = "data/sample.tsv"
     train_format: str | None = None
     train_limit: Positive | None = None
-    held_out: Annotated[float, Field(ge=0)] = 0.1
+    held_out: ShareOrCount = 0.1
     recipe: str = "klue"
     reply_format: str | None = None
     max_length: Positive = 1024
@@ -125,7 +134,7 @@ class OptimOptions:
     batch_size: Positive = 8
     gradient_accumulation: Positive = 1
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
-    warmup: Annotated[float, Field(ge=0)] = 0.03
+    warmup: ShareOrCount = 0.03
     scheduler: str = "cosine"
     optimizer: str = "adamw_torch"
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -263,19 +272,12 @@ def _checked(values: dict[str, Any], path: str | None) -> TrainingConfig:
     try:
         for field, group in zip(dataclasses.fields(TrainingConfig), _GROUPS, strict=True):
             own = {item.name: values.pop(item.name) for item in dataclasses.fields(group)}
-            groups[field.name] = TypeAdapter(group).validate_python(own)
+            groups[field.name] = group(**own)
     except ValidationError as error:
         first = error.errors()[0]
-        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", path=path) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{'.'.join(map(str, first['loc']))}: {message}", path=path) from None
     config = TrainingConfig(**groups)
-    if config.data.held_out >= 1 and config.data.held_out != int(config.data.held_out):
-        raise InputError(
-            f"held_out: {config.data.held_out} is neither a share below 1 nor a whole number", path=path
-        )
-    if config.optim.warmup >= 1 and config.optim.warmup != int(config.optim.warmup):
-        raise InputError(
-            f"warmup: {config.optim.warmup} is neither a share below 1 nor a whole number", path=path
-        )
     if config.data.held_out == 0 and config.evaluation.patience is not None:
         raise InputError("patience needs held-out sentences, and held_out is 0", path=path)
     return config

@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from llmner.training._config import TrainingConfig
-from llmner.training._model import adapter_config
 from llmner.training._rows import IGNORED
 from llmner.training._run import prepare, trainer_builder
 
@@ -44,13 +43,7 @@ def example_row(config: TrainingConfig) -> list[ExamplePart]:
     with TemporaryDirectory() as folder:
         trainer = build(
             config,
-            prepared.model,
-            prepared.tokenizer,
-            adapter_config(prepared.model, config.lora),
-            prepared.recipe,
-            prepared.rows,
-            prepared.held_rows,
-            prepared.held_out,
+            prepared,
             logs=Path(folder) / "runs",
             checkpoints=Path(folder),
         )

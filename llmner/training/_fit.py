@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from llmner.training._config import TrainingConfig
 from llmner.training._memory import GIB, Kind, MemoryEstimate, estimate
 from llmner.training._shape import Shape, shape_of
 
-__all__ = ["Device", "Fit", "advice", "check_fit", "devices"]
+__all__ = ["Device", "Fit", "advice", "all_fit", "check_fit", "devices"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,11 @@ class Fit:
     def fits(self) -> bool:
         """Whether the device has what the run takes."""
         return self.estimate.total <= self.device.memory
+
+
+def all_fit(found: Iterable[Fit]) -> bool:
+    """Whether all GPUs have enough; the machine's own memory is told for those who train on a CPU."""
+    return all(fit.fits for fit in found if fit.device.kind == "cuda")
 
 
 def check_fit(config: TrainingConfig, planned: float = 24.0) -> tuple[Shape, list[Fit]]:

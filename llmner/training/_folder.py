@@ -16,7 +16,8 @@ from typing import Any
 import yaml
 
 from llmner.errors import InputError
-from llmner.generation.embedded import EMBEDDED_MODEL
+from llmner.generation.adapters import ADAPTER_FILE, CONFIG_FILE, RECIPE_FILE
+from llmner.generation.embedded import EMBEDDED_MODEL, EMBEDDED_ON_HUB
 from llmner.recipes import Recipe
 from llmner.scoring import FIGURES, signature_line
 from llmner.training._licences import last_part
@@ -26,7 +27,6 @@ __all__ = [
     "CARD_FILE",
     "CONFIG_FILE",
     "CURVES_FILE",
-    "EMBEDDED_ON_HUB",
     "EVALUATION_FILE",
     "RECIPE_FILE",
     "RECORD_FILE",
@@ -39,9 +39,6 @@ __all__ = [
     "without_paths",
 ]
 
-ADAPTER_FILE = "adapter_model.safetensors"
-CONFIG_FILE = "adapter_config.json"
-RECIPE_FILE = "recipe.yaml"
 TRAINING_FILE = "training.yaml"
 RECORD_FILE = "training.json"
 CURVES_FILE = "curves.png"
@@ -49,7 +46,6 @@ CARD_FILE = "README.md"
 EVALUATION_FILE = re.compile(r"evaluation-[\w.-]+\.json")
 """Names under which evaluations lie beside an adapter."""
 
-EMBEDDED_ON_HUB = f"google/{EMBEDDED_MODEL}"
 _QUOTED = {
     "micro.f1": "micro F1 (seqeval)",
     **{name: FIGURES[name][0] for name in ("strict.f1", "klue.entity_f1", "klue.char_f1")},

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from peft import LoraConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["Coverage", "adapter_config", "check_coverage", "is_fsdp", "linear_names", "load_for_training"]
+__all__ = [
+    "Coverage",
+    "adapter_config",
+    "check_coverage",
+    "four_bits",
+    "is_fsdp",
+    "linear_names",
+    "load_for_training",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,7 @@ def load_for_training(
         # One whole model a process: "auto" would spread it over the GPUs that other processes use.
         settings["device_map"] = {"": PartialState().local_process_index}
     if options.quantization == "4bit":
-        settings["quantization_config"] = _four_bits()
+        settings["quantization_config"] = four_bits()
     model, tokenizer = load_model(
         options.model, trust_remote_code=options.trust_remote_code, report=report, **settings
     )
@@ -87,7 +95,8 @@ def is_fsdp() -> bool:
     return os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true")
 
 
-def _four_bits() -> Any:
+def four_bits() -> Any:
+    """bitsandbytes' configuration: nf4, double quantisation, compute in bfloat16."""
     try:
         import bitsandbytes  # noqa: F401
     except ImportError:

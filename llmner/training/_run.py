@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import random
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,8 +20,9 @@ import yaml
 from llmner._files import whole_file
 from llmner.corpora import read_corpus
 from llmner.errors import InputError, MissingExtraError
-from llmner.generation.embedded import EMBEDDED_MODEL
+from llmner.generation.embedded import EMBEDDED_MODEL, EMBEDDED_ON_HUB
 from llmner.recipes import Recipe
+from llmner.scoring import sample
 from llmner.spans import Sentence
 from llmner.training._card import model_card
 from llmner.training._config import TrainingConfig
@@ -30,12 +30,11 @@ from llmner.training._folder import (
     ADAPTER_FILE,
     CARD_FILE,
     CURVES_FILE,
-    EMBEDDED_ON_HUB,
     RECIPE_FILE,
     RECORD_FILE,
     TRAINING_FILE,
 )
-from llmner.training._model import Coverage, adapter_config, check_coverage, load_for_training
+from llmner.training._model import Coverage, check_coverage, is_fsdp, load_for_training
 from llmner.training._record import EpochRow, best_row, epoch_rows, write_curves, write_record
 from llmner.training._rows import TokenRow, build_rows, end_of_turn, split_held_out
 
@@ -48,8 +47,6 @@ __all__ = [
     "train",
     "trainer_builder",
 ]
-
-_HUB_NAMES = {EMBEDDED_MODEL: EMBEDDED_ON_HUB}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +90,9 @@ class Prepared:
     model: Any
     tokenizer: Any
     rows: tuple[TokenRow, ...]
-    held_rows: tuple[TokenRow, ...]
-    held_out: tuple[Sentence, ...]
-    over_long: int
+    held_rows: tuple[TokenRow, ...] = ()
+    held_out: tuple[Sentence, ...] = ()
+    over_long: int = 0
 
 
 def prepare(config: TrainingConfig, report: Callable[[str], None] | None = None) -> Prepared:
@@ -146,11 +143,7 @@ def _sentences(config: TrainingConfig, recipe: Recipe) -> list[Sentence]:
                     id=sentence.id,
                     hint="train with a recipe that has it",
                 )
-    limit = config.data.train_limit
-    if limit is not None and limit < len(sentences):
-        chosen = sorted(random.Random(config.optim.seed).sample(range(len(sentences)), limit))
-        sentences = [sentences[number] for number in chosen]
-    return sentences
+    return sample(sentences, config.data.train_limit, config.optim.seed)
 
 
 def train(
@@ -190,13 +183,7 @@ def train(
     )
     trainer = build(
         config,
-        prepared.model,
-        prepared.tokenizer,
-        adapter_config(prepared.model, config.lora),
-        prepared.recipe,
-        prepared.rows,
-        prepared.held_rows,
-        prepared.held_out,
+        prepared,
         logs=folder / "runs",
         checkpoints=checkpoints,
         on_log=on_log,
@@ -218,7 +205,7 @@ def train(
         len(prepared.held_rows),
         prepared.over_long,
     )
-    if trainer.is_fsdp_enabled:
+    if is_fsdp():
         trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
     _save_adapter(trainer, config, folder)
     if trainer.is_world_process_zero():
@@ -272,7 +259,7 @@ def _open_folder(folder: Path, config: TrainingConfig, restart: bool) -> None:
         raise InputError("holds a finished adapter", path=folder, hint="name another --output, or --restart")
     wanted = config.flat()
     if known is not None:
-        before = yaml.safe_load(known)
+        before = _known_settings(folder / TRAINING_FILE, known)
         differing = sorted(
             key for key in {*before, *wanted} if key != "output" and before.get(key) != wanted.get(key)
         )
@@ -285,6 +272,18 @@ def _open_folder(folder: Path, config: TrainingConfig, restart: bool) -> None:
         return
     with whole_file(folder / TRAINING_FILE) as stream:
         stream.write(yaml.safe_dump(wanted, allow_unicode=True, sort_keys=False).encode())
+
+
+def _known_settings(path: Path, text: str) -> dict[str, Any]:
+    try:
+        known = yaml.safe_load(text)
+    except yaml.YAMLError:
+        known = None
+    if not isinstance(known, dict):
+        raise InputError(
+            "cannot be read, so what was begun here is not known", path=path, hint="start over with --restart"
+        )
+    return known
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -311,9 +310,9 @@ def _save_adapter(trainer: Any, config: TrainingConfig, folder: Path) -> None:
     state = trainer.accelerator.get_state_dict(trainer.model)
     if not trainer.is_world_process_zero():
         return
-    name = config.model.model
+    name = EMBEDDED_ON_HUB if config.model.model == EMBEDDED_MODEL else config.model.model
     for adapter in model.peft_config.values():
-        adapter.base_model_name_or_path = _HUB_NAMES.get(name, name)
+        adapter.base_model_name_or_path = name
     model.save_pretrained(
         str(folder),
         state_dict={key: value.to(torch.bfloat16) for key, value in state.items() if "lora_" in key},

@@ -7,7 +7,6 @@ the run's files is ``_run``'s.
 from __future__ import annotations
 
 import copy
-import math
 import sys
 import time
 import warnings
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import DistributedType, gather_object
+from accelerate.utils import gather_object
 from datasets import Dataset
 from torch.utils.tensorboard import SummaryWriter
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerCallback
@@ -30,8 +29,9 @@ from llmner.scoring import score
 from llmner.spans import Sentence, Span
 from llmner.training._config import TrainingConfig
 from llmner.training._cpu_head import score_answers_only
-from llmner.training._model import is_fsdp
+from llmner.training._model import adapter_config, is_fsdp
 from llmner.training._rows import TokenRow
+from llmner.training._run import Prepared
 
 __all__ = ["NerTrainer", "build_trainer", "sft_config"]
 
@@ -77,7 +77,7 @@ class NerTrainer(SFTTrainer):  # type: ignore[misc]
         """The losses as trl computes them, and the figures of generated answers beside them."""
         output = super().evaluation_loop(*args, **kwargs)
         prefix = kwargs.get("metric_key_prefix", "eval")
-        if self.accelerator.distributed_type == DistributedType.FSDP:
+        if is_fsdp():
             # A sharded model cannot answer: its parts are spread over processes that must act as one.
             return output
         began = time.monotonic()
@@ -128,9 +128,7 @@ class NerTrainer(SFTTrainer):  # type: ignore[misc]
 
 @contextmanager
 def _own_forward(model: Any) -> Iterator[None]:
-    """The model with its class's ``forward``; trl's computes logits for every token of a question, and copies
-    of it run the model that they were copied from.
-    """
+    """The model with its class's ``forward``: trl's is bound to it, and a copy would run the original."""
     patched = model.__dict__.pop("forward", None)
     try:
         yield
@@ -233,13 +231,7 @@ def _dataset(rows: Sequence[TokenRow]) -> Dataset:
 
 def build_trainer(
     config: TrainingConfig,
-    model: Any,
-    tokenizer: Any,
-    adapter: Any,
-    recipe: Recipe,
-    rows: Sequence[TokenRow],
-    held_rows: Sequence[TokenRow],
-    held_out: Sequence[Sentence],
+    prepared: Prepared,
     *,
     logs: Path,
     checkpoints: Path,
@@ -249,13 +241,7 @@ def build_trainer(
 
     Args:
         config: The run's configuration.
-        model: The base model; trl puts the adapter on.
-        tokenizer: Its tokenizer.
-        adapter: PEFT's configuration.
-        recipe: How sentences are asked and answered.
-        rows: Rows to learn from.
-        held_rows: Rows whose loss is watched.
-        held_out: Sentences that are answered.
+        prepared: Recipe, base model, rows and held-out sentences; trl puts the adapter on.
         logs: Folder for TensorBoard.
         checkpoints: Folder for checkpoints.
         on_log: Called with each log entry and the trainer's state.
@@ -271,15 +257,15 @@ def build_trainer(
         callbacks.append(TensorBoardCallback(SummaryWriter(log_dir=str(logs))))
     with _quiet():
         trainer = NerTrainer(
-            held_out=held_out,
-            recipe=recipe,
+            held_out=prepared.held_out,
+            recipe=prepared.recipe,
             run=config,
-            model=model,
+            model=prepared.model,
             args=args,
-            train_dataset=_dataset(rows),
-            eval_dataset=_dataset(held_rows) if held_rows else None,
-            processing_class=tokenizer,
-            peft_config=adapter,
+            train_dataset=_dataset(prepared.rows),
+            eval_dataset=_dataset(prepared.held_rows) if prepared.held_rows else None,
+            processing_class=prepared.tokenizer,
+            peft_config=adapter_config(prepared.model, config.lora),
             callbacks=callbacks,
         )
     # Both print every log entry as a dict; what is told of a run is the caller's.
@@ -311,9 +297,5 @@ class _Listener(TrainerCallback):  # type: ignore[misc]
         self._told = told
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        if logs and state.is_world_process_zero and not any(math.isnan(v) for v in _numbers(logs)):
+        if logs and state.is_world_process_zero:
             self._told(dict(logs), state)
-
-
-def _numbers(logs: dict[str, Any]) -> list[float]:
-    return [value for value in logs.values() if isinstance(value, float)]

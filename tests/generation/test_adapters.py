@@ -36,7 +36,7 @@ def test_a_folder_knows_its_model_and_recipe(tmp_path: Path) -> None:
 
 def test_an_adapter_without_a_recipe_says_that_it_is_needed(tmp_path: Path) -> None:
     folder = str(adapter(tmp_path / "a", recipe=None))
-    assert find_adapter(folder).recipe is None
+    assert find_adapter(folder).own_recipe is None
     with pytest.raises(InputError, match=r"the adapter has no recipe\.yaml"):
         Extractor.from_adapter(folder)
 

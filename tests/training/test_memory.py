@@ -111,9 +111,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Tra
     import torch
 
     from llmner.recipes import Recipe
-    from llmner.training._model import adapter_config, load_for_training
+    from llmner.training._model import load_for_training
     from llmner.training._rows import TokenRow
-    from llmner.training._run import trainer_builder
+    from llmner.training._run import Prepared, trainer_builder
 
     folders: dict[str, Path] = {}
 
@@ -131,13 +131,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Tra
         recipe = Recipe.load("klue")
         trainer = trainer_builder()(
             config,
-            model,
-            tokenizer,
-            adapter_config(model, config.lora),
-            recipe,
-            rows,
-            (),
-            (),
+            Prepared(recipe, model, tokenizer, tuple(rows)),
             logs=out / "logs",
             checkpoints=out / "checkpoints",
         )
@@ -342,9 +336,9 @@ def test_a_gpu_allocates_what_was_estimated(tmp_path: Path, quantization: str, c
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     from llmner.recipes import Recipe
-    from llmner.training._model import adapter_config, load_for_training
+    from llmner.training._model import load_for_training
     from llmner.training._rows import TokenRow
-    from llmner.training._run import trainer_builder
+    from llmner.training._run import Prepared, trainer_builder
 
     tiny_model(tmp_path / "model", width=1024, layers=8)
     config = configured(
@@ -360,13 +354,7 @@ def test_a_gpu_allocates_what_was_estimated(tmp_path: Path, quantization: str, c
     rows = [TokenRow([5] * size, [7] * size) for size in ([1024] * 7 + [1000]) * 3]
     trainer = trainer_builder()(
         config,
-        model,
-        tokenizer,
-        adapter_config(model, config.lora),
-        Recipe.load("klue"),
-        rows,
-        (),
-        (),
+        Prepared(Recipe.load("klue"), model, tokenizer, tuple(rows)),
         logs=tmp_path / "logs",
         checkpoints=tmp_path / "checkpoints",
     )
