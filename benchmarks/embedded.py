@@ -5,7 +5,8 @@
 Micro and strict F1 and KLUE's pair with their intervals, where the F1 went, the published sample of 100
 sentences, and the same replies placed by the first ``find()``, which is what projection alone is worth. A
 sentence that reads the same in both versions is asked once. Time is that of one run over 256 sentences that is
-not interrupted; memory is the process's peak. The replies lie under ``build/`` and an interrupted run goes on.
+not interrupted; memory is the process's peak. The replies lie under ``build/`` and an interrupted run goes on;
+the spans of each version lie beside them, for ``llmner evaluate --predicted build/embedded-dev-v1.1.jsonl``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from _report import ROOT, klue, write
 from evaluation import figures, projected
 from round_trip import micro_f1
 
-from llmner._files import read_jsonl
+from llmner._files import dump_json, read_jsonl
 from llmner.corpora import read_corpus
 from llmner.extraction import Extractor, run_extraction
 from llmner.recipes import Recipe
@@ -30,6 +31,8 @@ from llmner.scoring import evaluate_all, sample
 from llmner.spans import Sentence
 
 TIMED = 256
+# Sentences answered together. The output head, 262,144 words, is read from memory once for all of them.
+BATCH = 128
 
 
 def main() -> None:
@@ -37,8 +40,8 @@ def main() -> None:
     parser.add_argument("--adapter", required=True)
     parser.add_argument("--name", default="embedded", help="of the result file")
     adapter = parser.parse_args()
-    extractor = Extractor.from_adapter(adapter.adapter, batch_size=32, max_new_tokens=128)
-    extractor.batch_size = 256
+    extractor = Extractor.from_adapter(adapter.adapter, batch_size=BATCH, max_new_tokens=128)
+    extractor.batch_size = 4 * BATCH
     corpora = {version: list(read_corpus(klue(f"klue-ner-{version}_dev.tsv"))) for version in ("v1.1", "v1")}
     list(extractor.extract(corpora["v1.1"][:1]))
     started = time.perf_counter()
@@ -50,12 +53,15 @@ def main() -> None:
     if not output.exists():
         run_extraction(extractor, [Sentence(text) for text in distinct], output, source="KLUE dev, v1.1 and v1")
     replies = {row["text"]: row for _, row in read_jsonl(output)}
+    for version, corpus in corpora.items():
+        keep(output, version, corpus, replies)
     found: dict[str, object] = {
         "adapter": adapter.adapter,
         "recipe": extractor.recipe.name,
         "reply_format": extractor.recipe.reply_format,
         "seconds_a_sentence": round(seconds, 3),
         "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "batch": BATCH,
         "replies": len(distinct),
         "replies_cut_off": sum(row["finish_reason"] == "length" for row in replies.values()),
     }
@@ -66,6 +72,15 @@ def main() -> None:
         )
     write(adapter.name, f"python benchmarks/embedded.py --adapter {Path(adapter.adapter).name}", found,
           ("llmner", "torch", "transformers", "peft", "seqeval"))  # fmt: skip
+
+
+def keep(output: Path, version: str, corpus: list[Sentence], replies: dict[str, dict[str, Any]]) -> None:
+    """The predictions of one version, for ``llmner evaluate --predicted``, with the record of the run."""
+    target = output.with_name(f"{output.stem}-{version}.jsonl")
+    rows = ({**replies[sentence.text], "id": sentence.id} for sentence in corpus)
+    target.write_bytes(b"".join(dump_json(row) + b"\n" for row in rows))
+    record = output.with_name(f"{output.name}.run.json").read_bytes()
+    target.with_name(f"{target.name}.run.json").write_bytes(record)
 
 
 def measured(gold: list[Sentence], replies: dict[str, dict[str, Any]], recipe: Recipe) -> dict[str, Any]:

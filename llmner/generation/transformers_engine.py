@@ -35,8 +35,8 @@ class TransformersGenerator:
 
     Args:
         model: Name on the Hub, a folder, or ``None`` for the embedded model.
-        adapter: A PEFT adapter to merge into it: a folder, ``USER/NAME`` on the Hub, or one
-            that was found already.
+        adapter: A PEFT adapter to merge into it: a folder, ``USER/NAME`` on the Hub, the packaged
+            one's name, or one that was found already.
         batch_size: Sentences answered together.
         max_new_tokens: Longest answer, in tokens.
         device: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda:0"``, ...
@@ -277,7 +277,7 @@ def load_model(
         model = AutoModelForCausalLM.from_pretrained(
             path, dtype=torch.bfloat16, trust_remote_code=trust_remote_code, **options
         )
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         raise _not_loaded(name, error) from error
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:

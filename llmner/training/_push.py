@@ -30,7 +30,7 @@ from llmner.training._folder import (
 from llmner.training._hub import Hub
 from llmner.training._licences import Terms, check_name, terms_of
 
-__all__ = ["PushResult", "push_adapter"]
+__all__ = ["PushResult", "publishable", "push_adapter"]
 
 Content = bytes | Path
 
@@ -123,25 +123,43 @@ def push_adapter(
     told = report if report is not None else _silent
     hub = Hub(_checked(repo), token=token, endpoint=endpoint, report=told)
     adapter = read_folder(folder, recipe=recipe, evaluations=evaluations)
-    terms = terms_of(adapter.base.name, adapter.base.also)
-    check_name(repo, terms)
+    check_name(repo, terms_of(adapter.base.name, adapter.base.also))
     if adapter.recipe is None:
         raise InputError(
             "has no recipe.yaml, without which nobody can ask the model as it was trained",
             path=folder,
             hint="name the recipe it was trained with, --recipe NAME_OR_PATH",
         )
-    contents, left = _contents(adapter, given=recipe is not None)
-    if notice := _notice(contents, notices(adapter, terms), terms, adapter):
-        contents["NOTICE"] = notice
-    card = card_of(adapter, repo)
-    contents["README.md"] = card.encode()
-    _refuse_secrets(folder, contents)
+    contents, left = publishable(adapter, repo, given=recipe is not None)
     for line in _remarks(adapter, contents, left):
         told(line)
-    files = tuple(sorted((name, _size(content)) for name, content in contents.items()))
-    commit = None if dry_run else hub.upload(dict(sorted(contents.items())), private=private)
-    return PushResult(repo, hub.url, commit, files, left, card, dry_run)
+    files = tuple((name, _size(content)) for name, content in contents.items())
+    commit = None if dry_run else hub.upload(contents, private=private)
+    card = contents["README.md"]
+    assert isinstance(card, bytes)
+    return PushResult(repo, hub.url, commit, files, left, card.decode(), dry_run)
+
+
+def publishable(
+    adapter: AdapterFolder, repo: str | None = None, *, given: bool = False
+) -> tuple[dict[str, Content], tuple[tuple[str, str], ...]]:
+    """What of an adapter's folder others may have, by name in order, and (name, why) of what stays.
+
+    Args:
+        adapter: The folder, read; with a recipe.
+        repo: ``USER/NAME`` for the card; the folder's name stands in where there is none.
+        given: Whether the recipe is not the folder's own.
+
+    Raises:
+        InputError: A file that must not be published, or one that cannot be read.
+    """
+    contents, left = _contents(adapter, given=given)
+    terms = terms_of(adapter.base.name, adapter.base.also)
+    if notice := _notice(contents, notices(adapter, terms), terms, adapter):
+        contents["NOTICE"] = notice
+    contents["README.md"] = card_of(adapter, repo).encode()
+    _refuse_secrets(adapter.path, contents)
+    return dict(sorted(contents.items())), left
 
 
 def _silent(_: str) -> None:

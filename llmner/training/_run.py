@@ -170,6 +170,9 @@ def train(
         MissingExtraError: The ``train`` extra is not installed.
     """
     build = trainer_builder()
+    from llmner.training._trainer import check_optimisation
+
+    check_optimisation(config.optim)
     main = is_main_process()
     told = report if report is not None and main else _silent
     folder = Path(config.evaluation.output)

@@ -15,25 +15,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
+from rapidfuzz import process
 from torch.utils.tensorboard import SummaryWriter
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.integrations import TensorBoardCallback
+from transformers.trainer_utils import SchedulerType
+from transformers.training_args import OptimizerNames
 from trl import SFTConfig, SFTTrainer
 
+from llmner.errors import InputError
 from llmner.extraction import Extractor
 from llmner.generation.transformers_engine import TransformersGenerator
 from llmner.recipes import Recipe
 from llmner.scoring import score
 from llmner.spans import Sentence, Span
-from llmner.training._config import TrainingConfig
+from llmner.training._config import OptimOptions, TrainingConfig
 from llmner.training._cpu_head import score_answers_only
 from llmner.training._model import adapter_config, is_fsdp
 from llmner.training._rows import TokenRow
 from llmner.training._run import Prepared
 
-__all__ = ["NerTrainer", "build_trainer", "sft_config"]
+__all__ = ["NerTrainer", "build_trainer", "check_optimisation", "sft_config"]
 
 
 class NerTrainer(SFTTrainer):  # type: ignore[misc]
@@ -171,8 +176,6 @@ def sft_config(config: TrainingConfig, folder: Path) -> SFTConfig:
         config: The run's.
         folder: Where checkpoints go.
     """
-    import torch
-
     optim, evaluation = config.optim, config.evaluation
     cuda = torch.cuda.is_available()
     evaluates = config.data.held_out > 0
@@ -221,6 +224,24 @@ def sft_config(config: TrainingConfig, folder: Path) -> SFTConfig:
         report_to="none",
         disable_tqdm=not sys.stderr.isatty(),
     )
+
+
+def check_optimisation(optim: OptimOptions) -> None:
+    """Make sure that optimiser and schedule exist, before a model is loaded for them.
+
+    Raises:
+        InputError: One of them does not, or not on this machine.
+    """
+    for field, name, names in (
+        ("optimizer", optim.optimizer, OptimizerNames),
+        ("scheduler", optim.scheduler, SchedulerType),
+    ):
+        known = [member.value for member in names]
+        if name not in known:
+            near = ", ".join(match for match, _, _ in process.extract(name, known, limit=3))
+            raise InputError(f"{field} {name!r} is unknown", hint=f"transformers has {near} and others")
+    if optim.optimizer.startswith("paged") and not torch.cuda.is_available():
+        raise InputError(f"optimizer {optim.optimizer} needs a CUDA device", hint="name adamw_torch")
 
 
 def _dataset(rows: Sequence[TokenRow]) -> Dataset:

@@ -179,14 +179,14 @@ def test_the_snippets_are_shell_and_python(folder: Path) -> None:
     assert shlex.split(shell)[:4] == ["llmner", "extract", "--adapter", REPO]
     (python,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     ast.parse(python)
-    assert f'adapter="{REPO}"' in python
+    assert f'from_adapter("{REPO}")' in python
 
 
 def test_a_folder_is_its_own_name_before_it_is_pushed(folder: Path) -> None:
     card = model_card(folder)
     assert "# adapter\n" in card
     assert "--adapter adapter" in card
-    assert 'Recipe.load("adapter/recipe.yaml")' in card
+    assert 'Extractor.from_adapter("adapter")' in card
 
 
 def test_what_is_missing_is_left_out(tmp_path: Path) -> None:

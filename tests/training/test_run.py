@@ -254,3 +254,24 @@ def test_an_epochs_end_right_after_an_evaluation_is_not_evaluated_again(model: P
     assert last is not None
     history = json.loads((last / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
     assert [entry["step"] for entry in history if "eval_loss" in entry] == [11, 22, 24]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"optimizer": "adamw_troch"}, "optimizer 'adamw_troch' is unknown; transformers has adamw_torch"),
+        ({"scheduler": "cosin"}, "scheduler 'cosin' is unknown; transformers has cosine"),
+    ],
+)
+def test_a_mistyped_optimiser_or_schedule_is_told_before_a_model_is_loaded(
+    changed: dict[str, str], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=told):
+        train(configured(tmp_path / "no such model", tmp_path / "out", **changed))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_optimiser_that_needs_a_gpu_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(InputError, match="paged_adamw_8bit needs a CUDA device"):
+        train(configured(tmp_path / "no such model", tmp_path / "out", optimizer="paged_adamw_8bit"))

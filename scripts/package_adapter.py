@@ -1,0 +1,36 @@
+"""Put a trained adapter of the embedded model into the package, with what ``llmner push`` would publish of it.
+
+    python scripts/package_adapter.py build/gemma-3-270m-klue-ner
+
+The folder's name becomes the adapter's name. The tokenizer stays behind: it is the embedded model's own.
+"""
+
+import sys
+from pathlib import Path
+
+from llmner.training._folder import read_folder
+from llmner.training._push import publishable
+
+MODELS = Path(__file__).resolve().parent.parent / "llmner" / "models"
+LEFT = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+
+
+def main(folder: Path) -> None:
+    """Write the files, each with its size."""
+    contents, left = publishable(read_folder(folder))
+    target = MODELS / folder.resolve().name
+    target.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        if name in LEFT:
+            continue
+        data = content if isinstance(content, bytes) else content.read_bytes()
+        (target / name).write_bytes(data)
+        print(f"{len(data):>12,} {name}")
+    for name, why in left:
+        print(f"left: {name} ({why})")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]))
