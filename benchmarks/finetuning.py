@@ -29,7 +29,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "question": {"sentence once": {"recipe": ONCE}},
     "rank": {f"rank {rank}": {"lora_rank": rank, "lora_alpha": 2 * rank} for rank in (8, 16)},
-    "rate": {f"learning rate {rate}": {"learning_rate": rate} for rate in ("5e-4", "2e-3")},
+    "rate": {f"learning rate {rate}": {"learning_rate": rate} for rate in ("2e-4", "1e-3")},
 }
 
 
