@@ -6,10 +6,13 @@ answered batch by batch; models without a chat template get the conversation as 
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmner.chat import Message, Prompt
 from llmner.errors import GenerationError, MissingExtraError
@@ -26,6 +29,8 @@ __all__ = ["TransformersGenerator", "encode_prompt", "load_model"]
 
 # The end of an answer is looked for in its last tokens only; a stop of a few characters fits in.
 _TAIL_TOKENS = 8
+# A batch stops once no more than one in so many of its answers goes on.
+_FEW = 4
 
 
 class TransformersGenerator:
@@ -111,6 +116,8 @@ class TransformersGenerator:
         return self._loaded
 
     def _with_adapter(self, model: Any) -> Any:
+        # Complains of a kernel that it can do without.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         try:
             from peft import PeftModel
         except ImportError:
@@ -119,8 +126,11 @@ class TransformersGenerator:
         # Looked up first: PEFT would ask the Hub for a folder that is not there.
         found = self.adapter if isinstance(self.adapter, Adapter) else find_adapter(self.adapter, self.report)
         try:
-            # Merged into the weights it costs nothing; as separate factors it doubles an answer's time.
-            return PeftModel.from_pretrained(model, str(found.folder)).merge_and_unload()
+            with warnings.catch_warnings():
+                # PEFT uses a name that transformers has given up; nothing a reader could do about.
+                warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
+                # Merged into the weights it costs nothing; as separate factors it would cost every answer.
+                return PeftModel.from_pretrained(model, str(found.folder)).merge_and_unload()
         except (OSError, ValueError) as error:
             raise _not_loaded(found.name, error) from error
 
@@ -134,19 +144,20 @@ class TransformersGenerator:
         if not prompts:
             return []
         model, tokenizer = self._load()
-        encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
-        self._check_length(model, prompts, encoded)
-        # Longest first: running out of memory shows at once, and batches hold equals.
-        order = sorted(range(len(prompts)), key=lambda number: (-len(encoded[number]), number))
-        replies: list[Reply | None] = [None] * len(prompts)
-        for at in range(0, len(order), self.batch_size):
-            batch = order[at : at + self.batch_size]
-            stops = [None if tokenizer.chat_template else prompts[number].stop for number in batch]
-            for number, reply in zip(
-                batch, self._answer(model, tokenizer, [encoded[n] for n in batch], stops), strict=True
-            ):
-                replies[number] = reply
-        return [reply for reply in replies if reply is not None]
+        asked = [
+            _Asked(encode_prompt(tokenizer, prompt), None if tokenizer.chat_template else prompt.stop)
+            for prompt in prompts
+        ]
+        self._check_length(model, prompts, [each.question for each in asked])
+        left = asked
+        while left:
+            # Longest first: running out of memory shows at once, and batches hold equals.
+            left = sorted(left, key=lambda each: -len(each.question) - len(each.answer))
+            for at in range(0, len(left), self.batch_size):
+                self._go_on(model, tokenizer, left[at : at + self.batch_size])
+            # The few of each batch whose answers are long are put together instead of holding up the others.
+            left = [each for each in left if not each.done]
+        return [each.reply(tokenizer) for each in asked]
 
     def _check_length(
         self, model: PreTrainedModel, prompts: Sequence[Prompt], encoded: Sequence[Sequence[int]]
@@ -160,62 +171,77 @@ class TransformersGenerator:
                     f"fit into {self.model_name}'s {limit}; shorten the text or --max-new-tokens"
                 )
 
-    def _answer(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        encoded: list[list[int]],
-        stops: list[str | None],
-    ) -> list[Reply]:
+    def _go_on(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[_Asked]) -> None:
+        """Answer on, until all have ended or so few are left that they are better joined with others."""
         import torch
         from transformers import StoppingCriteria, StoppingCriteriaList
 
-        class _StopAtText(StoppingCriteria):  # type: ignore[misc]
-            """Ends each row once its own stop string stands in its last tokens."""
+        ends = model.generation_config.eos_token_id
+        end_tokens = set(ends) if isinstance(ends, list) else {ends}
+        few = len(batch) // _FEW
+
+        class _Enough(StoppingCriteria):  # type: ignore[misc]
+            """Ends a row at its end token, its stop string or its limit, and all rows when few are left."""
 
             def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-                # input_ids: (batch, width + answered so far)
-                tails = input_ids[:, max(width, input_ids.shape[1] - _TAIL_TOKENS) :]
-                texts = tokenizer.batch_decode(tails)
-                hit = [bool(stop) and stop in text for stop, text in zip(stops, texts, strict=True)]
-                return torch.tensor(hit, dtype=torch.bool, device=input_ids.device)
+                # input_ids: (batch, context + answered in this call)
+                for each, token in zip(batch, input_ids[:, -1].tolist(), strict=True):
+                    if not each.done:
+                        each.take(token, end_tokens, tokenizer, limit)
+                going = sum(not each.done for each in batch)
+                if going <= few:
+                    return torch.ones(len(batch), dtype=torch.bool, device=input_ids.device)
+                done = [each.done for each in batch]
+                return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
 
-        width = max(len(tokens) for tokens in encoded)
+        limit = self.max_new_tokens
+        contexts = [each.question + each.answer for each in batch]
+        width = max(map(len, contexts))
         pad = tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(tokens)) + tokens for tokens in encoded])
-        mask = torch.tensor([[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in encoded])
+        ids = torch.tensor([[pad] * (width - len(tokens)) + tokens for tokens in contexts])
+        mask = torch.tensor([[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in contexts])
         with torch.inference_mode(), _whole_states(model):
-            output = model.generate(
+            model.generate(
                 input_ids=ids.to(model.device),
                 attention_mask=mask.to(model.device),
-                max_new_tokens=self.max_new_tokens,
+                max_new_tokens=max(limit - len(each.answer) for each in batch),
                 do_sample=False,
                 use_cache=True,
                 pad_token_id=pad,
-                stopping_criteria=StoppingCriteriaList([_StopAtText()] if any(stops) else []),
+                stopping_criteria=StoppingCriteriaList([_Enough()]),
             )
-        replies = []
-        for row, tokens, stop in zip(output[:, width:].tolist(), encoded, stops, strict=True):
-            replies.append(self._reply(tokenizer, row, len(tokens), stop, model))
-        return replies
 
-    def _reply(
-        self, tokenizer: PreTrainedTokenizerBase, row: list[int], asked: int, stop: str | None, model: Any
-    ) -> Reply:
-        ends = model.generation_config.eos_token_id
-        ends = set(ends) if isinstance(ends, list) else {ends}
-        finish = "length"
-        for at, token in enumerate(row):
-            if token in ends:
-                row, finish = row[:at], "stop"
-                break
-        text = tokenizer.decode(row, skip_special_tokens=True)
-        if stop is not None and stop in text:
-            text, finish = text.partition(stop)[0], "stop"
-        count = len(row)
-        while count and row[count - 1] == tokenizer.pad_token_id:
-            count -= 1
-        return Reply(text.strip(), "stop" if finish == "stop" else "length", asked, count)
+
+@dataclass(slots=True)
+class _Asked:
+    """One question and as much of its answer as there is."""
+
+    question: list[int]
+    stop: str | None
+    answer: list[int] = field(default_factory=list)
+    finish: Literal["stop", "length"] | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.finish is not None
+
+    def take(self, token: int, ends: set[int | None], tokenizer: Any, limit: int) -> None:
+        """One more token."""
+        if token in ends:
+            self.finish = "stop"
+            return
+        self.answer.append(token)
+        if self.stop is not None and self.stop in tokenizer.decode(self.answer[-_TAIL_TOKENS:]):
+            self.finish = "stop"
+        elif len(self.answer) >= limit:
+            self.finish = "length"
+
+    def reply(self, tokenizer: Any) -> Reply:
+        """The answer as text."""
+        text = tokenizer.decode(self.answer, skip_special_tokens=True)
+        if self.stop is not None:
+            text = text.partition(self.stop)[0]
+        return Reply(text.strip(), self.finish or "length", len(self.question), len(self.answer))
 
 
 @contextmanager

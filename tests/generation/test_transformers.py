@@ -10,7 +10,7 @@ import pytest
 from llmner.chat import Prompt
 from llmner.errors import GenerationError
 from llmner.extraction import Extractor
-from llmner.generation import create_generator
+from llmner.generation import create_generator, transformers_engine
 from llmner.generation.transformers_engine import TransformersGenerator, _without_system
 from llmner.recipes import Recipe
 from llmner.spans import Sentence
@@ -50,6 +50,28 @@ def test_replies_come_in_the_prompts_order_and_do_not_depend_on_the_batch(
     alone = create_generator("transformers", model=folder, batch_size=1, max_new_tokens=8).generate(prompts)
     assert [reply.prompt_tokens for reply in alone] == [reply.prompt_tokens for reply in again]
     assert len({reply.prompt_tokens for reply in again}) > 2
+
+
+@pytest.mark.parametrize("few", [1, 2, 4])
+def test_long_answers_of_several_batches_are_joined_and_stay_the_same(
+    base: Path, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer = transformers_engine.load_model(str(base))
+    model.float().eval()
+    prompts = [
+        prompt("손흥민은 춘천에서"[:length], stop="가" if length % 2 else "\0") for length in range(1, 10)
+    ]
+    wholes = TransformersGenerator.around(model, tokenizer, name="tiny", batch_size=3, max_new_tokens=12)
+    monkeypatch.setattr(transformers_engine, "_FEW", 1000)
+    expected = wholes.generate(prompts)
+    calls: list[int] = []
+    monkeypatch.setattr(transformers_engine, "_FEW", few)
+    generate = model.generate
+    monkeypatch.setattr(model, "generate", lambda **given: calls.append(1) or generate(**given))
+    assert wholes.generate(prompts) == expected
+    assert {reply.completion_tokens for reply in expected} >= {12}
+    # Batches of three leave none over where one in four may be.
+    assert (len(calls) > 3) == (few < 4)
 
 
 def test_a_stop_string_ends_a_plain_text_answer(base: Path) -> None:
