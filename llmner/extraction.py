@@ -18,7 +18,7 @@ from llmner.chat import Prompt, build_prompt
 from llmner.corpora.jsonl import span_rows
 from llmner.errors import CorpusError, InputError, SpanError
 from llmner.generation import Generator, Reply, create_generator
-from llmner.generation.adapters import find_adapter
+from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.projection import Outcome, OutcomeKind, Policy, Projection, project_reply
 from llmner.recipes import Recipe
 from llmner.spans import Mention, Sentence, Span
@@ -152,8 +152,8 @@ class Extractor:
         self._policy = policy
 
     @classmethod
-    def from_adapter(cls, name: str, **options: Any) -> Extractor:
-        """A fine-tuned model with the recipe it was trained with.
+    def from_adapter(cls, name: str = PACKAGED_ADAPTER, **options: Any) -> Extractor:
+        """A fine-tuned model with the recipe it was trained with; by default the one in the package.
 
         Args:
             name: An adapter's folder, or ``USER/NAME`` on the Hub.

@@ -29,6 +29,10 @@ def test_the_wheel_carries_recipes_and_the_typed_marker(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "llmner/py.typed" in names
     assert {"llmner/prompts/klue.yaml", "llmner/prompts/klue-strict.yaml"} <= set(names)
+    adapter = "llmner/models/gemma-3-270m-klue-ner/"
+    assert {
+        f"{adapter}{name}" for name in ("adapter_model.safetensors", "README.md", "NOTICE", "recipe.yaml")
+    } <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "data/"))]
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

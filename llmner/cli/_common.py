@@ -42,7 +42,9 @@ ModelOption = Annotated[
 AdapterOption = Annotated[
     str | None,
     typer.Option(
-        help="PEFT adapter: a folder or USER/NAME on the Hub; brings model and recipe unless they are named."
+        help="PEFT adapter: a folder or USER/NAME on the Hub; brings model and recipe unless they are named. "
+        "The one in the package, trained on KLUE-NER, is used unless an adapter, model, recipe or reply format "
+        "is named; none asks the bare model."
     ),
 ]
 RepliesOption = Annotated[
@@ -152,11 +154,19 @@ def load_recipe(recipe: str | None, reply_format: str | None, adapter: Adapter |
     return loaded if reply_format is None else loaded.with_reply_format(reply_format)
 
 
-def find_given_adapter(name: str | None) -> Adapter | None:
-    """The adapter of ``--adapter``."""
-    from llmner.generation.adapters import find_adapter
+def choose_adapter(
+    name: str | None, *, model: str | None, recipe: str | None, reply_format: str | None, asks: bool
+) -> Adapter | None:
+    """The adapter of ``--adapter``; the one in the package where nothing says what else to ask.
 
-    return None if name is None else find_adapter(name, note)
+    Asked with another recipe or in another format than it was trained on, an adapter answers worse than the
+    bare model; and recorded replies (``asks`` is false) need none.
+    """
+    from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
+
+    if name is None and asks and (model, recipe, reply_format) == (None, None, None):
+        name = PACKAGED_ADAPTER
+    return None if name in (None, "none") else find_adapter(name, note)
 
 
 def policy(particles: str, fuzzy: float, repeats: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from llmner.cli._common import (
     ResamplesOption,
     SplitOption,
     StrictOption,
-    find_given_adapter,
+    choose_adapter,
     guarded,
     load_recipe,
     make_generator,
@@ -98,7 +98,13 @@ def evaluate(
     if output is not None and count > 1:
         raise InputError("--output keeps one run, and several are given", hint="evaluate them one by one")
     check_outputs(report, output, [Path(gold), *(predicted or ()), *(replies or ())])
-    found = find_given_adapter(adapter)
+    found = choose_adapter(
+        adapter,
+        model=model,
+        recipe=recipe,
+        reply_format=reply_format,
+        asks=engine not in (None, "recorded"),
+    )
     asked = load_recipe(recipe, reply_format, found)
     projecting = policy(particles, fuzzy, repeats)
     extractors = [

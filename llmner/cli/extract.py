@@ -26,7 +26,7 @@ from llmner.cli._common import (
     SkipBadOption,
     SplitOption,
     StrictOption,
-    find_given_adapter,
+    choose_adapter,
     guarded,
     load_recipe,
     make_generator,
@@ -87,7 +87,9 @@ def extract(
     not_both(text=text, input=input)
     if str(output) == "-":
         output, json = None, True
-    found = find_given_adapter(adapter)
+    found = choose_adapter(
+        adapter, model=model, recipe=recipe, reply_format=reply_format, asks=engine != "recorded"
+    )
     asked = load_recipe(recipe, reply_format, found)
     projecting = policy(particles, fuzzy, repeats)
     bad = BadRows(output, skip=skip_bad)

@@ -9,13 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.generation.embedded import EMBEDDED_MODEL, EMBEDDED_ON_HUB
 from llmner.recipes import Recipe
 
-__all__ = ["ADAPTER_FILE", "CONFIG_FILE", "RECIPE_FILE", "Adapter", "find_adapter"]
+__all__ = ["ADAPTER_FILE", "CONFIG_FILE", "PACKAGED_ADAPTER", "RECIPE_FILE", "Adapter", "find_adapter"]
+
+PACKAGED_ADAPTER = "gemma-3-270m-klue-ner"
+"""The adapter that comes with llmner: the embedded model, trained on KLUE-NER."""
 
 ADAPTER_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
@@ -55,7 +59,7 @@ class Adapter:
 
 
 def find_adapter(name: str, report: Callable[[str], None] | None = None) -> Adapter:
-    """An adapter by name: a folder, or ``USER/NAME`` on the Hub.
+    """An adapter by name: :data:`PACKAGED_ADAPTER`, a folder, or ``USER/NAME`` on the Hub.
 
     From the Hub come its configuration, weights and recipe, and nothing else.
 
@@ -69,7 +73,7 @@ def find_adapter(name: str, report: Callable[[str], None] | None = None) -> Adap
         GenerationError: The Hub does not have it, or does not answer.
         MissingExtraError: huggingface_hub is not installed.
     """
-    folder = Path(name)
+    folder = _packaged() if name == PACKAGED_ADAPTER else Path(name)
     if not folder.is_dir():
         if folder.is_absolute() or name.count("/") != 1 or name.startswith((".", "~")):
             raise InputError(
@@ -90,6 +94,10 @@ def find_adapter(name: str, report: Callable[[str], None] | None = None) -> Adap
         EMBEDDED_MODEL if model == EMBEDDED_ON_HUB else model,
         Recipe.load(recipe) if recipe.is_file() else None,
     )
+
+
+def _packaged() -> Path:
+    return Path(str(resources.files("llmner"))) / "models" / PACKAGED_ADAPTER
 
 
 def _from_hub(name: str, report: Callable[[str], None] | None) -> Path:

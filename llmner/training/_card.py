@@ -33,6 +33,7 @@ _TAGS = ["llmner", "named-entity-recognition"]
 # Of a configuration, what decides no result.
 _LEFT_OUT = {"output", "log_steps", "keep_checkpoints", "eval_batch_size", "train_format", "trust_remote_code"}
 _LONGEST = 300
+_EXAMPLES = {"ko": "손흥민은 춘천에서 태어났다.", "en": "Ada Lovelace was born in London."}
 
 
 def model_card(folder: Path, repo: str | None = None, evaluations: Sequence[Path] = ()) -> str:
@@ -97,7 +98,7 @@ def _context(adapter: AdapterFolder, repo: str | None, title: str, terms: Terms 
         "evaluations": sorted(adapter.evaluations, key=lambda scored: not scored.ours),
         "recipe": adapter.recipe,
         "worked": worked,
-        "example": _one_line(worked[0]) if worked else "…",
+        "example": _one_line(worked[0]) if worked else _example(adapter.recipe),
         "settings": [
             (key, _setting(value))
             for key, value in adapter.training.items()
@@ -168,6 +169,11 @@ def _worked(recipe: Recipe | None) -> tuple[str, str] | None:
     if recipe is None or sentence is None:
         return None
     return sentence.text, render_reply(sentence, recipe.reply_format, recipe.schema_)
+
+
+def _example(recipe: Recipe | None) -> str:
+    """A sentence to try, for a recipe without worked examples."""
+    return _EXAMPLES.get("" if recipe is None else recipe.language.partition("-")[0], "…")
 
 
 def _facts(record: Mapping[str, Any]) -> list[str]:
