@@ -1,10 +1,10 @@
 """What a small model learns best: reply formats, questions, ranks, learning rates; on a held-out part of train.
 
-    python benchmarks/finetuning.py [--only formats|question|rank|rate] [--sentences 1000]
+    python benchmarks/finetuning.py [--only rank tagged ...] [--sentences 1000] [--held-out 200]
 
 Each setting is one run of ``llmner train`` on the embedded model with as many of KLUE's labelled training
 sentences, answering the same held-out ones; KLUE dev is not touched. Runs lie under ``build/finetuning/``;
-finished ones are not repeated and an interrupted one goes on. Takes about ten minutes a setting on two cores.
+finished ones are not repeated and an interrupted one goes on. About ten minutes a setting on two cores.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ONCE = ROOT / "benchmarks" / "klue-once.yaml"
 # Name, and what differs from the shipped configuration.
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "formats": {
-        format: {"reply_format": format} for format in ("pairs", "lines", "json-by-type", "json-list", "tagged")
+        format: {"reply_format": format} for format in ("pairs", "json-by-type", "lines", "json-list", "tagged")
     },
     "question": {"sentence once": {"recipe": ONCE}},
     "rank": {f"rank {rank}": {"lora_rank": rank, "lora_alpha": 2 * rank} for rank in (8, 16)},
@@ -35,7 +35,10 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=SETTINGS)
+    names = [*SETTINGS, *(name for settings in SETTINGS.values() for name in settings)]
+    parser.add_argument(
+        "--only", nargs="+", choices=names, default=list(SETTINGS), metavar="NAME", help=str(names)
+    )
     parser.add_argument("--sentences", type=int, default=1000)
     parser.add_argument("--held-out", type=int, default=200)
     given = parser.parse_args()
@@ -44,7 +47,7 @@ def main() -> None:
         for name, changed in settings.items():
             folder = RUNS / f"{name.replace(' ', '-')}-{given.sentences}"
             if not (folder / "training.json").exists():
-                if given.only not in (None, group):
+                if not {group, name} & set(given.only):
                     continue
                 learn(changed, given.sentences, given.held_out, folder)
             record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
@@ -56,7 +59,8 @@ def main() -> None:
             }
             print(name, rows[name], flush=True)
     packages = ("llmner", "torch", "transformers", "peft", "trl")
-    write("finetuning", "python benchmarks/finetuning.py", rows, packages)
+    size = f"--sentences {given.sentences} --held-out {given.held_out}"
+    write("finetuning", f"python benchmarks/finetuning.py {size}", rows, packages)
 
 
 def learn(changed: dict[str, Any], sentences: int, held_out: int, folder: Any) -> None:
