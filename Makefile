@@ -25,7 +25,7 @@ $(VENV)/.local: $(VENV)/.pip pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.local
-	$(PIP) -e ".[train]" --group dev
+	$(PIP) -e ".[train,openai]" --group dev
 	touch $@
 
 # Browser tests drive the machine's own Chromium; where it cannot be installed they are skipped.

@@ -47,9 +47,10 @@ class Extraction:
 
     def row(self) -> dict[str, Any]:
         """One row of ``extract``'s output: a spans row with outcomes, raw reply and reading status."""
-        return projection_row(
-            self.sentence.id, self.projection, self.reply.text, finish_reason=self.reply.finish_reason
-        )
+        known: dict[str, str] = {"finish_reason": self.reply.finish_reason}
+        if self.reply.error is not None:
+            known["error"] = self.reply.error
+        return projection_row(self.sentence.id, self.projection, self.reply.text, **known)
 
 
 def projection_row(id: str | None, projection: Projection, reply: str, **known: str) -> dict[str, Any]:

@@ -34,7 +34,9 @@ ReplyFormatOption = Annotated[
     str | None,
     typer.Option(help="json-by-type, json-list, tagged, lines or pairs, not the recipe's own."),
 ]
-EngineOption = Annotated[str, typer.Option(help="transformers or recorded.")]
+EngineOption = Annotated[
+    str, typer.Option(help="transformers, openai (any OpenAI-compatible endpoint) or recorded.")
+]
 ModelOption = Annotated[
     str | None,
     typer.Option(help="Model name or folder; by default the adapter's, else the embedded Gemma 3 270M."),
@@ -49,6 +51,13 @@ AdapterOption = Annotated[
 ]
 RepliesOption = Annotated[
     Path | None, typer.Option(help='Recorded replies, JSON Lines of {"id", "text", "reply"}.')
+]
+BaseUrlOption = Annotated[
+    str | None,
+    typer.Option(help="Address of the openai engine's endpoint, ending in /v1; by default OPENAI_BASE_URL."),
+]
+ConcurrencyOption = Annotated[
+    int, typer.Option(min=1, help="Requests that the openai engine has on their way at once.")
 ]
 BatchSizeOption = Annotated[int, typer.Option(min=1, help="Sentences answered together.")]
 MaxNewTokensOption = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
@@ -120,6 +129,8 @@ def make_generator(
     model: str | None,
     adapter: Adapter | None,
     replies: Path | None,
+    base_url: str | None,
+    concurrency: int,
     batch_size: int,
     max_new_tokens: int,
     device: str,
@@ -134,6 +145,13 @@ def make_generator(
         return create_generator(engine, path=replies)
     if replies is not None:
         raise InputError(f"--replies and --engine {engine} exclude each other", hint="give one of them")
+    if engine == "openai":
+        # The endpoint has its own adapters, each under a model's name; the adapter here brings its recipe.
+        return create_generator(
+            engine, model=model, base_url=base_url, concurrency=concurrency, max_new_tokens=max_new_tokens
+        )
+    if base_url is not None:
+        raise InputError(f"--base-url means nothing to --engine {engine}", hint="add --engine openai")
     return create_generator(
         engine,
         model=model or (None if adapter is None else adapter.model),

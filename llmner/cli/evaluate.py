@@ -9,7 +9,9 @@ import typer
 
 from llmner.cli._common import (
     AdapterOption,
+    BaseUrlOption,
     BatchSizeOption,
+    ConcurrencyOption,
     DeviceOption,
     FuzzyOption,
     JsonOption,
@@ -60,6 +62,8 @@ def evaluate(
     reply_format: ReplyFormatOption = None,
     model: ModelOption = None,
     adapter: AdapterOption = None,
+    base_url: BaseUrlOption = None,
+    concurrency: ConcurrencyOption = 32,
     batch_size: BatchSizeOption = 16,
     max_new_tokens: MaxNewTokensOption = 256,
     device: DeviceOption = "auto",
@@ -103,7 +107,7 @@ def evaluate(
         model=model,
         recipe=recipe,
         reply_format=reply_format,
-        asks=engine not in (None, "recorded"),
+        asks=engine == "transformers",
     )
     asked = load_recipe(recipe, reply_format, found)
     projecting = policy(particles, fuzzy, repeats)
@@ -115,6 +119,8 @@ def evaluate(
                 model=model,
                 adapter=found,
                 replies=path,
+                base_url=base_url,
+                concurrency=concurrency,
                 batch_size=batch_size,
                 max_new_tokens=max_new_tokens,
                 device=device,

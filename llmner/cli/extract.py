@@ -10,7 +10,9 @@ import typer
 from llmner.cli._common import (
     AdapterOption,
     BadRows,
+    BaseUrlOption,
     BatchSizeOption,
+    ConcurrencyOption,
     DeviceOption,
     EngineOption,
     FuzzyOption,
@@ -62,6 +64,8 @@ def extract(
     model: ModelOption = None,
     adapter: AdapterOption = None,
     replies: RepliesOption = None,
+    base_url: BaseUrlOption = None,
+    concurrency: ConcurrencyOption = 32,
     batch_size: BatchSizeOption = 16,
     max_new_tokens: MaxNewTokensOption = 256,
     device: DeviceOption = "auto",
@@ -88,7 +92,7 @@ def extract(
     if str(output) == "-":
         output, json = None, True
     found = choose_adapter(
-        adapter, model=model, recipe=recipe, reply_format=reply_format, asks=engine != "recorded"
+        adapter, model=model, recipe=recipe, reply_format=reply_format, asks=engine == "transformers"
     )
     asked = load_recipe(recipe, reply_format, found)
     projecting = policy(particles, fuzzy, repeats)
@@ -109,6 +113,8 @@ def extract(
         model=model,
         adapter=found,
         replies=replies,
+        base_url=base_url,
+        concurrency=concurrency,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
         device=device,

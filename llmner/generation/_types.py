@@ -19,15 +19,18 @@ class Reply:
 
     Attributes:
         text: The raw reply.
-        finish_reason: ``"stop"`` (the model ended it) or ``"length"`` (cut off at the limit).
+        finish_reason: ``"stop"`` (the model ended it), ``"length"`` (cut off at the limit) or ``"error"``
+            (there is no answer).
         prompt_tokens: Tokens of the question, where the engine counts them.
         completion_tokens: Tokens of the answer, where the engine counts them.
+        error: Why there is no answer, in one line; ``None`` where there is one.
     """
 
     text: str
-    finish_reason: Literal["stop", "length"] = "stop"
+    finish_reason: Literal["stop", "length", "error"] = "stop"
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    error: str | None = None
 
 
 class Generator(Protocol):
@@ -48,6 +51,7 @@ class Generator(Protocol):
 
 ENGINES: dict[str, str] = {
     "transformers": "llmner.generation.transformers_engine:TransformersGenerator",
+    "openai": "llmner.generation.openai_engine:OpenAIGenerator",
     "recorded": "llmner.generation.recorded:RecordedGenerator",
 }
 """Engine names and where their classes live; a name is imported only when it is asked for."""

@@ -1,0 +1,148 @@
+"""A small OpenAI-compatible endpoint on loopback that misbehaves as told."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Fault = dict[str, Any]
+
+
+@dataclass
+class Endpoint:
+    """What the server does, and what it was asked.
+
+    Attributes:
+        answer: The reply to a question.
+        faults: Called with the question and how often it came before; a fault, or ``None`` to answer.
+        template: Whether its model has a chat template.
+        models: Its models.
+        key: What it wants to be shown, if anything.
+    """
+
+    answer: Callable[[str], str]
+    faults: Callable[[str, int], Fault | None] = lambda question, before: None
+    template: bool = True
+    models: tuple[str, ...] = ("model",)
+    key: str | None = None
+    asked: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+    url: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@contextmanager
+def serving(endpoint: Endpoint) -> Iterator[Endpoint]:
+    """The endpoint, listening."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def send(self, status: int, body: bytes, **headers: str) -> None:
+            self.send_response(status)
+            for name, value in {"content_type": "application/json", **headers}.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def refuse(self, status: int, message: str, **headers: str) -> None:
+            self.send(status, json.dumps({"error": {"message": message, "code": status}}).encode(), **headers)
+
+        def do_GET(self) -> None:
+            rows = [{"id": name, "object": "model", "created": 0, "owned_by": "x"} for name in endpoint.models]
+            self.send(200, json.dumps({"object": "list", "data": rows}).encode())
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            chat = self.path.endswith("/chat/completions")
+            question = body["messages"][-1]["content"] if chat else body["prompt"]
+            with endpoint.lock:
+                endpoint.bodies.append(body)
+                before = endpoint.asked[question]
+                endpoint.asked[question] += 1
+                endpoint.at_once += 1
+                endpoint.most_at_once = max(endpoint.most_at_once, endpoint.at_once)
+            try:
+                self.respond(body, chat, question, before)
+            finally:
+                with endpoint.lock:
+                    endpoint.at_once -= 1
+
+        def respond(self, body: dict[str, Any], chat: bool, question: str, before: int) -> None:
+            if endpoint.key is not None and self.headers["Authorization"] != f"Bearer {endpoint.key}":
+                return self.refuse(401, "wrong key")
+            if body["model"] not in endpoint.models:
+                return self.refuse(404, f"The model `{body['model']}` does not exist.")
+            if chat and not endpoint.template:
+                return self.refuse(
+                    400, "you must provide a chat template if the tokenizer does not define one."
+                )
+            fault = endpoint.faults(question, before) or {}
+            time.sleep(fault.get("delay", 0))
+            if fault.get("reset"):
+                linger = struct.pack("ii", 1, 0)
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                self.connection.close()
+                self.close_connection = True
+                return None
+            if "status" in fault:
+                return self.refuse(
+                    fault["status"], fault.get("message", "injected"), **fault.get("headers", {})
+                )
+            text = endpoint.answer(question)
+            choice: dict[str, Any] = {"index": 0, "finish_reason": fault.get("finish", "stop")}
+            choice |= {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+            whole = json.dumps(
+                {
+                    "id": "1",
+                    "object": "chat.completion" if chat else "text_completion",
+                    "created": 0,
+                    "model": body["model"],
+                    "choices": [choice],
+                    "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+                }
+            ).encode()
+            raw = fault.get("raw", whole)
+            if cut := fault.get("cut"):
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(raw)))
+                self.end_headers()
+                self.wfile.write(raw[:-cut])
+                self.close_connection = True
+                return None
+            if "raw" not in fault:
+                with endpoint.lock:
+                    endpoint.answered[question] += 1
+            return self.send(200, raw, content_type=fault.get("type", "application/json"))
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        # Five by default: more at once would be refused by the machine instead of by the endpoint.
+        request_queue_size = 256
+
+    server = Server(("127.0.0.1", 0), Handler)
+    endpoint.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield endpoint
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,179 @@
+"""The engine for endpoints, against a real HTTP server that fails in every way it can."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from llmner.chat import Prompt
+from llmner.errors import GenerationError, InputError
+from llmner.generation import create_generator
+from llmner.generation._types import Reply
+from tests.generation.endpoint import Endpoint, Fault, serving
+
+pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
+from llmner.generation import openai_engine
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr(openai_engine, "_LONGEST_WAIT", 0.02)
+
+
+def prompt(text: str) -> Prompt:
+    return Prompt(({"role": "user", "content": text},), f"{text}\n→", "\n\n", text, id=f"id-{text}")
+
+
+def ask(endpoint: Endpoint, texts: list[str], **options: object) -> list[Reply]:
+    engine = create_generator("openai", base_url=endpoint.url, **options)
+    return engine.generate([prompt(text) for text in texts])
+
+
+def echo(question: str) -> str:
+    return f"PS: {question}"
+
+
+def test_answers_come_in_order_and_many_at_a_time() -> None:
+    texts = [f"문장 {number}" for number in range(60)]
+    with serving(
+        Endpoint(echo, lambda question, _: {"delay": 0.05 if question.endswith("0") else 0.01})
+    ) as there:
+        replies = ask(there, texts, concurrency=8)
+    assert [reply.text for reply in replies] == [f"PS: {text}" for text in texts]
+    assert {(reply.prompt_tokens, reply.completion_tokens, reply.error) for reply in replies} == {(3, 2, None)}
+    assert 2 <= there.most_at_once <= 8
+
+
+FAULTS: list[Fault] = [
+    {"status": 429, "headers": {"retry_after": "0"}},
+    {"status": 500},
+    {"status": 503, "headers": {"retry_after": "soon"}},
+    {"reset": True},
+    {"raw": b"<html>busy</html>", "type": "text/html"},
+    {"raw": b"{"},
+    {"raw": b"[]"},
+    {"raw": b'{"choices": []}'},
+    {"raw": b'{"choices": [{"finish_reason": "stop"}]}'},
+    {"raw": b'{"choices": "none"}'},
+    {"cut": 20},
+    {"delay": 1.0},
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_what_may_pass_is_sent_again(fault: Fault) -> None:
+    def faults(question: str, before: int) -> Fault | None:
+        return fault if question == "둘" and before < 2 else None
+
+    with serving(Endpoint(echo, faults)) as there:
+        replies = ask(there, ["하나", "둘", "셋"], timeout=0.5, completions=False)
+    assert [reply.text for reply in replies] == ["PS: 하나", "PS: 둘", "PS: 셋"]
+    assert there.asked == {"하나": 1, "둘": 3, "셋": 1}
+
+
+@pytest.mark.parametrize("fault", FAULTS[:-1], ids=str)
+def test_what_does_not_pass_is_recorded_and_holds_up_no_other_sentence(fault: Fault) -> None:
+    with serving(Endpoint(echo, lambda question, _: fault if question == "둘" else None)) as there:
+        replies = ask(there, ["하나", "둘", "셋"], completions=False, attempts=3)
+    assert [reply.text for reply in replies] == ["PS: 하나", "", "PS: 셋"]
+    assert replies[1].finish_reason == "error"
+    assert replies[1].error is not None
+    assert "after 3 attempts" in replies[1].error
+    assert "\n" not in replies[1].error
+    assert there.asked["둘"] == 3
+
+
+def test_every_sentence_ends_with_an_answer_or_a_failure_and_none_twice() -> None:
+    texts = [f"문장 {number}" for number in range(120)]
+
+    def faults(question: str, before: int) -> Fault | None:
+        number = int(question.split()[1])
+        return FAULTS[(number + before) % (len(FAULTS) - 1)] if before < number % 5 else None
+
+    with serving(Endpoint(echo, faults)) as there:
+        replies = ask(there, texts, completions=False, attempts=4)
+    for number, (text, reply) in enumerate(zip(texts, replies, strict=True)):
+        assert (reply.text, reply.error is None) == (("", False) if number % 5 == 4 else (f"PS: {text}", True))
+        # A cut-off answer counts as answered where it came from; nothing that arrived was asked for again.
+        assert there.asked[text] == (4 if number % 5 == 4 else number % 5 + 1)
+
+
+def test_a_model_without_a_template_is_asked_for_a_completion() -> None:
+    with serving(Endpoint(echo, template=False)) as there:
+        engine = create_generator("openai", base_url=there.url, max_new_tokens=9)
+        replies = engine.generate([prompt("하나"), prompt("둘")])
+        assert engine.generate([prompt("셋")])[0].text == "PS: 셋\n→"
+    assert [reply.text for reply in replies] == ["PS: 하나\n→", "PS: 둘\n→"]
+    # Asked once, by one token.
+    assert [body["max_tokens"] for body in there.bodies] == [1, 9, 9, 9]
+    assert there.bodies[-1]["stop"] == ["\n\n"]
+    assert all(body["temperature"] == 0 for body in there.bodies)
+
+
+def test_an_answer_that_was_cut_off_says_so() -> None:
+    with serving(Endpoint(echo, lambda *_: {"finish": "length"})) as there:
+        assert ask(there, ["하나"])[0].finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "options", "told"),
+    [
+        (Endpoint(echo, key="k"), {}, r"refuses the key \(wrong key\); set OPENAI_API_KEY"),
+        (Endpoint(echo), {"model": "other"}, r"has no 'other', or no such address"),
+        (Endpoint(echo, models=("a", "b")), {}, r"has a, b; name one with --model"),
+        (Endpoint(echo, models=()), {}, r"lists no model; name one with --model"),
+        (
+            Endpoint(echo, lambda *_: {"status": 400, "message": "maximum context length is 16 tokens"}),
+            {},
+            r"a question \(id 'id-하나'\) and an answer of 256 tokens do not fit .*; shorten the text",
+        ),
+        (
+            Endpoint(echo, lambda *_: {"status": 422, "message": "no\nsuch field"}),
+            {},
+            r"answers 422 .*: no such field",
+        ),
+        (Endpoint(echo, lambda *_: {"status": 500}), {"attempts": 2}, r"500 after 2 attempts \(injected\)"),
+    ],
+)
+def test_what_would_fail_for_all_ends_the_run_in_one_line(
+    endpoint: Endpoint, options: dict[str, object], told: str
+) -> None:
+    with serving(endpoint) as there, pytest.raises(GenerationError, match=told) as caught:
+        ask(there, ["하나", "둘"], **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_endpoint_that_is_not_there_is_told_after_all_attempts() -> None:
+    with serving(Endpoint(echo)) as there:
+        pass
+    with pytest.raises(GenerationError, match=r"no answer after 2 attempts \(Connect") as caught:
+        ask(there, ["하나"], attempts=2)
+    assert caught.value.retryable
+
+
+def test_a_key_is_sent_and_never_described() -> None:
+    with serving(Endpoint(echo, key="secret")) as there:
+        engine = create_generator("openai", base_url=there.url, api_key="secret")
+        assert engine.generate([prompt("하나")])[0].text == "PS: 하나"
+    assert "secret" not in str(engine.describe())
+    assert engine.describe()["model"] == "model"
+
+
+def test_it_works_inside_a_running_loop() -> None:
+    async def notebook() -> list[Reply]:
+        with serving(Endpoint(echo)) as there:
+            return ask(there, ["하나"])
+
+    assert asyncio.run(notebook())[0].text == "PS: 하나"
+
+
+@pytest.mark.parametrize("option", ["concurrency", "timeout", "attempts"])
+def test_numbers_must_be_positive(option: str) -> None:
+    with pytest.raises(InputError, match=f"{option} 0 is not positive"):
+        create_generator("openai", **{option: 0})
+
+
+def test_no_prompt_asks_nothing() -> None:
+    assert create_generator("openai", base_url="http://127.0.0.1:9/v1").generate([]) == []
