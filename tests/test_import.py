@@ -69,7 +69,7 @@ def test_public_names() -> None:
             "Place ReadStats SharedSentence ShiftTest compare_corpora corpus_stats guess_format read_corpus "
             "read_dataset write_corpus",
         ),
-        ("replies", "REPLY_FORMATS Order ReadReply ReplyFormat Status read_reply render_reply"),
+        ("replies", "NOTHING REPLY_FORMATS Order ReadReply ReplyFormat Status read_reply render_reply"),
         (
             "projection",
             "Canonical Outcome OutcomeKind Policy Projection canonical_surface canonicalize is_particle project project_reply",

@@ -6,6 +6,15 @@ may send into mentions, salvaging what is damaged. Where a mention stands in the
 """
 
 from llmner.replies._read import ReadReply, Status, read_reply
-from llmner.replies._render import REPLY_FORMATS, Order, ReplyFormat, render_reply
+from llmner.replies._render import NOTHING, REPLY_FORMATS, Order, ReplyFormat, render_reply
 
-__all__ = ["REPLY_FORMATS", "Order", "ReadReply", "ReplyFormat", "Status", "read_reply", "render_reply"]
+__all__ = [
+    "NOTHING",
+    "REPLY_FORMATS",
+    "Order",
+    "ReadReply",
+    "ReplyFormat",
+    "Status",
+    "read_reply",
+    "render_reply",
+]
