@@ -10,7 +10,7 @@ from llmner.replies._clean import drop_end_of_turn, drop_reasoning, split_fences
 from llmner.replies._interpret import Found, interpret, is_label, is_nothing
 from llmner.replies._json import Draft, Pairs, find_values
 from llmner.replies._render import NOTHING, REPLY_FORMATS, Order
-from llmner.replies._text import read_lines, read_tagged
+from llmner.replies._text import read_lines, read_rows, read_tagged
 from llmner.schema import LabelSchema
 from llmner.spans import Mention
 
@@ -63,6 +63,10 @@ def read_reply(reply: str, schema: LabelSchema | None = None, format: str = "aut
     Returns:
         Mentions, status and repairs.
     """
+    if format in ("lines", "pairs") and schema is not None:
+        asked = read_rows(reply, schema, surface_first=format == "pairs")
+        if asked is not None:
+            return ReadReply(asked, "ok", (), format, REPLY_FORMATS[format].order)
     repairs: list[str] = []
     text = drop_end_of_turn(drop_reasoning(reply, repairs), repairs)
     blocks, outside = split_fences(text, repairs)

@@ -11,8 +11,9 @@ from llmner.markup import parse_markup
 from llmner.replies._interpret import Found, is_label, is_nothing, split_labelled, surfaces_under
 from llmner.replies._json import find_values
 from llmner.schema import LabelSchema
+from llmner.spans import Mention
 
-__all__ = ["read_lines", "read_tagged"]
+__all__ = ["read_lines", "read_rows", "read_tagged"]
 
 _XML = re.compile(r"<([^<>/\s][^<>/]{0,60})>([^<>]+)</([^<>/]{1,60})>")
 _LINK = re.compile(r"\[([^\[\]\n]+)\]\(([^()\n]{1,60})\)")
@@ -68,6 +69,20 @@ def _bare(surface: str) -> str:
     while len(stripped) > 1 and stripped[0] in _EDGE_QUOTES and stripped[-1] in _EDGE_QUOTES:
         stripped = stripped[1:-1].strip()
     return stripped
+
+
+def read_rows(reply: str, schema: LabelSchema, *, surface_first: bool) -> tuple[Mention, ...] | None:
+    """Mentions of a reply that is just what ``lines`` or ``pairs`` writes; ``None`` for any other.
+
+    Such a reply needs no guesses, whatever its surfaces look like: brackets, bullets, a word for nothing.
+    """
+    mentions = []
+    for line in reply.strip("\n").split("\n"):
+        surface, tab, label = line.rpartition("\t") if surface_first else line.partition("\t")[::-1]
+        if not tab or label not in schema.codes or not surface.strip() or "\t" in surface:
+            return None
+        mentions.append(Mention(label, _unescape(surface)))
+    return tuple(mentions)
 
 
 def read_lines(
