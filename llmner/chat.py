@@ -5,11 +5,11 @@ It does not know which model answers (``generation``) or what was answered (``re
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from llmner._files import dump_json, whole_file
 from llmner.recipes import Recipe
@@ -36,6 +36,9 @@ class Prompt:
         stop: Ends an answer to ``completion``.
         text: The sentence asked about.
         id: The sentence's id.
+        grammar: What the answer must match, in llguidance's Lark dialect; ``None`` for anything.
+        json_schema: The JSON schema that ``grammar`` stands for, where it stands for one.
+        sample: Which of several answers to the same question is asked for, counted from 0.
     """
 
     messages: tuple[Message, ...]
@@ -43,6 +46,9 @@ class Prompt:
     stop: str
     text: str
     id: str | None = None
+    grammar: str | None = None
+    json_schema: Mapping[str, Any] | None = field(default=None, hash=False)
+    sample: int = 0
 
 
 def _messages(recipe: Recipe, text: str, turns: tuple[tuple[str, str], ...]) -> list[Message]:

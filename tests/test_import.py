@@ -69,12 +69,15 @@ def test_public_names() -> None:
             "Place ReadStats SharedSentence ShiftTest compare_corpora corpus_stats guess_format read_corpus "
             "read_dataset write_corpus",
         ),
-        ("replies", "NOTHING REPLY_FORMATS Order ReadReply ReplyFormat Status read_reply render_reply"),
+        (
+            "replies",
+            "NOTHING REPLY_FORMATS Order Place ReadReply ReplyFormat Status find_places read_reply render_reply",
+        ),
         (
             "projection",
             "Canonical Outcome OutcomeKind Policy Projection canonical_surface canonicalize is_particle project project_reply",
         ),
-        ("generation", "ENGINES Generator Reply create_generator"),
+        ("generation", "ENGINES Generator Reply Token create_generator"),
         (
             "scoring",
             "CAUSES FIGURES KLUE_LABELS PRF Breakdown Calibration CalibrationBin Ceilings Change Comparison "

@@ -4,6 +4,6 @@ Engines know prompts and replies as text. What a reply means is ``replies``' to 
 imported when an engine starts to work, not before.
 """
 
-from llmner.generation._types import ENGINES, Generator, Reply, create_generator
+from llmner.generation._types import ENGINES, Generator, Reply, Token, create_generator
 
-__all__ = ["ENGINES", "Generator", "Reply", "create_generator"]
+__all__ = ["ENGINES", "Generator", "Reply", "Token", "create_generator"]

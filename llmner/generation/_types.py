@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal, Protocol, cast
 
 from llmner.chat import Prompt
 from llmner.errors import UnknownNameError
 
-__all__ = ["ENGINES", "Generator", "Reply", "create_generator"]
+__all__ = ["ENGINES", "Generator", "Reply", "Token", "create_generator"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a reply.
+
+    Attributes:
+        start: First code point of the reply that it reaches into.
+        end: One past its last code point. A token of a few bytes shares a code point with its neighbours; one
+            that was taken off the reply's edge is empty.
+        logprob: Natural logarithm of the probability that the model gave it, of all tokens: before a grammar
+            forbids any, and at temperature 1.
+    """
+
+    start: int
+    end: int
+    logprob: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +41,7 @@ class Reply:
         prompt_tokens: Tokens of the question, where the engine counts them.
         completion_tokens: Tokens of the answer, where the engine counts them.
         error: Why there is no answer, in one line; ``None`` where there is one.
+        tokens: The answer's tokens and their probabilities, where the engine knows them. Not compared.
     """
 
     text: str
@@ -31,10 +49,15 @@ class Reply:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     error: str | None = None
+    tokens: tuple[Token, ...] | None = field(default=None, compare=False, repr=False)
 
 
 class Generator(Protocol):
-    """An engine."""
+    """An engine.
+
+    Two things it may have beyond the protocol: ``constrains = True`` says that it keeps to a prompt's grammar,
+    and ``fits(prompt) -> bool`` whether question and longest answer fit into the model's context.
+    """
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Answer every prompt, in the order they came.
@@ -55,6 +78,11 @@ ENGINES: dict[str, str] = {
     "recorded": "llmner.generation.recorded:RecordedGenerator",
 }
 """Engine names and where their classes live; a name is imported only when it is asked for."""
+
+
+def decoding(temperature: float, seed: int) -> dict[str, Any]:
+    """How answers are decoded, as engines describe it."""
+    return {"decoding": "greedy"} if temperature <= 0 else {"decoding": f"t={temperature:g}", "seed": seed}
 
 
 def create_generator(name: str, **options: Any) -> Generator:

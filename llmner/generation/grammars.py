@@ -1,20 +1,23 @@
 """Grammars of replies that can only name what is in the sentence, in llguidance's Lark dialect.
 
 One grammar a sentence: valid in the reply format, with labels of the schema, each mention a stretch of the
-sentence, character for character, as the format escapes it. How an engine keeps to it is the engine's.
+sentence, character for character, as the format escapes it. Beside them JSON schemas, for endpoints that take
+no grammars: valid in the reply format, but free to invent text. How an engine keeps to either is the engine's.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from llmner.errors import InputError
+from llmner.errors import InputError, MissingExtraError
 from llmner.replies import NOTHING
 from llmner.schema import LabelSchema
 
-__all__ = ["GROUNDED_FORMATS", "reply_grammar"]
+__all__ = ["GROUNDED_FORMATS", "continued", "is_answer", "reply_grammar", "reply_schema", "schema_grammar"]
 
+_START = "start: reply\n"
 _LINE = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _OUTSIDE = {**_LINE, "<": "\\<"}
 _INSIDE = {**_OUTSIDE, ">": "\\>", ":": "\\:"}
@@ -36,7 +39,7 @@ def _json_escape(char: str) -> str:
 
 def _json_by_type(text: str, codes: tuple[str, ...]) -> str:
     """Each label at most once, in the schema's order, so that a reply ends when all labels are through."""
-    rules = ['start: "{}" | "{" from_0 "}"']
+    rules = ['reply: "{}" | "{" from_0 "}"']
     for at in range(len(codes)):
         # From this label on, the first one that is there, and what follows it.
         firsts = []
@@ -54,7 +57,7 @@ def _json_by_type(text: str, codes: tuple[str, ...]) -> str:
 def _json_list(text: str, codes: tuple[str, ...]) -> str:
     labels = " | ".join(_quoted(json.dumps(code, ensure_ascii=False)) for code in codes)
     rules = [
-        'start: "[]" | "[" entity (", " entity)* "]"',
+        'reply: "[]" | "[" entity (", " entity)* "]"',
         r'entity: "{\"label\": " label ", \"text\": \"" MENTION "\"}"',
         f"label: {labels}",
     ]
@@ -64,7 +67,7 @@ def _json_list(text: str, codes: tuple[str, ...]) -> str:
 def _rows(row: str) -> Callable[[str, tuple[str, ...]], str]:
     def grammar(text: str, codes: tuple[str, ...]) -> str:
         rules = [
-            f'start: {_quoted(NOTHING)} | row ("\\n" row)*',
+            f'reply: {_quoted(NOTHING)} | row ("\\n" row)*',
             f"row: {row}",
             f"label: {' | '.join(map(_quoted, codes))}",
         ]
@@ -76,7 +79,7 @@ def _rows(row: str) -> Callable[[str, tuple[str, ...]], str]:
 def _tagged(text: str, codes: tuple[str, ...]) -> str:
     """The sentence itself; before each character a mention may begin, and after it one may end."""
     last = len(text)
-    rules = ["start: out_0"]
+    rules = ["reply: out_0"]
     for at, char in enumerate(text):
         own, inside = _quoted(_OUTSIDE.get(char, char)), _quoted(_INSIDE.get(char, char))
         rules.append(f'out_{at}: {own} out_{at + 1} | "<" in_{at}')
@@ -115,5 +118,63 @@ def reply_grammar(text: str, format: str, schema: LabelSchema) -> str:
     if not text.strip(" "):
         # Nothing to name: only the reply that says so.
         empty = {"json-by-type": "{}", "json-list": "[]", "tagged": text}.get(format, NOTHING)
-        return f"start: {_quoted(empty)}\n"
-    return GROUNDED_FORMATS[format](text, schema.codes)
+        return f"{_START}reply: {_quoted(empty)}\n"
+    return _START + GROUNDED_FORMATS[format](text, schema.codes)
+
+
+def reply_schema(format: str, schema: LabelSchema) -> dict[str, Any]:
+    """The JSON schema of a format's replies, whatever the sentence. Mentions may still be invented.
+
+    Raises:
+        InputError: A format that is no JSON.
+    """
+    if format == "json-by-type":
+        surfaces = {"type": "array", "items": {"type": "string", "minLength": 1}}
+        return {
+            "type": "object",
+            "properties": dict.fromkeys(schema.codes, surfaces),
+            "additionalProperties": False,
+        }
+    if format == "json-list":
+        entity = {
+            "type": "object",
+            "properties": {
+                "label": {"type": "string", "enum": list(schema.codes)},
+                "text": {"type": "string", "minLength": 1},
+            },
+            "required": ["label", "text"],
+            "additionalProperties": False,
+        }
+        return {"type": "array", "items": entity}
+    raise InputError(f"replies in {format} have no JSON schema", hint="use json-by-type or json-list")
+
+
+def schema_grammar(schema: Mapping[str, Any]) -> str:
+    """A JSON schema as a grammar, with the white space that reply formats write."""
+    spaced = {
+        **schema,
+        "x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "},
+    }
+    return f"{_START}reply: %json {json.dumps(spaced, ensure_ascii=False)}\n"
+
+
+def continued(grammar: str, stop: str) -> str:
+    """The grammar of a completion: a space may go before the answer, its stop string may follow."""
+    assert grammar.startswith(_START)
+    return f'start: (" " | "\\n")? reply ({_quoted(stop)})?\n{grammar.removeprefix(_START)}'
+
+
+def is_answer(reply: str, grammar: str, *, cut: bool = False) -> bool:
+    """Whether a grammar allows a reply, or with ``cut`` the beginning of one.
+
+    Raises:
+        MissingExtraError: llguidance is not installed.
+    """
+    try:
+        from llguidance import LLMatcher, LLTokenizer
+    except ImportError:
+        raise MissingExtraError("openai", "checking that an endpoint keeps to a grammar") from None
+    bytes_ = LLTokenizer("byte")
+    matcher = LLMatcher(bytes_, LLMatcher.grammar_from_lark(grammar), log_level=0)
+    tokens = bytes_.tokenize_bytes(reply.encode("utf-8", "replace"))
+    return bool(matcher.try_consume_tokens(tokens) == len(tokens) and (cut or matcher.is_accepting()))

@@ -1,7 +1,7 @@
 """The ``transformers`` engine: any causal language model, in process, in batches.
 
-Greedy, so the same call gives the same replies. Prompts are sorted by length, padded on the left and
-answered batch by batch; models without a chat template get the conversation as plain text.
+Greedy unless told otherwise, so the same call gives the same replies. Prompts are sorted by length, padded on
+the left and answered batch by batch; models without a chat template get the conversation as plain text.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from random import Random
+from typing import TYPE_CHECKING, Any
 
 from llmner.chat import Message, Prompt
 from llmner.errors import GenerationError, MissingExtraError
-from llmner.generation._types import Reply
+from llmner.generation._decoding import Answer, Grammars, choose, normalizers
+from llmner.generation._types import Reply, decoding
 from llmner.generation.adapters import Adapter, find_adapter
 from llmner.generation.embedded import EMBEDDED_MODEL, embedded_model
 from llmner.generation.exaone import is_exaone3
+from llmner.generation.grammars import continued
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TransformersGenerator", "encode_prompt", "load_model"]
 
-# The end of an answer is looked for in its last tokens only; a stop of a few characters fits in.
-_TAIL_TOKENS = 8
 # A batch stops once no more than one in so many of its answers goes on.
 _FEW = 4
 
@@ -44,10 +44,14 @@ class TransformersGenerator:
             one's name, or one that was found already.
         batch_size: Sentences answered together.
         max_new_tokens: Longest answer, in tokens.
+        temperature: 0 for the likeliest answer; above, answers are drawn, each sample of a prompt another one.
+        seed: Of draws; the same seed gives the same answers, whatever they are batched with.
         device: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda:0"``, ...
         trust_remote_code: Run Python code that comes with a model. Off unless asked for.
         report: Told in a sentence what is being waited for.
     """
+
+    constrains = True
 
     def __init__(
         self,
@@ -56,6 +60,8 @@ class TransformersGenerator:
         adapter: str | Adapter | None = None,
         batch_size: int = 16,
         max_new_tokens: int = 256,
+        temperature: float = 0.0,
+        seed: int = 0,
         device: str = "auto",
         trust_remote_code: bool = False,
         report: Callable[[str], None] | None = None,
@@ -64,10 +70,13 @@ class TransformersGenerator:
         self.adapter = adapter
         self.batch_size = batch_size
         self.max_new_tokens = max_new_tokens
+        self.temperature = temperature
+        self.seed = seed
         self.device = device
         self.trust_remote_code = trust_remote_code
         self.report = report
         self._loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None
+        self._grammars: Grammars | None = None
 
     def describe(self) -> dict[str, Any]:
         """Model, adapter and decoding settings."""
@@ -75,7 +84,7 @@ class TransformersGenerator:
             "engine": "transformers",
             "model": self.model_name,
             "adapter": self.adapter.name if isinstance(self.adapter, Adapter) else self.adapter,
-            "decoding": "greedy",
+            **decoding(self.temperature, self.seed),
             "max_new_tokens": self.max_new_tokens,
         }
 
@@ -144,10 +153,7 @@ class TransformersGenerator:
         if not prompts:
             return []
         model, tokenizer = self._load()
-        asked = [
-            _Asked(encode_prompt(tokenizer, prompt), None if tokenizer.chat_template else prompt.stop)
-            for prompt in prompts
-        ]
+        asked = [self._begin(model, tokenizer, prompt) for prompt in prompts]
         self._check_length(model, prompts, [each.question for each in asked])
         left = asked
         while left:
@@ -159,10 +165,29 @@ class TransformersGenerator:
             left = [each for each in left if not each.done]
         return [each.reply(tokenizer) for each in asked]
 
+    def fits(self, prompt: Prompt) -> bool:
+        """Whether a question and the longest answer fit into the model's context."""
+        model, tokenizer = self._load()
+        limit = _context(model)
+        return limit is None or len(encode_prompt(tokenizer, prompt)) + self.max_new_tokens <= limit
+
+    def _begin(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> Answer:
+        stop = None if tokenizer.chat_template else prompt.stop
+        answer = Answer(encode_prompt(tokenizer, prompt), stop)
+        if prompt.grammar is not None:
+            if self._grammars is None:
+                words = model.get_output_embeddings().weight.shape[0]
+                self._grammars = Grammars(tokenizer, words, _end_tokens(model))
+            grammar = prompt.grammar if stop is None else continued(prompt.grammar, stop)
+            answer.matcher = self._grammars.matcher(grammar)
+        if self.temperature > 0:
+            answer.dice = Random(f"{self.seed} {prompt.sample} {prompt.completion}")
+        return answer
+
     def _check_length(
         self, model: PreTrainedModel, prompts: Sequence[Prompt], encoded: Sequence[Sequence[int]]
     ) -> None:
-        limit = getattr(model.config, "max_position_embeddings", None)
+        limit = _context(model)
         for prompt, tokens in zip(prompts, encoded, strict=True):
             if limit is not None and len(tokens) + self.max_new_tokens > limit:
                 where = f" (id {prompt.id!r})" if prompt.id else ""
@@ -171,30 +196,45 @@ class TransformersGenerator:
                     f"fit into {self.model_name}'s {limit}; shorten the text or --max-new-tokens"
                 )
 
-    def _go_on(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[_Asked]) -> None:
+    def _go_on(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[Answer]) -> None:
         """Answer on, until all have ended or so few are left that they are better joined with others."""
         import torch
-        from transformers import StoppingCriteria, StoppingCriteriaList
+        from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
-        ends = model.generation_config.eos_token_id
-        end_tokens = set(ends) if isinstance(ends, list) else {ends}
+        ends = _end_tokens(model)
         few = len(batch) // _FEW
+        limit, temperature = self.max_new_tokens, self.temperature
+        free = temperature <= 0 and all(each.matcher is None for each in batch)
+
+        class _Choice(LogitsProcessor):  # type: ignore[misc]
+            """Keeps rows to their grammars, and remembers what probabilities are made of."""
+
+            scores: torch.Tensor
+            sums: torch.Tensor
+
+            def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+                # scores: (batch, vocabulary)
+                self.sums = normalizers(scores)
+                self.scores = scores if free else choose(batch, scores, ends, temperature)
+                return self.scores
 
         class _Enough(StoppingCriteria):  # type: ignore[misc]
             """Ends a row at its end token, its stop string or its limit, and all rows when few are left."""
 
             def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
                 # input_ids: (batch, context + answered in this call)
-                for each, token in zip(batch, input_ids[:, -1].tolist(), strict=True):
+                tokens = input_ids[:, -1]
+                logprobs = choice.scores.gather(-1, tokens[:, None]).squeeze(-1) - choice.sums
+                for each, token, logprob in zip(batch, tokens.tolist(), logprobs.tolist(), strict=True):
                     if not each.done:
-                        each.take(token, end_tokens, tokenizer, limit)
+                        each.take(token, logprob, ends, tokenizer, limit)
                 going = sum(not each.done for each in batch)
                 if going <= few:
                     return torch.ones(len(batch), dtype=torch.bool, device=input_ids.device)
                 done = [each.done for each in batch]
                 return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
 
-        limit = self.max_new_tokens
+        choice = _Choice()
         contexts = [each.question + each.answer for each in batch]
         width = max(map(len, contexts))
         pad = tokenizer.pad_token_id
@@ -208,40 +248,20 @@ class TransformersGenerator:
                 do_sample=False,
                 use_cache=True,
                 pad_token_id=pad,
+                logits_processor=LogitsProcessorList([choice]),
                 stopping_criteria=StoppingCriteriaList([_Enough()]),
             )
 
 
-@dataclass(slots=True)
-class _Asked:
-    """One question and as much of its answer as there is."""
+def _end_tokens(model: PreTrainedModel) -> set[int]:
+    ends = model.generation_config.eos_token_id
+    return set(ends) if isinstance(ends, list) else set() if ends is None else {ends}
 
-    question: list[int]
-    stop: str | None
-    answer: list[int] = field(default_factory=list)
-    finish: Literal["stop", "length"] | None = None
 
-    @property
-    def done(self) -> bool:
-        return self.finish is not None
-
-    def take(self, token: int, ends: set[int | None], tokenizer: Any, limit: int) -> None:
-        """One more token."""
-        if token in ends:
-            self.finish = "stop"
-            return
-        self.answer.append(token)
-        if self.stop is not None and self.stop in tokenizer.decode(self.answer[-_TAIL_TOKENS:]):
-            self.finish = "stop"
-        elif len(self.answer) >= limit:
-            self.finish = "length"
-
-    def reply(self, tokenizer: Any) -> Reply:
-        """The answer as text."""
-        text = tokenizer.decode(self.answer, skip_special_tokens=True)
-        if self.stop is not None:
-            text = text.partition(self.stop)[0]
-        return Reply(text.strip(), self.finish or "length", len(self.question), len(self.answer))
+def _context(model: PreTrainedModel) -> int | None:
+    """Tokens that question and answer may have together, where the model says."""
+    limit = getattr(model.config, "max_position_embeddings", None)
+    return limit if isinstance(limit, int) else None
 
 
 @contextmanager
