@@ -16,7 +16,15 @@ __all__ = ["Outcome", "OutcomeKind", "Policy", "Projection"]
 
 Repeats = Literal["listed", "all"]
 OutcomeKind = Literal[
-    "exact", "canonical", "trimmed", "fuzzy", "surplus", "overlapped", "not_found", "unknown_label"
+    "exact",
+    "canonical",
+    "trimmed",
+    "fuzzy",
+    "surplus",
+    "overlapped",
+    "not_found",
+    "unknown_label",
+    "unsure",
 ]
 
 
@@ -62,7 +70,8 @@ class Outcome:
         mention: The mention.
         kind: ``exact``, ``canonical``, ``trimmed`` or ``fuzzy`` with a span; ``surplus`` (every
             occurrence is taken by copies of it), ``overlapped`` (others hold its place),
-            ``not_found`` or ``unknown_label`` without.
+            ``not_found`` or ``unknown_label`` without; ``unsure`` for one that had a span whose score
+            was too low.
         span: The span it became.
         similarity: 1 for a verbatim match, less for a fuzzy one, 0 without a span.
         reason: A few words for people: what was trimmed, what it is near to, why it has no place.

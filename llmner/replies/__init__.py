@@ -5,6 +5,7 @@ may send into mentions, salvaging what is damaged. Where a mention stands in the
 ``projection``'s to find.
 """
 
+from llmner.replies._places import Place, find_places
 from llmner.replies._read import ReadReply, Status, read_reply
 from llmner.replies._render import NOTHING, REPLY_FORMATS, Order, ReplyFormat, render_reply
 
@@ -12,9 +13,11 @@ __all__ = [
     "NOTHING",
     "REPLY_FORMATS",
     "Order",
+    "Place",
     "ReadReply",
     "ReplyFormat",
     "Status",
+    "find_places",
     "read_reply",
     "render_reply",
 ]

@@ -26,6 +26,7 @@ CAUSES: Final = {
     "empty": ("empty reply", "the reply is nothing but white space"),
     "cut-off": ("reply cut off", "the reply ended before it named the entity"),
     "not-in-text": ("mention not in the text", "an entity of this label was named in words the text lacks"),
+    "unsure": ("below the lowest score", "it was found, and dropped because its score was too low"),
     "projection": ("lost in projection", "the reply names it, and it was placed elsewhere, nowhere or cut"),
     "misplaced": ("wrong occurrence", "the right name with the right label, at another of its places"),
     "label": ("wrong label", "the right place with another label"),
@@ -141,11 +142,15 @@ def find_faults(
     causes = dict.fromkeys(_lost_in_projection(text, missed, wrong, outcomes), "projection")
     over_missed, over_wrong = _partners(missed, wrong)
     unknown = Counter(canonical_surface(o.mention.text) for o in outcomes if o.kind == "unknown_label")
+    unsure = Counter(_mention_key(o) for o in outcomes if o.kind == "unsure")
     for span in missed:
         surface = _key(text, span)[1]
         if span in causes:
             continue
-        if unknown[surface]:
+        if unsure[_key(text, span)]:
+            unsure[_key(text, span)] -= 1
+            causes[span] = "unsure"
+        elif unknown[surface]:
             unknown[surface] -= 1
             causes[span] = "label"
         elif span in over_missed:
@@ -178,6 +183,10 @@ def _key(text: str, span: Span) -> tuple[str, str]:
     return span.label, canonical_surface(text[span.start : span.end])
 
 
+def _mention_key(outcome: Outcome) -> tuple[str, str]:
+    return outcome.mention.label, canonical_surface(outcome.mention.text)
+
+
 def _lost_in_projection(
     text: str, missed: Sequence[Span], wrong: Sequence[Span], outcomes: Sequence[Outcome]
 ) -> set[Span]:
@@ -192,7 +201,7 @@ def _lost_in_projection(
     for number, outcome in sorted(enumerate(outcomes), key=lambda item: item[1].span is None):
         surface = canonical_surface(outcome.mention.text)
         if outcome.span is None:
-            if outcome.kind != "unknown_label":
+            if outcome.kind not in ("unknown_label", "unsure"):
                 named[outcome.mention.label, surface].append(number)
         elif outcome.span in wrongly:
             named[outcome.span.label, surface].append(number)
