@@ -139,7 +139,7 @@ class TransformersGenerator:
 
         Raises:
             MissingExtraError: The ``local`` extra is not installed.
-            GenerationError: The model cannot be loaded, or a prompt does not fit into its context.
+            GenerationError: The model cannot be loaded.
         """
         if not prompts:
             return []
@@ -148,8 +148,8 @@ class TransformersGenerator:
             _Asked(encode_prompt(tokenizer, prompt), None if tokenizer.chat_template else prompt.stop)
             for prompt in prompts
         ]
-        self._check_length(model, prompts, [each.question for each in asked])
-        left = asked
+        self._check_length(model, prompts, asked)
+        left = [each for each in asked if not each.done]
         while left:
             # Longest first: running out of memory shows at once, and batches hold equals.
             left = sorted(left, key=lambda each: -len(each.question) - len(each.answer))
@@ -159,16 +159,16 @@ class TransformersGenerator:
             left = [each for each in left if not each.done]
         return [each.reply(tokenizer) for each in asked]
 
-    def _check_length(
-        self, model: PreTrainedModel, prompts: Sequence[Prompt], encoded: Sequence[Sequence[int]]
-    ) -> None:
+    def _check_length(self, model: PreTrainedModel, prompts: Sequence[Prompt], asked: Sequence[_Asked]) -> None:
+        """What does not fit into the model's context has no answer, and holds up no other."""
         limit = getattr(model.config, "max_position_embeddings", None)
-        for prompt, tokens in zip(prompts, encoded, strict=True):
-            if limit is not None and len(tokens) + self.max_new_tokens > limit:
+        for prompt, each in zip(prompts, asked, strict=True):
+            if limit is not None and len(each.question) + self.max_new_tokens > limit:
                 where = f" (id {prompt.id!r})" if prompt.id else ""
-                raise GenerationError(
-                    f"a prompt of {len(tokens)} tokens{where} and an answer of {self.max_new_tokens} do not "
-                    f"fit into {self.model_name}'s {limit}; shorten the text or --max-new-tokens"
+                each.finish = "error"
+                each.error = (
+                    f"a prompt of {len(each.question)} tokens{where} and an answer of {self.max_new_tokens} do "
+                    f"not fit into {self.model_name}'s {limit}; shorten the text or --max-new-tokens"
                 )
 
     def _go_on(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[_Asked]) -> None:
@@ -219,7 +219,8 @@ class _Asked:
     question: list[int]
     stop: str | None
     answer: list[int] = field(default_factory=list)
-    finish: Literal["stop", "length"] | None = None
+    finish: Literal["stop", "length", "error"] | None = None
+    error: str | None = None
 
     @property
     def done(self) -> bool:
@@ -241,7 +242,8 @@ class _Asked:
         text = tokenizer.decode(self.answer, skip_special_tokens=True)
         if self.stop is not None:
             text = text.partition(self.stop)[0]
-        return Reply(text.strip(), self.finish or "length", len(self.question), len(self.answer))
+        counts = len(self.question), len(self.answer)
+        return Reply(text.strip(), self.finish or "length", *counts, self.error)
 
 
 @contextmanager
