@@ -271,7 +271,7 @@ def progress(what: str, total: int | None = None, unit: str = "sentences") -> It
 
     with Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         _pace_column(unit),
         console=Console(stderr=True),
@@ -284,13 +284,14 @@ def progress(what: str, total: int | None = None, unit: str = "sentences") -> It
 def _pace_column(unit: str) -> ProgressColumn:
     """Rate and time left, from the mean of this run: answers come in bursts, a batch at a time."""
     from rich.progress import ProgressColumn
+    from rich.table import Column
     from rich.text import Text
 
     class Pace(ProgressColumn):
         def render(self, task: Task) -> Text:
             return Text(pace(task.completed - task.fields["resumed"], task.remaining, task.elapsed, unit))
 
-    return Pace()
+    return Pace(Column(no_wrap=True))
 
 
 def pace(done: float, left: float | None, seconds: float | None, unit: str) -> str:
