@@ -24,9 +24,10 @@ from round_trip import micro_f1
 
 from llmner._files import dump_json, read_jsonl
 from llmner.corpora import read_corpus
-from llmner.extraction import Extractor, run_extraction
+from llmner.extraction import Extractor
 from llmner.recipes import Recipe
 from llmner.replies import read_reply
+from llmner.runs import run_extraction
 from llmner.scoring import evaluate_all, sample
 from llmner.spans import Sentence
 

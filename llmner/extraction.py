@@ -1,29 +1,25 @@
-"""The whole line: recipe, engine and projector in one object; and runs that survive being killed.
+"""The whole line: recipe, engine and projector in one object.
 
-What a run is scored by is ``scoring``'s; what it prints is ``cli``'s.
+What keeps its rows on disk is ``runs``; what a run is scored by is ``scoring``'s; what it prints is ``cli``'s.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any, get_args
 
-from llmner._files import check_output, dump_json, open_lines, parse_row
 from llmner.chat import Prompt, build_prompt
 from llmner.corpora.jsonl import span_rows
-from llmner.errors import CorpusError, InputError, SpanError
+from llmner.errors import InputError, SpanError
 from llmner.generation import Generator, Reply, create_generator
 from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.projection import Outcome, OutcomeKind, Policy, Projection, project_reply
 from llmner.recipes import Recipe
 from llmner.spans import Mention, Sentence, Span
 
-__all__ = ["Extraction", "Extractor", "run_extraction", "run_record"]
+__all__ = ["Extraction", "Extractor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,119 +194,3 @@ class Extractor:
             "policy": {**asdict(Policy(**self._policy)), "order": self._policy.get("order", "reply")},
             "llmner": __version__,
         }
-
-
-def run_record(output: Path) -> dict[str, Any] | None:
-    """What ``extract`` wrote down about the run that made ``output``, or ``None``."""
-    try:
-        record = json.loads(_record_path(output).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
-
-
-def _record_path(output: Path) -> Path:
-    return output.with_name(f"{output.name}.run.json")
-
-
-def run_extraction(
-    extractor: Extractor,
-    sentences: Iterable[Sentence],
-    output: Path,
-    *,
-    source: str,
-    restart: bool = False,
-    on_extraction: Callable[[Extraction], None] | None = None,
-    on_resume: Callable[[int], None] | None = None,
-) -> int:
-    """Extract into a JSON Lines file, going on where an interrupted run stopped.
-
-    Rows go to ``OUTPUT.partial``, flushed to disk after every batch, and become ``OUTPUT`` when all are
-    there; ``OUTPUT.run.json`` then keeps what decided the result. A ``kill -9`` loses at most the batch in
-    flight. A partial file of another recipe, model, policy or input is refused, never mixed.
-
-    Args:
-        extractor: What extracts.
-        sentences: The sentences, the same ones in the same order when resuming.
-        output: The file to write.
-        source: What the sentences are, for the record (a file and its hash).
-        restart: Throw away what an interrupted run left.
-        on_extraction: Called with each extraction of this call.
-        on_resume: Called with the number of sentences already there.
-
-    Returns:
-        The number of sentences in the file.
-
-    Raises:
-        InputError: The partial file belongs to another run, or the output cannot be written.
-        GenerationError: The engine could not answer; what was done stays.
-    """
-    check_output(output)
-    partial = output.with_name(f"{output.name}.partial")
-    record = {"input": source, **extractor.describe()}
-    # The record of an earlier, finished run stays until its output is replaced.
-    record_path = _record_path(partial)
-    done = 0
-    items = iter(sentences)
-    if partial.exists() and not restart:
-        known = run_record(partial)
-        # JSON has no tuples and sorts nothing: compare what was written with what would be.
-        if known != json.loads(dump_json(record)):
-            differing = sorted(k for k in {*record, *(known or {})} if (known or {}).get(k) != record.get(k))
-            raise InputError(
-                f"an interrupted run lies there with another {', '.join(differing) or 'record'}",
-                path=partial,
-                hint="finish it as it was begun, or start over with --restart",
-            )
-        done = _resume(partial, items, extractor)
-        if on_resume is not None:
-            on_resume(done)
-    else:
-        partial.unlink(missing_ok=True)
-    record_path.write_bytes(dump_json(record, indent=2) + b"\n")
-    with partial.open("ab") as stream:
-        pending = 0
-        for extraction in extractor.extract(items):
-            stream.write(dump_json(extraction.row()) + b"\n")
-            done += 1
-            pending += 1
-            if pending >= extractor.batch_size:
-                stream.flush()
-                os.fsync(stream.fileno())
-                pending = 0
-            if on_extraction is not None:
-                on_extraction(extraction)
-    if not done:
-        partial.unlink()
-        record_path.unlink()
-        raise CorpusError("holds no sentence", path=source)
-    partial.replace(output)
-    record_path.replace(_record_path(output))
-    return done
-
-
-def _resume(partial: Path, items: Iterator[Sentence], extractor: Extractor) -> int:
-    """Pass over the sentences that are done; a row that was cut off by a kill is dropped.
-
-    An engine whose answers depend on what it was asked before (``recorded``) is told of them.
-    """
-    skip = getattr(extractor.generator, "skip", None)
-    data = partial.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) != len(data):
-        partial.write_bytes(whole)
-    done = 0
-    for number, line in open_lines(partial):
-        row = parse_row(partial, number, line)
-        sentence = next(items, None)
-        if sentence is None or row.get("text") != sentence.text or row.get("id") != sentence.id:
-            raise InputError(
-                "the interrupted run's sentences are not the input's",
-                path=partial,
-                line=number,
-                hint="start over with --restart",
-            )
-        if skip is not None:
-            skip(build_prompt(extractor.recipe, sentence))
-        done += 1
-    return done

@@ -7,15 +7,18 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from llmner._files import check_output, dump_json, whole_file
-from llmner.errors import InputError, LlmnerError
+from llmner.errors import GenerationError, InputError, LlmnerError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn, Task, TaskID
+
     from llmner.corpora import BadRow, ReadStats
     from llmner.generation import Generator
     from llmner.generation.adapters import Adapter
@@ -80,6 +83,9 @@ StrictOption = Annotated[
 SkipBadOption = Annotated[
     bool, typer.Option("--skip-bad", help="Pass over bad rows and write them to a side file.")
 ]
+RestartOption = Annotated[
+    bool, typer.Option("--restart", help="Start an interrupted run over instead of going on with it.")
+]
 SplitOption = Annotated[str | None, typer.Option(help="For data sets: which split.")]
 ResamplesOption = Annotated[
     int, typer.Option(min=0, help="Bootstrap resamples for the 95 % intervals; 0 for none.")
@@ -116,8 +122,8 @@ def guarded(command: _F) -> _F:
                 # What it still holds would fail again, and louder, when Python ends.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            note("interrupted")
+        except KeyboardInterrupt as stopped:
+            note(str(stopped) or "interrupted")
             raise typer.Exit(130) from None
 
     return wrapper  # type: ignore[return-value]
@@ -234,24 +240,96 @@ def tell_repairs(stats: ReadStats, predicted: Path | None = None) -> None:
         )
 
 
-@contextmanager
-def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error; silent where that is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+class Steps:
+    """Counts what is done; the bar it moves is that of :func:`progress`."""
 
-    console = Console(stderr=True)
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        self.done = 0
+        self._bar = bar
+        self._task = task
+
+    def __call__(self, steps: int) -> None:
+        """So many more are done."""
+        self.done += steps
+        self._bar.update(self._task, completed=self.done)
+
+    def resume(self, done: int) -> None:
+        """So many were done before this run; rate and time left do not count them."""
+        self.done = done
+        self._bar.reset(self._task, completed=done, resumed=done)
+
+    def total(self, total: int) -> None:
+        """There are so many to do."""
+        self._bar.update(self._task, total=total)
+
+
+@contextmanager
+def progress(what: str, total: int | None = None, unit: str = "sentences") -> Iterator[Steps]:
+    """A progress bar with rate and time left on standard error; silent where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
     with Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
+        _pace_column(unit),
+        console=Console(stderr=True),
         disable=not sys.stderr.isatty(),
         transient=True,
     ) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda steps: bar.advance(task, steps)
+        yield Steps(bar, bar.add_task(what, total=total, resumed=0))
+
+
+def _pace_column(unit: str) -> ProgressColumn:
+    """Rate and time left, from the mean of this run: answers come in bursts, a batch at a time."""
+    from rich.progress import ProgressColumn
+    from rich.table import Column
+    from rich.text import Text
+
+    class Pace(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(pace(task.completed - task.fields["resumed"], task.remaining, task.elapsed, unit))
+
+    return Pace(Column(no_wrap=True))
+
+
+def pace(done: float, left: float | None, seconds: float | None, unit: str) -> str:
+    """How fast it goes and how long it will take: ``12.5 sentences/s, 0:01:20 left``."""
+    if not done or not seconds:
+        return ""
+    rate = f"{done / seconds:.1f} {unit}/s"
+    return rate if left is None else f"{rate}, {timedelta(seconds=round(left * seconds / done))} left"
+
+
+@contextmanager
+def resumable(step: Steps, *, restart: bool) -> Iterator[None]:
+    """Where a run stops before its end, say what is kept and how to go on."""
+
+    def told() -> str:
+        way = "the same command without --restart" if restart else "the same command"
+        return f"{step.done} sentences are kept, {way} goes on from there"
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {told()}" if step.done else "interrupted") from None
+    except GenerationError as error:
+        if not step.done:
+            raise
+        raise GenerationError(f"{error}; {told()}", retryable=error.retryable) from error
+
+
+def tell_unanswered(count: int, total: int, reason: str | None, hint: str) -> None:
+    """Say how many sentences the engine had no answer to, if any.
+
+    Raises:
+        GenerationError: It had none to any.
+    """
+    if count and count == total:
+        raise GenerationError(f"no sentence has an answer (first: {reason}); {hint}", retryable=True)
+    if count:
+        note(f"warning: {count} of {total} sentences have no answer (first: {reason}); {hint}")
 
 
 def counted(items: Iterable[_T], step: Callable[[int], None]) -> Iterator[_T]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,14 +26,18 @@ from llmner.cli._common import (
     ReplyFormatOption,
     ReportOption,
     ResamplesOption,
+    RestartOption,
     SplitOption,
     StrictOption,
     choose_adapter,
     guarded,
     load_recipe,
     make_generator,
+    note,
     policy,
     progress,
+    resumable,
+    tell_unanswered,
 )
 
 
@@ -47,7 +53,12 @@ def evaluate(
         typer.Option(help='Recorded replies, rows {"id", "text", "reply"}. May be given several times.'),
     ] = None,
     engine: Annotated[
-        str | None, typer.Option(help="Ask an engine now: transformers.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Ask an engine now: transformers or openai. Answers are kept until the evaluation is done; "
+            "an interrupted one goes on.",
+            show_default=False,
+        ),
     ] = None,
     gold_format: Annotated[str | None, typer.Option(help="The corpus's format; by default guessed.")] = None,
     split: SplitOption = None,
@@ -78,6 +89,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Keep the whole run as JSON: figures, signature and every sentence, for compare."),
     ] = None,
+    restart: RestartOption = False,
     json: JsonOption = False,
 ) -> None:
     """Score --predicted spans, recorded --replies, or an --engine's answers against --gold."""
@@ -93,6 +105,7 @@ def evaluate(
     from llmner.cli._show import console, show_evaluation, show_evaluations
     from llmner.errors import InputError
     from llmner.extraction import Extractor
+    from llmner.runs import cached_rows, drop_rows, partial_path
     from llmner.scoring import compare, evaluate_sources, from_extractor, write_run
 
     engines = [("recorded", path) for path in replies or ()] + ([(engine, None)] if engine else [])
@@ -135,7 +148,22 @@ def evaluate(
     corpus = read_gold(gold, gold_format, split, strict=strict)
     whole = limit is None and not partial
     sources = predicted_sources(predicted or (), corpus, whole=whole)
-    with progress("evaluating", len(engines) * (limit or len(corpus))) as step:
+    kept: list[Path] = []
+
+    def keep(record: Mapping[str, Any]) -> Path | None:
+        path = cached_rows(record) if output is None else partial_path(output)
+        kept.extend(() if path is None else (path,))
+        return path
+
+    with (
+        progress("evaluating", len(engines) * (limit or len(corpus))) as step,
+        resumable(step, restart=restart) if engine else nullcontext(),
+    ):
+
+        def resumed(done: int) -> None:
+            step.resume(done)
+            note(f"{done} sentences were done already; going on")
+
         sources += [
             from_extractor(
                 name if path is None else str(path),
@@ -143,6 +171,9 @@ def evaluate(
                 corpus,
                 whole=whole,
                 on_prediction=lambda: step(1),
+                keep=keep if path is None else None,
+                restart=restart,
+                on_resume=resumed,
             )
             for (name, path), extractor in zip(engines, extractors, strict=True)
         ]
@@ -155,12 +186,12 @@ def evaluate(
             partial=partial,
             resamples=resamples,
         )
-    named = dict(zip(run_names([source.name for source in sources]), results, strict=True))
-    first, *others = named
-    compared = {name: compare(named[first], named[name], resamples=resamples, seed=seed) for name in others}
-    write_report(report, named, compared)
-    if output is not None:
-        write_run(results[0], output)
+        named = dict(zip(run_names([source.name for source in sources]), results, strict=True))
+        first, *others = named
+        compared = {name: compare(named[first], named[name], resamples=resamples, seed=seed) for name in others}
+        write_report(report, named, compared)
+        if output is not None:
+            write_run(results[0], output)
     if not others:
         if json:
             print_json(results[0].to_dict())
@@ -175,3 +206,13 @@ def evaluate(
         )
     else:
         show_evaluations(console(), named, compared)
+    for path in kept:
+        drop_rows(path)
+    for name, result in named.items():
+        errors = [row.prediction.error for row in result.rows if row.prediction.status == "unanswered"]
+        tell_unanswered(
+            len(errors),
+            len(result.rows),
+            next(iter(errors), None),
+            f"all its entities count as missed ({name})",
+        )

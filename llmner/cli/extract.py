@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ from llmner.cli._common import (
     RepeatsOption,
     RepliesOption,
     ReplyFormatOption,
+    RestartOption,
     SkipBadOption,
     SplitOption,
     StrictOption,
@@ -36,7 +38,9 @@ from llmner.cli._common import (
     note,
     policy,
     progress,
+    resumable,
     tell_repairs,
+    tell_unanswered,
 )
 
 if TYPE_CHECKING:
@@ -75,7 +79,11 @@ def extract(
     repeats: RepeatsOption = "listed",
     strict: StrictOption = False,
     skip_bad: SkipBadOption = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Start an interrupted run over.")] = False,
+    restart: RestartOption = False,
+    retry: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Ask again what has no answer in a finished --output."),
+    ] = False,
     show: Annotated[bool, typer.Option("--show", help="Print every sentence even with --output.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -85,12 +93,17 @@ def extract(
     object a line. With --output, writes the same objects to a file.
     """
     from llmner.corpora import ReadStats, read_corpus
+    from llmner.errors import InputError
     from llmner.extraction import Extractor
     from llmner.spans import Sentence
 
     not_both(text=text, input=input)
     if str(output) == "-":
         output, json = None, True
+    if retry and (output is None or input is None or restart):
+        raise InputError(
+            "--retry-failed mends a finished --output of --input", hint="give both, and no --restart"
+        )
     found = choose_adapter(
         adapter, model=model, recipe=recipe, reply_format=reply_format, asks=engine == "transformers"
     )
@@ -128,58 +141,100 @@ def extract(
         read_as="auto" if engine == "recorded" and reply_format is None else None,
         **projecting,
     )
-    _run(extractor, sentences, output, str(input), restart=restart, show=show or output is None, json=json)
+    if output is None:
+        _show(extractor, sentences, json=json)
+    else:
+        _keep(extractor, sentences, output, str(input), restart=restart, retry=retry, show=show, json=json)
     bad.close()
 
 
-def _run(
-    extractor: Extractor,
-    sentences: list[Sentence],
-    output: Path | None,
-    source: str,
-    *,
-    restart: bool,
-    show: bool,
-    json: bool,
-) -> None:
+def _printer(extractor: Extractor, *, json: bool) -> Callable[[Extraction], None]:
+    """What prints an extraction on standard output."""
     from llmner._files import dump_json, write_bytes
     from llmner.cli._show import console, show_projection
-    from llmner.extraction import run_extraction
-    from llmner.scoring import corpus_signature
 
     out = console()
     labels = extractor.recipe.schema_.codes
 
+    def show(extraction: Extraction) -> None:
+        if json:
+            write_bytes(dump_json(extraction.row()) + b"\n")
+        else:
+            show_projection(out, extraction.projection, labels, extraction.sentence.id)
+
+    return show
+
+
+def _show(extractor: Extractor, sentences: list[Sentence], *, json: bool) -> None:
+    from llmner.runs import RunSummary
+
+    show = _printer(extractor, json=json)
+    summary = RunSummary()
     with progress("extracting", len(sentences)) as step:
+        for extraction in extractor.extract(sentences):
+            step(1)
+            summary.add(extraction.reply.error)
+            show(extraction)
+    tell_unanswered(summary.unanswered, summary.sentences, summary.reason, "ask for them again")
+
+
+def _keep(
+    extractor: Extractor,
+    sentences: list[Sentence],
+    output: Path,
+    source: str,
+    *,
+    restart: bool,
+    retry: bool,
+    show: bool,
+    json: bool,
+) -> None:
+    from llmner.runs import retry_failed, run_extraction
+    from llmner.scoring import corpus_signature
+
+    printed = _printer(extractor, json=json) if show else None
+    signature = corpus_signature(Path(source).name, sentences)
+    source = f"{signature['name']} ({signature['sentences']} sentences, {signature['sha256']})"
+    failures: list[int] = []
+    with progress("extracting", None if retry else len(sentences)) as step, resumable(step, restart=restart):
 
         def seen(extraction: Extraction) -> None:
             step(1)
-            if json and show:
-                write_bytes(dump_json(extraction.row()) + b"\n")
-            elif show:
-                show_projection(out, extraction.projection, labels, extraction.sentence.id)
-
-        if output is None:
-            for extraction in extractor.extract(sentences):
-                seen(extraction)
-            return
+            if printed is not None:
+                printed(extraction)
 
         def resumed(done: int) -> None:
-            step(done)
+            step.resume(done)
             note(f"{done} sentences were done already; going on")
 
-        signature = corpus_signature(Path(source).name, sentences)
-        try:
-            count = run_extraction(
+        def found(count: int) -> None:
+            failures.append(count)
+            step.total(count)
+
+        if retry:
+            summary = retry_failed(
                 extractor,
                 sentences,
                 output,
-                source=f"{signature['name']} ({signature['sentences']} sentences, {signature['sha256']})",
+                source=source,
+                on_failures=found,
+                on_extraction=seen,
+                on_resume=resumed,
+            )
+        else:
+            summary = run_extraction(
+                extractor,
+                sentences,
+                output,
+                source=source,
                 restart=restart,
                 on_extraction=seen,
                 on_resume=resumed,
             )
-        except KeyboardInterrupt:
-            note("what was done is kept; the same command goes on from there")
-            raise
-    note(f"{count} sentences are in {output}")
+    if failures == [0]:
+        note(f"every sentence in {output} has an answer; nothing was asked")
+        return
+    if failures:
+        note(f"{failures[0] - summary.unanswered} of {failures[0]} failed sentences have an answer now")
+    note(f"{summary.sentences} sentences are in {output}")
+    tell_unanswered(summary.unanswered, summary.sentences, summary.reason, "--retry-failed asks them again")

@@ -92,7 +92,7 @@ def project(
             yield projection_row(id, projection, reply)
 
     count = 0
-    with progress("projecting") as step, whole_file(output) as stream:
+    with progress("projecting", unit="replies") as step, whole_file(output) as stream:
         for row in rows():
             stream.write(dump_json(row) + b"\n")
             count += 1

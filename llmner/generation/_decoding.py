@@ -36,6 +36,7 @@ class Answer:
         answer: The tokens so far.
         logprobs: The logarithm of each one's probability among all tokens.
         finish: Why it ended, or ``None`` while it goes on.
+        error: Why there is none.
         matcher: Where its grammar stands; ``None`` for a free answer.
         dice: What a draw is made with; ``None`` for the likeliest token.
     """
@@ -44,7 +45,8 @@ class Answer:
     stop: str | None
     answer: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
-    finish: Literal["stop", "length"] | None = None
+    finish: Literal["stop", "length", "error"] | None = None
+    error: str | None = None
     matcher: Any = None
     dice: random.Random | None = None
 
@@ -80,6 +82,7 @@ class Answer:
             self.finish or "length",
             len(self.question),
             len(self.answer),
+            self.error,
             tokens=placed(ends, self.logprobs, before, len(stripped)),
         )
 

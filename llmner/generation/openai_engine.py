@@ -24,6 +24,8 @@ DEFAULT_URL = "http://127.0.0.1:8000/v1"
 """Where vLLM's own server listens."""
 
 _LONGEST_WAIT = 30.0
+# What is wrong with one question: its form, its length, what it says.
+_REFUSED = (400, 413, 422)
 
 
 class _UnreadableError(Exception):
@@ -34,8 +36,9 @@ class OpenAIGenerator:
     """Answers prompts through an OpenAI-compatible endpoint.
 
     What may pass is sent again, with growing waits or as long as the endpoint asks for: 408, 409, 429, 5xx,
-    timeouts, lost connections, answers that are no answer. A sentence that fails in every attempt gets a reply
-    with ``error`` set and holds up no other; what would fail for every sentence ends the run.
+    timeouts, lost connections, answers that are no answer. A sentence that fails in every attempt, or that the
+    endpoint refuses (400, 413, 422: too long, filtered), gets a reply with ``error`` set and holds up no other;
+    what would fail for every sentence ends the run.
 
     Args:
         model: Model (or served adapter) name; ``None`` for the only one the endpoint has.
@@ -141,9 +144,18 @@ class OpenAIGenerator:
                     group.start_soon(ask, number)
         except* GenerationError as errors:
             raise _first(errors) from None
-        if all(reply.error is not None for reply in replies):
+        if all(reply.error is not None for reply in replies) and not await self._answers(client):
             raise GenerationError(f"{self.base_url} answered nothing: {replies[0].error}", retryable=True)
         return replies
+
+    async def _answers(self, client: AsyncOpenAI) -> bool:
+        """Whether the endpoint answers a plain question: the sentences are at fault then."""
+        probe = Prompt(({"role": "user", "content": "."},), ".", "\n", ".")
+        try:
+            await (self._complete if self.completions else self._chat)(client, probe, 1)
+        except GenerationError:
+            return False
+        return True
 
     async def _find_model(self, client: AsyncOpenAI) -> None:
         """The model's name, where none was given and the endpoint has one alone."""
@@ -164,6 +176,9 @@ class OpenAIGenerator:
             await self._chat(client, prompt, 1)
         except _NoTemplateError:
             self.completions = True
+        except _SentenceError:
+            # It says nothing of the template; the next batch may.
+            return
         else:
             self.completions = False
 
@@ -174,7 +189,7 @@ class OpenAIGenerator:
                 client, prompt, self.max_new_tokens
             )
         except GenerationError as error:
-            if not error.retryable:
+            if not error.retryable and not isinstance(error, _SentenceError):
                 raise
             return Reply("", "error", error=str(error))
         (choice, *_), usage = answer.choices, answer.usage
@@ -215,7 +230,7 @@ class OpenAIGenerator:
         Raises:
             GenerationError: It refuses, or every attempt failed; ``retryable`` tells them apart.
         """
-        from openai import APIConnectionError, APIStatusError
+        from openai import APIConnectionError, APIStatusError, APITimeoutError
         from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
         retrying = AsyncRetrying(
@@ -231,16 +246,17 @@ class OpenAIGenerator:
         except (APIConnectionError, _UnreadableError) as error:
             why = error.__cause__ if isinstance(error, APIConnectionError) and error.__cause__ else error
             told = " ".join(f"{type(why).__name__.lstrip('_')}: {why}".split())
-            raise GenerationError(
-                f"no answer after {self.attempts} attempts ({told})", retryable=True
-            ) from error
+            # Where nothing listens, no other question need be asked; a question may also take too long.
+            silent = isinstance(error, APIConnectionError) and not isinstance(error, APITimeoutError)
+            kind = GenerationError if silent else _SentenceError
+            raise kind(f"no answer after {self.attempts} attempts ({told})", retryable=True) from error
 
     def _refused(self, error: Any, prompt: Prompt | None) -> GenerationError:
         """A status that is no answer, in one line with the way out."""
         status, told = error.status_code, " ".join(_message(error).split())
         where = f" (id {prompt.id!r})" if prompt is not None and prompt.id else ""
         if _may_pass(error):
-            return GenerationError(f"{status} after {self.attempts} attempts ({told})", retryable=True)
+            return _SentenceError(f"{status} after {self.attempts} attempts ({told})", retryable=True)
         if status in (401, 403):
             return GenerationError(f"{self.base_url} refuses the key ({told}); set OPENAI_API_KEY")
         if status == 404:
@@ -251,11 +267,16 @@ class OpenAIGenerator:
         if status == 400 and "chat template" in told:
             return _NoTemplateError(f"{self.model_name} has no chat template: {told}")
         if "context" in told and ("length" in told or "token" in told):
-            return GenerationError(
+            return _SentenceError(
                 f"a question{where} and an answer of {self.max_new_tokens} tokens do not fit into the model's "
                 f"context ({told}); shorten the text or --max-new-tokens"
             )
-        return GenerationError(f"{self.base_url} answers {status}{where}: {told}")
+        problem = f"{self.base_url} answers {status}{where}: {told}"
+        return _SentenceError(problem) if status in _REFUSED else GenerationError(problem)
+
+
+class _SentenceError(GenerationError):
+    """No answer to this question, which says nothing of others: it is too long, or filtered."""
 
 
 class _NoTemplateError(GenerationError):

@@ -148,14 +148,14 @@ class TransformersGenerator:
 
         Raises:
             MissingExtraError: The ``local`` extra is not installed.
-            GenerationError: The model cannot be loaded, or a prompt does not fit into its context.
+            GenerationError: The model cannot be loaded.
         """
         if not prompts:
             return []
         model, tokenizer = self._load()
         asked = [self._begin(model, tokenizer, prompt) for prompt in prompts]
-        self._check_length(model, prompts, [each.question for each in asked])
-        left = asked
+        self._check_length(model, prompts, asked)
+        left = [each for each in asked if not each.done]
         while left:
             # Longest first: running out of memory shows at once, and batches hold equals.
             left = sorted(left, key=lambda each: -len(each.question) - len(each.answer))
@@ -184,16 +184,16 @@ class TransformersGenerator:
             answer.dice = Random(f"{self.seed} {prompt.sample} {prompt.completion}")
         return answer
 
-    def _check_length(
-        self, model: PreTrainedModel, prompts: Sequence[Prompt], encoded: Sequence[Sequence[int]]
-    ) -> None:
+    def _check_length(self, model: PreTrainedModel, prompts: Sequence[Prompt], asked: Sequence[Answer]) -> None:
+        """What does not fit into the model's context has no answer, and holds up no other."""
         limit = _context(model)
-        for prompt, tokens in zip(prompts, encoded, strict=True):
-            if limit is not None and len(tokens) + self.max_new_tokens > limit:
+        for prompt, each in zip(prompts, asked, strict=True):
+            if limit is not None and len(each.question) + self.max_new_tokens > limit:
                 where = f" (id {prompt.id!r})" if prompt.id else ""
-                raise GenerationError(
-                    f"a prompt of {len(tokens)} tokens{where} and an answer of {self.max_new_tokens} do not "
-                    f"fit into {self.model_name}'s {limit}; shorten the text or --max-new-tokens"
+                each.finish = "error"
+                each.error = (
+                    f"a prompt of {len(each.question)} tokens{where} and an answer of {self.max_new_tokens} do "
+                    f"not fit into {self.model_name}'s {limit}; shorten the text or --max-new-tokens"
                 )
 
     def _go_on(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[Answer]) -> None:

@@ -20,7 +20,7 @@ from llmner.scoring._calibration import Calibration, calibrate
 from llmner.scoring._counts import Counts
 from llmner.scoring._losses import Breakdown, Fault, break_down, find_faults
 from llmner.scoring._partial import pairs
-from llmner.scoring._predictions import Prediction, reply_of
+from llmner.scoring._predictions import UNANSWERED, Prediction, reply_of
 from llmner.scoring._scores import Scores, score_and_count
 from llmner.spans import Sentence
 
@@ -62,6 +62,7 @@ class Row:
             "outcomes": outcome_rows(known.outcomes),
             "status": known.status,
             "reply": known.reply,
+            **({} if known.error is None else {"error": known.error}),
             **({} if known.tags is None else {"tags": list(known.tags)}),
             "faults": [
                 {
@@ -102,7 +103,7 @@ class Evaluation:
         confusion: Which labels are taken for which.
         calibration: Confidence against precision, where predictions carry any.
         outcomes: Mentions by kind of outcome.
-        replies: Replies by reading status.
+        replies: Replies by reading status, and ``"unanswered"`` sentences that have none.
         signature: What was scored, on what, how: metric, corpus, sample, model, recipe, version.
         rows: Every sentence.
         counts: The counts behind the figures.
@@ -276,7 +277,7 @@ def _evaluation(
             for span in row.prediction.spans
         ),
         outcomes={kind: kinds[kind] for kind in get_args(OutcomeKind) if kinds},
-        replies={status: statuses[status] for status in get_args(Status) if statuses},
+        replies={status: statuses[status] for status in (*get_args(Status), UNANSWERED) if statuses},
         signature={
             "metric": "seqeval micro (default mode), strict IOB2, KLUE pair",
             **signature,

@@ -22,6 +22,7 @@ from llmner.spans import Span
 __all__ = ["BOUNDARY", "CAUSES", "Breakdown", "Ceilings", "Fault", "Loss", "break_down", "find_faults"]
 
 CAUSES: Final = {
+    "unanswered": ("no answer", "the engine failed on the sentence"),
     "unreadable": ("unreadable reply", "no answer could be found in the reply"),
     "empty": ("empty reply", "the reply is nothing but white space"),
     "cut-off": ("reply cut off", "the reply ended before it named the entity"),
@@ -134,7 +135,7 @@ def find_faults(
     wrong = [span for span in predicted if span not in right]
     if not missed and not wrong:
         return ()
-    if status in ("unreadable", "empty"):
+    if status in ("unanswered", "unreadable", "empty"):
         return (
             *(Fault("missed", span, status) for span in missed),
             *(Fault("wrong", span, "spurious") for span in wrong),

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from llmner._files import read_jsonl, regular_file, told_of
 from llmner.corpora import ReadStats, guess_format, read_corpus
 from llmner.corpora.hub import is_saved_dataset
+from llmner.corpora.jsonl import row_text_and_id, span_of_row
 from llmner.errors import CorpusError, InputError, MismatchError, SpanError, TagError
 from llmner.extraction import Extraction, outcome_of
 from llmner.projection import Outcome, canonical_surface
@@ -22,6 +23,7 @@ from llmner.tagging import tags_to_spans
 __all__ = ["Prediction", "align", "corpus_signature", "draw", "read_predictions", "sample"]
 
 _T = TypeVar("_T")
+UNANSWERED = "unanswered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,9 @@ class Prediction:
         spans: Predicted spans; sorted and checked on creation.
         id: The sentence's id.
         outcomes: What became of each mention, where there was a reply.
-        status: How the reply was read.
+        status: How the reply was read; ``"unanswered"`` where the engine gave none.
         reply: The raw reply.
+        error: Why there is none.
         tags: The IOB2 tags the spans were read from, one a character, where these are broken.
 
     Raises:
@@ -48,6 +51,7 @@ class Prediction:
     outcomes: tuple[Outcome, ...] = ()
     status: str | None = None
     reply: str | None = None
+    error: str | None = None
     tags: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -69,9 +73,25 @@ class Prediction:
             extraction.spans,
             extraction.sentence.id,
             extraction.projection.outcomes,
-            None if read is None else read.status,
+            None if read is None else UNANSWERED if extraction.reply.error is not None else read.status,
             extraction.reply.text,
+            extraction.reply.error,
         )
+
+    @classmethod
+    def of_row(cls, row: dict[str, Any], path: Path, line: int | None = None) -> Prediction:
+        """The prediction in a row that ``extract`` wrote: all that :meth:`of` has.
+
+        Raises:
+            CorpusError: The row is broken.
+            SpanError: Its spans do not fit its text.
+        """
+        text, id = row_text_and_id(path, line or 0, row)
+        spans = row.get("spans")
+        if not isinstance(spans, list):
+            raise CorpusError("'spans' is not a list", path=path, line=line, id=id)
+        read = tuple(span_of_row(path, line or 0, id, span) for span in spans)
+        return cls(text, read, id, *reply_of(row, path, line))
 
     @property
     def claims(self) -> Claims:
@@ -120,20 +140,23 @@ def read_predictions(
 
 def reply_of(
     row: dict[str, Any], path: Path, line: int | None
-) -> tuple[tuple[Outcome, ...], str | None, str | None]:
-    """Outcomes, reading status and raw reply of a row, as far as it has them.
+) -> tuple[tuple[Outcome, ...], str | None, str | None, str | None]:
+    """Outcomes, reading status, raw reply and its lack's reason of a row, as far as it has them.
 
     Raises:
         CorpusError: Outcomes that are none.
     """
-    outcomes, status, reply = row.get("outcomes", []), row.get("status"), row.get("reply")
+    outcomes = row.get("outcomes", [])
+    status, reply, error = (
+        value if isinstance(value := row.get(key), str) else None for key in ("status", "reply", "error")
+    )
     if not isinstance(outcomes, list) or not all(isinstance(o, dict) for o in outcomes):
         raise CorpusError("'outcomes' is not a list of objects", path=path, line=line)
     try:
         read = tuple(map(outcome_of, outcomes))
     except ValueError as error:
         raise CorpusError(str(error), path=path, line=line, hint="expected what extract writes") from None
-    return read, status if isinstance(status, str) else None, reply if isinstance(reply, str) else None
+    return read, status if error is None else UNANSWERED, reply, error
 
 
 def sample(sentences: Sequence[_T], limit: int | None, seed: int) -> list[_T]:

@@ -215,6 +215,6 @@ def _run_row(row: Row) -> dict[str, Any]:
             ]
             for outcome in known.outcomes
         ],
-        "status": known.status,
+        "status": known.status if known.error is None else f"{known.status} ({known.error})",
         "reply": known.reply,
     }

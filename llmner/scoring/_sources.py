@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llmner.corpora import ReadStats
 from llmner.errors import MismatchError
-from llmner.extraction import Extractor, run_record
+from llmner.extraction import Extractor
+from llmner.runs import kept_rows, run_record
 from llmner.scoring._evaluate import Evaluation, evaluate_all, read_run
 from llmner.scoring._predictions import Prediction, align, corpus_signature, draw, read_predictions
 from llmner.spans import Sentence
@@ -73,6 +74,9 @@ def from_extractor(
     *,
     whole: bool = True,
     on_prediction: Callable[[], None] | None = None,
+    keep: Callable[[Mapping[str, Any]], Path | None] | None = None,
+    restart: bool = False,
+    on_resume: Callable[[int], None] | None = None,
 ) -> Source:
     """The answers of an engine, or replies that were recorded.
 
@@ -81,17 +85,34 @@ def from_extractor(
         extractor: What answers.
         corpus: The gold sentences.
         whole: Whether recorded replies must all be asked for.
-        on_prediction: Called after each sentence.
+        on_prediction: Called after each sentence that is asked.
+        keep: Given what decides the answers, the file to keep them in until the evaluation is done (see
+            ``llmner.runs``), or ``None`` to keep none; an interrupted evaluation goes on from there.
+        restart: Throw away what an interrupted evaluation kept.
+        on_resume: Called with the number of sentences that were answered before.
     """
     covers = getattr(extractor.generator, "covers", None)
     covered = None if covers is None else covers((sentence.id, sentence.text) for sentence in corpus)
     unused = getattr(extractor.generator, "unused", None)
 
+    def answers(places: Sequence[int]) -> Iterator[tuple[Prediction, bool]]:
+        """Each prediction, and whether it was asked for now."""
+        asked = [corpus[at] for at in places]
+        known = corpus_signature("", asked)
+        record = {"evaluated": f"{known['sentences']} sentences, {known['sha256']}", **extractor.describe()}
+        path = None if keep is None else keep(record)
+        if path is None:
+            yield from ((Prediction.of(extraction), True) for extraction in extractor.extract(asked))
+            return
+        rows = kept_rows(extractor, asked, path, record, restart=restart, on_resume=on_resume)
+        for number, (row, fresh) in enumerate(rows, 1):
+            yield Prediction.of_row(row, path, number), fresh is not None
+
     def predict(places: Sequence[int]) -> list[Prediction]:
         found = []
-        for extraction in extractor.extract(corpus[at] for at in places):
-            found.append(Prediction.of(extraction))
-            if on_prediction is not None:
+        for prediction, fresh in answers(places):
+            found.append(prediction)
+            if fresh and on_prediction is not None:
                 on_prediction()
         if whole and unused is not None and unused():
             raise MismatchError(

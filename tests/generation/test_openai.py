@@ -145,6 +145,28 @@ def test_what_would_fail_for_all_ends_the_run_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 400, "message": "maximum context length is 16 tokens"},
+        {"status": 400, "message": "filtered"},
+        {"status": 413},
+        {"status": 500},
+        {"raw": b"{"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("texts", [["하나", "둘", "셋"], ["둘"], ["둘", "둘"]], ids=len)
+def test_a_sentence_that_is_refused_ends_no_run(fault: Fault, texts: list[str]) -> None:
+    """Be it the first that is asked, or one of a batch that holds no other."""
+    with serving(Endpoint(echo, lambda question, _: fault if question == "둘" else None)) as there:
+        replies = ask(there, texts, attempts=2)
+        first = ask(there, texts[::-1], attempts=2)
+    assert [reply.text for reply in replies] == ["" if text == "둘" else f"PS: {text}" for text in texts]
+    assert [reply.error is None for reply in replies] == [text != "둘" for text in texts]
+    assert first == replies[::-1]
+
+
 def test_an_endpoint_that_is_not_there_is_told_after_all_attempts() -> None:
     with serving(Endpoint(echo)) as there:
         pass

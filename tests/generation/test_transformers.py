@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +92,12 @@ def test_a_template_without_system_role_gets_it_in_the_first_question() -> None:
     assert merged == [{"role": "user", "content": "S\n\n가"}]
 
 
-def test_a_prompt_that_does_not_fit_is_named(base: Path) -> None:
-    engine = TransformersGenerator(str(base), max_new_tokens=2048)
-    with pytest.raises(GenerationError, match=r"do not fit into .*2048; shorten"):
-        engine.generate([prompt("가")])
+def test_a_prompt_that_does_not_fit_is_named_and_holds_up_no_other(base: Path) -> None:
+    engine = TransformersGenerator(str(base), max_new_tokens=8)
+    replies = engine.generate([prompt("가" * 2048), prompt("가")])
+    assert replies[0].finish_reason == "error"
+    assert re.search(r"do not fit into .*2048; shorten", str(replies[0].error))
+    assert replies[1].error is None
 
 
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:

@@ -118,7 +118,8 @@ def test_an_evaluation_counts_outcomes_and_statuses() -> None:
     assert result["sentences"] == 2
     assert result["micro"] == {"precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3)}
     assert result["outcomes"]["exact"] == result["outcomes"]["not_found"] == 1
-    assert result["replies"] == {"ok": 1, "repaired": 0, "truncated": 0, "empty": 0, "unreadable": 1}
+    none = dict.fromkeys(("repaired", "truncated", "empty", "unanswered"), 0)
+    assert result["replies"] == {"ok": 1, "unreadable": 1, **none}
     assert result["per_label"]["LC"]["support"] == 1
     assert set(result["klue"]) == {"entity_f1", "char_f1"}
     assert result["signature"]["corpus"]["sentences"] == 2
