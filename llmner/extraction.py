@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from llmner._files import check_output, dump_json, open_lines, parse_row
-from llmner.chat import Prompt, build_prompt
+from llmner._merging import WindowReply, merge_windows, window_rows
+from llmner._questions import ask_about
+from llmner.chat import build_prompt
 from llmner.corpora.jsonl import span_rows
 from llmner.errors import CorpusError, InputError, SpanError
 from llmner.generation import Generator, Reply, create_generator
@@ -22,8 +24,9 @@ from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.projection import Outcome, OutcomeKind, Policy, Projection, project_reply
 from llmner.recipes import Recipe
 from llmner.spans import Mention, Sentence, Span
+from llmner.windows import check_windows
 
-__all__ = ["Extraction", "Extractor", "run_extraction", "run_record"]
+__all__ = ["Extraction", "Extractor", "WindowReply", "run_extraction", "run_record"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +35,15 @@ class Extraction:
 
     Attributes:
         sentence: The sentence asked about, gold spans and all.
-        reply: What the engine answered.
+        reply: What the engine answered. Of a long text: all windows' replies, a line break between two.
         projection: Spans and outcomes, and how the reply was read.
+        windows: Of a long text: what was answered about each window; empty where it was asked about whole.
     """
 
     sentence: Sentence
     reply: Reply
     projection: Projection
+    windows: tuple[WindowReply, ...] = ()
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -46,11 +51,15 @@ class Extraction:
         return self.projection.spans
 
     def row(self) -> dict[str, Any]:
-        """One row of ``extract``'s output: a spans row with outcomes, raw reply and reading status."""
+        """One row of ``extract``'s output: a spans row with outcomes, raw reply and reading status.
+
+        A long text's has its windows too: place, raw reply and reading status of each.
+        """
         known: dict[str, str] = {"finish_reason": self.reply.finish_reason}
         if self.reply.error is not None:
             known["error"] = self.reply.error
-        return projection_row(self.sentence.id, self.projection, self.reply.text, **known)
+        row = projection_row(self.sentence.id, self.projection, self.reply.text, **known)
+        return row | {"windows": window_rows(self.windows)} if self.windows else row
 
 
 def projection_row(id: str | None, projection: Projection, reply: str, **known: str) -> dict[str, Any]:
@@ -122,16 +131,23 @@ def _repeats(rows: Any) -> Iterator[Span]:
 class Extractor:
     """A recipe, an engine and a projection policy.
 
+    Texts of more than ``window`` characters are asked about in windows (:func:`llmner.windows.split_windows`);
+    so is a text whose prompt does not fit into the model, where the engine can tell.
+
     Args:
         recipe: What to ask.
         generator: What answers.
-        batch_size: Sentences handed to the engine at once; it may split them further.
+        batch_size: Sentences, or windows of longer texts, handed to the engine at once; it may split them
+            further.
         read_as: Reply format to read replies as; ``None`` for the one the recipe asks for, ``"auto"``
             for replies that may have been asked for by another prompt.
+        window: Longest stretch of a text to ask about at once, in characters (code points).
+        overlap: Longest context on either side of what a window is asked for, in characters.
         **policy: Fields of :class:`llmner.projection.Policy`.
 
     Raises:
         TypeError: A policy field that does not exist.
+        InputError: A batch size or window below 1, or an overlap below 0 or not below the window.
     """
 
     def __init__(
@@ -141,15 +157,20 @@ class Extractor:
         *,
         batch_size: int = 32,
         read_as: str | None = None,
+        window: int = 400,
+        overlap: int = 80,
         **policy: Any,
     ) -> None:
         Policy(**policy)
+        check_windows(window, overlap)
         if batch_size < 1:
             raise InputError(f"batch size {batch_size} is not positive")
         self.recipe = recipe
         self.generator = generator
         self.batch_size = batch_size
         self.read_as = read_as or recipe.reply_format
+        self.window = window
+        self.overlap = overlap
         self._policy = policy
 
     @classmethod
@@ -170,34 +191,49 @@ class Extractor:
         return cls(adapter.recipe, create_generator("transformers", adapter=adapter, **options))
 
     def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
-        """Extract from every sentence, in order, a batch at a time; memory stays that of a batch.
+        """Extract from every sentence, in order, a batch at a time.
+
+        Memory stays that of a batch and of the replies to one text, however long the texts are.
 
         Raises:
             GenerationError: The engine could not answer.
         """
-        source = iter(sentences)
-        while batch := list(islice(source, self.batch_size)):
-            asked = [item if isinstance(item, Sentence) else Sentence(item) for item in batch]
-            prompts: list[Prompt] = [build_prompt(self.recipe, sentence) for sentence in asked]
-            for sentence, reply in zip(asked, self.generator.generate(prompts), strict=True):
+        asked = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
+        questions = ask_about(asked, self.recipe, self.generator, self.window, self.overlap)
+        parts: list[WindowReply] = []
+        while batch := list(islice(questions, self.batch_size)):
+            replies = self.generator.generate([question.prompt for question in batch])
+            for question, reply in zip(batch, replies, strict=True):
                 projection = project_reply(
-                    sentence.text, reply.text, self.recipe.schema_, self.read_as, **self._policy
+                    question.prompt.text, reply.text, self.recipe.schema_, self.read_as, **self._policy
                 )
-                yield Extraction(sentence, reply, projection)
+                parts.append(WindowReply(question.window, reply, projection))
+                if question.last:
+                    yield _extraction(question.sentence, parts)
+                    parts = []
 
     def describe(self) -> dict[str, Any]:
         """Everything that decides the result: recipe, engine, policy, version."""
         from llmner import __version__
 
+        whole_texts = getattr(self.generator, "whole_texts", False)
         return {
             "recipe": self.recipe.name,
             "recipe_hash": self.recipe.hash,
             "reply_format": self.read_as,
             **self.generator.describe(),
+            **({} if whole_texts else {"window": self.window, "overlap": self.overlap}),
             # Unless it is set, how far order counts follows from each reply's format.
             "policy": {**asdict(Policy(**self._policy)), "order": self._policy.get("order", "reply")},
             "llmner": __version__,
         }
+
+
+def _extraction(sentence: Sentence, parts: list[WindowReply]) -> Extraction:
+    """An extraction from the answers about a text: one about all of it, or those about its windows."""
+    if len(parts) == 1:
+        return Extraction(sentence, parts[0].reply, parts[0].projection)
+    return Extraction(sentence, *merge_windows(sentence.text, parts), tuple(parts))
 
 
 def run_record(output: Path) -> dict[str, Any] | None:

@@ -34,7 +34,14 @@ class Reply:
 
 
 class Generator(Protocol):
-    """An engine."""
+    """An engine.
+
+    It may have more, which is looked up by name:
+
+    - ``fits(prompt) -> bool``: whether the model has room for a prompt and its answer. A text whose prompt
+      does not fit is asked about in windows small enough.
+    - ``whole_texts = True``: it takes texts of any length, and is asked about none in windows.
+    """
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Answer every prompt, in the order they came.
