@@ -60,6 +60,18 @@ ConcurrencyOption = Annotated[
     int, typer.Option(min=1, help="Requests that the openai engine has on their way at once.")
 ]
 BatchSizeOption = Annotated[int, typer.Option(min=1, help="Sentences answered together.")]
+WindowOption = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Longest stretch of a text asked about at once, in characters; longer texts are split."
+    ),
+]
+OverlapOption = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Context on either side of what a window of a longer text is asked for, in characters."
+    ),
+]
 MaxNewTokensOption = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 RemoteCodeOption = Annotated[
@@ -194,6 +206,18 @@ def policy(particles: str, fuzzy: float, repeats: str) -> dict[str, Any]:
     if repeats not in ("listed", "all"):
         raise InputError(f"--repeats {repeats!r} is unknown", hint="expected listed or all")
     return {"particles": particles, "fuzzy": None if fuzzy >= 1 else fuzzy, "repeats": repeats}
+
+
+def windows(window: int, overlap: int) -> dict[str, int]:
+    """How long texts are split, from its options.
+
+    Raises:
+        InputError: The overlap is not below the window.
+    """
+    from llmner.windows import check_windows
+
+    check_windows(window, overlap)
+    return {"window": window, "overlap": overlap}
 
 
 class BadRows:

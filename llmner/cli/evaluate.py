@@ -17,6 +17,7 @@ from llmner.cli._common import (
     JsonOption,
     MaxNewTokensOption,
     ModelOption,
+    OverlapOption,
     ParticlesOption,
     RecipeOption,
     RemoteCodeOption,
@@ -26,12 +27,14 @@ from llmner.cli._common import (
     ResamplesOption,
     SplitOption,
     StrictOption,
+    WindowOption,
     choose_adapter,
     guarded,
     load_recipe,
     make_generator,
     policy,
     progress,
+    windows,
 )
 
 
@@ -66,6 +69,8 @@ def evaluate(
     concurrency: ConcurrencyOption = 32,
     batch_size: BatchSizeOption = 16,
     max_new_tokens: MaxNewTokensOption = 256,
+    window: WindowOption = 400,
+    overlap: OverlapOption = 80,
     device: DeviceOption = "auto",
     trust_remote_code: RemoteCodeOption = False,
     particles: ParticlesOption = "auto",
@@ -111,6 +116,7 @@ def evaluate(
     )
     asked = load_recipe(recipe, reply_format, found)
     projecting = policy(particles, fuzzy, repeats)
+    splitting = windows(window, overlap)
     extractors = [
         Extractor(
             asked,
@@ -128,6 +134,7 @@ def evaluate(
             ),
             batch_size=batch_size * 4,
             read_as="auto" if path is not None and reply_format is None else None,
+            **splitting,
             **projecting,
         )
         for name, path in engines

@@ -19,6 +19,7 @@ from llmner.cli._common import (
     JsonOption,
     MaxNewTokensOption,
     ModelOption,
+    OverlapOption,
     ParticlesOption,
     RecipeOption,
     RemoteCodeOption,
@@ -28,6 +29,7 @@ from llmner.cli._common import (
     SkipBadOption,
     SplitOption,
     StrictOption,
+    WindowOption,
     choose_adapter,
     guarded,
     load_recipe,
@@ -37,6 +39,7 @@ from llmner.cli._common import (
     policy,
     progress,
     tell_repairs,
+    windows,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +58,10 @@ def extract(
         Path | None, typer.Option("--output", "-o", help="Spans JSONL to write; resumed if interrupted.")
     ] = None,
     input_format: Annotated[
-        str | None, typer.Option(help="klue-tsv, spans, conll, markup, text or hub; by default guessed.")
+        str | None,
+        typer.Option(
+            help="klue-tsv, spans, conll, markup, text, hub; by default guessed. document: a file is one text."
+        ),
     ] = None,
     split: SplitOption = None,
     recipe: RecipeOption = None,
@@ -68,6 +74,8 @@ def extract(
     concurrency: ConcurrencyOption = 32,
     batch_size: BatchSizeOption = 16,
     max_new_tokens: MaxNewTokensOption = 256,
+    window: WindowOption = 400,
+    overlap: OverlapOption = 80,
     device: DeviceOption = "auto",
     trust_remote_code: RemoteCodeOption = False,
     particles: ParticlesOption = "auto",
@@ -96,6 +104,7 @@ def extract(
     )
     asked = load_recipe(recipe, reply_format, found)
     projecting = policy(particles, fuzzy, repeats)
+    splitting = windows(window, overlap)
     bad = BadRows(output, skip=skip_bad)
     stats = ReadStats()
     sentences: list[Sentence]
@@ -126,6 +135,7 @@ def extract(
         # Sorting by length pays off over several batches; a reader wants the first sentence soon.
         batch_size=batch_size if show or output is None else 4 * batch_size,
         read_as="auto" if engine == "recorded" and reply_format is None else None,
+        **splitting,
         **projecting,
     )
     _run(extractor, sentences, output, str(input), restart=restart, show=show or output is None, json=json)
