@@ -8,6 +8,7 @@ also where a grammar forbade some. ``Calibration`` makes such scores mean what t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from bisect import bisect_right
@@ -184,6 +185,11 @@ class Calibrator:
             tuple(map(float, fitted.X_thresholds_)),
             tuple(min(max(float(value), 0.0), 1.0) for value in fitted.y_thresholds_),
         )
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that tell it from others."""
+        return hashlib.sha256(dump_json([self.scores, self.precisions])).hexdigest()[:12]
 
     def __call__(self, score: float) -> float:
         """The precision of spans with this raw score."""

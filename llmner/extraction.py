@@ -6,20 +6,25 @@ What keeps its rows on disk is ``runs``; what a run is scored by is ``scoring``'
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, get_args
 
+from llmner._merging import WindowReply, merge_windows, window_rows
+from llmner._questions import Question, ask_about
 from llmner.chat import Prompt, build_prompt
+from llmner.confidence import Calibrator, drop_unsure, score_spans, vote
 from llmner.corpora.jsonl import span_rows
 from llmner.errors import InputError, SpanError
 from llmner.generation import Generator, Reply, create_generator
 from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
+from llmner.generation.grammars import reply_grammar, reply_schema, schema_grammar
 from llmner.projection import Outcome, OutcomeKind, Policy, Projection, project_reply
 from llmner.recipes import Recipe
 from llmner.spans import Mention, Sentence, Span
+from llmner.windows import check_windows
 
-__all__ = ["Extraction", "Extractor"]
+__all__ = ["Extraction", "Extractor", "WindowReply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +33,18 @@ class Extraction:
 
     Attributes:
         sentence: The sentence asked about, gold spans and all.
-        reply: What the engine answered.
+        reply: What the engine answered. Of a long text: all windows' replies, a line break between two.
         projection: Spans and outcomes, and how the reply was read.
+        windows: Of a long text: what was answered about each window; empty where it was asked about whole.
+        samples: All replies, ``reply`` the first, where there was a vote among several; of a long text the
+            windows have them.
     """
 
     sentence: Sentence
     reply: Reply
     projection: Projection
+    windows: tuple[WindowReply, ...] = ()
+    samples: tuple[Reply, ...] = ()
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -42,14 +52,20 @@ class Extraction:
         return self.projection.spans
 
     def row(self) -> dict[str, Any]:
-        """One row of ``extract``'s output: a spans row with outcomes, raw reply and reading status."""
-        known: dict[str, str] = {"finish_reason": self.reply.finish_reason}
+        """One row of ``extract``'s output: a spans row with outcomes, raw reply and reading status.
+
+        A long text's has its windows too: place, raw reply and reading status of each.
+        """
+        known: dict[str, Any] = {"finish_reason": self.reply.finish_reason}
         if self.reply.error is not None:
             known["error"] = self.reply.error
-        return projection_row(self.sentence.id, self.projection, self.reply.text, **known)
+        if self.samples:
+            known["samples"] = [reply.text for reply in self.samples]
+        row = projection_row(self.sentence.id, self.projection, self.reply.text, **known)
+        return row | {"windows": window_rows(self.windows)} if self.windows else row
 
 
-def projection_row(id: str | None, projection: Projection, reply: str, **known: str) -> dict[str, Any]:
+def projection_row(id: str | None, projection: Projection, reply: str, **known: Any) -> dict[str, Any]:
     """A projected reply as JSON has it; ``known`` is what else there is to say of the reply."""
     read = projection.reply
     assert read is not None
@@ -118,16 +134,32 @@ def _repeats(rows: Any) -> Iterator[Span]:
 class Extractor:
     """A recipe, an engine and a projection policy.
 
+    Texts of more than ``window`` characters are asked about in windows (:func:`llmner.windows.split_windows`);
+    so is a text whose prompt does not fit into the model, where the engine can tell.
+
     Args:
         recipe: What to ask.
         generator: What answers.
-        batch_size: Sentences handed to the engine at once; it may split them further.
+        batch_size: Questions handed to the engine at once: sentences, windows of longer texts, samples; it may
+            split them further.
         read_as: Reply format to read replies as; ``None`` for the one the recipe asks for, ``"auto"``
             for replies that may have been asked for by another prompt.
+        window: Longest stretch of a text to ask about at once, in characters (code points).
+        overlap: Longest context on either side of what a window is asked for, in characters.
+        grounded: Keep each reply to the recipe's format, the schema's labels and stretches of the sentence, by
+            a grammar.
+        json_schema: Keep each reply to the JSON schema of the recipe's format, for endpoints that take no
+            grammars; mentions may still be invented.
+        samples: Replies to each question, among which spans are put to the vote; more than one make sense
+            with an engine that draws (``temperature`` above 0).
+        min_score: Drop spans with a lower score.
+        calibrator: Turns scores into shares of right spans, before ``min_score`` looks at them.
         **policy: Fields of :class:`llmner.projection.Policy`.
 
     Raises:
         TypeError: A policy field that does not exist.
+        InputError: A batch size, window or number of samples below 1, an overlap below 0 or not below the
+            window, a ``min_score`` out of [0, 1], or a grammar asked of an engine or a format that takes none.
     """
 
     def __init__(
@@ -137,15 +169,39 @@ class Extractor:
         *,
         batch_size: int = 32,
         read_as: str | None = None,
+        window: int = 400,
+        overlap: int = 80,
+        grounded: bool = False,
+        json_schema: bool = False,
+        samples: int = 1,
+        min_score: float | None = None,
+        calibrator: Calibrator | None = None,
         **policy: Any,
     ) -> None:
         Policy(**policy)
-        if batch_size < 1:
-            raise InputError(f"batch size {batch_size} is not positive")
+        check_windows(window, overlap)
+        for name, number in (("batch size", batch_size), ("number of samples", samples)):
+            if number < 1:
+                raise InputError(f"{name} {number} is not positive")
+        if min_score is not None and not 0 <= min_score <= 1:
+            raise InputError(f"a lowest score of {min_score:g} is none", hint="expected 0 to 1")
+        if grounded and json_schema:
+            raise InputError("a grounded reply keeps to its format anyway", hint="leave out the JSON schema")
+        if (grounded or json_schema) and not getattr(generator, "constrains", False):
+            raise InputError(
+                f"the {generator.describe().get('engine', 'given')} engine cannot keep replies to a grammar"
+            )
         self.recipe = recipe
         self.generator = generator
         self.batch_size = batch_size
         self.read_as = read_as or recipe.reply_format
+        self.window = window
+        self.overlap = overlap
+        self.grounded = grounded
+        self.json_schema = reply_schema(recipe.reply_format, recipe.schema_) if json_schema else None
+        self.samples = samples
+        self.min_score = min_score
+        self.calibrator = calibrator
         self._policy = policy
 
     @classmethod
@@ -166,31 +222,98 @@ class Extractor:
         return cls(adapter.recipe, create_generator("transformers", adapter=adapter, **options))
 
     def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
-        """Extract from every sentence, in order, a batch at a time; memory stays that of a batch.
+        """Extract from every sentence, in order, a batch at a time.
+
+        Memory stays that of a batch and of the replies to one text, however long the texts are.
 
         Raises:
             GenerationError: The engine could not answer.
         """
-        source = iter(sentences)
-        while batch := list(islice(source, self.batch_size)):
-            asked = [item if isinstance(item, Sentence) else Sentence(item) for item in batch]
-            prompts: list[Prompt] = [build_prompt(self.recipe, sentence) for sentence in asked]
-            for sentence, reply in zip(asked, self.generator.generate(prompts), strict=True):
-                projection = project_reply(
-                    sentence.text, reply.text, self.recipe.schema_, self.read_as, **self._policy
-                )
-                yield Extraction(sentence, reply, projection)
+        asked = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
+        questions = ask_about(asked, self._prompt, self.generator, self.window, self.overlap)
+        parts: list[WindowReply] = []
+        while batch := list(islice(questions, max(1, self.batch_size // self.samples))):
+            replies = self.generator.generate(
+                [replace(question.prompt, sample=n) for question in batch for n in range(self.samples)]
+            )
+            answers = iter(replies)
+            for question in batch:
+                given = tuple(islice(answers, self.samples))
+                parts.append(self._answered(question, given))
+                if question.last:
+                    yield _extraction(question.sentence, parts)
+                    parts = []
+
+    def _prompt(self, sentence: Sentence) -> Prompt:
+        prompt = build_prompt(self.recipe, sentence)
+        if self.grounded:
+            grammar = reply_grammar(sentence.text, self.recipe.reply_format, self.recipe.schema_)
+            return replace(prompt, grammar=grammar)
+        if self.json_schema is not None:
+            return replace(prompt, grammar=schema_grammar(self.json_schema), json_schema=self.json_schema)
+        return prompt
+
+    def _answered(self, question: Question, replies: tuple[Reply, ...]) -> WindowReply:
+        """What the replies to a question come to."""
+        text = question.prompt.text
+        projections = []
+        for reply in replies:
+            whole = _whole_rows(reply, self.read_as) if self.grounded else reply.text
+            projection = project_reply(text, whole, self.recipe.schema_, self.read_as, **self._policy)
+            projections.append(score_spans(projection, reply))
+        first, projection = replies[0], projections[0]
+        samples: tuple[Reply, ...] = ()
+        if self.samples > 1:
+            answered = [at for at, reply in enumerate(replies) if reply.error is None]
+            if answered:
+                first = replies[answered[0]]
+                projection = vote([projections[at] for at in answered])
+            samples = replies
+        if self.calibrator is not None:
+            projection = self.calibrator.calibrate(projection)
+        if self.min_score is not None:
+            projection = drop_unsure(projection, self.min_score)
+        return WindowReply(question.window, first, projection, samples)
 
     def describe(self) -> dict[str, Any]:
         """Everything that decides the result: recipe, engine, policy, version."""
         from llmner import __version__
 
+        whole_texts = getattr(self.generator, "whole_texts", False)
         return {
             "recipe": self.recipe.name,
             "recipe_hash": self.recipe.hash,
             "reply_format": self.read_as,
             **self.generator.describe(),
+            **({} if whole_texts else {"window": self.window, "overlap": self.overlap}),
+            **self._choices(),
             # Unless it is set, how far order counts follows from each reply's format.
             "policy": {**asdict(Policy(**self._policy)), "order": self._policy.get("order", "reply")},
             "llmner": __version__,
         }
+
+    def _choices(self) -> dict[str, Any]:
+        """What was chosen beyond the defaults."""
+        calibration = self.calibrator
+        chosen = {
+            "grounded": self.grounded or None,
+            "json_schema": self.json_schema is not None or None,
+            "samples": self.samples if self.samples > 1 else None,
+            "min_score": self.min_score,
+            "calibration": None if calibration is None else calibration.hash,
+        }
+        return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _whole_rows(reply: Reply, format: str) -> str:
+    """A grounded reply without the row that its limit cut off, whose name or label may be half of one."""
+    if reply.finish_reason == "length" and format in ("lines", "pairs"):
+        return reply.text.rpartition("\n")[0]
+    return reply.text
+
+
+def _extraction(sentence: Sentence, parts: list[WindowReply]) -> Extraction:
+    """An extraction from the answers about a text: one about all of it, or those about its windows."""
+    if len(parts) == 1:
+        return Extraction(sentence, parts[0].reply, parts[0].projection, (), parts[0].samples)
+    return Extraction(sentence, *merge_windows(sentence.text, parts), tuple(parts))

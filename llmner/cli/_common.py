@@ -62,7 +62,45 @@ BaseUrlOption = Annotated[
 ConcurrencyOption = Annotated[
     int, typer.Option(min=1, help="Requests that the openai engine has on their way at once.")
 ]
+GroundedOption = Annotated[
+    bool,
+    typer.Option(
+        "--grounded",
+        help="Keep each reply to its format, its labels and stretches of the text: nothing is invented.",
+    ),
+]
+JsonSchemaOption = Annotated[
+    bool,
+    typer.Option(
+        "--json-schema", help="Keep each reply to its JSON format, for endpoints that cannot do --grounded."
+    ),
+]
+SamplesOption = Annotated[
+    int, typer.Option(min=1, help="Replies drawn for each text; spans that more than half have are kept.")
+]
+TemperatureOption = Annotated[
+    float | None,
+    typer.Option(min=0, help="0 for the likeliest reply, the default; with --samples 0.7.", show_default=False),
+]
+MinScoreOption = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Drop spans with a lower score.", show_default=False)
+]
+CalibrationOption = Annotated[
+    Path | None, typer.Option(help="Turn scores into shares of right spans; a file that calibrate wrote.")
+]
 BatchSizeOption = Annotated[int, typer.Option(min=1, help="Sentences answered together.")]
+WindowOption = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Longest stretch of a text asked about at once, in characters; longer texts are split."
+    ),
+]
+OverlapOption = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Context on either side of what a window of a longer text is asked for, in characters."
+    ),
+]
 MaxNewTokensOption = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 RemoteCodeOption = Annotated[
@@ -141,10 +179,16 @@ def make_generator(
     max_new_tokens: int,
     device: str,
     trust_remote_code: bool,
+    samples: int = 1,
+    temperature: float | None = None,
 ) -> Generator:
     """An engine from the options every command that generates has."""
     from llmner.generation import create_generator
 
+    if temperature is None:
+        temperature = 0.7 if samples > 1 else 0.0
+    elif samples > 1 and temperature == 0:
+        raise InputError("--samples at --temperature 0 are all the same", hint="leave one of them out")
     if engine == "recorded":
         if replies is None:
             raise InputError("the recorded engine has nothing to replay", hint="give --replies FILE")
@@ -154,7 +198,12 @@ def make_generator(
     if engine == "openai":
         # The endpoint has its own adapters, each under a model's name; the adapter here brings its recipe.
         return create_generator(
-            engine, model=model, base_url=base_url, concurrency=concurrency, max_new_tokens=max_new_tokens
+            engine,
+            model=model,
+            base_url=base_url,
+            concurrency=concurrency,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
         )
     if base_url is not None:
         raise InputError(f"--base-url means nothing to --engine {engine}", hint="add --engine openai")
@@ -164,6 +213,7 @@ def make_generator(
         adapter=adapter,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
+        temperature=temperature,
         device=device,
         trust_remote_code=trust_remote_code,
         report=note,
@@ -200,6 +250,37 @@ def policy(particles: str, fuzzy: float, repeats: str) -> dict[str, Any]:
     if repeats not in ("listed", "all"):
         raise InputError(f"--repeats {repeats!r} is unknown", hint="expected listed or all")
     return {"particles": particles, "fuzzy": None if fuzzy >= 1 else fuzzy, "repeats": repeats}
+
+
+def windows(window: int, overlap: int) -> dict[str, Any]:
+    """How long texts are split, from its options.
+
+    Raises:
+        InputError: The overlap is not below the window.
+    """
+    from llmner.windows import check_windows
+
+    check_windows(window, overlap)
+    return {"window": window, "overlap": overlap}
+
+
+def answering(
+    grounded: bool, json_schema: bool, samples: int, min_score: float | None, calibration: Path | None
+) -> dict[str, Any]:
+    """What replies are kept to and what is made of their probabilities, from its options.
+
+    Raises:
+        InputError: The calibration cannot be read.
+    """
+    from llmner.confidence import Calibrator
+
+    return {
+        "grounded": grounded,
+        "json_schema": json_schema,
+        "samples": samples,
+        "min_score": min_score,
+        "calibrator": None if calibration is None else Calibrator.load(calibration),
+    }
 
 
 class BadRows:

@@ -13,12 +13,17 @@ from llmner.cli._common import (
     AdapterOption,
     BaseUrlOption,
     BatchSizeOption,
+    CalibrationOption,
     ConcurrencyOption,
     DeviceOption,
     FuzzyOption,
+    GroundedOption,
     JsonOption,
+    JsonSchemaOption,
     MaxNewTokensOption,
+    MinScoreOption,
     ModelOption,
+    OverlapOption,
     ParticlesOption,
     RecipeOption,
     RemoteCodeOption,
@@ -27,8 +32,12 @@ from llmner.cli._common import (
     ReportOption,
     ResamplesOption,
     RestartOption,
+    SamplesOption,
     SplitOption,
     StrictOption,
+    TemperatureOption,
+    WindowOption,
+    answering,
     choose_adapter,
     guarded,
     load_recipe,
@@ -38,6 +47,7 @@ from llmner.cli._common import (
     progress,
     resumable,
     tell_unanswered,
+    windows,
 )
 
 
@@ -75,8 +85,16 @@ def evaluate(
     adapter: AdapterOption = None,
     base_url: BaseUrlOption = None,
     concurrency: ConcurrencyOption = 32,
+    grounded: GroundedOption = False,
+    json_schema: JsonSchemaOption = False,
+    samples: SamplesOption = 1,
+    temperature: TemperatureOption = None,
+    min_score: MinScoreOption = None,
+    calibration: CalibrationOption = None,
     batch_size: BatchSizeOption = 16,
     max_new_tokens: MaxNewTokensOption = 256,
+    window: WindowOption = 400,
+    overlap: OverlapOption = 80,
     device: DeviceOption = "auto",
     trust_remote_code: RemoteCodeOption = False,
     particles: ParticlesOption = "auto",
@@ -124,6 +142,8 @@ def evaluate(
     )
     asked = load_recipe(recipe, reply_format, found)
     projecting = policy(particles, fuzzy, repeats)
+    splitting = windows(window, overlap)
+    chosen = answering(grounded, json_schema, samples, min_score, calibration)
     extractors = [
         Extractor(
             asked,
@@ -138,9 +158,13 @@ def evaluate(
                 max_new_tokens=max_new_tokens,
                 device=device,
                 trust_remote_code=trust_remote_code,
+                samples=samples,
+                temperature=temperature,
             ),
             batch_size=batch_size * 4,
             read_as="auto" if path is not None and reply_format is None else None,
+            **splitting,
+            **chosen,
             **projecting,
         )
         for name, path in engines

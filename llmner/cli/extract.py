@@ -13,13 +13,18 @@ from llmner.cli._common import (
     BadRows,
     BaseUrlOption,
     BatchSizeOption,
+    CalibrationOption,
     ConcurrencyOption,
     DeviceOption,
     EngineOption,
     FuzzyOption,
+    GroundedOption,
     JsonOption,
+    JsonSchemaOption,
     MaxNewTokensOption,
+    MinScoreOption,
     ModelOption,
+    OverlapOption,
     ParticlesOption,
     RecipeOption,
     RemoteCodeOption,
@@ -27,9 +32,13 @@ from llmner.cli._common import (
     RepliesOption,
     ReplyFormatOption,
     RestartOption,
+    SamplesOption,
     SkipBadOption,
     SplitOption,
     StrictOption,
+    TemperatureOption,
+    WindowOption,
+    answering,
     choose_adapter,
     guarded,
     load_recipe,
@@ -41,6 +50,7 @@ from llmner.cli._common import (
     resumable,
     tell_repairs,
     tell_unanswered,
+    windows,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +69,10 @@ def extract(
         Path | None, typer.Option("--output", "-o", help="Spans JSONL to write; resumed if interrupted.")
     ] = None,
     input_format: Annotated[
-        str | None, typer.Option(help="klue-tsv, spans, conll, markup, text or hub; by default guessed.")
+        str | None,
+        typer.Option(
+            help="klue-tsv, spans, conll, markup, text, hub; by default guessed. document: a file is one text."
+        ),
     ] = None,
     split: SplitOption = None,
     recipe: RecipeOption = None,
@@ -70,8 +83,16 @@ def extract(
     replies: RepliesOption = None,
     base_url: BaseUrlOption = None,
     concurrency: ConcurrencyOption = 32,
+    grounded: GroundedOption = False,
+    json_schema: JsonSchemaOption = False,
+    samples: SamplesOption = 1,
+    temperature: TemperatureOption = None,
+    min_score: MinScoreOption = None,
+    calibration: CalibrationOption = None,
     batch_size: BatchSizeOption = 16,
     max_new_tokens: MaxNewTokensOption = 256,
+    window: WindowOption = 400,
+    overlap: OverlapOption = 80,
     device: DeviceOption = "auto",
     trust_remote_code: RemoteCodeOption = False,
     particles: ParticlesOption = "auto",
@@ -109,6 +130,8 @@ def extract(
     )
     asked = load_recipe(recipe, reply_format, found)
     projecting = policy(particles, fuzzy, repeats)
+    splitting = windows(window, overlap)
+    chosen = answering(grounded, json_schema, samples, min_score, calibration)
     bad = BadRows(output, skip=skip_bad)
     stats = ReadStats()
     sentences: list[Sentence]
@@ -132,6 +155,8 @@ def extract(
         max_new_tokens=max_new_tokens,
         device=device,
         trust_remote_code=trust_remote_code,
+        samples=samples,
+        temperature=temperature,
     )
     extractor = Extractor(
         asked,
@@ -139,6 +164,8 @@ def extract(
         # Sorting by length pays off over several batches; a reader wants the first sentence soon.
         batch_size=batch_size if show or output is None else 4 * batch_size,
         read_as="auto" if engine == "recorded" and reply_format is None else None,
+        **splitting,
+        **chosen,
         **projecting,
     )
     if output is None:

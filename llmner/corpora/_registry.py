@@ -16,14 +16,14 @@ from llmner.corpora.hub import is_saved_dataset, read_hub
 from llmner.corpora.jsonl import SPANS_JSONL
 from llmner.corpora.klue import KLUE_TSV
 from llmner.corpora.markup import MARKUP
-from llmner.corpora.text import TEXT
+from llmner.corpora.text import DOCUMENT, TEXT
 from llmner.errors import CorpusError, InputError, UnknownNameError
 from llmner.spans import Sentence
 
 __all__ = ["CORPUS_FORMATS", "guess_format", "read_corpus", "write_corpus"]
 
 CORPUS_FORMATS: dict[str, CorpusFormat] = {
-    format.name: format for format in (KLUE_TSV, SPANS_JSONL, CONLL, MARKUP, TEXT)
+    format.name: format for format in (KLUE_TSV, SPANS_JSONL, CONLL, MARKUP, TEXT, DOCUMENT)
 }
 """In the order in which a file is held against them."""
 
@@ -41,7 +41,8 @@ def _format(name: str) -> CorpusFormat:
 def guess_format(path: str | PathLike[str]) -> str:
     """The name of the format a file is in, judged by its first 200 lines, never by its first row alone.
 
-    A ``.txt`` file in none of the labelled formats is plain text, one sentence a line.
+    A ``.txt`` file in none of the labelled formats is plain text, one sentence a line; a document is never
+    guessed.
 
     Raises:
         CorpusError: The file cannot be read, is empty, or looks like none of the formats.

@@ -1,4 +1,4 @@
-"""Plain text, one sentence a line, no labels: what ``extract`` is most often given."""
+"""Plain text without labels, what ``extract`` is most often given: one sentence a line, or a file one text."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import BinaryIO
 
 from llmner._files import open_lines
 from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
+from llmner.errors import CorpusError
 from llmner.spans import Sentence
 
-__all__ = ["TEXT"]
+__all__ = ["DOCUMENT", "TEXT"]
 
 
 def _looks_like(lines: list[str]) -> bool:
@@ -30,3 +31,16 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
 
 
 TEXT = CorpusFormat("text", _read, _write, _looks_like)
+
+
+def _read_document(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    text = "\n".join(line for _, line in open_lines(path))
+    if text.strip():
+        yield Sentence(text)
+
+
+def _write_document(sentence: Sentence, stream: BinaryIO) -> None:
+    raise CorpusError("a document is only read", id=sentence.id, hint="use the spans format")
+
+
+DOCUMENT = CorpusFormat("document", _read_document, _write_document, _looks_like)

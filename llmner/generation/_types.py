@@ -55,8 +55,12 @@ class Reply:
 class Generator(Protocol):
     """An engine.
 
-    Two things it may have beyond the protocol: ``constrains = True`` says that it keeps to a prompt's grammar,
-    and ``fits(prompt) -> bool`` whether question and longest answer fit into the model's context.
+    It may have more, which is looked up by name:
+
+    - ``constrains = True``: it keeps to a prompt's grammar.
+    - ``fits(prompt) -> bool``: whether the model has room for a prompt and its longest answer. A text whose
+      prompt does not fit is asked about in windows small enough.
+    - ``whole_texts = True``: it takes texts of any length, and is asked about none in windows.
     """
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:

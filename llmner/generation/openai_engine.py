@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmner.chat import Prompt
 from llmner.errors import GenerationError, InputError, MissingExtraError
-from llmner.generation._types import Reply
+from llmner.generation._types import Reply, decoding
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -50,6 +50,8 @@ class OpenAIGenerator:
         timeout: Seconds until a request counts as lost.
         attempts: How often a request is sent at most.
         max_new_tokens: Longest answer, in tokens.
+        temperature: 0 for the likeliest answer; above, answers are drawn, each sample of a prompt another one.
+        seed: Of draws, for endpoints that take one.
 
     Raises:
         InputError: A number that must be positive is not.
@@ -66,6 +68,8 @@ class OpenAIGenerator:
         timeout: float = 120.0,
         attempts: int = 6,
         max_new_tokens: int = 256,
+        temperature: float = 0.0,
+        seed: int = 0,
     ) -> None:
         for name, value in (("concurrency", concurrency), ("timeout", timeout), ("attempts", attempts)):
             if value <= 0:
@@ -77,6 +81,8 @@ class OpenAIGenerator:
         self.timeout = timeout
         self.attempts = attempts
         self.max_new_tokens = max_new_tokens
+        self.temperature = temperature
+        self.seed = seed
         self._api_key = api_key
 
     def describe(self) -> dict[str, Any]:
@@ -91,7 +97,7 @@ class OpenAIGenerator:
             "engine": "openai",
             "model": self.model_name,
             "adapter": None,
-            "decoding": "greedy",
+            **decoding(self.temperature, self.seed),
             "max_new_tokens": self.max_new_tokens,
         }
 

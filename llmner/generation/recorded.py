@@ -33,6 +33,9 @@ class RecordedGenerator:
         CorpusError: The file cannot be read, or a row has no reply.
     """
 
+    # Replies were recorded for whole texts, however long.
+    whole_texts = True
+
     def __init__(self, path: str | PathLike[str]) -> None:
         self._path = Path(path)
         self._by_id: dict[str, deque[tuple[str, str | None]]] = {}

@@ -73,7 +73,7 @@ class Prediction:
             extraction.spans,
             extraction.sentence.id,
             extraction.projection.outcomes,
-            None if read is None else UNANSWERED if extraction.reply.error is not None else read.status,
+            None if read is None else _status(read.status, extraction.reply.error),
             extraction.reply.text,
             extraction.reply.error,
         )
@@ -102,6 +102,11 @@ class Prediction:
             (o.mention.label if o.span is None else o.span.label, canonical_surface(o.mention.text))
             for o in self.outcomes
         )
+
+
+def _status(read: str | None, error: str | None) -> str | None:
+    """How a reply was read; a long text of which some windows have an answer is none without."""
+    return UNANSWERED if error is not None and read in (None, "empty") else read
 
 
 def read_predictions(
@@ -154,9 +159,9 @@ def reply_of(
         raise CorpusError("'outcomes' is not a list of objects", path=path, line=line)
     try:
         read = tuple(map(outcome_of, outcomes))
-    except ValueError as error:
-        raise CorpusError(str(error), path=path, line=line, hint="expected what extract writes") from None
-    return read, status if error is None else UNANSWERED, reply, error
+    except ValueError as broken:
+        raise CorpusError(str(broken), path=path, line=line, hint="expected what extract writes") from None
+    return read, _status(status, error), reply, error
 
 
 def sample(sentences: Sequence[_T], limit: int | None, seed: int) -> list[_T]:

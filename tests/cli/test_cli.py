@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from llmner.chat import Prompt
 from llmner.cli import app
 from llmner.corpora import read_corpus
+from llmner.generation import Reply
 from llmner.recipes import Recipe
 from llmner.replies import render_reply
 from tests.conftest import ROOT
@@ -70,6 +73,35 @@ def test_extract_a_text(run: Run, tmp_path: Path) -> None:
     (row,) = [json.loads(line) for line in run(*args, "--json").stdout.splitlines()]
     assert row["spans"] == [{"start": 0, "end": 3, "label": "PS"}, {"start": 5, "end": 7, "label": "LC"}]
     assert [outcome["kind"] for outcome in row["outcomes"]] == ["exact", "exact", "not_found"]
+
+
+def test_extract_a_document(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file read whole, asked about in windows, and its row scored."""
+
+    class Names:
+        def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
+            return [Reply(json.dumps({"PS": re.findall(r"사람\d+", prompt.text)})) for prompt in prompts]
+
+        def describe(self) -> dict[str, Any]:
+            return {"engine": "names", "model": None}
+
+    for command in ("extract", "evaluate"):
+        monkeypatch.setattr(f"llmner.cli.{command}.make_generator", lambda *args, **options: Names())
+    report, output = tmp_path / "report.txt", tmp_path / "out.jsonl"
+    report.write_text("\n".join(f"사람{n}씨가 왔다." for n in range(40)) + "\n", "utf-8")
+    size = ("--engine", "openai", "--window", 60, "--overlap", 20)
+    done = run("extract", "-i", report, "-o", output, "--input-format", "document", *size)
+    assert done.exit_code == 0, done.stderr
+    (row,) = rows(output)
+    assert row["text"] == report.read_text("utf-8").rstrip("\n")
+    assert [row["text"][s["start"] : s["end"]] for s in row["spans"]] == [f"사람{n}" for n in range(40)]
+    assert len(row["windows"]) > 5
+    scored = run("evaluate", "--gold", output, "--predicted", output, "--json")
+    assert scored.exit_code == 0, scored.stderr
+    assert json.loads(scored.stdout)["micro"]["f1"] == 1
+    asked = json.loads(run("evaluate", "--gold", output, *size, "--json").stdout)
+    assert asked["micro"]["f1"] == 1
+    assert (asked["signature"]["window"], asked["signature"]["overlap"]) == (60, 20)
 
 
 def test_extract_a_file_then_evaluate_it(run: Run, tmp_path: Path, sample: Path, replies: Path) -> None:
@@ -239,6 +271,7 @@ def test_every_mistake_is_one_line_and_exit_code_2(
     failed(run("extract"), 2, "none of --text, --input was given")
     failed(run("extract", "a", "--input", sample), 2, "more than one of")
     failed(run("extract", "a", "--particles", "x"), 2, "--particles 'x' is unknown")
+    failed(run("extract", "a", "--window", 50, "--overlap", 50), 2, "overlap of 50 characters", "less than")
     failed(
         run("extract", "-i", sample, "-o", ".", "--engine", "recorded", "--replies", replies),
         2,

@@ -166,7 +166,7 @@ def test_reading_streams(tmp_path: Path) -> None:
     assert peak(8000) < 2 * peak(400)
 
 
-@pytest.mark.parametrize("format", sorted(CORPUS_FORMATS))
+@pytest.mark.parametrize("format", sorted({*CORPUS_FORMATS} - {"document"}))
 def test_every_format_reads_as_it_goes(format: str, tmp_path: Path) -> None:
     path = tmp_path / "corpus"
     write_corpus([Sentence(f"문장 {n}", (), f"{n}") for n in range(50)], path, format)
@@ -178,3 +178,20 @@ def test_writers_write_to_a_stream_only() -> None:
     stream = io.BytesIO()
     CORPUS_FORMATS["markup"].write(Sentence("손흥민", (Span(0, 3, "PS"),)), stream)
     assert stream.getvalue().decode() == "<손흥민:PS>\n"
+
+
+def test_a_document_is_a_file_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "report.txt"
+    path.write_bytes("\ufeff첫 줄\r\n\r\n둘째 줄\u2028끝\r\n".encode())
+    (document,) = read_corpus(path, "document")
+    assert document == Sentence("첫 줄\n\n둘째 줄\u2028끝")
+    assert guess_format(path) == "text"
+    path.write_bytes("첫 줄\n".encode() + b"\xff\n")
+    with pytest.raises(CorpusError, match=r"report.txt:2: not UTF-8"):
+        list(read_corpus(path, "document"))
+    path.write_text(" \n")
+    with pytest.raises(CorpusError, match="holds no sentence"):
+        list(read_corpus(path, "document"))
+    with pytest.raises(CorpusError, match="a document is only read; use the spans format"):
+        write_corpus([document], tmp_path / "out", "document")
+    assert not (tmp_path / "out").exists()
