@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -21,8 +22,8 @@ class Token:
         start: First code point of the reply that it reaches into.
         end: One past its last code point. A token of a few bytes shares a code point with its neighbours; one
             that was taken off the reply's edge is empty.
-        logprob: Natural logarithm of the probability that the model gave it, of all tokens: before a grammar
-            forbids any, and at temperature 1.
+        logprob: Natural logarithm of the probability that the model gave it at temperature 1, of all tokens:
+            before a grammar forbids any. vLLM tells that among the tokens which a grammar allows.
     """
 
     start: int
@@ -87,6 +88,11 @@ ENGINES: dict[str, str] = {
 def decoding(temperature: float, seed: int) -> dict[str, Any]:
     """How answers are decoded, as engines describe it."""
     return {"decoding": "greedy"} if temperature <= 0 else {"decoding": f"t={temperature:g}", "seed": seed}
+
+
+def prompt_seed(seed: int, prompt: Prompt) -> int:
+    """The seed of one draw, 31 bits: another one for each question and sample, whatever the batch."""
+    return zlib.crc32(f"{seed} {prompt.sample} {prompt.completion}".encode("utf-8", "replace")) >> 1
 
 
 def create_generator(name: str, **options: Any) -> Generator:

@@ -6,30 +6,33 @@ help. What a reply means is ``replies``' to say.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Awaitable, Callable, Sequence
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmner.chat import Prompt
 from llmner.errors import GenerationError, InputError, MissingExtraError
-from llmner.generation._types import Reply, decoding
+from llmner.generation._decoding import placed
+from llmner.generation._sending import SentenceError, first, may_pass, message, sent
+from llmner.generation._types import Reply, Token, decoding, prompt_seed
+from llmner.generation.grammars import continued, is_answer
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
-    from tenacity import RetryCallState
 
 __all__ = ["DEFAULT_URL", "OpenAIGenerator"]
 
 DEFAULT_URL = "http://127.0.0.1:8000/v1"
 """Where vLLM's own server listens."""
 
-_LONGEST_WAIT = 30.0
+# The logarithm of a probability that is nothing.
+_LEAST = -9999.0
 # What is wrong with one question: its form, its length, what it says.
 _REFUSED = (400, 413, 422)
-
-
-class _UnreadableError(Exception):
-    """An answer that is none: no JSON, or without the fields an answer has."""
+# What a refusal says where a grammar or a schema is what it refuses.
+_FORM = re.compile(r"(?i)grammar|structured.?outputs?|response.?format|json.?schema")
 
 
 class OpenAIGenerator:
@@ -39,6 +42,10 @@ class OpenAIGenerator:
     timeouts, lost connections, answers that are no answer. A sentence that fails in every attempt, or that the
     endpoint refuses (400, 413, 422: too long, filtered), gets a reply with ``error`` set and holds up no other;
     what would fail for every sentence ends the run.
+
+    Grammars are sent as vLLM takes them, JSON schemas as OpenAI does, and every answer is checked: an endpoint
+    that ignores them ends the run. Probabilities of tokens are asked for where the endpoint has them; under a
+    grammar vLLM's are those among the tokens that it allows.
 
     Args:
         model: Model (or served adapter) name; ``None`` for the only one the endpoint has.
@@ -56,6 +63,8 @@ class OpenAIGenerator:
     Raises:
         InputError: A number that must be positive is not.
     """
+
+    constrains = True
 
     def __init__(
         self,
@@ -84,6 +93,8 @@ class OpenAIGenerator:
         self.temperature = temperature
         self.seed = seed
         self._api_key = api_key
+        # Whether the endpoint gives probabilities; until it says otherwise.
+        self._logprobs = True
 
     def describe(self) -> dict[str, Any]:
         """Engine, model and decoding settings; the address decides no answer and is left out.
@@ -149,7 +160,7 @@ class OpenAIGenerator:
                 for number in range(len(prompts)):
                     group.start_soon(ask, number)
         except* GenerationError as errors:
-            raise _first(errors) from None
+            raise first(errors) from None
         if all(reply.error is not None for reply in replies) and not await self._answers(client):
             raise GenerationError(f"{self.base_url} answered nothing: {replies[0].error}", retryable=True)
         return replies
@@ -182,7 +193,7 @@ class OpenAIGenerator:
             await self._chat(client, prompt, 1)
         except _NoTemplateError:
             self.completions = True
-        except _SentenceError:
+        except SentenceError:
             # It says nothing of the template; the next batch may.
             return
         else:
@@ -195,40 +206,86 @@ class OpenAIGenerator:
                 client, prompt, self.max_new_tokens
             )
         except GenerationError as error:
-            if not error.retryable and not isinstance(error, _SentenceError):
+            if not error.retryable and not isinstance(error, SentenceError):
                 raise
             return Reply("", "error", error=str(error))
         (choice, *_), usage = answer.choices, answer.usage
-        text = choice.text if self.completions else choice.message.content
+        raw = (choice.text if self.completions else choice.message.content) or ""
+        text, cut = raw.strip(), choice.finish_reason == "length"
+        self._check(prompt, raw, cut=cut)
         return Reply(
-            (text or "").strip(),
-            "length" if choice.finish_reason == "length" else "stop",
+            text,
+            "length" if cut else "stop",
             None if usage is None else usage.prompt_tokens,
             None if usage is None else usage.completion_tokens,
+            tokens=_tokens(getattr(choice, "logprobs", None), raw, text),
         )
 
+    def _check(self, prompt: Prompt, text: str, *, cut: bool) -> None:
+        """Make sure that an answer is what it was to be kept to: some endpoints ignore fields they do not know.
+
+        Raises:
+            GenerationError: It is not.
+        """
+        if prompt.json_schema is not None:
+            kept, what = _keeps(text, prompt.json_schema, cut=cut), "JSON schemas"
+        elif prompt.grammar is not None:
+            # At its edges an answer may have more white space than there was room for.
+            kept = any(is_answer(each, prompt.grammar, cut=cut) for each in dict.fromkeys((text, text.strip())))
+            what = "grammars"
+        else:
+            return
+        if not kept:
+            where = f" (id {prompt.id!r})" if prompt.id else ""
+            raise GenerationError(
+                f"{self.base_url} ignores {what}: an answer{where} is {text.strip()[:60]!r}; "
+                "see docs/generation.md for servers that keep to them"
+            )
+
+    def _options(self, prompt: Prompt, limit: int) -> dict[str, Any]:
+        """What completions and chats are asked alike."""
+        options: dict[str, Any] = {"temperature": self.temperature, "max_tokens": limit}
+        if self.temperature > 0:
+            options["seed"] = prompt_seed(self.seed, prompt)
+        if limit > 1 and prompt.json_schema is not None:
+            form = {"name": "reply", "schema": dict(prompt.json_schema)}
+            options["extra_body"] = {"response_format": {"type": "json_schema", "json_schema": form}}
+        elif limit > 1 and prompt.grammar is not None:
+            grammar = continued(prompt.grammar, prompt.stop) if self.completions else prompt.grammar
+            options["extra_body"] = {"structured_outputs": {"grammar": grammar}}
+        return options
+
     async def _chat(self, client: AsyncOpenAI, prompt: Prompt, limit: int) -> Any:
-        return await self._sent(
+        messages: Any = [{"role": turn["role"], "content": turn["content"]} for turn in prompt.messages]
+        return await self._weighed(
             lambda: client.chat.completions.create(
                 model=str(self.model_name),
-                messages=[{"role": turn["role"], "content": turn["content"]} for turn in prompt.messages],
-                temperature=0,
-                max_tokens=limit,
+                messages=messages,
+                **({"logprobs": True} if self._logprobs else {}),
+                **self._options(prompt, limit),
             ),
             prompt,
         )
 
     async def _complete(self, client: AsyncOpenAI, prompt: Prompt, limit: int) -> Any:
-        return await self._sent(
+        return await self._weighed(
             lambda: client.completions.create(
                 model=str(self.model_name),
                 prompt=prompt.completion,
-                temperature=0,
-                max_tokens=limit,
                 stop=[prompt.stop],
+                **({"logprobs": 1} if self._logprobs else {}),
+                **self._options(prompt, limit),
             ),
             prompt,
         )
+
+    async def _weighed(self, send: Callable[[], Awaitable[Any]], prompt: Prompt) -> Any:
+        """An answer with probabilities, or without where the endpoint refuses to give them."""
+        try:
+            return await self._sent(send, prompt)
+        except _NoLogprobsError:
+            self._logprobs = False
+            return await self._sent(send, prompt)
 
     async def _sent(self, send: Callable[[], Awaitable[Any]], prompt: Prompt | None = None) -> Any:
         """What the endpoint answers, after as many attempts as it takes.
@@ -236,33 +293,19 @@ class OpenAIGenerator:
         Raises:
             GenerationError: It refuses, or every attempt failed; ``retryable`` tells them apart.
         """
-        from openai import APIConnectionError, APIStatusError, APITimeoutError
-        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+        from openai import APIStatusError
 
-        retrying = AsyncRetrying(
-            stop=stop_after_attempt(self.attempts),
-            wait=_wait,
-            retry=retry_if_exception(_may_pass),
-            reraise=True,
-        )
         try:
-            return await retrying(_readable, send, prompt is not None)
+            return await sent(send, self.attempts, answers=prompt is not None)
         except APIStatusError as error:
             raise self._refused(error, prompt) from error
-        except (APIConnectionError, _UnreadableError) as error:
-            why = error.__cause__ if isinstance(error, APIConnectionError) and error.__cause__ else error
-            told = " ".join(f"{type(why).__name__.lstrip('_')}: {why}".split())
-            # Where nothing listens, no other question need be asked; a question may also take too long.
-            silent = isinstance(error, APIConnectionError) and not isinstance(error, APITimeoutError)
-            kind = GenerationError if silent else _SentenceError
-            raise kind(f"no answer after {self.attempts} attempts ({told})", retryable=True) from error
 
     def _refused(self, error: Any, prompt: Prompt | None) -> GenerationError:
         """A status that is no answer, in one line with the way out."""
-        status, told = error.status_code, " ".join(_message(error).split())
+        status, told = error.status_code, " ".join(message(error).split())
         where = f" (id {prompt.id!r})" if prompt is not None and prompt.id else ""
-        if _may_pass(error):
-            return _SentenceError(f"{status} after {self.attempts} attempts ({told})", retryable=True)
+        if may_pass(error):
+            return SentenceError(f"{status} after {self.attempts} attempts ({told})", retryable=True)
         if status in (401, 403):
             return GenerationError(f"{self.base_url} refuses the key ({told}); set OPENAI_API_KEY")
         if status == 404:
@@ -270,80 +313,66 @@ class OpenAIGenerator:
                 f"{self.base_url} has no {self.model_name!r}, or no such address ({told}); "
                 "see --model and --base-url"
             )
+        if status in _REFUSED and self._logprobs and "logprob" in told:
+            return _NoLogprobsError(told)
         if status == 400 and "chat template" in told:
             return _NoTemplateError(f"{self.model_name} has no chat template: {told}")
-        if "context" in told and ("length" in told or "token" in told):
-            return _SentenceError(
+        if ("context" in told and ("length" in told or "token" in told)) or "max_model_len" in told:
+            return SentenceError(
                 f"a question{where} and an answer of {self.max_new_tokens} tokens do not fit into the model's "
                 f"context ({told}); shorten the text or --max-new-tokens"
             )
+        if prompt is not None and prompt.grammar is not None and _FORM.search(told):
+            return GenerationError(
+                f"{self.base_url} takes no such grammar or JSON schema ({told}); see docs/generation.md"
+            )
         problem = f"{self.base_url} answers {status}{where}: {told}"
-        return _SentenceError(problem) if status in _REFUSED else GenerationError(problem)
+        return SentenceError(problem) if status in _REFUSED else GenerationError(problem)
 
 
-class _SentenceError(GenerationError):
-    """No answer to this question, which says nothing of others: it is too long, or filtered."""
+class _NoLogprobsError(GenerationError):
+    """The endpoint does not tell probabilities."""
 
 
 class _NoTemplateError(GenerationError):
     """The endpoint cannot fill in a conversation."""
 
 
-async def _readable(send: Callable[[], Awaitable[Any]], answers: bool) -> Any:
-    """One attempt; what is no answer to a question counts as lost."""
-    from openai import APIResponseValidationError
-
+def _keeps(text: str, schema: Mapping[str, Any], *, cut: bool) -> bool:
     try:
-        got = await send()
-    except (ValueError, APIResponseValidationError) as error:
-        raise _UnreadableError(f"no JSON: {error}") from error
-    if answers:
-        choices = getattr(got, "choices", None)
-        if not isinstance(choices, list) or not choices:
-            raise _UnreadableError(f"an answer without choices: {str(got)[:80]!r}")
-        choice = choices[0]
-        if not hasattr(choice, "finish_reason") or not (hasattr(choice, "text") or _has_message(choice)):
-            raise _UnreadableError(f"an answer without a message: {str(choice)[:80]!r}")
-    return got
-
-
-def _has_message(choice: Any) -> bool:
-    return isinstance(getattr(getattr(choice, "message", None), "content", 0), str | None)
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether the same request may succeed when it is sent again."""
-    from openai import APIConnectionError, APIStatusError
-
-    if isinstance(error, APIStatusError):
-        return error.status_code in (408, 409, 429) or error.status_code >= 500
-    return isinstance(error, APIConnectionError | _UnreadableError)
-
-
-def _wait(state: RetryCallState) -> float:
-    """Seconds to the next attempt: what the endpoint asks for, else growing ones, a little apart."""
-    from tenacity import wait_random_exponential
-
-    error = state.outcome.exception() if state.outcome is not None else None
-    headers = getattr(getattr(error, "response", None), "headers", {})
+        import jsonschema
+    except ImportError:
+        raise MissingExtraError("openai", "checking that an endpoint keeps to a JSON schema") from None
     try:
-        return min(max(float(headers.get("retry-after", "")), 0.0), _LONGEST_WAIT)
+        jsonschema.validate(json.loads(text), schema)
     except ValueError:
-        return float(wait_random_exponential(multiplier=0.5, max=_LONGEST_WAIT)(state))
+        # What is cut off is no JSON yet.
+        return cut
+    except jsonschema.ValidationError:
+        return False
+    return True
 
 
-def _message(error: Any) -> str:
-    body = error.body
-    if isinstance(body, dict):
-        body = body.get("error", body)
-    told = body.get("message") if isinstance(body, dict) else body
-    return str(told or error)[:300]
+def _tokens(logprobs: Any, raw: str, text: str) -> tuple[Token, ...] | None:
+    """Tokens of an answer with their places in it, stripped; ``None`` where the endpoint tells none.
 
-
-def _first(errors: BaseExceptionGroup[Any]) -> GenerationError:
-    for error in errors.exceptions:
-        if isinstance(error, GenerationError):
-            return error
-        if isinstance(error, BaseExceptionGroup):
-            return _first(error)
-    raise errors
+    Tokens come as text, each of a character's bytes but the last as nothing; end tokens and what belongs to
+    the stop string follow the answer. Where they do not make up the answer, none are better than wrong ones.
+    """
+    if logprobs is None:
+        return None
+    rows = getattr(logprobs, "content", None)
+    if rows is not None:
+        held = [(row.token, row.logprob) for row in rows]
+    else:
+        held = list(zip(logprobs.tokens or (), logprobs.token_logprobs or (), strict=False))
+    if not held or not "".join(token for token, _ in held).startswith(raw):
+        return None
+    ends, values, end = [], [], 0
+    for token, logprob in held:
+        if end >= len(raw) and token:
+            break
+        end += len(token)
+        ends.append(min(end, len(raw)))
+        values.append(_LEAST if logprob is None else float(logprob))
+    return placed(ends, values, len(raw) - len(raw.lstrip()), len(text))

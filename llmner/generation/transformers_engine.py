@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from llmner.chat import Message, Prompt
 from llmner.errors import GenerationError, MissingExtraError
 from llmner.generation._decoding import Answer, Grammars, choose, normalizers
-from llmner.generation._types import Reply, decoding
+from llmner.generation._types import Reply, decoding, prompt_seed
 from llmner.generation.adapters import Adapter, find_adapter
 from llmner.generation.embedded import EMBEDDED_MODEL, embedded_model
 from llmner.generation.exaone import is_exaone3
@@ -181,7 +181,7 @@ class TransformersGenerator:
             grammar = prompt.grammar if stop is None else continued(prompt.grammar, stop)
             answer.matcher = self._grammars.matcher(grammar)
         if self.temperature > 0:
-            answer.dice = Random(f"{self.seed} {prompt.sample} {prompt.completion}")
+            answer.dice = Random(prompt_seed(self.seed, prompt))
         return answer
 
     def _check_length(self, model: PreTrainedModel, prompts: Sequence[Prompt], asked: Sequence[Answer]) -> None:

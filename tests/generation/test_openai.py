@@ -13,13 +13,13 @@ from llmner.generation._types import Reply
 from tests.generation.endpoint import Endpoint, Fault, serving
 
 pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
-from llmner.generation import openai_engine
+from llmner.generation import _sending
 
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr(openai_engine, "_LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(_sending, "_LONGEST_WAIT", 0.02)
 
 
 def prompt(text: str) -> Prompt:
