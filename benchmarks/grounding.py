@@ -27,8 +27,7 @@ from llmner.generation import create_generator
 from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.recipes import Recipe
 from llmner.runs import run_extraction
-from llmner.scoring import Prediction, evaluate_all, read_predictions
-from llmner.scoring._calibration import calibrate
+from llmner.scoring import Prediction, evaluate_all, read_predictions, reliability
 from llmner.spans import Sentence
 from llmner.training._rows import split_held_out
 
@@ -93,7 +92,7 @@ def scores(gold: Sequence[Sentence], predictions: Sequence[Prediction]) -> list[
 
 
 def calibration(pairs: list[tuple[float, bool]]) -> dict[str, Any]:
-    table = calibrate(pairs)
+    table = reliability(pairs)
     assert table is not None
     rows = [
         {"score": round(bin.confidence, 3), "precision": round(bin.precision, 3), "spans": bin.count}

@@ -84,7 +84,7 @@ def test_public_names() -> None:
             "Confusion Difference Evaluation Fault Figure Interval KlueScores LabelScore Loss ModeScore "
             "Prediction Row Scores Source align compare corpus_signature draw evaluate evaluate_all evaluate_runs "
             "evaluate_sources find_faults from_extractor from_file headline label_rows quotes read_predictions "
-            "read_run render_report sample score signature_line write_run",
+            "read_run reliability render_report sample score signature_line write_run",
         ),
     ],
 )

@@ -12,7 +12,19 @@ from typing import Annotated
 
 import typer
 
-from llmner.cli import compare, convert, doctor, evaluate, extract, project, push, stats, train
+from llmner.cli import (
+    calibrate,
+    compare,
+    convert,
+    doctor,
+    evaluate,
+    extract,
+    merge,
+    project,
+    push,
+    stats,
+    train,
+)
 
 __all__ = ["app", "main"]
 
@@ -30,11 +42,13 @@ app.command("convert")(convert.convert)
 app.command("stats")(stats.stats)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("calibrate")(calibrate.calibrate)
 # Its options are the fields of a training configuration, which reads them itself.
 app.command(
     "train",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
 )(train.train)
+app.command("merge")(merge.merge)
 app.command("push")(push.push)
 app.command("doctor")(doctor.doctor)
 

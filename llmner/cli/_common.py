@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from llmner.generation.adapters import Adapter
     from llmner.recipes import Recipe
 
+# Sentences that the transformers engine answers together.
+BATCH_SIZE = 16
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T")
 
@@ -38,7 +41,7 @@ ReplyFormatOption = Annotated[
     typer.Option(help="json-by-type, json-list, tagged, lines or pairs, not the recipe's own."),
 ]
 EngineOption = Annotated[
-    str, typer.Option(help="transformers, openai (any OpenAI-compatible endpoint) or recorded.")
+    str, typer.Option(help="transformers, vllm, openai (any OpenAI-compatible endpoint) or recorded.")
 ]
 ModelOption = Annotated[
     str | None,
@@ -88,7 +91,20 @@ MinScoreOption = Annotated[
 CalibrationOption = Annotated[
     Path | None, typer.Option(help="Turn scores into shares of right spans; a file that calibrate wrote.")
 ]
-BatchSizeOption = Annotated[int, typer.Option(min=1, help="Sentences answered together.")]
+BatchSizeOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Sentences answered together; 16, with vllm 128.", show_default=False),
+]
+MaxModelLenOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="vllm: longest question and answer together, in tokens; 4096.", show_default=False
+    ),
+]
+GpuMemoryOption = Annotated[
+    float | None,
+    typer.Option(min=0.05, max=1, help="vllm: share of the card's memory to take; 0.9.", show_default=False),
+]
 WindowOption = Annotated[
     int,
     typer.Option(
@@ -175,10 +191,12 @@ def make_generator(
     replies: Path | None,
     base_url: str | None,
     concurrency: int,
-    batch_size: int,
+    batch_size: int | None,
     max_new_tokens: int,
     device: str,
     trust_remote_code: bool,
+    max_model_len: int | None = None,
+    gpu_memory_utilization: float | None = None,
     samples: int = 1,
     temperature: float | None = None,
 ) -> Generator:
@@ -189,6 +207,11 @@ def make_generator(
         temperature = 0.7 if samples > 1 else 0.0
     elif samples > 1 and temperature == 0:
         raise InputError("--samples at --temperature 0 are all the same", hint="leave one of them out")
+    memory = {"max_model_len": max_model_len, "gpu_memory_utilization": gpu_memory_utilization}
+    memory = {name: value for name, value in memory.items() if value is not None}
+    if memory and engine != "vllm":
+        option = next(iter(memory)).replace("_", "-")
+        raise InputError(f"--{option} means nothing to --engine {engine}", hint="add --engine vllm")
     if engine == "recorded":
         if replies is None:
             raise InputError("the recorded engine has nothing to replay", hint="give --replies FILE")
@@ -207,24 +230,44 @@ def make_generator(
         )
     if base_url is not None:
         raise InputError(f"--base-url means nothing to --engine {engine}", hint="add --engine openai")
-    return create_generator(
-        engine,
-        model=model or (None if adapter is None else adapter.model),
-        adapter=adapter,
-        batch_size=batch_size,
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        device=device,
-        trust_remote_code=trust_remote_code,
-        report=note,
-    )
+    model = model or (None if adapter is None else adapter.model)
+    shared: dict[str, Any] = {
+        "model": model,
+        "adapter": adapter,
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "trust_remote_code": trust_remote_code,
+        "report": note,
+    }
+    if engine == "vllm":
+        if batch_size is not None:
+            memory["max_num_seqs"] = batch_size
+        return create_generator(engine, **shared, **memory)
+    return create_generator(engine, **shared, batch_size=batch_size or BATCH_SIZE, device=device)
 
 
-def load_recipe(recipe: str | None, reply_format: str | None, adapter: Adapter | None = None) -> Recipe:
-    """The recipe that was named, else the adapter's, else ``klue``, asking for the reply format that was."""
+def at_once(engine: str, batch_size: int | None, concurrency: int) -> int:
+    """Questions to hand to an engine at once: enough that it never waits for more, and sorts by length."""
+    return {"vllm": 1024, "openai": 4 * concurrency}.get(engine, 4 * (batch_size or BATCH_SIZE))
+
+
+def load_recipe(
+    recipe: str | None, reply_format: str | None, adapter: Adapter | None = None, model: str | None = None
+) -> Recipe:
+    """The recipe that was named, else the adapter's or the merged model's, else ``klue``.
+
+    It asks for the reply format that was named, if any.
+    """
+    from llmner.generation.adapters import RECIPE_FILE
     from llmner.recipes import Recipe
 
-    loaded = adapter.recipe if recipe is None and adapter is not None else Recipe.load(recipe or "klue")
+    merged = None if model is None else Path(model) / RECIPE_FILE
+    if recipe is None and adapter is not None:
+        loaded = adapter.recipe
+    elif recipe is None and merged is not None and merged.is_file():
+        loaded = Recipe.load(merged)
+    else:
+        loaded = Recipe.load(recipe or "klue")
     return loaded if reply_format is None else loaded.with_reply_format(reply_format)
 
 

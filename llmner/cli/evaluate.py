@@ -17,9 +17,11 @@ from llmner.cli._common import (
     ConcurrencyOption,
     DeviceOption,
     FuzzyOption,
+    GpuMemoryOption,
     GroundedOption,
     JsonOption,
     JsonSchemaOption,
+    MaxModelLenOption,
     MaxNewTokensOption,
     MinScoreOption,
     ModelOption,
@@ -38,6 +40,7 @@ from llmner.cli._common import (
     TemperatureOption,
     WindowOption,
     answering,
+    at_once,
     choose_adapter,
     guarded,
     load_recipe,
@@ -65,8 +68,8 @@ def evaluate(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="Ask an engine now: transformers or openai. Answers are kept until the evaluation is done; "
-            "an interrupted one goes on.",
+            help="Ask an engine now: transformers, vllm or openai. Answers are kept until the evaluation is "
+            "done; an interrupted one goes on.",
             show_default=False,
         ),
     ] = None,
@@ -91,7 +94,9 @@ def evaluate(
     temperature: TemperatureOption = None,
     min_score: MinScoreOption = None,
     calibration: CalibrationOption = None,
-    batch_size: BatchSizeOption = 16,
+    batch_size: BatchSizeOption = None,
+    max_model_len: MaxModelLenOption = None,
+    gpu_memory_utilization: GpuMemoryOption = None,
     max_new_tokens: MaxNewTokensOption = 256,
     window: WindowOption = 400,
     overlap: OverlapOption = 80,
@@ -138,9 +143,9 @@ def evaluate(
         model=model,
         recipe=recipe,
         reply_format=reply_format,
-        asks=engine == "transformers",
+        asks=engine in ("transformers", "vllm"),
     )
-    asked = load_recipe(recipe, reply_format, found)
+    asked = load_recipe(recipe, reply_format, found, model)
     projecting = policy(particles, fuzzy, repeats)
     splitting = windows(window, overlap)
     chosen = answering(grounded, json_schema, samples, min_score, calibration)
@@ -158,10 +163,12 @@ def evaluate(
                 max_new_tokens=max_new_tokens,
                 device=device,
                 trust_remote_code=trust_remote_code,
+                max_model_len=max_model_len,
+                gpu_memory_utilization=gpu_memory_utilization,
                 samples=samples,
                 temperature=temperature,
             ),
-            batch_size=batch_size * 4,
+            batch_size=at_once(name, batch_size, concurrency),
             read_as="auto" if path is not None and reply_format is None else None,
             **splitting,
             **chosen,

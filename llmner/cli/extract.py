@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmner.cli._common import (
+    BATCH_SIZE,
     AdapterOption,
     BadRows,
     BaseUrlOption,
@@ -18,9 +19,11 @@ from llmner.cli._common import (
     DeviceOption,
     EngineOption,
     FuzzyOption,
+    GpuMemoryOption,
     GroundedOption,
     JsonOption,
     JsonSchemaOption,
+    MaxModelLenOption,
     MaxNewTokensOption,
     MinScoreOption,
     ModelOption,
@@ -39,6 +42,7 @@ from llmner.cli._common import (
     TemperatureOption,
     WindowOption,
     answering,
+    at_once,
     choose_adapter,
     guarded,
     load_recipe,
@@ -89,7 +93,9 @@ def extract(
     temperature: TemperatureOption = None,
     min_score: MinScoreOption = None,
     calibration: CalibrationOption = None,
-    batch_size: BatchSizeOption = 16,
+    batch_size: BatchSizeOption = None,
+    max_model_len: MaxModelLenOption = None,
+    gpu_memory_utilization: GpuMemoryOption = None,
     max_new_tokens: MaxNewTokensOption = 256,
     window: WindowOption = 400,
     overlap: OverlapOption = 80,
@@ -126,9 +132,9 @@ def extract(
             "--retry-failed mends a finished --output of --input", hint="give both, and no --restart"
         )
     found = choose_adapter(
-        adapter, model=model, recipe=recipe, reply_format=reply_format, asks=engine == "transformers"
+        adapter, model=model, recipe=recipe, reply_format=reply_format, asks=engine in ("transformers", "vllm")
     )
-    asked = load_recipe(recipe, reply_format, found)
+    asked = load_recipe(recipe, reply_format, found, model)
     projecting = policy(particles, fuzzy, repeats)
     splitting = windows(window, overlap)
     chosen = answering(grounded, json_schema, samples, min_score, calibration)
@@ -155,14 +161,17 @@ def extract(
         max_new_tokens=max_new_tokens,
         device=device,
         trust_remote_code=trust_remote_code,
+        max_model_len=max_model_len,
+        gpu_memory_utilization=gpu_memory_utilization,
         samples=samples,
         temperature=temperature,
     )
+    # Sorting by length pays off over several batches; a reader wants the first sentence soon.
+    soon = engine == "transformers" and (show or output is None)
     extractor = Extractor(
         asked,
         generator,
-        # Sorting by length pays off over several batches; a reader wants the first sentence soon.
-        batch_size=batch_size if show or output is None else 4 * batch_size,
+        batch_size=(batch_size or BATCH_SIZE) if soon else at_once(engine, batch_size, concurrency),
         read_as="auto" if engine == "recorded" and reply_format is None else None,
         **splitting,
         **chosen,

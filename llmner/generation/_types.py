@@ -79,6 +79,7 @@ class Generator(Protocol):
 
 ENGINES: dict[str, str] = {
     "transformers": "llmner.generation.transformers_engine:TransformersGenerator",
+    "vllm": "llmner.generation.vllm_engine:VllmGenerator",
     "openai": "llmner.generation.openai_engine:OpenAIGenerator",
     "recorded": "llmner.generation.recorded:RecordedGenerator",
 }

@@ -106,7 +106,13 @@ class TransformersGenerator:
         engine._loaded = model, tokenizer
         return engine
 
-    def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    def load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """The model, with the adapter in its weights, and its tokenizer; loaded when they are first asked for.
+
+        Raises:
+            MissingExtraError: The ``local`` extra is not installed.
+            GenerationError: The model or the adapter cannot be loaded.
+        """
         if self._loaded is not None:
             return self._loaded
         model, tokenizer = load_model(
@@ -152,7 +158,7 @@ class TransformersGenerator:
         """
         if not prompts:
             return []
-        model, tokenizer = self._load()
+        model, tokenizer = self.load()
         asked = [self._begin(model, tokenizer, prompt) for prompt in prompts]
         self._check_length(model, prompts, asked)
         left = [each for each in asked if not each.done]
@@ -167,7 +173,7 @@ class TransformersGenerator:
 
     def fits(self, prompt: Prompt) -> bool:
         """Whether a question and the longest answer fit into the model's context."""
-        model, tokenizer = self._load()
+        model, tokenizer = self.load()
         limit = _context(model)
         return limit is None or len(encode_prompt(tokenizer, prompt)) + self.max_new_tokens <= limit
 

@@ -5,7 +5,7 @@ it (outcomes of mentions, reading statuses, raw replies) goes into the breakdown
 """
 
 from llmner.scoring._bootstrap import Difference, Interval
-from llmner.scoring._calibration import Calibration, CalibrationBin
+from llmner.scoring._calibration import Calibration, CalibrationBin, reliability
 from llmner.scoring._evaluate import (
     Change,
     Comparison,
@@ -73,6 +73,7 @@ __all__ = [
     "quotes",
     "read_predictions",
     "read_run",
+    "reliability",
     "render_report",
     "sample",
     "score",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Calibration", "CalibrationBin", "calibrate"]
+__all__ = ["Calibration", "CalibrationBin", "reliability"]
 
 BINS = 10
 
@@ -47,7 +47,7 @@ class Calibration:
     bins: tuple[CalibrationBin, ...]
 
 
-def calibrate(predictions: Iterable[tuple[float | None, bool]]) -> Calibration | None:
+def reliability(predictions: Iterable[tuple[float | None, bool]]) -> Calibration | None:
     """The reliability table of (confidence, right) pairs, or ``None`` where none has a confidence."""
     held: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
     scored = unscored = 0

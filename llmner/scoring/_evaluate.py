@@ -16,7 +16,7 @@ from llmner.extraction import outcome_rows
 from llmner.projection import OutcomeKind
 from llmner.replies import Status
 from llmner.scoring._bootstrap import LEVEL, Difference, Interval, compare_counts, intervals
-from llmner.scoring._calibration import Calibration, calibrate
+from llmner.scoring._calibration import Calibration, reliability
 from llmner.scoring._counts import Counts
 from llmner.scoring._losses import Breakdown, Fault, break_down, find_faults
 from llmner.scoring._partial import pairs
@@ -270,7 +270,7 @@ def _evaluation(
             (fault for row in rows for fault in row.faults), scores.gold_spans, scores.predicted_spans
         ),
         confusion=_confusion(counts.labels, rows),
-        calibration=calibrate(
+        calibration=reliability(
             (span.score, span in right)
             for row in rows
             for right in [set(row.sentence.spans)]

@@ -60,7 +60,7 @@ def test_a_reply_for_another_text_is_refused(tmp_path: Path, klue: Recipe) -> No
 
 def test_engines_by_name() -> None:
     with pytest.raises(
-        UnknownNameError, match="unknown engine 'gpt'; expected one of transformers, openai, recorded"
+        UnknownNameError, match="unknown engine 'gpt'; expected one of transformers, vllm, openai, recorded"
     ):
         create_generator("gpt")
 

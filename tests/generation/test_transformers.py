@@ -150,7 +150,7 @@ def test_the_embedded_model_answers_for_real(klue: Recipe) -> None:
 def test_a_frozen_head_is_not_copied_for_every_question(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # torch takes a sliced batch times a frozen weight for as many multiplications as there are rows.
     engine = TransformersGenerator(str(base), batch_size=4, max_new_tokens=2)
-    model, _ = engine._load()
+    model, _ = engine.load()
     head = model.get_output_embeddings().requires_grad_(False)
     contiguous: list[bool] = []
     head.register_forward_hook(lambda _, given, __: contiguous.append(given[0].is_contiguous()))

@@ -5,17 +5,17 @@ import random
 import pytest
 
 from llmner.projection import project_reply
-from llmner.scoring._calibration import calibrate
+from llmner.scoring._calibration import reliability
 from llmner.spans import Mention
 
 
 def test_without_a_confidence_there_is_nothing_to_calibrate() -> None:
-    assert calibrate([]) is None
-    assert calibrate([(None, True), (None, False)]) is None
+    assert reliability([]) is None
+    assert reliability([(None, True), (None, False)]) is None
 
 
 def test_known_values() -> None:
-    found = calibrate([(0.95, True), (0.91, False), (0.2, False), (0.0, False), (None, True)])
+    found = reliability([(0.95, True), (0.91, False), (0.2, False), (0.0, False), (None, True)])
     assert found is not None
     assert (found.scored, found.unscored) == (4, 1)
     assert [(b.low, b.high, b.count) for b in found.bins] == [(0.0, 0.1, 1), (0.1, 0.2, 1), (0.9, 1.0, 2)]
@@ -27,7 +27,7 @@ def test_known_values() -> None:
 def test_honest_confidences_have_no_error() -> None:
     rng = random.Random(1)
     sure = [rng.random() for _ in range(50_000)]
-    found = calibrate([(p, rng.random() < p) for p in sure])
+    found = reliability([(p, rng.random() < p) for p in sure])
     assert found is not None
     assert found.ece < 0.01
     assert sum(b.count for b in found.bins) == 50_000

@@ -1,0 +1,47 @@
+"""``llmner calibrate``: what share of spans with a score is right, for ``--calibration``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmner.cli._common import SplitOption, StrictOption, guarded, note
+from llmner.cli._results import check_outputs, read_gold
+
+
+@guarded
+def calibrate(
+    gold: Annotated[str, typer.Option(help="Labelled sentences that the model was not trained on.")],
+    predicted: Annotated[Path, typer.Option(help="What extract wrote for them, with scores.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, for --calibration.")],
+    gold_format: Annotated[str | None, typer.Option(help="The corpus's format; by default guessed.")] = None,
+    split: SplitOption = None,
+    strict: StrictOption = False,
+) -> None:
+    """Fit scores to precision by isotonic regression.
+
+    Fit on sentences that neither trained the model nor will be reported on: a part kept from training.
+    """
+    from llmner.confidence import Calibrator
+    from llmner.scoring import align, read_predictions, reliability
+
+    check_outputs(None, output, [Path(gold), predicted])
+    corpus = read_gold(gold, gold_format, split, strict=strict)
+    found = align(corpus, read_predictions(predicted), complete=True, path=predicted)
+    pairs = [
+        (span.score, span in set(sentence.spans))
+        for sentence, prediction in zip(corpus, found, strict=True)
+        if prediction is not None
+        for span in prediction.spans
+        if span.score is not None
+    ]
+    fitted = Calibrator.fit(pairs)
+    fitted.save(output)
+    before = reliability(pairs)
+    assert before is not None
+    note(
+        f"{output} is fitted on {before.scored} spans of {len(corpus)} sentences, whose scores were "
+        f"{before.ece:.3f} off on average (ECE)"
+    )
