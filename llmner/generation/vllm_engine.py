@@ -156,6 +156,17 @@ class VllmGenerator:
             structured_outputs=None if grammar is None else StructuredOutputsParams(grammar=grammar),
         )
 
+    def paths(self) -> tuple[str, ...]:
+        """What vLLM's server is to be given: the model's path or name, context, an adapter's folder and rank.
+
+        Raises:
+            InputError: No such adapter.
+            GenerationError: vLLM could not load them.
+        """
+        path, adapter = self._find()
+        context = str(self._model_len(path))
+        return (path, context) if adapter is None else (path, context, str(adapter.folder), str(_rank(adapter)))
+
     def _load(self) -> tuple[LLM, Any, Any]:
         """The engine, its tokenizer, and what asks for the adapter."""
         if self._loaded is not None:

@@ -27,6 +27,8 @@ class Endpoint:
         template: Whether its model has a chat template.
         models: Its models.
         key: What it wants to be shown, if anything.
+        tokens: Tokens and logarithms of their probabilities that it tells of an answer; nothing where ``None``.
+        refuses: Fields that it refuses a request for.
     """
 
     answer: Callable[[str], str]
@@ -34,6 +36,8 @@ class Endpoint:
     template: bool = True
     models: tuple[str, ...] = ("model",)
     key: str | None = None
+    tokens: Callable[[str], list[tuple[str, float]]] | None = None
+    refuses: tuple[str, ...] = ()
     asked: Counter[str] = field(default_factory=Counter)
     answered: Counter[str] = field(default_factory=Counter)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -93,6 +97,9 @@ def serving(endpoint: Endpoint) -> Iterator[Endpoint]:
                 return self.refuse(
                     400, "you must provide a chat template if the tokenizer does not define one."
                 )
+            for name in endpoint.refuses:
+                if name in body:
+                    return self.refuse(400, f"{name} is not supported")
             fault = endpoint.faults(question, before) or {}
             time.sleep(fault.get("delay", 0))
             if fault.get("reset"):
@@ -108,6 +115,22 @@ def serving(endpoint: Endpoint) -> Iterator[Endpoint]:
             text = endpoint.answer(question)
             choice: dict[str, Any] = {"index": 0, "finish_reason": fault.get("finish", "stop")}
             choice |= {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+            if endpoint.tokens is not None and body.get("logprobs"):
+                told = endpoint.tokens(text)
+                choice["logprobs"] = (
+                    {
+                        "content": [
+                            {"token": token, "logprob": value, "top_logprobs": []} for token, value in told
+                        ]
+                    }
+                    if chat
+                    else {
+                        "tokens": [token for token, _ in told],
+                        "token_logprobs": [value for _, value in told],
+                        "text_offset": [0 for _ in told],
+                        "top_logprobs": None,
+                    }
+                )
             whole = json.dumps(
                 {
                     "id": "1",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from llmner.chat import Prompt
 from llmner.errors import GenerationError, InputError
 from llmner.generation import create_generator
-from llmner.generation._types import Reply
+from llmner.generation._types import Reply, Token
+from llmner.generation.grammars import is_answer
 from tests.generation.endpoint import Endpoint, Fault, serving
 
 pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
@@ -199,3 +201,111 @@ def test_numbers_must_be_positive(option: str) -> None:
 
 def test_no_prompt_asks_nothing() -> None:
     assert create_generator("openai", base_url="http://127.0.0.1:9/v1").generate([]) == []
+
+
+GRAMMAR = 'start: reply\nreply: "가" | "나"\n'
+SCHEMA = {"type": "object", "properties": {"PS": {"type": "array"}}, "additionalProperties": False}
+
+
+def constrained(text: str, **more: object) -> Prompt:
+    return replace(prompt(text), grammar=GRAMMAR, **more)
+
+
+@pytest.mark.parametrize("template", [True, False])
+def test_a_grammar_is_sent_as_vllm_takes_it(template: bool) -> None:
+    with serving(Endpoint(lambda _: "가", template=template)) as there:
+        engine = create_generator("openai", base_url=there.url)
+        (reply,) = engine.generate([constrained("하나")])
+    assert reply.text == "가"
+    sent = there.bodies[-1]["structured_outputs"]["grammar"]
+    if template:
+        assert sent == GRAMMAR
+    else:
+        # A completion may begin with a space and end in its stop string.
+        assert is_answer(" 나\n\n", sent)
+        assert not is_answer("다", sent)
+    # The question whether there is a template is not kept to anything.
+    assert "structured_outputs" not in there.bodies[0]
+
+
+@pytest.mark.parametrize("given", ["prompt", "schema"])
+def test_an_endpoint_that_ignores_what_it_is_told_to_keep_to_is_found_out(given: str) -> None:
+    asked = constrained("하나", json_schema=SCHEMA if given == "schema" else None)
+    with serving(Endpoint(lambda _: '{"LC": ["다"]}')) as there:
+        engine = create_generator("openai", base_url=there.url)
+        what = "JSON schemas" if given == "schema" else "grammars"
+        with pytest.raises(GenerationError, match=rf"ignores {what}: an answer \(id 'id-하나'\) is '.\"LC\""):
+            engine.generate([asked])
+
+
+def test_a_json_schema_is_sent_as_openai_takes_it_and_checked() -> None:
+    with serving(Endpoint(lambda _: '{"PS": ["가"]}')) as there:
+        engine = create_generator("openai", base_url=there.url)
+        (reply,) = engine.generate([constrained("하나", json_schema=SCHEMA)])
+    assert reply.text == '{"PS": ["가"]}'
+    form = there.bodies[-1]["response_format"]
+    assert (form["type"], form["json_schema"]["schema"]) == ("json_schema", SCHEMA)
+    assert "structured_outputs" not in there.bodies[-1]
+
+
+def test_the_beginning_of_an_answer_that_was_cut_off_is_no_disobedience() -> None:
+    grammar = 'start: reply\nreply: "가나다"\n'
+    for schema, answer in ((None, "가나"), (SCHEMA, '{"PS": ["가')):
+        with serving(Endpoint(lambda _, answer=answer: answer, lambda *_: {"finish": "length"})) as there:
+            asked = replace(prompt("하나"), grammar=grammar, json_schema=schema)
+            (reply,) = create_generator("openai", base_url=there.url).generate([asked])
+        assert (reply.text, reply.finish_reason) == (answer, "length")
+
+
+def test_an_endpoint_that_takes_no_grammar_ends_the_run_in_a_line() -> None:
+    with (
+        serving(Endpoint(echo, refuses=("structured_outputs",))) as there,
+        pytest.raises(GenerationError, match=r"takes no such grammar .*structured_outputs is not"),
+    ):
+        create_generator("openai", base_url=there.url).generate([constrained("하나")])
+
+
+@pytest.mark.parametrize("template", [True, False])
+def test_tokens_have_their_places_in_the_answer(template: bool) -> None:
+    # Parts of a character come as nothing, the last one as all of it; an end token follows.
+    told = [("\n", -0.5), ("PS", -0.1), ("", -0.2), ("", -0.3), ("쀍", -0.4), ("<eos>", -9.0)]
+    with serving(Endpoint(lambda _: "\nPS쀍", template=template, tokens=lambda _: told)) as there:
+        (reply,) = create_generator("openai", base_url=there.url).generate([prompt("하나")])
+    assert reply.text == "PS쀍"
+    assert reply.tokens == tuple(
+        Token(*each) for each in [(0, 0, -0.5), (0, 2, -0.1), (2, 3, -0.2), (2, 3, -0.3), (2, 3, -0.4)]
+    )
+
+
+@pytest.mark.parametrize(
+    "told",
+    [[], [("bytes:\\xea", -0.1)], [("다른 것", -0.1)], [("가", None)]],
+    ids=["none", "bytes", "other", "null"],
+)
+def test_tokens_that_do_not_make_up_the_answer_are_none(told: list[tuple[str, float]]) -> None:
+    with serving(Endpoint(lambda _: "가", tokens=lambda _: told)) as there:
+        (reply,) = create_generator("openai", base_url=there.url).generate([prompt("하나")])
+    assert reply.text == "가"
+    assert reply.tokens is None if not told or told[0][0] != "가" else reply.tokens[0].logprob < -1000
+
+
+def test_an_endpoint_without_probabilities_is_asked_without_them() -> None:
+    with serving(Endpoint(echo, refuses=("logprobs",))) as there:
+        engine = create_generator("openai", base_url=there.url)
+        replies = engine.generate([prompt("하나"), prompt("둘")])
+        assert [reply.error for reply in replies] == [None, None]
+        assert [reply.tokens for reply in replies] == [None, None]
+        before = len(there.bodies)
+        engine.generate([prompt("셋")])
+    # Once is enough to know.
+    assert len(there.bodies) == before + 1
+
+
+def test_draws_have_a_seed_of_their_own() -> None:
+    with serving(Endpoint(echo)) as there:
+        engine = create_generator("openai", base_url=there.url, temperature=0.7, seed=3)
+        engine.generate([replace(prompt("하나"), sample=number) for number in range(3)])
+        assert engine.describe()["decoding"] == "t=0.7"
+    bodies = there.bodies[1:]
+    assert {body["temperature"] for body in bodies} == {0.7}
+    assert len({body["seed"] for body in bodies}) == 3

