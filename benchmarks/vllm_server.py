@@ -45,7 +45,7 @@ def main() -> None:
     folder = ROOT / "build" / "vllm-server"
     folder.mkdir(parents=True, exist_ok=True)
     sentences = list(read_corpus(klue("klue-ner-v1.1_dev.tsv")))[: given.limit]
-    write_corpus(sentences, folder / "sentences.jsonl")
+    write_corpus(sentences, folder / "sentences.jsonl", "spans")
     found: dict[str, Any] = {"sentences": len(sentences)}
     started = time.perf_counter()
     environment = {**os.environ, "PYTHON": sys.executable, "PORT": str(given.port), "CONTEXT": "2048"}
