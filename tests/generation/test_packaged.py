@@ -117,3 +117,21 @@ def test_the_command_line_uses_it_and_signs_with_its_name(tmp_path: Path) -> Non
     assert {(span["label"], row["text"][span["start"] : span["end"]]) for span in row["spans"]} >= {
         ("PS", "손흥민")
     }
+
+
+@pytest.mark.slow
+def test_grounded_it_names_nothing_that_is_not_there_and_is_no_worse() -> None:
+    gold = list(read_corpus(ROOT / "data" / "sample.tsv"))[:24]
+    free = Extractor.from_adapter(batch_size=24, max_new_tokens=96)
+    grounded = Extractor(free.recipe, free.generator, grounded=True)
+    found = list(grounded.extract(gold))
+    for extraction in found:
+        assert extraction.row()["status"] == "ok"
+        assert all(
+            outcome.mention.text in extraction.sentence.text for outcome in extraction.projection.outcomes
+        )
+        assert all(span.score is not None and 0 <= span.score <= 1 for span in extraction.spans)
+    reply = next(iter(free.extract(gold[:1]))).reply.text
+    # Where the likeliest token is always allowed, a grammar changes nothing.
+    assert found[0].reply.text == reply
+    assert score([s.spans for s in gold], [e.spans for e in found]).micro.f1 > 0.7
