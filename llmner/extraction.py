@@ -19,8 +19,9 @@ from llmner.errors import InputError, SpanError
 from llmner.generation import Generator, Reply, create_generator
 from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.generation.grammars import reply_grammar, reply_schema, schema_grammar
-from llmner.projection import Outcome, OutcomeKind, Policy, Projection, project_reply
+from llmner.projection import Outcome, OutcomeKind, Policy, Projection, project_read, project_reply
 from llmner.recipes import Recipe
+from llmner.replies import read_exact
 from llmner.spans import Mention, Sentence, Span
 from llmner.windows import check_windows
 
@@ -241,7 +242,7 @@ class Extractor:
                 given = tuple(islice(answers, self.samples))
                 parts.append(self._answered(question, given))
                 if question.last:
-                    yield _extraction(question.sentence, parts)
+                    yield self._extraction(question.sentence, parts)
                     parts = []
 
     def _prompt(self, sentence: Sentence) -> Prompt:
@@ -258,24 +259,44 @@ class Extractor:
         text = question.prompt.text
         projections = []
         for reply in replies:
-            whole = _whole_rows(reply, self.read_as) if self.grounded else reply.text
-            projection = project_reply(text, whole, self.recipe.schema_, self.read_as, **self._policy)
-            if whole != reply.text and projection.reply is not None:
-                projection = replace(projection, reply=replace(projection.reply, status="truncated"))
-            projections.append(score_spans(projection, reply))
+            projections.append(score_spans(self._projected(text, reply), reply))
         first, projection = replies[0], projections[0]
         samples: tuple[Reply, ...] = ()
         if self.samples > 1:
             answered = [at for at, reply in enumerate(replies) if reply.error is None]
             if answered:
                 first = replies[answered[0]]
-                projection = vote([projections[at] for at in answered])
+                projection = vote([projections[at] for at in answered], self.samples)
             samples = replies
+        return WindowReply(question.window, first, projection, samples)
+
+    def _projected(self, text: str, reply: Reply) -> Projection:
+        schema = self.recipe.schema_
+        if not self.grounded:
+            return project_reply(text, reply.text, schema, self.read_as, **self._policy)
+        whole = _whole_rows(reply, self.read_as)
+        exact = read_exact(whole, schema, self.read_as)
+        if exact is not None:
+            projection = project_read(text, exact, schema, **self._policy)
+        else:
+            projection = project_reply(text, whole, schema, self.read_as, **self._policy)
+        if whole != reply.text and projection.reply is not None:
+            return replace(projection, reply=replace(projection.reply, status="truncated"))
+        return projection
+
+    def _extraction(self, sentence: Sentence, parts: list[WindowReply]) -> Extraction:
+        """An extraction from the answers about a text: one about all of it, or those about its windows."""
+        (first, *others) = parts
+        reply, projection = first.reply, first.projection
+        if others:
+            reply, projection = merge_windows(sentence.text, parts)
         if self.calibrator is not None:
             projection = self.calibrator.calibrate(projection)
         if self.min_score is not None:
             projection = drop_unsure(projection, self.min_score)
-        return WindowReply(question.window, first, projection, samples)
+        if others:
+            return Extraction(sentence, reply, projection, tuple(parts))
+        return Extraction(sentence, reply, projection, (), first.samples)
 
     def describe(self) -> dict[str, Any]:
         """Everything that decides the result: recipe, engine, policy, version."""
@@ -312,10 +333,3 @@ def _whole_rows(reply: Reply, format: str) -> str:
     if reply.finish_reason == "length" and format in ("lines", "pairs"):
         return reply.text.rpartition("\n")[0]
     return reply.text
-
-
-def _extraction(sentence: Sentence, parts: list[WindowReply]) -> Extraction:
-    """An extraction from the answers about a text: one about all of it, or those about its windows."""
-    if len(parts) == 1:
-        return Extraction(sentence, parts[0].reply, parts[0].projection, (), parts[0].samples)
-    return Extraction(sentence, *merge_windows(sentence.text, parts), tuple(parts))

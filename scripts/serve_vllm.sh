@@ -48,12 +48,22 @@ PYTHON
 )
 { read -r path; read -r context; read -r folder || true; read -r rank || true; } <<<"$found"
 served=$(basename "$model")
-arguments=(--model "$path" --served-model-name "$served" --host "$host" --port "$port" --dtype bfloat16
+# The model's own sampling settings stay out: llmner says what it wants.
+arguments=(--model "$path" --generation-config vllm --served-model-name "$served" --host "$host" --port "$port" --dtype bfloat16
   --max-model-len "$context" --structured-outputs-config.backend guidance)
 asked=$served
 if [[ -n "${folder:-}" ]]; then
   asked=$(basename "$adapter")
   arguments+=(--enable-lora --max-lora-rank "$rank" --lora-modules "$asked=$folder")
+fi
+
+answers() {
+  "$python" -c 'import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2).close()' \
+    "$host" "$port" 2>/dev/null
+}
+if answers; then
+  echo "error: something listens on $host:$port already; name another PORT" >&2
+  exit 1
 fi
 
 mkdir -p "$(dirname "$log")"
@@ -80,5 +90,11 @@ for ((second = 0; ; second += 2)); do
   fi
   sleep 2
 done
-echo "ready: llmner extract --engine openai --base-url http://$host:$port/v1 --model $asked${adapter:+ --adapter $adapter}"
+recipe=
+if [[ -n "$adapter" ]]; then
+  recipe=" --adapter $adapter"
+elif [[ -f "$path/recipe.yaml" ]]; then
+  recipe=" --recipe $path/recipe.yaml"
+fi
+echo "ready: llmner extract --engine openai --base-url http://$host:$port/v1 --model $asked$recipe"
 wait "$server"

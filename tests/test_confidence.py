@@ -27,9 +27,10 @@ GOLD = (Span(0, 3, "PS"), Span(5, 7, "LC"), Span(11, 14, "PS"), Span(16, 18, "LC
 
 
 def by_character(text: str, doubt: dict[int, float]) -> Reply:
-    """A reply of one token a character, certain but where ``doubt`` says otherwise."""
-    tokens = tuple(Token(at, at + 1, math.log(doubt.get(at, 1.0))) for at in range(len(text)))
-    return Reply(text, tokens=tokens)
+    """A reply of one token a character and one that ends it, certain but where ``doubt`` says otherwise."""
+    tokens = [Token(at, at + 1, math.log(doubt.get(at, 1.0))) for at in range(len(text))]
+    tokens.append(Token(len(text), len(text), math.log(doubt.get(len(text), 1.0))))
+    return Reply(text, tokens=tuple(tokens))
 
 
 def scored(text: str, reply: Reply, format: str) -> Projection:
@@ -53,8 +54,7 @@ def test_each_span_has_the_probability_of_its_own_surface_and_label(format: str)
             result = scored(TEXT, by_character(reply, {at: share}), format)
             assert [outcome.kind for outcome in result.outcomes] == ["exact"] * len(GOLD)
             scores = [outcome.span.score for outcome in result.outcomes if outcome.span is not None]
-            if reply[at] != "\n":
-                assert scores[number] == pytest.approx(share)
+            assert scores[number] == pytest.approx(share)
             # In json-by-type one label stands for all its mentions.
             touched = sum(score != 1.0 for score in scores)
             assert touched <= (2 if format == "json-by-type" and at == label[0] else 1)
@@ -71,7 +71,7 @@ def test_what_a_format_writes_is_found_again(format: str, sentence: Sentence) ->
     for place in find_places(reply, mentions, format):
         if place is not None:
             (start, end), _ = place
-            assert 0 <= start < end <= len(reply)
+            assert 0 <= start < end <= len(reply) + 1
     result = scored(sentence.text, by_character(reply, {}), format)
     assert all(span.score in (None, 1.0) for span in result.spans)
 
@@ -194,3 +194,28 @@ def test_what_is_no_calibration(tmp_path: Path, held: str | None, told: str) -> 
         Calibrator.load(path)
     with pytest.raises(InputError, match="no prediction has a score"):
         Calibrator.fit([])
+
+
+def test_json_strings_are_told_from_keys_and_labels_from_their_neighbours() -> None:
+    for reply, mention, surface, label in (
+        ('{"LC": ["서울"], "PS": "손흥민"}', Mention("PS", "손흥민"), "손흥민", "PS"),
+        ('{"OG": ["OG"]}', Mention("OG", "OG"), "OG", "OG"),
+        ('{"PS": ["가[나", "다"]}', Mention("PS", "다"), "다", "PS"),
+        ('{"PS": [{"text": "다", "score": 1}]}', Mention("PS", "다"), "다", "PS"),
+        ('[{"text": "다", "class": "LC"}, {"text": "라", "class": "PS"}]', Mention("LC", "다"), "다", "LC"),
+        ('[{"entity_group": "PS", "word": "라"}]', Mention("PS", "라"), "라", "PS"),
+        ('{"PS": ["\\uc190"]}', Mention("PS", "손"), "\\uc190", "PS"),
+    ):
+        (place,) = find_places(reply, [mention], "json-list" if reply[0] == "[" else "json-by-type")
+        assert place is not None
+        (start, end), where = place
+        assert reply[start : end - 1] == surface
+        assert where is not None
+        assert reply[slice(*where)] == label
+
+
+def test_what_failed_has_voted_for_nothing() -> None:
+    one = Projection(TEXT, (GOLD[0],))
+    assert vote([one, one], 5).spans == ()
+    (span,) = vote([one, one, one], 5).spans
+    assert span.score == pytest.approx(0.6)

@@ -163,14 +163,14 @@ def test_samples_are_asked_for_together_and_voted_on(pairs: Recipe) -> None:
         Reply("손흥민\tPS"),
         Reply("", "error", error="lost"),
         Reply("손흥민\tPS\n춘천\tLC"),
-        Reply("춘천\tOG"),
+        Reply("손흥민\tPS\n춘천\tOG"),
     ]
     engine = Given(*replies)
     extractor = Extractor(pairs, engine, samples=4, batch_size=8)
     first, second, third = extractor.extract([TEXT] * 3)
     assert [prompt.sample for prompt in engine.prompts] == [0, 1, 2, 3] * 3
-    # Of three that answered, two have the person; nobody else has a majority.
-    assert [(span.label, span.score) for span in first.spans] == [("PS", pytest.approx(2 / 3))]
+    # Of four, three have the person; what is lost has voted for nothing.
+    assert [(span.label, span.score) for span in first.spans] == [("PS", pytest.approx(3 / 4))]
     assert (first.reply.error, len(first.samples)) == (None, 4)
     assert first.row()["samples"] == [reply.text for reply in replies]
     assert (second.spans, third.spans) == (first.spans, first.spans)
@@ -207,3 +207,33 @@ def test_what_is_chosen_is_told_and_what_is_not_is_not(pairs: Recipe) -> None:
 def test_numbers_that_make_no_sense(klue: Recipe, options: dict[str, Any], told: str) -> None:
     with pytest.raises(InputError, match=told):
         Extractor(klue, Given(), **options)
+
+
+@pytest.mark.parametrize(
+    ("format", "text", "reply", "found"),
+    [
+        ("tagged", "[제공: 기관] 손흥민이 왔다", "[제공: 기관] <손흥민:PS>이 왔다", [("손흥민", "PS")]),
+        ("tagged", "[서울: 위치] 맑다", "[서울: 위치] 맑다", []),
+        ("json-by-type", "영화 없음 보자", '{"PS": ["없음"]}', [("없음", "PS")]),
+        ("json-list", "```가``` 나", '[{"label": "PS", "text": "```가```"}]', [("```가```", "PS")]),
+        ("pairs", "-", "-\tPS", [("-", "PS")]),
+        ("lines", "가 - 나", "-", []),
+    ],
+)
+def test_a_grounded_reply_is_read_to_the_letter(
+    klue: Recipe, format: str, text: str, reply: str, found: list[tuple[str, str]]
+) -> None:
+    extractor = Extractor(klue.with_reply_format(format), Given(Reply(reply)), grounded=True)
+    (extraction,) = extractor.extract([text])
+    row = extraction.row()
+    assert row["status"] == "ok"
+    assert [(outcome["text"], outcome["label"]) for outcome in row["outcomes"]] == found
+
+
+def test_calibration_and_the_lowest_score_are_those_of_the_whole_text(pairs: Recipe) -> None:
+    options: dict[str, Any] = {"window": 20, "overlap": 5, "min_score": 0.5}
+    (extraction,) = Extractor(pairs, Given(sure("손흥민\tPS", 0.25)), **options).extract([TEXT * 3])
+    assert extraction.spans == ()
+    unsure = [outcome for outcome in extraction.projection.outcomes if outcome.kind == "unsure"]
+    # Each person once, however many windows saw it.
+    assert len(unsure) == 3

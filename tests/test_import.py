@@ -71,11 +71,11 @@ def test_public_names() -> None:
         ),
         (
             "replies",
-            "NOTHING REPLY_FORMATS Order Place ReadReply ReplyFormat Status find_places read_reply render_reply",
+            "NOTHING REPLY_FORMATS Order Place ReadReply ReplyFormat Status find_places read_exact read_reply render_reply",
         ),
         (
             "projection",
-            "Canonical Outcome OutcomeKind Policy Projection canonical_surface canonicalize is_particle project project_reply",
+            "Canonical Outcome OutcomeKind Policy Projection canonical_surface canonicalize is_particle project project_read project_reply",
         ),
         ("generation", "ENGINES Generator Reply Token create_generator"),
         (

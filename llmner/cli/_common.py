@@ -215,6 +215,10 @@ def make_generator(
     if engine == "recorded":
         if replies is None:
             raise InputError("the recorded engine has nothing to replay", hint="give --replies FILE")
+        if samples > 1 or temperature > 0:
+            raise InputError(
+                "recorded replies cannot be drawn again", hint="leave out --samples and --temperature"
+            )
         return create_generator(engine, path=replies)
     if replies is not None:
         raise InputError(f"--replies and --engine {engine} exclude each other", hint="give one of them")

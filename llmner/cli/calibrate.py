@@ -25,9 +25,18 @@ def calibrate(
     Fit on sentences that neither trained the model nor will be reported on: a part kept from training.
     """
     from llmner.confidence import Calibrator
+    from llmner.errors import InputError
+    from llmner.runs import run_record
     from llmner.scoring import align, read_predictions, reliability
 
     check_outputs(None, output, [Path(gold), predicted])
+    for name in ("calibration", "min_score"):
+        if (run_record(predicted) or {}).get(name) is not None:
+            raise InputError(
+                "its scores are no raw ones, or some are gone",
+                path=predicted,
+                hint=f"extract without --{name.replace('_', '-')}",
+            )
     corpus = read_gold(gold, gold_format, split, strict=strict)
     found = align(corpus, read_predictions(predicted), complete=True, path=predicted)
     pairs = [

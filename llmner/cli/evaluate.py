@@ -138,6 +138,13 @@ def evaluate(
     if output is not None and count > 1:
         raise InputError("--output keeps one run, and several are given", hint="evaluate them one by one")
     check_outputs(report, output, [Path(gold), *(predicted or ()), *(replies or ())])
+    if not engines and (
+        grounded or json_schema or samples > 1 or min_score is not None or calibration is not None
+    ):
+        raise InputError(
+            "predictions are scored as they are",
+            hint="give --min-score and the like to extract, or --engine here",
+        )
     found = choose_adapter(
         adapter,
         model=model,

@@ -35,6 +35,7 @@ class Answer:
         stop: Ends the answer besides the model's own end tokens.
         answer: The tokens so far.
         logprobs: The logarithm of each one's probability among all tokens.
+        end: The logarithm of the probability of the end token, where one ended it.
         finish: Why it ended, or ``None`` while it goes on.
         error: Why there is none.
         matcher: Where its grammar stands; ``None`` for a free answer.
@@ -45,6 +46,7 @@ class Answer:
     stop: str | None
     answer: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    end: float | None = None
     finish: Literal["stop", "length", "error"] | None = None
     error: str | None = None
     matcher: Any = None
@@ -58,7 +60,7 @@ class Answer:
     def take(self, token: int, logprob: float, ends: set[int], tokenizer: Any, limit: int) -> None:
         """One more token."""
         if token in ends:
-            self.finish = "stop"
+            self.finish, self.end = "stop", logprob
             return
         self.answer.append(token)
         self.logprobs.append(logprob)
@@ -77,13 +79,16 @@ class Answer:
         stripped = text.strip()
         before = len(text) - len(text.lstrip())
         ends = [_length(tokenizer, self.answer[: at + 1]) for at in range(len(self.answer))]
+        tokens = placed(ends, self.logprobs, before, len(stripped))
+        if self.end is not None:
+            tokens += (Token(len(stripped), len(stripped), min(self.end, 0.0)),)
         return Reply(
             stripped,
             self.finish or "length",
             len(self.question),
             len(self.answer),
             self.error,
-            tokens=placed(ends, self.logprobs, before, len(stripped)),
+            tokens,
         )
 
 

@@ -21,7 +21,7 @@ class Token:
     Attributes:
         start: First code point of the reply that it reaches into.
         end: One past its last code point. A token of a few bytes shares a code point with its neighbours; one
-            that was taken off the reply's edge is empty.
+            that was taken off the reply's edge, or that ended it, is empty.
         logprob: Natural logarithm of the probability that the model gave it at temperature 1, of all tokens:
             before a grammar forbids any. vLLM tells that among the tokens which a grammar allows.
     """

@@ -8,14 +8,22 @@ no grammars: valid in the reply format, but free to invent text. How an engine k
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llmner.errors import InputError, MissingExtraError
 from llmner.replies import NOTHING
 from llmner.schema import LabelSchema
 
-__all__ = ["GROUNDED_FORMATS", "continued", "is_answer", "reply_grammar", "reply_schema", "schema_grammar"]
+__all__ = [
+    "GROUNDED_FORMATS",
+    "continued",
+    "ended",
+    "is_answer",
+    "reply_grammar",
+    "reply_schema",
+    "schema_grammar",
+]
 
 _START = "start: reply\n"
 _LINE = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -164,6 +172,16 @@ def continued(grammar: str, stop: str) -> str:
     return f'start: (" " | "\\n")? reply ({_quoted(stop)})?\n{grammar.removeprefix(_START)}'
 
 
+def ended(grammar: str, ends: Sequence[int]) -> str:
+    """The grammar of an answer that further tokens may end.
+
+    vLLM lets a grammar end with the tokenizer's own end token only, and chat models have others.
+    """
+    start, _, rest = grammar.partition("\n")
+    tokens = " | ".join(f"<[{token}]>" for token in ends)
+    return f"{start} ({tokens})?\n{rest}"
+
+
 def is_answer(reply: str, grammar: str, *, cut: bool = False) -> bool:
     """Whether a grammar allows a reply, or with ``cut`` the beginning of one.
 
@@ -176,5 +194,8 @@ def is_answer(reply: str, grammar: str, *, cut: bool = False) -> bool:
         raise MissingExtraError("openai", "checking that an endpoint keeps to a grammar") from None
     bytes_ = LLTokenizer("byte")
     matcher = LLMatcher(bytes_, LLMatcher.grammar_from_lark(grammar), log_level=0)
+    if cut:
+        # The last character may be half of one.
+        reply = reply.rstrip("\ufffd")
     tokens = bytes_.tokenize_bytes(reply.encode("utf-8", "replace"))
     return bool(matcher.try_consume_tokens(tokens) == len(tokens) and (cut or matcher.is_accepting()))

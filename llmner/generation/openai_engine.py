@@ -27,8 +27,6 @@ __all__ = ["DEFAULT_URL", "OpenAIGenerator"]
 DEFAULT_URL = "http://127.0.0.1:8000/v1"
 """Where vLLM's own server listens."""
 
-# The logarithm of a probability that is nothing.
-_LEAST = -9999.0
 # What is wrong with one question: its form, its length, what it says.
 _REFUSED = (400, 413, 422)
 # What a refusal says where a grammar or a schema is what it refuses.
@@ -210,7 +208,12 @@ class OpenAIGenerator:
                 raise
             return Reply("", "error", error=str(error))
         (choice, *_), usage = answer.choices, answer.usage
-        raw = (choice.text if self.completions else choice.message.content) or ""
+        said = None if self.completions else choice.message
+        if choice.finish_reason == "content_filter" or getattr(said, "refusal", None):
+            return Reply(
+                "", "error", error="the endpoint filtered the answer, or the model refused to give one"
+            )
+        raw = (choice.text if said is None else said.content) or ""
         text, cut = raw.strip(), choice.finish_reason == "length"
         self._check(prompt, raw, cut=cut)
         return Reply(
@@ -230,8 +233,9 @@ class OpenAIGenerator:
         if prompt.json_schema is not None:
             kept, what = _keeps(text, prompt.json_schema, cut=cut), "JSON schemas"
         elif prompt.grammar is not None:
-            # At its edges an answer may have more white space than there was room for.
-            kept = any(is_answer(each, prompt.grammar, cut=cut) for each in dict.fromkeys((text, text.strip())))
+            grammar = continued(prompt.grammar, prompt.stop) if self.completions else prompt.grammar
+            # White space around an answer is nobody's, unless it is the text's own.
+            kept = any(is_answer(each, grammar, cut=cut) for each in dict.fromkeys((text, text.strip())))
             what = "grammars"
         else:
             return
@@ -258,10 +262,10 @@ class OpenAIGenerator:
     async def _chat(self, client: AsyncOpenAI, prompt: Prompt, limit: int) -> Any:
         messages: Any = [{"role": turn["role"], "content": turn["content"]} for turn in prompt.messages]
         return await self._weighed(
-            lambda: client.chat.completions.create(
+            lambda weighed: client.chat.completions.create(
                 model=str(self.model_name),
                 messages=messages,
-                **({"logprobs": True} if self._logprobs else {}),
+                **({"logprobs": True} if weighed else {}),
                 **self._options(prompt, limit),
             ),
             prompt,
@@ -269,23 +273,24 @@ class OpenAIGenerator:
 
     async def _complete(self, client: AsyncOpenAI, prompt: Prompt, limit: int) -> Any:
         return await self._weighed(
-            lambda: client.completions.create(
+            lambda weighed: client.completions.create(
                 model=str(self.model_name),
                 prompt=prompt.completion,
                 stop=[prompt.stop],
-                **({"logprobs": 1} if self._logprobs else {}),
+                **({"logprobs": 1} if weighed else {}),
                 **self._options(prompt, limit),
             ),
             prompt,
         )
 
-    async def _weighed(self, send: Callable[[], Awaitable[Any]], prompt: Prompt) -> Any:
+    async def _weighed(self, send: Callable[[bool], Awaitable[Any]], prompt: Prompt) -> Any:
         """An answer with probabilities, or without where the endpoint refuses to give them."""
-        try:
-            return await self._sent(send, prompt)
-        except _NoLogprobsError:
-            self._logprobs = False
-            return await self._sent(send, prompt)
+        if self._logprobs:
+            try:
+                return await self._sent(lambda: send(True), prompt)
+            except _NoLogprobsError:
+                self._logprobs = False
+        return await self._sent(lambda: send(False), prompt)
 
     async def _sent(self, send: Callable[[], Awaitable[Any]], prompt: Prompt | None = None) -> Any:
         """What the endpoint answers, after as many attempts as it takes.
@@ -313,7 +318,7 @@ class OpenAIGenerator:
                 f"{self.base_url} has no {self.model_name!r}, or no such address ({told}); "
                 "see --model and --base-url"
             )
-        if status in _REFUSED and self._logprobs and "logprob" in told:
+        if status in _REFUSED and "logprob" in told:
             return _NoLogprobsError(told)
         if status == 400 and "chat template" in told:
             return _NoTemplateError(f"{self.model_name} has no chat template: {told}")
@@ -353,6 +358,12 @@ def _keeps(text: str, schema: Mapping[str, Any], *, cut: bool) -> bool:
     return True
 
 
+def _bytes(row: Any) -> bytes:
+    """A token's bytes: its own, or as vLLM has it all of a character's at its last token."""
+    held = getattr(row, "bytes", None)
+    return str(row.token).encode("utf-8", "replace") if held is None else bytes(held)
+
+
 def _tokens(logprobs: Any, raw: str, text: str) -> tuple[Token, ...] | None:
     """Tokens of an answer with their places in it, stripped; ``None`` where the endpoint tells none.
 
@@ -362,17 +373,28 @@ def _tokens(logprobs: Any, raw: str, text: str) -> tuple[Token, ...] | None:
     if logprobs is None:
         return None
     rows = getattr(logprobs, "content", None)
-    if rows is not None:
-        held = [(row.token, row.logprob) for row in rows]
-    else:
-        held = list(zip(logprobs.tokens or (), logprobs.token_logprobs or (), strict=False))
-    if not held or not "".join(token for token, _ in held).startswith(raw):
+    held = (
+        [(_bytes(row), row.logprob) for row in rows]
+        if rows is not None
+        else [
+            (str(token).encode("utf-8", "replace"), value)
+            for token, value in zip(logprobs.tokens or (), logprobs.token_logprobs or (), strict=False)
+        ]
+    )
+    whole = b"".join(token for token, _ in held)
+    if not held or not whole.startswith(raw.encode("utf-8", "replace")):
         return None
-    ends, values, end = [], [], 0
+    ends: list[int] = []
+    values: list[float] = []
+    said = b""
     for token, logprob in held:
-        if end >= len(raw) and token:
+        if logprob is None:
+            return None
+        over = bool(ends) and ends[-1] >= len(raw) and bool(token)
+        said += token
+        ends.append(min(len(said.decode("utf-8", "ignore")), len(raw)))
+        values.append(float(logprob))
+        if over:
+            # What ended the answer.
             break
-        end += len(token)
-        ends.append(min(end, len(raw)))
-        values.append(_LEAST if logprob is None else float(logprob))
     return placed(ends, values, len(raw) - len(raw.lstrip()), len(text))

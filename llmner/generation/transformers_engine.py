@@ -183,7 +183,7 @@ class TransformersGenerator:
         if prompt.grammar is not None:
             if self._grammars is None:
                 words = model.get_output_embeddings().weight.shape[0]
-                self._grammars = Grammars(tokenizer, words, _end_tokens(model))
+                self._grammars = Grammars(tokenizer, words, _end_tokens(model, tokenizer))
             grammar = prompt.grammar if stop is None else continued(prompt.grammar, stop)
             answer.matcher = self._grammars.matcher(grammar)
         if self.temperature > 0:
@@ -207,7 +207,7 @@ class TransformersGenerator:
         import torch
         from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
-        ends = _end_tokens(model)
+        ends = _end_tokens(model, tokenizer)
         few = len(batch) // _FEW
         limit, temperature = self.max_new_tokens, self.temperature
         free = temperature <= 0 and all(each.matcher is None for each in batch)
@@ -246,7 +246,7 @@ class TransformersGenerator:
         pad = tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (width - len(tokens)) + tokens for tokens in contexts])
         mask = torch.tensor([[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in contexts])
-        with torch.inference_mode(), _whole_states(model):
+        with torch.inference_mode(), _whole_states(model), _plain_greedy(model, ends):
             model.generate(
                 input_ids=ids.to(model.device),
                 attention_mask=mask.to(model.device),
@@ -259,9 +259,23 @@ class TransformersGenerator:
             )
 
 
-def _end_tokens(model: PreTrainedModel) -> set[int]:
+def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     ends = model.generation_config.eos_token_id
-    return set(ends) if isinstance(ends, list) else set() if ends is None else {ends}
+    held = set(ends) if isinstance(ends, list) else {ends}
+    return {end for end in (*held, tokenizer.eos_token_id) if end is not None}
+
+
+@contextmanager
+def _plain_greedy(model: PreTrainedModel, ends: set[int]) -> Iterator[None]:
+    """Leave the model's own decoding settings out: penalties and the like would change the likeliest answer."""
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    model.generation_config = GenerationConfig(eos_token_id=sorted(ends) or None)
+    try:
+        yield
+    finally:
+        model.generation_config = own
 
 
 def _context(model: PreTrainedModel) -> int | None:

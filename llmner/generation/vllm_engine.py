@@ -19,7 +19,7 @@ from llmner.generation._types import Reply, decoding, prompt_seed
 from llmner.generation.adapters import Adapter, find_adapter
 from llmner.generation.embedded import EMBEDDED_MODEL, embedded_model
 from llmner.generation.exaone import is_exaone3
-from llmner.generation.grammars import continued
+from llmner.generation.grammars import continued, ended
 from llmner.generation.transformers_engine import encode_prompt
 
 if TYPE_CHECKING:
@@ -90,6 +90,9 @@ class VllmGenerator:
             "adapter": self.adapter.name if isinstance(self.adapter, Adapter) else self.adapter,
             **decoding(self.temperature, self.seed),
             "max_new_tokens": self.max_new_tokens,
+            # Decides what is asked about in windows.
+            "max_model_len": self.max_model_len,
+            **({"options": {name: str(value) for name, value in self.options.items()}} if self.options else {}),
         }
 
     def fits(self, prompt: Prompt) -> bool:
@@ -113,16 +116,17 @@ class VllmGenerator:
         questions = [encode_prompt(tokenizer, prompt) for prompt in prompts]
         asked = [at for at, tokens in enumerate(questions) if len(tokens) + self.max_new_tokens <= limit]
         stops = [None if tokenizer.chat_template else prompt.stop for prompt in prompts]
+        ends = _ends(llm, tokenizer)
+        others = sorted(ends - {tokenizer.eos_token_id})
         try:
             outputs = llm.generate(
                 [TokensPrompt(prompt_token_ids=questions[at]) for at in asked],
-                [self._parameters(prompts[at], stops[at]) for at in asked],
+                [self._parameters(prompts[at], stops[at], others) for at in asked],
                 lora_request=lora,
                 use_tqdm=False,
             )
         except Exception as error:
             raise self._refused(error) from error
-        ends = _ends(llm, tokenizer)
         answers = {
             at: _answer(output, questions[at], stops[at], ends)
             for at, output in zip(asked, outputs, strict=True)
@@ -140,13 +144,15 @@ class VllmGenerator:
         )
         return Reply("", "error", len(question), 0, problem)
 
-    def _parameters(self, prompt: Prompt, stop: str | None) -> Any:
+    def _parameters(self, prompt: Prompt, stop: str | None, ends: Sequence[int]) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import StructuredOutputsParams
 
         grammar = prompt.grammar
         if grammar is not None and stop is not None:
             grammar = continued(grammar, stop)
+        if grammar is not None and ends:
+            grammar = ended(grammar, ends)
         return SamplingParams(
             temperature=self.temperature,
             max_tokens=self.max_new_tokens,
@@ -295,6 +301,10 @@ def _answer(output: Any, question: list[int], stop: str | None, ends: set[int]) 
     (given,) = output.outputs
     tokens = list(given.token_ids)
     logprobs = [held[token].logprob for token, held in zip(tokens, given.logprobs or (), strict=True)]
+    end = None
     if tokens and tokens[-1] in ends:
-        del tokens[-1], logprobs[-1]
-    return Answer(question, stop, tokens, logprobs, "length" if given.finish_reason == "length" else "stop")
+        end = logprobs.pop()
+        del tokens[-1]
+    return Answer(
+        question, stop, tokens, logprobs, end, "length" if given.finish_reason == "length" else "stop"
+    )

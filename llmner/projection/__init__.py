@@ -7,7 +7,7 @@ to know; how good the spans are is ``scoring``'s.
 from llmner.projection._canonical import Canonical, canonical_surface, canonicalize
 from llmner.projection._korean import is_particle
 from llmner.projection._outcome import Outcome, OutcomeKind, Policy, Projection
-from llmner.projection._project import project, project_reply
+from llmner.projection._project import project, project_read, project_reply
 
 __all__ = [
     "Canonical",
@@ -19,5 +19,6 @@ __all__ = [
     "canonicalize",
     "is_particle",
     "project",
+    "project_read",
     "project_reply",
 ]

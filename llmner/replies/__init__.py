@@ -6,7 +6,7 @@ may send into mentions, salvaging what is damaged. Where a mention stands in the
 """
 
 from llmner.replies._places import Place, find_places
-from llmner.replies._read import ReadReply, Status, read_reply
+from llmner.replies._read import ReadReply, Status, read_exact, read_reply
 from llmner.replies._render import NOTHING, REPLY_FORMATS, Order, ReplyFormat, render_reply
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ReplyFormat",
     "Status",
     "find_places",
+    "read_exact",
     "read_reply",
     "render_reply",
 ]

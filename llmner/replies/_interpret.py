@@ -12,14 +12,24 @@ from llmner.replies._json import Number, Pairs
 from llmner.schema import LabelSchema
 from llmner.spans import Mention
 
-__all__ = ["Found", "interpret", "is_label", "is_nothing", "split_labelled", "surfaces_under"]
+__all__ = [
+    "LABEL_KEYS",
+    "TEXT_KEYS",
+    "Found",
+    "interpret",
+    "is_label",
+    "is_nothing",
+    "normal_key",
+    "split_labelled",
+    "surfaces_under",
+]
 
 # Likeliest first: {"text": "손흥민", "span": "0-3"} has its surface under "text".
-_TEXT_KEYS = (
+TEXT_KEYS = (
     "text surface word mention entity_text phrase name entity string content token value span "
     "텍스트 표현 표면형 단어 개체명 개체 이름 문자열 내용 값"
 ).split()
-_LABEL_KEYS = (
+LABEL_KEYS = (
     "label entity_group entity_type entity_label ner_tag ner tag type category class kind "
     "라벨 레이블 유형 개체유형 개체명유형 종류 타입 분류 태그"
 ).split()
@@ -86,7 +96,7 @@ def interpret(value: Any, found: Found) -> None:
         _list(value, found)
 
 
-def _key(key: Any) -> str:
+def normal_key(key: Any) -> str:
     return re.sub(r"[\s\-]", "_", str(key).strip().casefold()) if isinstance(key, str) else ""
 
 
@@ -101,9 +111,9 @@ def _strings(value: Any) -> list[str]:
 
 def _entity(pairs: Pairs, found: Found) -> tuple[list[str], str, dict[str, Any]] | None:
     """(surfaces, label, attributes) of an entity object, or ``None`` where it is none."""
-    keys = {_key(key): value for key, value in pairs}
-    labels = [(key, _strings(keys[key])[0]) for key in _LABEL_KEYS if _strings(keys.get(key))]
-    texts = [(key, _strings(keys[key])) for key in _TEXT_KEYS if _strings(keys.get(key))]
+    keys = {normal_key(key): value for key, value in pairs}
+    labels = [(key, _strings(keys[key])[0]) for key in LABEL_KEYS if _strings(keys.get(key))]
+    texts = [(key, _strings(keys[key])) for key in TEXT_KEYS if _strings(keys.get(key))]
     chosen = next((pair for pair in labels if is_label(pair[1], found.schema)), labels[0] if labels else None)
     if chosen is None:
         for key in _EITHER_KEYS:
@@ -115,7 +125,7 @@ def _entity(pairs: Pairs, found: Found) -> tuple[list[str], str, dict[str, Any]]
     if chosen is None or not texts:
         return None
     text_key, surfaces = texts[0]
-    rest = {str(key): value for key, value in pairs if _key(key) not in (chosen[0], text_key)}
+    rest = {str(key): value for key, value in pairs if normal_key(key) not in (chosen[0], text_key)}
     return surfaces, chosen[1], rest
 
 
@@ -128,7 +138,7 @@ def _object(pairs: Pairs, found: Found) -> None:
             found.add(label, surface, attributes)
         return
     label_value = next(
-        (value for key, value in pairs if _key(key) in _LABEL_KEYS and isinstance(value, str)), None
+        (value for key, value in pairs if normal_key(key) in LABEL_KEYS and isinstance(value, str)), None
     )
     if label_value is not None:
         held = next((value for _, value in pairs if isinstance(value, list)), None)
@@ -142,7 +152,7 @@ def _object(pairs: Pairs, found: Found) -> None:
         return
     if (
         pairs
-        and all(_key(key) in _TEXT_KEYS and isinstance(value, str) for key, value in pairs)
+        and all(normal_key(key) in TEXT_KEYS and isinstance(value, str) for key, value in pairs)
         and (
             "json-list" in found.shapes
             or (found.schema is not None and not any(is_label(str(key), found.schema) for key, _ in pairs))
@@ -170,19 +180,19 @@ def _inside(key: str, value: Any, found: Found) -> bool:
     if schema is not None and schema.resolve(key) is not None:
         return False
     if isinstance(value, Pairs):
-        label = next((v for k, v in value if _key(k) in _LABEL_KEYS and isinstance(v, str)), None)
+        label = next((v for k, v in value if normal_key(k) in LABEL_KEYS and isinstance(v, str)), None)
         if label is not None and _entity(value, found) is None and is_label(label, schema):
             # {"손흥민": {"type": "PS"}}
             found.shapes["json-by-type"] = None
             found.repairs["surface-keyed"] = None
             found.add(label, key)
             return True
-        if schema is not None or _key(key) in _WRAPPERS or _entity(value, found) is not None:
+        if schema is not None or normal_key(key) in _WRAPPERS or _entity(value, found) is not None:
             found.repairs["wrapped"] = None
             interpret(value, found)
             return True
     if isinstance(value, list) and (
-        _key(key) in _WRAPPERS or any(isinstance(item, Pairs) and _entity(item, found) for item in value)
+        normal_key(key) in _WRAPPERS or any(isinstance(item, Pairs) and _entity(item, found) for item in value)
     ):
         found.repairs["wrapped"] = None
         interpret(value, found)
@@ -222,11 +232,11 @@ def surfaces_under(label: str, value: Any, found: Found, *, alone: bool = True) 
 
 
 def _object_under(label: str, pairs: Pairs, found: Found) -> None:
-    keys = {_key(key): item for key, item in pairs}
-    for key in _TEXT_KEYS:
+    keys = {normal_key(key): item for key, item in pairs}
+    for key in TEXT_KEYS:
         surfaces = _strings(keys.get(key))
         if surfaces:
-            rest = {str(k): item for k, item in pairs if _key(k) != key}
+            rest = {str(k): item for k, item in pairs if normal_key(k) != key}
             for surface in surfaces:
                 found.add(label, surface, rest)
             return

@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 from llmner.markup import escape
+from llmner.replies._interpret import LABEL_KEYS, TEXT_KEYS, normal_key
 from llmner.replies._render import escape_line
 from llmner.spans import Mention
 
@@ -18,21 +21,23 @@ __all__ = ["Place", "find_places"]
 Place = tuple[tuple[int, int], tuple[int, int] | None]
 """Code points of a surface, with what ends it, and of its label if that could be found."""
 
-_KEY = re.compile(r'"((?:[^"\\\n]|\\.)*)"\s*:')
-_LABEL_KEY = re.compile(r'"(?:label|type|entity_type|category|tag)"\s*:\s*"([^"\n]*)"')
+_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_COLON = re.compile(r"\s*:")
 
 
 def find_places(reply: str, mentions: Sequence[Mention], format: str | None) -> list[Place | None]:
     """The place of each mention, in the reply's order; ``None`` for one that is not there as it was read.
 
-    A surface's place takes in the character after it: that a name ends here is part of what was said. O(reply)
-    for each format's way of writing, and at most O(reply) for each mention that was written otherwise.
+    A surface's place takes in the character after it, or the end of the reply: that a name ends here is part
+    of what was said. O(reply) for each mention at most.
 
     Args:
         reply: The raw reply.
         mentions: What it was read as.
         format: The format it was read as.
     """
+    if format in ("json-by-type", "json-list"):
+        return _in_json(reply, mentions, by_type=format == "json-by-type")
     label_of = _LABELS.get(format or "")
     places: list[Place | None] = []
     at = 0
@@ -43,8 +48,65 @@ def find_places(reply: str, mentions: Sequence[Mention], format: str | None) -> 
             continue
         start, end = found
         at = end
-        label = None if label_of is None else label_of(reply, start, end)
-        places.append(((start, min(end + 1, len(reply))), label))
+        places.append(((start, end + 1), None if label_of is None else label_of(reply, start, end)))
+    return places
+
+
+@dataclass(frozen=True, slots=True)
+class _String:
+    """A string of a JSON text: its inside, what it says, whether it is a key, and what it stands in."""
+
+    start: int
+    end: int
+    text: str
+    is_key: bool
+    inside: int
+
+
+def _strings(reply: str) -> list[_String]:
+    """Every double-quoted string, with the number of the innermost bracket or brace around it."""
+    found: list[_String] = []
+    opened = [0]
+    count = 0
+    for match in _PIECE.finditer(reply):
+        piece = match[0]
+        if piece in "[{":
+            count += 1
+            opened.append(count)
+        elif piece in "]}":
+            if len(opened) > 1:
+                opened.pop()
+        else:
+            try:
+                text = str(json.loads(piece, strict=False))
+            except ValueError:
+                text = piece[1:-1]
+            key = _COLON.match(reply, match.end()) is not None
+            found.append(_String(match.start() + 1, match.end() - 1, text, key, opened[-1]))
+    return found
+
+
+def _in_json(reply: str, mentions: Sequence[Mention], *, by_type: bool) -> list[Place | None]:
+    strings = _strings(reply)
+    labels: dict[int, tuple[int, int]] = {}
+    for key, value in pairwise(strings):
+        if key.is_key and not value.is_key and normal_key(key.text) in LABEL_KEYS:
+            labels.setdefault(key.inside, (value.start, value.end))
+    places: list[Place | None] = []
+    at = 0
+    for mention in mentions:
+        order = [*range(at, len(strings)), *range(at)]
+        number = next((n for n in order if strings[n].text == mention.text and not strings[n].is_key), None)
+        if number is None:
+            raw = _surface(reply, mention.text, None, strings[at].start if at < len(strings) else 0)
+            places.append(None if raw is None else ((raw[0], raw[1] + 1), None))
+            continue
+        held, at = strings[number], number + 1
+        label = labels.get(held.inside)
+        if label is None and by_type:
+            keys = (s for s in reversed(strings[:number]) if s.is_key and normal_key(s.text) not in TEXT_KEYS)
+            label = next(((key.start, key.end) for key in keys), None)
+        places.append(((held.start, held.end + 1), label))
     return places
 
 
@@ -61,10 +123,7 @@ def _surface(reply: str, text: str, format: str | None, at: int) -> tuple[int, i
 
 def _written(text: str, format: str | None) -> Iterator[tuple[str, str, str]]:
     """A surface as it may stand in a reply, with what goes before and after it, the surest first."""
-    if format in ("json-by-type", "json-list"):
-        for ascii_only in (False, True):
-            yield '"', json.dumps(text, ensure_ascii=ascii_only)[1:-1], '"'
-    elif format == "pairs":
+    if format == "pairs":
         yield "", escape_line(text), "\t"
     elif format == "lines":
         yield "\t", escape_line(text), ""
@@ -88,25 +147,7 @@ def _before(reply: str, start: int, end: int) -> tuple[int, int] | None:
     return (begin, start) if begin < start else None
 
 
-def _key_before(reply: str, start: int, end: int) -> tuple[int, int] | None:
-    """The key of the list that a surface stands in."""
-    bracket = reply.rfind("[", 0, start)
-    last = None
-    for match in _KEY.finditer(reply, max(0, bracket - 80), max(bracket, 0)):
-        last = match.span(1)
-    return last
-
-
-def _beside(reply: str, start: int, end: int) -> tuple[int, int] | None:
-    """The label of the object that a surface stands in."""
-    opening, closing = reply.rfind("{", 0, start), reply.find("}", end)
-    match = _LABEL_KEY.search(reply, max(opening, 0), closing if closing >= 0 else len(reply))
-    return None if match is None else match.span(1)
-
-
 _LABELS: dict[str, Callable[[str, int, int], tuple[int, int] | None]] = {
-    "json-by-type": _key_before,
-    "json-list": _beside,
     "lines": _before,
     "pairs": _after,
     "tagged": _after,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from llmner.errors import MarkupError
+from llmner.markup import parse_markup
 from llmner.replies._clean import drop_end_of_turn, drop_reasoning, split_fences
 from llmner.replies._interpret import Found, interpret, is_label, is_nothing
 from llmner.replies._json import Draft, Pairs, find_values
@@ -14,7 +17,7 @@ from llmner.replies._text import read_lines, read_rows, read_tagged
 from llmner.schema import LabelSchema
 from llmner.spans import Mention
 
-__all__ = ["ReadReply", "Status", "read_reply"]
+__all__ = ["ReadReply", "Status", "read_exact", "read_reply"]
 
 Status = Literal["ok", "repaired", "truncated", "empty", "unreadable"]
 """``ok``: read as its format writes it. ``repaired``: read, after mending. ``truncated``: cut off; the
@@ -63,10 +66,10 @@ def read_reply(reply: str, schema: LabelSchema | None = None, format: str = "aut
     Returns:
         Mentions, status and repairs.
     """
-    if format in ("lines", "pairs") and schema is not None:
-        asked = read_rows(reply, schema, surface_first=format == "pairs")
-        if asked is not None:
-            return ReadReply(asked, "ok", (), format, REPLY_FORMATS[format].order)
+    if schema is not None and format in ("lines", "pairs"):
+        rows = reply.replace("\r\n", "\n")
+        if drop_end_of_turn(rows, []) == rows and (exact := read_exact(rows, schema, format)) is not None:
+            return exact
     repairs: list[str] = []
     text = drop_end_of_turn(drop_reasoning(reply, repairs), repairs)
     blocks, outside = split_fences(text, repairs)
@@ -103,6 +106,56 @@ def read_reply(reply: str, schema: LabelSchema | None = None, format: str = "aut
     if is_nothing(text):
         return ReadReply(status="repaired", repairs=_once([*repairs, "none-word"]))
     return ReadReply(status="unreadable", repairs=_once(repairs))
+
+
+def read_exact(reply: str, schema: LabelSchema, format: str) -> ReadReply | None:
+    """What a reply says that is just what its format writes; ``None`` for any other.
+
+    Nothing is guessed: a surface may look like a word for nothing, a fence or another format's markup. For
+    replies that were kept to a format by a grammar.
+
+    Args:
+        reply: The raw reply.
+        schema: Its codes are the labels.
+        format: The format.
+    """
+    text: str | None = None
+    mentions: tuple[Mention, ...] | None
+    if reply == NOTHING and format in ("lines", "pairs"):
+        mentions = ()
+    elif format in ("lines", "pairs"):
+        mentions = read_rows(reply, schema, surface_first=format == "pairs")
+    elif format == "tagged":
+        try:
+            text, spans = parse_markup(reply)
+        except MarkupError:
+            return None
+        mentions = tuple(Mention(s.label, text[s.start : s.end], start=s.start) for s in spans)
+    elif format in ("json-by-type", "json-list"):
+        mentions = _exact_json(reply, by_type=format == "json-by-type")
+    else:
+        return None
+    if mentions is None or not all(mention.label in schema.codes for mention in mentions):
+        return None
+    return ReadReply(mentions, "ok", (), format, REPLY_FORMATS[format].order, text)
+
+
+def _exact_json(reply: str, *, by_type: bool) -> tuple[Mention, ...] | None:
+    try:
+        value = json.loads(reply)
+        if by_type:
+            if not all(isinstance(surfaces, list) for surfaces in value.values()):
+                return None
+            pairs = [(label, surface) for label, surfaces in value.items() for surface in surfaces]
+        else:
+            pairs = [(entity["label"], entity["text"]) for entity in value]
+            if not all(set(entity) == {"label", "text"} for entity in value):
+                return None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    if not all(isinstance(part, str) for pair in pairs for part in pair):
+        return None
+    return tuple(Mention(label, surface) for label, surface in pairs)
 
 
 # A line that begins as JSON does. Lines of pretty-printed JSON would pass for lines of another format.

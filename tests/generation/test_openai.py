@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,8 @@ from llmner.chat import Prompt
 from llmner.errors import GenerationError, InputError
 from llmner.generation import create_generator
 from llmner.generation._types import Reply, Token
-from llmner.generation.grammars import is_answer
+from llmner.generation.grammars import is_answer, reply_grammar
+from llmner.recipes import Recipe
 from tests.generation.endpoint import Endpoint, Fault, serving
 
 pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
@@ -273,7 +275,8 @@ def test_tokens_have_their_places_in_the_answer(template: bool) -> None:
         (reply,) = create_generator("openai", base_url=there.url).generate([prompt("하나")])
     assert reply.text == "PS쀍"
     assert reply.tokens == tuple(
-        Token(*each) for each in [(0, 0, -0.5), (0, 2, -0.1), (2, 3, -0.2), (2, 3, -0.3), (2, 3, -0.4)]
+        Token(*each)
+        for each in [(0, 0, -0.5), (0, 2, -0.1), (2, 3, -0.2), (2, 3, -0.3), (2, 3, -0.4), (3, 3, -9.0)]
     )
 
 
@@ -286,7 +289,7 @@ def test_tokens_that_do_not_make_up_the_answer_are_none(told: list[tuple[str, fl
     with serving(Endpoint(lambda _: "가", tokens=lambda _: told)) as there:
         (reply,) = create_generator("openai", base_url=there.url).generate([prompt("하나")])
     assert reply.text == "가"
-    assert reply.tokens is None if not told or told[0][0] != "가" else reply.tokens[0].logprob < -1000
+    assert reply.tokens is None
 
 
 def test_an_endpoint_without_probabilities_is_asked_without_them() -> None:
@@ -309,3 +312,57 @@ def test_draws_have_a_seed_of_their_own() -> None:
     bodies = there.bodies[1:]
     assert {body["temperature"] for body in bodies} == {0.7}
     assert len({body["seed"] for body in bodies}) == 3
+
+
+@pytest.mark.parametrize("form", ["refusal", "filter"])
+def test_what_is_filtered_has_no_answer_and_ends_no_run(form: str) -> None:
+    def faults(question: str, before: int) -> Fault | None:
+        if question != "둘":
+            return None
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": None}}
+        if form == "refusal":
+            choice["message"]["refusal"] = "no"  # type: ignore[index]
+        else:
+            choice["finish_reason"] = "content_filter"
+        return {"raw": json.dumps({"id": "1", "object": "chat.completion", "choices": [choice]}).encode()}
+
+    with serving(Endpoint(lambda _: "가", faults)) as there:
+        engine = create_generator("openai", base_url=there.url)
+        one, other = engine.generate([constrained("하나"), constrained("둘")])
+    assert (one.text, one.error) == ("가", None)
+    assert (other.finish_reason, other.text) == ("error", "")
+    assert "filtered" in str(other.error)
+
+
+def test_white_space_that_is_the_texts_own_is_no_disobedience() -> None:
+    schema = Recipe.load("klue").schema_
+    text = "손흥민. "
+    asked = replace(prompt(text), grammar=reply_grammar(text, "tagged", schema))
+    with serving(Endpoint(lambda _: "\n<손흥민:PS>. ", template=False)) as there:
+        (reply,) = create_generator("openai", base_url=there.url).generate([asked])
+    assert reply.text == "<손흥민:PS>."
+
+
+def test_probabilities_are_refused_once_however_many_are_on_their_way() -> None:
+    def slow(question: str, before: int) -> Fault | None:
+        return {"delay": 0.02}
+
+    texts = [f"문장 {number}" for number in range(40)]
+    with serving(Endpoint(echo, slow, template=False, refuses=("logprobs",))) as there:
+        replies = create_generator("openai", base_url=there.url).generate([prompt(text) for text in texts])
+    assert [reply.error for reply in replies] == [None] * 40
+
+
+def test_bytes_of_a_character_make_it_up() -> None:
+    pieces = ["쀍".encode()[:1], "쀍".encode()[1:], b"<eos>"]
+    content = [{"token": "x", "bytes": list(piece), "logprob": -0.1, "top_logprobs": []} for piece in pieces]
+    choice = {
+        "index": 0,
+        "finish_reason": "stop",
+        "message": {"role": "assistant", "content": "쀍"},
+        "logprobs": {"content": content},
+    }
+    raw = json.dumps({"id": "1", "object": "chat.completion", "choices": [choice]}).encode()
+    with serving(Endpoint(echo, lambda *_: {"raw": raw})) as there:
+        (reply,) = create_generator("openai", base_url=there.url).generate([prompt("하나")])
+    assert reply.tokens == (Token(0, 1, -0.1), Token(0, 1, -0.1), Token(1, 1, -0.1))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmner.projection import project_reply
-from llmner.replies import REPLY_FORMATS, read_reply, render_reply
+from llmner.replies import REPLY_FORMATS, ReadReply, read_exact, read_reply, render_reply
 from llmner.schema import LabelSchema
 from llmner.spans import Mention, Sentence
 from tests.strategies import sentences, texts
@@ -299,3 +299,30 @@ def test_a_surface_that_could_be_a_label_is_read_by_the_order_that_was_asked_for
     for format, expected in (("pairs", ("OG", "PS")), ("lines", ("PS", "OG"))):
         (mention,) = read_reply("PS\tOG", schema, format).mentions
         assert (mention.label, mention.text) == expected
+
+
+@pytest.mark.parametrize("tail", ["<end_of_turn>", "<|im_end|>", "</s>", "\r\n", "\n", "\r\nLC\t춘천\r\n"])
+def test_rows_to_the_letter_lose_what_ends_a_turn(schema: LabelSchema, tail: str) -> None:
+    for format, row in (("lines", "PS\t손흥민"), ("pairs", "손흥민\tPS")):
+        if "LC" in tail and format == "pairs":
+            continue
+        read = read_reply(row + tail, schema, format)
+        assert read.mentions[0] == Mention("PS", "손흥민")
+        assert read.format == format
+
+
+def test_an_exact_reader_reads_nothing_else(schema: LabelSchema) -> None:
+    for format, reply in (
+        ("json-by-type", '{"PS": "손흥민"}'),
+        ("json-by-type", '{"XX": ["손흥민"]}'),
+        ("json-by-type", '["손흥민"]'),
+        ("json-list", '[{"label": "PS", "text": "a", "more": 1}]'),
+        ("json-list", '{"label": "PS"}'),
+        ("tagged", "<손흥민:PS> < 가"),
+        ("lines", "손흥민\tPS"),
+        ("pairs", "PS\t손흥민"),
+        ("pairs", ""),
+        ("yaml", "a: b"),
+    ):
+        assert read_exact(reply, schema, format) is None
+    assert read_exact("-", schema, "pairs") == ReadReply((), "ok", (), "pairs", "text")
