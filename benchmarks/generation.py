@@ -27,8 +27,8 @@ from llmner.spans import Sentence
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")
-    parser.add_argument("--one", type=int, default=32, help="sentences asked one at a time")
-    parser.add_argument("--many", type=int, default=256, help="sentences asked together")
+    parser.add_argument("--one", type=int, default=24, help="sentences asked one at a time")
+    parser.add_argument("--many", type=int, default=192, help="sentences asked together")
     parser.add_argument("--batch", type=int, default=128, help="sentences answered at a time")
     parser.add_argument("--model", help="a merged model; by default the embedded one with its adapter")
     given = parser.parse_args()
