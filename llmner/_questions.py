@@ -51,11 +51,13 @@ def ask_about(
     """
     whole_texts = getattr(generator, "whole_texts", False)
     fits = getattr(generator, "fits", None)
-    # Where not even an empty text fits, nothing is gained by splitting: the engine says what is wrong.
-    if fits is not None and not fits(build(Sentence(""))):
-        fits = None
+    checked = False
     for sentence in sentences:
         text = sentence.text
+        if not checked and fits is not None and not fits(build(Sentence(""))):
+            # Where not even an empty text fits, nothing is gained by splitting: the engine says what is wrong.
+            fits = None
+        checked = True
         if whole_texts:
             yield Question(sentence, build(sentence), Window.of(text), True)
             continue

@@ -5,6 +5,7 @@ It does not know which model answers (``generation``) or what was answered (``re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
@@ -16,7 +17,10 @@ from llmner.recipes import Recipe
 from llmner.replies import render_reply
 from llmner.spans import Sentence
 
-__all__ = ["Message", "Prompt", "build_prompt", "chat_row", "completion_row", "write_chat"]
+__all__ = ["Message", "Prompt", "build_prompt", "chat_row", "completion_row", "writable", "write_chat"]
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Message(TypedDict):
@@ -62,20 +66,29 @@ def _messages(recipe: Recipe, text: str, turns: tuple[tuple[str, str], ...]) -> 
 
 
 def build_prompt(recipe: Recipe, sentence: Sentence) -> Prompt:
-    """What to ask about ``sentence``. Its gold spans are not looked at."""
+    """What to ask about ``sentence``. Its gold spans are not looked at.
+
+    Half a surrogate pair, which no tokenizer takes, is asked about as U+FFFD.
+    """
     layout = recipe.completion
+    asked = writable(sentence.text)
     parts = [recipe.system_prompt] if recipe.system_prompt else []
-    for question, answer in (*recipe.turns, (recipe.question(sentence.text), "")):
+    for question, answer in (*recipe.turns, (recipe.question(asked), "")):
         parts.append(f"{layout.input}{question}" + (f"\n{layout.output}{answer}" if layout.output else answer))
     # Models continue a word better from its beginning: no trailing space before the answer.
     parts[-1] = parts[-1].rstrip()
     return Prompt(
-        messages=tuple(_messages(recipe, sentence.text, recipe.turns)),
+        messages=tuple(_messages(recipe, asked, recipe.turns)),
         completion=layout.end.join(parts),
         stop=layout.end,
         text=sentence.text,
         id=sentence.id,
     )
+
+
+def writable(text: str) -> str:
+    """A text as Unicode can write it, character by character."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def chat_row(recipe: Recipe, sentence: Sentence) -> dict[str, object]:

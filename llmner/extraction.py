@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from llmner._merging import WindowReply, merge_windows, window_rows
 from llmner._questions import Question, ask_about
-from llmner.chat import Prompt, build_prompt
+from llmner.chat import Prompt, build_prompt, writable
 from llmner.confidence import Calibrator, drop_unsure, score_spans, vote
 from llmner.corpora.jsonl import span_rows
 from llmner.errors import InputError, SpanError
@@ -248,7 +248,7 @@ class Extractor:
     def _prompt(self, sentence: Sentence) -> Prompt:
         prompt = build_prompt(self.recipe, sentence)
         if self.grounded:
-            grammar = reply_grammar(sentence.text, self.recipe.reply_format, self.recipe.schema_)
+            grammar = reply_grammar(writable(sentence.text), self.recipe.reply_format, self.recipe.schema_)
             return replace(prompt, grammar=grammar)
         if self.json_schema is not None:
             return replace(prompt, grammar=schema_grammar(self.json_schema), json_schema=self.json_schema)

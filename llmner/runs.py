@@ -11,6 +11,7 @@ that leaves, after a kill between any two steps, a state the next run knows:
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -80,13 +81,15 @@ def cached_rows(record: Mapping[str, Any]) -> Path | None:
     """Where rows of a run lie that has no output: in the user's cache, under the record's hash.
 
     ``$LLMNER_CACHE/runs``, else ``$XDG_CACHE_HOME/llmner/runs``, else ``~/.cache/llmner/runs``; ``None`` where
-    no such folder can be made.
+    no such folder can be made or written to.
     """
     given, user = os.environ.get("LLMNER_CACHE"), os.environ.get("XDG_CACHE_HOME")
     try:
         cache = Path(given) if given else (Path(user) if user else Path.home() / ".cache") / "llmner"
         (folder := cache / "runs").mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
+        return None
+    if not os.access(folder, os.W_OK | os.X_OK):
         return None
     name = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:20]
     return folder / f"{name}.jsonl"
@@ -189,6 +192,8 @@ def run_extraction(
         GenerationError: The engine could not answer; what was done stays.
     """
     check_output(output)
+    if output.exists() and not output.is_file():
+        raise InputError("is no regular file", path=output, hint="name a file, or - for standard output")
     partial = partial_path(output)
     record = json.loads(dump_json({"input": source, **extractor.describe()}))
     summary = RunSummary()
@@ -339,6 +344,9 @@ def _alone(path: Path) -> Iterator[BinaryIO]:
             raise InputError(
                 "another run is writing it", path=path, hint="wait for it, or name another output"
             ) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
+                raise  # Some network file systems have none either.
         yield stream
 
 

@@ -233,3 +233,31 @@ def test_the_memory_of_shipped_configurations_is_what_doctor_says() -> None:
         if name == "exaone-3.5-7.8b-24gb.yaml":
             for part in ("weights", "activations", "logits"):
                 assert re.search(rf"\n  {part}.* {getattr(found, part) / 2**30:.2f}\n", page)
+
+
+def test_the_table_of_grounding_is_the_measured_one() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "grounding.json").read_text("utf-8"))["figures"]
+    page = (ROOT / "docs" / "generation.md").read_text("utf-8")
+    assert _grounding_table(result) in page
+    scores = result["calibration"]
+    raw, calibrated = (
+        scores[f"KLUE dev v1.1, grounded{name}"]["ece"] for name in ("", ", calibrated on the held-out part")
+    )
+    assert f"{raw:.3f} off their precision on average, {calibrated:.3f} after" in " ".join(page.split())
+
+
+def _grounding_table(result: dict[str, Any]) -> str:
+    turns, bare = result["fine-tuned, in turns"], result["bare, worked examples, data/sample.tsv, in turns"]
+    rows = []
+    for model, way, held in (
+        ("fine-tuned", "free", turns["free"]),
+        ("fine-tuned", "grounded", turns["grounded"]),
+        ("fine-tuned", "grounded", result["fine-tuned, KLUE dev v1.1, grounded"]),
+        ("bare", "free", bare["free"]),
+        ("bare", "grounded", bare["grounded"]),
+    ):
+        value, (low, high) = held["figures"]["micro F1"].values()
+        cells = [model, f"{held['sentences']:,}", way, f"{held['replies']['ok']:,}"]
+        cells.append(str(held["mentions_not_in_the_text_or_without_label"]))
+        rows.append([*cells, f"{value:.3f} ({low:.3f}–{high:.3f})"])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

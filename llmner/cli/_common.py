@@ -252,7 +252,8 @@ def make_generator(
 
 def at_once(engine: str, batch_size: int | None, concurrency: int) -> int:
     """Questions to hand to an engine at once: enough that it never waits for more, and sorts by length."""
-    return {"vllm": 1024, "openai": 4 * concurrency}.get(engine, 4 * (batch_size or BATCH_SIZE))
+    waiting = {"vllm": 256, "openai": concurrency}.get(engine, BATCH_SIZE)
+    return 4 * (batch_size or waiting)
 
 
 def load_recipe(

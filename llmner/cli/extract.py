@@ -119,6 +119,7 @@ def extract(
     Without --output, prints each text with its entities in colour and a table; with --json, one JSON
     object a line. With --output, writes the same objects to a file.
     """
+    from llmner.cli._results import check_outputs
     from llmner.corpora import ReadStats, read_corpus
     from llmner.errors import InputError
     from llmner.extraction import Extractor
@@ -127,6 +128,8 @@ def extract(
     not_both(text=text, input=input)
     if str(output) == "-":
         output, json = None, True
+    if output is not None:
+        check_outputs(None, output, [path for path in (input, replies, calibration) if path is not None])
     if retry and (output is None or input is None or restart):
         raise InputError(
             "--retry-failed mends a finished --output of --input", hint="give both, and no --restart"
@@ -177,11 +180,13 @@ def extract(
         **chosen,
         **projecting,
     )
-    if output is None:
-        _show(extractor, sentences, json=json)
-    else:
-        _keep(extractor, sentences, output, str(input), restart=restart, retry=retry, show=show, json=json)
-    bad.close()
+    try:
+        if output is None:
+            _show(extractor, sentences, json=json)
+        else:
+            _keep(extractor, sentences, output, str(input), restart=restart, retry=retry, show=show, json=json)
+    finally:
+        bad.close()
 
 
 def _printer(extractor: Extractor, *, json: bool) -> Callable[[Extraction], None]:

@@ -159,8 +159,10 @@ class OpenAIGenerator:
                     group.start_soon(ask, number)
         except* GenerationError as errors:
             raise first(errors) from None
-        if all(reply.error is not None for reply in replies) and not await self._answers(client):
-            raise GenerationError(f"{self.base_url} answered nothing: {replies[0].error}", retryable=True)
+        lost = next((reply.error for reply in replies if reply.error is not None), None)
+        # What a dead endpoint leaves unanswered is asked again by the next run; no row is made of it.
+        if lost is not None and not await self._answers(client):
+            raise GenerationError(f"{self.base_url} answers no more: {lost}", retryable=True)
         return replies
 
     async def _answers(self, client: AsyncOpenAI) -> bool:

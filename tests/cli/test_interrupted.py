@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 from tests.generation.endpoint import Endpoint, serving
 
 pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
-from llmner.generation import openai_engine
+from llmner.generation import _sending, openai_engine
 
 Run = Callable[..., Result]
 REPLIES = ROOT / "data" / "sample-replies.jsonl"
@@ -34,7 +34,7 @@ COUNT = 16
 @pytest.fixture(autouse=True)
 def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Short waits, a cache of one's own, no key."""
-    monkeypatch.setattr(openai_engine, "_LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(_sending, "_LONGEST_WAIT", 0.02)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "LLMNER_CACHE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -219,8 +219,7 @@ def interrupted(
     args: list[str], there: Endpoint, disk: Callable[[], set[str]], sign: signal.Signals, dice: random.Random
 ) -> tuple[subprocess.CompletedProcess[str], int]:
     """Run the command until it ends by itself, interrupted again and again; its last run, and how often."""
-    times = 0
-    while True:
+    for times in range(60):
         done, before = disk(), dict(there.asked)
         process = subprocess.Popen(
             [sys.executable, "-m", "llmner", *args],
@@ -241,7 +240,6 @@ def interrupted(
             assert done <= disk() or not disk()
             return subprocess.CompletedProcess(args, 0, out, err), times
         assert out == ""
-        times += 1
         if sign == signal.SIGINT:
             assert process.returncode == 130, err
             assert err.splitlines()[-1].startswith("interrupted")
@@ -250,6 +248,7 @@ def interrupted(
                 assert abs(int(err.splitlines()[-1].split()[1]) - kept) <= 1
         else:
             assert process.returncode == -signal.SIGKILL
+    raise AssertionError("60 runs, and none of them came to its end")
 
 
 def texts_in(*paths: Path) -> set[str]:
