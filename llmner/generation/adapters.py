@@ -6,6 +6,7 @@ of a model is the engine's.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,15 @@ from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.generation.embedded import EMBEDDED_MODEL, EMBEDDED_ON_HUB
 from llmner.recipes import Recipe
 
-__all__ = ["ADAPTER_FILE", "CONFIG_FILE", "PACKAGED_ADAPTER", "RECIPE_FILE", "Adapter", "find_adapter"]
+__all__ = [
+    "ADAPTER_FILE",
+    "CONFIG_FILE",
+    "PACKAGED_ADAPTER",
+    "RECIPE_FILE",
+    "Adapter",
+    "find_adapter",
+    "weights",
+]
 
 PACKAGED_ADAPTER = "gemma-3-270m-klue-ner"
 """The adapter that comes with llmner: the embedded model, trained on KLUE-NER."""
@@ -24,6 +33,7 @@ PACKAGED_ADAPTER = "gemma-3-270m-klue-ner"
 ADAPTER_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
 RECIPE_FILE = "recipe.yaml"
+_MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,25 @@ def find_adapter(name: str, report: Callable[[str], None] | None = None) -> Adap
         EMBEDDED_MODEL if model == EMBEDDED_ON_HUB else model,
         Recipe.load(recipe) if recipe.is_file() else None,
     )
+
+
+def weights(*names: str | None) -> dict[str, str]:
+    """What tells local folders of models and adapters from what lay there before, for signatures.
+
+    A hash over names, sizes, beginnings and ends of their files of weights and configuration; nothing for names
+    on the Hub. Reads two mebibytes a file at most.
+    """
+    folders = [Path(name) for name in names if name is not None and Path(name).is_dir()]
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted((*folder.glob("*.safetensors"), *folder.glob("*config.json"))):
+            size = path.stat().st_size
+            digest.update(f"{path.name} {size} ".encode())
+            with path.open("rb") as stream:
+                digest.update(stream.read(_MEBIBYTE))
+                stream.seek(max(0, size - _MEBIBYTE))
+                digest.update(stream.read(_MEBIBYTE))
+    return {"weights": digest.hexdigest()[:12]} if folders else {}
 
 
 def _packaged() -> Path:

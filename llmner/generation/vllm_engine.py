@@ -16,7 +16,7 @@ from llmner.chat import Prompt
 from llmner.errors import GenerationError, MissingExtraError
 from llmner.generation._decoding import Answer
 from llmner.generation._types import Reply, decoding, prompt_seed
-from llmner.generation.adapters import Adapter, find_adapter
+from llmner.generation.adapters import Adapter, find_adapter, weights
 from llmner.generation.embedded import EMBEDDED_MODEL, embedded_model
 from llmner.generation.exaone import is_exaone3
 from llmner.generation.grammars import continued, ended
@@ -84,10 +84,12 @@ class VllmGenerator:
 
     def describe(self) -> dict[str, Any]:
         """Model, adapter and decoding settings."""
+        adapter = self.adapter.name if isinstance(self.adapter, Adapter) else self.adapter
         return {
             "engine": "vllm",
             "model": self.model_name,
-            "adapter": self.adapter.name if isinstance(self.adapter, Adapter) else self.adapter,
+            "adapter": adapter,
+            **weights(self.model_name, adapter),
             **decoding(self.temperature, self.seed),
             "max_new_tokens": self.max_new_tokens,
             # Decides what is asked about in windows.

@@ -9,7 +9,7 @@ import pytest
 
 from llmner.errors import GenerationError, InputError, RecipeError
 from llmner.extraction import Extractor
-from llmner.generation.adapters import find_adapter
+from llmner.generation.adapters import find_adapter, weights
 from llmner.generation.embedded import EMBEDDED_MODEL
 from llmner.recipes import Recipe
 
@@ -66,3 +66,13 @@ def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
     with pytest.raises(GenerationError, match=r"^user/name is neither a folder nor .*: offline$"):
         find_adapter("user/name")
+
+
+def test_weights_that_change_under_a_name_are_told_apart(tmp_path: Path) -> None:
+    assert weights("gemma-3-270m", None, "USER/NAME") == {}
+    file = tmp_path / "adapter_model.safetensors"
+    file.write_bytes(b"a" * 100)
+    before = weights("gemma-3-270m", str(tmp_path))
+    assert before == weights("gemma-3-270m", str(tmp_path))
+    file.write_bytes(b"a" * 99 + b"b")
+    assert weights("gemma-3-270m", str(tmp_path)) != before
