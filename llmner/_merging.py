@@ -81,6 +81,7 @@ def merge_windows(text: str, parts: Sequence[WindowReply]) -> tuple[Reply, Proje
         text: The whole text.
         parts: Its windows' answers, in the text's order.
     """
+    parts = [_at_home(part) for part in parts]
     taken = _choose(len(text), parts)
     claims = dict(taken)
     starts = [span.start for span, _ in taken]
@@ -94,6 +95,41 @@ def merge_windows(text: str, parts: Sequence[WindowReply]) -> tuple[Reply, Proje
     read = _merge_read([part.projection.reply or ReadReply() for part in parts], outcomes)
     spans = tuple(span for span, _ in taken)
     return _merge_replies([part.reply for part in parts]), Projection(text, spans, tuple(outcomes), read)
+
+
+def _at_home(part: WindowReply) -> WindowReply:
+    """The window's answer, with names that were placed in its context in its core where they stand there too.
+
+    A reply that lists a name once, of a window that has it in context and core, is taken to mean the core's:
+    the neighbour answers for the context.
+    """
+    text, window = part.projection.text, part.window
+    low, high = window.core_start - window.start, window.core_end - window.start
+    taken = [span for outcome in part.projection.outcomes for span in _spans(outcome)]
+    outcomes = []
+    for outcome in part.projection.outcomes:
+        span = outcome.span
+        if span is not None and (span.end <= low or span.start >= high):
+            place = _free_place(text, text[span.start : span.end], low, high, taken)
+            if place is not None:
+                moved = Span(place, place + span.end - span.start, span.label, span.score)
+                taken.append(moved)
+                outcome = replace(
+                    outcome, span=moved, reason=outcome.reason or "its place in the window's core"
+                )
+        outcomes.append(outcome)
+    return replace(part, projection=replace(part.projection, outcomes=tuple(outcomes)))
+
+
+def _free_place(text: str, surface: str, low: int, high: int, taken: Sequence[Span]) -> int | None:
+    """The first place from ``low`` to ``high`` where a surface begins a word and nothing else is placed."""
+    at = text.find(surface, low)
+    while 0 <= at < high:
+        begins = at == 0 or not text[at - 1].isalnum()
+        if begins and not any(span.start < at + len(surface) and at < span.end for span in taken):
+            return at
+        at = text.find(surface, at + 1)
+    return None
 
 
 # Who a span is from: the window's number, and the outcome's number in it.

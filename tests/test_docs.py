@@ -33,6 +33,8 @@ _NOT_RUN = re.compile(
     # Fifteen gigabytes of weights, and the GPU for them.
     r"python scripts/convert_exaone.py|llmner extract .*EXAONE|hf download|llmner evaluate .*klue-ner-v1.1_dev.tsv|"
     r"python scripts/sft.py --config scripts/configs/exaone|accelerate launch|llmner push build/EXAONE|"
+    # vLLM, and a corpus of the reader's.
+    r"llmner merge build/EXAONE|scripts/serve_vllm.sh|llmner (?:extract --input|calibrate --gold) held-out.tsv|"
     # The Hub itself; the tests have one of their own.
     r"llmner push .*--private|"
     # The whole sample through the model is what `make demo` does; two minutes once are enough.
@@ -261,3 +263,27 @@ def _grounding_table(result: dict[str, Any]) -> str:
         cells.append(str(held["mentions_not_in_the_text_or_without_label"]))
         rows.append([*cells, f"{value:.3f} ({low:.3f}–{high:.3f})"])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def test_what_the_guide_says_of_vllms_server_is_what_was_measured() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "vllm_server.json").read_text("utf-8"))["figures"]
+    page = " ".join((ROOT / "docs" / "generation.md").read_text("utf-8").split())
+    free, grounded = result["free"], result["grounded"]
+    assert f"of {result['sentences']} sentences of KLUE dev" in page
+    assert f"{free['same_replies']} replies are the same, and {grounded['same_replies']} grounded ones" in page
+    widest = max(row["margin"] for held in (free, grounded) for row in held["different"])
+    assert f"logits are at most {widest:g} apart" in page
+    assert free["without_answer"] == grounded["without_answer"] == grounded["mentions_not_in_the_text"] == 0
+
+
+def test_what_the_guide_says_of_speed_is_what_was_measured() -> None:
+    page = (ROOT / "docs" / "generation.md").read_text("utf-8")
+    for engine in ("transformers", "vllm"):
+        held = json.loads((ROOT / "benchmarks" / "results" / f"generation_{engine}.json").read_text("utf-8"))
+        for way in ("free", "grounded"):
+            row = held["figures"][way]
+            alone, together = (row[name]["sentences_a_second"] for name in ("one_at_a_time", "together"))
+            cells = f"| `{engine}` | {way} | {alone:.2f} | {together:.2f} | {row['times_as_fast']:.1f} |"
+            assert cells in page, cells
+    time = json.loads((ROOT / "benchmarks" / "results" / "grounding_time.json").read_text("utf-8"))["figures"]
+    assert f"{time['grounded_over_free']:.3f} times the time of free replies" in " ".join(page.split())

@@ -199,10 +199,10 @@ def test_no_cut_in_a_number_or_a_character(text: str, size: int, overlap: int) -
 def test_splitting_takes_time_in_proportion_to_the_text(unit: str) -> None:
     def seconds(length: int) -> float:
         text = (unit * length)[:length]
-        started = time.perf_counter()
+        started = time.process_time()
         for _ in split_windows(text, 400, 80):
             pass
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     seconds(1000)
     few = min(seconds(10_000) for _ in range(3))
@@ -441,9 +441,9 @@ def test_a_document_of_200_000_characters(klue: Recipe) -> None:
             return [Reply(answer(prompt)) for prompt in prompts]
 
     def ask(gold: Sentence) -> tuple[float, float]:
-        started = time.perf_counter()
+        started = time.process_time()
         (extraction,) = Extractor(klue, Forgetful(answer), batch_size=16).extract([gold])
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         assert extraction.spans == gold.spans
         tracemalloc.start()
         (extraction,) = Extractor(klue, Forgetful(answer), batch_size=16).extract([gold])
@@ -459,3 +459,13 @@ def test_a_document_of_200_000_characters(klue: Recipe) -> None:
     assert much < 8 * little * 1.5
     # The prompts of all windows together would be many times the text.
     assert much < 40_000_000
+
+
+def test_a_name_listed_once_is_the_cores_where_context_has_it_too(klue: Recipe) -> None:
+    text = "손흥민은 왔다. 또 그가 손흥민이다. 손흥민은 갔다. 오늘은 집에 있다."
+    once = Fake(lambda prompt: '{"PS": ["손흥민"]}' if "손흥민" in prompt.text else "{}")
+    (extraction,) = Extractor(klue, once, window=24, overlap=12).extract([text])
+    assert len(extraction.windows) > 1
+    assert [span.start for span in extraction.spans] == [
+        at for at in range(len(text)) if text.startswith("손흥민", at)
+    ]
