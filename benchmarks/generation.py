@@ -11,6 +11,7 @@ warm. On a GPU it is the same command.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from typing import Any
 
@@ -49,7 +50,7 @@ def main() -> None:
         generator.generate(prompts[-8:])
         found[way] = measured(generator, prompts, sentences, given.one, given.many)
     engine = vllm_package() if given.engine == "vllm" else "peft"
-    command = f"python benchmarks/generation.py --engine {given.engine}"
+    command = " ".join(["python benchmarks/generation.py", *sys.argv[1:]])
     write(f"generation_{given.engine}", command, found, ("llmner", "torch", "transformers", engine))
 
 
