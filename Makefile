@@ -89,7 +89,7 @@ bench-grounding: $(VENV)/.dev
 
 bench-generation: $(VENV)/.local .venv-vllm/.vllm
 	$(BIN)/python benchmarks/generation.py --engine transformers
-	$(VLLM_BIN)/python benchmarks/generation.py --engine vllm
+	$(VLLM_BIN)/python benchmarks/generation.py --engine vllm --eager
 
 bench-vllm-server: .venv-vllm/.vllm
 	$(VLLM_BIN)/python benchmarks/vllm_server.py

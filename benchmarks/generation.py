@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--one", type=int, default=24, help="sentences asked one at a time")
     parser.add_argument("--many", type=int, default=192, help="sentences asked together")
     parser.add_argument("--batch", type=int, default=128, help="sentences answered at a time")
+    parser.add_argument("--eager", action="store_true", help="vllm: compile nothing; on a CPU it takes minutes")
     parser.add_argument("--model", help="a merged model; by default the embedded one with its adapter")
     given = parser.parse_args()
     adapter = find_adapter(PACKAGED_ADAPTER)
@@ -39,7 +40,7 @@ def main() -> None:
     options |= (
         {"batch_size": given.batch}
         if given.engine == "transformers"
-        else {"max_num_seqs": given.batch, "max_model_len": 2048}
+        else {"max_num_seqs": given.batch, "max_model_len": 2048, "options": {"enforce_eager": given.eager}}
     )
     generator = create_generator(given.engine, **options)
     sentences = list(read_corpus(klue("klue-ner-v1.1_dev.tsv")))[: max(given.one, given.many)]
