@@ -227,6 +227,8 @@ def interrupted(
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
+            # Shells start what runs in the background deaf to Ctrl-C, and so are its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         asked = sum(before.values()) + dice.randint(2, 9)
         while process.poll() is None and sum(there.asked.values()) < asked:
