@@ -179,8 +179,9 @@ class Calibrator:
         pairs = list(predictions)
         if not pairs:
             raise InputError("no prediction has a score to calibrate")
+        # Scores that differ by next to nothing would be divided by it.
         fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(
-            [score for score, _ in pairs], [float(right) for _, right in pairs]
+            [round(score, 6) for score, _ in pairs], [float(right) for _, right in pairs]
         )
         return cls(
             tuple(map(float, fitted.X_thresholds_)),
