@@ -89,7 +89,9 @@ bench-grounding: $(VENV)/.dev
 
 bench-generation: $(VENV)/.local .venv-vllm/.vllm
 	$(BIN)/python benchmarks/generation.py --engine transformers
-	$(VLLM_BIN)/python benchmarks/generation.py --engine vllm --eager
+	rm -rf $(OUT)/merged
+	$(BIN)/llmner merge gemma-3-270m-klue-ner --output $(OUT)/merged
+	$(VLLM_BIN)/python benchmarks/generation.py --engine vllm --eager --model $(OUT)/merged --one 8 --many 64 --batch 64
 
 bench-vllm-server: .venv-vllm/.vllm
 	$(VLLM_BIN)/python benchmarks/vllm_server.py
