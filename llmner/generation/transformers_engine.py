@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from llmner.chat import Message, Prompt
 from llmner.errors import GenerationError, MissingExtraError
 from llmner.generation._decoding import Answer, Grammars, choose, normalizers
+from llmner.generation._denormals import denormals_flushed
 from llmner.generation._types import Reply, decoding, prompt_seed
 from llmner.generation.adapters import Adapter, find_adapter, weights
 from llmner.generation.embedded import EMBEDDED_MODEL, embedded_model
@@ -248,7 +249,7 @@ class TransformersGenerator:
         pad = tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (width - len(tokens)) + tokens for tokens in contexts])
         mask = torch.tensor([[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in contexts])
-        with torch.inference_mode(), _whole_states(model), _plain_greedy(model, ends):
+        with torch.inference_mode(), denormals_flushed(), _whole_states(model), _plain_greedy(model, ends):
             model.generate(
                 input_ids=ids.to(model.device),
                 attention_mask=mask.to(model.device),
@@ -328,8 +329,6 @@ def load_model(
     except ImportError:
         raise MissingExtraError("local", "the transformers engine") from None
     logging.disable_progress_bar()
-    # Numbers too small to matter take a CPU five times as long as others, and a softmax is full of them.
-    torch.set_flush_denormal(True)
     path = name
     if name == EMBEDDED_MODEL:
         path = str(embedded_model(report))
@@ -342,9 +341,10 @@ def load_model(
         report(f"Loading {name}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-        model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=torch.bfloat16, trust_remote_code=trust_remote_code, **options
-        )
+        with denormals_flushed():
+            model = AutoModelForCausalLM.from_pretrained(
+                path, dtype=torch.bfloat16, trust_remote_code=trust_remote_code, **options
+            )
     except (ImportError, OSError, ValueError) as error:
         raise _not_loaded(name, error) from error
     tokenizer.padding_side = "left"

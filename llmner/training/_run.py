@@ -20,6 +20,7 @@ import yaml
 from llmner._files import whole_file
 from llmner.corpora import read_corpus
 from llmner.errors import InputError, MissingExtraError
+from llmner.generation._denormals import denormals_flushed
 from llmner.generation.embedded import EMBEDDED_MODEL, EMBEDDED_ON_HUB
 from llmner.recipes import Recipe
 from llmner.scoring import sample
@@ -196,7 +197,8 @@ def train(
     last = last_checkpoint(checkpoints)
     if last is not None:
         told(f"Going on from {last.name}")
-    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    with denormals_flushed():
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
     trainer.accelerator.wait_for_everyone()
     history = trainer.state.log_history
     result = TrainingResult(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,26 @@ def test_long_answers_of_several_batches_are_joined_and_stay_the_same(
     assert {reply.completion_tokens for reply in expected} >= {12}
     # Batches of three leave none over where one in four may be.
     assert (len(calls) > 3) == (few < 4)
+
+
+def test_a_callers_arithmetic_stays_as_it_was(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = sys.float_info.min
+    assert tiny / 2 > 0
+    engine = TransformersGenerator(str(base), max_new_tokens=2)
+    model, _ = engine.load()
+    assert tiny / 2 > 0
+    during: list[float] = []
+    generate = model.generate
+    monkeypatch.setattr(model, "generate", lambda **given: during.append(tiny / 2) or generate(**given))
+    engine.generate([prompt("손흥민은")])
+    assert during == [0.0]
+    assert tiny / 2 > 0
+    torch.set_flush_denormal(True)
+    try:
+        engine.generate([prompt("손흥민은")])
+        assert tiny / 2 == 0
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def test_a_stop_string_ends_a_plain_text_answer(base: Path) -> None:
