@@ -278,11 +278,12 @@ def test_what_the_guide_says_of_vllms_server_is_what_was_measured() -> None:
 
 def test_what_the_guide_says_of_speed_is_what_was_measured() -> None:
     page = (ROOT / "docs" / "generation.md").read_text("utf-8")
-    held = json.loads((ROOT / "benchmarks" / "results" / "generation_transformers.json").read_text("utf-8"))
-    for way in ("free", "grounded"):
-        row = held["figures"][way]
-        alone, together = (row[name]["sentences_a_second"] for name in ("one_at_a_time", "together"))
-        cells = f"| `transformers` | {way} | {alone:.2f} | {together:.2f} | {row['times_as_fast']:.1f} |"
-        assert cells in page, cells
+    for engine in ("transformers", "vllm"):
+        held = json.loads((ROOT / "benchmarks" / "results" / f"generation_{engine}.json").read_text("utf-8"))
+        for way in ("free", "grounded"):
+            row = held["figures"][way]
+            alone, together = (row[name]["sentences_a_second"] for name in ("one_at_a_time", "together"))
+            cells = f"| `{engine}` | {way} | {alone:.2f} | {together:.2f} | {row['times_as_fast']:.1f} |"
+            assert cells in page, cells
     time = json.loads((ROOT / "benchmarks" / "results" / "grounding_time.json").read_text("utf-8"))["figures"]
     assert f"{time['grounded_over_free']:.3f} times the time of free replies" in " ".join(page.split())

@@ -24,6 +24,8 @@ from tests.conftest import ROOT, shared
 
 HERE = find_spec("vllm") is not None
 needs_vllm = pytest.mark.skipif(not HERE, reason="vLLM is not installed here (make test-vllm)")
+# vLLM and what it loads warn of what is old in themselves.
+others_warnings = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,7 @@ def other() -> Any:
 
 @needs_vllm
 @pytest.mark.vllm
+@others_warnings
 @pytest.mark.parametrize("way", ["free", "grounded"])
 def test_both_engines_answer_alike(engine: VllmGenerator, other: Any, prompts: list[Prompt], way: str) -> None:
     sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -80,6 +83,7 @@ def test_both_engines_answer_alike(engine: VllmGenerator, other: Any, prompts: l
 
 @needs_vllm
 @pytest.mark.vllm
+@others_warnings
 def test_what_does_not_fit_has_no_answer_and_holds_up_no_other(
     engine: VllmGenerator, prompts: list[Prompt]
 ) -> None:
@@ -94,6 +98,7 @@ def test_what_does_not_fit_has_no_answer_and_holds_up_no_other(
 
 @needs_vllm
 @pytest.mark.vllm
+@others_warnings
 def test_draws_are_those_of_seed_and_sample(engine: VllmGenerator, prompts: list[Prompt]) -> None:
     engine.temperature = 1.5
     try:
@@ -107,6 +112,7 @@ def test_draws_are_those_of_seed_and_sample(engine: VllmGenerator, prompts: list
 
 @needs_vllm
 @pytest.mark.vllm
+@others_warnings
 def test_what_is_no_grammar_is_told_in_a_line(engine: VllmGenerator, prompts: list[Prompt]) -> None:
     with pytest.raises(GenerationError, match="unknown name"):
         engine.generate([replace(prompts[0], grammar="start: reply\nreply: nothing\n")])
@@ -115,6 +121,7 @@ def test_what_is_no_grammar_is_told_in_a_line(engine: VllmGenerator, prompts: li
 
 @needs_vllm
 @pytest.mark.vllm
+@others_warnings
 @pytest.mark.slow
 def test_vllms_own_server_end_to_end(tmp_path: Path) -> None:
     shared("klue-ner/klue-ner-v1.1_dev.tsv")
