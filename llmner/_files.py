@@ -21,6 +21,7 @@ from llmner.errors import CorpusError, InputError
 __all__ = [
     "check_output",
     "dump_json",
+    "open_bytes",
     "open_lines",
     "read_jsonl",
     "regular_file",
@@ -51,7 +52,7 @@ def regular_file(path: Path) -> Iterator[Path]:
     if not special:
         yield path
         return
-    with tempfile.NamedTemporaryFile(prefix="llmner-") as copy, _binary(path) as stream:
+    with tempfile.NamedTemporaryFile(prefix="llmner-") as copy, open_bytes(path) as stream:
         shutil.copyfileobj(stream, copy)
         copy.flush()
         yield Path(copy.name)
@@ -80,7 +81,12 @@ def check_output(path: Path) -> None:
 
 
 @contextmanager
-def _binary(path: Path) -> Iterator[BinaryIO]:
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """A file, or standard input where it is called ``-``.
+
+    Raises:
+        CorpusError: Missing, a directory, or unreadable.
+    """
     if str(path) == STDIO:
         yield sys.stdin.buffer
         return
@@ -106,7 +112,7 @@ def open_lines(path: Path) -> Iterator[tuple[int, str]]:
         CorpusError: Missing, a directory, unreadable, or not UTF-8.
     """
     number = 0
-    with _binary(path) as stream:
+    with open_bytes(path) as stream:
         # Decoded a few thousand lines at a time: a line at a time takes twice as long.
         while batch := stream.readlines(_BATCH_BYTES):
             if number == 0 and batch[0].startswith(b"\xef\xbb\xbf"):

@@ -29,7 +29,8 @@ def write(folder: Path, text: str) -> Path:
 def test_every_built_in_recipe_loads_and_reads_its_own_examples(name: str) -> None:
     recipe = Recipe.load(name)
     assert recipe.name == name
-    assert recipe.schema_.codes == ("PS", "LC", "OG", "DT", "TI", "QT")
+    if name.startswith("klue"):
+        assert recipe.schema_.codes == ("PS", "LC", "OG", "DT", "TI", "QT")
     for sentence, (_, answer) in zip(recipe.example_sentences(), recipe._worked(), strict=True):
         read = read_reply(answer, recipe.schema_, recipe.reply_format)
         assert read.status == "ok"
@@ -106,7 +107,7 @@ def test_a_template_cannot_reach_into_python(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="built in are klue, klue-mini, klue-sft, klue-strict"):
+    with pytest.raises(UnknownNameError, match="built in are gmb, klue, klue-mini, klue-sft, klue-strict"):
         Recipe.load("kleu")
     with pytest.raises(RecipeError, match="no such file"):
         Recipe.load(tmp_path / "none.yaml")

@@ -16,6 +16,7 @@ from llmner.corpora._registry import CORPUS_FORMATS, guess_format, read_corpus, 
 from llmner.corpora._stats import CorpusStats, LabelStats, Lengths, Place, corpus_stats
 from llmner.corpora._types import BadRow, CorpusFormat, ReadStats
 from llmner.corpora.hub import read_dataset
+from llmner.corpora.words import from_words, word_tags
 
 __all__ = [
     "CORPUS_FORMATS",
@@ -33,8 +34,10 @@ __all__ = [
     "ShiftTest",
     "compare_corpora",
     "corpus_stats",
+    "from_words",
     "guess_format",
     "read_corpus",
     "read_dataset",
+    "word_tags",
     "write_corpus",
 ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from llmner._files import open_lines, regular_file, told_of, whole_file
 from llmner.corpora._types import BadRow, CorpusFormat, ReadOptions, ReadStats
 from llmner.corpora.conll import CONLL
+from llmner.corpora.gmb import GMB_CSV, names_columns
 from llmner.corpora.hub import is_saved_dataset, read_hub
 from llmner.corpora.jsonl import SPANS_JSONL
 from llmner.corpora.klue import KLUE_TSV
@@ -23,7 +24,7 @@ from llmner.spans import Sentence
 __all__ = ["CORPUS_FORMATS", "guess_format", "read_corpus", "write_corpus"]
 
 CORPUS_FORMATS: dict[str, CorpusFormat] = {
-    format.name: format for format in (KLUE_TSV, SPANS_JSONL, CONLL, MARKUP, TEXT, DOCUMENT)
+    format.name: format for format in (KLUE_TSV, SPANS_JSONL, GMB_CSV, CONLL, MARKUP, TEXT, DOCUMENT)
 }
 """In the order in which a file is held against them."""
 
@@ -48,6 +49,8 @@ def guess_format(path: str | PathLike[str]) -> str:
         CorpusError: The file cannot be read, is empty, or looks like none of the formats.
     """
     path = Path(path)
+    if names_columns(path):
+        return GMB_CSV.name
     lines = [line for _, line in itertools.islice(open_lines(path), 200)]
     if not any(line.strip() for line in lines):
         raise CorpusError("holds no sentence", path=path, hint="the file is empty")
@@ -78,7 +81,8 @@ def read_corpus(
         path_or_name: A file, a folder saved by ``datasets``, or a data set on the Hub
             (``"klue/ner"``) where no such file exists.
         format: A name in :data:`CORPUS_FORMATS`, or ``"hub"``; ``None`` looks at the file.
-        split: For data sets: which split.
+        split: Which split of a data set; of a ``gmb-csv`` file ``"train"`` (four fifths) or ``"test"``,
+            drawn by a seed (``"test:7"``; 42 by default).
         strict: An ``I-X`` that continues nothing is an error. By default it is read as the beginning
             of a span and counted in ``stats.repairs``.
         labels: The only labels allowed.
@@ -94,7 +98,7 @@ def read_corpus(
         MissingExtraError: A Hub data set, and ``datasets`` is not installed.
     """
     stats = stats if stats is not None else ReadStats()
-    options = ReadOptions(strict, labels, on_bad, stats, on_tags)
+    options = ReadOptions(strict, labels, on_bad, stats, on_tags, split)
     given = str(path_or_name)
     path = Path(path_or_name)
     if format == "hub" or is_saved_dataset(path) or (format is None and _names_dataset(given)):
@@ -114,7 +118,14 @@ def _read_file(path: Path, format: str | None, options: ReadOptions) -> Iterator
             told = options.on_bad
             options.on_bad = lambda bad: told(BadRow(told_of(bad.error, real, path), bad.raw))
         try:
-            yield from _format(format or guess_format(real)).read(real, options)
+            chosen = _format(format or guess_format(real))
+            if options.split is not None and not chosen.splits:
+                raise InputError(
+                    f"a {chosen.name} file has no splits",
+                    path=path,
+                    hint="leave out the split, or name its file",
+                )
+            yield from chosen.read(real, options)
         except InputError as error:
             raise told_of(error, real, path) from None
 

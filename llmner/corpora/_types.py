@@ -51,6 +51,7 @@ class ReadOptions:
         on_bad: Called with each bad row, which is then skipped; ``None`` raises its error.
         stats: Counters to fill in.
         on_tags: Called with the IOB2 tags of each sentence as they stand in the file, one a character.
+        split: Which part of a file to read, for formats that know some.
     """
 
     strict: bool = False
@@ -58,6 +59,7 @@ class ReadOptions:
     on_bad: Callable[[BadRow], None] | None = None
     stats: ReadStats = field(default_factory=ReadStats)
     on_tags: Callable[[list[str]], None] | None = None
+    split: str | None = None
 
     def repaired(self, path: Path, line: int, repairs: list[str], id: str | None = None) -> None:
         """Count the repairs of one sentence."""
@@ -105,6 +107,7 @@ class CorpusFormat:
         write: Streams sentences to a binary stream, one call a sentence.
         header: Bytes that open a file.
         looks_like: Whether the first lines of a file look like this format.
+        splits: Whether a part of a file can be asked for.
     """
 
     name: str
@@ -112,6 +115,7 @@ class CorpusFormat:
     write: Callable[[Sentence, BinaryIO], None]
     looks_like: Callable[[list[str]], bool]
     header: bytes = b""
+    splits: bool = False
 
 
 _BREAKS = re.compile(r"[\n\r]")

@@ -1,0 +1,169 @@
+"""The Kaggle CSV of the Groningen Meaning Bank (``ner_dataset.csv``): a word a row, eight labels, 17 tags.
+
+Columns ``Sentence #``, ``Word``, ``POS``, ``Tag``; the first names a sentence in its first row and is empty in
+the others. The file is in Latin-1, with Windows' quotation marks among it; UTF-8 is read too. The text of a
+sentence is its words with a space between two.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import BinaryIO
+
+from llmner._files import open_bytes
+from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
+from llmner.corpora.words import from_words, word_tags
+from llmner.errors import CorpusError, InputError, TagError
+from llmner.spans import Sentence
+
+__all__ = ["GMB_CSV", "HEADER", "names_columns", "split_sentences"]
+
+HEADER = ("Sentence #", "Word", "POS", "Tag")
+_TRAIN_SHARE = 0.8
+_SEED = 42
+# What Windows has where Latin-1 has control characters.
+_WINDOWS = {
+    point: char
+    for point in range(0x80, 0xA0)
+    if (char := bytes([point]).decode("cp1252", "replace")) != "\ufffd"
+}
+
+
+def _looks_like(lines: list[str]) -> bool:
+    return bool(lines) and _is_header(next(csv.reader(lines[:1]), []))
+
+
+def _is_header(row: list[str]) -> bool:
+    return tuple(cell.strip() for cell in row) == HEADER
+
+
+def names_columns(path: Path) -> bool:
+    """Whether a file begins with the columns' names; it may be in Latin-1, which no other format is."""
+    with open_bytes(path) as stream:
+        line = stream.readline(1000) if stream.seekable() else b""
+        if stream.seekable():
+            stream.seek(0)
+    return _looks_like([line.decode("latin-1").removeprefix("\u00ef\u00bb\u00bf").strip()])
+
+
+def _decoded(path: Path) -> Iterator[str]:
+    """The file's lines, ends included: UTF-8 where all of it is, else Latin-1."""
+    with open_bytes(path) as stream:
+        held = stream.read()
+    try:
+        text = held.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = held.decode("latin-1").translate(_WINDOWS)
+    # A carriage return within a line would be a new row to the csv module.
+    yield from StringIO(text, newline="\n")
+
+
+def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    sentences = _sentences(path, options)
+    return sentences if options.split is None else iter(split_sentences(list(sentences), options.split))
+
+
+def split_sentences(sentences: list[Sentence], split: str) -> list[Sentence]:
+    """The ``train`` (four fifths) or ``test`` (one fifth) part, drawn by a seed, in the file's order.
+
+    Args:
+        sentences: All of them.
+        split: ``"train"`` or ``"test"``, with a seed behind a colon if it is not to be 42 (``"test:7"``).
+
+    Raises:
+        InputError: Another split.
+    """
+    name, _, seed = split.partition(":")
+    if name not in ("train", "test") or (seed and not seed.isdecimal()):
+        raise InputError(f"split {split!r} is unknown", hint="expected train or test, or train:SEED")
+    places = list(range(len(sentences)))
+    random.Random(int(seed or _SEED)).shuffle(places)
+    cut = round(_TRAIN_SHARE * len(places))
+    chosen = places[:cut] if name == "train" else places[cut:]
+    return [sentences[place] for place in sorted(chosen)]
+
+
+def _sentences(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    reader = csv.reader(_decoded(path))
+    id: str | None = None
+    rows: list[tuple[str, str]] = []
+    first = 2
+    fault: CorpusError | None = None
+    header = False
+    try:
+        for row in reader:
+            if not header:
+                if not _is_header(row):
+                    raise CorpusError(
+                        "does not begin with the columns",
+                        path=path,
+                        line=1,
+                        hint=f"expected {','.join(HEADER)}",
+                    )
+                header = True
+                continue
+            if not any(cell.strip() for cell in row):
+                continue
+            if row[0].strip():
+                yield from _finished(path, first, id, rows, fault, options)
+                id, rows, first, fault = row[0].removeprefix("Sentence:").strip(), [], reader.line_num, None
+            if len(row) != len(HEADER) or not row[1].strip() or not row[3].strip():
+                fault = fault or CorpusError(
+                    "a row without a word and a tag",
+                    path=path,
+                    line=reader.line_num,
+                    id=id,
+                    hint=f"expected {','.join(HEADER)}",
+                )
+                continue
+            rows.append((" ".join(row[1].split()), row[3].strip()))
+    except csv.Error as error:
+        raise CorpusError(f"not CSV ({error})", path=path, line=reader.line_num) from None
+    yield from _finished(path, first, id, rows, fault, options)
+
+
+def _finished(
+    path: Path,
+    line: int,
+    id: str | None,
+    rows: list[tuple[str, str]],
+    fault: CorpusError | None,
+    options: ReadOptions,
+) -> Iterator[Sentence]:
+    if not rows and fault is None:
+        return
+    raw = "\n".join(f"{word},{tag}" for word, tag in rows)
+    try:
+        if fault is not None:
+            raise fault
+        words, tags = [word for word, _ in rows], [tag for _, tag in rows]
+        sentence, repairs = from_words(words, tags, id, strict=options.strict)
+        sentence = options.sentence(path, line, id, sentence.text, list(sentence.spans))
+    except TagError as error:
+        at = None if error.line is None else line + error.line - 1
+        options.bad(CorpusError(error.problem, path=path, line=at, id=id, hint=error.hint), raw)
+        return
+    except CorpusError as error:
+        options.bad(error, raw)
+        return
+    options.repaired(path, line, repairs, id)
+    yield sentence
+
+
+def _write(sentence: Sentence, stream: BinaryIO) -> None:
+    check_writable(sentence, "gmb-csv")
+    out = StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    name = f"Sentence: {sentence.id}" if sentence.id else "Sentence: -"
+    for number, (word, tag) in enumerate(word_tags(sentence)):
+        writer.writerow(["" if number else name, word, "", tag])
+    stream.write(encode(sentence, out.getvalue()))
+
+
+_FIRST = (",".join(HEADER) + "\n").encode()
+
+GMB_CSV = CorpusFormat("gmb-csv", _read, _write, _looks_like, header=_FIRST, splits=True)
