@@ -33,7 +33,7 @@ $(VENV)/.local: $(VENV)/.pip pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.local
-	$(PIP) -e ".[train,openai]" --group dev
+	$(PIP) -e ".[train,openai,baselines]" --group dev
 	touch $@
 
 # Browser tests drive the machine's own Chromium; where it cannot be installed they are skipped.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import Any, get_args
+from typing import Any, Protocol, get_args
 
 from llmner._merging import WindowReply, merge_windows, window_rows
 from llmner._questions import Question, ask_about
@@ -25,7 +25,7 @@ from llmner.replies import read_exact
 from llmner.spans import Mention, Sentence, Span
 from llmner.windows import check_windows
 
-__all__ = ["Extraction", "Extractor", "WindowReply"]
+__all__ = ["Extraction", "Extractor", "SpanExtractor", "WindowReply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,8 @@ class Extraction:
 
     Attributes:
         sentence: The sentence asked about, gold spans and all.
-        reply: What the engine answered. Of a long text: all windows' replies, a line break between two.
+        reply: What the engine answered. Of a long text: all windows' replies, a line break between two. A
+            tagger's is empty: it gives spans at once.
         projection: Spans and outcomes, and how the reply was read.
         windows: Of a long text: what was answered about each window; empty where it was asked about whole.
         samples: All replies, ``reply`` the first, where there was a vote among several; of a long text the
@@ -55,8 +56,11 @@ class Extraction:
     def row(self) -> dict[str, Any]:
         """One row of ``extract``'s output: a spans row with outcomes, raw reply and reading status.
 
-        A long text's has its windows too: place, raw reply and reading status of each.
+        A long text's has its windows too: place, raw reply and reading status of each. A tagger's is a spans
+        row and no more.
         """
+        if self.projection.reply is None:
+            return {"id": self.sentence.id, "text": self.sentence.text, "spans": span_rows(self.spans)}
         known: dict[str, Any] = {"finish_reason": self.reply.finish_reason}
         if self.reply.error is not None:
             known["error"] = self.reply.error
@@ -130,6 +134,24 @@ def _repeats(rows: Any) -> Iterator[Span]:
             yield Span(row["start"], row["end"], row["label"], row.get("score"))
         except (SpanError, TypeError, KeyError, AttributeError):
             raise ValueError(f"an outcome's repeat is {row!r}") from None
+
+
+class SpanExtractor(Protocol):
+    """What runs, evaluations and comparisons need of whatever extracts: an ``Extractor``, a baseline.
+
+    Attributes:
+        batch_size: Sentences after which rows are put on the disk.
+    """
+
+    batch_size: int
+
+    def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
+        """Extract from every sentence, in order."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that decides the result."""
+        ...
 
 
 class Extractor:

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 from llmner._files import check_output, dump_json, open_lines, parse_row, whole_file
 from llmner.chat import build_prompt
 from llmner.errors import CorpusError, InputError
-from llmner.extraction import Extraction, Extractor
+from llmner.extraction import Extraction, Extractor, SpanExtractor
 from llmner.spans import Sentence
 
 __all__ = [
@@ -96,7 +96,7 @@ def cached_rows(record: Mapping[str, Any]) -> Path | None:
 
 
 def kept_rows(
-    extractor: Extractor,
+    extractor: SpanExtractor,
     sentences: Iterable[Sentence],
     path: Path,
     record: Mapping[str, Any],
@@ -163,7 +163,7 @@ def drop_rows(path: Path) -> None:
 
 
 def run_extraction(
-    extractor: Extractor,
+    extractor: SpanExtractor,
     sentences: Iterable[Sentence],
     output: Path,
     *,
@@ -218,7 +218,7 @@ def run_extraction(
 
 
 def retry_failed(
-    extractor: Extractor,
+    extractor: SpanExtractor,
     sentences: Iterable[Sentence],
     output: Path,
     *,
@@ -397,10 +397,10 @@ def _matched(path: Path, items: Iterator[Sentence]) -> Iterator[tuple[dict[str, 
         yield row, sentence
 
 
-def _resumed(path: Path, items: Iterator[Sentence], extractor: Extractor) -> Iterator[dict[str, Any]]:
+def _resumed(path: Path, items: Iterator[Sentence], extractor: SpanExtractor) -> Iterator[dict[str, Any]]:
     """The rows that are there; an engine whose answers depend on what it was asked before is told of them."""
-    skip = getattr(extractor.generator, "skip", None)
+    skip = getattr(extractor.generator, "skip", None) if isinstance(extractor, Extractor) else None
     for row, sentence in _matched(path, items):
-        if skip is not None:
+        if skip is not None and isinstance(extractor, Extractor):
             skip(build_prompt(extractor.recipe, sentence))
         yield row

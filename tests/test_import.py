@@ -67,7 +67,7 @@ def test_public_names() -> None:
             "corpora",
             "CORPUS_FORMATS BadRow CorpusComparison CorpusFormat CorpusStats LabelShift LabelStats Lengths Overlap "
             "Place ReadStats SharedSentence ShiftTest compare_corpora corpus_stats guess_format read_corpus "
-            "read_dataset write_corpus",
+            "from_words read_dataset word_tags write_corpus",
         ),
         (
             "replies",
@@ -80,11 +80,17 @@ def test_public_names() -> None:
         ("generation", "ENGINES Generator Reply Token create_generator"),
         (
             "scoring",
-            "CAUSES FIGURES KLUE_LABELS PRF Breakdown Calibration CalibrationBin Ceilings Change Comparison "
-            "Confusion Difference Evaluation Fault Figure Interval KlueScores LabelScore Loss ModeScore "
+            "CAUSES FIGURES KLUE_LABELS MODEL_COLUMNS PRF Breakdown Calibration CalibrationBin Ceilings Change Comparison "
+            "Confusion Difference Evaluation Facts Fault Figure Interval KlueScores LabelScore Loss ModeScore "
             "Prediction Row Scores Source align compare corpus_signature draw evaluate evaluate_all evaluate_runs "
-            "evaluate_sources find_faults from_extractor from_file headline label_rows quotes read_predictions "
+            "evaluate_sources find_faults from_extractor from_file headline label_rows model_rows quotes read_predictions "
             "read_run reliability render_report sample score signature_line write_run",
+        ),
+        (
+            "baselines",
+            "Baseline BaselineExtractor BilstmCrfConfig BilstmCrfTagger ComparedModel CrfConfig CrfTagger "
+            "EncoderConfig EncoderTagger Epoch ModelEntry ModelsConfig Trained compare_models load_baseline "
+            "load_models_config train_baseline",
         ),
     ],
 )

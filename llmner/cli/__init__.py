@@ -15,6 +15,7 @@ import typer
 from llmner.cli import (
     calibrate,
     compare,
+    compare_models,
     convert,
     doctor,
     evaluate,
@@ -24,6 +25,7 @@ from llmner.cli import (
     push,
     stats,
     train,
+    train_baseline,
 )
 
 __all__ = ["app", "main"]
@@ -42,12 +44,14 @@ app.command("convert")(convert.convert)
 app.command("stats")(stats.stats)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("compare-models")(compare_models.compare_models)
 app.command("calibrate")(calibrate.calibrate)
 # Its options are the fields of a training configuration, which reads them itself.
 app.command(
     "train",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
 )(train.train)
+app.add_typer(train_baseline.app, name="train-baseline")
 app.command("merge")(merge.merge)
 app.command("push")(push.push)
 app.command("doctor")(doctor.doctor)

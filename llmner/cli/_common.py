@@ -41,7 +41,11 @@ ReplyFormatOption = Annotated[
     typer.Option(help="json-by-type, json-list, tagged, lines or pairs, not the recipe's own."),
 ]
 EngineOption = Annotated[
-    str, typer.Option(help="transformers, vllm, openai (any OpenAI-compatible endpoint) or recorded.")
+    str,
+    typer.Option(
+        help="transformers, vllm, openai (any OpenAI-compatible endpoint), recorded, or baseline:FOLDER for a "
+        "tagger that train-baseline made."
+    ),
 ]
 ModelOption = Annotated[
     str | None,

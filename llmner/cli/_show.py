@@ -15,7 +15,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from llmner.projection import Projection
-    from llmner.scoring import Comparison, Evaluation
+    from llmner.scoring import Comparison, Evaluation, Facts
     from llmner.spans import Span
 
 _COLOURS = (
@@ -64,6 +64,9 @@ def show_projection(out: Console, projection: Projection, labels: Sequence[str],
     if title:
         out.print(Text(printable(title), style="dim"))
     out.print(_coloured(projection.text, projection.spans, _colours(labels)))
+    if projection.spans and not projection.outcomes:
+        _show_spans(out, projection)
+        return
     if not projection.outcomes:
         status = projection.reply.status if projection.reply is not None else "ok"
         out.print(Text("  no entities" if status in ("ok", "repaired") else f"  reply {status}", style="dim"))
@@ -88,6 +91,18 @@ def show_projection(out: Console, projection: Projection, labels: Sequence[str],
             "" if place is None else str(place.end),
             kind,
         )
+    out.print(table)
+    out.print()
+
+
+def _show_spans(out: Console, projection: Projection) -> None:
+    """The spans of a tagger, which have no outcomes."""
+    table = plain_table("label", "text", "start", "end", "score")
+    table.columns[1].justify = "left"
+    for span in projection.spans:
+        surface = printable(projection.text[span.start : span.end])
+        score = "" if span.score is None else f"{span.score:.3f}"
+        table.add_row(Text(printable(span.label)), Text(surface), str(span.start), str(span.end), score)
     out.print(table)
     out.print()
 
@@ -199,6 +214,24 @@ def show_evaluations(
         show_comparison(out, comparison, next(iter(evaluations)), name)
     for name, run in evaluations.items():
         out.print(Text(f"  {printable(name)}: {printable(signature_line(run.signature))}", style="dim"))
+
+
+def show_models(
+    out: Console,
+    evaluations: Mapping[str, Evaluation],
+    facts: Mapping[str, Facts],
+    cited: Sequence[tuple[str, str]],
+) -> None:
+    """A column for each model: figures on the same sentences, and what they cost."""
+    from llmner.scoring import MODEL_COLUMNS, model_rows
+
+    rows = model_rows(evaluations, facts)
+    table = plain_table("", *(row[0] for row in rows))
+    for number, column in enumerate(MODEL_COLUMNS[1:], 1):
+        table.add_row(column, *(row[number] for row in rows))
+    out.print(table)
+    for figures, source in cited:
+        out.print(Text(f"  published elsewhere: {printable(figures)} ({printable(source)})", style="dim"))
 
 
 def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> None:

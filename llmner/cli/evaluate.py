@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from llmner.cli._baselines import is_baseline, make_baseline
 from llmner.cli._common import (
     AdapterOption,
     BaseUrlOption,
@@ -68,8 +69,8 @@ def evaluate(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="Ask an engine now: transformers, vllm or openai. Answers are kept until the evaluation is "
-            "done; an interrupted one goes on.",
+            help="Ask an engine now: transformers, vllm, openai, or baseline:FOLDER for a tagger. Answers are "
+            "kept until the evaluation is done; an interrupted one goes on.",
             show_default=False,
         ),
     ] = None,
@@ -127,10 +128,11 @@ def evaluate(
     )
     from llmner.cli._show import console, show_evaluation, show_evaluations
     from llmner.errors import InputError
-    from llmner.extraction import Extractor
+    from llmner.extraction import Extractor, SpanExtractor
     from llmner.runs import cached_rows, drop_rows, partial_path
     from llmner.scoring import compare, evaluate_sources, from_extractor, write_run
 
+    tagged = is_baseline(engine)
     engines = [("recorded", path) for path in replies or ()] + ([(engine, None)] if engine else [])
     count = len(predicted or ()) + len(engines)
     if not count:
@@ -156,8 +158,17 @@ def evaluate(
     projecting = policy(particles, fuzzy, repeats)
     splitting = windows(window, overlap)
     chosen = answering(grounded, json_schema, samples, min_score, calibration)
-    extractors = [
-        Extractor(
+    extractors: list[SpanExtractor] = [
+        make_baseline(
+            str(engine),
+            batch_size=batch_size,
+            min_score=min_score,
+            calibration=calibration,
+            device=device,
+            beside_replies=bool(replies),
+        )
+        if tagged and path is None
+        else Extractor(
             asked,
             make_generator(
                 name,

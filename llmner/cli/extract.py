@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llmner.cli._baselines import is_baseline, make_baseline
 from llmner.cli._common import (
     BATCH_SIZE,
     AdapterOption,
@@ -58,7 +59,7 @@ from llmner.cli._common import (
 )
 
 if TYPE_CHECKING:
-    from llmner.extraction import Extraction, Extractor
+    from llmner.extraction import Extraction, SpanExtractor
     from llmner.spans import Sentence
 
 
@@ -134,6 +135,13 @@ def extract(
         raise InputError(
             "--retry-failed mends a finished --output of --input", hint="give both, and no --restart"
         )
+    tagger = (
+        make_baseline(
+            engine, batch_size=batch_size, min_score=min_score, calibration=calibration, device=device
+        )
+        if is_baseline(engine)
+        else None
+    )
     found = choose_adapter(
         adapter, model=model, recipe=recipe, reply_format=reply_format, asks=engine in ("transformers", "vllm")
     )
@@ -153,6 +161,12 @@ def extract(
             read_corpus(str(input), input_format, split, strict=strict, on_bad=bad.collect, stats=stats)
         )
         tell_repairs(stats)
+    if tagger is not None:
+        try:
+            _run(tagger, tagger.labels, sentences, output, str(input), restart=restart, show=show, json=json)
+        finally:
+            bad.close()
+        return
     generator = make_generator(
         engine,
         model=model,
@@ -181,21 +195,47 @@ def extract(
         **projecting,
     )
     try:
-        if output is None:
-            _show(extractor, sentences, json=json)
-        else:
-            _keep(extractor, sentences, output, str(input), restart=restart, retry=retry, show=show, json=json)
+        _run(
+            extractor,
+            asked.schema_.codes,
+            sentences,
+            output,
+            str(input),
+            restart=restart,
+            retry=retry,
+            show=show,
+            json=json,
+        )
     finally:
         bad.close()
 
 
-def _printer(extractor: Extractor, *, json: bool) -> Callable[[Extraction], None]:
+def _run(
+    extractor: SpanExtractor,
+    labels: Sequence[str],
+    sentences: list[Sentence],
+    output: Path | None,
+    source: str,
+    *,
+    restart: bool,
+    retry: bool = False,
+    show: bool,
+    json: bool,
+) -> None:
+    printer = _printer(labels, json=json)
+    if output is None:
+        _show(extractor, printer, sentences)
+    else:
+        printed = printer if show else None
+        _keep(extractor, printed, sentences, output, source, restart=restart, retry=retry)
+
+
+def _printer(labels: Sequence[str], *, json: bool) -> Callable[[Extraction], None]:
     """What prints an extraction on standard output."""
     from llmner._files import dump_json, write_bytes
     from llmner.cli._show import console, show_projection
 
     out = console()
-    labels = extractor.recipe.schema_.codes
 
     def show(extraction: Extraction) -> None:
         if json:
@@ -206,10 +246,9 @@ def _printer(extractor: Extractor, *, json: bool) -> Callable[[Extraction], None
     return show
 
 
-def _show(extractor: Extractor, sentences: list[Sentence], *, json: bool) -> None:
+def _show(extractor: SpanExtractor, show: Callable[[Extraction], None], sentences: list[Sentence]) -> None:
     from llmner.runs import RunSummary
 
-    show = _printer(extractor, json=json)
     summary = RunSummary()
     with progress("extracting", len(sentences)) as step:
         for extraction in extractor.extract(sentences):
@@ -220,20 +259,18 @@ def _show(extractor: Extractor, sentences: list[Sentence], *, json: bool) -> Non
 
 
 def _keep(
-    extractor: Extractor,
+    extractor: SpanExtractor,
+    printed: Callable[[Extraction], None] | None,
     sentences: list[Sentence],
     output: Path,
     source: str,
     *,
     restart: bool,
     retry: bool,
-    show: bool,
-    json: bool,
 ) -> None:
     from llmner.runs import retry_failed, run_extraction
     from llmner.scoring import corpus_signature
 
-    printed = _printer(extractor, json=json) if show else None
     signature = corpus_signature(Path(source).name, sentences)
     source = f"{signature['name']} ({signature['sentences']} sentences, {signature['sha256']})"
     failures: list[int] = []

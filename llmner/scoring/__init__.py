@@ -28,7 +28,17 @@ from llmner.scoring._predictions import (
     read_predictions,
     sample,
 )
-from llmner.scoring._report import FIGURES, Figure, headline, label_rows, quotes, render_report
+from llmner.scoring._report import (
+    FIGURES,
+    MODEL_COLUMNS,
+    Facts,
+    Figure,
+    headline,
+    label_rows,
+    model_rows,
+    quotes,
+    render_report,
+)
 from llmner.scoring._scores import KLUE_LABELS, PRF, KlueScores, LabelScore, ModeScore, Scores, score
 from llmner.scoring._sources import Source, evaluate_runs, evaluate_sources, from_extractor, from_file
 
@@ -36,6 +46,7 @@ __all__ = [
     "CAUSES",
     "FIGURES",
     "KLUE_LABELS",
+    "MODEL_COLUMNS",
     "PRF",
     "Breakdown",
     "Calibration",
@@ -46,6 +57,7 @@ __all__ = [
     "Confusion",
     "Difference",
     "Evaluation",
+    "Facts",
     "Fault",
     "Figure",
     "Interval",
@@ -70,6 +82,7 @@ __all__ = [
     "from_file",
     "headline",
     "label_rows",
+    "model_rows",
     "quotes",
     "read_predictions",
     "read_run",

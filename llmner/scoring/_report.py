@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -22,7 +22,17 @@ from llmner.scoring._bootstrap import Difference, Interval
 from llmner.scoring._evaluate import Comparison, Evaluation, Row, signature_line
 from llmner.scoring._losses import CAUSES
 
-__all__ = ["FIGURES", "Figure", "headline", "label_rows", "quotes", "render_report"]
+__all__ = [
+    "FIGURES",
+    "MODEL_COLUMNS",
+    "Facts",
+    "Figure",
+    "headline",
+    "label_rows",
+    "model_rows",
+    "quotes",
+    "render_report",
+]
 
 FIGURES = {
     "micro.f1": ("micro F1", "seqeval's default; most NER papers and the Hugging Face trainers quote it"),
@@ -47,6 +57,81 @@ class Figure:
     value: float
     interval: Interval | None
     difference: Difference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a model costs; ``None`` where it is not known.
+
+    Attributes:
+        training_seconds: Time that training took.
+        sentences_a_second: Sentences answered a second, of a model that is loaded.
+        parameters: Numbers that training could have chosen, those of a base model included.
+        bytes: Size of the weights and what belongs to them.
+    """
+
+    training_seconds: float | None = None
+    sentences_a_second: float | None = None
+    parameters: int | None = None
+    bytes: int | None = None
+
+
+MODEL_COLUMNS = (
+    "model",
+    "precision",
+    "recall",
+    "micro F1",
+    "95 % interval",
+    "macro F1",
+    "weighted F1",
+    "KLUE entity F1",
+    "KLUE character F1",
+    "training",
+    "sentences/s",
+    "parameters",
+    "size",
+)
+"""The columns of :func:`model_rows`."""
+
+
+def model_rows(evaluations: Mapping[str, Evaluation], facts: Mapping[str, Facts]) -> list[tuple[str, ...]]:
+    """A row of :data:`MODEL_COLUMNS` for each model, fit to be shown; figures in percent."""
+    rows: list[tuple[str, ...]] = []
+    for name, evaluation in evaluations.items():
+        scores, known = evaluation.scores, facts.get(name, Facts())
+        figures = headline(evaluation)
+        interval = figures["micro.f1"].interval
+        shown = {key: _points(figures[key].value) if key in figures else "" for key in FIGURES}
+        rows.append(
+            (
+                name,
+                _points(scores.micro.precision),
+                _points(scores.micro.recall),
+                shown["micro.f1"],
+                "" if interval is None else f"{_points(interval[0])}–{_points(interval[1])}",
+                shown["macro.f1"],
+                shown["weighted.f1"],
+                shown["klue.entity_f1"],
+                shown["klue.char_f1"],
+                _duration(known.training_seconds),
+                "" if known.sentences_a_second is None else f"{known.sentences_a_second:,.3g}",
+                _count(known.parameters),
+                "" if known.bytes is None else f"{known.bytes / 1e6:,.1f} MB",
+            )
+        )
+    return rows
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _count(number: int | None) -> str:
+    if number is None:
+        return ""
+    return f"{number / 1e6:,.1f} M" if number >= 1e5 else f"{number:,}"
 
 
 def headline(evaluation: Evaluation, comparison: Comparison | None = None) -> dict[str, Figure]:
@@ -105,6 +190,10 @@ def render_report(
     evaluations: Mapping[str, Evaluation],
     comparisons: Mapping[str, Comparison] | None = None,
     format: Literal["html", "md"] = "html",
+    *,
+    facts: Mapping[str, Facts] | None = None,
+    curves: bytes | None = None,
+    cited: Sequence[tuple[str, str]] = (),
 ) -> str:
     """A report of one run, or of several on the same sentences side by side.
 
@@ -113,11 +202,18 @@ def render_report(
             are compared with.
         comparisons: Of the other runs with the first, by name.
         format: ``"html"`` (one self-contained file) or ``"md"``.
+        facts: What each run's model costs: a table of models then comes first.
+        curves: A PNG of their training, to stand below that table (HTML only).
+        cited: (figures, source) published elsewhere, to stand below it.
     """
     comparisons = comparisons or {}
     first = next(iter(evaluations.values()))
     known = first.signature.get("corpus")
     context: dict[str, Any] = {
+        "columns": MODEL_COLUMNS,
+        "models": model_rows(evaluations, facts) if facts else [],
+        "curves": None if curves is None else base64.b64encode(curves).decode(),
+        "cited": cited,
         "runs": evaluations,
         "first": first,
         "figures": FIGURES,

@@ -9,7 +9,7 @@ from typing import Any
 
 from llmner.corpora import ReadStats
 from llmner.errors import MismatchError
-from llmner.extraction import Extractor
+from llmner.extraction import SpanExtractor
 from llmner.runs import kept_rows, run_record
 from llmner.scoring._evaluate import Evaluation, evaluate_all, read_run
 from llmner.scoring._predictions import Prediction, align, corpus_signature, draw, read_predictions
@@ -69,7 +69,7 @@ def from_file(
 
 def from_extractor(
     name: str,
-    extractor: Extractor,
+    extractor: SpanExtractor,
     corpus: Sequence[Sentence],
     *,
     whole: bool = True,
@@ -91,9 +91,10 @@ def from_extractor(
         restart: Throw away what an interrupted evaluation kept.
         on_resume: Called with the number of sentences that were answered before.
     """
-    covers = getattr(extractor.generator, "covers", None)
+    generator = getattr(extractor, "generator", None)
+    covers = getattr(generator, "covers", None)
     covered = None if covers is None else covers((sentence.id, sentence.text) for sentence in corpus)
-    unused = getattr(extractor.generator, "unused", None)
+    unused = getattr(generator, "unused", None)
 
     def answers(places: Sequence[int]) -> Iterator[tuple[Prediction, bool]]:
         """Each prediction, and whether it was asked for now."""

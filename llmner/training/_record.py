@@ -15,6 +15,8 @@ from typing import Any
 from llmner._files import dump_json, whole_file
 from llmner.errors import MissingExtraError
 
+_DECISIVE = ("llmner", "torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes")
+
 __all__ = ["EpochRow", "best_row", "epoch_rows", "versions", "write_curves", "write_record"]
 
 
@@ -85,10 +87,10 @@ def best_row(history: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions of what decides a run's numbers, and of Python."""
+def versions(*others: str) -> dict[str, str]:
+    """Versions of what decides a run's numbers (``others`` too), and of Python."""
     found = {"python": platform.python_version()}
-    for name in ("llmner", "torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes"):
+    for name in (*_DECISIVE, *others):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -1,0 +1,40 @@
+"""What a user would weigh the LLM against: CRF, BiLSTM-CRF and encoders, on the same readers and scorer.
+
+Each gives spans of characters with scores, through the same ``Extraction``. Importing it loads none of the
+libraries; training and tagging do.
+"""
+
+from llmner.baselines._extract import BaselineExtractor
+from llmner.baselines._models import (
+    ComparedModel,
+    ModelEntry,
+    ModelsConfig,
+    compare_models,
+    load_models_config,
+)
+from llmner.baselines._store import load_baseline
+from llmner.baselines._train import train_baseline
+from llmner.baselines._types import Baseline, Epoch, Trained
+from llmner.baselines.bilstm import BilstmCrfConfig, BilstmCrfTagger
+from llmner.baselines.crf import CrfConfig, CrfTagger
+from llmner.baselines.encoder import EncoderConfig, EncoderTagger
+
+__all__ = [
+    "Baseline",
+    "BaselineExtractor",
+    "BilstmCrfConfig",
+    "BilstmCrfTagger",
+    "ComparedModel",
+    "CrfConfig",
+    "CrfTagger",
+    "EncoderConfig",
+    "EncoderTagger",
+    "Epoch",
+    "ModelEntry",
+    "ModelsConfig",
+    "Trained",
+    "compare_models",
+    "load_baseline",
+    "load_models_config",
+    "train_baseline",
+]

@@ -1,0 +1,106 @@
+"""A baseline behind the interface of an ``Extractor``: what evaluates, compares and keeps runs is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from llmner.baselines._store import fingerprint, load_baseline, read_baseline_record
+from llmner.baselines._types import Baseline
+from llmner.confidence import Calibrator
+from llmner.errors import InputError
+from llmner.extraction import Extraction
+from llmner.generation import Reply
+from llmner.projection import Projection
+from llmner.spans import Sentence, Span
+
+__all__ = ["BaselineExtractor"]
+
+
+class BaselineExtractor:
+    """Extracts with a tagger that ``llmner train-baseline`` left in a folder.
+
+    There are no replies and no outcomes: a tagger gives spans. Nothing is loaded before the first sentence.
+
+    Args:
+        folder: The folder.
+        batch_size: Sentences tagged together.
+        min_score: Drop spans with a lower score.
+        calibrator: Turns scores into shares of right spans, before ``min_score`` looks at them.
+        device: For encoders: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda:0"``, ...
+
+    Raises:
+        InputError: The folder holds no baseline, or ``min_score`` is not in [0, 1].
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        batch_size: int = 64,
+        min_score: float | None = None,
+        calibrator: Calibrator | None = None,
+        device: str = "auto",
+    ) -> None:
+        if batch_size < 1:
+            raise InputError(f"batch size {batch_size} is not positive")
+        if min_score is not None and not 0 <= min_score <= 1:
+            raise InputError(f"a lowest score of {min_score:g} is none", hint="expected 0 to 1")
+        self.folder = folder
+        self.batch_size = batch_size
+        self.min_score = min_score
+        self.calibrator = calibrator
+        self.device = device
+        self.record = read_baseline_record(folder)
+        self._baseline: Baseline | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels that the tagger gives."""
+        return tuple(map(str, self.record.get("labels", ())))
+
+    def load(self) -> Baseline:
+        """The tagger; loaded when it is first asked for.
+
+        Raises:
+            InputError: A file is broken.
+            MissingExtraError: The ``baselines`` extra is not installed.
+        """
+        if self._baseline is None:
+            self._baseline = load_baseline(self.folder, device=self.device)
+        return self._baseline
+
+    def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
+        """Extract from every sentence, in order, a batch at a time."""
+        asked = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
+        tagger = self.load()
+        while batch := list(islice(asked, self.batch_size)):
+            for sentence, spans in zip(batch, tagger.tag([s.text for s in batch]), strict=True):
+                yield Extraction(sentence, Reply(""), Projection(sentence.text, tuple(self._sure(spans))))
+
+    def _sure(self, spans: Iterable[Span]) -> Iterator[Span]:
+        for span in spans:
+            if self.calibrator is not None and span.score is not None:
+                span = replace(span, score=self.calibrator(span.score))
+            if self.min_score is None or span.score is None or span.score >= self.min_score:
+                yield span
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that decides the result: the tagger's kind and a hash of its files, version."""
+        from llmner import __version__
+
+        chosen = {
+            "min_score": self.min_score,
+            "calibration": None if self.calibrator is None else self.calibrator.hash,
+        }
+        return {
+            "engine": "baseline",
+            "model": self.folder.resolve().name,
+            "kind": self.record["kind"],
+            "weights": fingerprint(self.folder),
+            **{name: value for name, value in chosen.items() if value is not None},
+            "llmner": __version__,
+        }

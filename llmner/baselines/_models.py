@@ -1,0 +1,460 @@
+"""Several models on the same sentences: trained or loaded as a configuration says, in one table."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from llmner.baselines._extract import BaselineExtractor
+from llmner.baselines._store import RECORD_FILE, read_baseline_record, size_on_disk
+from llmner.baselines._train import CONFIGS, train_baseline
+from llmner.baselines._types import Epoch, Told
+from llmner.corpora import read_corpus
+from llmner.errors import InputError, MissingExtraError
+from llmner.extraction import Extraction, Extractor, SpanExtractor
+from llmner.generation import create_generator
+from llmner.generation.adapters import find_adapter
+from llmner.recipes import Recipe
+from llmner.scoring import (
+    Evaluation,
+    Facts,
+    Source,
+    corpus_signature,
+    evaluate_sources,
+    from_extractor,
+    from_file,
+)
+from llmner.spans import Sentence
+
+__all__ = [
+    "ComparedModel",
+    "ModelEntry",
+    "ModelsConfig",
+    "compare_models",
+    "load_models_config",
+    "slug",
+    "write_loss_curves",
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CorpusEntry(_Strict):
+    """A corpus: file, saved data set or Hub name, its format and split."""
+
+    path: str
+    format: str | None = None
+    split: str | None = None
+
+    def read(self) -> list[Sentence]:
+        """Its sentences."""
+        return list(read_corpus(self.path, self.format, self.split))
+
+
+class ModelEntry(_Strict):
+    """One model of the table: exactly one of ``train``, ``baseline``, ``engine`` and ``predicted``.
+
+    Attributes:
+        name: What the table calls it.
+        train: A kind of baseline to train (``crf``, ``bilstm-crf``, ``encoder``).
+        baseline: A folder that ``llmner train-baseline`` wrote.
+        engine: ``transformers``, ``vllm`` or ``openai``.
+        predicted: A file of predictions, as ``extract`` writes them.
+        held_out: With ``train``: what to judge epochs by; the configuration's where it is not said.
+        recipe: With ``engine``: what to ask; by default the adapter's, else ``klue``.
+        grounded: With ``engine``: keep replies to the text by a grammar.
+        options: With ``train``: fields of its configuration. With ``engine``: options of the engine
+            (``model``, ``adapter``, ``batch_size``, ``max_new_tokens``, ...).
+    """
+
+    name: str = Field(min_length=1)
+    train: Literal["crf", "bilstm-crf", "encoder"] | None = None
+    baseline: Path | None = None
+    engine: Literal["transformers", "vllm", "openai"] | None = None
+    predicted: Path | None = None
+    held_out: float | None = Field(default=None, ge=0)
+    recipe: str | None = None
+    grounded: bool = False
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ModelEntry:
+        given = [key for key in ("train", "baseline", "engine", "predicted") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs one of train, baseline, engine and predicted, and has {len(given)}")
+        if self.engine is None and (self.recipe is not None or self.grounded):
+            raise ValueError("recipe and grounded belong to an engine")
+        if self.options and given[0] in ("baseline", "predicted"):
+            raise ValueError(f"options mean nothing to {given[0]}")
+        return self
+
+
+class Published(_Strict):
+    """Figures of somebody else's, to stand beside the table: cited, not measured."""
+
+    name: str
+    figures: dict[str, float]
+    source: str
+
+    def quoted(self) -> tuple[str, str]:
+        """(figures, source), to be printed."""
+        figures = ", ".join(f"{name} {value:.2f}" for name, value in self.figures.items())
+        return f"{self.name}: {figures}", self.source
+
+
+class ModelsConfig(_Strict):
+    """What to compare, on what.
+
+    Attributes:
+        gold: The corpus to evaluate on.
+        train: The corpus that baselines learn from.
+        models: The models, the first of which the others are compared with.
+        held_out: Of the training sentences, what baselines judge epochs by: a share below 1 or a number.
+        seed: Of held-out sentences, samples and intervals.
+        limit: Evaluate on a sample of this many sentences.
+        resamples: Bootstrap resamples for the intervals.
+        published: Figures to cite.
+    """
+
+    gold: CorpusEntry
+    train: CorpusEntry | None = None
+    models: list[ModelEntry] = Field(min_length=1)
+    held_out: float = Field(default=0.1, ge=0)
+    seed: int = Field(default=42, ge=0)
+    limit: int | None = Field(default=None, ge=1)
+    resamples: int = Field(default=1000, ge=0)
+    published: list[Published] = []
+
+    @model_validator(mode="after")
+    def _whole(self) -> ModelsConfig:
+        names = [model.name for model in self.models]
+        slugs = [slug(name) for name in names]
+        if len(set(slugs)) < len(slugs):
+            raise ValueError("two models are called alike")
+        if self.train is None and any(model.train for model in self.models):
+            raise ValueError("models are to be trained, and there is no train corpus")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedModel:
+    """One model and what it came to.
+
+    Attributes:
+        name: What the table calls it.
+        evaluation: Its figures.
+        facts: Training time, speed, parameters, size.
+        epochs: Of its training, as far as they are known.
+    """
+
+    name: str
+    evaluation: Evaluation
+    facts: Facts
+    epochs: tuple[Epoch, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Figures and facts, without sentences."""
+        return {
+            "name": self.name,
+            **self.evaluation.to_dict(),
+            "facts": asdict(self.facts),
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+        }
+
+
+def slug(name: str) -> str:
+    """A name as a folder can have it."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.").lower() or "model"
+
+
+def load_models_config(path: Path) -> ModelsConfig:
+    """A configuration file.
+
+    Raises:
+        InputError: It cannot be read, or a field is wrong; says which.
+    """
+    try:
+        held = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", path=path) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"not YAML ({str(error).splitlines()[0]})", path=path) from None
+    if not isinstance(held, dict):
+        raise InputError("holds no fields", path=path, hint="expected gold, train and models")
+    try:
+        return ModelsConfig.model_validate(held)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the configuration"
+        raise InputError(f"{where}: {first['msg'].removeprefix('Value error, ')}", path=path) from None
+
+
+class _Timed:
+    """An extractor whose sentences a second are measured, from a loaded model on."""
+
+    def __init__(self, extractor: Extractor | BaselineExtractor, told: Callable[[], None]) -> None:
+        self.extractor = extractor
+        self.batch_size = extractor.batch_size
+        self.sentences = 0
+        self.seconds = 0.0
+        self._told = told
+
+    def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
+        owner: Any = (
+            self.extractor if isinstance(self.extractor, BaselineExtractor) else self.extractor.generator
+        )
+        if (load := getattr(owner, "load", None)) is not None:
+            load()
+        started = time.perf_counter()
+        for extraction in self.extractor.extract(sentences):
+            self.sentences += 1
+            self.seconds = time.perf_counter() - started
+            self._told()
+            yield extraction
+
+    def describe(self) -> dict[str, Any]:
+        return self.extractor.describe()
+
+    def rate(self) -> float | None:
+        return self.sentences / self.seconds if self.sentences and self.seconds else None
+
+
+@dataclass(slots=True)
+class _Model:
+    """A model on its way into the table."""
+
+    source: Source
+    timed: _Timed | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    epochs: tuple[Epoch, ...] = ()
+
+
+def compare_models(
+    config: ModelsConfig,
+    folder: Path,
+    *,
+    report: Told | None = None,
+    on_sentence: Callable[[], None] | None = None,
+) -> list[ComparedModel]:
+    """Train or load the models, evaluate all of them on the same sentences.
+
+    Baselines that an earlier call trained alike on the same sentences are loaded, not trained again; answers
+    of engines are kept while they come, so an interrupted comparison goes on.
+
+    Args:
+        config: What to compare, on what.
+        folder: Where baselines and answers go.
+        report: Told in a sentence what is being done.
+        on_sentence: Called after each sentence that a model has answered.
+
+    Raises:
+        InputError: A corpus, folder or file that is wrong.
+        GenerationError: A model that cannot be loaded or asked.
+        MissingExtraError: A part that is not installed.
+    """
+    told: Told = report if report is not None else _silent
+    step = on_sentence if on_sentence is not None else _nothing
+    gold = config.gold.read()
+    learnt = config.train.read() if config.train is not None else []
+    folder.mkdir(parents=True, exist_ok=True)
+    models = []
+    for entry in config.models:
+        told(f"{entry.name}:")
+        models.append(_prepared(entry, config, folder, gold, learnt, told, step))
+    evaluations = evaluate_sources(
+        gold,
+        [model.source for model in models],
+        corpus_name=Path(config.gold.path).name,
+        limit=config.limit,
+        seed=config.seed,
+        resamples=config.resamples,
+    )
+    found = []
+    for entry, model, evaluation in zip(config.models, models, evaluations, strict=True):
+        rate = None if model.timed is None else model.timed.rate()
+        if model.timed is not None:
+            model.facts |= _size(model.timed.extractor)
+        facts = Facts(**model.facts, sentences_a_second=rate)
+        found.append(ComparedModel(entry.name, evaluation, facts, model.epochs))
+    return found
+
+
+def _prepared(
+    entry: ModelEntry,
+    config: ModelsConfig,
+    folder: Path,
+    gold: Sequence[Sentence],
+    learnt: Sequence[Sentence],
+    told: Told,
+    step: Callable[[], None],
+) -> _Model:
+    if entry.predicted is not None:
+        return _Model(from_file(entry.predicted, gold, whole=config.limit is None))
+    extractor: Extractor | BaselineExtractor
+    facts: dict[str, Any] = {}
+    record: Mapping[str, Any] = {}
+    if entry.engine is not None:
+        extractor, record = _asking(entry, told)
+    else:
+        place = entry.baseline if entry.baseline is not None else _trained(entry, config, folder, learnt, told)
+        record = read_baseline_record(place)
+        extractor = BaselineExtractor(place)
+    if isinstance(record.get("seconds"), int | float):
+        facts["training_seconds"] = float(record["seconds"])
+    timed = _Timed(extractor, step)
+    keep = folder / f"{slug(entry.name)}.rows.jsonl"
+    source = from_extractor(
+        entry.name,
+        timed,
+        gold,
+        keep=(lambda _: keep) if entry.engine is not None else None,
+        on_resume=lambda done: told(f"{done} sentences were done already; going on"),
+    )
+    return _Model(source, timed, facts, tuple(_epochs(record)))
+
+
+def _trained(
+    entry: ModelEntry, config: ModelsConfig, folder: Path, learnt: Sequence[Sentence], told: Told
+) -> Path:
+    """The folder of a baseline, trained now unless it lies there, trained alike."""
+    assert entry.train is not None
+    assert config.train is not None
+    try:
+        chosen = CONFIGS[entry.train](**entry.options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{entry.name}: options.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    place = folder / slug(entry.name)
+    held_out = config.held_out if entry.held_out is None else entry.held_out
+    name = Path(config.train.path).name
+    if (place / RECORD_FILE).is_file():
+        record = read_baseline_record(place)
+        alike = record.get("config") == chosen.model_dump() and record.get("seed") == config.seed
+        same = record.get("corpus") == corpus_signature(name, learnt) and record.get("held_out_as") == held_out
+        if alike and same:
+            told(f"trained already, in {place}")
+            return place
+    train_baseline(
+        learnt,
+        chosen,
+        place,
+        held_out=held_out,
+        seed=config.seed,
+        corpus=name,
+        restart=True,
+        report=told,
+        on_epoch=None if entry.train == "crf" else lambda epoch: told(str(epoch)),
+    )
+    return place
+
+
+def _asking(entry: ModelEntry, told: Told) -> tuple[Extractor, Mapping[str, Any]]:
+    """An extractor around an engine, and the record of its adapter's training."""
+    assert entry.engine is not None
+    options = dict(entry.options)
+    record: Mapping[str, Any] = {}
+    adapter = None
+    if isinstance(name := options.pop("adapter", None), str):
+        adapter = find_adapter(name, told)
+        record = _record_of(adapter.folder)
+        options |= {"adapter": adapter, "model": options.get("model") or adapter.model}
+    recipe = (
+        adapter.recipe if entry.recipe is None and adapter is not None else Recipe.load(entry.recipe or "klue")
+    )
+    if entry.engine != "openai":
+        options["report"] = told
+    try:
+        generator = create_generator(entry.engine, **options)
+    except TypeError as error:
+        raise InputError(f"{entry.name}: options: {error}") from None
+    at_once = 4 * int(options.get("batch_size", 32))
+    return Extractor(recipe, generator, grounded=entry.grounded, batch_size=at_once), record
+
+
+def _record_of(folder: Path) -> Mapping[str, Any]:
+    path = folder / "training.json"
+    try:
+        held = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return held if isinstance(held, dict) else {}
+
+
+def _epochs(record: Mapping[str, Any]) -> Iterator[Epoch]:
+    for row in record.get("epochs", []):
+        yield Epoch(
+            row["epoch"],
+            row.get("train_loss"),
+            row.get("eval_loss"),
+            row.get("precision"),
+            row.get("recall"),
+            row.get("f1"),
+            row.get("seconds", 0.0),
+        )
+
+
+def _size(extractor: SpanExtractor) -> dict[str, Any]:
+    """Parameters and bytes of what answered, where it is in this process."""
+    if isinstance(extractor, BaselineExtractor):
+        return {"parameters": extractor.load().parameters(), "bytes": size_on_disk(extractor.folder)}
+    generator: Any = getattr(extractor, "generator", None)
+    if getattr(generator, "model_name", None) is None or not hasattr(generator, "around"):
+        return {}
+    model, _ = generator.load()
+    return {
+        "parameters": sum(weights.numel() for weights in model.parameters()),
+        "bytes": sum(weights.numel() * weights.element_size() for weights in model.parameters()),
+    }
+
+
+def write_loss_curves(path: Path, models: Sequence[ComparedModel]) -> bool:
+    """Draw the models' losses and held-out F1 over epochs side by side, as a PNG; whether there were any.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    drawn = [model for model in models if any(epoch.train_loss is not None for epoch in model.epochs)]
+    if not drawn:
+        return False
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        raise MissingExtraError("train", "drawing the curves") from None
+    mpl.use("Agg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4 * len(drawn), 3.4), layout="constrained")
+    for axes, model in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
+        for name, label in (("train_loss", "training loss"), ("eval_loss", "held-out loss")):
+            points = [(e.epoch, value) for e in model.epochs if (value := getattr(e, name)) is not None]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=label)
+        axes.set(
+            title=model.name, xlabel="iteration" if len(model.epochs) > 50 else "epoch", ylabel="loss (nats)"
+        )
+        axes.grid(alpha=0.3)
+        judged = [(e.epoch, e.f1) for e in model.epochs if e.f1 is not None]
+        if len(judged) > 1:
+            other = axes.twinx()
+            other.plot(*zip(*judged, strict=True), "k--", label="held-out F1", linewidth=1)
+            other.set(ylim=(0, 1), ylabel="F1")
+        axes.legend(fontsize="small")
+    figure.savefig(path, dpi=110)
+    return True
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,108 @@
+"""A baseline's folder: its model, and ``baseline.json``, which says what it is and how it came about."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from llmner._files import dump_json, whole_file
+from llmner.baselines._types import Baseline, Trained
+from llmner.errors import InputError
+from llmner.training._record import versions
+
+__all__ = [
+    "RECORD_FILE",
+    "fingerprint",
+    "load_baseline",
+    "read_baseline_record",
+    "save_baseline",
+    "size_on_disk",
+]
+
+RECORD_FILE = "baseline.json"
+KINDS = ("crf", "bilstm-crf", "encoder")
+_MODEL_FILES = ("model.crfsuite", "model.safetensors", "vocabulary.json", "config.json", "tokenizer.json")
+
+
+def save_baseline(trained: Trained, folder: Path, **known: Any) -> None:
+    """Write a trained baseline and its record into a folder.
+
+    Args:
+        trained: What training came to.
+        folder: Where to; made if it is not there.
+        **known: What else is known of the run: corpus, configuration, counts of tags.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    trained.baseline.save(folder)
+    record = {
+        "kind": trained.baseline.kind,
+        "labels": trained.baseline.labels,
+        **known,
+        **trained.to_dict(),
+        "versions": versions("python-crfsuite", "sklearn-crfsuite"),
+    }
+    with whole_file(folder / RECORD_FILE) as stream:
+        stream.write(dump_json(record, indent=2) + b"\n")
+
+
+def read_baseline_record(folder: Path) -> dict[str, Any]:
+    """What ``baseline.json`` says.
+
+    Raises:
+        InputError: The folder holds no baseline.
+    """
+    path = folder / RECORD_FILE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(
+            f"holds no {RECORD_FILE}", path=folder, hint="expected what llmner train-baseline wrote"
+        ) from None
+    except (ValueError, RecursionError):
+        raise InputError("not JSON", path=path, hint="train it again") from None
+    if not isinstance(record, dict) or record.get("kind") not in KINDS:
+        raise InputError("names no kind of baseline", path=path, hint=f"expected one of {', '.join(KINDS)}")
+    return record
+
+
+def load_baseline(folder: Path, *, device: str = "auto") -> Baseline:
+    """The tagger that ``llmner train-baseline`` left in a folder.
+
+    Args:
+        folder: The folder.
+        device: For encoders: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda:0"``, ...
+
+    Raises:
+        InputError: It holds none, or a file is broken.
+        MissingExtraError: The ``baselines`` extra is not installed.
+    """
+    kind = read_baseline_record(folder)["kind"]
+    if kind == "crf":
+        from llmner.baselines.crf import CrfTagger
+
+        return CrfTagger.load(folder)
+    if kind == "bilstm-crf":
+        from llmner.baselines.bilstm import BilstmCrfTagger
+
+        return BilstmCrfTagger.load(folder)
+    from llmner.baselines.encoder import EncoderTagger
+
+    return EncoderTagger.load(folder, device=device)
+
+
+def size_on_disk(folder: Path) -> int:
+    """Bytes of the files that tagging needs."""
+    return sum(path.stat().st_size for name in _MODEL_FILES if (path := folder / name).is_file())
+
+
+def fingerprint(folder: Path) -> str:
+    """A hash of the files that decide what a baseline answers, 12 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in _MODEL_FILES:
+        if (path := folder / name).is_file():
+            digest.update(name.encode())
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:12]

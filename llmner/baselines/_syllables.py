@@ -1,0 +1,62 @@
+"""A text as the taggers see it: its characters without white space, and tags over them.
+
+White space carries no tag of its own. Whether it stands before a character is a feature; a span that goes on
+over it is a span. So no tagger can begin, end or break an entity at a space, and KLUE's figures, which drop
+spaces, and character spans agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from llmner.spans import Sentence, Span
+from llmner.tagging import tags_to_spans
+
+__all__ = ["bioes_tags", "places_of", "spans_of"]
+
+
+def places_of(text: str) -> list[int]:
+    """Offsets of the characters that are no white space, in code points."""
+    return [at for at, char in enumerate(text) if not char.isspace()]
+
+
+def bioes_tags(sentence: Sentence, places: Sequence[int]) -> list[str]:
+    """One BIOES tag for each of ``places``.
+
+    BIOES tells a linear chain more than IOB2: how an entity ends, and that one is a single character. A span
+    of nothing but white space leaves no tag.
+    """
+    at = {place: number for number, place in enumerate(places)}
+    tags = ["O"] * len(places)
+    for span in sentence.spans:
+        held = [at[place] for place in range(span.start, span.end) if place in at]
+        for number in held:
+            tags[number] = f"I-{span.label}"
+        if held:
+            tags[held[-1]] = f"E-{span.label}"
+            tags[held[0]] = f"{'S' if len(held) == 1 else 'B'}-{span.label}"
+    return tags
+
+
+def spans_of(
+    tags: Sequence[str], places: Sequence[int], probabilities: Iterable[float] | None = None
+) -> tuple[Span, ...]:
+    """Spans of a BIOES sequence over ``places``.
+
+    Args:
+        tags: One tag for each place; broken sequences are read as :func:`llmner.tagging.tags_to_spans` reads
+            them.
+        places: Offsets in the text.
+        probabilities: Of each tag, in [0, 1]. A span's score is the lowest of its tags': all of them must be
+            right for the span to be.
+    """
+    known = None if probabilities is None else list(probabilities)
+    return tuple(
+        Span(
+            places[span.start],
+            places[span.end - 1] + 1,
+            span.label,
+            None if known is None else min(1.0, max(0.0, min(known[span.start : span.end]))),
+        )
+        for span in tags_to_spans(tags, scheme="bioes")[0]
+    )

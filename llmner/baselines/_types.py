@@ -1,0 +1,119 @@
+"""What the taggers have in common: the protocol, the epochs of a training run, and what it leaves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from llmner.scoring import score
+from llmner.spans import Sentence, Span
+
+__all__ = ["Baseline", "Epoch", "Told", "Trained", "judge", "tag_counts"]
+
+Told = Callable[[str], None]
+"""What is told of the progress, in a sentence."""
+
+
+class Baseline(Protocol):
+    """A trained tagger.
+
+    Attributes:
+        kind: ``"crf"``, ``"bilstm-crf"`` or ``"encoder"``.
+        labels: Labels that it gives, sorted.
+    """
+
+    kind: ClassVar[str]
+    labels: tuple[str, ...]
+
+    def tag(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
+        """Spans of each text, of any length, sorted, lying apart, each with a score.
+
+        A score is the lowest probability among those of the span's tags.
+        """
+        ...
+
+    def parameters(self) -> int:
+        """Numbers that training chose."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the model's files into a folder that exists."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One pass over the training sentences, or one iteration of an optimiser that takes all at once.
+
+    Attributes:
+        epoch: Its number, from 1.
+        train_loss: Mean negative log-likelihood of a sentence's tags (CRF, BiLSTM-CRF), or of a token's
+            (encoder), in nats.
+        eval_loss: The same of the held-out sentences, where the kind computes it.
+        precision: Of the held-out sentences' entities, micro, 0 to 1.
+        recall: The same.
+        f1: The same.
+        seconds: Time it took, its evaluation included.
+    """
+
+    epoch: int
+    train_loss: float | None
+    eval_loss: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        loss = "" if self.train_loss is None else f": loss {self.train_loss:.4f}"
+        figures = "" if self.f1 is None else f", held-out F1 {self.f1:.4f}"
+        return f"epoch {self.epoch}{loss}{figures} ({self.seconds:.0f} s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What training came to.
+
+    Attributes:
+        baseline: The tagger.
+        seconds: Time that training took, from sentences to weights.
+        epochs: Its epochs.
+        best: The epoch whose weights were kept, where F1 on held-out sentences chose it.
+        notes: What a user should know: sentences that were cut into windows, entities that the tokenizer
+            cannot tell apart.
+    """
+
+    baseline: Baseline
+    seconds: float
+    epochs: tuple[Epoch, ...] = ()
+    best: int | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``baseline.json`` has it."""
+        return {
+            "seconds": round(self.seconds, 1),
+            "parameters": self.baseline.parameters(),
+            "best_epoch": self.best,
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+            **self.notes,
+        }
+
+
+def judge(held: Sequence[Sentence], predicted: Sequence[Sequence[Span]]) -> tuple[float, float, float]:
+    """Micro precision, recall and F1, as the scorer has them."""
+    micro = score([s.spans for s in held], predicted, texts=[s.text for s in held]).micro
+    return micro.precision, micro.recall, micro.f1
+
+
+def tag_counts(sentences: Iterable[Sentence]) -> dict[str, int]:
+    """IOB2 tags of the characters that are no white space, by number: how far ``O`` outweighs the rest."""
+    counts: Counter[str] = Counter()
+    for sentence in sentences:
+        for char, tag in zip(sentence.text, sentence.tags(), strict=True):
+            if not char.isspace():
+                counts[tag] += 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -1,0 +1,62 @@
+"""``--engine baseline:FOLDER``: a tagger in the place of an engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from click import get_current_context
+from click.core import ParameterSource
+
+from llmner.errors import InputError
+
+if TYPE_CHECKING:
+    from llmner.baselines import BaselineExtractor
+
+PREFIX = "baseline:"
+
+_ASKS = (
+    "recipe reply_format model adapter replies base_url concurrency grounded json_schema samples temperature "
+    "max_model_len gpu_memory_utilization max_new_tokens window overlap trust_remote_code particles fuzzy "
+    "repeats retry"
+).split()
+
+
+def is_baseline(engine: str | None) -> bool:
+    """Whether an engine's name is that of a tagger's folder."""
+    return engine is not None and engine.startswith(PREFIX)
+
+
+def make_baseline(
+    engine: str,
+    *,
+    batch_size: int | None,
+    min_score: float | None,
+    calibration: Path | None,
+    device: str,
+    beside_replies: bool = False,
+) -> BaselineExtractor:
+    """The tagger of ``baseline:FOLDER``.
+
+    Options that were given and mean nothing to a tagger are refused, unless recorded replies are scored beside
+    it, to which they do.
+
+    Raises:
+        InputError: Such an option, or a folder that holds no baseline.
+    """
+    from llmner.baselines import BaselineExtractor
+    from llmner.confidence import Calibrator
+
+    context = get_current_context()
+    for name in _ASKS:
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and not beside_replies:
+            option = "--retry-failed" if name == "retry" else f"--{name.replace('_', '-')}"
+            raise InputError(f"{option} means nothing to a baseline", hint="leave it out")
+    return BaselineExtractor(
+        Path(engine.removeprefix(PREFIX)),
+        batch_size=batch_size or 64,
+        min_score=min_score,
+        calibrator=None if calibration is None else Calibrator.load(calibration),
+        device=device,
+    )

@@ -1,0 +1,211 @@
+"""CRF and BiLSTM-CRF, really trained on sentences of this project."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("torch", reason='needs pip install "llmner[baselines]"')
+pytest.importorskip("sklearn_crfsuite", reason='needs pip install "llmner[baselines]"')
+
+from llmner.baselines import (
+    Baseline,
+    BaselineExtractor,
+    BilstmCrfConfig,
+    CrfConfig,
+    load_baseline,
+    train_baseline,
+)
+from llmner.baselines._features import features
+from llmner.baselines._network import VIEWS, views
+from llmner.baselines._store import fingerprint
+from llmner.baselines._syllables import bioes_tags, places_of, spans_of
+from llmner.baselines._types import judge, tag_counts
+from llmner.corpora import read_corpus
+from llmner.errors import InputError
+from llmner.scoring import from_extractor
+from llmner.spans import Sentence, Span
+from tests.conftest import ROOT
+from tests.strategies import sentences as any_sentences
+
+SENTENCES = list(read_corpus(ROOT / "data" / "sample.tsv"))
+CONFIGS: dict[str, Any] = {
+    "crf": CrfConfig(max_iterations=60),
+    "bilstm-crf": BilstmCrfConfig(hidden=64, epochs=20, batch_size=4, dropout=0.1, forget=0.0, min_frequency=1),
+}
+
+
+@pytest.fixture(scope="module", params=sorted(CONFIGS))
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("baseline") / request.param
+    train_baseline(SENTENCES[:50], CONFIGS[request.param], place, corpus="sample.tsv")
+    return place
+
+
+@pytest.fixture(scope="module")
+def tagger(folder: Path) -> Baseline:
+    return load_baseline(folder)
+
+
+@given(any_sentences())
+def test_spans_come_back_from_their_tags_but_for_spaces_at_their_edges(sentence: Sentence) -> None:
+    places = places_of(sentence.text)
+    back = spans_of(bioes_tags(sentence, places), places)
+    stripped = []
+    for span in sentence.spans:
+        inside = [at for at in places if span.start <= at < span.end]
+        if inside:
+            stripped.append(Span(inside[0], inside[-1] + 1, span.label))
+    assert list(back) == stripped
+
+
+@given(st.text(max_size=40))
+def test_every_character_has_its_features(text: str) -> None:
+    places = places_of(text)
+    rows = features(text, places)
+    assert len(rows) == len(places)
+    assert {view: len(held) for view, held in views(text, places).items()} == dict.fromkeys(VIEWS, len(places))
+
+
+def test_features_know_spaces_words_and_digits() -> None:
+    one, other = features("서울 7시", [0, 1, 3, 4]), features("서울7시", [0, 1, 2, 3])
+    assert "c0" in one[2]
+    assert "w0시" in one[2]
+    assert "b서울" in one[2]
+    assert "w서울0시" in other[2]
+    assert "b\x02" in other[2]
+
+
+def test_what_was_learnt_is_known(tagger: Baseline) -> None:
+    held = SENTENCES[:50]
+    precision, recall, f1 = judge(held, tagger.tag([s.text for s in held]))
+    assert f1 >= 0.95
+    assert min(precision, recall) >= 0.9
+    assert tagger.labels == ("DT", "LC", "OG", "PS", "QT", "TI")
+
+
+def test_spans_lie_apart_and_have_scores(tagger: Baseline) -> None:
+    texts = [s.text for s in SENTENCES[50:]]
+    for text, spans in zip(texts, tagger.tag(texts), strict=True):
+        for span in spans:
+            assert span.score is not None
+            assert 0 <= span.score <= 1
+            assert not text[span.start].isspace()
+            assert not text[span.end - 1].isspace()
+            assert span.end <= len(text)
+        assert all(one.end <= other.start for one, other in pairwise(spans))
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "\t\n", "가", "\ud800", "é" * 3, unicodedata.normalize("NFD", "서울")]
+)
+def test_odd_texts(tagger: Baseline, text: str) -> None:
+    (spans,) = tagger.tag([text])
+    assert all(0 <= span.start < span.end <= len(text) for span in spans)
+
+
+def test_texts_do_not_depend_on_their_company(tagger: Baseline) -> None:
+    texts = [s.text for s in SENTENCES[50:70]]
+    together = tagger.tag([*texts, ""])
+    assert together[-1] == ()
+    assert together[:-1] == [tagger.tag([text])[0] for text in texts]
+
+
+def test_a_long_text_has_the_spans_of_its_sentences(tagger: Baseline) -> None:
+    parts = [s.text for s in SENTENCES[:50]] * 4
+    text = "\n".join(parts)
+    (spans,) = tagger.tag([text])
+    found = {(span.start, span.end, span.label) for span in spans}
+    expected, at = set(), 0
+    for sentence in SENTENCES[:50] * 4:
+        expected |= {(at + span.start, at + span.end, span.label) for span in sentence.spans}
+        at += len(sentence.text) + 1
+    assert len(found & expected) / len(expected) > 0.85
+    assert all(one.end <= other.start for one, other in pairwise(spans))
+
+
+def test_a_folder_is_loaded_as_it_was_saved(folder: Path, tagger: Baseline, tmp_path: Path) -> None:
+    tagger.save(tmp_path)
+    (tmp_path / "baseline.json").write_bytes((folder / "baseline.json").read_bytes())
+    texts = [s.text for s in SENTENCES]
+    assert load_baseline(tmp_path).tag(texts) == tagger.tag(texts)
+    assert fingerprint(tmp_path) == fingerprint(folder)
+    record = json.loads((folder / "baseline.json").read_text("utf-8"))
+    assert record["parameters"] == tagger.parameters() > 1000
+    assert record["corpus"]["sentences"] == 50
+    assert record["tags"] == tag_counts(SENTENCES[:50])
+    assert record["epochs"][-1]["train_loss"] < record["epochs"][0]["train_loss"]
+    assert record["seconds"] > 0
+
+
+def test_an_extractor_gives_spans_and_no_outcomes(folder: Path) -> None:
+    extractor = BaselineExtractor(folder, batch_size=7)
+    found = list(extractor.extract([*SENTENCES[:10], "손흥민은 춘천에서 태어났다."]))
+    assert [e.sentence for e in found[:10]] == SENTENCES[:10]
+    assert {*found[0].row()} == {"id", "text", "spans"}
+    assert found[0].projection.outcomes == ()
+    assert extractor.describe()["weights"] == fingerprint(folder)
+    source = from_extractor("tagger", extractor, SENTENCES[:10])
+    predictions = source.predict(range(10))
+    assert [p.spans for p in predictions] == [e.spans for e in found[:10]]
+    assert {p.status for p in predictions} == {None}
+    sure = BaselineExtractor(folder, min_score=0.9)
+    kept = [span for e in sure.extract(SENTENCES[50:]) for span in e.spans]
+    every = [span for e in extractor.extract(SENTENCES[50:]) for span in e.spans]
+    assert 0 < len(kept) < len(every)
+    assert [span for span in every if (span.score or 0) >= 0.9] == kept
+
+
+def test_held_out_sentences_choose_the_epoch_and_stop_early(tmp_path: Path) -> None:
+    config = BilstmCrfConfig(hidden=8, epochs=30, patience=2, batch_size=8, learning_rate=1e-6)
+    trained = train_baseline(SENTENCES[:30], config, tmp_path / "b", held_out=10)
+    # Nothing is learnt at such a rate: the first epoch stays the best, and two more end it.
+    assert trained.best == 1
+    assert [epoch.epoch for epoch in trained.epochs] == [1, 2, 3]
+    assert {epoch.f1 for epoch in trained.epochs} == {0.0}
+    assert json.loads((tmp_path / "b" / "baseline.json").read_text("utf-8"))["held_out"] == 10
+
+
+def test_the_same_seed_trains_the_same_network(tmp_path: Path) -> None:
+    config = BilstmCrfConfig(hidden=8, epochs=2, batch_size=8)
+    for name in ("a", "b"):
+        train_baseline(SENTENCES[:16], config, tmp_path / name)
+    assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
+
+
+def test_what_is_wrong_is_told_in_a_line(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(InputError, match="hold no entity"):
+        train_baseline([Sentence("없다")], CrfConfig(), tmp_path / "none")
+    with pytest.raises(InputError, match="holds a baseline already"):
+        train_baseline(SENTENCES[:5], CrfConfig(), folder)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="is not empty"):
+        train_baseline(SENTENCES[:5], CrfConfig(), tmp_path / "full")
+    with pytest.raises(InputError, match=r"holds no baseline\.json"):
+        load_baseline(tmp_path)
+    (tmp_path / "baseline.json").write_text("{")
+    with pytest.raises(InputError, match="not JSON"):
+        load_baseline(tmp_path)
+    (tmp_path / "baseline.json").write_text('{"kind": "oracle"}')
+    with pytest.raises(InputError, match="names no kind"):
+        load_baseline(tmp_path)
+    (tmp_path / "baseline.json").write_text('{"kind": "crf"}')
+    with pytest.raises(InputError, match="there is no model"):
+        load_baseline(tmp_path)
+    (tmp_path / "model.crfsuite").write_text("no")
+    with pytest.raises(InputError, match="is no model of CRFsuite"):
+        load_baseline(tmp_path)
+    (tmp_path / "baseline.json").write_text('{"kind": "bilstm-crf"}')
+    with pytest.raises(InputError, match="cannot be read"):
+        load_baseline(tmp_path)
+    (tmp_path / "vocabulary.json").write_text("{}")
+    with pytest.raises(InputError, match="holds no BiLSTM-CRF"):
+        load_baseline(tmp_path)
