@@ -12,7 +12,8 @@ from llmner.baselines._models import (
     compare_models,
     load_models_config,
 )
-from llmner.baselines._store import load_baseline
+from llmner.baselines._push import push_baseline
+from llmner.baselines._store import find_baseline, load_baseline
 from llmner.baselines._train import train_baseline
 from llmner.baselines._types import Baseline, Epoch, Trained
 from llmner.baselines.bilstm import BilstmCrfConfig, BilstmCrfTagger
@@ -34,7 +35,9 @@ __all__ = [
     "ModelsConfig",
     "Trained",
     "compare_models",
+    "find_baseline",
     "load_baseline",
     "load_models_config",
+    "push_baseline",
     "train_baseline",
 ]

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from llmner._files import dump_json, whole_file
 from llmner.baselines._types import Baseline, Trained
 from llmner.errors import InputError
+from llmner.generation.adapters import fetch
 from llmner.training._record import versions
 
 __all__ = [
+    "KINDS",
+    "MODEL_FILES",
     "RECORD_FILE",
+    "TOKENIZER_FILES",
+    "find_baseline",
     "fingerprint",
     "load_baseline",
     "read_baseline_record",
@@ -23,7 +29,8 @@ __all__ = [
 
 RECORD_FILE = "baseline.json"
 KINDS = ("crf", "bilstm-crf", "encoder")
-_MODEL_FILES = ("model.crfsuite", "model.safetensors", "vocabulary.json", "config.json", "tokenizer.json")
+MODEL_FILES = ("model.crfsuite", "model.safetensors", "vocabulary.json", "config.json", "tokenizer.json")
+TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer_config.json", "vocab.txt")
 
 
 def save_baseline(trained: Trained, folder: Path, **known: Any) -> None:
@@ -67,6 +74,27 @@ def read_baseline_record(folder: Path) -> dict[str, Any]:
     return record
 
 
+def find_baseline(name: str, report: Callable[[str], None] | None = None) -> Path:
+    """The folder of a baseline: the one that is called so, else that of ``USER/NAME`` on the Hub.
+
+    Args:
+        name: Which.
+        report: Told in a sentence what is being waited for.
+
+    Raises:
+        InputError: No such folder, nor a name on the Hub.
+        GenerationError: The Hub does not have it, or does not answer.
+        MissingExtraError: huggingface_hub is not installed.
+    """
+    folder = Path(name)
+    if folder.exists():
+        return folder
+    if folder.is_absolute() or name.count("/") != 1 or name.startswith((".", "~")):
+        hint = "expected what llmner train-baseline wrote, or USER/NAME on the Hub"
+        raise InputError("no such folder", path=name, hint=hint)
+    return fetch(name, (RECORD_FILE, *MODEL_FILES, *TOKENIZER_FILES), report, what="a baseline")
+
+
 def load_baseline(folder: Path, *, device: str = "auto") -> Baseline:
     """The tagger that ``llmner train-baseline`` left in a folder.
 
@@ -94,13 +122,13 @@ def load_baseline(folder: Path, *, device: str = "auto") -> Baseline:
 
 def size_on_disk(folder: Path) -> int:
     """Bytes of the files that tagging needs."""
-    return sum(path.stat().st_size for name in _MODEL_FILES if (path := folder / name).is_file())
+    return sum(path.stat().st_size for name in MODEL_FILES if (path := folder / name).is_file())
 
 
 def fingerprint(folder: Path) -> str:
     """A hash of the files that decide what a baseline answers, 12 hexadecimal digits."""
     digest = hashlib.sha256()
-    for name in _MODEL_FILES:
+    for name in MODEL_FILES:
         if (path := folder / name).is_file():
             digest.update(name.encode())
             with path.open("rb") as stream:

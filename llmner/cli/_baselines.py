@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from click import get_current_context
-from click.core import ParameterSource
+import typer
 
+from llmner.cli._common import note
 from llmner.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def is_baseline(engine: str | None) -> bool:
 
 def make_baseline(
     engine: str,
+    context: typer.Context,
     *,
     batch_size: int | None,
     min_score: float | None,
@@ -44,17 +45,16 @@ def make_baseline(
     Raises:
         InputError: Such an option, or a folder that holds no baseline.
     """
-    from llmner.baselines import BaselineExtractor
+    from llmner.baselines import BaselineExtractor, find_baseline
     from llmner.confidence import Calibrator
 
-    context = get_current_context()
     for name in _ASKS:
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and not beside_replies:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE" and not beside_replies:
             option = "--retry-failed" if name == "retry" else f"--{name.replace('_', '-')}"
             raise InputError(f"{option} means nothing to a baseline", hint="leave it out")
     return BaselineExtractor(
-        Path(engine.removeprefix(PREFIX)),
+        find_baseline(engine.removeprefix(PREFIX), note),
         batch_size=batch_size or 64,
         min_score=min_score,
         calibrator=None if calibration is None else Calibrator.load(calibration),

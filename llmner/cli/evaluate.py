@@ -57,6 +57,7 @@ from llmner.cli._common import (
 
 @guarded
 def evaluate(
+    context: typer.Context,
     gold: Annotated[str, typer.Option(help="The labelled corpus: file, saved data set, or Hub name.")],
     predicted: Annotated[
         list[Path] | None,
@@ -161,6 +162,7 @@ def evaluate(
     extractors: list[SpanExtractor] = [
         make_baseline(
             str(engine),
+            context,
             batch_size=batch_size,
             min_score=min_score,
             calibration=calibration,

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 
 @guarded
 def extract(
+    context: typer.Context,
     text: Annotated[str | None, typer.Argument(help="A text to extract from.", show_default=False)] = None,
     input: Annotated[
         Path | None,
@@ -137,7 +138,7 @@ def extract(
         )
     tagger = (
         make_baseline(
-            engine, batch_size=batch_size, min_score=min_score, calibration=calibration, device=device
+            engine, context, batch_size=batch_size, min_score=min_score, calibration=calibration, device=device
         )
         if is_baseline(engine)
         else None

@@ -1,4 +1,4 @@
-"""``llmner push``: a trained adapter to the Hugging Face Hub."""
+"""``llmner push``: a trained adapter or baseline to the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmner.cli._common import JsonOption, guarded, note
+from llmner.errors import InputError
 
 if TYPE_CHECKING:
     from llmner.training._push import PushResult
@@ -17,7 +18,7 @@ _CARD_LINES = 30
 
 @guarded
 def push(
-    folder: Annotated[Path, typer.Argument(help="The adapter's folder: what llmner train wrote.")],
+    folder: Annotated[Path, typer.Argument(help="The folder that llmner train or train-baseline wrote.")],
     repo: Annotated[str, typer.Option(help="USER/NAME on the Hub; made if it does not exist.")],
     private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
     dry_run: Annotated[
@@ -37,12 +38,25 @@ def push(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Upload an adapter to the Hugging Face Hub, with its recipe and a model card written for it.
+    """Upload an adapter or a baseline to the Hugging Face Hub, with a model card written for it.
 
     The token comes from HF_TOKEN or hf auth login. The folder's README.md stays: the card is written anew.
     """
+    from llmner.baselines._store import RECORD_FILE
     from llmner.training._push import push_adapter
 
+    if (folder / RECORD_FILE).is_file():
+        from llmner.baselines import push_baseline
+
+        if recipe is not None:
+            raise InputError("--recipe means nothing to a baseline", hint="leave it out")
+        _tell(
+            push_baseline(
+                folder, repo, private=private, dry_run=dry_run, evaluations=evaluation or (), report=note
+            ),
+            json=json,
+        )
+        return
     result = push_adapter(
         folder,
         repo,
@@ -52,6 +66,10 @@ def push(
         evaluations=evaluation or (),
         report=note,
     )
+    _tell(result, json=json)
+
+
+def _tell(result: PushResult, *, json: bool) -> None:
     if json:
         from llmner.cli._results import print_json
 

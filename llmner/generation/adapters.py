@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -23,6 +23,7 @@ __all__ = [
     "PACKAGED_ADAPTER",
     "RECIPE_FILE",
     "Adapter",
+    "fetch",
     "find_adapter",
     "weights",
 ]
@@ -130,15 +131,31 @@ def _packaged() -> Path:
 
 
 def _from_hub(name: str, report: Callable[[str], None] | None) -> Path:
+    return fetch(name, (CONFIG_FILE, ADAPTER_FILE, RECIPE_FILE), report, what="an adapter")
+
+
+def fetch(name: str, files: Sequence[str], report: Callable[[str], None] | None, *, what: str) -> Path:
+    """A folder with some files of a repository on the Hub.
+
+    Args:
+        name: ``USER/NAME``.
+        files: Names of the files, or patterns of them.
+        report: Told in a sentence what is being waited for.
+        what: What it is, for errors.
+
+    Raises:
+        GenerationError: The Hub does not have it, or does not answer.
+        MissingExtraError: huggingface_hub is not installed.
+    """
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError:
-        raise MissingExtraError("hub", "an adapter from the Hub") from None
+        raise MissingExtraError("hub", f"{what} from the Hub") from None
     if report is not None:
         report(f"Fetching {name} from the Hub")
     try:
-        return Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, ADAPTER_FILE, RECIPE_FILE]))
+        return Path(snapshot_download(name, allow_patterns=list(files)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise GenerationError(f"{name} is neither a folder nor to be had from the Hub: {why}") from error

@@ -30,7 +30,15 @@ from llmner.training._folder import (
 from llmner.training._hub import Hub
 from llmner.training._licences import Terms, check_name, terms_of
 
-__all__ = ["PushResult", "publishable", "push_adapter"]
+__all__ = [
+    "Content",
+    "PushResult",
+    "check_weights",
+    "checked_repo",
+    "publishable",
+    "push_adapter",
+    "refuse_secrets",
+]
 
 Content = bytes | Path
 
@@ -121,7 +129,7 @@ def push_adapter(
         MissingExtraError: huggingface_hub is not installed.
     """
     told = report if report is not None else _silent
-    hub = Hub(_checked(repo), token=token, endpoint=endpoint, report=told)
+    hub = Hub(checked_repo(repo), token=token, endpoint=endpoint, report=told)
     adapter = read_folder(folder, recipe=recipe, evaluations=evaluations)
     check_name(repo, terms_of(adapter.base.name, adapter.base.also))
     if adapter.recipe is None:
@@ -158,7 +166,7 @@ def publishable(
     if notice := _notice(contents, notices(adapter, terms), terms, adapter):
         contents["NOTICE"] = notice
     contents["README.md"] = card_of(adapter, repo).encode()
-    _refuse_secrets(adapter.path, contents)
+    refuse_secrets(adapter.path, contents)
     return dict(sorted(contents.items())), left
 
 
@@ -166,7 +174,12 @@ def _silent(_: str) -> None:
     pass
 
 
-def _checked(repo: str) -> str:
+def checked_repo(repo: str) -> str:
+    """A repository's name, if the Hub would take it.
+
+    Raises:
+        InputError: It would not.
+    """
     hint = "expected USER/NAME of letters, digits, '-', '_' and '.'"
     owner, slash, name = repo.partition("/")
     if not slash:
@@ -209,7 +222,7 @@ def _contents(adapter: AdapterFolder, *, given: bool) -> tuple[dict[str, Content
             path=folder,
             hint="save the adapter with save_pretrained(folder)",
         )
-    _check_weights(folder / ADAPTER_FILE)
+    check_weights(folder / ADAPTER_FILE)
     _rewrite(contents, CONFIG_FILE, folder, json.loads, adapter.config, _json_bytes)
     if adapter.training:
         _rewrite(contents, "training.yaml", folder, yaml.safe_load, adapter.training, _yaml_bytes)
@@ -260,7 +273,7 @@ def _recipe_bytes(adapter: AdapterFolder, *, given: bool) -> bytes:
     return adapter.recipe.to_yaml().encode() if "extends" in yaml.safe_load(source) else source
 
 
-def _check_weights(path: Path) -> None:
+def check_weights(path: Path) -> None:
     """Make sure that a file is safetensors, whole, and holds no optimiser's state.
 
     Raises:
@@ -311,14 +324,17 @@ def _notice(
     return b"\n\n".join([*([known.rstrip()] if known else []), *(line.encode() for line in added)]) + b"\n"
 
 
-def _refuse_secrets(folder: Path, contents: Mapping[str, Content]) -> None:
+def refuse_secrets(folder: Path, contents: Mapping[str, Content]) -> None:
     """Look for tokens of the Hub in everything but the weights.
 
     Raises:
         InputError: A file holds one.
     """
     for name, content in contents.items():
-        if name != ADAPTER_FILE and _TOKEN.search(content if isinstance(content, bytes) else _read(content)):
+        # Weights are looked at by their header alone.
+        if name.endswith((".safetensors", ".crfsuite")):
+            continue
+        if _TOKEN.search(content if isinstance(content, bytes) else _read(content)):
             raise InputError(
                 "holds what looks like a token of the Hub",
                 path=folder / name,

@@ -1,0 +1,162 @@
+"""A baseline's folder to the Hugging Face Hub: model, tokenizer, record and a card, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from llmner._files import dump_json
+from llmner.baselines._store import MODEL_FILES, RECORD_FILE, TOKENIZER_FILES, read_baseline_record
+from llmner.errors import InputError
+from llmner.training._folder import EVALUATION_FILE, is_regular, without_paths
+from llmner.training._hub import Hub
+from llmner.training._licences import check_name, terms_of
+from llmner.training._push import Content, PushResult, check_weights, checked_repo, refuse_secrets
+
+__all__ = ["push_baseline"]
+
+_LIBRARIES = {"crf": "sklearn-crfsuite", "bilstm-crf": "llmner", "encoder": "transformers"}
+_TITLES = {"crf": "a CRF on characters", "bilstm-crf": "a BiLSTM-CRF on characters", "encoder": "an encoder"}
+_OTHERS = (*TOKENIZER_FILES, "LICENSE", "NOTICE")
+_SHOWN = (("micro", "micro F1"), ("macro", "macro F1"))
+
+
+def push_baseline(
+    folder: Path,
+    repo: str,
+    *,
+    private: bool = False,
+    dry_run: bool = False,
+    evaluations: Sequence[Path] = (),
+    token: str | None = None,
+    endpoint: str | None = None,
+    report: Callable[[str], None] | None = None,
+) -> PushResult:
+    """Upload a tagger; ``--engine baseline:USER/NAME`` then asks it.
+
+    Arguments and errors as those of :func:`llmner.training.push_adapter`.
+    """
+    told = report if report is not None else _silent
+    hub = Hub(checked_repo(repo), token=token, endpoint=endpoint, report=told)
+    record = without_paths(read_baseline_record(folder))
+    base = record.get("base")
+    terms = None if base is None else terms_of(str(base))
+    check_name(repo, terms)
+    contents: dict[str, Content] = {RECORD_FILE: dump_json(record, indent=2) + b"\n"}
+    left = []
+    for path in sorted(folder.iterdir()):
+        if path.name in (*MODEL_FILES, *_OTHERS) and is_regular(path):
+            contents[path.name] = _mended(path)
+        elif path.name not in (RECORD_FILE, "README.md") and not EVALUATION_FILE.fullmatch(path.name):
+            left.append((path.name, "not part of a baseline" if is_regular(path) else "no plain file"))
+    weights = folder / "model.safetensors"
+    if weights.name in contents:
+        check_weights(weights)
+    scored = {}
+    for path in (*sorted(p for p in folder.glob("evaluation-*.json") if is_regular(p)), *evaluations):
+        name = path.name if EVALUATION_FILE.fullmatch(path.name) else f"evaluation-{path.stem}.json"
+        scored[name] = _evaluation(path)
+        contents[name] = dump_json(scored[name], indent=2) + b"\n"
+    card = _card(record, repo, scored, None if terms is None else terms.title)
+    contents["README.md"] = card.encode()
+    refuse_secrets(folder, contents)
+    if not scored:
+        told("no evaluation: the card has no results (llmner evaluate --json > evaluation-NAME.json)")
+    if left:
+        told(f"not uploaded: {', '.join(f'{name} ({why})' for name, why in left)}")
+    contents = dict(sorted(contents.items()))
+    files = tuple((name, len(c) if isinstance(c, bytes) else c.stat().st_size) for name, c in contents.items())
+    commit = None if dry_run else hub.upload(contents, private=private)
+    return PushResult(repo, hub.url, commit, files, tuple(left), card, dry_run)
+
+
+def _mended(path: Path) -> Content:
+    """A file as it is; of a configuration, a copy that names no folder of this machine."""
+    if path.name not in ("config.json", "tokenizer_config.json"):
+        return path
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        raise InputError("not JSON", path=path, hint="train it again") from None
+    mended = without_paths(held)
+    return path if mended == held else dump_json(mended, indent=2) + b"\n"
+
+
+def _evaluation(path: Path) -> dict[str, Any]:
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        for key, _ in _SHOWN:
+            float(held[key]["f1"])
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):
+        raise InputError("is no evaluation", path=path, hint="expected what evaluate --json prints") from None
+    # A kept run has every sentence, which is not ours to publish.
+    found: dict[str, Any] = without_paths({key: value for key, value in held.items() if key != "rows"})
+    return found
+
+
+def _card(
+    record: Mapping[str, Any], repo: str, scored: Mapping[str, Mapping[str, Any]], terms: str | None
+) -> str:
+    kind = str(record["kind"])
+    base = record.get("base")
+    about = {
+        "library_name": _LIBRARIES[kind],
+        "pipeline_tag": "token-classification",
+        "tags": ["llmner", "named-entity-recognition"],
+        # The Hub refuses names it does not know.
+        **({"base_model": base} if isinstance(base, str) and base.count("/") == 1 else {}),
+    }
+    corpus = record.get("corpus") or {}
+    what = f"fine-tuned from {base}" if base else "trained from nothing"
+    lines = [
+        f"# {repo.rpartition('/')[2]}",
+        "",
+        f"{_TITLES[kind]} for named entity recognition, {what}, made with llmner.".capitalize(),
+        "",
+        f"Labels: {', '.join(f'`{label}`' for label in record.get('labels', []))}.",
+        "",
+        "```bash",
+        'pip install "llmner[baselines,hub]"',
+        f'llmner extract --engine baseline:{repo} "..."',
+        "```",
+        "",
+        "## Training",
+        "",
+        f"- corpus: {_line(corpus.get('name', ''))}, {corpus.get('sentences', '?')} sentences "
+        f"(sha256 {corpus.get('sha256', '?')}), {record.get('held_out', 0)} of them held out",
+        f"- parameters: {record.get('parameters', '?'):,}",
+        f"- time: {record.get('seconds', 0):,.0f} s",
+        *(f"- {name}: {_line(value)}" for name, value in dict(record.get("config") or {}).items()),
+        "",
+    ]
+    if scored:
+        lines += [
+            "## Results",
+            "",
+            "| evaluation | corpus | sentences | micro F1 | macro F1 |",
+            "|---|---|---:|---:|---:|",
+        ]
+        for name, held in scored.items():
+            known = (held.get("signature") or {}).get("corpus") or {}
+            figures = " | ".join(f"{100 * float(held[key]['f1']):.2f}" for key, _ in _SHOWN)
+            lines.append(
+                f"| {name} | {_line(known.get('name', ''))} | {held.get('sentences', '')} | {figures} |"
+            )
+        lines += ["", "Scored on characters (llmner), not on subwords.", ""]
+    if kind != "encoder":
+        lines += ["The model's files hold words of the training sentences, whose licence goes with them.", ""]
+    if terms is not None:
+        lines += [f"The base model comes under its own terms: {terms}.", ""]
+    return f"---\n{yaml.safe_dump(about, allow_unicode=True, sort_keys=False)}---\n\n" + "\n".join(lines)
+
+
+def _line(value: object) -> str:
+    return " ".join(str(value).replace("|", "\\|").split())
+
+
+def _silent(_: str) -> None:
+    pass
