@@ -36,7 +36,7 @@ _NOT_RUN = re.compile(
     # vLLM, and a corpus of the reader's.
     r"llmner merge build/EXAONE|scripts/serve_vllm.sh|llmner (?:extract --input|calibrate --gold) held-out.tsv|"
     # The Hub itself; the tests have one of their own.
-    r"llmner push .*--private|"
+    r"llmner push .*--private|llmner train-baseline encoder|llmner extract .*baseline:USER|"
     # The whole sample through the model is what `make demo` does; two minutes once are enough.
     r"llmner extract --input data/sample.tsv|llmner evaluate --gold data/sample.tsv --predicted out.jsonl|"
     # An hour's training and all of KLUE dev; what they left is kept and held against the page below.
@@ -220,6 +220,43 @@ def _embedded_table(result: dict[str, Any]) -> str:
             cells.append(f"{value:.3f} ({low:.3f}–{high:.3f})")
         rows.append([*cells, f"{held['first_find_micro_f1']:.3f}"])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def test_the_table_of_models_is_the_measured_one() -> None:
+    held = json.loads((ROOT / "benchmarks" / "results" / "models.json").read_text("utf-8"))["figures"]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert models_table(held) in readme
+    for row in held["published"]:
+        figures = ", ".join(f"{name} {value:.2f}" for name, value in row["figures"].items())
+        assert f"{row['name']}: {figures}" in " ".join(readme.split())
+
+
+def models_table(held: dict[str, Any]) -> str:
+    """The README's table, as the benchmark's file has it."""
+    rows = []
+    for model in held["models"]:
+        facts, intervals = model["facts"], model["intervals"]
+        low, high = intervals["micro.f1"]
+        values = [
+            model["micro"]["precision"],
+            model["micro"]["recall"],
+            model["micro"]["f1"],
+            model["macro"]["f1"],
+            model["weighted"]["f1"],
+            model["klue"]["entity_f1"],
+            model["klue"]["char_f1"],
+        ]
+        cells = [model["name"], *(f"{100 * value:.2f}" for value in values)]
+        cells[3] += f" ({100 * low:.2f}–{100 * high:.2f})"
+        minutes = facts["training_seconds"] / 60
+        cells += [
+            f"{minutes:.0f} min",
+            f"{facts['sentences_a_second']:,.3g}",
+            f"{facts['parameters'] / 1e6:.1f} M",
+            f"{facts['bytes'] / 1e6:.1f} MB",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
 
 
 def test_the_memory_of_shipped_configurations_is_what_doctor_says() -> None:

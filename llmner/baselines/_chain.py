@@ -11,17 +11,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LinearChain", "follows"]
+from llmner.baselines._syllables import follows
+
+__all__ = ["LinearChain"]
 
 # Of what the scheme forbids: low enough never to win, and finite, for gradients' sake.
 _FORBIDDEN = -1e4
-
-
-def follows(before: str | None, after: str | None) -> bool:
-    """Whether BIOES allows one tag after another; ``None`` stands for the edge of the text."""
-    open_label = before[2:] if before is not None and before[0] in "BI" else None
-    continued = after[2:] if after is not None and after[0] in "IE" else None
-    return open_label == continued
 
 
 class LinearChain(nn.Module):  # type: ignore[misc]

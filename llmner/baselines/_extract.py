@@ -31,6 +31,8 @@ class BaselineExtractor:
         min_score: Drop spans with a lower score.
         calibrator: Turns scores into shares of right spans, before ``min_score`` looks at them.
         device: For encoders: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda:0"``, ...
+        trust_remote_code: For encoders: run Python code that comes with the model.
+        name: What signatures call it; the folder's name by default.
 
     Raises:
         InputError: The folder holds no baseline, or ``min_score`` is not in [0, 1].
@@ -44,6 +46,8 @@ class BaselineExtractor:
         min_score: float | None = None,
         calibrator: Calibrator | None = None,
         device: str = "auto",
+        trust_remote_code: bool = False,
+        name: str | None = None,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch size {batch_size} is not positive")
@@ -54,6 +58,8 @@ class BaselineExtractor:
         self.min_score = min_score
         self.calibrator = calibrator
         self.device = device
+        self.trust_remote_code = trust_remote_code
+        self.name = name or folder.resolve().name
         self.record = read_baseline_record(folder)
         self._baseline: Baseline | None = None
 
@@ -70,7 +76,9 @@ class BaselineExtractor:
             MissingExtraError: The ``baselines`` extra is not installed.
         """
         if self._baseline is None:
-            self._baseline = load_baseline(self.folder, device=self.device)
+            self._baseline = load_baseline(
+                self.folder, device=self.device, trust_remote_code=self.trust_remote_code
+            )
         return self._baseline
 
     def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
@@ -98,7 +106,7 @@ class BaselineExtractor:
         }
         return {
             "engine": "baseline",
-            "model": self.folder.resolve().name,
+            "model": self.name,
             "kind": self.record["kind"],
             "weights": fingerprint(self.folder),
             **{name: value for name, value in chosen.items() if value is not None},

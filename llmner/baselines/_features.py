@@ -9,6 +9,8 @@ from functools import lru_cache
 __all__ = ["character_kind", "features", "folded"]
 
 _LONGEST_AFFIX = 6
+# Words are longer in addresses and encoded data only, and features would grow with the square of them.
+_LONGEST_WORD = 40
 
 
 def folded(text: str) -> str:
@@ -58,7 +60,7 @@ def character_kind(char: str) -> str:
 
 
 def features(text: str, places: Sequence[int]) -> list[list[str]]:
-    """Features of each of ``places``, as strings; about sixty a character.
+    """Features of each of ``places``, as strings; about fifty a character.
 
     Args:
         text: The text.
@@ -72,14 +74,14 @@ def features(text: str, places: Sequence[int]) -> list[list[str]]:
     word_at: list[int] = []
     inside: list[int] = []
     for number, place in enumerate(places):
-        if number == 0 or place != places[number - 1] + 1:
+        if number == 0 or place != places[number - 1] + 1 or len(words[-1]) == _LONGEST_WORD:
             words.append("")
         word_at.append(len(words) - 1)
         inside.append(len(words[-1]))
         words[-1] += chars[number]
     shapes = [_shape(word) for word in words]
     size = len(chars)
-    padded = f"\x02\x02\x02{chars}\x03\x03\x03\x03"
+    padded = f"\x02\x02\x02{chars}\x03\x03\x03"
     found = []
     for i in range(size):
         at = i + 3
@@ -106,12 +108,6 @@ def features(text: str, places: Sequence[int]) -> list[list[str]]:
             f"PN{c[at - 1 : at + 2]}",
             f"3P{c[at - 2 : at + 1]}",
             f"3N{c[at : at + 3]}",
-            f"3PP{c[at - 3 : at]}",
-            f"3NN{c[at + 1 : at + 4]}",
-            f"4P{c[at - 3 : at + 1]}",
-            f"4N{c[at : at + 4]}",
-            f"4a{c[at - 2 : at + 2]}",
-            f"4b{c[at - 1 : at + 3]}",
             f"t{kinds[i]}",
             f"T{i - max(0, i - 2)}{kind}",
             f"i{min(offset, 5)}",
@@ -120,17 +116,13 @@ def features(text: str, places: Sequence[int]) -> list[list[str]]:
             f"ic{min(offset, 3)}{c[at]}",
             f"jc{min(left, 3)}{c[at]}",
             f"w{word}",
-            f"wi{offset}{word}",
             f"s{shapes[word_number]}",
-            f"si{offset}{shapes[word_number]}",
             f"b{before}",
             f"a{after}",
             f"bs{before[-1:]}",
             f"bt{before[-2:]}",
             f"as{after[:1]}",
             f"at{after[:2]}",
-            f"bw{before[-2:]}{'|'}{word[: offset + 1]}",
-            f"wa{word[offset:]}{'|'}{after[:2]}",
         ]
         if offset < _LONGEST_AFFIX:
             row.append(f"x{word[: offset + 1]}")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import gc
+import hashlib
+import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from llmner._files import dump_json, whole_file
 from llmner.baselines._extract import BaselineExtractor
 from llmner.baselines._store import RECORD_FILE, read_baseline_record, size_on_disk
-from llmner.baselines._train import CONFIGS, train_baseline
+from llmner.baselines._train import CONFIGS, BaselineConfig, train_baseline
 from llmner.baselines._types import Epoch, Told
 from llmner.corpora import read_corpus
 from llmner.errors import InputError, MissingExtraError
@@ -25,6 +30,7 @@ from llmner.recipes import Recipe
 from llmner.scoring import (
     Evaluation,
     Facts,
+    Prediction,
     Source,
     corpus_signature,
     evaluate_sources,
@@ -199,33 +205,45 @@ def load_models_config(path: Path) -> ModelsConfig:
 
 
 class _Timed:
-    """An extractor whose sentences a second are measured, from a loaded model on."""
+    """An extractor whose sentences a second are measured: of a loaded model, without what is done with them."""
 
     def __init__(self, extractor: Extractor | BaselineExtractor, told: Callable[[], None]) -> None:
-        self.extractor = extractor
+        self.extractor: Extractor | BaselineExtractor | None = extractor
         self.batch_size = extractor.batch_size
         self.sentences = 0
         self.seconds = 0.0
+        self._described = extractor.describe()
         self._told = told
 
     def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
-        owner: Any = (
-            self.extractor if isinstance(self.extractor, BaselineExtractor) else self.extractor.generator
-        )
-        if (load := getattr(owner, "load", None)) is not None:
-            load()
-        started = time.perf_counter()
-        for extraction in self.extractor.extract(sentences):
+        assert self.extractor is not None
+        _load(self.extractor)
+        found = self.extractor.extract(sentences)
+        while True:
+            started = time.perf_counter()
+            extraction = next(found, None)
+            self.seconds += time.perf_counter() - started
+            if extraction is None:
+                return
             self.sentences += 1
-            self.seconds = time.perf_counter() - started
             self._told()
             yield extraction
 
     def describe(self) -> dict[str, Any]:
-        return self.extractor.describe()
+        return self._described
 
-    def rate(self) -> float | None:
-        return self.sentences / self.seconds if self.sentences and self.seconds else None
+    def release(self) -> None:
+        """Let go of the model: the next one needs the memory."""
+        self.extractor = None
+        gc.collect()
+        if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _load(extractor: Extractor | BaselineExtractor) -> None:
+    owner: Any = getattr(extractor, "generator", extractor)
+    if (load := getattr(owner, "load", None)) is not None:
+        load()
 
 
 @dataclass(slots=True)
@@ -233,7 +251,6 @@ class _Model:
     """A model on its way into the table."""
 
     source: Source
-    timed: _Timed | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     epochs: tuple[Epoch, ...] = ()
 
@@ -263,6 +280,8 @@ def compare_models(
     """
     told: Told = report if report is not None else _silent
     step = on_sentence if on_sentence is not None else _nothing
+    for entry in config.models:
+        _check(entry)
     gold = config.gold.read()
     learnt = config.train.read() if config.train is not None else []
     folder.mkdir(parents=True, exist_ok=True)
@@ -278,14 +297,32 @@ def compare_models(
         seed=config.seed,
         resamples=config.resamples,
     )
-    found = []
-    for entry, model, evaluation in zip(config.models, models, evaluations, strict=True):
-        rate = None if model.timed is None else model.timed.rate()
-        if model.timed is not None:
-            model.facts |= _size(model.timed.extractor)
-        facts = Facts(**model.facts, sentences_a_second=rate)
-        found.append(ComparedModel(entry.name, evaluation, facts, model.epochs))
-    return found
+    return [
+        ComparedModel(entry.name, evaluation, Facts(**model.facts), model.epochs)
+        for entry, model, evaluation in zip(config.models, models, evaluations, strict=True)
+    ]
+
+
+def _check(entry: ModelEntry) -> None:
+    """Find what is wrong with an entry before an hour is spent on those before it."""
+    if entry.predicted is not None and not entry.predicted.is_file():
+        raise InputError(f"{entry.name}: no such file", path=entry.predicted)
+    if entry.baseline is not None:
+        read_baseline_record(entry.baseline)
+    if entry.train is not None:
+        _config_of(entry)
+    if entry.engine is not None:
+        _asking(entry, _silent)
+
+
+def _config_of(entry: ModelEntry) -> BaselineConfig:
+    assert entry.train is not None
+    try:
+        return CONFIGS[entry.train](**entry.options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"{entry.name}: options.{where}: {first['msg']}") from None
 
 
 def _prepared(
@@ -300,7 +337,6 @@ def _prepared(
     if entry.predicted is not None:
         return _Model(from_file(entry.predicted, gold, whole=config.limit is None))
     extractor: Extractor | BaselineExtractor
-    facts: dict[str, Any] = {}
     record: Mapping[str, Any] = {}
     if entry.engine is not None:
         extractor, record = _asking(entry, told)
@@ -308,31 +344,61 @@ def _prepared(
         place = entry.baseline if entry.baseline is not None else _trained(entry, config, folder, learnt, told)
         record = read_baseline_record(place)
         extractor = BaselineExtractor(place)
-    if isinstance(record.get("seconds"), int | float):
-        facts["training_seconds"] = float(record["seconds"])
     timed = _Timed(extractor, step)
-    keep = folder / f"{slug(entry.name)}.rows.jsonl"
+    kept: list[Path] = []
+
+    def keep(known: Mapping[str, Any]) -> Path:
+        # Rows of another recipe, sample or version are other rows.
+        digest = hashlib.sha256(dump_json(known)).hexdigest()[:8]
+        kept.append(folder / f"{slug(entry.name)}-{digest}.rows.jsonl")
+        return kept[0]
+
     source = from_extractor(
         entry.name,
         timed,
         gold,
-        keep=(lambda _: keep) if entry.engine is not None else None,
+        keep=keep if entry.engine is not None else None,
         on_resume=lambda done: told(f"{done} sentences were done already; going on"),
     )
-    return _Model(source, timed, facts, tuple(_epochs(record)))
+    model = _Model(source, epochs=tuple(_epochs(record)))
+    if isinstance(record.get("seconds"), int | float):
+        model.facts["training_seconds"] = float(record["seconds"])
+
+    def predict(places: Sequence[int]) -> list[Prediction]:
+        told(f"{entry.name} answers {len(places):,} sentences")
+        found = source.predict(places)
+        model.facts |= _speed(timed, kept[0] if kept else None) | _size(timed.extractor)
+        timed.release()
+        return found
+
+    model.source = replace(source, predict=predict)
+    return model
+
+
+def _speed(timed: _Timed, rows: Path | None) -> dict[str, Any]:
+    """Sentences a second, over this call and those before it that the kept rows are of."""
+    sentences, seconds = timed.sentences, timed.seconds
+    if rows is not None:
+        path = rows.with_name(f"{rows.name}.speed.json")
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+            sentences, seconds = sentences + int(before["sentences"]), seconds + float(before["seconds"])
+        except (OSError, ValueError, LookupError, TypeError):
+            pass
+        if timed.sentences:
+            with whole_file(path) as stream:
+                stream.write(dump_json({"sentences": sentences, "seconds": round(seconds, 3)}) + b"\n")
+    if not sentences or not seconds:
+        return {}
+    return {"sentences_a_second": sentences / seconds, "timed_sentences": sentences}
 
 
 def _trained(
     entry: ModelEntry, config: ModelsConfig, folder: Path, learnt: Sequence[Sentence], told: Told
 ) -> Path:
     """The folder of a baseline, trained now unless it lies there, trained alike."""
-    assert entry.train is not None
     assert config.train is not None
-    try:
-        chosen = CONFIGS[entry.train](**entry.options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{entry.name}: options.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    chosen = _config_of(entry)
     place = folder / slug(entry.name)
     held_out = config.held_out if entry.held_out is None else entry.held_out
     name = Path(config.train.path).name
@@ -350,7 +416,8 @@ def _trained(
         held_out=held_out,
         seed=config.seed,
         corpus=name,
-        restart=True,
+        # What is no baseline of an earlier call is somebody's, and stays.
+        restart=(place / RECORD_FILE).is_file(),
         report=told,
         on_epoch=None if entry.train == "crf" else lambda epoch: told(str(epoch)),
     )
@@ -402,7 +469,7 @@ def _epochs(record: Mapping[str, Any]) -> Iterator[Epoch]:
         )
 
 
-def _size(extractor: SpanExtractor) -> dict[str, Any]:
+def _size(extractor: SpanExtractor | None) -> dict[str, Any]:
     """Parameters and bytes of what answered, where it is in this process."""
     if isinstance(extractor, BaselineExtractor):
         return {"parameters": extractor.load().parameters(), "bytes": size_on_disk(extractor.folder)}
@@ -438,9 +505,9 @@ def write_loss_curves(path: Path, models: Sequence[ComparedModel]) -> bool:
             points = [(e.epoch, value) for e in model.epochs if (value := getattr(e, name)) is not None]
             if points:
                 axes.plot(*zip(*points, strict=True), label=label)
-        axes.set(
-            title=model.name, xlabel="iteration" if len(model.epochs) > 50 else "epoch", ylabel="loss (nats)"
-        )
+        kind = model.evaluation.signature.get("kind")
+        unit = "sentence" if kind in ("crf", "bilstm-crf") else "token"
+        axes.set(title=model.name, xlabel="iteration" if kind == "crf" else "epoch", ylabel=f"nats a {unit}")
         axes.grid(alpha=0.3)
         judged = [(e.epoch, e.f1) for e in model.epochs if e.f1 is not None]
         if len(judged) > 1:

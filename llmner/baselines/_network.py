@@ -48,9 +48,9 @@ def views(text: str, places: Sequence[int]) -> dict[str, list[str]]:
         found["char"].append(chars[number])
         found["left"].append(marked[place : place + 2])
         found["right"].append(marked[place + 1 : place + 3])
-        found["prefix"].append("".join(chars[start : number + 1])[-_LONGEST:])
-        found["suffix"].append("".join(chars[number:end])[:_LONGEST])
-        found["word"].append("".join(chars[start:end])[: 2 * _LONGEST])
+        found["prefix"].append("".join(chars[max(start, number + 1 - _LONGEST) : number + 1]))
+        found["suffix"].append("".join(chars[number : min(end, number + _LONGEST)]))
+        found["word"].append("".join(chars[start : min(end, start + 2 * _LONGEST)]))
         found["kind"].append(character_kind(text[place]))
         found["place"].append(f"{min(number - start, 5)} {min(end - number, 5)}")
     return found

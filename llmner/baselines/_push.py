@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,18 @@ from typing import Any
 import yaml
 
 from llmner._files import dump_json
-from llmner.baselines._store import MODEL_FILES, RECORD_FILE, TOKENIZER_FILES, read_baseline_record
+from llmner.baselines._store import MODEL_FILES, RECORD_FILE, read_baseline_record
 from llmner.errors import InputError
-from llmner.training._folder import EVALUATION_FILE, is_regular, without_paths
+from llmner.training._folder import EVALUATION_FILE, is_regular, on_hub, without_paths
 from llmner.training._hub import Hub
-from llmner.training._licences import check_name, terms_of
+from llmner.training._licences import check_name, last_part, terms_of
 from llmner.training._push import Content, PushResult, check_weights, checked_repo, refuse_secrets
 
 __all__ = ["push_baseline"]
 
 _LIBRARIES = {"crf": "sklearn-crfsuite", "bilstm-crf": "llmner", "encoder": "transformers"}
-_TITLES = {"crf": "a CRF on characters", "bilstm-crf": "a BiLSTM-CRF on characters", "encoder": "an encoder"}
-_OTHERS = (*TOKENIZER_FILES, "LICENSE", "NOTICE")
+_TITLES = {"crf": "A CRF on characters", "bilstm-crf": "A BiLSTM-CRF on characters", "encoder": "An encoder"}
+_OTHERS = ("LICENSE", "NOTICE")
 _SHOWN = (("micro", "micro F1"), ("macro", "macro F1"))
 
 
@@ -42,14 +43,17 @@ def push_baseline(
     """
     told = report if report is not None else _silent
     hub = Hub(checked_repo(repo), token=token, endpoint=endpoint, report=told)
-    record = without_paths(read_baseline_record(folder))
-    base = record.get("base")
+    known = read_baseline_record(folder)
+    base = known.get("base")
+    # A snapshot in the Hub's cache has a name there.
+    base = None if base is None else on_hub(str(base)) or last_part(str(base))
+    record = without_paths(known) | ({} if base is None else {"base": base})
     terms = None if base is None else terms_of(str(base))
     check_name(repo, terms)
     contents: dict[str, Content] = {RECORD_FILE: dump_json(record, indent=2) + b"\n"}
     left = []
     for path in sorted(folder.iterdir()):
-        if path.name in (*MODEL_FILES, *_OTHERS) and is_regular(path):
+        if path.name in (*MODEL_FILES[str(record["kind"])], *_OTHERS) and is_regular(path):
             contents[path.name] = _mended(path)
         elif path.name not in (RECORD_FILE, "README.md") and not EVALUATION_FILE.fullmatch(path.name):
             left.append((path.name, "not part of a baseline" if is_regular(path) else "no plain file"))
@@ -58,7 +62,11 @@ def push_baseline(
         check_weights(weights)
     scored = {}
     for path in (*sorted(p for p in folder.glob("evaluation-*.json") if is_regular(p)), *evaluations):
-        name = path.name if EVALUATION_FILE.fullmatch(path.name) else f"evaluation-{path.stem}.json"
+        name = path.name
+        if not EVALUATION_FILE.fullmatch(name):
+            name = "evaluation-" + re.sub(r"[^\w.-]+", "-", path.stem) + ".json"
+        if name in scored:
+            raise InputError(f"would be called {name}, as another is", path=path, hint="rename one of them")
         scored[name] = _evaluation(path)
         contents[name] = dump_json(scored[name], indent=2) + b"\n"
     card = _card(record, repo, scored, None if terms is None else terms.title)
@@ -82,7 +90,13 @@ def _mended(path: Path) -> Content:
         held = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         raise InputError("not JSON", path=path, hint="train it again") from None
-    mended = without_paths(held)
+    if not isinstance(held, dict):
+        raise InputError("is no object", path=path, hint="train it again")
+    # Tokens may look like paths; only what names a file is put right.
+    mended = {
+        key: without_paths(value) if key.endswith(("_path", "_file", "_dir")) else value
+        for key, value in held.items()
+    }
     return path if mended == held else dump_json(mended, indent=2) + b"\n"
 
 
@@ -115,7 +129,7 @@ def _card(
     lines = [
         f"# {repo.rpartition('/')[2]}",
         "",
-        f"{_TITLES[kind]} for named entity recognition, {what}, made with llmner.".capitalize(),
+        f"{_TITLES[kind]} for named entity recognition, {what}, made with llmner.",
         "",
         f"Labels: {', '.join(f'`{label}`' for label in record.get('labels', []))}.",
         "",

@@ -19,6 +19,7 @@ __all__ = [
     "MODEL_FILES",
     "RECORD_FILE",
     "TOKENIZER_FILES",
+    "clear",
     "find_baseline",
     "fingerprint",
     "load_baseline",
@@ -29,8 +30,13 @@ __all__ = [
 
 RECORD_FILE = "baseline.json"
 KINDS = ("crf", "bilstm-crf", "encoder")
-MODEL_FILES = ("model.crfsuite", "model.safetensors", "vocabulary.json", "config.json", "tokenizer.json")
 TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer_config.json", "vocab.txt")
+MODEL_FILES: dict[str, tuple[str, ...]] = {
+    "crf": ("model.crfsuite",),
+    "bilstm-crf": ("model.safetensors", "vocabulary.json"),
+    "encoder": ("model.safetensors", "config.json", "tokenizer.json", *TOKENIZER_FILES),
+}
+"""The files of each kind's model."""
 
 
 def save_baseline(trained: Trained, folder: Path, **known: Any) -> None:
@@ -92,15 +98,29 @@ def find_baseline(name: str, report: Callable[[str], None] | None = None) -> Pat
     if folder.is_absolute() or name.count("/") != 1 or name.startswith((".", "~")):
         hint = "expected what llmner train-baseline wrote, or USER/NAME on the Hub"
         raise InputError("no such folder", path=name, hint=hint)
-    return fetch(name, (RECORD_FILE, *MODEL_FILES, *TOKENIZER_FILES), report, what="a baseline")
+    files = {held for kind in MODEL_FILES.values() for held in kind}
+    return fetch(name, (RECORD_FILE, *sorted(files)), report, what="a baseline")
 
 
-def load_baseline(folder: Path, *, device: str = "auto") -> Baseline:
+def clear(folder: Path) -> None:
+    """Remove a baseline, of whatever kind, from its folder."""
+    for name in {RECORD_FILE, *(held for kind in MODEL_FILES.values() for held in kind)}:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The model's files that are there."""
+    kind = str(read_baseline_record(folder)["kind"])
+    return [path for name in MODEL_FILES[kind] if (path := folder / name).is_file()]
+
+
+def load_baseline(folder: Path, *, device: str = "auto", trust_remote_code: bool = False) -> Baseline:
     """The tagger that ``llmner train-baseline`` left in a folder.
 
     Args:
         folder: The folder.
         device: For encoders: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda:0"``, ...
+        trust_remote_code: For encoders: run Python code that comes with the model.
 
     Raises:
         InputError: It holds none, or a file is broken.
@@ -117,20 +137,19 @@ def load_baseline(folder: Path, *, device: str = "auto") -> Baseline:
         return BilstmCrfTagger.load(folder)
     from llmner.baselines.encoder import EncoderTagger
 
-    return EncoderTagger.load(folder, device=device)
+    return EncoderTagger.load(folder, device=device, trust_remote_code=trust_remote_code)
 
 
 def size_on_disk(folder: Path) -> int:
     """Bytes of the files that tagging needs."""
-    return sum(path.stat().st_size for name in MODEL_FILES if (path := folder / name).is_file())
+    return sum(path.stat().st_size for path in _files(folder))
 
 
 def fingerprint(folder: Path) -> str:
     """A hash of the files that decide what a baseline answers, 12 hexadecimal digits."""
     digest = hashlib.sha256()
-    for name in MODEL_FILES:
-        if (path := folder / name).is_file():
-            digest.update(name.encode())
-            with path.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    for path in _files(folder):
+        digest.update(path.name.encode())
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:12]

@@ -7,12 +7,15 @@ spaces, and character spans agree.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from llmner.spans import Sentence, Span
 from llmner.tagging import tags_to_spans
 
-__all__ = ["bioes_tags", "places_of", "spans_of"]
+__all__ = ["apart", "bioes_tags", "follows", "pieces", "places_of", "spans_of"]
+
+# Places in a piece of a long text, and of its neighbours on either side.
+_PIECE, _AROUND = 1000, 100
 
 
 def places_of(text: str) -> list[int]:
@@ -60,3 +63,29 @@ def spans_of(
         )
         for span in tags_to_spans(tags, scheme="bioes")[0]
     )
+
+
+def follows(before: str | None, after: str | None) -> bool:
+    """Whether BIOES allows one tag after another; ``None`` stands for the edge of the text."""
+    open_label = before[2:] if before is not None and before[0] in "BI" else None
+    continued = after[2:] if after is not None and after[0] in "IE" else None
+    return open_label == continued
+
+
+def pieces(length: int) -> Iterator[tuple[int, int, int, int]]:
+    """Cuts so many places into pieces that overlap, so that long texts take no more memory than short ones.
+
+    Yields:
+        (low, high, first, last): the piece is ``[low, high)``, and ``[first, last)`` of it is its own.
+    """
+    for first in range(0, length, _PIECE):
+        yield max(0, first - _AROUND), min(length, first + _PIECE + _AROUND), first, min(length, first + _PIECE)
+
+
+def apart(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Spans sorted; of two that overlap, where two pieces meet, the first."""
+    kept: list[Span] = []
+    for span in sorted(spans):
+        if not kept or span.start >= kept[-1].end:
+            kept.append(span)
+    return tuple(kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from llmner.baselines._store import RECORD_FILE, save_baseline
+from llmner.baselines._store import RECORD_FILE, clear, save_baseline
 from llmner.baselines._types import Epoch, Told, Trained, tag_counts
 from llmner.baselines.bilstm import BilstmCrfConfig, train_bilstm_crf
 from llmner.baselines.crf import CrfConfig, train_crf
@@ -69,8 +69,13 @@ def train_baseline(
         if held
         else f"{len(learnt):,} sentences"
     )
+    if held and not any(sentence.spans for sentence in held):
+        told("the held-out sentences hold no entity: no epoch can be chosen by them")
+    unknown = {span.label for s in held for span in s.spans} - {span.label for s in learnt for span in s.spans}
+    if unknown:
+        told(f"only held-out sentences have {', '.join(sorted(unknown))}: nothing is learnt of that")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECORD_FILE).unlink(missing_ok=True)
+    clear(folder)
     if isinstance(config, CrfConfig):
         trained = train_crf(learnt, config, folder, held=held, on_epoch=on_epoch)
     elif isinstance(config, BilstmCrfConfig):

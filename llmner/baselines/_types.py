@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 from llmner.scoring import score
 from llmner.spans import Sentence, Span
 
-__all__ = ["Baseline", "Epoch", "Told", "Trained", "judge", "tag_counts"]
+__all__ = ["Baseline", "BestEpoch", "Epoch", "Told", "Trained", "judge", "tag_counts"]
 
 Told = Callable[[str], None]
 """What is told of the progress, in a sentence."""
@@ -71,6 +71,38 @@ class Epoch:
         loss = "" if self.train_loss is None else f": loss {self.train_loss:.4f}"
         figures = "" if self.f1 is None else f", held-out F1 {self.f1:.4f}"
         return f"epoch {self.epoch}{loss}{figures} ({self.seconds:.0f} s)"
+
+
+class BestEpoch:
+    """Keeps the weights of the epoch with the best F1 on held-out sentences, and says when to stop.
+
+    An F1 of 0 is no better than none: it neither keeps an epoch nor counts towards stopping.
+
+    Args:
+        patience: Epochs without a better F1 after which training stops.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.epoch: int | None = None
+        self._f1 = 0.0
+        self._weights: dict[str, Any] | None = None
+
+    def judged(self, epoch: Epoch, network: Any) -> None:
+        """Look at an epoch that has just ended."""
+        if epoch.f1 is not None and epoch.f1 > self._f1:
+            self._f1, self.epoch = epoch.f1, epoch.epoch
+            # Copies: the network goes on.
+            self._weights = {name: held.detach().cpu().clone() for name, held in network.state_dict().items()}
+
+    def over(self, epoch: Epoch) -> bool:
+        """Whether training should stop after this epoch."""
+        return self.epoch is not None and epoch.epoch - self.epoch >= self.patience
+
+    def restore(self, network: Any) -> None:
+        """Put the best epoch's weights back, if there is one."""
+        if self._weights is not None:
+            network.load_state_dict(self._weights)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmner._files import dump_json, whole_file
-from llmner.baselines._syllables import bioes_tags, places_of, spans_of
-from llmner.baselines._types import Epoch, Trained, judge
+from llmner.baselines._syllables import apart, bioes_tags, pieces, places_of, spans_of
+from llmner.baselines._types import BestEpoch, Epoch, Trained, judge
 from llmner.errors import InputError, MissingExtraError
 from llmner.generation._denormals import denormals_flushed
 from llmner.spans import Sentence, Span
@@ -31,9 +30,10 @@ WEIGHTS = "model.safetensors"
 VOCABULARY = "vocabulary.json"
 # Batches of equal lengths are drawn from so many at a time.
 _POOL = 20
-# Longer texts are tagged in pieces, each with so much of its neighbours around it.
-_PIECE, _AROUND = 1000, 100
+# Pieces of texts tagged together.
 _TOGETHER = 64
+# Share of the steps in which the learning rate rises.
+_RISE = 0.1
 
 
 class BilstmCrfConfig(BaseModel):
@@ -145,23 +145,21 @@ class BilstmCrfTagger:
     def tag(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
         """Spans of each text. Texts of over a thousand characters are tagged in pieces that overlap."""
         found: list[list[Span]] = [[] for _ in texts]
-        pieces = []
+        cuts = []
         for number, text in enumerate(texts):
             places = places_of(text)
             row = self.row(text, places)
-            for start in range(0, len(places), _PIECE):
-                low, high = max(0, start - _AROUND), start + _PIECE + _AROUND
-                own = places[start], places[min(len(places), start + _PIECE) - 1]
+            for low, high, first, last in pieces(len(places)):
                 cut = {view: held[low:high] for view, held in row.items()}
-                pieces.append((number, own, _Row(places[low:high], cut)))
-        pieces.sort(key=lambda piece: len(piece[2]))
-        for at in range(0, len(pieces), _TOGETHER):
-            batch = pieces[at : at + _TOGETHER]
+                cuts.append((number, (places[first], places[last - 1]), _Row(places[low:high], cut)))
+        cuts.sort(key=lambda piece: len(piece[2]))
+        for at in range(0, len(cuts), _TOGETHER):
+            batch = cuts[at : at + _TOGETHER]
             answers = self._tagged([row for *_, row in batch])
             for (number, (first, last), _), spans in zip(batch, answers, strict=True):
                 # A span is its piece's that it begins in.
                 found[number] += [span for span in spans if first <= span.start <= last]
-        return [_apart(spans) for spans in found]
+        return [apart(spans) for spans in found]
 
     def row(self, text: str, places: Sequence[int]) -> dict[str, Tensor]:
         """A text as numbers, for each view (length,)."""
@@ -237,20 +235,22 @@ def train_bilstm_crf(
         torch.optim.Adam(dense, lr=config.learning_rate),
         torch.optim.SparseAdam(list(network.embeddings.parameters()), lr=config.learning_rate),
     ]
-    steps = config.epochs * -(-len(rows) // config.batch_size)
+    steps = 1 + config.epochs * -(-len(rows) // config.batch_size)
+    # OneCycleLR divides by the length of the rise less one step.
+    steps += steps * _RISE == 1
     schedules = [
         torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             config.learning_rate,
-            steps + 1,
-            pct_start=0.1,
+            steps,
+            pct_start=_RISE,
             anneal_strategy="linear",
             cycle_momentum=False,
         )
         for optimizer in optimizers
     ]
     epochs: list[Epoch] = []
-    best: tuple[float, int, dict[str, Tensor]] | None = None
+    choice = BestEpoch(config.patience)
     with denormals_flushed():
         for number in range(1, config.epochs + 1):
             began = time.perf_counter()
@@ -275,14 +275,12 @@ def train_bilstm_crf(
             epochs.append(replace(epoch, seconds=round(time.perf_counter() - began, 1)))
             if on_epoch is not None:
                 on_epoch(epochs[-1])
-            if figures and (best is None or figures[2] > best[0]):
-                best = figures[2], number, deepcopy(network.state_dict())
-            if best is not None and number - best[1] >= config.patience:
+            choice.judged(epochs[-1], network)
+            if choice.over(epochs[-1]):
                 break
-    if best is not None:
-        network.load_state_dict(best[2])
+    choice.restore(network)
     seconds = time.perf_counter() - started
-    return Trained(tagger, seconds, tuple(epochs), None if best is None else best[1])
+    return Trained(tagger, seconds, tuple(epochs), choice.epoch)
 
 
 def _network(
@@ -320,15 +318,6 @@ def _batches(rows: Sequence[_Row], size: int, rng: random.Random) -> list[list[_
         batches += [pool[start : start + size] for start in range(0, len(pool), size)]
     rng.shuffle(batches)
     return batches
-
-
-def _apart(spans: Sequence[Span]) -> tuple[Span, ...]:
-    """Spans sorted; of two that overlap, where two pieces meet, the first."""
-    kept: list[Span] = []
-    for span in sorted(spans):
-        if not kept or span.start >= kept[-1].end:
-            kept.append(span)
-    return tuple(kept)
 
 
 def _needs_torch() -> None:

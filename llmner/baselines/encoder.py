@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-import shutil
+import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmner.baselines._alignment import spans_of_tokens, token_tags
-from llmner.baselines._types import Epoch, Trained, judge
+from llmner.baselines._types import BestEpoch, Epoch, Trained, judge
 from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.generation._denormals import denormals_flushed
 from llmner.spans import Sentence, Span
@@ -26,6 +27,7 @@ __all__ = ["EncoderConfig", "EncoderTagger", "Window", "train_encoder"]
 # Label of tokens that have none; losses pass over it.
 _NO_TAG = -100
 _TOGETHER = 32
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class EncoderConfig(BaseModel):
@@ -114,8 +116,13 @@ class EncoderTagger:
         self.labels = tuple(sorted({tag[2:] for tag in self.tags if tag != "O"}))
 
     @classmethod
-    def load(cls, folder: Path, *, device: str = "auto") -> EncoderTagger:
+    def load(cls, folder: Path, *, device: str = "auto", trust_remote_code: bool = False) -> EncoderTagger:
         """The encoder in a folder that :meth:`save` wrote to.
+
+        Args:
+            folder: The folder.
+            device: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda:0"``, ...
+            trust_remote_code: Run Python code that comes with the model.
 
         Raises:
             InputError: A file is missing or broken.
@@ -126,14 +133,20 @@ class EncoderTagger:
         config = read_baseline_record(folder).get("config", {})
         known = {key: config[key] for key in ("max_length", "stride") if isinstance(config.get(key), int)}
         try:
-            model, tokenizer = _load(str(folder))
+            model, tokenizer = _load(str(folder), trust_remote_code=trust_remote_code)
         except GenerationError as error:
             raise InputError(str(error), path=folder, hint="train it again") from None
         import torch
 
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        model.to(device)
+        try:
+            model.to(device)
+        except (RuntimeError, AssertionError) as error:
+            why = str(error).strip().splitlines()[0]
+            raise InputError(
+                f"device {device!r} cannot be used ({why})", hint="expected cpu, cuda, cuda:1"
+            ) from None
         return cls(model, tokenizer, **known)
 
     def save(self, folder: Path) -> None:
@@ -147,8 +160,9 @@ class EncoderTagger:
 
     def windows(self, text: str) -> list[Window]:
         """A text's tokens, in windows that share ``stride`` tokens; one where it fits."""
+        # Half a pair is no character to a tokenizer; what takes its place is as long.
         encoded = self.tokenizer(
-            text,
+            _SURROGATE.sub("\ufffd", text),
             truncation=True,
             max_length=self.max_length,
             stride=self.stride,
@@ -242,7 +256,6 @@ def train_encoder(
         GenerationError: The model cannot be loaded.
         MissingExtraError: The ``baselines`` extra is not installed.
     """
-    started = time.perf_counter()
     labels = sorted({span.label for sentence in sentences for span in sentence.spans})
     if not labels:
         raise InputError("the training sentences hold no entity")
@@ -251,10 +264,10 @@ def train_encoder(
         report(f"Loading {config.model}")
     _seed(config.seed)
     model, tokenizer = _load(config.model, tags, trust_remote_code=config.trust_remote_code)
+    started = time.perf_counter()
     import torch
     from transformers import (
         DataCollatorForTokenClassification,
-        EarlyStoppingCallback,
         Trainer,
         TrainerCallback,
         TrainingArguments,
@@ -274,7 +287,10 @@ def train_encoder(
     epochs: list[Epoch] = []
 
     class _Table(TrainerCallback):  # type: ignore[misc]
-        """Keeps the table of epochs: a log entry has the loss, the next one what the held-out sentences say."""
+        """Keeps the table of epochs, and the weights of the best.
+
+        A log entry has an epoch's loss, the next one what the held-out sentences say.
+        """
 
         began = time.perf_counter()
         loss: float | None = None
@@ -289,6 +305,8 @@ def train_encoder(
             epoch = Epoch(round(state.epoch), self.loss, logs.get("eval_loss"), **figures)
             epochs.append(replace(epoch, seconds=round(now - self.began, 1)))
             self.began = now
+            choice.judged(epochs[-1], model)
+            control.should_training_stop = control.should_training_stop or choice.over(epochs[-1])
             if on_epoch is not None:
                 on_epoch(epochs[-1])
 
@@ -296,11 +314,12 @@ def train_encoder(
         """Of the held-out sentences' characters, not of subwords, whose number is the tokenizer's whim."""
         return dict(zip(("precision", "recall", "f1"), judge(held, tagger.tag(texts)), strict=True))
 
-    work = folder / "checkpoints"
+    choice = BestEpoch(config.patience)
+    work = tempfile.TemporaryDirectory(prefix="llmner-")
     trainer = Trainer(
         model,
         TrainingArguments(
-            output_dir=str(work),
+            output_dir=work.name,
             num_train_epochs=config.epochs,
             per_device_train_batch_size=config.batch_size,
             per_device_eval_batch_size=config.batch_size,
@@ -310,12 +329,8 @@ def train_encoder(
             lr_scheduler_type="linear",
             logging_strategy="epoch",
             eval_strategy="epoch" if held else "no",
-            save_strategy="epoch" if held else "no",
-            save_total_limit=1,
-            save_only_model=True,
-            load_best_model_at_end=bool(held),
-            metric_for_best_model="f1" if held else None,
-            greater_is_better=True if held else None,
+            # The best weights are kept in memory: transformers loads checkpoints of older models only in part.
+            save_strategy="no",
             seed=config.seed,
             dataloader_pin_memory=torch.cuda.is_available(),
             report_to=[],
@@ -325,15 +340,14 @@ def train_encoder(
         train_dataset=rows,
         eval_dataset=held_rows or None,
         compute_metrics=figures if held else None,
-        callbacks=[_Table(), *([EarlyStoppingCallback(config.patience)] if held else [])],
+        callbacks=[_Table()],
     )
     trainer.remove_callback(PrinterCallback)
-    with denormals_flushed():
+    with work, denormals_flushed():
         trainer.train()
-    shutil.rmtree(work, ignore_errors=True)
-    judged = [epoch for epoch in epochs if epoch.f1 is not None]
-    best = max(judged, key=lambda epoch: epoch.f1 or 0.0).epoch if judged else None
-    return Trained(tagger, time.perf_counter() - started, tuple(epochs), best, {"base": config.model, **notes})
+    choice.restore(model)
+    notes = {"base": config.model, **notes}
+    return Trained(tagger, time.perf_counter() - started, tuple(epochs), choice.epoch, notes)
 
 
 def _rows(
@@ -350,7 +364,8 @@ def _rows(
         for window in windows:
             tags = token_tags(sentence, window.offsets)
             kept.update(spans_of_tokens(sentence.text, window.offsets, tags))
-            labels = [_NO_TAG if tag is None else number_of[tag] for tag in tags]
+            # A label that only held-out sentences have cannot be answered, and is not asked for.
+            labels = [_NO_TAG if tag is None else number_of.get(tag, _NO_TAG) for tag in tags]
             rows.append({"input_ids": window.ids, "attention_mask": [1] * len(labels), "labels": labels})
         entities += len(sentence.spans)
         lost += sum(span not in kept for span in sentence.spans)
@@ -395,7 +410,8 @@ def _load(
         model = AutoModelForTokenClassification.from_pretrained(
             name, dtype=torch.float32, trust_remote_code=trust_remote_code, **labels
         )
-    except (ImportError, OSError, ValueError) as error:
+    except Exception as error:
+        # Damaged files raise whatever their readers do.
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise GenerationError(f"{name} cannot be loaded: {why}") from error
     return model, tokenizer

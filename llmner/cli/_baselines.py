@@ -17,7 +17,7 @@ PREFIX = "baseline:"
 
 _ASKS = (
     "recipe reply_format model adapter replies base_url concurrency grounded json_schema samples temperature "
-    "max_model_len gpu_memory_utilization max_new_tokens window overlap trust_remote_code particles fuzzy "
+    "max_model_len gpu_memory_utilization max_new_tokens window overlap particles fuzzy "
     "repeats retry"
 ).split()
 
@@ -35,6 +35,7 @@ def make_baseline(
     min_score: float | None,
     calibration: Path | None,
     device: str,
+    trust_remote_code: bool,
     beside_replies: bool = False,
 ) -> BaselineExtractor:
     """The tagger of ``baseline:FOLDER``.
@@ -53,10 +54,13 @@ def make_baseline(
         if source is not None and source.name == "COMMANDLINE" and not beside_replies:
             option = "--retry-failed" if name == "retry" else f"--{name.replace('_', '-')}"
             raise InputError(f"{option} means nothing to a baseline", hint="leave it out")
+    name = engine.removeprefix(PREFIX)
     return BaselineExtractor(
-        find_baseline(engine.removeprefix(PREFIX), note),
+        find_baseline(name, note),
         batch_size=batch_size or 64,
         min_score=min_score,
         calibrator=None if calibration is None else Calibrator.load(calibration),
         device=device,
+        trust_remote_code=trust_remote_code,
+        name=name if not Path(name).exists() else None,
     )

@@ -167,6 +167,7 @@ def evaluate(
             min_score=min_score,
             calibration=calibration,
             device=device,
+            trust_remote_code=trust_remote_code,
             beside_replies=bool(replies),
         )
         if tagged and path is None

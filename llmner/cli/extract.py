@@ -138,7 +138,13 @@ def extract(
         )
     tagger = (
         make_baseline(
-            engine, context, batch_size=batch_size, min_score=min_score, calibration=calibration, device=device
+            engine,
+            context,
+            batch_size=batch_size,
+            min_score=min_score,
+            calibration=calibration,
+            device=device,
+            trust_remote_code=trust_remote_code,
         )
         if is_baseline(engine)
         else None

@@ -43,10 +43,13 @@ def crf(
     split: SplitOption = None,
     held_out: _HeldOption = 0,
     seed: _SeedOption = 42,
-    c1: Annotated[float, typer.Option(min=0, help="Weight of the L1 term.")] = 0.1,
-    c2: Annotated[float, typer.Option(min=0, help="Weight of the L2 term.")] = 0.01,
-    max_iterations: Annotated[int, typer.Option(min=1, help="Passes over all sentences at the most.")] = 100,
+    c1: Annotated[float, typer.Option(min=0, help="Weight of the L1 term.")] = 0.05,
+    c2: Annotated[float, typer.Option(min=0, help="Weight of the L2 term.")] = 0.1,
+    max_iterations: Annotated[int, typer.Option(min=1, help="Passes over all sentences at the most.")] = 60,
     min_frequency: Annotated[int, typer.Option(min=0, help="How often a feature must occur.")] = 0,
+    outside_penalty: Annotated[
+        float, typer.Option(min=0, help="How much less likely O is taken to be when tagging, in nats.")
+    ] = 1.0,
     strict: StrictOption = False,
     restart: _RestartOption = False,
     json: JsonOption = False,
@@ -54,7 +57,13 @@ def crf(
     """A linear-chain CRF on characters (sklearn-crfsuite); minutes on one core."""
     from llmner.baselines import CrfConfig
 
-    config = CrfConfig(c1=c1, c2=c2, max_iterations=max_iterations, min_frequency=min_frequency)
+    config = CrfConfig(
+        c1=c1,
+        c2=c2,
+        max_iterations=max_iterations,
+        min_frequency=min_frequency,
+        outside_penalty=outside_penalty,
+    )
     _train(config, train, output, format, split, held_out, seed, strict=strict, restart=restart, json=json)
 
 

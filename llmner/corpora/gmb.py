@@ -25,6 +25,8 @@ __all__ = ["GMB_CSV", "HEADER", "names_columns", "split_sentences"]
 HEADER = ("Sentence #", "Word", "POS", "Tag")
 _TRAIN_SHARE = 0.8
 _SEED = 42
+# A sentence without an id.
+_NAMELESS = "-"
 # What Windows has where Latin-1 has control characters.
 _WINDOWS = {
     point: char
@@ -34,7 +36,10 @@ _WINDOWS = {
 
 
 def _looks_like(lines: list[str]) -> bool:
-    return bool(lines) and _is_header(next(csv.reader(lines[:1]), []))
+    try:
+        return bool(lines) and _is_header(next(csv.reader(lines[:1]), []))
+    except csv.Error:
+        return False
 
 
 def _is_header(row: list[str]) -> bool:
@@ -108,9 +113,11 @@ def _sentences(path: Path, options: ReadOptions) -> Iterator[Sentence]:
                 continue
             if not any(cell.strip() for cell in row):
                 continue
-            if row[0].strip():
+            name = row[0].removeprefix("Sentence:").strip()
+            # Some copies of the file name the sentence in each of its rows.
+            if name and (name != id or name == _NAMELESS):
                 yield from _finished(path, first, id, rows, fault, options)
-                id, rows, first, fault = row[0].removeprefix("Sentence:").strip(), [], reader.line_num, None
+                id, rows, first, fault = name, [], reader.line_num, None
             if len(row) != len(HEADER) or not row[1].strip() or not row[3].strip():
                 fault = fault or CorpusError(
                     "a row without a word and a tag",
@@ -136,6 +143,7 @@ def _finished(
 ) -> Iterator[Sentence]:
     if not rows and fault is None:
         return
+    id = None if id == _NAMELESS else id
     raw = "\n".join(f"{word},{tag}" for word, tag in rows)
     try:
         if fault is not None:
@@ -154,12 +162,25 @@ def _finished(
     yield sentence
 
 
+def _entities(sentence: Sentence) -> list[tuple[str, str]]:
+    """Labels and surfaces, with one space between two words."""
+    return [(span.label, " ".join(sentence.surface(span).split())) for span in sentence.spans]
+
+
 def _write(sentence: Sentence, stream: BinaryIO) -> None:
     check_writable(sentence, "gmb-csv")
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    name = f"Sentence: {sentence.id}" if sentence.id else "Sentence: -"
-    for number, (word, tag) in enumerate(word_tags(sentence)):
+    name = f"Sentence: {sentence.id or _NAMELESS}"
+    rows = word_tags(sentence)
+    back, _ = from_words([word for word, _ in rows], [tag for _, tag in rows])
+    if _entities(back) != _entities(sentence):
+        raise CorpusError(
+            "an entity that begins or ends inside a word cannot be written as gmb-csv",
+            id=sentence.id,
+            hint="use another format, conll for instance",
+        )
+    for number, (word, tag) in enumerate(rows):
         writer.writerow(["" if number else name, word, "", tag])
     stream.write(encode(sentence, out.getvalue()))
 

@@ -66,12 +66,14 @@ class Facts:
     Attributes:
         training_seconds: Time that training took.
         sentences_a_second: Sentences answered a second, of a model that is loaded.
+        timed_sentences: How many that was measured on.
         parameters: Numbers that training could have chosen, those of a base model included.
-        bytes: Size of the weights and what belongs to them.
+        bytes: A tagger's files, or a language model's weights as they are loaded.
     """
 
     training_seconds: float | None = None
     sentences_a_second: float | None = None
+    timed_sentences: int | None = None
     parameters: int | None = None
     bytes: int | None = None
 

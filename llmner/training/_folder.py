@@ -35,6 +35,7 @@ __all__ = [
     "Base",
     "Scored",
     "is_regular",
+    "on_hub",
     "read_folder",
     "without_paths",
 ]
@@ -205,13 +206,13 @@ def _base(folder: Path, config: dict[str, Any], *others: dict[str, Any]) -> Base
         for name in names
     )
     # What PEFT wrote comes first; a run's own configuration helps where that is a folder.
-    public = next((found for name in names if (found := _on_hub(name)) is not None), None)
+    public = next((found for name in names if (found := on_hub(name)) is not None), None)
     if embedded and public is None:
         public = EMBEDDED_ON_HUB
     return Base(public or last_part(names[0]), public is not None, embedded, tuple(names))
 
 
-def _on_hub(name: str) -> str | None:
+def on_hub(name: str) -> str | None:
     """The name on the Hub, of a name or of a snapshot in the Hub's cache; ``None`` for other folders."""
     if cached := _SNAPSHOT.search(name):
         return f"{cached[1]}/{cached[2]}"

@@ -9,7 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason='needs pip install "llmner[baselines]"')
 
-from llmner.baselines._chain import LinearChain, follows  # noqa: E402
+from llmner.baselines._chain import LinearChain  # noqa: E402
+from llmner.baselines._syllables import follows  # noqa: E402
 
 TAGS = ["O", "B-A", "I-A", "E-A", "S-A", "B-B", "E-B"]
 

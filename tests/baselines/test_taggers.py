@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 import unicodedata
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +28,7 @@ from llmner.baselines._features import features
 from llmner.baselines._network import VIEWS, views
 from llmner.baselines._store import fingerprint
 from llmner.baselines._syllables import bioes_tags, places_of, spans_of
-from llmner.baselines._types import judge, tag_counts
+from llmner.baselines._types import BestEpoch, Epoch, judge, tag_counts
 from llmner.corpora import read_corpus
 from llmner.errors import InputError
 from llmner.scoring import from_extractor
@@ -163,14 +164,84 @@ def test_an_extractor_gives_spans_and_no_outcomes(folder: Path) -> None:
     assert [span for span in every if (span.score or 0) >= 0.9] == kept
 
 
-def test_held_out_sentences_choose_the_epoch_and_stop_early(tmp_path: Path) -> None:
-    config = BilstmCrfConfig(hidden=8, epochs=30, patience=2, batch_size=8, learning_rate=1e-6)
-    trained = train_baseline(SENTENCES[:30], config, tmp_path / "b", held_out=10)
-    # Nothing is learnt at such a rate: the first epoch stays the best, and two more end it.
-    assert trained.best == 1
-    assert [epoch.epoch for epoch in trained.epochs] == [1, 2, 3]
-    assert {epoch.f1 for epoch in trained.epochs} == {0.0}
-    assert json.loads((tmp_path / "b" / "baseline.json").read_text("utf-8"))["held_out"] == 10
+def test_held_out_sentences_choose_the_epoch_and_stop_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = BilstmCrfConfig(hidden=8, epochs=30, patience=2, batch_size=8)
+    f1s = iter([0.0, 0.0, 0.0, 0.5, 0.6, 0.4, 0.6, 0.9])
+
+    def judged(held: Any, predicted: Any) -> tuple[float, float, float]:
+        return 0.5, 0.5, next(f1s)
+
+    told: list[Epoch] = []
+    monkeypatch.setattr("llmner.baselines.bilstm.judge", judged)
+    trained = train_baseline(SENTENCES[:30], config, tmp_path / "b", held_out=10, on_epoch=told.append)
+    # Zeros are no better than nothing; the fifth epoch is the best, and two that are none better end it.
+    assert [epoch.f1 for epoch in trained.epochs] == [0.0, 0.0, 0.0, 0.5, 0.6, 0.4, 0.6]
+    assert trained.best == 5
+    held = json.loads((tmp_path / "b" / "baseline.json").read_text("utf-8"))
+    assert (held["held_out"], held["best_epoch"]) == (10, 5)
+    assert tuple(told) == trained.epochs
+
+
+def test_the_best_weights_come_back(tmp_path: Path) -> None:
+    import torch
+
+    network = torch.nn.Linear(2, 2)
+    choice = BestEpoch(patience=1)
+    for epoch, f1 in ((1, 0.0), (2, 0.7), (3, 0.6)):
+        torch.nn.init.constant_(network.weight, epoch)
+        choice.judged(Epoch(epoch, None, f1=f1), network)
+        assert choice.over(Epoch(epoch, None)) == (epoch == 3)
+    choice.restore(network)
+    assert set(network.weight.flatten().tolist()) == {2.0}
+
+
+@pytest.mark.parametrize("epochs", range(1, 12))
+def test_any_number_of_steps_has_a_schedule(epochs: int, tmp_path: Path) -> None:
+    config = BilstmCrfConfig(hidden=4, epochs=epochs)
+    assert len(train_baseline(SENTENCES[:3], config, tmp_path / "b").epochs) == epochs
+
+
+def test_held_out_sentences_that_decide_nothing_are_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    config = BilstmCrfConfig(hidden=4, epochs=2)
+    plain = [Sentence(f"없다 {number}") for number in range(20)]
+    trained = train_baseline(
+        [SENTENCES[0], *plain], config, tmp_path / "a", held_out=3, seed=1, report=told.append
+    )
+    assert trained.best is None
+    assert any("hold no entity" in line for line in told)
+    rare = [Sentence(f"서울 {number}", (Span(0, 2, f"L{number}"),)) for number in range(9)]
+    train_baseline(rare, config, tmp_path / "b", held_out=2, report=told.append)
+    assert any(line.startswith("only held-out sentences have L") for line in told)
+
+
+def test_a_word_of_any_length_takes_little_memory(tagger: Baseline) -> None:
+    tracemalloc.start()
+    tagger.tag(["가나다라마" * 800])
+    assert tracemalloc.get_traced_memory()[1] < 100e6
+    tracemalloc.stop()
+
+
+def test_models_that_are_cut_short_are_refused(tmp_path: Path) -> None:
+    train_baseline(SENTENCES[:10], CrfConfig(max_iterations=3), tmp_path / "b")
+    path = tmp_path / "b" / "model.crfsuite"
+    whole = path.read_bytes()
+    for size in (0, 20, 48, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(InputError, match="is no model of CRFsuite"):
+            load_baseline(tmp_path / "b")
+    path.write_bytes(whole[:20] + b"\xff" * 28 + whole[48:])
+    with pytest.raises(InputError, match="is no model of CRFsuite"):
+        load_baseline(tmp_path / "b")
+
+
+def test_another_kind_in_the_same_folder_leaves_nothing_of_the_first(tmp_path: Path) -> None:
+    place = tmp_path / "b"
+    train_baseline(SENTENCES[:10], CrfConfig(max_iterations=3), place)
+    train_baseline(SENTENCES[:10], BilstmCrfConfig(hidden=4, epochs=1), place, restart=True)
+    assert {path.name for path in place.iterdir()} == {"baseline.json", "model.safetensors", "vocabulary.json"}
 
 
 def test_the_same_seed_trains_the_same_network(tmp_path: Path) -> None:

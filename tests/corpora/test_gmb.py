@@ -66,6 +66,34 @@ def test_it_is_written_as_it_was_read(tmp_path: Path) -> None:
     assert (tmp_path / "b.csv").read_text("utf-8").splitlines()[0] == "Sentence #,Word,POS,Tag"
 
 
+def test_a_copy_that_names_the_sentence_in_each_row(tmp_path: Path) -> None:
+    filled, name = [], ""
+    for row in ROWS:
+        name = row[0] or name
+        filled.append((name, *row[1:]))
+    assert list(read_corpus(written(tmp_path / "a.csv", filled))) == list(
+        read_corpus(written(tmp_path / "b.csv"))
+    )
+
+
+def test_sentences_without_ids_stay_without(tmp_path: Path) -> None:
+    sentences = [Sentence("Ana left .", (Span(0, 3, "per"),)), Sentence("No .")]
+    write_corpus(sentences, tmp_path / "a.csv", "gmb-csv")
+    assert list(read_corpus(tmp_path / "a.csv")) == sentences
+
+
+@pytest.mark.parametrize("spans", [(Span(0, 3, "PS"),), (Span(0, 3, "PS"), Span(4, 8, "PS"))])
+def test_entities_inside_words_cannot_be_written(tmp_path: Path, spans: tuple[Span, ...]) -> None:
+    with pytest.raises(CorpusError, match="inside a word cannot be written as gmb-csv"):
+        write_corpus([Sentence("김철수·이영희가 만났다", spans)], tmp_path / "a.csv", "gmb-csv")
+
+
+def test_text_with_a_carriage_return_is_not_taken_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"first\rsecond\n")
+    assert guess_format(path) == "text"
+
+
 def test_splits_are_apart_and_drawn_by_a_seed(tmp_path: Path) -> None:
     rows = [(f"Sentence: {number}", f"w{number}", "NN", "O") for number in range(1, 51)]
     path = written(tmp_path / "a.csv", rows)
