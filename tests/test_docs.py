@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from llmner.scoring import CAUSES
 from tests.conftest import ROOT
@@ -182,6 +183,17 @@ def evaluation_table(measured: dict[str, dict[str, Any]]) -> str:
     for name, key in (("scored, 1,000 resamples", "score_and_bootstrap"), ("report", "report")):
         rows.append([name, *(f"{run['seconds'][key]:.2f}" for run in runs)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def test_configurations_of_models_are_valid() -> None:
+    from llmner.baselines import ModelsConfig, load_models_config
+
+    found = [
+        yaml.safe_load(text) for language, text in blocks(ROOT / "docs" / "baselines.md") if language == "yaml"
+    ]
+    assert [len(ModelsConfig.model_validate(held).models) for held in found] == [3]
+    load_models_config(ROOT / "scripts" / "configs" / "models-sample.yaml")
+    load_models_config(ROOT / "benchmarks" / "models.yaml")
 
 
 def test_no_page_names_a_figure_without_its_source() -> None:

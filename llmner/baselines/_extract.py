@@ -100,6 +100,7 @@ class BaselineExtractor:
         """Everything that decides the result: the tagger's kind and a hash of its files, version."""
         from llmner import __version__
 
+        config = self.record.get("config") or {}
         chosen = {
             "min_score": self.min_score,
             "calibration": None if self.calibrator is None else self.calibrator.hash,
@@ -109,6 +110,8 @@ class BaselineExtractor:
             "model": self.name,
             "kind": self.record["kind"],
             "weights": fingerprint(self.folder),
+            # How texts are tagged, which the files of weights do not say.
+            **{key: config[key] for key in ("outside_penalty", "max_length", "stride") if key in config},
             **{name: value for name, value in chosen.items() if value is not None},
             "llmner": __version__,
         }

@@ -18,14 +18,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from llmner._files import dump_json, whole_file
 from llmner.baselines._extract import BaselineExtractor
-from llmner.baselines._store import RECORD_FILE, read_baseline_record, size_on_disk
-from llmner.baselines._train import CONFIGS, BaselineConfig, train_baseline
+from llmner.baselines._store import RECORD_FILE, find_baseline, read_baseline_record, size_on_disk
+from llmner.baselines._train import CONFIGS, BaselineConfig, check_folder, train_baseline
 from llmner.baselines._types import Epoch, Told
-from llmner.corpora import read_corpus
+from llmner.corpora import ReadStats, read_corpus
 from llmner.errors import InputError, MissingExtraError
 from llmner.extraction import Extraction, Extractor, SpanExtractor
 from llmner.generation import create_generator
-from llmner.generation.adapters import find_adapter
+from llmner.generation.adapters import PACKAGED_ADAPTER, RECIPE_FILE, find_adapter
 from llmner.recipes import Recipe
 from llmner.scoring import (
     Evaluation,
@@ -61,9 +61,13 @@ class CorpusEntry(_Strict):
     format: str | None = None
     split: str | None = None
 
-    def read(self) -> list[Sentence]:
-        """Its sentences."""
-        return list(read_corpus(self.path, self.format, self.split))
+    def read(self, told: Told) -> list[Sentence]:
+        """Its sentences; repairs of their tags are told."""
+        stats = ReadStats()
+        sentences = list(read_corpus(self.path, self.format, self.split, stats=stats))
+        if stats.repairs:
+            told(f"{self.path}: {stats.repairs} broken tags were repaired (first: {stats.first_repair})")
+        return sentences
 
 
 class ModelEntry(_Strict):
@@ -72,19 +76,21 @@ class ModelEntry(_Strict):
     Attributes:
         name: What the table calls it.
         train: A kind of baseline to train (``crf``, ``bilstm-crf``, ``encoder``).
-        baseline: A folder that ``llmner train-baseline`` wrote.
+        baseline: A folder that ``llmner train-baseline`` wrote, or ``USER/NAME`` on the Hub.
         engine: ``transformers``, ``vllm`` or ``openai``.
         predicted: A file of predictions, as ``extract`` writes them.
-        held_out: With ``train``: what to judge epochs by; the configuration's where it is not said.
-        recipe: With ``engine``: what to ask; by default the adapter's, else ``klue``.
+        held_out: With ``train``: what to judge epochs by; the configuration's where it is not said, and nothing
+            for ``crf``, which has none to choose from.
+        recipe: With ``engine``: what to ask; by default the adapter's or the merged model's, else ``klue``.
         grounded: With ``engine``: keep replies to the text by a grammar.
         options: With ``train``: fields of its configuration. With ``engine``: options of the engine
-            (``model``, ``adapter``, ``batch_size``, ``max_new_tokens``, ...).
+            (``model``, ``adapter``, ``batch_size``, ``max_new_tokens``, ...); where neither model, adapter nor
+            recipe is named, the packaged adapter answers, as on the command line.
     """
 
     name: str = Field(min_length=1)
     train: Literal["crf", "bilstm-crf", "encoder"] | None = None
-    baseline: Path | None = None
+    baseline: str | None = None
     engine: Literal["transformers", "vllm", "openai"] | None = None
     predicted: Path | None = None
     held_out: float | None = Field(default=None, ge=0)
@@ -259,6 +265,7 @@ def compare_models(
     config: ModelsConfig,
     folder: Path,
     *,
+    restart: bool = False,
     report: Told | None = None,
     on_sentence: Callable[[], None] | None = None,
 ) -> list[ComparedModel]:
@@ -270,6 +277,7 @@ def compare_models(
     Args:
         config: What to compare, on what.
         folder: Where baselines and answers go.
+        restart: Train and ask again what an earlier call left there.
         report: Told in a sentence what is being done.
         on_sentence: Called after each sentence that a model has answered.
 
@@ -281,14 +289,14 @@ def compare_models(
     told: Told = report if report is not None else _silent
     step = on_sentence if on_sentence is not None else _nothing
     for entry in config.models:
-        _check(entry)
-    gold = config.gold.read()
-    learnt = config.train.read() if config.train is not None else []
+        _check(entry, config, folder)
+    gold = config.gold.read(told)
+    learnt = config.train.read(told) if config.train is not None else []
     folder.mkdir(parents=True, exist_ok=True)
     models = []
     for entry in config.models:
         told(f"{entry.name}:")
-        models.append(_prepared(entry, config, folder, gold, learnt, told, step))
+        models.append(_prepared(entry, config, folder, gold, learnt, told, step, restart=restart))
     evaluations = evaluate_sources(
         gold,
         [model.source for model in models],
@@ -303,22 +311,25 @@ def compare_models(
     ]
 
 
-def _check(entry: ModelEntry) -> None:
+def _check(entry: ModelEntry, config: ModelsConfig, folder: Path) -> None:
     """Find what is wrong with an entry before an hour is spent on those before it."""
     if entry.predicted is not None and not entry.predicted.is_file():
         raise InputError(f"{entry.name}: no such file", path=entry.predicted)
     if entry.baseline is not None:
-        read_baseline_record(entry.baseline)
+        read_baseline_record(find_baseline(entry.baseline))
     if entry.train is not None:
-        _config_of(entry)
+        _config_of(entry, config)
+        check_folder(folder / slug(entry.name), restart=True)
     if entry.engine is not None:
         _asking(entry, _silent)
 
 
-def _config_of(entry: ModelEntry) -> BaselineConfig:
+def _config_of(entry: ModelEntry, config: ModelsConfig) -> BaselineConfig:
     assert entry.train is not None
+    kind = CONFIGS[entry.train]
+    seeded = {"seed": config.seed} if "seed" in kind.model_fields else {}
     try:
-        return CONFIGS[entry.train](**entry.options)
+        return kind(**seeded | entry.options)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -333,6 +344,8 @@ def _prepared(
     learnt: Sequence[Sentence],
     told: Told,
     step: Callable[[], None],
+    *,
+    restart: bool,
 ) -> _Model:
     if entry.predicted is not None:
         return _Model(from_file(entry.predicted, gold, whole=config.limit is None))
@@ -341,9 +354,13 @@ def _prepared(
     if entry.engine is not None:
         extractor, record = _asking(entry, told)
     else:
-        place = entry.baseline if entry.baseline is not None else _trained(entry, config, folder, learnt, told)
+        if entry.baseline is not None:
+            place = find_baseline(entry.baseline, told)
+        else:
+            place = _trained(entry, config, folder, learnt, told, restart=restart)
         record = read_baseline_record(place)
-        extractor = BaselineExtractor(place)
+        remote = bool(entry.options.get("trust_remote_code"))
+        extractor = BaselineExtractor(place, trust_remote_code=remote)
     timed = _Timed(extractor, step)
     kept: list[Path] = []
 
@@ -358,6 +375,7 @@ def _prepared(
         timed,
         gold,
         keep=keep if entry.engine is not None else None,
+        restart=restart,
         on_resume=lambda done: told(f"{done} sentences were done already; going on"),
     )
     model = _Model(source, epochs=tuple(_epochs(record)))
@@ -367,7 +385,7 @@ def _prepared(
     def predict(places: Sequence[int]) -> list[Prediction]:
         told(f"{entry.name} answers {len(places):,} sentences")
         found = source.predict(places)
-        model.facts |= _speed(timed, kept[0] if kept else None) | _size(timed.extractor)
+        model.facts |= _speed(timed, kept[0] if kept else None, restart=restart) | _size(timed.extractor)
         timed.release()
         return found
 
@@ -375,11 +393,13 @@ def _prepared(
     return model
 
 
-def _speed(timed: _Timed, rows: Path | None) -> dict[str, Any]:
+def _speed(timed: _Timed, rows: Path | None, *, restart: bool) -> dict[str, Any]:
     """Sentences a second, over this call and those before it that the kept rows are of."""
     sentences, seconds = timed.sentences, timed.seconds
     if rows is not None:
         path = rows.with_name(f"{rows.name}.speed.json")
+        if restart:
+            path.unlink(missing_ok=True)
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
             sentences, seconds = sentences + int(before["sentences"]), seconds + float(before["seconds"])
@@ -394,19 +414,29 @@ def _speed(timed: _Timed, rows: Path | None) -> dict[str, Any]:
 
 
 def _trained(
-    entry: ModelEntry, config: ModelsConfig, folder: Path, learnt: Sequence[Sentence], told: Told
+    entry: ModelEntry,
+    config: ModelsConfig,
+    folder: Path,
+    learnt: Sequence[Sentence],
+    told: Told,
+    *,
+    restart: bool,
 ) -> Path:
     """The folder of a baseline, trained now unless it lies there, trained alike."""
+    from llmner import __version__
+
     assert config.train is not None
-    chosen = _config_of(entry)
+    chosen = _config_of(entry, config)
     place = folder / slug(entry.name)
-    held_out = config.held_out if entry.held_out is None else entry.held_out
+    default = 0.0 if entry.train == "crf" else config.held_out
+    held_out = default if entry.held_out is None else entry.held_out
     name = Path(config.train.path).name
     if (place / RECORD_FILE).is_file():
         record = read_baseline_record(place)
         alike = record.get("config") == chosen.model_dump() and record.get("seed") == config.seed
         same = record.get("corpus") == corpus_signature(name, learnt) and record.get("held_out_as") == held_out
-        if alike and same:
+        version = (record.get("versions") or {}).get("llmner")
+        if alike and same and version == __version__ and not restart:
             told(f"trained already, in {place}")
             return place
     train_baseline(
@@ -430,20 +460,27 @@ def _asking(entry: ModelEntry, told: Told) -> tuple[Extractor, Mapping[str, Any]
     options = dict(entry.options)
     record: Mapping[str, Any] = {}
     adapter = None
-    if isinstance(name := options.pop("adapter", None), str):
+    name = options.pop("adapter", None)
+    asks = entry.engine in ("transformers", "vllm")
+    if name is None and asks and entry.recipe is None and "model" not in options:
+        name = PACKAGED_ADAPTER
+    if isinstance(name, str) and name != "none":
         adapter = find_adapter(name, told)
         record = _record_of(adapter.folder)
         options |= {"adapter": adapter, "model": options.get("model") or adapter.model}
-    recipe = (
-        adapter.recipe if entry.recipe is None and adapter is not None else Recipe.load(entry.recipe or "klue")
-    )
+    own = adapter.recipe if adapter is not None and entry.recipe is None else None
+    merged = Path(str(options.get("model"))) / RECIPE_FILE
+    if own is None and merged.is_file():
+        own = Recipe.load(merged)
+    recipe = own if entry.recipe is None and own is not None else Recipe.load(entry.recipe or "klue")
     if entry.engine != "openai":
         options["report"] = told
     try:
         generator = create_generator(entry.engine, **options)
     except TypeError as error:
         raise InputError(f"{entry.name}: options: {error}") from None
-    at_once = 4 * int(options.get("batch_size", 32))
+    size = options.get("batch_size", 32)
+    at_once = 4 * size if isinstance(size, int) and size > 0 else 128
     return Extractor(recipe, generator, grounded=entry.grounded, batch_size=at_once), record
 
 
@@ -495,7 +532,7 @@ def write_loss_curves(path: Path, models: Sequence[ComparedModel]) -> bool:
     try:
         import matplotlib as mpl
     except ImportError:
-        raise MissingExtraError("train", "drawing the curves") from None
+        raise MissingExtraError("baselines", "drawing the curves") from None
     mpl.use("Agg")
     from matplotlib.figure import Figure
 

@@ -142,8 +142,7 @@ def _card(
         "",
         f"- corpus: {_line(corpus.get('name', ''))}, {corpus.get('sentences', '?')} sentences "
         f"(sha256 {corpus.get('sha256', '?')}), {record.get('held_out', 0)} of them held out",
-        f"- parameters: {record.get('parameters', '?'):,}",
-        f"- time: {record.get('seconds', 0):,.0f} s",
+        *(f"- {name}: {record[name]:,}" for name in ("parameters", "seconds") if _is_number(record.get(name))),
         *(f"- {name}: {_line(value)}" for name, value in dict(record.get("config") or {}).items()),
         "",
     ]
@@ -166,6 +165,10 @@ def _card(
     if terms is not None:
         lines += [f"The base model comes under its own terms: {terms}.", ""]
     return f"---\n{yaml.safe_dump(about, allow_unicode=True, sort_keys=False)}---\n\n" + "\n".join(lines)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _line(value: object) -> str:

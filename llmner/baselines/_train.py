@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from llmner.scoring import corpus_signature
 from llmner.spans import Sentence
 from llmner.training._rows import split_held_out
 
-__all__ = ["CONFIGS", "BaselineConfig", "train_baseline"]
+__all__ = ["CONFIGS", "BaselineConfig", "check_folder", "train_baseline"]
 
 BaselineConfig = CrfConfig | BilstmCrfConfig | EncoderConfig
 
@@ -58,11 +59,7 @@ def train_baseline(
         MissingExtraError: The ``baselines`` extra is not installed.
     """
     told: Told = report if report is not None else _silent
-    if folder.exists() and not folder.is_dir():
-        raise InputError("is no folder", path=folder, hint="name another")
-    if folder.is_dir() and any(folder.iterdir()) and not restart:
-        what = "holds a baseline already" if (folder / RECORD_FILE).is_file() else "is not empty"
-        raise InputError(what, path=folder, hint="name another, or replace what is there with --restart")
+    check_folder(folder, restart=restart)
     learnt, held = split_held_out(sentences, held_out, seed) if held_out else (list(sentences), [])
     told(
         f"{len(learnt):,} sentences to learn from, {len(held):,} held out"
@@ -75,24 +72,47 @@ def train_baseline(
     if unknown:
         told(f"only held-out sentences have {', '.join(sorted(unknown))}: nothing is learnt of that")
     folder.mkdir(parents=True, exist_ok=True)
-    clear(folder)
-    if isinstance(config, CrfConfig):
-        trained = train_crf(learnt, config, folder, held=held, on_epoch=on_epoch)
-    elif isinstance(config, BilstmCrfConfig):
-        trained = train_bilstm_crf(learnt, config, held=held, on_epoch=on_epoch)
-    else:
-        trained = train_encoder(learnt, config, folder, held=held, on_epoch=on_epoch, report=report)
-    save_baseline(
-        trained,
-        folder,
-        config=config.model_dump(),
-        corpus=corpus_signature(corpus, sentences),
-        held_out=len(held),
-        held_out_as=held_out,
-        seed=seed,
-        tags=tag_counts(learnt),
-    )
+    # What lies there is replaced when the new one is whole.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".training-") as name:
+        work = Path(name)
+        if isinstance(config, CrfConfig):
+            trained = train_crf(learnt, config, work, held=held, on_epoch=on_epoch)
+        elif isinstance(config, BilstmCrfConfig):
+            trained = train_bilstm_crf(learnt, config, held=held, on_epoch=on_epoch)
+        else:
+            trained = train_encoder(learnt, config, held=held, on_epoch=on_epoch, report=report)
+        save_baseline(
+            trained,
+            work,
+            config=config.model_dump(),
+            corpus=corpus_signature(corpus, sentences),
+            held_out=len(held),
+            held_out_as=held_out,
+            seed=seed,
+            tags=tag_counts(learnt),
+        )
+        clear(folder)
+        # The record comes last: without it nothing is taken for a baseline.
+        for path in sorted(work.iterdir(), key=lambda path: path.name == RECORD_FILE):
+            path.replace(folder / path.name)
     return trained
+
+
+def check_folder(folder: Path, *, restart: bool) -> None:
+    """Make sure that a baseline may go into a folder.
+
+    Raises:
+        InputError: It is no folder, holds something else, or holds a baseline that is not to be replaced.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError("is no folder", path=folder, hint="name another")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / RECORD_FILE).is_file():
+        raise InputError("is not empty, and holds no baseline", path=folder, hint="name another folder")
+    if not restart:
+        hint = "name another, or replace it with --restart"
+        raise InputError("holds a baseline already", path=folder, hint=hint)
 
 
 def _silent(_: str) -> None:

@@ -235,7 +235,6 @@ class EncoderTagger:
 def train_encoder(
     sentences: Sequence[Sentence],
     config: EncoderConfig,
-    folder: Path,
     *,
     held: Sequence[Sentence] = (),
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -246,7 +245,6 @@ def train_encoder(
     Args:
         sentences: What to learn from.
         config: How.
-        folder: Where checkpoints go while it trains.
         held: Sentences to choose the epoch by, and to stop early; without them the last epoch is kept.
         on_epoch: Called after each epoch.
         report: Told in a sentence what is being done.

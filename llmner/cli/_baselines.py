@@ -50,12 +50,11 @@ def make_baseline(
     from llmner.confidence import Calibrator
 
     for name in _ASKS:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE" and not beside_replies:
+        if _given(context, name) and not beside_replies:
             option = "--retry-failed" if name == "retry" else f"--{name.replace('_', '-')}"
             raise InputError(f"{option} means nothing to a baseline", hint="leave it out")
     name = engine.removeprefix(PREFIX)
-    return BaselineExtractor(
+    found = BaselineExtractor(
         find_baseline(name, note),
         batch_size=batch_size or 64,
         min_score=min_score,
@@ -64,3 +63,14 @@ def make_baseline(
         trust_remote_code=trust_remote_code,
         name=name if not Path(name).exists() else None,
     )
+    for option in ("device", "trust_remote_code"):
+        if found.record["kind"] != "encoder" and _given(context, option):
+            hint = "leave it out: encoders alone have it"
+            raise InputError(f"--{option.replace('_', '-')} means nothing to this baseline", hint=hint)
+    return found
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    """Whether an option was given on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

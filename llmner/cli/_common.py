@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 RecipeOption = Annotated[
     str | None,
     typer.Option(
-        help="A built-in recipe (klue, klue-strict) or a YAML file; by default the adapter's own, else klue."
+        help="A built-in recipe (klue, klue-strict, gmb) or a YAML file; by default the adapter's, else klue."
     ),
 ]
 ReplyFormatOption = Annotated[
@@ -44,7 +44,7 @@ EngineOption = Annotated[
     str,
     typer.Option(
         help="transformers, vllm, openai (any OpenAI-compatible endpoint), recorded, or baseline:FOLDER for a "
-        "tagger that train-baseline made."
+        "tagger that train-baseline made (or USER/NAME on the Hub)."
     ),
 ]
 ModelOption = Annotated[
@@ -97,7 +97,9 @@ CalibrationOption = Annotated[
 ]
 BatchSizeOption = Annotated[
     int | None,
-    typer.Option(min=1, help="Sentences answered together; 16, with vllm 128.", show_default=False),
+    typer.Option(
+        min=1, help="Sentences answered together; 16, with vllm 128, with a baseline 64.", show_default=False
+    ),
 ]
 MaxModelLenOption = Annotated[
     int | None,
@@ -144,7 +146,12 @@ SkipBadOption = Annotated[
 RestartOption = Annotated[
     bool, typer.Option("--restart", help="Start an interrupted run over instead of going on with it.")
 ]
-SplitOption = Annotated[str | None, typer.Option(help="For data sets: which split.")]
+SplitOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Which split of a data set; of a gmb-csv file train, test, or test:SEED.", show_default=False
+    ),
+]
 ResamplesOption = Annotated[
     int, typer.Option(min=0, help="Bootstrap resamples for the 95 % intervals; 0 for none.")
 ]

@@ -24,6 +24,9 @@ def compare_models(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Evaluate on a sample of this many sentences.")
     ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Train and ask again what an earlier call left in the folder.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Train or load the models that --config names, evaluate all on the same sentences, write one table.
@@ -44,7 +47,7 @@ def compare_models(
     if limit is not None:
         chosen = chosen.model_copy(update={"limit": limit})
     with progress("evaluating", None) as step:
-        models = compare_all(chosen, output, report=note, on_sentence=lambda: step(1))
+        models = compare_all(chosen, output, restart=restart, report=note, on_sentence=lambda: step(1))
     evaluations = {model.name: model.evaluation for model in models}
     facts = {model.name: model.facts for model in models}
     first, *others = evaluations

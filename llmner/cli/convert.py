@@ -27,7 +27,7 @@ from llmner.cli._common import (
 def convert(
     input: Annotated[str, typer.Argument(help="A corpus file, a saved data set, or klue/ner on the Hub.")],
     output: Annotated[Path, typer.Argument(help="The file to write; - for stdout.")],
-    to: Annotated[str, typer.Option(help="chat, spans, conll, markup, klue-tsv or text.")],
+    to: Annotated[str, typer.Option(help="chat, spans, conll, markup, klue-tsv, gmb-csv or text.")],
     from_: Annotated[
         str | None, typer.Option("--from", help="The input's format; by default guessed from the file.")
     ] = None,

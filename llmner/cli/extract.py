@@ -77,7 +77,8 @@ def extract(
     input_format: Annotated[
         str | None,
         typer.Option(
-            help="klue-tsv, spans, conll, markup, text, hub; by default guessed. document: a file is one text."
+            help="klue-tsv, spans, conll, markup, gmb-csv, text, hub; by default guessed. document: a file is "
+            "one text."
         ),
     ] = None,
     split: SplitOption = None,

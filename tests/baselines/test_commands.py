@@ -20,7 +20,9 @@ from llmner.baselines import find_baseline, push_baseline
 from llmner.cli import app
 from llmner.corpora import read_corpus, write_corpus
 from llmner.errors import InputError
+from tests.baselines.tiny import tiny_encoder
 from tests.conftest import ROOT
+from tests.tiny import tiny_model
 from tests.training.hub_server import TOKEN, HubServer, serving
 
 SAMPLE = ROOT / "data" / "sample.tsv"
@@ -215,6 +217,70 @@ def test_compare_models_trains_loads_and_writes_one_table(
     held["models"][0]["options"] = {"max_iterations": 11}
     config.write_text(yaml.safe_dump(held, allow_unicode=True), "utf-8")
     assert "trained already" not in passed("compare-models", "--config", config, "--output", folder).stderr
+
+
+def test_the_other_kinds_through_the_command(halves: tuple[Path, Path], tmp_path: Path) -> None:
+    train, dev = halves
+    passed(
+        "train-baseline", "bilstm-crf", "--train", train, "--output", tmp_path / "b", "--epochs", 2, "--hidden", 8,
+        "--dropout", 0.25, "--patience", 1, "--batch-size", 4, "--learning-rate", 0.01, "--held-out", 6, "--seed", 3,
+    )  # fmt: skip
+    record = json.loads((tmp_path / "b" / "baseline.json").read_text("utf-8"))
+    config = record["config"]
+    wanted = {"epochs": 2, "hidden": 8, "dropout": 0.25, "patience": 1, "batch_size": 4, "learning_rate": 0.01}
+    assert {key: config[key] for key in wanted} == wanted
+    assert (record["held_out"], record["seed"], config["seed"]) == (6, 3, 3)
+    base = tiny_encoder(tmp_path / "base")
+    result = passed(
+        "train-baseline", "encoder", "--model", base, "--train", train, "--output", tmp_path / "e", "--epochs", 1,
+        "--batch-size", 4, "--learning-rate", 0.001, "--warmup", 0.1, "--weight-decay", 0.01, "--max-length", 64,
+        "--stride", 8, "--freeze-encoder", "--held-out", 6, "--json",
+    )  # fmt: skip
+    assert json.loads(result.stdout)["epochs"][0]["eval_loss"] > 0
+    config = json.loads((tmp_path / "e" / "baseline.json").read_text("utf-8"))["config"]
+    wanted = {"warmup": 0.1, "weight_decay": 0.01, "max_length": 64, "stride": 8, "freeze_encoder": True}
+    assert {key: config[key] for key in wanted} == wanted
+    passed("evaluate", "--gold", dev, "--engine", f"baseline:{tmp_path / 'e'}", "--device", "cpu")
+    message = refused("extract", "서울", "--engine", f"baseline:{tmp_path / 'b'}", "--device", "cpu")
+    assert "--device means nothing" in message
+
+
+def test_compare_models_asks_engines_once_and_goes_on(halves: tuple[Path, Path], tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "tiny")
+    config = tmp_path / "models.yaml"
+    options = {"model": str(model), "max_new_tokens": 4, "batch_size": 2}
+    held = {
+        "gold": {"path": str(halves[1])},
+        "limit": 12,
+        "resamples": 0,
+        "models": [{"name": "tiny", "engine": "transformers", "recipe": "klue-mini", "options": options}],
+    }
+    config.write_text(yaml.safe_dump(held), "utf-8")
+    folder = tmp_path / "out"
+
+    def facts(*more: str) -> dict[str, float]:
+        result = passed("compare-models", "--config", config, "--output", folder, "--json", *more)
+        (row,) = json.loads(result.stdout)["models"]
+        found: dict[str, float] = row["facts"]
+        return found
+
+    first = facts()
+    assert first["timed_sentences"] == 12
+    assert first["sentences_a_second"] > 0
+    assert first["parameters"] > 1000
+    (rows,) = folder.glob("tiny-*.rows.jsonl")
+    whole = rows.read_bytes()
+    # Called again it asks nothing; interrupted it asks the rest.
+    assert facts() == {**first, "sentences_a_second": pytest.approx(first["sentences_a_second"], rel=0.01)}
+    rows.write_bytes(b"".join(whole.splitlines(keepends=True)[:8]))
+    assert facts()["timed_sentences"] == 16
+    assert rows.read_bytes() == whole
+    assert facts("--restart")["timed_sentences"] == 12
+    # Other settings are other rows.
+    options["max_new_tokens"] = 5
+    config.write_text(yaml.safe_dump(held), "utf-8")
+    assert facts()["timed_sentences"] == 12
+    assert len(list(folder.glob("tiny-*.rows.jsonl"))) == 2
 
 
 @pytest.mark.parametrize(

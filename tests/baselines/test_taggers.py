@@ -164,6 +164,17 @@ def test_an_extractor_gives_spans_and_no_outcomes(folder: Path) -> None:
     assert [span for span in every if (span.score or 0) >= 0.9] == kept
 
 
+def test_what_decides_the_answers_is_in_the_signature(tmp_path: Path) -> None:
+    shy, bold = tmp_path / "shy", tmp_path / "bold"
+    for place, penalty in ((shy, 0.0), (bold, 3.0)):
+        train_baseline(SENTENCES[:50], CrfConfig(max_iterations=8, outside_penalty=penalty), place)
+    assert fingerprint(shy) == fingerprint(bold)
+    one, other = BaselineExtractor(shy), BaselineExtractor(bold)
+    assert one.describe() != other.describe()
+    counts = [sum(len(e.spans) for e in extractor.extract(SENTENCES)) for extractor in (one, other)]
+    assert counts[0] < counts[1]
+
+
 def test_held_out_sentences_choose_the_epoch_and_stop_early(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,9 +268,15 @@ def test_what_is_wrong_is_told_in_a_line(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(InputError, match="holds a baseline already"):
         train_baseline(SENTENCES[:5], CrfConfig(), folder)
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="is not empty"):
-        train_baseline(SENTENCES[:5], CrfConfig(), tmp_path / "full")
+    (tmp_path / "full" / "config.json").write_text("mine")
+    for restart in (False, True):
+        with pytest.raises(InputError, match="is not empty, and holds no baseline"):
+            train_baseline(SENTENCES[:5], CrfConfig(), tmp_path / "full", restart=restart)
+    assert (tmp_path / "full" / "config.json").read_text() == "mine"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(InputError, match="hold no entity"):
+        train_baseline([Sentence("없다")], CrfConfig(), folder, restart=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     with pytest.raises(InputError, match=r"holds no baseline\.json"):
         load_baseline(tmp_path)
     (tmp_path / "baseline.json").write_text("{")
