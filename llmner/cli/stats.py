@@ -46,9 +46,12 @@ def stats(
     from llmner.corpora import ReadStats, compare_corpora, corpus_stats, read_corpus
 
     corpora = []
-    for file in files:
+    # Beside data sets, plain files are read whole.
+    plain = [str(file) == "-" or (Path(file).exists() and not Path(file).is_dir()) for file in files]
+    for file, whole in zip(files, plain, strict=True):
         read = ReadStats()
-        sentences = read_corpus(file, format, split, strict=strict, stats=read)
+        part = None if whole and not all(plain) else split
+        sentences = read_corpus(file, format, part, strict=strict, stats=read)
         with progress("reading") as step:
             corpora.append(corpus_stats(counted(sentences, step)))
         tell_repairs(read)

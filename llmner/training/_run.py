@@ -133,7 +133,10 @@ def prepare(config: TrainingConfig, report: Callable[[str], None] | None = None)
 
 
 def _sentences(config: TrainingConfig, recipe: Recipe) -> list[Sentence]:
-    sentences = list(read_corpus(config.data.train, config.data.train_format, split="train"))
+    # A file is learnt whole; of a data set, which may be in several parts, the one for that.
+    path = Path(config.data.train)
+    split = None if str(path) == "-" or (path.exists() and not path.is_dir()) else "train"
+    sentences = list(read_corpus(config.data.train, config.data.train_format, split=split))
     known = set(recipe.schema_.codes)
     for sentence in sentences:
         for span in sentence.spans:
