@@ -192,7 +192,7 @@ def test_configurations_of_models_are_valid() -> None:
         yaml.safe_load(text) for language, text in blocks(ROOT / "docs" / "baselines.md") if language == "yaml"
     ]
     assert [len(ModelsConfig.model_validate(held).models) for held in found] == [3]
-    load_models_config(ROOT / "scripts" / "configs" / "models-sample.yaml")
+    load_models_config(ROOT / "scripts" / "configs" / "models" / "sample.yaml")
     load_models_config(ROOT / "benchmarks" / "models.yaml")
 
 
