@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-from pathlib import Path
 
 import yaml
 from _report import RESULTS, ROOT, klue, write
 
-from llmner.baselines._models import ComparedModel, ModelsConfig, compare_models, write_loss_curves
-from llmner.scoring import compare, render_report
+from llmner.baselines._models import ComparedModel, ModelsConfig, compare_models, write_models
 
 FOLDER = ROOT / "build" / "models"
 
@@ -28,31 +26,15 @@ def main() -> None:
         given[part]["path"] = str(klue(given[part]["path"]))
     config = ModelsConfig.model_validate(given)
     models = compare_models(config, FOLDER, report=lambda line: print(line, file=sys.stderr, flush=True))
-    report(config, models)
+    write_models(config, models, FOLDER)
+    if (FOLDER / "curves.png").is_file():
+        shutil.copyfile(FOLDER / "curves.png", RESULTS / "models.png")
     write(
         "models",
         "python benchmarks/models.py",
         {"models": [figures(model) for model in models], "published": given["published"]},
         ("llmner", "python-crfsuite", "sklearn-crfsuite", "torch", "transformers", "peft", "seqeval"),
     )
-
-
-def report(config: ModelsConfig, models: list[ComparedModel]) -> None:
-    curves = Path(RESULTS / "models.png")
-    drawn = write_loss_curves(curves, models)
-    runs = {model.name: model.evaluation for model in models}
-    first, *others = runs
-    compared = {name: compare(runs[first], runs[name]) for name in others}
-    text = render_report(
-        runs,
-        compared,
-        facts={model.name: model.facts for model in models},
-        curves=curves.read_bytes() if drawn else None,
-        cited=[held.quoted() for held in config.published],
-    )
-    (FOLDER / "report.html").write_text(text, encoding="utf-8")
-    if drawn:
-        shutil.copyfile(curves, FOLDER / "curves.png")
 
 
 def figures(model: ComparedModel) -> dict[str, object]:

@@ -79,6 +79,16 @@ def _rescored(projection: Projection, score: Callable[[Outcome, Span], float | N
     )
 
 
+def check_min_score(min_score: float | None) -> None:
+    """Make sure that a lowest score is one.
+
+    Raises:
+        InputError: It is not in [0, 1].
+    """
+    if min_score is not None and not 0 <= min_score <= 1:
+        raise InputError(f"a lowest score of {min_score:g} is none", hint="expected 0 to 1")
+
+
 def drop_unsure(projection: Projection, min_score: float) -> Projection:
     """The projection without spans whose score is below ``min_score``; their outcomes say so.
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol, get_args
 from llmner._merging import WindowReply, merge_windows, window_rows
 from llmner._questions import Question, ask_about
 from llmner.chat import Prompt, build_prompt, writable
-from llmner.confidence import Calibrator, drop_unsure, score_spans, vote
+from llmner.confidence import Calibrator, check_min_score, drop_unsure, score_spans, vote
 from llmner.corpora.jsonl import span_rows
 from llmner.errors import InputError, SpanError
 from llmner.generation import Generator, Reply, create_generator
@@ -206,8 +206,7 @@ class Extractor:
         for name, number in (("batch size", batch_size), ("number of samples", samples)):
             if number < 1:
                 raise InputError(f"{name} {number} is not positive")
-        if min_score is not None and not 0 <= min_score <= 1:
-            raise InputError(f"a lowest score of {min_score:g} is none", hint="expected 0 to 1")
+        check_min_score(min_score)
         if grounded and json_schema:
             raise InputError("a grounded reply keeps to its format anyway", hint="leave out the JSON schema")
         if (grounded or json_schema) and not getattr(generator, "constrains", False):

@@ -200,7 +200,7 @@ def _safe(text: str, place: int) -> bool:
     if after < "\u0300":
         return (before, after) != ("\r", "\n") and before != "\u200d"
     if (
-        _continues(after)
+        continues(after)
         or before == "\u200d"
         or ("\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff")
     ):
@@ -213,7 +213,7 @@ def _safe(text: str, place: int) -> bool:
     return True
 
 
-def _continues(char: str) -> bool:
+def continues(char: str) -> bool:
     """Whether a character belongs to the one before it: marks, joiners, vowels and finals of jamo."""
     return (
         unicodedata.category(char)[0] == "M"

@@ -7,11 +7,11 @@ emoji), overlap (a normaliser that joins characters), leave characters out (one 
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 from llmner.spans import Sentence, Span
 from llmner.tagging import tags_to_spans
+from llmner.windows import continues
 
 __all__ = ["owners", "spans_of_tokens", "token_tags"]
 
@@ -34,18 +34,9 @@ def owners(text: str, offsets: Offsets) -> list[int | None]:
             if found[at] is None and not text[at].isspace():
                 found[at] = token
     for at in range(1, len(text)):
-        if found[at] is None and _joins(text[at]):
+        if found[at] is None and continues(text[at]):
             found[at] = found[at - 1]
     return found
-
-
-def _joins(char: str) -> bool:
-    """Whether a code point is part of the character before it."""
-    return (
-        "\u1161" <= char <= "\u11ff"
-        or "\ud7b0" <= char <= "\ud7fb"
-        or unicodedata.category(char) in ("Mn", "Mc", "Me", "Cf")
-    )
 
 
 def token_tags(sentence: Sentence, offsets: Offsets) -> list[str | None]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from llmner.baselines._store import fingerprint, load_baseline, read_baseline_record
 from llmner.baselines._types import Baseline
-from llmner.confidence import Calibrator
+from llmner.confidence import Calibrator, check_min_score
 from llmner.errors import InputError
 from llmner.extraction import Extraction
 from llmner.generation import Reply
@@ -51,8 +52,7 @@ class BaselineExtractor:
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch size {batch_size} is not positive")
-        if min_score is not None and not 0 <= min_score <= 1:
-            raise InputError(f"a lowest score of {min_score:g} is none", hint="expected 0 to 1")
+        check_min_score(min_score)
         self.folder = folder
         self.batch_size = batch_size
         self.min_score = min_score
@@ -67,6 +67,11 @@ class BaselineExtractor:
     def labels(self) -> tuple[str, ...]:
         """Labels that the tagger gives."""
         return tuple(map(str, self.record.get("labels", ())))
+
+    @cached_property
+    def _weights(self) -> str:
+        # Hundreds of megabytes, of which several ask.
+        return fingerprint(self.folder)
 
     def load(self) -> Baseline:
         """The tagger; loaded when it is first asked for.
@@ -109,7 +114,7 @@ class BaselineExtractor:
             "engine": "baseline",
             "model": self.name,
             "kind": self.record["kind"],
-            "weights": fingerprint(self.folder),
+            "weights": self._weights,
             # How texts are tagged, which the files of weights do not say.
             **{key: config[key] for key in ("outside_penalty", "max_length", "stride") if key in config},
             **{name: value for name, value in chosen.items() if value is not None},

@@ -20,7 +20,7 @@ from llmner._files import dump_json, whole_file
 from llmner.baselines._extract import BaselineExtractor
 from llmner.baselines._store import RECORD_FILE, find_baseline, read_baseline_record, size_on_disk
 from llmner.baselines._train import CONFIGS, BaselineConfig, check_folder, train_baseline
-from llmner.baselines._types import Epoch, Told
+from llmner.baselines._types import Epoch, Told, silent
 from llmner.corpora import ReadStats, read_corpus
 from llmner.errors import InputError, MissingExtraError
 from llmner.extraction import Extraction, Extractor, SpanExtractor
@@ -32,10 +32,13 @@ from llmner.scoring import (
     Facts,
     Prediction,
     Source,
+    compare,
     corpus_signature,
     evaluate_sources,
     from_extractor,
     from_file,
+    render_report,
+    write_run,
 )
 from llmner.spans import Sentence
 
@@ -45,8 +48,10 @@ __all__ = [
     "ModelsConfig",
     "compare_models",
     "load_models_config",
+    "models_dict",
     "slug",
     "write_loss_curves",
+    "write_models",
 ]
 
 
@@ -286,7 +291,7 @@ def compare_models(
         GenerationError: A model that cannot be loaded or asked.
         MissingExtraError: A part that is not installed.
     """
-    told: Told = report if report is not None else _silent
+    told: Told = report if report is not None else silent
     step = on_sentence if on_sentence is not None else _nothing
     for entry in config.models:
         _check(entry, config, folder)
@@ -321,7 +326,7 @@ def _check(entry: ModelEntry, config: ModelsConfig, folder: Path) -> None:
         _config_of(entry, config)
         check_folder(folder / slug(entry.name), restart=True)
     if entry.engine is not None:
-        _asking(entry, _silent)
+        _asking(entry, silent)
 
 
 def _config_of(entry: ModelEntry, config: ModelsConfig) -> BaselineConfig:
@@ -449,7 +454,6 @@ def _trained(
         # What is no baseline of an earlier call is somebody's, and stays.
         restart=(place / RECORD_FILE).is_file(),
         report=told,
-        on_epoch=None if entry.train == "crf" else lambda epoch: told(str(epoch)),
     )
     return place
 
@@ -520,6 +524,51 @@ def _size(extractor: SpanExtractor | None) -> dict[str, Any]:
     }
 
 
+def write_models(config: ModelsConfig, models: Sequence[ComparedModel], folder: Path) -> list[str]:
+    """Write one table and one report of compared models, and a run of each; gives the names of the files.
+
+    ``models.md`` and ``report.html`` for people, ``models.json`` for programs, ``curves.png`` where there are
+    any, and ``NAME.run.json`` of each model for ``llmner compare``.
+
+    Raises:
+        InputError: A file cannot be written.
+        MissingExtraError: matplotlib is not installed.
+    """
+    evaluations = {model.name: model.evaluation for model in models}
+    first, *others = evaluations.values()
+    compared = {
+        model.name: compare(first, other, resamples=config.resamples, seed=config.seed)
+        for model, other in zip(models[1:], others, strict=True)
+    }
+    cited = [held.quoted() for held in config.published]
+    names = ["models.md", "report.html", "models.json"]
+    curves = folder / "curves.png"
+    drawn = write_loss_curves(curves, models)
+    forms: dict[str, Literal["html", "md"]] = {"models.md": "md", "report.html": "html"}
+    for name, form in forms.items():
+        report = render_report(
+            evaluations,
+            compared,
+            form,
+            facts={model.name: model.facts for model in models},
+            curves=curves.read_bytes() if drawn else None,
+            cited=cited,
+        )
+        with whole_file(folder / name) as stream:
+            stream.write(report.encode("utf-8", "replace"))
+    with whole_file(folder / "models.json") as stream:
+        stream.write(dump_json(models_dict(config, models), indent=2) + b"\n")
+    for model in models:
+        write_run(model.evaluation, folder / f"{slug(model.name)}.run.json")
+    return [*names, *([curves.name] if drawn else [])]
+
+
+def models_dict(config: ModelsConfig, models: Sequence[ComparedModel]) -> dict[str, Any]:
+    """What ``compare-models --json`` prints."""
+    cited = [list(held.quoted()) for held in config.published]
+    return {"models": [model.to_dict() for model in models], "cited": cited}
+
+
 def write_loss_curves(path: Path, models: Sequence[ComparedModel]) -> bool:
     """Draw the models' losses and held-out F1 over epochs side by side, as a PNG; whether there were any.
 
@@ -554,10 +603,6 @@ def write_loss_curves(path: Path, models: Sequence[ComparedModel]) -> bool:
         axes.legend(fontsize="small")
     figure.savefig(path, dpi=110)
     return True
-
-
-def _silent(_: str) -> None:
-    pass
 
 
 def _nothing() -> None:

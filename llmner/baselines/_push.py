@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,16 @@ import yaml
 
 from llmner._files import dump_json
 from llmner.baselines._store import MODEL_FILES, RECORD_FILE, read_baseline_record
+from llmner.baselines._types import silent
 from llmner.errors import InputError
-from llmner.training._folder import EVALUATION_FILE, is_regular, on_hub, without_paths
+from llmner.training._folder import (
+    EVALUATION_FILE,
+    evaluation_files,
+    is_regular,
+    on_hub,
+    without_file_names,
+    without_paths,
+)
 from llmner.training._hub import Hub
 from llmner.training._licences import check_name, last_part, terms_of
 from llmner.training._push import Content, PushResult, check_weights, checked_repo, refuse_secrets
@@ -41,7 +48,7 @@ def push_baseline(
 
     Arguments and errors as those of :func:`llmner.training.push_adapter`.
     """
-    told = report if report is not None else _silent
+    told = report if report is not None else silent
     hub = Hub(checked_repo(repo), token=token, endpoint=endpoint, report=told)
     known = read_baseline_record(folder)
     base = known.get("base")
@@ -61,12 +68,7 @@ def push_baseline(
     if weights.name in contents:
         check_weights(weights)
     scored = {}
-    for path in (*sorted(p for p in folder.glob("evaluation-*.json") if is_regular(p)), *evaluations):
-        name = path.name
-        if not EVALUATION_FILE.fullmatch(name):
-            name = "evaluation-" + re.sub(r"[^\w.-]+", "-", path.stem) + ".json"
-        if name in scored:
-            raise InputError(f"would be called {name}, as another is", path=path, hint="rename one of them")
+    for name, path in evaluation_files(folder, evaluations).items():
         scored[name] = _evaluation(path)
         contents[name] = dump_json(scored[name], indent=2) + b"\n"
     card = _card(record, repo, scored, None if terms is None else terms.title)
@@ -92,11 +94,7 @@ def _mended(path: Path) -> Content:
         raise InputError("not JSON", path=path, hint="train it again") from None
     if not isinstance(held, dict):
         raise InputError("is no object", path=path, hint="train it again")
-    # Tokens may look like paths; only what names a file is put right.
-    mended = {
-        key: without_paths(value) if key.endswith(("_path", "_file", "_dir")) else value
-        for key, value in held.items()
-    }
+    mended = without_file_names(held)
     return path if mended == held else dump_json(mended, indent=2) + b"\n"
 
 
@@ -173,7 +171,3 @@ def _is_number(value: object) -> bool:
 
 def _line(value: object) -> str:
     return " ".join(str(value).replace("|", "\\|").split())
-
-
-def _silent(_: str) -> None:
-    pass

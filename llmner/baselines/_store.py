@@ -29,7 +29,6 @@ __all__ = [
 ]
 
 RECORD_FILE = "baseline.json"
-KINDS = ("crf", "bilstm-crf", "encoder")
 TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer_config.json", "vocab.txt")
 MODEL_FILES: dict[str, tuple[str, ...]] = {
     "crf": ("model.crfsuite",),
@@ -37,6 +36,8 @@ MODEL_FILES: dict[str, tuple[str, ...]] = {
     "encoder": ("model.safetensors", "config.json", "tokenizer.json", *TOKENIZER_FILES),
 }
 """The files of each kind's model."""
+KINDS = tuple(MODEL_FILES)
+_ALL_FILES = sorted({name for kind in MODEL_FILES.values() for name in kind})
 
 
 def save_baseline(trained: Trained, folder: Path, **known: Any) -> None:
@@ -98,13 +99,12 @@ def find_baseline(name: str, report: Callable[[str], None] | None = None) -> Pat
     if folder.is_absolute() or name.count("/") != 1 or name.startswith((".", "~")):
         hint = "expected what llmner train-baseline wrote, or USER/NAME on the Hub"
         raise InputError("no such folder", path=name, hint=hint)
-    files = {held for kind in MODEL_FILES.values() for held in kind}
-    return fetch(name, (RECORD_FILE, *sorted(files)), report, what="a baseline")
+    return fetch(name, (RECORD_FILE, *_ALL_FILES), report, what="a baseline")
 
 
 def clear(folder: Path) -> None:
     """Remove a baseline, of whatever kind, from its folder."""
-    for name in {RECORD_FILE, *(held for kind in MODEL_FILES.values() for held in kind)}:
+    for name in (RECORD_FILE, *_ALL_FILES):
         (folder / name).unlink(missing_ok=True)
 
 

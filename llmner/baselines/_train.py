@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llmner.baselines._store import RECORD_FILE, clear, save_baseline
-from llmner.baselines._types import Epoch, Told, Trained, tag_counts
+from llmner.baselines._types import Epoch, Told, Trained, silent, tag_counts
 from llmner.baselines.bilstm import BilstmCrfConfig, train_bilstm_crf
 from llmner.baselines.crf import CrfConfig, train_crf
 from llmner.baselines.encoder import EncoderConfig, train_encoder
@@ -50,15 +50,17 @@ def train_baseline(
         seed: Decides which.
         corpus: What the sentences are called, for the record.
         restart: Replace what lies in the folder.
-        report: Told in a sentence what is being done.
-        on_epoch: Called after each epoch.
+        report: Told in a sentence what is being done, and of each epoch but the CRF's, which are many.
+        on_epoch: Called after each epoch; it is not told then.
 
     Raises:
         InputError: No entity to learn, nothing left to learn from, or something in the folder already.
         GenerationError: An encoder that cannot be loaded.
         MissingExtraError: The ``baselines`` extra is not installed.
     """
-    told: Told = report if report is not None else _silent
+    told: Told = report if report is not None else silent
+    if on_epoch is None and not isinstance(config, CrfConfig):
+        on_epoch = _teller(told)
     check_folder(folder, restart=restart)
     learnt, held = split_held_out(sentences, held_out, seed) if held_out else (list(sentences), [])
     told(
@@ -98,6 +100,10 @@ def train_baseline(
     return trained
 
 
+def _teller(told: Told) -> Callable[[Epoch], None]:
+    return lambda epoch: told(str(epoch))
+
+
 def check_folder(folder: Path, *, restart: bool) -> None:
     """Make sure that a baseline may go into a folder.
 
@@ -113,7 +119,3 @@ def check_folder(folder: Path, *, restart: bool) -> None:
     if not restart:
         hint = "name another, or replace it with --restart"
         raise InputError("holds a baseline already", path=folder, hint=hint)
-
-
-def _silent(_: str) -> None:
-    pass

@@ -8,10 +8,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from llmner.errors import InputError
 from llmner.scoring import score
 from llmner.spans import Sentence, Span
 
-__all__ = ["Baseline", "BestEpoch", "Epoch", "Told", "Trained", "judge", "tag_counts"]
+__all__ = [
+    "Baseline",
+    "BestEpoch",
+    "Epoch",
+    "Told",
+    "Trained",
+    "judge",
+    "learnt_labels",
+    "silent",
+    "tag_counts",
+]
 
 Told = Callable[[str], None]
 """What is told of the progress, in a sentence."""
@@ -133,6 +144,22 @@ class Trained:
             "epochs": [asdict(epoch) for epoch in self.epochs],
             **self.notes,
         }
+
+
+def learnt_labels(sentences: Iterable[Sentence]) -> list[str]:
+    """Labels of the entities that can be learnt, sorted.
+
+    Raises:
+        InputError: There is none that has a character other than white space.
+    """
+    labels = {span.label for sentence in sentences for span in sentence.spans if sentence.surface(span).strip()}
+    if not labels:
+        raise InputError("the training sentences hold no entity")
+    return sorted(labels)
+
+
+def silent(_: str) -> None:
+    """Tells nobody."""
 
 
 def judge(held: Sequence[Sentence], predicted: Sequence[Sequence[Span]]) -> tuple[float, float, float]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from llmner._files import dump_json, whole_file
 from llmner.baselines._syllables import apart, bioes_tags, pieces, places_of, spans_of
-from llmner.baselines._types import BestEpoch, Epoch, Trained, judge
+from llmner.baselines._types import BestEpoch, Epoch, Trained, judge, learnt_labels
 from llmner.errors import InputError, MissingExtraError
 from llmner.generation._denormals import denormals_flushed
 from llmner.spans import Sentence, Span
@@ -214,9 +214,7 @@ def train_bilstm_crf(
     from llmner.baselines._network import views, vocabularies
 
     started = time.perf_counter()
-    labels = sorted({span.label for sentence in sentences for span in sentence.spans})
-    if not labels:
-        raise InputError("the training sentences hold no entity")
+    labels = learnt_labels(sentences)
     tags = ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BIES")]
     number_of = {tag: number for number, tag in enumerate(tags)}
     learnt = [(sentence, places) for sentence in sentences if (places := places_of(sentence.text))]

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from llmner.baselines._features import features
 from llmner.baselines._store import read_baseline_record
 from llmner.baselines._syllables import apart, bioes_tags, follows, pieces, places_of, spans_of
-from llmner.baselines._types import Epoch, Trained, judge
+from llmner.baselines._types import Epoch, Trained, judge, learnt_labels
 from llmner.errors import InputError, MissingExtraError
 from llmner.spans import Sentence, Span
 
@@ -196,10 +196,9 @@ def train_crf(
     except ImportError:
         raise MissingExtraError("baselines", "the CRF") from None
     started = time.perf_counter()
+    learnt_labels(sentences)
     learnt = [(sentence, places) for sentence in sentences if (places := places_of(sentence.text))]
     tags = [bioes_tags(sentence, places) for sentence, places in learnt]
-    if not any(tag != "O" for held_tags in tags for tag in held_tags):
-        raise InputError("the training sentences hold no entity")
     # Made as CRFsuite takes them: as strings they would fill gigabytes.
     rows = (features(sentence.text, places) for sentence, places in learnt)
     path = folder / WEIGHTS

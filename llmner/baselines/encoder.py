@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmner.baselines._alignment import spans_of_tokens, token_tags
-from llmner.baselines._types import BestEpoch, Epoch, Trained, judge
+from llmner.baselines._types import BestEpoch, Epoch, Trained, judge, learnt_labels
 from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.generation._denormals import denormals_flushed
 from llmner.spans import Sentence, Span
@@ -189,16 +189,15 @@ class EncoderTagger:
         Where two windows overlap, the first half is the earlier one's.
         """
         pieces = [(number, window) for number, text in enumerate(texts) for window in self.windows(text)]
-        answers: dict[int, list[tuple[Window, list[str], list[float]]]] = {}
+        answered: dict[int, tuple[list[str], list[float]]] = {}
         order = sorted(range(len(pieces)), key=lambda at: -len(pieces[at][1].ids))
-        answered: list[tuple[list[str], list[float]]] = [([], [])] * len(pieces)
         for at in range(0, len(order), _TOGETHER):
             batch = order[at : at + _TOGETHER]
-            for place, answer in zip(batch, self._answer([pieces[one][1] for one in batch]), strict=True):
-                answered[place] = answer
-        for (number, window), (tags, sure) in zip(pieces, answered, strict=True):
-            answers.setdefault(number, []).append((window, tags, sure))
-        return [self._joined(text, answers.get(number, [])) for number, text in enumerate(texts)]
+            answered.update(zip(batch, self._answer([pieces[one][1] for one in batch]), strict=True))
+        answers: list[list[tuple[Window, list[str], list[float]]]] = [[] for _ in texts]
+        for at, (number, window) in enumerate(pieces):
+            answers[number].append((window, *answered[at]))
+        return [self._joined(text, held) for text, held in zip(texts, answers, strict=True)]
 
     def _answer(self, windows: Sequence[Window]) -> Iterator[tuple[list[str], list[float]]]:
         import torch
@@ -254,9 +253,7 @@ def train_encoder(
         GenerationError: The model cannot be loaded.
         MissingExtraError: The ``baselines`` extra is not installed.
     """
-    labels = sorted({span.label for sentence in sentences for span in sentence.spans})
-    if not labels:
-        raise InputError("the training sentences hold no entity")
+    labels = learnt_labels(sentences)
     tags = ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BI")]
     if report is not None:
         report(f"Loading {config.model}")

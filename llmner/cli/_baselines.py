@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from llmner.cli._common import note
+from llmner.cli._common import given, note
 from llmner.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def make_baseline(
     from llmner.confidence import Calibrator
 
     for name in _ASKS:
-        if _given(context, name) and not beside_replies:
+        if given(context, name) and not beside_replies:
             option = "--retry-failed" if name == "retry" else f"--{name.replace('_', '-')}"
             raise InputError(f"{option} means nothing to a baseline", hint="leave it out")
     name = engine.removeprefix(PREFIX)
@@ -64,13 +64,7 @@ def make_baseline(
         name=name if not Path(name).exists() else None,
     )
     for option in ("device", "trust_remote_code"):
-        if found.record["kind"] != "encoder" and _given(context, option):
+        if found.record["kind"] != "encoder" and given(context, option):
             hint = "leave it out: encoders alone have it"
             raise InputError(f"--{option.replace('_', '-')} means nothing to this baseline", hint=hint)
     return found
-
-
-def _given(context: typer.Context, name: str) -> bool:
-    """Whether an option was given on the command line."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -194,6 +194,12 @@ def guarded(command: _F) -> _F:
     return wrapper  # type: ignore[return-value]
 
 
+def given(context: typer.Context, name: str) -> bool:
+    """Whether an option was given on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def make_generator(
     engine: str,
     *,
@@ -210,8 +216,12 @@ def make_generator(
     gpu_memory_utilization: float | None = None,
     samples: int = 1,
     temperature: float | None = None,
+    patience: Mapping[str, Any] | None = None,
 ) -> Generator:
-    """An engine from the options every command that generates has."""
+    """An engine from the options every command that generates has.
+
+    ``patience`` has an endpoint's ``timeout`` and ``attempts``, where they are not the usual ones.
+    """
     from llmner.generation import create_generator
 
     if temperature is None:
@@ -242,6 +252,7 @@ def make_generator(
             concurrency=concurrency,
             max_new_tokens=max_new_tokens,
             temperature=temperature,
+            **(patience or {}),
         )
     if base_url is not None:
         raise InputError(f"--base-url means nothing to --engine {engine}", hint="add --engine openai")

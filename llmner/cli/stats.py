@@ -43,11 +43,11 @@ def stats(
     """Show figures of each FILE, and hold every later file against every earlier one (train, then dev)."""
     from llmner.cli._results import print_json
     from llmner.cli._show import console
-    from llmner.corpora import ReadStats, compare_corpora, corpus_stats, read_corpus
+    from llmner.corpora import ReadStats, compare_corpora, corpus_stats, is_file_name, read_corpus
 
     corpora = []
     # Beside data sets, plain files are read whole.
-    plain = [str(file) == "-" or (Path(file).exists() and not Path(file).is_dir()) for file in files]
+    plain = [is_file_name(str(file)) for file in files]
     for file, whole in zip(files, plain, strict=True):
         read = ReadStats()
         part = None if whole and not all(plain) else split

@@ -164,7 +164,7 @@ def _train(
     restart: bool,
     json: bool,
 ) -> None:
-    from llmner.baselines import CrfConfig, train_baseline
+    from llmner.baselines import train_baseline
     from llmner.cli._results import print_json, read_gold
 
     sentences = read_gold(train, format, split, strict=strict)
@@ -177,7 +177,6 @@ def _train(
         corpus=Path(train).name,
         restart=restart,
         report=note,
-        on_epoch=None if isinstance(config, CrfConfig) else lambda epoch: note(str(epoch)),
     )
     if json:
         print_json(trained.to_dict())

@@ -12,7 +12,7 @@ from llmner.corpora._compare import (
     ShiftTest,
     compare_corpora,
 )
-from llmner.corpora._registry import CORPUS_FORMATS, guess_format, read_corpus, write_corpus
+from llmner.corpora._registry import CORPUS_FORMATS, guess_format, is_file_name, read_corpus, write_corpus
 from llmner.corpora._stats import CorpusStats, LabelStats, Lengths, Place, corpus_stats
 from llmner.corpora._types import BadRow, CorpusFormat, ReadStats
 from llmner.corpora.hub import read_dataset
@@ -36,6 +36,7 @@ __all__ = [
     "corpus_stats",
     "from_words",
     "guess_format",
+    "is_file_name",
     "read_corpus",
     "read_dataset",
     "word_tags",

@@ -21,7 +21,7 @@ from llmner.corpora.text import DOCUMENT, TEXT
 from llmner.errors import CorpusError, InputError, UnknownNameError
 from llmner.spans import Sentence
 
-__all__ = ["CORPUS_FORMATS", "guess_format", "read_corpus", "write_corpus"]
+__all__ = ["CORPUS_FORMATS", "guess_format", "is_file_name", "read_corpus", "write_corpus"]
 
 CORPUS_FORMATS: dict[str, CorpusFormat] = {
     format.name: format for format in (KLUE_TSV, SPANS_JSONL, GMB_CSV, CONLL, MARKUP, TEXT, DOCUMENT)
@@ -106,6 +106,12 @@ def read_corpus(
     if format is not None:
         _format(format)
     return _counted(_read_file(path, format, options), given, stats)
+
+
+def is_file_name(given: str) -> bool:
+    """Whether a corpus's name is that of a file, a pipe or standard input, and of no data set."""
+    path = Path(given)
+    return given == "-" or (path.exists() and not path.is_dir())
 
 
 def _names_dataset(given: str) -> bool:

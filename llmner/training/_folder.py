@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,11 @@ __all__ = [
     "AdapterFolder",
     "Base",
     "Scored",
+    "evaluation_files",
     "is_regular",
     "on_hub",
     "read_folder",
+    "without_file_names",
     "without_paths",
 ]
 
@@ -240,7 +242,15 @@ def _recipe(folder: Path, given: str | None, training: dict[str, Any], told: lis
 
 
 def _evaluations(folder: Path, given: Iterable[Path]) -> Iterable[Scored]:
-    """The evaluations in the folder, then those given, each once and under a name of its own."""
+    return [_scored(path, name) for name, path in evaluation_files(folder, given).items()]
+
+
+def evaluation_files(folder: Path, given: Iterable[Path]) -> dict[str, Path]:
+    """The evaluations in a folder, then those given, each once and under a name of its own.
+
+    Raises:
+        InputError: Two would be called alike.
+    """
     found: dict[str, Path] = {}
     inside = (path for path in folder.iterdir() if EVALUATION_FILE.fullmatch(path.name) and is_regular(path))
     for path in [*sorted(inside), *given]:
@@ -250,7 +260,15 @@ def _evaluations(folder: Path, given: Iterable[Path]) -> Iterable[Scored]:
         before = found.setdefault(name, path)
         if before != path and before.resolve() != path.resolve():
             raise InputError(f"would be called {name}, as {before} is", path=path, hint="rename one of them")
-    return [_scored(path, name) for name, path in found.items()]
+    return found
+
+
+def without_file_names(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A tokenizer's or model's configuration without folders of this machine (other paths stay)."""
+    return {
+        key: without_paths(value) if key.endswith(("_path", "_file", "_dir")) else value
+        for key, value in config.items()
+    }
 
 
 def _scored(path: Path, name: str) -> Scored:

@@ -25,7 +25,7 @@ from llmner.training._folder import (
     AdapterFolder,
     is_regular,
     read_folder,
-    without_paths,
+    without_file_names,
 )
 from llmner.training._hub import Hub
 from llmner.training._licences import Terms, check_name, terms_of
@@ -256,10 +256,7 @@ def _mend_tokenizer(contents: dict[str, Content], path: Path) -> None:
     except (ValueError, RecursionError):
         raise InputError("not JSON", path=path) from None
     if isinstance(config, dict):
-        mended = {
-            key: without_paths(value) if key.endswith(("_path", "_file", "_dir")) else value
-            for key, value in config.items()
-        }
+        mended = without_file_names(config)
         if mended != config:
             contents[path.name] = _json_bytes(mended)
 

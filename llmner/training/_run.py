@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from llmner._files import whole_file
-from llmner.corpora import read_corpus
+from llmner.corpora import is_file_name, read_corpus
 from llmner.errors import InputError, MissingExtraError
 from llmner.generation._denormals import denormals_flushed
 from llmner.generation.embedded import EMBEDDED_MODEL, EMBEDDED_ON_HUB
@@ -134,8 +134,7 @@ def prepare(config: TrainingConfig, report: Callable[[str], None] | None = None)
 
 def _sentences(config: TrainingConfig, recipe: Recipe) -> list[Sentence]:
     # A file is learnt whole; of a data set, which may be in several parts, the one for that.
-    path = Path(config.data.train)
-    split = None if str(path) == "-" or (path.exists() and not path.is_dir()) else "train"
+    split = None if is_file_name(config.data.train) else "train"
     sentences = list(read_corpus(config.data.train, config.data.train_format, split=split))
     known = set(recipe.schema_.codes)
     for sentence in sentences:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 tokenizers = pytest.importorskip("tokenizers", reason='needs pip install "llmner[baselines]"')
 
-from llmner.baselines._alignment import _joins, owners, spans_of_tokens, token_tags  # noqa: E402
+from llmner.baselines._alignment import owners, spans_of_tokens, token_tags  # noqa: E402
 from llmner.corpora import read_corpus  # noqa: E402
 from llmner.spans import Sentence, Span  # noqa: E402
+from llmner.windows import continues  # noqa: E402
 from tests.conftest import ROOT, shared  # noqa: E402
 
 TEXTS = [s.text for name in ("sample.tsv", "sample-en.txt") for s in read_corpus(ROOT / "data" / name)]
@@ -167,7 +168,7 @@ def test_every_visible_character_is_of_a_token(tokenizer: Any, text: str) -> Non
     encoded = tokenizer.encode(text)
     of = owners(text, encoded.offsets)
     for at, char in enumerate(text):
-        if char.isalnum() and not _joins(char):
+        if char.isalnum() and not continues(char):
             assert of[at] is not None, (char, encoded.tokens, encoded.offsets)
         assert not (char.isspace() and of[at] is not None)
 
@@ -197,7 +198,7 @@ def test_owners_are_the_first_tokens_that_cover(tokenizer: Any, text: str) -> No
         elif covering:
             assert of[at] == covering[0]
         else:
-            assert of[at] is None or (_joins(char) and of[at] == of[at - 1])
+            assert of[at] is None or (continues(char) and of[at] == of[at - 1])
 
 
 def characters() -> Any:
