@@ -8,9 +8,11 @@ may send into mentions, salvaging what is damaged. Where a mention stands in the
 from llmner.replies._places import Place, find_places
 from llmner.replies._read import ReadReply, Status, read_exact, read_reply
 from llmner.replies._render import NOTHING, REPLY_FORMATS, Order, ReplyFormat, render_reply
+from llmner.replies._repairs import REPAIRS
 
 __all__ = [
     "NOTHING",
+    "REPAIRS",
     "REPLY_FORMATS",
     "Order",
     "Place",

@@ -6,6 +6,7 @@ Knows nothing of syntax. Nothing that may be a mention is dropped without a repa
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from llmner.replies._json import Number, Pairs
@@ -97,7 +98,17 @@ def interpret(value: Any, found: Found) -> None:
 
 
 def normal_key(key: Any) -> str:
-    return re.sub(r"[\s\-]", "_", str(key).strip().casefold()) if isinstance(key, str) else ""
+    if not isinstance(key, str):
+        return ""
+    # A few keys stand in every reply; longer ones are texts.
+    return _kept_key(key) if len(key) <= 20 else _normal(key)
+
+
+def _normal(key: str) -> str:
+    return re.sub(r"[\s\-]", "_", str(key).strip().casefold())
+
+
+_kept_key = lru_cache(maxsize=1024)(_normal)
 
 
 def _strings(value: Any) -> list[str]:
@@ -112,12 +123,13 @@ def _strings(value: Any) -> list[str]:
 def _entity(pairs: Pairs, found: Found) -> tuple[list[str], str, dict[str, Any]] | None:
     """(surfaces, label, attributes) of an entity object, or ``None`` where it is none."""
     keys = {normal_key(key): value for key, value in pairs}
-    labels = [(key, _strings(keys[key])[0]) for key in LABEL_KEYS if _strings(keys.get(key))]
-    texts = [(key, _strings(keys[key])) for key in TEXT_KEYS if _strings(keys.get(key))]
+    strings = {key: held for key, value in keys.items() if (held := _strings(value))}
+    labels = [(key, strings[key][0]) for key in LABEL_KEYS if key in strings]
+    texts = [(key, strings[key]) for key in TEXT_KEYS if key in strings]
     chosen = next((pair for pair in labels if is_label(pair[1], found.schema)), labels[0] if labels else None)
     if chosen is None:
         for key in _EITHER_KEYS:
-            word = next(iter(_strings(keys.get(key))), None)
+            word = next(iter(strings.get(key, ())), None)
             others = [pair for pair in texts if pair[0] != key]
             if word is not None and others and is_label(word, found.schema):
                 chosen, texts = (key, word), others
