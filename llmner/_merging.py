@@ -231,12 +231,14 @@ def _merge_read(reads: Sequence[ReadReply], outcomes: Sequence[Outcome]) -> Read
 
 def _merge_replies(replies: Sequence[Reply]) -> Reply:
     reasons: tuple[Literal["stop", "length", "error"], ...] = ("stop", "length", "error")
+    failed = [reply for reply in replies if reply.error is not None]
     return Reply(
         "\n".join(reply.text for reply in replies),
         max((reply.finish_reason for reply in replies), key=reasons.index),
         _total([reply.prompt_tokens for reply in replies]),
         _total([reply.completion_tokens for reply in replies]),
-        next((reply.error for reply in replies if reply.error is not None), None),
+        failed[0].error if failed else None,
+        retryable=bool(failed) and all(reply.retryable for reply in failed),
     )
 
 

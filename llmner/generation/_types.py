@@ -43,6 +43,7 @@ class Reply:
         completion_tokens: Tokens of the answer, where the engine counts them.
         error: Why there is no answer, in one line; ``None`` where there is one.
         tokens: The answer's tokens and their probabilities, where the engine knows them. Not compared.
+        retryable: Where there is no answer, whether there may be one when it is asked again.
     """
 
     text: str
@@ -51,6 +52,7 @@ class Reply:
     completion_tokens: int | None = None
     error: str | None = None
     tokens: tuple[Token, ...] | None = field(default=None, compare=False, repr=False)
+    retryable: bool = False
 
 
 class Generator(Protocol):

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Self
 
 from llmner.chat import Prompt
 from llmner.errors import GenerationError, InputError, MissingExtraError
@@ -20,6 +21,7 @@ from llmner.generation._types import Reply, Token, decoding, prompt_seed
 from llmner.generation.grammars import continued, is_answer
 
 if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
     from openai import AsyncOpenAI
 
 __all__ = ["DEFAULT_URL", "OpenAIGenerator"]
@@ -91,6 +93,7 @@ class OpenAIGenerator:
         self.temperature = temperature
         self.seed = seed
         self._api_key = api_key
+        self._connected: tuple[BlockingPortal, AsyncOpenAI] | None = None
         # Whether the endpoint gives probabilities; until it says otherwise.
         self._logprobs = True
 
@@ -122,8 +125,19 @@ class OpenAIGenerator:
         replies: list[Reply] = self._call(self._all, prompts)
         return replies
 
-    def _call(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-        """Run ``work(client, *arguments)`` in a loop of its own."""
+    def __enter__(self) -> Self:
+        """Keep connections open from one call to the next; calls may come from several threads at once."""
+        self._kept = ExitStack()
+        self._connected = self._kept.enter_context(self._connection())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connected = None
+        self._kept.close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[tuple[BlockingPortal, AsyncOpenAI]]:
+        """A client, and the loop that it lives in: the caller may be in one already, as in a notebook."""
         try:
             from anyio.from_thread import start_blocking_portal
             from openai import AsyncOpenAI
@@ -131,15 +145,19 @@ class OpenAIGenerator:
             raise MissingExtraError("openai", "asking an endpoint") from None
         # The client wants some key, and local servers look at none.
         key = self._api_key or os.environ.get("OPENAI_API_KEY") or "none"
-
-        async def connected() -> Any:
-            options = {"base_url": self.base_url, "api_key": key, "timeout": self.timeout}
-            async with AsyncOpenAI(**options, max_retries=0) as client:
-                return await work(client, *arguments)
-
-        # In a thread: the caller may be in a loop already, as in a notebook.
+        options: dict[str, Any] = {"base_url": self.base_url, "api_key": key, "timeout": self.timeout}
         with start_blocking_portal() as portal:
-            return portal.call(connected)
+            client = AsyncOpenAI(**options, max_retries=0)
+            with portal.wrap_async_context_manager(client):
+                yield portal, client
+
+    def _call(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        """Run ``work(client, *arguments)`` in the client's loop."""
+        if self._connected is not None:
+            portal, client = self._connected
+            return portal.call(work, client, *arguments)
+        with self._connection() as (portal, client):
+            return portal.call(work, client, *arguments)
 
     async def _all(self, client: AsyncOpenAI, prompts: Sequence[Prompt]) -> list[Reply]:
         import anyio
@@ -208,7 +226,7 @@ class OpenAIGenerator:
         except GenerationError as error:
             if not error.retryable and not isinstance(error, SentenceError):
                 raise
-            return Reply("", "error", error=str(error))
+            return Reply("", "error", error=str(error), retryable=error.retryable)
         (choice, *_), usage = answer.choices, answer.usage
         said = None if self.completions else choice.message
         if choice.finish_reason == "content_filter" or getattr(said, "refusal", None):

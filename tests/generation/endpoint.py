@@ -48,7 +48,7 @@ class Endpoint:
 
 
 @contextmanager
-def serving(endpoint: Endpoint) -> Iterator[Endpoint]:
+def serving(endpoint: Endpoint, port: int = 0) -> Iterator[Endpoint]:
     """The endpoint, listening."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -160,7 +160,7 @@ def serving(endpoint: Endpoint) -> Iterator[Endpoint]:
         # Five by default: more at once would be refused by the machine instead of by the endpoint.
         request_queue_size = 256
 
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", port), Handler)
     endpoint.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
