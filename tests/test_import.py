@@ -67,11 +67,11 @@ def test_public_names() -> None:
             "corpora",
             "CORPUS_FORMATS BadRow CorpusComparison CorpusFormat CorpusStats LabelShift LabelStats Lengths Overlap "
             "Place ReadStats SharedSentence ShiftTest compare_corpora corpus_stats guess_format read_corpus "
-            "from_words read_dataset word_tags write_corpus",
+            "from_words is_file_name read_dataset word_tags write_corpus",
         ),
         (
             "replies",
-            "NOTHING REPLY_FORMATS Order Place ReadReply ReplyFormat Status find_places read_exact read_reply render_reply",
+            "NOTHING REPAIRS REPLY_FORMATS Order Place ReadReply ReplyFormat Status find_places read_exact read_reply render_reply",
         ),
         (
             "projection",
@@ -92,6 +92,7 @@ def test_public_names() -> None:
             "EncoderConfig EncoderTagger Epoch ModelEntry ModelsConfig Trained compare_models find_baseline load_baseline "
             "load_models_config push_baseline train_baseline",
         ),
+        ("serving", "Asked Limits Service create_app run_server"),
     ],
 )
 def test_names_of_each_room(package: str, names: str) -> None:

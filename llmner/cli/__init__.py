@@ -23,6 +23,7 @@ from llmner.cli import (
     merge,
     project,
     push,
+    serve,
     stats,
     train,
     train_baseline,
@@ -54,6 +55,7 @@ app.command(
 app.add_typer(train_baseline.app, name="train-baseline")
 app.command("merge")(merge.merge)
 app.command("push")(push.push)
+app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 
 

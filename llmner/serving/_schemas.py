@@ -1,0 +1,274 @@
+"""What requests and answers look like: what is checked, and what OpenAPI shows with examples."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from llmner.projection import OutcomeKind
+from llmner.replies import Status
+from llmner.schema import Label, LabelSchema
+
+__all__ = [
+    "ErrorAnswer",
+    "ExtractAnswer",
+    "ExtractRequest",
+    "Health",
+    "InferAnswer",
+    "InferRequest",
+    "ProjectAnswer",
+    "ProjectRequest",
+    "RecipesAnswer",
+    "TextResult",
+]
+
+_TEXT = "손흥민은 춘천에서 태어났다."
+_SPANS: list[Any] = [{"start": 0, "end": 3, "label": "PS"}, {"start": 5, "end": 7, "label": "LC"}]
+_OUTCOME: dict[str, Any] = {"kind": "exact", "similarity": 1.0, "reason": ""}
+_OUTCOMES: list[Any] = [
+    {"label": "PS", "text": "손흥민", "start": 0, "end": 3, **_OUTCOME},
+    {"label": "LC", "text": "춘천", "start": 5, "end": 7, **_OUTCOME},
+]
+
+_ReplyFormat = Literal["json-by-type", "json-list", "tagged", "lines", "pairs"]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InferRequest(_Request):
+    """One text, or several."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"text": _TEXT}, {"text": [_TEXT, "내일 봅시다."]}]}
+    )
+
+    text: str | list[str] = Field(description="A text of any length, or a list of them.")
+
+
+class ExtractRequest(_Request):
+    """Texts to extract from, and how."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"texts": [_TEXT], "grounded": True, "min_score": 0.2}]}
+    )
+
+    texts: list[str] = Field(min_length=1, description="Texts of any length.")
+    recipe: str | None = Field(
+        default=None, description="One that /v1/recipes lists; by default the one the model was made for."
+    )
+    reply_format: _ReplyFormat | None = Field(
+        default=None, description="How the model is asked to answer; by default as the recipe says."
+    )
+    grounded: bool | None = Field(
+        default=None,
+        description="Keep replies to their format, the labels and stretches of the text; by default as the "
+        "server was started.",
+    )
+    min_score: float | None = Field(default=None, ge=0, le=1, description="Drop spans with a lower score.")
+
+
+class ProjectRequest(_Request):
+    """A text, and what any model replied about it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"text": _TEXT, "reply": '```json\n{"사람": ["손흥민"], "장소": ["춘천에서"]}\n```'},
+                {"text": "Ada met Bob.", "reply": "PER: Ada, Bob", "labels": ["PER", "LOC"]},
+            ]
+        }
+    )
+
+    text: str = Field(description="The text that was asked about.")
+    reply: str = Field(description="The model's raw reply.")
+    recipe: str | None = Field(
+        default=None, description="Whose labels and units to use; by default the server's recipe."
+    )
+    labels: Annotated[list[str], Field(min_length=1, max_length=1000)] | None = Field(
+        default=None, description="The labels, where no recipe has them."
+    )
+    any_label: bool = Field(default=False, description="Take labels as the reply has them.")
+    reply_format: Literal["auto", "json-by-type", "json-list", "tagged", "lines", "pairs"] = Field(
+        default="auto", description="The format the model was asked for; auto looks at the reply."
+    )
+    particles: Literal["auto", "keep", "trim"] = Field(
+        default="auto", description="Korean particles and titles at the end of a mention."
+    )
+    fuzzy: float | None = Field(
+        default=0.75, ge=0, le=1, description="Lowest similarity of a fuzzy match; null allows none."
+    )
+    repeats: Literal["listed", "all"] = Field(
+        default="listed", description="Place what is listed, or every place of a name that is listed once."
+    )
+
+    @model_validator(mode="after")
+    def _one_label_set(self) -> ProjectRequest:
+        if (self.recipe is not None) + (self.labels is not None) + self.any_label > 1:
+            raise ValueError("give one of recipe, labels and any_label")
+        _ = self.schema_
+        return self
+
+    @cached_property
+    def schema_(self) -> LabelSchema | None:
+        """The label set that ``labels`` makes."""
+        if self.labels is None:
+            return None
+        return LabelSchema(labels=tuple(Label(code=code) for code in self.labels))
+
+
+class Entity(BaseModel):
+    """One entity, as token-classification pipelines give it. ``word`` is ``text[start:end]``."""
+
+    entity_group: str = Field(description="Its label.")
+    score: float | None = Field(description="In [0, 1]; null where the engine knows no probabilities.")
+    word: str
+    start: int = Field(description="First character, in code points.")
+    end: int = Field(description="One past the last character.")
+
+
+class InferAnswer(BaseModel):
+    """Entities of a text; for a list of texts, a list of entities for each."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"result": [{"entity_group": "PS", "score": 0.98, "word": "손흥민", "start": 0, "end": 3}]}
+            ]
+        }
+    )
+
+    result: list[Entity] | list[list[Entity]]
+
+
+class SpanRow(BaseModel):
+    """A span: half-open offsets into the text, in code points."""
+
+    start: int
+    end: int
+    label: str
+    score: float | None = None
+
+
+class OutcomeRow(BaseModel):
+    """What became of one mention of the reply."""
+
+    label: str
+    text: str = Field(description="The mention, as the reply has it.")
+    kind: OutcomeKind
+    start: int | None
+    end: int | None
+    similarity: float
+    reason: str
+    repeats: list[SpanRow] = Field(default=[], description="Further places, with repeats: all.")
+
+
+class Usage(BaseModel):
+    """Tokens; null where the engine counts none."""
+
+    prompt_tokens: int | None
+    completion_tokens: int | None
+
+
+class ProjectAnswer(BaseModel):
+    """Spans of the text, an outcome for every mention, and how the reply was read."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "text": _TEXT,
+                    "spans": _SPANS,
+                    "outcomes": _OUTCOMES,
+                    "reply": "PS: 손흥민\nLC: 춘천",
+                    "status": "ok",
+                    "repairs": [],
+                    "markup": "<손흥민:PS>은 <춘천:LC>에서 태어났다.",
+                }
+            ]
+        }
+    )
+
+    text: str
+    spans: list[SpanRow]
+    outcomes: list[OutcomeRow]
+    reply: str = Field(description="The raw reply.")
+    status: Status
+    repairs: list[str] = Field(description="What had to be mended to read the reply.")
+    markup: str | None = Field(
+        description="The text with its entities marked; null where markup cannot hold a label."
+    )
+
+
+class TextResult(ProjectAnswer):
+    """What was extracted from one text; a line of the streamed answer."""
+
+    index: int = Field(description="Which of the request's texts it is, counted from 0.")
+    finish_reason: Literal["stop", "length", "error"]
+    error: str | None = Field(default=None, description="Why the engine had no answer to this text.")
+    windows: list[dict[str, Any]] = Field(
+        default=[], description="Of a long text: what was answered about each window."
+    )
+    samples: list[str] = Field(default=[], description="All replies, where there was a vote.")
+    usage: Usage
+
+
+class ExtractAnswer(BaseModel):
+    """One result for each text, in their order."""
+
+    results: list[TextResult]
+    recipe: str
+    usage: Usage
+
+
+class RecipeRow(BaseModel):
+    """A recipe, for people choosing one."""
+
+    name: str
+    description: str
+    language: str
+    reply_format: str
+    labels: list[dict[str, str]] = Field(description="code, name and description of each.")
+
+
+class RecipesAnswer(BaseModel):
+    """What a request can choose from."""
+
+    default: str
+    recipes: list[RecipeRow]
+    reply_formats: list[str]
+    repairs: dict[str, str] = Field(description="What each repair of a reply means.")
+    model: bool = Field(description="Whether there is a model: without, replies can be projected only.")
+    grounded: bool = Field(description="Whether replies are grounded unless a request says otherwise.")
+    constrains: bool = Field(description="Whether replies can be grounded at all.")
+
+
+class Health(BaseModel):
+    """How the server is."""
+
+    state: Literal["ok", "ready", "loading", "failing"]
+    message: str = ""
+
+
+class FieldError(BaseModel):
+    """One wrong field."""
+
+    field: str
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """Why there is no answer."""
+
+    type: str = Field(description="A word for programs: invalid, too_large, unauthorized, busy, ...")
+    message: str
+    fields: list[FieldError] = Field(default=[], description="The wrong fields of an invalid request.")
+
+
+class ErrorAnswer(BaseModel):
+    """Any answer that is none."""
+
+    error: ErrorBody

@@ -1,0 +1,347 @@
+"""What the server does, whatever protocol asks: admission, extraction in shared batches, projection, readiness.
+
+How requests are told from bytes is ``_app``'s; who may ask at all is ``_safety``'s.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from llmner.errors import GenerationError, LlmnerError
+from llmner.extraction import Extraction, Extractor
+from llmner.generation import Generator
+from llmner.projection import Projection, project_reply
+from llmner.recipes import Recipe, builtin_recipes
+from llmner.schema import LabelSchema
+from llmner.serving._batching import Batcher, Turn
+from llmner.serving._metrics import Metrics
+from llmner.serving._refusals import RefusalError, refusal_of
+
+__all__ = ["Asked", "Limits", "Service"]
+
+log = logging.getLogger("llmner.serving")
+
+# Replies and texts that are projected at once, in characters; longer ones would hold up other requests.
+_INLINE = 4000
+# Seconds between two looks at an engine that does not answer.
+_PROBE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a server takes on.
+
+    Attributes:
+        queue: Requests that are answered or wait at once; one more is told to come again.
+        timeout: Seconds that a request may take; of a streamed answer, each text.
+        body: Bytes of a request.
+        batch_size: Questions that the engine is asked together.
+        batch_wait: Seconds that a question waits for others to join its batch.
+        lanes: Batches that the engine answers at once: 1 for a model in this process.
+    """
+
+    queue: int = 64
+    timeout: float = 60.0
+    body: int = 4 << 20
+    batch_size: int = 16
+    batch_wait: float = 0.01
+    lanes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request says beside its texts; ``None`` for what the server was started with."""
+
+    recipe: str | None = None
+    reply_format: str | None = None
+    grounded: bool | None = None
+    min_score: float | None = None
+
+
+class _Gate:
+    """Room for so many requests at once; it knows how long they stay."""
+
+    def __init__(self, room: int, metrics: Metrics) -> None:
+        self.room = room
+        self.inside = 0
+        self._metrics = metrics
+        self._seconds = 1.0
+        self._lock = threading.Lock()
+
+    def enter(self) -> Callable[[], None]:
+        """A place; what is returned gives it back, from any thread, once.
+
+        Raises:
+            RefusalError: There is none.
+        """
+        with self._lock:
+            if self.inside >= self.room:
+                self._metrics.refused.inc()
+                message = f"{self.room} requests are being answered or wait; try again in a moment"
+                raise RefusalError(503, "busy", message, retry_after=min(self._seconds, 30.0))
+            self.inside += 1
+        started = time.monotonic()
+        held = True
+
+        def leave() -> None:
+            nonlocal held
+            with self._lock:
+                if held:
+                    held = False
+                    self.inside -= 1
+                    self._seconds += 0.1 * (time.monotonic() - started - self._seconds)
+
+        return leave
+
+
+@dataclass(eq=False)
+class Service:
+    """Extraction and projection for many at once.
+
+    Attributes:
+        recipe: What is asked unless a request says otherwise.
+        generator: The engine; ``None`` where replies of other models are projected only.
+        recipes: What else requests can choose, by name. Never loaded by what a client says: a name is no path.
+        options: Of every ``Extractor``: ``grounded``, ``min_score``, ``window``, the projection policy, ...
+        limits: How much is taken on.
+        engine_loads: Whether the engine is a model in this process, which cannot be loaded later if it cannot
+            be loaded now.
+        on_fatal: Called with the error when that is so.
+        log_texts: Whether texts and replies are logged.
+    """
+
+    recipe: Recipe
+    generator: Generator | None = None
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = Limits()
+    engine_loads: bool = True
+    on_fatal: Callable[[Exception], None] = lambda error: None
+    log_texts: bool = False
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics()
+        self.recipes = {
+            **{name: Recipe.load(name) for name in builtin_recipes()},
+            **self.recipes,
+            self.recipe.name: self.recipe,
+        }
+        self.state = "ready" if self.generator is None else "loading"
+        self.trouble = ""
+        self._gate = _Gate(self.limits.queue, self.metrics)
+        self._threads: anyio.CapacityLimiter | None = None
+        self._in_format: dict[tuple[str, str], Recipe] = {}
+        self.batcher: Batcher | None = None
+        if self.generator is not None:
+            # Options that cannot be are told at the start, not to the first client.
+            Extractor(self.recipe, self.generator, **self.options)
+        self.metrics.watch("queue_questions", "Questions that wait for a batch.", self._waiting)
+        self.metrics.watch("queue_requests", "Requests that are answered or wait.", lambda: self._gate.inside)
+        self.metrics.watch("ready", "1 where requests can be answered.", lambda: float(self.state == "ready"))
+
+    def _waiting(self) -> int:
+        return 0 if self.batcher is None else len(self.batcher)
+
+    @property
+    def constrains(self) -> bool:
+        """Whether replies can be grounded."""
+        return bool(getattr(self.generator, "constrains", False))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The engine at work, and watched; at the end what waits is answered still."""
+        self._threads = anyio.CapacityLimiter(self.limits.queue + 8)
+        if self.generator is None:
+            yield
+            return
+        self.batcher = Batcher(
+            self.generator,
+            size=self.limits.batch_size,
+            wait=self.limits.batch_wait,
+            lanes=self.limits.lanes,
+            on_batch=self.metrics.batch,
+        )
+        self.state = "loading"
+        with self.generator if isinstance(self.generator, AbstractContextManager) else nullcontext():
+            self.batcher.start()
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._watch)
+                try:
+                    yield
+                finally:
+                    group.cancel_scope.cancel()
+                    self.batcher.close(self.limits.timeout)
+
+    async def _watch(self) -> None:
+        """Ask an engine that is not known to be ready, until it is; again when it fails."""
+        while True:
+            if self.state != "ready":
+                await self._probe()
+            await anyio.sleep(_PROBE if self.state != "ready" else _PROBE / 10)
+
+    async def _probe(self) -> None:
+        assert self.batcher is not None
+        # A model in this process is asked both ways, since each has something to load.
+        ways = [{}, {"grounded": True, "json_schema": False}] if self.engine_loads and self.constrains else [{}]
+        try:
+            for way in ways:
+                extractor = Extractor(self.recipe, Turn(self.batcher), **{**self.options, **way})
+                await self._in_thread(list, extractor.extract(["."]))
+        except CancelledError:
+            return
+        except Exception as error:
+            passing = isinstance(error, GenerationError) and error.retryable
+            if self.engine_loads and not passing and self.state == "loading":
+                self.on_fatal(error)
+            # Nothing of a client's text is in it: the question was the probe's own.
+            self._failing(str(error))
+        else:
+            if self.state == "failing":
+                log.warning("the engine answers again")
+            self.state, self.trouble = "ready", ""
+
+    def _failing(self, trouble: str = "") -> None:
+        if self.state != "loading":
+            self.state = "failing"
+        if trouble and trouble != self.trouble:
+            log.warning("the engine does not answer: %s", trouble)
+            self.trouble = trouble
+
+    def label_set(self, recipe: str | None) -> LabelSchema:
+        """The labels of a recipe.
+
+        Raises:
+            RefusalError: There is none of that name.
+        """
+        return self._recipe(recipe).schema_
+
+    def _recipe(self, name: str | None) -> Recipe:
+        if name is None:
+            return self.recipe
+        if name not in self.recipes:
+            known = ", ".join(self.recipes)
+            message = f"no recipe is called {name[:60]!r}; expected one of {known}"
+            raise RefusalError(422, "invalid", message, fields=[("recipe", f"expected one of {known}")])
+        return self.recipes[name]
+
+    def chosen(self, asked: Asked) -> Recipe:
+        """The recipe that a request asks with.
+
+        Raises:
+            RefusalError: There is none of that name.
+        """
+        recipe = self._recipe(asked.recipe)
+        if asked.reply_format is None or asked.reply_format == recipe.reply_format:
+            return recipe
+        key = (recipe.name, asked.reply_format)
+        if key not in self._in_format:
+            self._in_format[key] = recipe.with_reply_format(asked.reply_format)
+        return self._in_format[key]
+
+    @asynccontextmanager
+    async def extracting(
+        self, texts: Sequence[str], asked: Asked | None = None
+    ) -> AsyncIterator[AsyncIterator[Extraction]]:
+        """Extractions of the texts, in order, each as soon as it is there.
+
+        The block holds a place in the queue; leaving it gives the place back, and up what waits.
+
+        Raises:
+            RefusalError: No model, none yet, no place, a recipe or an option that does not exist, or (while
+                extractions are waited for) an engine that does not answer.
+        """
+        if self.generator is None:
+            message = "this server has no model; POST /v1/project takes replies of yours"
+            raise RefusalError(501, "no_model", message)
+        if self.batcher is None or self.state == "loading":
+            raise RefusalError(
+                503, "loading", "the model is not ready yet; try again in a moment", retry_after=5
+            )
+        asked = asked or Asked()
+        recipe = self.chosen(asked)
+        turn = Turn(self.batcher)
+        options = {**self.options, "batch_size": self.limits.batch_size}
+        if asked.grounded is not None:
+            options["grounded"] = asked.grounded
+            options["json_schema"] = not asked.grounded and options.get("json_schema", False)
+        if asked.min_score is not None:
+            options["min_score"] = asked.min_score
+        try:
+            extractor = Extractor(recipe, turn, **options)
+        except LlmnerError as error:
+            raise refusal_of(error) from error
+        leave = self._gate.enter()
+        try:
+            yield self._extractions(extractor.extract(texts))
+        finally:
+            turn.end()
+            leave()
+
+    async def _extractions(self, found: Iterator[Extraction]) -> AsyncIterator[Extraction]:
+        while True:
+            try:
+                extraction = await self._in_thread(next, found, None)
+            except LlmnerError as error:
+                if isinstance(error, GenerationError) and error.retryable and self.state == "ready":
+                    self._failing()
+                raise refusal_of(error) from error
+            except CancelledError:
+                raise RefusalError(503, "shutting_down", "the server is shutting down") from None
+            if extraction is None:
+                return
+            self.metrics.extraction(extraction)
+            if self.log_texts:
+                log.info("text %r reply %r", extraction.sentence.text, extraction.reply.text)
+            yield extraction
+
+    def projects_at_once(self, text: str, reply: str) -> bool:
+        """Whether a projection is so short that it need not leave the event loop."""
+        return len(text) + len(reply) <= _INLINE
+
+    def project(
+        self, text: str, reply: str, schema: LabelSchema | None, format: str, policy: Mapping[str, Any]
+    ) -> Projection:
+        """A reply of any model, projected onto its text."""
+        projection = project_reply(text, reply, schema, format, **policy)
+        self.metrics.projection(projection)
+        if self.log_texts:
+            log.info("text %r reply %r", text, reply)
+        return projection
+
+    async def project_long(self, *arguments: Any) -> Projection:
+        """:meth:`project` in a thread, which keeps its place until it is done: it cannot be stopped half-way.
+
+        Raises:
+            RefusalError: There is no place in the queue.
+        """
+        leave = self._gate.enter()
+        begun = False
+
+        def work() -> Projection:
+            nonlocal begun
+            begun = True
+            try:
+                return self.project(*arguments)
+            finally:
+                leave()
+
+        try:
+            projection: Projection = await self._in_thread(work)
+        finally:
+            if not begun:
+                leave()
+        return projection
+
+    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """In a thread; given up, it goes on alone until it notices."""
+        return await anyio.to_thread.run_sync(work, *arguments, abandon_on_cancel=True, limiter=self._threads)

@@ -1,0 +1,225 @@
+// The page: sends what is typed, shows what comes back. Everything from texts, models and the server goes in as text
+// nodes; nothing is ever parsed as HTML. Offsets of the server count code points, JavaScript's strings do not.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const EXAMPLES = {
+  extract: { text: "한빛전자 김도윤 대표는 3월 14일 오후 2시 대전에서 신제품 3,000대를 공개했다." },
+  project: {
+    text: "손흥민은 7.2㎞를 달렸고, 손흥민의 팀은 춘천에서 이겼다.",
+    reply: '네, 결과입니다.\n```json\n{"사람": ["손흥민", "손흥민"], "수량": ["7.2km"], "장소": ["춘천에서", "런던"],}\n```',
+  },
+};
+let known = { recipes: [], repairs: {} };
+let key = "";
+let last = null;
+let asking = null;
+
+function element(name, text, className) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+async function ask(path, body, signal) {
+  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+  if (key) headers.Authorization = `Bearer ${key}`;
+  const response = await fetch(path, {
+    method: body === undefined ? "GET" : "POST", headers, signal,
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const answer = await response.json().catch(() => ({}));
+  if (response.ok) return answer;
+  if (response.status === 401) { $("key-box").hidden = false; $("key").focus(); }
+  throw new Error(answer.error ? answer.error.message : `the server answers ${response.status}`);
+}
+
+function tell(message, failed) {
+  $("status").textContent = message;
+  $("status").classList.toggle("error", Boolean(failed));
+}
+
+async function loadRecipes() {
+  try {
+    known = await ask("/v1/recipes");
+  } catch (error) {
+    tell(error.message, true);
+    return;
+  }
+  $("key-box").hidden = true;
+  tell("");
+  for (const id of ["extract-recipe", "project-recipe"]) {
+    $(id).replaceChildren(...known.recipes.map((recipe) => {
+      const option = element("option", recipe.name);
+      option.value = recipe.name;
+      option.selected = recipe.name === known.default;
+      return option;
+    }));
+  }
+  const any = element("option", "as the reply has them");
+  any.value = "";
+  $("project-recipe").append(any);
+  for (const id of ["extract-format", "project-format"]) {
+    $(id).replaceChildren($(id).firstElementChild, ...known.reply_formats.map((name) => element("option", name)));
+  }
+  $("extract-grounded").checked = known.grounded;
+  $("extract-grounded").disabled = !known.constrains;
+  $("no-model").hidden = known.model;
+  for (const part of $("extract").elements) if (!known.model) part.disabled = true;
+  if (!known.model) choose("project");
+  describe();
+}
+
+function describe() {
+  const recipe = known.recipes.find((each) => each.name === $("extract-recipe").value);
+  if (!recipe) return;
+  const names = recipe.labels.map((label) => (label.name ? `${label.code} ${label.name}` : label.code));
+  $("extract-about").textContent = `${recipe.description} ${names.join(", ")}`.trim();
+}
+
+function choose(name, focus) {
+  for (const tab of document.querySelectorAll("[role=tab]")) {
+    const chosen = tab.id === `tab-${name}`;
+    tab.setAttribute("aria-selected", String(chosen));
+    tab.tabIndex = chosen ? 0 : -1;
+    $(tab.getAttribute("aria-controls")).hidden = !chosen;
+    if (chosen && focus) tab.focus();
+  }
+}
+
+async function submit(path, body, pick, labels) {
+  if (asking) asking.abort();
+  const mine = asking = new AbortController();
+  tell("Asking…");
+  $("result").hidden = true;
+  const started = performance.now();
+  try {
+    const row = pick(await ask(path, body, mine.signal));
+    if (row.error) throw new Error(row.error);
+    show(row, labels);
+    const count = row.spans.length;
+    const seconds = (performance.now() - started) / 1000;
+    tell(`${count} ${count === 1 ? "entity" : "entities"} in ${seconds.toFixed(seconds < 10 ? 2 : 0)} s`);
+    $("result-title").focus({ preventScroll: false });
+  } catch (error) {
+    if (error.name !== "AbortError") tell(error.message, true);
+  } finally {
+    if (asking === mine) asking = null;
+  }
+}
+
+function show(row, labels) {
+  last = row;
+  const order = [...labels, ...row.spans.map((span) => span.label)].filter((each, at, all) => all.indexOf(each) === at);
+  const colour = (label) => `l${order.indexOf(label) % 8}`;
+  const characters = Array.from(row.text);
+  const slice = (start, end) => characters.slice(start, end).join("");
+
+  const shown = [];
+  let at = 0;
+  for (const span of row.spans) {
+    shown.push(document.createTextNode(slice(at, span.start)));
+    const mark = element("mark", slice(span.start, span.end), colour(span.label));
+    mark.append(element("small", span.label));
+    shown.push(mark);
+    at = span.end;
+  }
+  shown.push(document.createTextNode(slice(at)));
+  $("shown").replaceChildren(...shown);
+  const present = order.filter((label) => row.spans.some((span) => span.label === label));
+  $("legend").replaceChildren(...present.map((label) => element("li", `${label} ${row.spans.filter((span) => span.label === label).length}`, colour(label))));
+
+  const scores = new Map(row.spans.map((span) => [`${span.start} ${span.end}`, span.score]));
+  const rows = row.outcomes.flatMap((outcome) => [outcome, ...(outcome.repeats || []).map((place) => ({ ...outcome, ...place, reason: "again" }))]);
+  $("mentions").tBodies[0].replaceChildren(...rows.map((outcome) => {
+    const placed = outcome.start !== null;
+    const line = element("tr", undefined, placed ? "" : "lost");
+    const score = placed ? scores.get(`${outcome.start} ${outcome.end}`) : null;
+    const label = element("td");
+    label.append(placed ? element("mark", outcome.label, colour(outcome.label)) : outcome.label);
+    const kind = element("td", outcome.kind.replace("_", " "));
+    if (outcome.reason) kind.append(" ", element("span", `(${outcome.reason})`, "reason"));
+    line.append(
+      label,
+      element("td", placed ? slice(outcome.start, outcome.end) : "", "text-cell"),
+      element("td", placed ? String(outcome.start) : "", "number"),
+      element("td", placed ? String(outcome.end) : "", "number"),
+      element("td", score === null || score === undefined ? "" : score.toFixed(3), "number"),
+      kind,
+      element("td", outcome.text, "text-cell"),
+    );
+    return line;
+  }));
+
+  const words = { ok: "It was what was asked for.", repaired: "It was read after some mending:", truncated: "It was cut off; what is whole counts.", empty: "It was empty.", unreadable: "Nothing in it could be read." };
+  $("reading").textContent = words[row.status] || row.status;
+  $("repairs").replaceChildren(...row.repairs.map((repair) => element("li", known.repairs[repair] || repair)));
+  $("raw").textContent = row.reply;
+  $("copy-markup").disabled = row.markup === null;
+  $("result").hidden = false;
+}
+
+async function copy(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Pages without TLS that are not this machine's own have no clipboard; the old way still works there.
+    const area = element("textarea", text);
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    if (!done) { tell("the browser does not let this page copy", true); return; }
+  }
+  tell(`Copied as ${what}`);
+}
+
+$("extract").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const body = { texts: [$("extract-text").value], recipe: $("extract-recipe").value };
+  if ($("extract-format").value) body.reply_format = $("extract-format").value;
+  if (!$("extract-grounded").disabled) body.grounded = $("extract-grounded").checked;
+  if ($("extract-score").value) body.min_score = Number($("extract-score").value);
+  submit("/v1/extract", body, (answer) => answer.results[0], labelsOf(body.recipe));
+});
+
+$("project").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const body = {
+    text: $("project-text").value, reply: $("project-reply").value, reply_format: $("project-format").value,
+    particles: $("project-particles").value, repeats: $("project-repeats").value,
+  };
+  if ($("project-recipe").value) body.recipe = $("project-recipe").value; else body.any_label = true;
+  submit("/v1/project", body, (answer) => answer, labelsOf(body.recipe));
+});
+
+function labelsOf(name) {
+  const recipe = known.recipes.find((each) => each.name === name);
+  return recipe ? recipe.labels.map((label) => label.code) : [];
+}
+
+for (const tab of document.querySelectorAll("[role=tab]")) {
+  const name = tab.id.slice("tab-".length);
+  tab.addEventListener("click", () => choose(name));
+  tab.addEventListener("keydown", (event) => {
+    if (!["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) return;
+    event.preventDefault();
+    choose({ ArrowLeft: "extract", Home: "extract", ArrowRight: "project", End: "project" }[event.key], true);
+  });
+}
+for (const form of ["extract", "project"]) {
+  $(form).addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $(form).requestSubmit();
+  });
+}
+for (const button of document.querySelectorAll("[data-example]")) {
+  button.addEventListener("click", () => {
+    for (const [field, value] of Object.entries(EXAMPLES[button.dataset.example])) $(`${button.dataset.example}-${field}`).value = value;
+  });
+}
+$("extract-recipe").addEventListener("change", describe);
+$("key-box").addEventListener("submit", (event) => { event.preventDefault(); key = $("key").value.trim(); loadRecipes(); });
+$("copy-json").addEventListener("click", () => copy(JSON.stringify(last, null, 2), "JSON"));
+$("copy-markup").addEventListener("click", () => copy(last.markup, "markup"));
+loadRecipes();

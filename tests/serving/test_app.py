@@ -1,0 +1,476 @@
+"""Requests and answers, one by one, against an app with a model that answers as told."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
+
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from llmner.errors import GenerationError
+from llmner.generation import Reply
+from llmner.replies import REPAIRS
+from llmner.serving import create_app
+from tests.conftest import ROOT
+from tests.serving.fakes import Model, eventually, named, service
+
+TEXT = "손흥민은 춘천에서 3,000명을 만났다."
+Open = Callable[..., TestClient]
+
+
+@pytest.fixture
+def client() -> Iterator[Open]:
+    """Opens an app and waits until it is ready."""
+    with ExitStack() as stack:
+
+        def opened(
+            model: Model | None = None, *, app: dict[str, Any] | None = None, **options: Any
+        ) -> TestClient:
+            served = service(model, **options)
+            made = TestClient(create_app(served, **(app or {})), raise_server_exceptions=False)
+            if model is not None:
+                stack.callback(model.gate.set)
+            stack.enter_context(made)
+            assert eventually(lambda: served.state == "ready")
+            return made
+
+        yield opened
+
+
+def spans(row: dict[str, Any]) -> list[tuple[int, int, str]]:
+    return [(span["start"], span["end"], span["label"]) for span in row["spans"]]
+
+
+def test_infer_has_just_the_shape_of_a_pipeline(client: Open) -> None:
+    answer = client(Model()).post("/infer", json={"text": TEXT})
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "result": [
+            {"entity_group": "PS", "score": None, "word": "손흥민", "start": 0, "end": 3},
+            {"entity_group": "LC", "score": None, "word": "춘천", "start": 5, "end": 7},
+            {"entity_group": "QT", "score": None, "word": "3,000명", "start": 10, "end": 16},
+        ]
+    }
+
+
+def test_a_list_of_texts_gives_a_list(client: Open) -> None:
+    server = client(Model())
+    found = server.post("/infer", json={"text": [TEXT, "아무도 없다", "서울"]}).json()["result"]
+    assert [[row["word"] for row in rows] for rows in found] == [["손흥민", "춘천", "3,000명"], [], ["서울"]]
+    assert server.post("/infer", json={"text": []}).json() == {"result": []}
+
+
+def test_words_are_the_texts_own_whatever_the_model_writes(client: Open) -> None:
+    server = client(Model(lambda text: '{"QT": ["3, 000 명", "7.2km"], "PS": ["손 흥민"]}'))
+    text = "손흥민은 7.2㎞를 3,000명과 달렸다 😀 손흥민"
+    found = server.post("/infer", json={"text": text}).json()["result"]
+    assert [row["word"] for row in found] == ["손흥민", "7.2㎞", "3,000명"]
+    assert all(row["word"] == text[row["start"] : row["end"]] for row in found)
+
+
+def test_extract_tells_spans_outcomes_reply_and_usage(client: Open) -> None:
+    model = Model(lambda text: "```json\n" + named(text)[:-1] + ', "OG": ["런던"]}\n```')
+    answer = client(model).post("/v1/extract", json={"texts": [TEXT, "서울"]}).json()
+    first, second = answer["results"]
+    assert (first["index"], second["index"]) == (0, 1)
+    assert spans(first) == [(0, 3, "PS"), (5, 7, "LC"), (10, 16, "QT")]
+    assert [outcome["kind"] for outcome in first["outcomes"]] == ["exact", "exact", "exact", "not_found"]
+    assert first["reply"].startswith("```json")
+    assert first["repairs"] == ["fence"]
+    assert first["markup"] == "<손흥민:PS>은 <춘천:LC>에서 <3,000명:QT>을 만났다."
+    assert first["usage"] == {"prompt_tokens": 7, "completion_tokens": 3}
+    assert answer["usage"] == {"prompt_tokens": 14, "completion_tokens": 6}
+    assert answer["recipe"] == "klue"
+
+
+def test_a_long_text_is_asked_about_in_windows_and_answered_as_one(client: Open) -> None:
+    model = Model()
+    text = " ".join(f"{n}일에 손흥민은 춘천에서 3,000명을 만났다." for n in range(40))
+    row = client(model).post("/v1/extract", json={"texts": [text]}).json()["results"][0]
+    assert len(row["windows"]) > 2
+    assert len(row["spans"]) == 120
+    assert all(text[span["start"] : span["end"]] in ("손흥민", "춘천", "3,000명") for span in row["spans"])
+    assert row["usage"]["prompt_tokens"] == 7 * len(row["windows"])
+
+
+def test_recipe_format_and_score_are_the_requests(client: Open) -> None:
+    model = Model()
+    server = client(model)
+    answer = server.post(
+        "/v1/extract", json={"texts": [TEXT], "recipe": "klue-strict", "reply_format": "lines"}
+    )
+    assert answer.json()["recipe"] == "klue-strict"
+    refused = server.post("/v1/extract", json={"texts": [TEXT], "recipe": "../../etc/passwd"})
+    assert refused.status_code == 422
+    assert refused.json()["error"]["fields"][0]["field"] == "recipe"
+    # This engine cannot.
+    grounded = server.post("/v1/extract", json={"texts": [TEXT], "grounded": True})
+    assert grounded.status_code == 422
+    assert "grammar" in grounded.json()["error"]["message"]
+
+
+def test_results_are_streamed_as_they_are_ready(client: Open) -> None:
+    model = Model()
+    server = client(model, batch_size=1, batch_wait=0)
+    with server.stream(
+        "POST",
+        "/v1/extract",
+        json={"texts": [TEXT, "서울", "춘천"]},
+        headers={"Accept": "application/x-ndjson"},
+    ) as answer:
+        assert answer.headers["content-type"] == "application/x-ndjson"
+        rows = [json.loads(line) for line in answer.iter_lines()]
+    assert [row["index"] for row in rows] == [0, 1, 2]
+    assert spans(rows[1]) == [(0, 2, "LC")]
+
+
+def test_a_stream_that_fails_says_so_in_its_last_line(client: Open) -> None:
+    def answer(text: str) -> str:
+        if text == "서울":
+            raise GenerationError("away", retryable=True)
+        return named(text)
+
+    server = client(Model(answer), batch_size=1, batch_wait=0)
+    body = {"texts": [TEXT, "서울"]}
+    lines = server.post("/v1/extract", json=body, headers={"Accept": "application/x-ndjson"}).text.splitlines()
+    assert json.loads(lines[0])["index"] == 0
+    assert json.loads(lines[1])["error"]["type"] == "engine_unavailable"
+    # What fails before anything was sent has a status.
+    first = server.post("/v1/extract", json={"texts": ["서울"]}, headers={"Accept": "application/x-ndjson"})
+    assert first.status_code == 503
+
+
+def test_project_needs_no_model(client: Open) -> None:
+    server = client()
+    reply = (
+        '네.\n```json\n{"사람": ["손흥민", "손흥민"], "수량": ["7.2km"], "장소": ["춘천에서", "런던"],}\n```'
+    )
+    text = "손흥민은 7.2㎞를 달렸고, 손흥민의 팀은 춘천에서 이겼다."
+    answer = server.post("/v1/project", json={"text": text, "reply": reply})
+    row = answer.json()
+    assert spans(row) == [(0, 3, "PS"), (5, 9, "QT"), (16, 19, "PS"), (24, 26, "LC")]
+    assert [each["kind"] for each in row["outcomes"]] == ["exact", "exact", "canonical", "trimmed", "not_found"]
+    assert row["status"] == "repaired"
+    assert set(row["repairs"]) == {"fence", "trailing-comma", "prose", "label-name"}
+    assert row["markup"].startswith("<손흥민:PS>은 <7.2㎞:QT>")
+    none = server.post("/infer", json={"text": text})
+    assert (none.status_code, none.json()["error"]["type"]) == (501, "no_model")
+
+
+def test_project_takes_label_sets_of_the_clients_own(client: Open) -> None:
+    server = client()
+    body = {"text": "Ada met Bob in Rome.", "reply": "PER: Ada, Bob\nCITY: Rome"}
+    named_ = server.post("/v1/project", json={**body, "labels": ["PER", "CITY"]}).json()
+    assert spans(named_) == [(0, 3, "PER"), (8, 11, "PER"), (15, 19, "CITY")]
+    assert len(server.post("/v1/project", json={**body, "any_label": True}).json()["spans"]) == 3
+    klue = server.post("/v1/project", json=body).json()
+    assert {each["label"] for each in klue["outcomes"]} == {"PS"}
+    for wrong in ({"labels": ["PER", "PER"]}, {"labels": ["P ER"]}, {"labels": ["PER"], "any_label": True}):
+        assert server.post("/v1/project", json={**body, **wrong}).status_code == 422
+
+
+def test_a_label_that_markup_cannot_hold_leaves_it_out(client: Open) -> None:
+    row = (
+        client()
+        .post("/v1/project", json={"text": "Ada", "reply": '{"a:b": ["Ada"]}', "any_label": True})
+        .json()
+    )
+    assert row["markup"] is None or row["spans"] == []
+
+
+def test_long_projections_leave_the_loop_and_are_the_same(client: Open) -> None:
+    text = TEXT * 400
+    row = (
+        client().post("/v1/project", json={"text": text, "reply": json.dumps({"PS": ["손흥민"] * 400})}).json()
+    )
+    assert len(row["spans"]) == 400
+
+
+@given(text=st.text(max_size=60), reply=st.text(max_size=200))
+def test_no_text_and_no_reply_breaks_projection(text: str, reply: str) -> None:
+    with TestClient(create_app(service())) as server:
+        answer = server.post("/v1/project", json={"text": text, "reply": reply})
+        assert answer.status_code == 200
+        assert all(0 <= span["start"] < span["end"] <= len(text) for span in answer.json()["spans"])
+
+
+WRONG = [
+    (b"{}", "text"),
+    (b'{"text": 5}', "text"),
+    (b'{"text": ["a", 5]}', "text.1"),
+    (b'{"text": "a", "txt": 1}', "txt"),
+    (b"[]", "body"),
+    (b"null", "body"),
+    (b"{", "body"),
+    (b"", "body"),
+    (b"\xff\xfe", "body"),
+    (b'{"text": "\\ud800"}', "body"),
+    (b"[" * 100_000, "body"),
+]
+
+
+@pytest.mark.parametrize(("body", "field"), WRONG)
+def test_wrong_requests_name_the_field_and_quote_nothing(client: Open, body: bytes, field: str) -> None:
+    answer = client(Model()).post("/infer", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert field in [each["field"] for each in answer.json()["error"]["fields"]]
+
+
+def test_a_wrong_value_is_not_sent_back(client: Open) -> None:
+    answer = client(Model()).post("/v1/extract", json={"texts": ["a"], "min_score": 4, "recipe": {"비밀": 1}})
+    assert answer.status_code == 422
+    assert {each["field"] for each in answer.json()["error"]["fields"]} == {"min_score", "recipe"}
+    assert "비밀" not in answer.text
+
+
+def test_other_content_is_refused(client: Open) -> None:
+    answer = client(Model()).post(
+        "/infer", content=json.dumps({"text": "a"}), headers={"Content-Type": "text/plain"}
+    )
+    assert (answer.status_code, answer.json()["error"]["type"]) == (415, "not_json")
+
+
+def test_bodies_are_limited_whether_they_say_their_length_or_not(client: Open) -> None:
+    server = client(Model(), body=1000)
+    body = json.dumps({"text": "가" * 1000}).encode()
+    headers = {"Content-Type": "application/json"}
+    said = server.post("/infer", content=body, headers=headers)
+    assert (said.status_code, said.json()["error"]["type"]) == (413, "too_large")
+    chunked = server.post("/infer", content=iter([body[:600], body[600:]]), headers=headers)
+    assert (chunked.status_code, chunked.json()["error"]["type"]) == (413, "too_large")
+    assert server.post("/infer", json={"text": "가"}).status_code == 200
+
+
+def test_a_full_queue_says_when_to_come_again(client: Open) -> None:
+    model = Model()
+    server = client(model, queue=2, batch_size=1, batch_wait=0)
+    model.gate.clear()
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(server.post, "/infer", json={"text": "서울"}) for _ in range(2)]
+        assert eventually(lambda: "llmner_queue_requests 2.0" in server.get("/metrics").text)
+        refused = server.post("/infer", json={"text": "서울"})
+        assert (refused.status_code, refused.json()["error"]["type"]) == (503, "busy")
+        assert int(refused.headers["retry-after"]) >= 1
+        # Nothing else is held up meanwhile.
+        assert server.post("/v1/project", json={"text": "서울", "reply": "LC: 서울"}).status_code == 200
+        assert server.get("/healthz").status_code == 200
+        model.gate.set()
+        assert [job.result(5).status_code for job in waiting] == [200, 200]
+    assert server.post("/infer", json={"text": "서울"}).status_code == 200
+
+
+def test_what_takes_too_long_is_given_up(client: Open) -> None:
+    model = Model()
+    server = client(model, timeout=0.3, batch_size=1, batch_wait=0)
+    model.gate.clear()
+    answer = server.post("/infer", json={"text": "서울"})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (504, "timeout")
+    assert "llmner_queue_requests 0.0" in server.get("/metrics").text
+
+
+def test_texts_without_an_answer_are_told(client: Open) -> None:
+    model = Model(lambda text: named(text) if text != "길다" else Reply("", "error", error="does not fit"))
+    server = client(model)
+    refused = server.post("/infer", json={"text": ["서울", "길다"]})
+    assert (refused.status_code, refused.json()["error"]["message"]) == (422, "does not fit")
+    first, second = server.post("/v1/extract", json={"texts": ["서울", "길다"]}).json()["results"]
+    assert "error" not in first
+    assert second["error"] == "does not fit"
+    passing = Model(
+        lambda text: named(text) if text == "." else Reply("", "error", error="429", retryable=True)
+    )
+    assert client(passing).post("/infer", json={"text": "서울"}).status_code == 503
+
+
+@pytest.mark.parametrize(("retryable", "status"), [(True, 503), (False, 502)])
+def test_an_engine_that_fails_is_no_error_of_the_server(client: Open, retryable: bool, status: int) -> None:
+    def answer(text: str) -> str:
+        if text == ".":
+            return "{}"
+        raise GenerationError("away", retryable=retryable)
+
+    refused = client(Model(answer)).post("/infer", json={"text": "서울"})
+    assert refused.status_code == status
+    assert ("retry-after" in refused.headers) == retryable
+
+
+def test_what_nobody_foresaw_is_a_clean_500_and_quotes_no_text(
+    client: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(text: str) -> str:
+        if text == ".":
+            return "{}"
+        raise ZeroDivisionError(text)
+
+    server = client(Model(answer))
+    with caplog.at_level(logging.DEBUG, "llmner.serving"):
+        refused = server.post("/infer", json={"text": "비밀스러운 글"})
+    assert (refused.status_code, refused.json()["error"]["type"]) == (500, "internal")
+    assert "ZeroDivisionError" in caplog.text
+    assert "비밀" not in caplog.text + refused.text
+
+
+def test_keys_are_wanted_where_there_are_some(client: Open) -> None:
+    server = client(Model(), app={"keys": ("하나", "two")})
+    for headers in (
+        {},
+        {"Authorization": "Bearer three"},
+        {"Authorization": "Basic two"},
+        {"Authorization": "Bearer "},
+    ):
+        refused = server.post("/infer", json={"text": "서울"}, headers=headers)
+        assert refused.status_code == 401
+        assert refused.headers["www-authenticate"] == "Bearer"
+    for path in ("/metrics", "/v1/recipes"):
+        assert server.get(path).status_code == 401
+    for path in ("/", "/static/page.js", "/healthz", "/readyz", "/openapi.json"):
+        assert server.get(path).status_code == 200
+    for key in ("하나".encode(), b"two"):
+        assert (
+            server.post(
+                "/infer", json={"text": "서울"}, headers={b"Authorization": b"Bearer " + key}
+            ).status_code
+            == 200
+        )
+
+
+def test_names_it_does_not_go_by_are_refused(client: Open) -> None:
+    server = client(app={"hosts": frozenset({"localhost", "::1", "127.0.0.1"})})
+    for host, status in (
+        ("localhost:8080", 200),
+        ("[::1]:8080", 200),
+        ("127.0.0.1", 200),
+        ("evil.example", 403),
+    ):
+        assert server.get("/healthz", headers={"Host": host}).status_code == status
+
+
+def test_answers_are_safe_in_browsers_and_closed_to_other_pages(client: Open) -> None:
+    server = client(Model())
+    for path in ("/", "/healthz", "/static/page.js", "/nowhere", "/metrics"):
+        headers = server.get(path, headers={"Origin": "https://else.example"}).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "access-control-allow-origin" not in headers
+    asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    assert server.options("/infer", headers=asked).status_code == 405
+    opened = client(Model(), app={"cors": frozenset({"https://app.example"}), "keys": ("k",)})
+    allowed = opened.options("/infer", headers=asked)
+    assert allowed.status_code == 204
+    assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+    assert (
+        "access-control-allow-origin"
+        not in opened.options("/infer", headers={**asked, "Origin": "https://b.example"}).headers
+    )
+
+
+def test_metrics_count_and_quote_nothing(client: Open) -> None:
+    server = client(Model())
+    server.post("/infer", json={"text": TEXT})
+    server.post("/v1/project", json={"text": "춘천", "reply": "LC: 춘천, 런던"})
+    server.get("/nowhere/춘천")
+    text = server.get("/metrics").text
+    for line in (
+        'llmner_requests_total{route="/infer",status="200"} 1.0',
+        'llmner_requests_total{route="other",status="404"} 1.0',
+        'llmner_outcomes_total{kind="exact"} 4.0',
+        'llmner_outcomes_total{kind="not_found"} 1.0',
+        'llmner_tokens_total{kind="prompt"} 7.0',
+        "llmner_ready 1.0",
+    ):
+        assert line in text, line
+    for name in ("request_seconds", "batch_size", "batch_seconds"):
+        assert f"llmner_{name}_bucket" in text
+    assert "춘천" not in text
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_texts_are_logged_only_when_asked(client: Open, asked: bool, caplog: pytest.LogCaptureFixture) -> None:
+    served = service(Model())
+    served.log_texts = asked
+    with caplog.at_level(logging.DEBUG), TestClient(create_app(served)) as server:
+        assert eventually(lambda: served.state == "ready")
+        server.post("/infer", json={"text": "춘천에서"})
+        server.post("/v1/project", json={"text": "서울에서", "reply": "LC: 서울"})
+    assert all((text in caplog.text) == asked for text in ("춘천에서", "서울에서"))
+
+
+def test_readiness_follows_the_engine(client: Open) -> None:
+    away = threading.Event()
+
+    def answer(text: str) -> str:
+        if away.is_set():
+            raise GenerationError("connection refused by 10.0.0.5", retryable=True)
+        return named(text)
+
+    server = client(Model(answer))
+    assert server.get("/readyz").json() == {"state": "ready", "message": ""}
+    away.set()
+    assert server.post("/infer", json={"text": "서울"}).status_code == 503
+    failing = server.get("/readyz")
+    assert (failing.status_code, failing.json()["state"]) == (503, "failing")
+    # Anyone may ask this; what is behind the server is not told.
+    assert "10.0.0.5" not in failing.text
+    assert server.get("/healthz").json()["state"] == "ok"
+    away.clear()
+    assert eventually(lambda: server.get("/readyz").status_code == 200)
+    assert server.post("/infer", json={"text": "서울"}).status_code == 200
+
+
+def test_while_the_model_is_loaded_clients_are_told_to_wait() -> None:
+    model = Model()
+    model.gate.clear()
+    served = service(model)
+    with TestClient(create_app(served)) as server:
+        loading = server.post("/infer", json={"text": "서울"})
+        assert (loading.status_code, loading.json()["error"]["type"]) == (503, "loading")
+        assert loading.headers["retry-after"] == "5"
+        assert server.get("/readyz").json()["state"] == "loading"
+        model.gate.set()
+        assert eventually(lambda: served.state == "ready")
+
+
+def test_recipes_are_listed_with_what_can_be_chosen(client: Open) -> None:
+    told = client(Model()).get("/v1/recipes").json()
+    assert told["default"] == "klue"
+    assert {recipe["name"] for recipe in told["recipes"]} >= {"klue", "klue-strict", "gmb"}
+    assert told["recipes"][0]["labels"][0].keys() == {"code", "name", "description"}
+    assert told["repairs"] == dict(REPAIRS)
+    assert (told["model"], told["grounded"], told["constrains"]) == (True, False, False)
+
+
+def test_every_repair_has_words() -> None:
+    import re
+
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "llmner" / "replies").glob("_[!r]*.py"))
+    code += (ROOT / "llmner" / "replies" / "_read.py").read_text("utf-8")
+    used = set(re.findall(r'(?:_mended\(|repairs\.append\(|extra\.append\(|repairs\[)"([a-z-]+)"', code))
+    assert used <= set(REPAIRS), used - set(REPAIRS)
+    assert len(used) > 25
+
+
+def test_openapi_has_an_example_for_every_request_and_answer(client: Open) -> None:
+    told = client(Model()).get("/openapi.json").json()
+    for path in ("/infer", "/v1/extract", "/v1/project"):
+        post = told["paths"][path]["post"]
+        schema = post["requestBody"]["content"]["application/json"]["schema"]
+        for example in schema["examples"]:
+            assert (
+                client(Model())
+                .post(path, json={**example, "grounded": False} if "texts" in example else example)
+                .status_code
+                == 200
+            )
+        assert {"200", "413", "422", "503"} <= set(post["responses"])

@@ -1,0 +1,170 @@
+"""Questions of many make batches; none is lost, none spoils another, what is given up is not asked."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
+
+from llmner.chat import Prompt
+from llmner.errors import GenerationError
+from llmner.generation import Reply
+from llmner.serving._batching import Batcher, Turn
+from tests.serving.fakes import Model, eventually
+
+Start = Callable[..., Batcher]
+
+
+def prompt(text: str) -> Prompt:
+    return Prompt(({"role": "user", "content": text},), text, "\n", text)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def started(model: Model, **options: object) -> Batcher:
+            batcher = Batcher(model, **options)  # type: ignore[arg-type]
+            batcher.start()
+            stack.callback(batcher.close, 5)
+            stack.callback(model.gate.set)
+            return batcher
+
+        yield started
+
+
+def test_requests_that_come_together_are_asked_together(start: Start) -> None:
+    model = Model(lambda text: f"re {text}")
+    batcher = start(model, size=8, wait=0.2)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: Turn(batcher).generate([prompt(str(n))])[0].text, range(8)))
+    assert answers == [f"re {n}" for n in range(8)]
+    assert len(model.batches) == 1
+    assert sorted(model.batches[0]) == [str(n) for n in range(8)]
+
+
+def test_a_full_batch_does_not_wait_and_a_lone_question_waits_as_long_as_it_was_told(start: Start) -> None:
+    batcher = start(Model(), size=2, wait=0.4)
+    started = time.monotonic()
+    Turn(batcher).generate([prompt("a"), prompt("b")])
+    assert time.monotonic() - started < 0.3
+    started = time.monotonic()
+    Turn(batcher).generate([prompt("a")])
+    assert 0.35 < time.monotonic() - started < 2
+
+
+def test_what_comes_while_the_engine_is_busy_makes_the_next_batch(start: Start) -> None:
+    model = Model()
+    model.gate.clear()
+    batcher = start(model, size=16, wait=0)
+    first = batcher.submit([prompt("first")])
+    assert eventually(lambda: model.batches == [["first"]])
+    rest = [batcher.submit([prompt(str(n))])[0] for n in range(5)]
+    assert len(batcher) == 5
+    model.gate.set()
+    assert [answer.result(5).finish_reason for answer in (*first, *rest)] == ["stop"] * 6
+    assert model.batches == [["first"], ["0", "1", "2", "3", "4"]]
+
+
+def test_many_questions_of_one_request_do_not_hold_up_another_for_long(start: Start) -> None:
+    model = Model()
+    batcher = start(model, size=4, wait=0)
+    long = [Turn(batcher) for _ in range(1)]
+    with ThreadPoolExecutor(2) as pool:
+        job = pool.submit(lambda: [long[0].generate([prompt(f"long {n}")] * 4) for n in range(20)])
+        assert eventually(lambda: len(model.batches) > 1)
+        Turn(batcher).generate([prompt("short")])
+        before = sum("short" in batch for batch in model.batches)
+        job.result(5)
+    assert before == 1
+
+
+def test_a_question_that_is_refused_spoils_no_other(start: Start) -> None:
+    def answer(text: str) -> str:
+        if text == "poison":
+            raise GenerationError("cannot answer poison")
+        return f"re {text}"
+
+    model = Model(answer)
+    batcher = start(model, size=3, wait=0.2)
+    answers = batcher.submit([prompt("a"), prompt("poison"), prompt("b")])
+    assert [answers[0].result(5).text, answers[2].result(5).text] == ["re a", "re b"]
+    with pytest.raises(GenerationError, match="poison"):
+        answers[1].result(5)
+
+
+def test_an_endpoint_that_is_away_is_not_asked_again_for_each_of_a_batch(start: Start) -> None:
+    def answer(_: str) -> str:
+        raise GenerationError("away", retryable=True)
+
+    model = Model(answer)
+    answers = start(model, size=3, wait=0.2).submit([prompt(str(n)) for n in range(3)])
+    for each in answers:
+        with pytest.raises(GenerationError, match="away"):
+            each.result(5)
+    assert len(model.batches) == 1
+
+
+def test_an_error_nobody_foresaw_reaches_who_asked_and_the_next_is_answered(start: Start) -> None:
+    def answer(text: str) -> str:
+        if text == "bad":
+            raise ZeroDivisionError
+        return "fine"
+
+    batcher = start(Model(answer), size=1, wait=0)
+    with pytest.raises(ZeroDivisionError):
+        Turn(batcher).generate([prompt("bad")])
+    assert Turn(batcher).generate([prompt("good")])[0].text == "fine"
+
+
+def test_a_turn_that_is_over_gives_its_place_back(start: Start) -> None:
+    model = Model()
+    model.gate.clear()
+    batcher = start(model, size=1, wait=0)
+    batcher.submit([prompt("busy")])
+    assert eventually(lambda: model.batches == [["busy"]])
+    turn = Turn(batcher)
+    told: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            turn.generate([prompt("given up")])
+        except CancelledError as error:
+            told.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert eventually(lambda: len(batcher) == 1)
+    turn.end()
+    thread.join(5)
+    assert len(told) == 1
+    assert len(batcher) == 0
+    model.gate.set()
+    assert Turn(batcher).generate([prompt("next")])[0].finish_reason == "stop"
+    assert model.batches == [["busy"], ["next"]]
+    with pytest.raises(CancelledError):
+        turn.generate([prompt("too late")])
+
+
+def test_lanes_answer_at_once(start: Start) -> None:
+    batcher = start(Model(delay=0.2), size=1, wait=0, lanes=4)
+    started = time.monotonic()
+    answers = batcher.submit([prompt(str(n)) for n in range(4)])
+    assert [answer.result(5).finish_reason for answer in answers] == ["stop"] * 4
+    assert time.monotonic() - started < 0.6
+
+
+def test_closing_answers_what_waits(start: Start) -> None:
+    model = Model(lambda text: Reply(text), delay=0.05)
+    batcher = start(model, size=1, wait=0)
+    answers = batcher.submit([prompt(str(n)) for n in range(4)])
+    batcher.close(5)
+    assert [answer.result(0).text for answer in answers] == ["0", "1", "2", "3"]
+    with pytest.raises(GenerationError, match="shutting down"):
+        batcher.submit([prompt("late")])

@@ -1,0 +1,256 @@
+"""The page in a real browser: extracting, projecting, copying; by keyboard, on a phone, in the dark; markup stays text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
+
+from llmner.generation import Reply, Token
+from tests.serving.fakes import Model, named, running, service
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+Open = Callable[..., "Page"]
+TEXT = "😀 손흥민은 춘천에서 3,000명을 만났다."
+EVIL = "<img src=x onerror=\"document.title='gone'\"><script>document.title='gone'</script>"
+
+
+def sure(text: str) -> Reply:
+    """A reply in a fence, with probabilities, and a name that is not in the text."""
+    if text == ".":
+        return Reply("{}")
+    reply = "```json\n" + named(text)[:-1] + ', "OG": ["런던"]}\n```'
+    return Reply(reply, "stop", 7, 3, None, tuple(Token(at, at + 1, -0.01) for at in range(len(reply))))
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    """Opens a server's page; fails the test for what the page complains of or fetches from elsewhere."""
+    complaints: list[str] = []
+    with ExitStack() as stack:
+
+        def opened(model: Model | None = None, *, app: dict[str, Any] | None = None, **options: Any) -> Page:
+            address = stack.enter_context(running(service(model), **(app or {})))
+            context = browser.new_context(**options)
+            stack.callback(context.close)
+            context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
+            page = context.new_page()
+            page.set_default_timeout(10_000)
+
+            def heard(message: Any) -> None:
+                # The browser says so of every answer that is an error, which the page tells itself.
+                if "Failed to load resource" not in message.text:
+                    complaints.append(f"{message.type}: {message.text}")
+
+            page.on("console", heard)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("dialog", lambda dialog: (complaints.append("a dialog opened"), dialog.dismiss())[1])
+            page.on(
+                "request", lambda asked: None if asked.url.startswith(address) else complaints.append(asked.url)
+            )
+            page.goto(address)
+            if not (app or {}).get("keys"):
+                page.wait_for_selector("#extract-recipe option", state="attached")
+            return page
+
+        yield opened
+    assert complaints == []
+
+
+def extracted(page: Page, text: str = TEXT) -> None:
+    page.fill("#extract-text", text)
+    page.click("#extract button[type=submit]")
+    page.wait_for_selector("#result:not([hidden])")
+
+
+def told(page: Page, words: str) -> None:
+    """Waits until the page says so."""
+    page.wait_for_selector(f"#status:text-is('{words}')")
+
+
+def rows(page: Page) -> list[list[str]]:
+    return [row.locator("td").all_text_contents() for row in page.locator("#mentions tbody tr").all()]
+
+
+def test_a_text_is_extracted_and_shown_with_outcomes_reply_and_repairs(open_page: Open) -> None:
+    page = open_page(Model(sure))
+    extracted(page)
+    assert page.locator("#shown mark").all_text_contents() == ["손흥민PS", "춘천LC", "3,000명QT"]
+    assert page.locator("#shown").evaluate("node => node.firstChild.textContent") == "😀 "
+    assert (
+        len(
+            set(
+                page.locator("#shown mark").evaluate_all(
+                    "all => all.map(m => getComputedStyle(m).backgroundColor)"
+                )
+            )
+        )
+        == 3
+    )
+    shown = rows(page)
+    assert [row[:4] for row in shown] == [
+        ["PS", "손흥민", "2", "5"],
+        ["LC", "춘천", "7", "9"],
+        ["QT", "3,000명", "12", "18"],
+        ["OG", "", "", ""],
+    ]
+    assert all(0 < float(row[4]) < 1 for row in shown[:3])
+    assert [row[5] for row in shown[:3]] == ["exact"] * 3
+    assert shown[3][5].startswith("not found")
+    assert page.text_content("#raw") == sure(TEXT).text
+    assert page.locator("#repairs li").all_text_contents() == ["a markdown fence was taken off"]
+    assert (page.text_content("#status") or "").startswith("3 entities in")
+
+
+def test_what_was_chosen_is_what_is_asked(open_page: Open) -> None:
+    page = open_page(Model(sure))
+    assert page.input_value("#extract-recipe") == "klue"
+    page.select_option("#extract-recipe", "klue-strict")
+    page.select_option("#extract-format", "lines")
+    page.fill("#extract-score", "0.999")
+    with page.expect_request("**/v1/extract") as asked:
+        extracted(page)
+    body = json.loads(asked.value.post_data or "")
+    assert body == {"texts": [TEXT], "recipe": "klue-strict", "reply_format": "lines", "min_score": 0.999}
+    # Every span had a lower score.
+    assert page.locator("#shown mark").count() == 0
+    assert {row[5].split(" ")[0] for row in rows(page)[:3]} == {"unsure"}
+    # This engine knows no grammars: there is nothing to choose.
+    assert page.is_disabled("#extract-grounded")
+    assert page.is_enabled("#extract-text")
+
+
+def test_results_are_copied_as_json_and_as_markup(open_page: Open) -> None:
+    page = open_page(Model(sure))
+    extracted(page)
+    page.click("#copy-markup")
+    told(page, "Copied as markup")
+    assert (
+        page.evaluate("navigator.clipboard.readText()")
+        == "😀 <손흥민:PS>은 <춘천:LC>에서 <3,000명:QT>을 만났다."
+    )
+    page.click("#copy-json")
+    told(page, "Copied as JSON")
+    copied = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    assert [span["label"] for span in copied["spans"]] == ["PS", "LC", "QT"]
+
+
+def test_a_reply_of_any_model_is_projected_without_one(open_page: Open) -> None:
+    page = open_page(None)
+    page.wait_for_selector("#panel-project:not([hidden])")
+    assert page.is_visible("#tab-extract")
+    page.click("#tab-extract")
+    assert page.is_visible("#no-model")
+    assert page.is_disabled("#extract-text")
+    page.click("#tab-project")
+    page.click("#project [data-example]")
+    page.click("#project button[type=submit]")
+    page.wait_for_selector("#result:not([hidden])")
+    assert page.locator("#shown mark").all_text_contents() == ["손흥민PS", "7.2㎞QT", "손흥민PS", "춘천LC"]
+    assert [row[5].split(" ")[0] for row in rows(page)] == ["exact", "exact", "canonical", "trimmed", "not"]
+    assert rows(page)[2][6] == "7.2km"
+    assert page.locator("#repairs li").count() == 4
+    page.fill("#project-text", "Ada met Bob.")
+    page.fill("#project-reply", '{"HUMAN": ["Ada", "Bob"]}')
+    page.select_option("#project-recipe", "")
+    page.click("#project button[type=submit]")
+    page.wait_for_selector("#shown mark:nth-of-type(2):last-of-type")
+
+
+def test_markup_in_texts_labels_and_replies_stays_text(open_page: Open) -> None:
+    page = open_page(Model(lambda text: json.dumps({"PS": [EVIL], EVIL: [EVIL]})))
+    extracted(page, f"앞 {EVIL} 뒤")
+    assert EVIL in (page.text_content("#shown") or "")
+    assert EVIL in rows(page)[0][1]
+    page.click("#tab-project")
+    page.fill("#project-text", f"앞 {EVIL} 뒤")
+    page.fill("#project-reply", json.dumps({f"L{EVIL}": [EVIL, "없는 " + EVIL]}) + EVIL)
+    page.select_option("#project-recipe", "")
+    page.click("#project button[type=submit]")
+    page.wait_for_selector("#raw:has-text('uc5c6')")
+    assert EVIL in (page.text_content("#raw") or "")
+    assert page.locator("#result img, #result script").count() == 0
+    assert page.title() == "llmner"
+
+
+def test_errors_are_told_and_nothing_old_stays(open_page: Open) -> None:
+    answers = iter([sure("서울")])
+    page = open_page(
+        Model(lambda text: sure(text) if text == "." else next(answers, Reply("", "error", error="too long")))
+    )
+    extracted(page, "서울")
+    page.click("#extract button[type=submit]")
+    page.wait_for_selector("#status.error")
+    assert page.text_content("#status") == "too long"
+    assert page.is_hidden("#result")
+
+
+def test_a_key_is_asked_for_and_used(open_page: Open) -> None:
+    page = open_page(Model(sure), app={"keys": ("secret",)})
+    page.wait_for_selector("#key-box:not([hidden])")
+    page.fill("#key", "wrong")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#status.error")
+    page.fill("#key", "secret")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#key-box[hidden]", state="attached")
+    extracted(page)
+    assert page.locator("#shown mark").count() == 3
+
+
+def test_everything_can_be_done_by_keyboard_and_is_named(open_page: Open) -> None:
+    page = open_page(Model(sure))
+    page.focus("#tab-extract")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.id") == "tab-project"
+    assert page.get_attribute("#tab-project", "aria-selected") == "true"
+    assert page.is_visible("#panel-project")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "extract-text"
+    page.keyboard.type("서울에서")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("#result:not([hidden])")
+    # Who cannot see the page is taken to the result, and told.
+    assert page.evaluate("document.activeElement.id") == "result-title"
+    assert page.get_attribute("#status", "aria-live") == "polite"
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll('input, select, textarea')].filter(e => !e.labels.length).map(e => e.id)"""
+    )
+    assert unnamed == []
+    assert page.locator("#mentions th[scope=col]").count() == 7
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1200])
+def test_it_fits_a_phone_and_a_desk_in_light_and_dark(open_page: Open, scheme: str, width: int) -> None:
+    page = open_page(Model(sure), viewport={"width": width, "height": 800}, color_scheme=scheme)
+    extracted(page, TEXT * 10 + "가" * 300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    ground, ink, marks = page.evaluate(
+        """() => [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color,
+        [...document.querySelectorAll('#shown mark')].map(mark => getComputedStyle(mark).backgroundColor)]"""
+    )
+    assert (luminance(ground) > 0.5) == (scheme == "light")
+    # WCAG asks for 4.5 to 1.
+    assert all(contrast(ink, each) > 4.5 for each in {ground, *marks})
+
+
+def luminance(colour: str) -> float:
+    """WCAG's relative luminance of ``rgb(r, g, b)``, in [0, 1]."""
+    parts = [int(part) / 255 for part in colour.removeprefix("rgb(").rstrip(")").split(",")]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)

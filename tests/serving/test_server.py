@@ -1,0 +1,258 @@
+"""The command itself, over real sockets: starting, hanging up, stopping, and an endpoint that dies behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
+httpx = pytest.importorskip("httpx")
+
+from tests.conftest import ROOT
+from tests.serving.fakes import Model, eventually, running, service
+
+Start = Callable[..., tuple[str, "subprocess.Popen[str]", Path]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts ``llmner serve`` on a free port: its address, its process, its log."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def started(*options: str, ready: bool = True) -> tuple[str, subprocess.Popen[str], Path]:
+        log = tmp_path / f"serve{len(processes)}.log"
+        with log.open("w") as stream:
+            command = [sys.executable, "-m", "llmner", "serve", "--port", "0", *options]
+            process = subprocess.Popen(command, stderr=stream, cwd=tmp_path, text=True)
+        processes.append(process)
+        assert eventually(lambda: "http://" in log.read_text() or process.poll() is not None, 60)
+        address = re.search(r"http://\S+", log.read_text())
+        assert address is not None, log.read_text()
+        assert eventually(lambda: _state(address[0]) in (("ready",) if ready else ("ready", "loading")), 120)
+        return address[0], process, log
+
+    yield started
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def _state(address: str) -> str | None:
+    try:
+        return str(httpx.get(f"{address}/readyz").json()["state"])
+    except httpx.HTTPError:
+        return None
+
+
+def test_without_a_model_it_starts_in_seconds_and_projects(start: Start) -> None:
+    began = time.monotonic()
+    address, process, log = start("--no-model", "--access-log")
+    assert time.monotonic() - began < 20
+    assert address.startswith("http://127.0.0.1:")
+    body = {"text": "7.2㎞를 달린 손흥민", "reply": "PS: 손흥민\nQT: 7.2km"}
+    row = httpx.post(f"{address}/v1/project", json=body).json()
+    assert row["markup"] == "<7.2㎞:QT>를 달린 <손흥민:PS>"
+    assert httpx.get(address).headers["content-type"].startswith("text/html")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) in (0, -signal.SIGTERM)
+    told = log.read_text()
+    assert "/v1/project" in told
+    assert "손흥민" not in told
+    assert "/readyz" not in told
+    assert "Traceback" not in told
+
+
+def test_a_port_in_use_and_wrong_options_are_told_in_a_line(start: Start, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        empty = tmp_path / "keys"
+        empty.write_text("# none\n")
+        for options, words in (
+            (["--no-model", "--port", port], "cannot listen on 127.0.0.1"),
+            (["--no-model", "--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid"),
+            (["--no-model", "--grounded"], "--grounded means nothing with --no-model"),
+            (["--no-model", "--api-keys", str(empty)], "holds no key"),
+            (["--no-model", "--api-keys", "missing"], "no such file"),
+            (["--no-model", "--recipe", "nothing"], "no recipe is called 'nothing'"),
+            (["--engine", "recorded"], "cannot be served"),
+            (["--engine", "baseline:x"], "cannot be served"),
+        ):
+            command = [sys.executable, "-m", "llmner", "serve", *options]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+            assert done.returncode == 2, done.stderr
+            assert words in done.stderr.splitlines()[-1]
+            assert "Traceback" not in done.stderr
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_server_with_its_reason(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason='needs pip install "llmner[local]"')
+    command = [sys.executable, "-m", "llmner", "serve", "--port", "0", "--model", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert "cannot be loaded" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_client_that_hangs_up_frees_its_place() -> None:
+    model = Model()
+    served = service(model, queue=1, batch_size=1, batch_wait=0)
+    with running(served) as address:
+        assert eventually(lambda: served.state == "ready")
+        model.gate.clear()
+        busy = served.batcher
+        assert busy is not None
+        for stream in (False, True):
+            with _connection(address) as connection:
+                body = json.dumps({"texts": ["서울"]}).encode()
+                accept = b"Accept: application/x-ndjson\r\n" if stream else b""
+                connection.sendall(
+                    b"POST /v1/extract HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                    + accept
+                    + f"Content-Length: {len(body)}\r\n\r\n".encode()
+                    + body
+                )
+                assert eventually(lambda: _metric(address, "queue_requests") == 1)
+                assert httpx.post(f"{address}/infer", json={"text": "서울"}).status_code == 503
+            assert eventually(lambda: _metric(address, "queue_requests") == 0)
+            assert len(busy) == 0
+        model.gate.set()
+        assert httpx.post(f"{address}/infer", json={"text": "서울"}).status_code == 200
+        assert _metric(address, "hung_up_total") == 2
+
+
+def _connection(address: str) -> socket.socket:
+    host, _, port = address.removeprefix("http://").partition(":")
+    return socket.create_connection((host, int(port)), 10)
+
+
+def _metric(address: str, name: str) -> float:
+    found = re.search(rf"^llmner_{name} (\S+)$", httpx.get(f"{address}/metrics").text, re.MULTILINE)
+    assert found is not None
+    return float(found[1])
+
+
+@contextlib.contextmanager
+def endpoint(port: int) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.serving.endpoint_process", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "ready"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def test_an_endpoint_that_dies_under_load_costs_clean_503s_and_comes_back_by_itself(start: Start) -> None:
+    pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
+    port = free_port()
+    # When each request began, and what it was told.
+    statuses: list[tuple[float, int]] = []
+    stop = threading.Event()
+
+    def client(address: str) -> None:
+        with httpx.Client(timeout=30) as session:
+            while not stop.is_set():
+                began = time.monotonic()
+                answer = session.post(f"{address}/infer", json={"text": "손흥민은 춘천에서"})
+                statuses.append((began, answer.status_code))
+                body: dict[str, Any] = answer.json()
+                if answer.status_code == 200:
+                    assert [row["word"] for row in body["result"]] == ["손흥민", "춘천"]
+                else:
+                    assert body["error"]["type"] == "engine_unavailable"
+                    assert int(answer.headers["retry-after"]) >= 1
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(endpoint(port))
+        address, _, _ = start("--engine", "openai", "--base-url", f"http://127.0.0.1:{port}/v1")
+        with ThreadPoolExecutor(8) as pool:
+            jobs = [pool.submit(client, address) for _ in range(8)]
+            assert eventually(lambda: len(statuses) > 50, 30)
+            stack.close()
+            killed = time.monotonic()
+            assert eventually(lambda: sum(status == 503 for _, status in statuses) > 20, 30)
+            assert httpx.get(f"{address}/readyz").json()["state"] == "failing"
+            with endpoint(port):
+                back = time.monotonic()
+                assert eventually(lambda: any(at > back and status == 200 for at, status in statuses), 30)
+                assert eventually(lambda: _state(address) == "ready", 10)
+                well = time.monotonic()
+                assert eventually(lambda: sum(at > well for at, _ in statuses) > 50, 30)
+                stop.set()
+                # Every request had an answer, or these would raise.
+                for job in jobs:
+                    job.result(30)
+        assert {status for _, status in statuses} == {200, 503}
+        assert any(status == 503 for at, status in statuses if killed < at < back)
+        assert all(status == 200 for at, status in statuses if at > well)
+
+
+def test_stopping_answers_what_is_being_answered(start: Start) -> None:
+    pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
+    from tests.generation.endpoint import Endpoint, serving
+    from tests.serving.fakes import named
+
+    slow = Endpoint(named, faults=lambda question, _: {"delay": 1.0 if "서울" in question else 0})
+    with serving(slow), ThreadPoolExecutor(1) as pool:
+        address, process, log = start("--engine", "openai", "--base-url", slow.url)
+        job = pool.submit(httpx.post, f"{address}/infer", json={"text": "서울"}, timeout=30)
+        assert eventually(lambda: _metric(address, "queue_requests") == 1)
+        process.send_signal(signal.SIGTERM)
+        assert job.result(20).json()["result"][0]["word"] == "서울"
+        process.wait(20)
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{address}/healthz")
+        assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.slow
+def test_the_embedded_model_answers_many_at_once(start: Start) -> None:
+    pytest.importorskip("torch", reason='needs pip install "llmner[local]"')
+    address, _, _ = start("--max-new-tokens", "64")
+    texts = [
+        "손흥민은 춘천에서 태어났다.",
+        "김연아는 2010년 밴쿠버에서 우승했다.",
+        "삼성전자는 3,000명을 뽑는다.",
+    ]
+
+    def infer(text: str) -> list[dict[str, Any]]:
+        answer = httpx.post(f"{address}/infer", json={"text": text}, timeout=120)
+        assert answer.status_code == 200
+        found: list[dict[str, Any]] = answer.json()["result"]
+        return found
+
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(infer, texts * 2))
+    assert {row["word"]: row["entity_group"] for row in found[0]} == {"손흥민": "PS", "춘천": "LC"}
+    for text, rows in zip(texts * 2, found, strict=True):
+        assert rows
+        for row in rows:
+            assert row["word"] == text[row["start"] : row["end"]]
+            assert 0 < row["score"] <= 1
+    assert _metric(address, "batch_size_count") < 6
+    body = {"texts": texts, "grounded": True, "min_score": 0.01}
+    grounded = httpx.post(f"{address}/v1/extract", json=body, timeout=120).json()
+    assert all(outcome["kind"] != "not_found" for row in grounded["results"] for outcome in row["outcomes"])
+    assert grounded["usage"]["completion_tokens"] > 0
