@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Installs the server from this checkout into a Python environment; the Dockerfile does nothing else.
+#
+#   scripts/install_server.sh
+#
+#   PYTHON       the environment's interpreter (python3)
+#   EXTRAS       what it can do (serve,openai,local): serve for HTTP, openai for models behind an endpoint,
+#                local for the embedded model and transformers
+#   TORCH_INDEX  a package index that has the wanted build of torch, for instance one without CUDA
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3} extras=${EXTRAS:-serve,openai,local}
+
+if [[ ! ",$extras," == *,serve,* ]]; then
+  echo "error: EXTRAS=$extras has no serve; the server is part of it" >&2
+  exit 2
+fi
+install=("$python" -m pip install --no-cache-dir --disable-pip-version-check -c constraints.txt)
+if [[ -n "${TORCH_INDEX:-}" && ",$extras," == *,local,* ]]; then
+  "${install[@]}" --index-url "$TORCH_INDEX" torch
+fi
+"${install[@]}" ".[$extras]"
+# What does not fit together should end a build, not the first request.
+"$python" -m pip check
+cd /
+"$python" -m llmner serve --help >/dev/null
