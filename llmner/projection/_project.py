@@ -47,7 +47,12 @@ def _policy(policy: dict[str, Any]) -> Policy:
 
 
 def project(
-    text: str, mentions: Iterable[Mention], schema: LabelSchema | None = None, **policy: Any
+    text: str,
+    mentions: Iterable[Mention],
+    schema: LabelSchema | None = None,
+    *,
+    on_mention: Callable[[], None] | None = None,
+    **policy: Any,
 ) -> Projection:
     """Find the spans that mentions stand for.
 
@@ -65,17 +70,25 @@ def project(
         mentions: What a reply claims.
         schema: Resolves label names; mentions with a label it does not know become ``unknown_label``.
             ``None`` takes every label as it is.
+        on_mention: Called before each mention is looked for. What it raises ends the projection, which of a
+            long text and many mentions that are not in it takes minutes.
         **policy: Fields of :class:`Policy`.
 
     Raises:
         TypeError: A policy field that does not exist.
         InputError: A policy field with a value that does not exist.
     """
-    return _project(text, tuple(mentions), schema, _policy(policy))
+    return _project(text, tuple(mentions), schema, _policy(policy), on_mention=on_mention)
 
 
 def project_reply(
-    text: str, reply: str, schema: LabelSchema | None = None, format: str = "auto", **policy: Any
+    text: str,
+    reply: str,
+    schema: LabelSchema | None = None,
+    format: str = "auto",
+    *,
+    on_mention: Callable[[], None] | None = None,
+    **policy: Any,
 ) -> Projection:
     """Read a reply and project what it says: :func:`read_reply` and :func:`project` in one.
 
@@ -88,6 +101,7 @@ def project_reply(
         reply: Its raw reply; any string.
         schema: The labels.
         format: The format asked for, or ``"auto"``.
+        on_mention: As of :func:`project`.
         **policy: Fields of :class:`Policy`.
 
     Raises:
@@ -98,7 +112,7 @@ def project_reply(
     if format == "tagged" and read.format != "tagged" and _repeats(reply, text):
         # The text again, with no mention marked: whatever it looks like, it says that there is none.
         read = ReadReply((), "ok", (), "tagged", "text", text)
-    return project_read(text, read, schema, **policy)
+    return project_read(text, read, schema, on_mention=on_mention, **policy)
 
 
 def _repeats(reply: str, text: str) -> bool:
@@ -106,7 +120,14 @@ def _repeats(reply: str, text: str) -> bool:
     return wanted in (canonicalize(reply).text, canonicalize(unescape(reply)).text)
 
 
-def project_read(text: str, read: ReadReply, schema: LabelSchema | None = None, **policy: Any) -> Projection:
+def project_read(
+    text: str,
+    read: ReadReply,
+    schema: LabelSchema | None = None,
+    *,
+    on_mention: Callable[[], None] | None = None,
+    **policy: Any,
+) -> Projection:
     """Project a reply that has been read already. Arguments as for :func:`project_reply`."""
     chosen = _policy({"order": read.order, **policy})
     echoed = read.text is not None and text.startswith(read.text) and not text[len(read.text) :].strip()
@@ -114,7 +135,7 @@ def project_read(text: str, read: ReadReply, schema: LabelSchema | None = None, 
         whole = _verbatim(text, read, schema)
         if whole is not None:
             return whole
-    projection = _project(text, read.mentions, schema, chosen, read.text)
+    projection = _project(text, read.mentions, schema, chosen, read.text, on_mention)
     return Projection(text, projection.spans, projection.outcomes, read)
 
 
@@ -150,6 +171,7 @@ def _project(
     schema: LabelSchema | None,
     policy: Policy,
     reply_text: str | None = None,
+    on_mention: Callable[[], None] | None = None,
 ) -> Projection:
     canonical = canonicalize(text)
     anchor = _anchors(canonical, reply_text) if reply_text is not None else None
@@ -163,6 +185,8 @@ def _project(
     claims: list[_Claim] = []
     found: dict[tuple[str, bool], list[Candidate]] = {}
     for number, mention in enumerate(mentions):
+        if on_mention is not None:
+            on_mention()
         label, person = known.get(mention.label) or _label(mention.label, schema)
         if not label:
             outcomes[number] = Outcome(mention, "unknown_label", reason=f"no label {mention.label!r}")

@@ -492,3 +492,24 @@ def test_many_copies_of_many_mentions() -> None:
     projection = project(text, claims)
     assert time.perf_counter() - started < 20
     assert len(projection.outcomes) == 900
+
+
+def test_a_projection_can_be_ended_from_outside() -> None:
+    class EnoughError(Exception):
+        pass
+
+    looked = 0
+
+    def after_two() -> None:
+        nonlocal looked
+        looked += 1
+        if looked > 2:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        project("손흥민", mentions(*[("PS", "손흥민")] * 5), on_mention=after_two)
+    reply = '{"PS": ["손흥민", "손흥민", "손흥민"]}'
+    with pytest.raises(EnoughError):
+        project_reply("손흥민", reply, on_mention=after_two)
+    looked = -10
+    assert project_reply("손흥민", reply, on_mention=after_two) == project_reply("손흥민", reply)
