@@ -50,7 +50,8 @@ async def sent(send: Callable[[], Awaitable[Any]], attempts: int, *, answers: bo
         why = error.__cause__ if isinstance(error, APIConnectionError) and error.__cause__ else error
         told = " ".join(f"{type(why).__name__.lstrip('_')}: {why}".split())
         # Where nothing listens, no other question need be asked; a question may also take too long.
-        silent = isinstance(error, APIConnectionError) and not isinstance(error, APITimeoutError)
+        late = isinstance(error, APITimeoutError) and type(why).__name__ != "ConnectTimeout"
+        silent = isinstance(error, APIConnectionError) and not late
         kind = GenerationError if silent else SentenceError
         raise kind(f"no answer after {attempts} attempts ({told})", retryable=True) from error
 

@@ -29,6 +29,9 @@ __all__ = ["DEFAULT_URL", "OpenAIGenerator"]
 DEFAULT_URL = "http://127.0.0.1:8000/v1"
 """Where vLLM's own server listens."""
 
+# Seconds until an address where nothing answers counts as lost.
+_CONNECT = 5.0
+
 # What is wrong with one question: its form, its length, what it says.
 _REFUSED = (400, 413, 422)
 # What a refusal says where a grammar or a schema is what it refuses.
@@ -56,6 +59,7 @@ class OpenAIGenerator:
         concurrency: Requests on their way at once.
         timeout: Seconds until a request counts as lost.
         attempts: How often a request is sent at most.
+        deadline: Seconds that one call of ``generate`` may take; ``None`` for as long as its attempts take.
         max_new_tokens: Longest answer, in tokens.
         temperature: 0 for the likeliest answer; above, answers are drawn, each sample of a prompt another one.
         seed: Of draws, for endpoints that take one.
@@ -76,12 +80,18 @@ class OpenAIGenerator:
         concurrency: int = 32,
         timeout: float = 120.0,
         attempts: int = 6,
+        deadline: float | None = None,
         max_new_tokens: int = 256,
         temperature: float = 0.0,
         seed: int = 0,
     ) -> None:
-        for name, value in (("concurrency", concurrency), ("timeout", timeout), ("attempts", attempts)):
-            if value <= 0:
+        for name, value in (
+            ("concurrency", concurrency),
+            ("timeout", timeout),
+            ("attempts", attempts),
+            ("deadline", deadline),
+        ):
+            if value is not None and value <= 0:
                 raise InputError(f"{name} {value} is not positive")
         self.model_name = model
         self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_URL
@@ -89,6 +99,7 @@ class OpenAIGenerator:
         self.concurrency = concurrency
         self.timeout = timeout
         self.attempts = attempts
+        self.deadline = deadline
         self.max_new_tokens = max_new_tokens
         self.temperature = temperature
         self.seed = seed
@@ -122,7 +133,7 @@ class OpenAIGenerator:
         """
         if not prompts:
             return []
-        replies: list[Reply] = self._call(self._all, prompts)
+        replies: list[Reply] = self._call(self._in_time, prompts)
         return replies
 
     def __enter__(self) -> Self:
@@ -140,16 +151,21 @@ class OpenAIGenerator:
         """A client, and the loop that it lives in: the caller may be in one already, as in a notebook."""
         try:
             from anyio.from_thread import start_blocking_portal
-            from openai import AsyncOpenAI
+            from openai import AsyncOpenAI, Timeout
         except ImportError:
             raise MissingExtraError("openai", "asking an endpoint") from None
         # The client wants some key, and local servers look at none.
         key = self._api_key or os.environ.get("OPENAI_API_KEY") or "none"
-        options: dict[str, Any] = {"base_url": self.base_url, "api_key": key, "timeout": self.timeout}
+        # Where nothing listens, that shows in seconds.
+        timeout = Timeout(self.timeout, connect=min(self.timeout, _CONNECT))
         with start_blocking_portal() as portal:
-            client = AsyncOpenAI(**options, max_retries=0)
-            with portal.wrap_async_context_manager(client):
+            client = AsyncOpenAI(base_url=self.base_url, api_key=key, timeout=timeout, max_retries=0)
+            try:
                 yield portal, client
+            finally:
+                portal.call(client.close)
+                # What is under way still was asked by nobody who waits.
+                portal.call(portal.stop, True)
 
     def _call(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         """Run ``work(client, *arguments)`` in the client's loop."""
@@ -158,6 +174,13 @@ class OpenAIGenerator:
             return portal.call(work, client, *arguments)
         with self._connection() as (portal, client):
             return portal.call(work, client, *arguments)
+
+    async def _in_time(self, client: AsyncOpenAI, prompts: Sequence[Prompt]) -> list[Reply]:
+        import anyio
+
+        with anyio.move_on_after(self.deadline):
+            return await self._all(client, prompts)
+        raise GenerationError(f"{self.base_url} did not answer within {self.deadline:g} s", retryable=True)
 
     async def _all(self, client: AsyncOpenAI, prompts: Sequence[Prompt]) -> list[Reply]:
         import anyio

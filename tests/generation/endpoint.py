@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -63,7 +63,9 @@ def serving(endpoint: Endpoint, port: int = 0) -> Iterator[Endpoint]:
                 self.send_header(name.replace("_", "-"), value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            # Whoever asked may have gone.
+            with suppress(ConnectionError):
+                self.wfile.write(body)
 
         def refuse(self, status: int, message: str, **headers: str) -> None:
             self.send(status, json.dumps({"error": {"message": message, "code": status}}).encode(), **headers)

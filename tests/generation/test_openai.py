@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
+import time
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -18,6 +22,7 @@ from tests.generation.endpoint import Endpoint, Fault, serving
 
 pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
 from llmner.generation import _sending
+from llmner.generation.openai_engine import OpenAIGenerator
 
 
 @pytest.fixture(autouse=True)
@@ -368,3 +373,51 @@ def test_bytes_of_a_character_make_it_up() -> None:
     with serving(Endpoint(echo, lambda *_: {"raw": raw})) as there:
         (reply,) = create_generator("openai", base_url=there.url).generate([prompt("하나")])
     assert reply.tokens == (Token(0, 1, -0.1), Token(0, 1, -0.1), Token(1, 1, -0.1))
+
+
+def test_a_call_has_a_deadline_whatever_its_attempts_take() -> None:
+    with serving(Endpoint(echo, lambda *_: {"delay": 3.0})) as there:
+        began = time.monotonic()
+        with pytest.raises(GenerationError, match=r"did not answer within 0\.3 s$") as caught:
+            ask(there, ["하나"], completions=False, deadline=0.3)
+        assert time.monotonic() - began < 2
+        assert caught.value.retryable
+
+
+def test_an_address_where_nothing_answers_is_no_fault_of_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmner.generation.openai_engine._CONNECT", 0.2)
+    # Connections that are never accepted: the queue of this socket is full.
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        with contextlib.ExitStack() as stack:
+            for _ in range(4):
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(silent.getsockname())
+            there = Endpoint(echo)
+            there.url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+            began = time.monotonic()
+            with pytest.raises(GenerationError, match="no answer after 2 attempts") as caught:
+                ask(there, ["하나"], model="m", attempts=2, timeout=30)
+    assert caught.value.retryable
+    assert time.monotonic() - began < 5
+
+
+def test_kept_connections_serve_many_threads_and_end_what_is_under_way() -> None:
+    slow = Endpoint(echo, lambda question, _: {"delay": 5.0} if question == "느리다" else {"delay": 0.05})
+    with serving(slow) as there, ThreadPoolExecutor(9) as pool:
+        engine = OpenAIGenerator(base_url=there.url, completions=False)
+        with engine:
+            texts = [f"문장 {number}" for number in range(16)]
+            answers = list(pool.map(lambda text: engine.generate([prompt(text)])[0].text, texts))
+            assert answers == [f"PS: {text}" for text in texts]
+            late = pool.submit(engine.generate, [prompt("느리다")])
+            while "느리다" not in there.asked:
+                time.sleep(0.01)
+            began = time.monotonic()
+        with pytest.raises(CancelledError):
+            late.result(5)
+        assert time.monotonic() - began < 2
+        # Afterwards each call has a connection of its own again.
+        assert engine.generate([prompt("하나")])[0].text == "PS: 하나"
