@@ -30,5 +30,6 @@ EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/healthz', timeout=2)"]
 
-# SIGTERM lets it answer what it has begun.
-ENTRYPOINT ["llmner", "serve", "--host", "0.0.0.0", "--port", "8080"]
+# SIGTERM lets it answer what it has begun. It answers to localhost; --allow-host NAME adds the name that others
+# know it by, so that no page elsewhere can point its own name here.
+ENTRYPOINT ["llmner", "serve", "--host", "0.0.0.0", "--port", "8080", "--allow-host", "localhost"]

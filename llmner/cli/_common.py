@@ -220,7 +220,7 @@ def make_generator(
 ) -> Generator:
     """An engine from the options every command that generates has.
 
-    ``patience`` has an endpoint's ``timeout`` and ``attempts``, where they are not the usual ones.
+    ``patience`` has an endpoint's ``timeout``, ``attempts`` and ``deadline`` that are not the usual ones.
     """
     from llmner.generation import create_generator
 

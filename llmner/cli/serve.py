@@ -172,8 +172,8 @@ def serve(
             gpu_memory_utilization=gpu_memory_utilization,
             samples=samples,
             temperature=temperature,
-            # Whoever waits would rather hear at once that the endpoint is away.
-            patience={"timeout": timeout, "attempts": 2},
+            # Whoever waits would rather hear at once that the endpoint is away, and before the time is over.
+            patience={"timeout": timeout, "attempts": 2, "deadline": 0.9 * timeout},
         )
     options: dict[str, Any] = {
         **answering(grounded, json_schema, samples, min_score, calibration),
@@ -203,7 +203,7 @@ def serve(
         port=port,
         keys=keys,
         names=tuple(allow_host or ()),
-        cors=frozenset(cors_origin or ()),
+        cors=frozenset(origin.rstrip("/") for origin in cors_origin or ()),
         access_log=access_log,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -17,17 +18,18 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from llmner import __version__
 from llmner._files import dump_json
 from llmner.errors import MarkupError
 from llmner.extraction import Extraction, projection_row
-from llmner.generation import Reply
 from llmner.markup import render_markup
 from llmner.projection import Projection
 from llmner.replies import REPAIRS, REPLY_FORMATS
 from llmner.serving import _schemas as schemas
+from llmner.serving._metrics import replies_of
 from llmner.serving._refusals import RefusalError, refused
 from llmner.serving._safety import Safety
 from llmner.serving._service import Asked, Service
@@ -39,8 +41,11 @@ log = logging.getLogger("llmner.serving")
 _T = TypeVar("_T")
 _M = TypeVar("_M", bound=BaseModel)
 _NDJSON = "application/x-ndjson"
+# Requests on their way at once, beside those in the queue: reading them, and clients that read answers.
+_ROOM = 256
 _ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"description": "The server wants a key."},
+    408: {"description": "The request took too long to come."},
     415: {"description": "The request is no JSON."},
     413: {"description": "The request is too large."},
     422: {"description": "A field is wrong, or the model cannot answer this text."},
@@ -101,6 +106,8 @@ def create_app(
         hosts=hosts,
         routes=routes,
         cors=cors,
+        room=max(_ROOM, 4 * service.limits.queue),
+        timeout=service.limits.timeout,
     )
     return app
 
@@ -115,28 +122,43 @@ def _json(value: Any, status: int = 200) -> Response:
     return Response(body, status, media_type="application/json")
 
 
-async def _read(request: Request, model: type[_M]) -> _M:
+async def _read(request: Request, service: Service, model: type[_M]) -> _M:
     """The body of a request, checked. FastAPI's own way takes as long as a projection.
 
     Raises:
-        RefusalError: It is no JSON, or not what it should be; fields are named, their values are not.
+        RefusalError: It is late, no JSON, or not what it should be; fields are named, their values are not.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise RefusalError(415, "not_json", "send JSON, with Content-Type: application/json")
     try:
-        return model.model_validate_json(await request.body())
+        with anyio.fail_after(service.limits.timeout):
+            body = await request.body()
+    except ClientDisconnect:
+        service.metrics.hung_up.inc()
+        raise _GoneError from None
+    except TimeoutError:
+        message = f"the request was not there within {service.limits.timeout:g} seconds"
+        raise RefusalError(408, "slow", message) from None
+    try:
+        asked = model.model_validate_json(body)
     except ValidationError as error:
-        fields = [
-            (_field(one["loc"]), one["msg"]) for one in error.errors(include_input=False, include_url=False)
-        ]
-        told = "; ".join(f"{name}: {message}" for name, message in fields[:5])
-        raise RefusalError(422, "invalid", told, fields=fields[:100]) from None
+        found = error.errors(include_input=False, include_url=False)
+        raise _invalid([(_field(one["loc"]), one["msg"]) for one in found]) from None
+    if asked.model_extra:
+        unknown = islice(asked.model_extra, 100)
+        raise _invalid([(name[:60], "Extra inputs are not permitted") for name in unknown])
+    return asked
+
+
+def _invalid(fields: list[tuple[str, str]]) -> RefusalError:
+    told = "; ".join(f"{name}: {message}" for name, message in fields[:5])
+    return RefusalError(422, "invalid", told, fields=fields[:100])
 
 
 def _body(model: type[BaseModel]) -> dict[str, Any]:
     """What OpenAPI says of a body that :func:`_read` reads."""
-    held = {"application/json": {"schema": model.model_json_schema()}}
+    held = {"application/json": {"schema": model.model_json_schema() | {"additionalProperties": False}}}
     return {"requestBody": {"required": True, "content": held}}
 
 
@@ -199,7 +221,7 @@ async def _attended(request: Request, service: Service, work: Callable[[], Await
 
 
 def _add_extraction(app: FastAPI, service: Service) -> None:
-    statuses = (401, 413, 415, 422, 500, 501, 502, 503, 504)
+    statuses = (401, 408, 413, 415, 422, 500, 501, 502, 503, 504)
 
     @app.post(
         "/infer",
@@ -209,7 +231,7 @@ def _add_extraction(app: FastAPI, service: Service) -> None:
     )
     async def infer(request: Request) -> Response:
         """Entities in the shape of token-classification pipelines; a list of texts gives a list of lists."""
-        asked = await _read(request, schemas.InferRequest)
+        asked = await _read(request, service, schemas.InferRequest)
         texts = [asked.text] if isinstance(asked.text, str) else asked.text
 
         async def work() -> list[list[dict[str, Any]]]:
@@ -235,7 +257,7 @@ def _add_extraction(app: FastAPI, service: Service) -> None:
 
         An error after the first line is a line of its own, `{"error": ...}`, and ends the answer.
         """
-        asked = await _read(request, schemas.ExtractRequest)
+        asked = await _read(request, service, schemas.ExtractRequest)
         choice = Asked(asked.recipe, asked.reply_format, asked.grounded, asked.min_score)
         recipe = service.chosen(choice)
         if _NDJSON in request.headers.get("accept", ""):
@@ -330,12 +352,9 @@ def _entities(extraction: Extraction) -> list[dict[str, Any]]:
 def _result(index: int, extraction: Extraction) -> dict[str, Any]:
     row = extraction.row()
     row.pop("id")
-    replies: list[Reply] = [
-        reply for part in extraction.windows or (extraction,) for reply in part.samples or (part.reply,)
-    ]
     usage = {
-        "prompt_tokens": _total([reply.prompt_tokens for reply in replies]),
-        "completion_tokens": _total([reply.completion_tokens for reply in replies]),
+        "prompt_tokens": _total([reply.prompt_tokens for reply in replies_of(extraction)]),
+        "completion_tokens": _total([reply.completion_tokens for reply in replies_of(extraction)]),
     }
     return {"index": index, **row, "markup": _markup(extraction.projection), "usage": usage}
 
@@ -355,13 +374,13 @@ def _markup(projection: Projection) -> str | None:
 def _add_projection(app: FastAPI, service: Service) -> None:
     @app.post(
         "/v1/project",
-        responses=_responses(schemas.ProjectAnswer, 401, 413, 415, 422, 500, 503, 504),
+        responses=_responses(schemas.ProjectAnswer, 401, 408, 413, 415, 422, 500, 503, 504),
         openapi_extra=_body(schemas.ProjectRequest),
         summary="A reply of any LLM, as exact spans of its text",
     )
     async def project(request: Request) -> Response:
         """Needs no model: it reads the reply, however damaged, and finds each mention in the text."""
-        asked = await _read(request, schemas.ProjectRequest)
+        asked = await _read(request, service, schemas.ProjectRequest)
         schema = None if asked.any_label else asked.schema_ or service.label_set(asked.recipe)
         policy = {"particles": asked.particles, "fuzzy": asked.fuzzy, "repeats": asked.repeats}
         held = service.projects_at_once(asked.text, asked.reply)

@@ -10,8 +10,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llmner.chat import Prompt
@@ -44,6 +45,7 @@ class Batcher:
         lanes: Batches that are answered at once, each in a thread: 1 for a model in this process, more for an
             endpoint.
         on_batch: Told of each batch's size, and of the seconds it took.
+        on_trouble: Told of what an engine raises, from its thread: whoever asked may have gone.
     """
 
     def __init__(
@@ -54,11 +56,13 @@ class Batcher:
         wait: float = 0.005,
         lanes: int = 1,
         on_batch: Callable[[int, float], None] = lambda size, seconds: None,
+        on_trouble: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         self.generator = generator
         self._size = size
         self._wait = wait
         self._on_batch = on_batch
+        self._on_trouble = on_trouble
         self._waiting: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -106,7 +110,10 @@ class Batcher:
         return [each.answer for each in waiting]
 
     def withdraw(self, answers: Sequence[Future[Reply]]) -> None:
-        """Take back questions whose answers nobody waits for any more; those on their way are let go."""
+        """Take back questions whose answers nobody waits for any more; those on their way are let go.
+
+        Whoever waits for them all the same is told that they were cancelled.
+        """
         for answer in answers:
             answer.cancel()
         with self._changed:
@@ -134,7 +141,8 @@ class Batcher:
                 batch: list[_Waiting] = []
                 while self._waiting and len(batch) < self._size:
                     first = self._waiting.popleft()
-                    if first.answer.set_running_or_notify_cancel():
+                    # They never run, as far as futures know: so they can be cancelled until they are answered.
+                    if not first.answer.cancelled():
                         batch.append(first)
                 # Another lane may have taken everything, or its asker all back.
                 if batch or (self._closed and not self._waiting):
@@ -143,20 +151,21 @@ class Batcher:
     def _answer(self, batch: list[_Waiting]) -> None:
         try:
             replies = self.generator.generate([each.prompt for each in batch])
-        except GenerationError as error:
-            if len(batch) > 1 and not error.retryable:
+            answered = list(zip(batch, replies, strict=True))
+        except Exception as error:
+            if len(batch) > 1 and isinstance(error, GenerationError) and not error.retryable:
                 for each in batch:
                     self._answer([each])
                 return
-            for each in batch:
-                each.answer.set_exception(error)
-        except Exception as error:
             # Whoever asked is told; the thread must go on for the others.
             for each in batch:
-                each.answer.set_exception(error)
+                with suppress(InvalidStateError):
+                    each.answer.set_exception(error)
+            self._on_trouble(error)
         else:
-            for each, reply in zip(batch, replies, strict=True):
-                each.answer.set_result(reply)
+            for each, reply in answered:
+                with suppress(InvalidStateError):
+                    each.answer.set_result(reply)
 
 
 class Turn:
@@ -164,14 +173,16 @@ class Turn:
 
     Args:
         batcher: Where it asks.
+        hidden: What no error tells who asked: the address of an endpoint.
     """
 
-    def __init__(self, batcher: Batcher) -> None:
+    def __init__(self, batcher: Batcher, *, hidden: str = "") -> None:
         generator: Any = batcher.generator
         self.constrains = bool(getattr(generator, "constrains", False))
         self.whole_texts = bool(getattr(generator, "whole_texts", False))
         self.fits: Callable[[Prompt], bool] | None = getattr(generator, "fits", None)
         self._batcher = batcher
+        self._hidden = hidden
         self._lock = threading.Lock()
         self._asked: list[Future[Reply]] = []
         self._over = False
@@ -188,10 +199,18 @@ class Turn:
                 raise CancelledError
             self._asked = self._batcher.submit(prompts)
         try:
-            return [answer.result() for answer in self._asked]
-        except BaseException:
+            return [self._told(answer.result()) for answer in self._asked]
+        except BaseException as error:
             self._batcher.withdraw(self._asked)
+            if isinstance(error, GenerationError):
+                raise GenerationError(self._shown(str(error)), retryable=error.retryable) from error
             raise
+
+    def _told(self, reply: Reply) -> Reply:
+        return reply if reply.error is None else replace(reply, error=self._shown(reply.error))
+
+    def _shown(self, message: str) -> str:
+        return message.replace(self._hidden, "the endpoint") if self._hidden else message
 
     def describe(self) -> dict[str, Any]:
         """That of the engine."""

@@ -9,9 +9,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from llmner.extraction import Extraction
+from llmner.generation import Reply
 from llmner.projection import Projection
 
-__all__ = ["Metrics"]
+__all__ = ["Metrics", "replies_of"]
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -94,13 +95,18 @@ class Metrics:
     def extraction(self, extraction: Extraction) -> None:
         """One text, asked about."""
         self.projection(extraction.projection)
-        reply = extraction.reply
-        if reply.error is not None:
+        if extraction.reply.error is not None:
             self._unanswered.inc()
-        for kind, count in (("prompt", reply.prompt_tokens), ("completion", reply.completion_tokens)):
-            if count:
-                self._tokens.labels(kind).inc(count)
+        for reply in replies_of(extraction):
+            for kind, count in (("prompt", reply.prompt_tokens), ("completion", reply.completion_tokens)):
+                if count:
+                    self._of(self._tokens, kind).inc(count)
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+def replies_of(extraction: Extraction) -> list[Reply]:
+    """Every reply about a text: of each window, and of each sample."""
+    return [reply for part in extraction.windows or (extraction,) for reply in part.samples or (part.reply,)]

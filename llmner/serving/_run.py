@@ -9,10 +9,14 @@ import uvicorn
 
 from llmner.errors import InputError
 from llmner.serving._app import create_app
+from llmner.serving._protocol import BoundedProtocol
 from llmner.serving._safety import is_loopback
 from llmner.serving._service import Service
 
 __all__ = ["run_server"]
+
+# Connections that wait to be accepted.
+_BACKLOG = 2048
 
 
 def run_server(
@@ -48,6 +52,8 @@ def run_server(
     listening = _listen(host, port)
     config = uvicorn.Config(
         create_app(service, keys=keys, hosts=hosts, cors=cors),
+        http=BoundedProtocol,
+        ws="none",
         log_config=_LOGGING,
         access_log=access_log,
         server_header=False,
@@ -79,6 +85,8 @@ def _listen(host: str, port: int) -> socket.socket:
         made = socket.socket(family, socket.SOCK_STREAM)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(address)
+        # From here on clients wait to be answered, and are not refused.
+        made.listen(_BACKLOG)
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise InputError(

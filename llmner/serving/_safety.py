@@ -14,6 +14,8 @@ import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import anyio
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmner.serving._metrics import Metrics
@@ -25,6 +27,10 @@ log = logging.getLogger("llmner.serving")
 
 # What anyone may see: the page, which asks for a key itself, and whether the server is well.
 _OPEN = ("/", "/healthz", "/readyz", "/openapi.json")
+# Bytes of an answer that wait for a client in buffers anyway.
+_LONG = 1 << 16
+# Seconds for which the rest of a body that is too large is read.
+_DRAINING = 5.0
 _HEADERS = tuple(
     (name.encode(), value.encode())
     for name, value in {
@@ -63,6 +69,9 @@ class Safety:
             own name point here to get around the browser's rules. None for any.
         routes: The app's paths, for metrics; other paths are counted as one.
         cors: Origins whose pages may read answers.
+        room: Requests on their way at once, from their first byte to the last of their answer; one more is
+            told to come again.
+        timeout: Seconds that a client may take to read a part of an answer.
     """
 
     app: ASGIApp
@@ -72,7 +81,10 @@ class Safety:
     hosts: frozenset[str] | None = None
     routes: frozenset[str] = frozenset()
     cors: frozenset[str] = frozenset()
+    room: int = 256
+    timeout: float = 60.0
     _digests: tuple[bytes, ...] = field(init=False, default=())
+    _inside: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self._digests = tuple(hashlib.sha256(key.encode()).digest() for key in self.keys)
@@ -84,6 +96,7 @@ class Safety:
             return
         started = time.perf_counter()
         status = 0
+        path = _path(scope)
         headers = dict(scope["headers"])
         allowed = self._cors_headers(headers)
 
@@ -92,10 +105,18 @@ class Safety:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *_HEADERS, *allowed]
-            await send(message)
+            if message.get("more_body") or len(message.get("body", b"")) > _LONG:
+                with anyio.fail_after(self.timeout):
+                    await send(message)
+            else:
+                await send(message)
 
+        if scope["method"] == "HEAD":
+            # Answered as GET is; the server leaves the body out.
+            scope = {**scope, "method": "GET"}
+        self._inside += 1
         try:
-            self._check(scope, headers)
+            self._check(scope, path, headers)
             if scope["method"] == "OPTIONS" and allowed and b"access-control-request-method" in headers:
                 await answer({"type": "http.response.start", "status": 204, "headers": []})
                 await answer({"type": "http.response.body", "body": b""})
@@ -103,11 +124,16 @@ class Safety:
                 await self.app(scope, self._limited(receive), answer)
         except RefusalError as error:
             if not status:
+                if error.status_code == 413:
+                    await _drain(receive, 8 * self.body)
                 await refused(error)(scope, receive, answer)
+        except (ClientDisconnect, TimeoutError):
+            # Nobody reads the answer: the server cuts the connection of one that is not complete.
+            self.metrics.hung_up.inc()
         except Exception as error:
             # The message may quote a text: the log has the place and no more.
             frames = "".join(traceback.format_tb(error.__traceback__))
-            log.error("%s while answering %s\n%s", type(error).__name__, scope["path"], frames)
+            log.error("%s while answering %s\n%s", type(error).__name__, path, frames)
             if not status:
                 told = RefusalError(500, "internal", "something went wrong here; the server's log says where")
                 await refused(told)(scope, receive, answer)
@@ -115,10 +141,11 @@ class Safety:
                 # Half an answer must not pass for a whole one: the connection is cut.
                 raise RuntimeError("an answer broke off") from None
         finally:
-            route = scope["path"] if scope["path"] in self.routes else "other"
+            self._inside -= 1
+            route = path if path in self.routes else "other"
             self.metrics.request(route, status or 499, time.perf_counter() - started)
 
-    def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+    def _check(self, scope: Scope, path: str, headers: dict[bytes, bytes]) -> None:
         """Make sure that a request may be answered.
 
         Raises:
@@ -129,9 +156,13 @@ class Safety:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length[:20]) > self.body:
             raise self._too_large()
-        path = scope["path"]
+        open_to_all = path in _OPEN or path.startswith("/static/")
+        if self._inside > self.room and not open_to_all:
+            self.metrics.refused.inc()
+            message = f"{self.room} requests are on their way; try again in a moment"
+            raise RefusalError(503, "busy", message, retry_after=1)
         preflight = scope["method"] == "OPTIONS" and b"access-control-request-method" in headers
-        if self._digests and not preflight and path not in _OPEN and not path.startswith("/static/"):
+        if self._digests and not preflight and not open_to_all:
             kind, _, key = headers.get(b"authorization", b"").partition(b" ")
             digest = hashlib.sha256(key.strip()).digest()
             # All of them, every time: how long it takes tells nothing.
@@ -152,6 +183,8 @@ class Safety:
             message = await receive()
             read += len(message.get("body", b""))
             if read > self.body:
+                if message.get("more_body"):
+                    await _drain(receive, 8 * self.body)
                 raise self._too_large()
             return message
 
@@ -165,9 +198,26 @@ class Safety:
             (b"access-control-allow-origin", origin),
             (b"access-control-allow-headers", b"authorization, content-type"),
             (b"access-control-allow-methods", b"GET, POST"),
+            (b"access-control-expose-headers", b"retry-after"),
             (b"access-control-max-age", b"600"),
             (b"vary", b"origin"),
         ]
+
+
+def _path(scope: Scope) -> str:
+    """The path within this app, which may be mounted in another."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path[len(root) :] or "/" if root and f"{path}/".startswith(f"{root}/") else path
+
+
+async def _drain(receive: Receive, size: int) -> None:
+    """Read what is left of a body, so far as it is not too much: clients look for an answer only then."""
+    with anyio.move_on_after(_DRAINING):
+        while size > 0:
+            message = await receive()
+            if message["type"] == "http.disconnect" or not message.get("more_body"):
+                return
+            size -= len(message["body"])
 
 
 def _host(header: bytes) -> str:

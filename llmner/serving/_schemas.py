@@ -35,8 +35,13 @@ _OUTCOMES: list[Any] = [
 _ReplyFormat = Literal["json-by-type", "json-list", "tagged", "lines", "pairs"]
 
 
+# One wrong element says enough: a million of them would make a million errors.
+_Texts = Annotated[list[str], Field(fail_fast=True)]
+
+
 class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # What is too much is told by who reads the request, for the same reason.
+    model_config = ConfigDict(extra="allow", frozen=True)
 
 
 class InferRequest(_Request):
@@ -46,7 +51,7 @@ class InferRequest(_Request):
         json_schema_extra={"examples": [{"text": _TEXT}, {"text": [_TEXT, "내일 봅시다."]}]}
     )
 
-    text: str | list[str] = Field(description="A text of any length, or a list of them.")
+    text: str | _Texts = Field(description="A text of any length, or a list of them.")
 
 
 class ExtractRequest(_Request):
@@ -56,7 +61,7 @@ class ExtractRequest(_Request):
         json_schema_extra={"examples": [{"texts": [_TEXT], "grounded": True, "min_score": 0.2}]}
     )
 
-    texts: list[str] = Field(min_length=1, description="Texts of any length.")
+    texts: _Texts = Field(min_length=1, description="Texts of any length.")
     recipe: str | None = Field(
         default=None, description="One that /v1/recipes lists; by default the one the model was made for."
     )
@@ -88,7 +93,7 @@ class ProjectRequest(_Request):
     recipe: str | None = Field(
         default=None, description="Whose labels and units to use; by default the server's recipe."
     )
-    labels: Annotated[list[str], Field(min_length=1, max_length=1000)] | None = Field(
+    labels: Annotated[list[str], Field(min_length=1, max_length=1000, fail_fast=True)] | None = Field(
         default=None, description="The labels, where no recipe has them."
     )
     any_label: bool = Field(default=False, description="Take labels as the reply has them.")

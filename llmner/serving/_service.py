@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,10 +31,15 @@ __all__ = ["Asked", "Limits", "Service"]
 
 log = logging.getLogger("llmner.serving")
 
-# Replies and texts that are projected at once, in characters; longer ones would hold up other requests.
-_INLINE = 4000
+# A text's characters times its reply's that are projected at once, in hundredths of a second at worst; longer
+# ones would hold up other requests.
+_INLINE = 100_000
+# Longer ones that are projected at the same time: more would take no less time, and hold up the others.
+_PROJECTIONS = 2
 # Seconds between two looks at an engine that does not answer.
 _PROBE = 2.0
+# Seconds that the engine has at the end to finish what nobody waits for any more.
+_CLOSING = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,8 @@ class Limits:
     """How much a server takes on.
 
     Attributes:
-        queue: Requests that are answered or wait at once; one more is told to come again.
+        queue: Requests that are answered or wait at once; one more is told to come again. Long projections are
+            counted apart.
         timeout: Seconds that a request may take; of a streamed answer, each text.
         body: Bytes of a request.
         batch_size: Questions that the engine is asked together.
@@ -116,7 +122,8 @@ class Service:
         limits: How much is taken on.
         engine_loads: Whether the engine is a model in this process, which cannot be loaded later if it cannot
             be loaded now.
-        on_fatal: Called with the error when that is so.
+        on_fatal: Called with the error when that is so, or when the engine cannot even be started; ``None`` to
+            raise the latter.
         log_texts: Whether texts and replies are logged.
     """
 
@@ -126,7 +133,7 @@ class Service:
     options: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = Limits()
     engine_loads: bool = True
-    on_fatal: Callable[[Exception], None] = lambda error: None
+    on_fatal: Callable[[Exception], None] | None = None
     log_texts: bool = False
 
     def __post_init__(self) -> None:
@@ -139,18 +146,23 @@ class Service:
         self.state = "ready" if self.generator is None else "loading"
         self.trouble = ""
         self._gate = _Gate(self.limits.queue, self.metrics)
+        self._projecting = _Gate(self.limits.queue, self.metrics)
         self._threads: anyio.CapacityLimiter | None = None
+        self._projectors: anyio.CapacityLimiter | None = None
         self._in_format: dict[tuple[str, str], Recipe] = {}
         self.batcher: Batcher | None = None
         if self.generator is not None:
             # Options that cannot be are told at the start, not to the first client.
             Extractor(self.recipe, self.generator, **self.options)
         self.metrics.watch("queue_questions", "Questions that wait for a batch.", self._waiting)
-        self.metrics.watch("queue_requests", "Requests that are answered or wait.", lambda: self._gate.inside)
+        self.metrics.watch("queue_requests", "Requests that are answered or wait.", self._inside)
         self.metrics.watch("ready", "1 where requests can be answered.", lambda: float(self.state == "ready"))
 
     def _waiting(self) -> int:
         return 0 if self.batcher is None else len(self.batcher)
+
+    def _inside(self) -> int:
+        return self._gate.inside + self._projecting.inside
 
     @property
     def constrains(self) -> bool:
@@ -161,18 +173,29 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """The engine at work, and watched; at the end what waits is answered still."""
         self._threads = anyio.CapacityLimiter(self.limits.queue + 8)
+        self._projectors = anyio.CapacityLimiter(_PROJECTIONS)
         if self.generator is None:
             yield
             return
-        self.batcher = Batcher(
-            self.generator,
-            size=self.limits.batch_size,
-            wait=self.limits.batch_wait,
-            lanes=self.limits.lanes,
-            on_batch=self.metrics.batch,
-        )
         self.state = "loading"
-        with self.generator if isinstance(self.generator, AbstractContextManager) else nullcontext():
+        with ExitStack() as started:
+            try:
+                if isinstance(self.generator, AbstractContextManager):
+                    started.enter_context(self.generator)
+            except LlmnerError as error:
+                if self.on_fatal is None:
+                    raise
+                self.on_fatal(error)
+                yield
+                return
+            self.batcher = Batcher(
+                self.generator,
+                size=self.limits.batch_size,
+                wait=self.limits.batch_wait,
+                lanes=self.limits.lanes,
+                on_batch=self.metrics.batch,
+                on_trouble=self._trouble,
+            )
             self.batcher.start()
             async with anyio.create_task_group() as group:
                 group.start_soon(self._watch)
@@ -180,7 +203,10 @@ class Service:
                     yield
                 finally:
                     group.cancel_scope.cancel()
-                    self.batcher.close(self.limits.timeout)
+            # Whoever waits has been answered by now; a model that is being loaded is not waited for.
+            seconds = 0.0 if self.state == "loading" else _CLOSING
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self.batcher.close, seconds)
 
     async def _watch(self) -> None:
         """Ask an engine that is not known to be ready, until it is; again when it fails."""
@@ -193,29 +219,37 @@ class Service:
         assert self.batcher is not None
         # A model in this process is asked both ways, since each has something to load.
         ways = [{}, {"grounded": True, "json_schema": False}] if self.engine_loads and self.constrains else [{}]
+        turn = Turn(self.batcher)
         try:
             for way in ways:
-                extractor = Extractor(self.recipe, Turn(self.batcher), **{**self.options, **way})
+                extractor = Extractor(self.recipe, turn, **{**self.options, **way})
                 await self._in_thread(list, extractor.extract(["."]))
         except CancelledError:
             return
         except Exception as error:
             passing = isinstance(error, GenerationError) and error.retryable
-            if self.engine_loads and not passing and self.state == "loading":
+            if self.engine_loads and not passing and self.state == "loading" and self.on_fatal is not None:
                 self.on_fatal(error)
-            # Nothing of a client's text is in it: the question was the probe's own.
-            self._failing(str(error))
+            # An endpoint may be long in coming, or never come: who asks hears which.
+            if self.state != "loading" or not self.engine_loads:
+                self.state = "failing"
+            # Nothing of a client's text is in it: the question was the watch's own.
+            if str(error) != self.trouble:
+                self.trouble = str(error)
+                log.warning("the engine does not answer: %s", error)
         else:
             if self.state == "failing":
                 log.warning("the engine answers again")
             self.state, self.trouble = "ready", ""
+        finally:
+            turn.end()
 
-    def _failing(self, trouble: str = "") -> None:
-        if self.state != "loading":
+    def _trouble(self, error: Exception) -> None:
+        """The engine raised something, whoever asked: it is looked at until it answers again."""
+        if self.state == "ready" and not isinstance(error, CancelledError):
             self.state = "failing"
-        if trouble and trouble != self.trouble:
-            log.warning("the engine does not answer: %s", trouble)
-            self.trouble = trouble
+            # The message may quote a text. What the watch hears itself is told in full.
+            log.warning("the engine failed: %s", type(error).__name__)
 
     def label_set(self, recipe: str | None) -> LabelSchema:
         """The labels of a recipe.
@@ -269,7 +303,7 @@ class Service:
             )
         asked = asked or Asked()
         recipe = self.chosen(asked)
-        turn = Turn(self.batcher)
+        turn = Turn(self.batcher, hidden=str(getattr(self.generator, "base_url", "")))
         options = {**self.options, "batch_size": self.limits.batch_size}
         if asked.grounded is not None:
             options["grounded"] = asked.grounded
@@ -292,11 +326,10 @@ class Service:
             try:
                 extraction = await self._in_thread(next, found, None)
             except LlmnerError as error:
-                if isinstance(error, GenerationError) and error.retryable and self.state == "ready":
-                    self._failing()
                 raise refusal_of(error) from error
             except CancelledError:
-                raise RefusalError(503, "shutting_down", "the server is shutting down") from None
+                message = "the server is shutting down"
+                raise RefusalError(503, "shutting_down", message, retry_after=1) from None
             if extraction is None:
                 return
             self.metrics.extraction(extraction)
@@ -306,38 +339,53 @@ class Service:
 
     def projects_at_once(self, text: str, reply: str) -> bool:
         """Whether a projection is so short that it need not leave the event loop."""
-        return len(text) + len(reply) <= _INLINE
+        return len(text) * len(reply) <= _INLINE
 
     def project(
-        self, text: str, reply: str, schema: LabelSchema | None, format: str, policy: Mapping[str, Any]
+        self,
+        text: str,
+        reply: str,
+        schema: LabelSchema | None,
+        format: str,
+        policy: Mapping[str, Any],
+        on_mention: Callable[[], None] | None = None,
     ) -> Projection:
         """A reply of any model, projected onto its text."""
-        projection = project_reply(text, reply, schema, format, **policy)
+        projection = project_reply(text, reply, schema, format, on_mention=on_mention, **policy)
         self.metrics.projection(projection)
         if self.log_texts:
             log.info("text %r reply %r", text, reply)
         return projection
 
-    async def project_long(self, *arguments: Any) -> Projection:
-        """:meth:`project` in a thread, which keeps its place until it is done: it cannot be stopped half-way.
+    async def project_long(
+        self, text: str, reply: str, schema: LabelSchema | None, format: str, policy: Mapping[str, Any]
+    ) -> Projection:
+        """:meth:`project` in a thread; given up, it ends at the next mention.
 
         Raises:
             RefusalError: There is no place in the queue.
         """
-        leave = self._gate.enter()
-        begun = False
+        leave = self._projecting.enter()
+        begun = over = False
+
+        def check() -> None:
+            if over:
+                raise CancelledError
 
         def work() -> Projection:
             nonlocal begun
             begun = True
             try:
-                return self.project(*arguments)
+                return self.project(text, reply, schema, format, policy, check)
             finally:
                 leave()
 
         try:
-            projection: Projection = await self._in_thread(work)
+            projection: Projection = await anyio.to_thread.run_sync(
+                work, abandon_on_cancel=True, limiter=self._projectors
+            )
         finally:
+            over = True
             if not begun:
                 leave()
         return projection

@@ -17,6 +17,7 @@ from llmner.chat import Prompt
 from llmner.generation import Reply
 from llmner.recipes import Recipe
 from llmner.serving import Limits, Service, create_app
+from llmner.serving._protocol import BoundedProtocol
 
 NAMES = {"손흥민": "PS", "김도윤": "PS", "춘천": "LC", "서울": "LC", "3,000명": "QT"}
 
@@ -75,7 +76,9 @@ def service(model: Model | None = None, *, options: dict[str, Any] | None = None
 def running(served: Service, **options: Any) -> Iterator[str]:
     """A real server on loopback; its address."""
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(served, **options), log_config=None, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        create_app(served, **options), http=BoundedProtocol, log_config=None, timeout_graceful_shutdown=5
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
-from collections.abc import Callable, Iterator
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
 pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
 
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from llmner.errors import GenerationError
+from llmner.errors import GenerationError, MissingExtraError
 from llmner.generation import Reply
+from llmner.projection import project_reply
+from llmner.recipes import Recipe
 from llmner.replies import REPAIRS
-from llmner.serving import create_app
+from llmner.serving import Service, create_app
 from tests.conftest import ROOT
 from tests.serving.fakes import Model, eventually, named, service
 
@@ -120,10 +126,9 @@ def test_recipe_format_and_score_are_the_requests(client: Open) -> None:
     assert "grammar" in grounded.json()["error"]["message"]
 
 
-def test_results_are_streamed_as_they_are_ready(client: Open) -> None:
-    model = Model()
-    server = client(model, batch_size=1, batch_wait=0)
-    with server.stream(
+def test_results_are_streamed_one_a_line(client: Open) -> None:
+    # That each is sent as soon as it is there: test_server.py.
+    with client(Model(), batch_size=1, batch_wait=0).stream(
         "POST",
         "/v1/extract",
         json={"texts": [TEXT, "서울", "춘천"]},
@@ -181,20 +186,50 @@ def test_project_takes_label_sets_of_the_clients_own(client: Open) -> None:
 
 
 def test_a_label_that_markup_cannot_hold_leaves_it_out(client: Open) -> None:
-    row = (
-        client()
-        .post("/v1/project", json={"text": "Ada", "reply": '{"a:b": ["Ada"]}', "any_label": True})
-        .json()
-    )
-    assert row["markup"] is None or row["spans"] == []
+    asked = {"text": "Ada", "reply": '{"a:b": ["Ada"]}', "any_label": True}
+    row = client().post("/v1/project", json=asked).json()
+    assert spans(row) == [(0, 3, "a:b")]
+    assert row["markup"] is None
 
 
-def test_long_projections_leave_the_loop_and_are_the_same(client: Open) -> None:
-    text = TEXT * 400
-    row = (
-        client().post("/v1/project", json={"text": text, "reply": json.dumps({"PS": ["손흥민"] * 400})}).json()
-    )
-    assert len(row["spans"]) == 400
+def test_long_projections_leave_the_loop_and_are_the_same(
+    client: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where: list[str] = []
+    project = Service.project
+
+    def noted(self: Service, *arguments: Any) -> Any:
+        where.append("thread" if threading.current_thread().name.startswith("AnyIO worker") else "loop")
+        return project(self, *arguments)
+
+    monkeypatch.setattr(Service, "project", noted)
+    server = client()
+    for times in (1, 400):
+        text, reply = TEXT * times, json.dumps({"PS": ["손흥민"] * times})
+        row = server.post("/v1/project", json={"text": text, "reply": reply}).json()
+        expected = project_reply(text, reply, Recipe.load("klue").schema_)
+        assert spans(row) == [(span.start, span.end, span.label) for span in expected.spans]
+        assert len(row["spans"]) == times
+    assert where == ["loop", "thread"]
+
+
+def endless(length: int) -> dict[str, str]:
+    """A projection of half a minute: mentions that are nearly everywhere in a text, and nowhere."""
+    mention = "가나" * 15
+    return {"text": "가나" * length, "reply": json.dumps({"PS": [f"{mention}{n}" for n in range(length)]})}
+
+
+def test_long_projections_are_given_up_in_time_and_hold_up_no_model(client: Open) -> None:
+    server = client(Model(), timeout=0.5, queue=1)
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(server.post, "/v1/project", json=endless(2000))
+        assert eventually(lambda: "llmner_queue_requests 1.0" in server.get("/metrics").text)
+        assert server.post("/infer", json={"text": "서울"}).status_code == 200
+        refused = server.post("/v1/project", json=endless(2000))
+        assert (refused.status_code, refused.json()["error"]["type"]) == (503, "busy")
+        late = job.result(20)
+    assert (late.status_code, late.json()["error"]["type"]) == (504, "timeout")
+    assert eventually(lambda: "llmner_queue_requests 0.0" in server.get("/metrics").text)
 
 
 @given(text=st.text(max_size=60), reply=st.text(max_size=200))
@@ -218,6 +253,28 @@ WRONG = [
     (b'{"text": "\\ud800"}', "body"),
     (b"[" * 100_000, "body"),
 ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"text": [' + b"0," * 500_000 + b"0]}",
+        b'{"text": "a"' + b"".join(b',"k%d":0' % n for n in range(200_000)) + b"}",
+    ],
+    ids=["elements", "fields"],
+)
+def test_a_flood_of_wrong_fields_is_answered_at_once_and_briefly(client: Open, body: bytes) -> None:
+    server = client(Model())
+    tracemalloc.start()
+    began = time.monotonic()
+    answer = server.post("/infer", content=body, headers={"Content-Type": "application/json"})
+    seconds = time.monotonic() - began
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert answer.status_code == 422
+    assert len(answer.content) < 20_000
+    assert seconds < 2
+    assert peak < 64 << 20
 
 
 @pytest.mark.parametrize(("body", "field"), WRONG)
@@ -277,6 +334,97 @@ def test_what_takes_too_long_is_given_up(client: Open) -> None:
     answer = server.post("/infer", json={"text": "서울"})
     assert (answer.status_code, answer.json()["error"]["type"]) == (504, "timeout")
     assert "llmner_queue_requests 0.0" in server.get("/metrics").text
+
+
+def test_an_engine_that_hangs_is_noticed_though_nobody_waits_any_more(client: Open) -> None:
+    model = Model(lambda text: named(text))
+    server = client(model, timeout=0.3, batch_size=1, batch_wait=0)
+
+    def away(text: str) -> str:
+        time.sleep(0.6)
+        raise GenerationError("no answer", retryable=True)
+
+    model.answer = away
+    assert server.post("/infer", json={"text": "서울"}).status_code == 504
+    assert server.get("/readyz").json()["state"] == "ready"
+    assert eventually(lambda: server.get("/readyz").json()["state"] == "failing")
+    model.answer = named
+    assert eventually(lambda: server.get("/readyz").json()["state"] == "ready")
+
+
+def test_an_engine_that_refuses_from_the_start_says_so(client: Open) -> None:
+    def answer(_: str) -> str:
+        raise GenerationError("refuses the key")
+
+    served = service(Model(answer))
+    # An endpoint: its trouble may pass, and clients hear of it.
+    served.engine_loads = False
+    with TestClient(create_app(served)) as server:
+        assert eventually(lambda: served.state == "failing")
+        refused = server.post("/infer", json={"text": "서울"})
+        assert (refused.status_code, refused.json()["error"]["type"]) == (502, "engine_failed")
+        assert server.get("/readyz").status_code == 503
+
+
+def test_an_engine_that_cannot_be_started_is_fatal(client: Open) -> None:
+    class Missing(Model):
+        def __enter__(self) -> Missing:
+            raise MissingExtraError("openai", "asking an endpoint")
+
+        def __exit__(self, *_: object) -> None: ...
+
+    served = service(Missing())
+    with pytest.raises(MissingExtraError), TestClient(create_app(served)):
+        pass
+    told: list[Exception] = []
+    served = service(Missing())
+    served.on_fatal = told.append
+    with TestClient(create_app(served)) as server:
+        assert server.post("/infer", json={"text": "서울"}).status_code == 503
+    assert isinstance(told[0], MissingExtraError)
+
+
+def test_stopping_does_not_wait_for_a_model_that_is_being_loaded() -> None:
+    model = Model()
+    model.gate.clear()
+    served = service(model, timeout=20)
+    with TestClient(create_app(served)):
+        assert eventually(lambda: model.batches == [["."]])
+        began = time.monotonic()
+    assert time.monotonic() - began < 3
+    model.gate.set()
+
+
+def test_mounted_in_another_app_it_does_the_same(client: Open) -> None:
+    served = service(Model())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with served.running():
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+    app.mount("/ner", create_app(served, keys=("k",)))
+    with TestClient(app) as server:
+        assert eventually(lambda: served.state == "ready")
+        for path in ("/ner/", "/ner/healthz", "/ner/static/page.js"):
+            assert server.get(path).status_code == 200, path
+        assert server.get("/ner/metrics").status_code == 401
+        key = {"Authorization": "Bearer k"}
+        found = server.post("/ner/infer", json={"text": "서울"}, headers=key).json()
+        assert found["result"][0]["word"] == "서울"
+        counted = server.get("/ner/metrics", headers=key).text
+        assert 'llmner_requests_total{route="/infer",status="200"} 1.0' in counted
+        # The page asks beside itself, wherever that is.
+        page = server.get("/ner/").text + server.get("/ner/static/page.js").text
+        assert not re.findall(r"""(?:href=|src=|ask\(|submit\()["']/[^"']*""", page)
+
+
+def test_tokens_of_every_sample_are_counted(client: Open) -> None:
+    server = client(Model(), options={"samples": 3})
+    row = server.post("/v1/extract", json={"texts": ["서울"]}).json()
+    assert row["usage"] == {"prompt_tokens": 21, "completion_tokens": 9}
+    assert 'llmner_tokens_total{kind="prompt"} 21.0' in server.get("/metrics").text
 
 
 def test_texts_without_an_answer_are_told(client: Open) -> None:
@@ -370,6 +518,7 @@ def test_answers_are_safe_in_browsers_and_closed_to_other_pages(client: Open) ->
     allowed = opened.options("/infer", headers=asked)
     assert allowed.status_code == 204
     assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+    assert allowed.headers["access-control-expose-headers"] == "retry-after"
     assert (
         "access-control-allow-origin"
         not in opened.options("/infer", headers={**asked, "Origin": "https://b.example"}).headers
@@ -452,8 +601,6 @@ def test_recipes_are_listed_with_what_can_be_chosen(client: Open) -> None:
 
 
 def test_every_repair_has_words() -> None:
-    import re
-
     code = "".join(path.read_text("utf-8") for path in (ROOT / "llmner" / "replies").glob("_[!r]*.py"))
     code += (ROOT / "llmner" / "replies" / "_read.py").read_text("utf-8")
     used = set(re.findall(r'(?:_mended\(|repairs\.append\(|extra\.append\(|repairs\[)"([a-z-]+)"', code))

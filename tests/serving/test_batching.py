@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -73,16 +73,19 @@ def test_what_comes_while_the_engine_is_busy_makes_the_next_batch(start: Start) 
 
 
 def test_many_questions_of_one_request_do_not_hold_up_another_for_long(start: Start) -> None:
-    model = Model()
+    model = Model(delay=0.02)
     batcher = start(model, size=4, wait=0)
-    long = [Turn(batcher) for _ in range(1)]
-    with ThreadPoolExecutor(2) as pool:
-        job = pool.submit(lambda: [long[0].generate([prompt(f"long {n}")] * 4) for n in range(20)])
+    long = Turn(batcher)
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(lambda: [long.generate([prompt(f"long {n}")] * 4) for n in range(20)])
         assert eventually(lambda: len(model.batches) > 1)
+        before = len(model.batches)
         Turn(batcher).generate([prompt("short")])
-        before = sum("short" in batch for batch in model.batches)
+        assert not job.done()
+        # At once, or after the one that was on its way and the one that waited already.
+        (place,) = [number for number, batch in enumerate(model.batches) if "short" in batch]
+        assert place <= before + 1
         job.result(5)
-    assert before == 1
 
 
 def test_a_question_that_is_refused_spoils_no_other(start: Start) -> None:
@@ -121,6 +124,56 @@ def test_an_error_nobody_foresaw_reaches_who_asked_and_the_next_is_answered(star
     with pytest.raises(ZeroDivisionError):
         Turn(batcher).generate([prompt("bad")])
     assert Turn(batcher).generate([prompt("good")])[0].text == "fine"
+
+
+def test_an_engine_that_loses_count_is_told_to_who_asked_and_the_next_is_answered(start: Start) -> None:
+    class Short(Model):
+        def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
+            replies = super().generate(prompts)
+            return replies[:-1] if prompts[0].text == "bad" else replies
+
+    batcher = start(Short(), size=2, wait=0)
+    for answer in batcher.submit([prompt("bad"), prompt("bad")]):
+        with pytest.raises(ValueError, match="zip"):
+            answer.result(5)
+    assert Turn(batcher).generate([prompt("good")])[0].finish_reason == "stop"
+
+
+def test_what_an_engine_raises_is_told_even_when_whoever_asked_has_gone(start: Start) -> None:
+    def answer(_: str) -> str:
+        raise GenerationError("away", retryable=True)
+
+    model = Model(answer)
+    model.gate.clear()
+    told: list[Exception] = []
+    batcher = start(model, size=1, wait=0, on_trouble=told.append)
+    turn = Turn(batcher)
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(turn.generate, [prompt("a")])
+        assert eventually(lambda: model.batches == [["a"]])
+        # Whoever waits for an answer that is on its way is let go at once.
+        turn.end()
+        with pytest.raises(CancelledError):
+            job.result(5)
+    assert told == []
+    model.gate.set()
+    assert eventually(lambda: [str(error) for error in told] == ["away"])
+
+
+def test_nobody_is_told_where_the_engine_is(start: Start) -> None:
+    where = "http://10.0.0.5:8000/v1"
+
+    def answer(text: str) -> Reply:
+        if text == "raise":
+            raise GenerationError(f"{where} answers no more", retryable=True)
+        return Reply("", "error", error=f"429 from {where}", retryable=True)
+
+    batcher = start(Model(answer), size=1, wait=0)
+    (reply,) = Turn(batcher, hidden=where).generate([prompt("a")])
+    assert (reply.error, reply.retryable) == ("429 from the endpoint", True)
+    with pytest.raises(GenerationError, match=r"^the endpoint answers no more$") as caught:
+        Turn(batcher, hidden=where).generate([prompt("raise")])
+    assert caught.value.retryable
 
 
 def test_a_turn_that_is_over_gives_its_place_back(start: Start) -> None:

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +24,7 @@ pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
 httpx = pytest.importorskip("httpx")
 
 from tests.conftest import ROOT
-from tests.serving.fakes import Model, eventually, running, service
+from tests.serving.fakes import Model, eventually, named, running, service
 
 Start = Callable[..., tuple[str, "subprocess.Popen[str]", Path]]
 
@@ -110,20 +112,12 @@ def test_a_client_that_hangs_up_frees_its_place() -> None:
     model = Model()
     served = service(model, queue=1, batch_size=1, batch_wait=0)
     with running(served) as address:
-        assert eventually(lambda: served.state == "ready")
-        model.gate.clear()
         busy = served.batcher
         assert busy is not None
+        model.gate.clear()
         for stream in (False, True):
             with _connection(address) as connection:
-                body = json.dumps({"texts": ["서울"]}).encode()
-                accept = b"Accept: application/x-ndjson\r\n" if stream else b""
-                connection.sendall(
-                    b"POST /v1/extract HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                    + accept
-                    + f"Content-Length: {len(body)}\r\n\r\n".encode()
-                    + body
-                )
+                connection.sendall(_request({"texts": ["서울"]}, stream=stream))
                 assert eventually(lambda: _metric(address, "queue_requests") == 1)
                 assert httpx.post(f"{address}/infer", json={"text": "서울"}).status_code == 503
             assert eventually(lambda: _metric(address, "queue_requests") == 0)
@@ -133,13 +127,146 @@ def test_a_client_that_hangs_up_frees_its_place() -> None:
         assert _metric(address, "hung_up_total") == 2
 
 
+def test_each_result_is_sent_as_soon_as_it_is_there_and_hanging_up_then_frees_the_place() -> None:
+    model = Model()
+    served = service(model, queue=1, batch_size=1, batch_wait=0)
+    told = {"texts": ["서울", "춘천"]}
+    with running(served) as address:
+        # Whole: the place is free again afterwards.
+        with httpx.stream(
+            "POST", f"{address}/v1/extract", json=told, headers={"Accept": "application/x-ndjson"}
+        ) as answer:
+            assert [json.loads(line)["text"] for line in answer.iter_lines()] == ["서울", "춘천"]
+        assert eventually(lambda: _metric(address, "queue_requests") == 0)
+
+        def answer_but_one(text: str) -> str:
+            if text == "춘천":
+                model.gate.clear()
+                model.gate.wait(30)
+            return named(text)
+
+        model.answer = answer_but_one
+        with _connection(address) as connection:
+            connection.sendall(_request(told, stream=True))
+            received = b""
+            while b"\n{" not in received:
+                received += connection.recv(4096)
+            assert "서울".encode() in received
+            assert "춘천".encode() not in received
+            assert _metric(address, "queue_requests") == 1
+        assert eventually(lambda: _metric(address, "queue_requests") == 0)
+        model.gate.set()
+        assert eventually(lambda: httpx.post(f"{address}/infer", json={"text": "서울"}).status_code == 200)
+
+
+def test_a_client_that_stops_reading_is_let_go() -> None:
+    served = service(Model(), queue=1, batch_wait=0, timeout=0.5)
+    with running(served) as address, _connection(address) as connection:
+        text = "서울에서 손흥민을 만났다. " * 20
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(_request({"texts": [text] * 1500}, stream=True))
+        assert eventually(lambda: _metric(address, "queue_requests") == 1)
+        assert eventually(lambda: _metric(address, "queue_requests") == 0, 30)
+        assert _metric(address, "hung_up_total") == 1
+        # It was stopped on the way.
+        assert _metric(address, 'replies_total{status="ok"}') < 1500
+        assert httpx.post(f"{address}/infer", json={"text": "서울"}).status_code == 200
+
+
+def test_a_request_that_is_long_in_coming_is_given_up() -> None:
+    with running(service(timeout=0.3)) as address, _connection(address) as connection:
+        connection.sendall(_request({"texts": ["서울"]})[:-5])
+        connection.settimeout(5)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_request_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    with running(service()) as address:
+        with _connection(address) as connection:
+            connection.sendall(_request({"texts": ["서울"]})[:-5])
+        assert eventually(lambda: _metric(address, "hung_up_total") == 1)
+        assert 'status="500"' not in httpx.get(f"{address}/metrics").text
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_headers_that_are_too_long_or_never_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmner.serving._protocol._SECONDS", 0.5)
+    with running(service()) as address:
+        with _connection(address) as connection:
+            connection.settimeout(10)
+            # The server may have closed it before all is sent.
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
+                for _ in range(200):
+                    connection.sendall(b"a" * 10_000)
+                    time.sleep(0.001)
+            with contextlib.suppress(ConnectionError):
+                assert connection.recv(4096).startswith(b"HTTP/1.1 400 ")
+        for begun in (b"", b"GET /healthz HTTP/1.1\r\nHost: localh"):
+            with _connection(address) as connection:
+                connection.settimeout(5)
+                connection.sendall(begun)
+                with contextlib.suppress(ConnectionResetError):
+                    assert connection.recv(4096) == b""
+        # A connection that is kept does not end between two requests, or within one.
+        with httpx.Client() as client:
+            for pause in (0.0, 0.7, 0.7):
+                time.sleep(pause)
+                assert client.get(f"{address}/healthz").status_code == 200
+
+
+def test_only_so_many_are_on_their_way_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmner.serving._app._ROOM", 4)
+    with running(service(queue=1)) as address, contextlib.ExitStack() as stack:
+        stalled = [stack.enter_context(_connection(address)) for _ in range(4)]
+        for connection in stalled:
+            connection.sendall(_request({"texts": ["서울"]})[:-5])
+        body = {"text": "서울", "reply": "LC: 서울"}
+        assert eventually(lambda: httpx.post(f"{address}/v1/project", json=body).status_code == 503)
+        assert httpx.get(f"{address}/healthz").status_code == 200
+        stack.close()
+        assert eventually(lambda: httpx.post(f"{address}/v1/project", json=body).status_code == 200)
+
+
+def test_whoever_sends_too_much_hears_so_at_its_end() -> None:
+    # The standard library's client looks for an answer only when all is sent.
+    with running(service(body=1 << 20)) as address:
+        request = urllib.request.Request(
+            f"{address}/v1/project", b"x" * (6 << 20), {"Content-Type": "application/json"}
+        )
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=20)
+        assert refused.value.code == 413
+        refused.value.close()
+
+
+def test_whatever_can_be_got_has_a_head() -> None:
+    with running(service()) as address:
+        for path in ("/", "/healthz", "/readyz", "/static/page.js", "/v1/recipes"):
+            answer = httpx.head(f"{address}{path}")
+            assert (answer.status_code, answer.content) == (200, b"")
+        assert httpx.head(f"{address}/infer").status_code == 405
+
+
+def _request(body: dict[str, Any], *, stream: bool = False) -> bytes:
+    """A request to ``/v1/extract``, to the last byte."""
+    content = json.dumps(body).encode()
+    accept = b"Accept: application/x-ndjson\r\n" if stream else b""
+    return (
+        b"POST /v1/extract HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        + accept
+        + f"Content-Length: {len(content)}\r\n\r\n".encode()
+        + content
+    )
+
+
 def _connection(address: str) -> socket.socket:
     host, _, port = address.removeprefix("http://").partition(":")
     return socket.create_connection((host, int(port)), 10)
 
 
 def _metric(address: str, name: str) -> float:
-    found = re.search(rf"^llmner_{name} (\S+)$", httpx.get(f"{address}/metrics").text, re.MULTILINE)
+    found = re.search(rf"^llmner_{re.escape(name)} (\S+)$", httpx.get(f"{address}/metrics").text, re.MULTILINE)
     assert found is not None
     return float(found[1])
 
@@ -212,7 +339,6 @@ def test_an_endpoint_that_dies_under_load_costs_clean_503s_and_comes_back_by_its
 def test_stopping_answers_what_is_being_answered(start: Start) -> None:
     pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
     from tests.generation.endpoint import Endpoint, serving
-    from tests.serving.fakes import named
 
     slow = Endpoint(named, faults=lambda question, _: {"delay": 1.0 if "서울" in question else 0})
     with serving(slow), ThreadPoolExecutor(1) as pool:

@@ -42,7 +42,7 @@ function tell(message, failed) {
 
 async function loadRecipes() {
   try {
-    known = await ask("/v1/recipes");
+    known = await ask("v1/recipes");
   } catch (error) {
     tell(error.message, true);
     return;
@@ -181,7 +181,7 @@ $("extract").addEventListener("submit", (event) => {
   if ($("extract-format").value) body.reply_format = $("extract-format").value;
   if (!$("extract-grounded").disabled) body.grounded = $("extract-grounded").checked;
   if ($("extract-score").value) body.min_score = Number($("extract-score").value);
-  submit("/v1/extract", body, (answer) => answer.results[0], labelsOf(body.recipe));
+  submit("v1/extract", body, (answer) => answer.results[0], labelsOf(body.recipe));
 });
 
 $("project").addEventListener("submit", (event) => {
@@ -191,7 +191,7 @@ $("project").addEventListener("submit", (event) => {
     particles: $("project-particles").value, repeats: $("project-repeats").value,
   };
   if ($("project-recipe").value) body.recipe = $("project-recipe").value; else body.any_label = true;
-  submit("/v1/project", body, (answer) => answer, labelsOf(body.recipe));
+  submit("v1/project", body, (answer) => answer, labelsOf(body.recipe));
 });
 
 function labelsOf(name) {
