@@ -38,6 +38,10 @@ def klue(name: str) -> Path:
     return path
 
 
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=ROOT, check=False).stdout
+
+
 def write(
     name: str,
     command: str,
@@ -47,9 +51,10 @@ def write(
     folder: Path = RESULTS,
 ) -> None:
     """Print the figures and keep them with what they were measured on."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=ROOT, check=False
-    ).stdout.strip()
+    commit = _git("rev-parse", "--short", "HEAD").strip()
+    # What was kept a moment ago is no change of what is measured.
+    if _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"):
+        commit += "-dirty"
     report = {
         "benchmark": name,
         "command": command,
