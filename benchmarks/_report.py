@@ -52,8 +52,9 @@ def write(
 ) -> None:
     """Print the figures and keep them with what they were measured on."""
     commit = _git("rev-parse", "--short", "HEAD").strip()
-    # What was kept a moment ago is no change of what is measured.
-    if _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"):
+    # What was kept a moment ago, and what is written about it, is no change of what is measured.
+    beside = (":!benchmarks/results", ":!docs", ":!tests")
+    if _git("status", "--porcelain", "--untracked-files=no", "--", ".", *beside):
         commit += "-dirty"
     report = {
         "benchmark": name,

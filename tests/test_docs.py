@@ -348,12 +348,21 @@ def test_what_the_guide_says_of_serving_is_what_was_measured() -> None:
     }
     assert serving_table(held["serving"]) in page
     assert not any(row["errors"] for rows in held["serving"].values() for row in rows)
+    one, *more = [row["requests_a_second"] for row in held["serving"]["/infer"]]
+    assert f"gives the embedded model {max(more) / one:.0f} times the throughput of one client" in _flat(page)
     told = held["serving_restart"]
     assert set(told["statuses"]) == {"200", "503"}
     assert told["without_an_answer"] == 0
-    assert f"{told['requests']:,} requests, {told['statuses']['503']:,} of them" in " ".join(page.split())
+    assert f"{told['requests']:,} requests, {told['statuses']['503']:,} of them" in _flat(page)
+    assert f"the slowest 503 took {told['slowest_503_seconds']:.1f} seconds" in _flat(page)
+    away = told["back_after_seconds"] - told["killed_after_seconds"]
+    assert f"started again {away:.0f} seconds later" in _flat(page)
     windows = {(row["window"], row["overlap"]): row["f1"] for row in held["windows"]["windows"]}
-    assert f"F1 of {windows[60, 0]:.3f} and one of {windows[400, 80]:.3f}" in " ".join(page.split())
+    assert f"F1 of {windows[60, 0]:.3f} and one of {windows[400, 80]:.3f}" in _flat(page)
+
+
+def _flat(page: str) -> str:
+    return " ".join(page.split())
 
 
 def serving_table(held: dict[str, list[dict[str, Any]]]) -> str:
