@@ -150,6 +150,7 @@ class OpenAIGenerator:
     def _connection(self) -> Iterator[tuple[BlockingPortal, AsyncOpenAI]]:
         """A client, and the loop that it lives in: the caller may be in one already, as in a notebook."""
         try:
+            from anyio import CancelScope
             from anyio.from_thread import start_blocking_portal
             from openai import AsyncOpenAI, Timeout
         except ImportError:
@@ -160,12 +161,17 @@ class OpenAIGenerator:
         timeout = Timeout(self.timeout, connect=min(self.timeout, _CONNECT))
         with start_blocking_portal() as portal:
             client = AsyncOpenAI(base_url=self.base_url, api_key=key, timeout=timeout, max_retries=0)
+
+            async def close() -> None:
+                # What is under way still was asked by nobody who waits.
+                await portal.stop(True)
+                with CancelScope(shield=True):
+                    await client.close()
+
             try:
                 yield portal, client
             finally:
-                portal.call(client.close)
-                # What is under way still was asked by nobody who waits.
-                portal.call(portal.stop, True)
+                portal.call(close)
 
     def _call(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         """Run ``work(client, *arguments)`` in the client's loop."""
