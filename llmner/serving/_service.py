@@ -145,6 +145,7 @@ class Service:
         }
         self.state = "ready" if self.generator is None else "loading"
         self.trouble = ""
+        self._suspected = False
         self._gate = _Gate(self.limits.queue, self.metrics)
         self._projecting = _Gate(self.limits.queue, self.metrics)
         self._threads: anyio.CapacityLimiter | None = None
@@ -211,7 +212,8 @@ class Service:
     async def _watch(self) -> None:
         """Ask an engine that is not known to be ready, until it is; again when it fails."""
         while True:
-            if self.state != "ready":
+            if self.state != "ready" or self._suspected:
+                self._suspected = False
                 await self._probe()
             await anyio.sleep(_PROBE if self.state != "ready" else _PROBE / 10)
 
@@ -246,7 +248,12 @@ class Service:
 
     def _trouble(self, error: Exception) -> None:
         """The engine raised something, whoever asked: it is looked at until it answers again."""
-        if self.state == "ready" and not isinstance(error, CancelledError):
+        if isinstance(error, CancelledError):
+            return
+        if isinstance(error, GenerationError) and not error.retryable:
+            # It may be the question's fault, and no client is to make the server look unready.
+            self._suspected = True
+        elif self.state == "ready":
             self.state = "failing"
             # The message may quote a text. What the watch hears itself is told in full.
             log.warning("the engine failed: %s", type(error).__name__)

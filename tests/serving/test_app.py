@@ -578,6 +578,28 @@ def test_readiness_follows_the_engine(client: Open) -> None:
     assert server.post("/infer", json={"text": "서울"}).status_code == 200
 
 
+def test_readiness_is_the_engines_not_one_questions(client: Open) -> None:
+    refuses: set[str] = {"서울"}
+
+    def answer(text: str) -> str:
+        if text in refuses:
+            raise GenerationError("refuses")
+        return named(text)
+
+    model = Model(answer)
+    server = client(model)
+    looked = model.batches.count(["."])
+    assert server.post("/infer", json={"text": "서울"}).status_code == 502
+    assert eventually(lambda: model.batches.count(["."]) > looked)
+    assert server.get("/readyz").status_code == 200
+    # A key that is withdrawn is refused whatever is asked.
+    refuses.add(".")
+    assert server.post("/infer", json={"text": "서울"}).status_code == 502
+    assert eventually(lambda: server.get("/readyz").status_code == 503)
+    refuses.clear()
+    assert eventually(lambda: server.get("/readyz").status_code == 200)
+
+
 def test_while_the_model_is_loaded_clients_are_told_to_wait() -> None:
     model = Model()
     model.gate.clear()
