@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
@@ -35,8 +34,6 @@ from llmner.serving._safety import Safety
 from llmner.serving._service import Asked, Service
 
 __all__ = ["create_app"]
-
-log = logging.getLogger("llmner.serving")
 
 _T = TypeVar("_T")
 _M = TypeVar("_M", bound=BaseModel)

@@ -106,8 +106,10 @@ class Safety:
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *_HEADERS, *allowed]
             if message.get("more_body") or len(message.get("body", b"")) > _LONG:
-                with anyio.fail_after(self.timeout):
+                with anyio.move_on_after(self.timeout) as clock:
                     await send(message)
+                if clock.cancelled_caught:
+                    raise ClientDisconnect
             else:
                 await send(message)
 
@@ -127,7 +129,7 @@ class Safety:
                 if error.status_code == 413:
                     await _drain(receive, 8 * self.body)
                 await refused(error)(scope, receive, answer)
-        except (ClientDisconnect, TimeoutError):
+        except ClientDisconnect:
             # Nobody reads the answer: the server cuts the connection of one that is not complete.
             self.metrics.hung_up.inc()
         except Exception as error:
