@@ -13,6 +13,7 @@
     │   └── MismatchError          gold and predictions that do not belong together
     ├── MissingExtraError          an optional part that is not installed (also an ImportError)
     ├── GenerationError            an engine that could not answer; ``retryable`` says whether to try again
+    ├── WorkLimitError             a reply that takes more work than its budget has, or was ended
     └── HubError                   the Hub refused, or could not be reached; ``retryable`` as above
 
 Messages are one line: where it is, what was wrong, how to mend it.
@@ -35,6 +36,7 @@ __all__ = [
     "SpanError",
     "TagError",
     "UnknownNameError",
+    "WorkLimitError",
 ]
 
 
@@ -154,6 +156,10 @@ class GenerationError(LlmnerError):
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         self.retryable = retryable
         super().__init__(message)
+
+
+class WorkLimitError(LlmnerError):
+    """Reading or projecting a reply took more steps than its ``Budget`` has, or was ended from outside."""
 
 
 class HubError(LlmnerError):

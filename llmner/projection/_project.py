@@ -13,6 +13,7 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
+from llmner._budget import UNBOUNDED, Budget
 from llmner.markup import unescape
 from llmner.projection._assign import Group, assign
 from llmner.projection._candidates import Candidate, Finder
@@ -51,7 +52,7 @@ def project(
     mentions: Iterable[Mention],
     schema: LabelSchema | None = None,
     *,
-    on_mention: Callable[[], None] | None = None,
+    budget: Budget | None = None,
     **policy: Any,
 ) -> Projection:
     """Find the spans that mentions stand for.
@@ -70,15 +71,16 @@ def project(
         mentions: What a reply claims.
         schema: Resolves label names; mentions with a label it does not know become ``unknown_label``.
             ``None`` takes every label as it is.
-        on_mention: Called before each mention is looked for. What it raises ends the projection, which of a
-            long text and many mentions that are not in it takes minutes.
+        budget: Steps of work it may take; of a long text and many mentions that are not in it, it takes
+            minutes. Another thread can end it.
         **policy: Fields of :class:`Policy`.
 
     Raises:
         TypeError: A policy field that does not exist.
         InputError: A policy field with a value that does not exist.
+        WorkLimitError: The budget is used up or was ended.
     """
-    return _project(text, tuple(mentions), schema, _policy(policy), on_mention=on_mention)
+    return _project(text, tuple(mentions), schema, _policy(policy), budget=budget)
 
 
 def project_reply(
@@ -87,7 +89,7 @@ def project_reply(
     schema: LabelSchema | None = None,
     format: str = "auto",
     *,
-    on_mention: Callable[[], None] | None = None,
+    budget: Budget | None = None,
     **policy: Any,
 ) -> Projection:
     """Read a reply and project what it says: :func:`read_reply` and :func:`project` in one.
@@ -101,18 +103,19 @@ def project_reply(
         reply: Its raw reply; any string.
         schema: The labels.
         format: The format asked for, or ``"auto"``.
-        on_mention: As of :func:`project`.
+        budget: As of :func:`project`.
         **policy: Fields of :class:`Policy`.
 
     Raises:
         TypeError: A policy field that does not exist.
         InputError: A policy field with a value that does not exist.
+        WorkLimitError: The budget is used up or was ended.
     """
     read = read_reply(reply, schema, format)
     if format == "tagged" and read.format != "tagged" and _repeats(reply, text):
         # The text again, with no mention marked: whatever it looks like, it says that there is none.
         read = ReadReply((), "ok", (), "tagged", "text", text)
-    return project_read(text, read, schema, on_mention=on_mention, **policy)
+    return project_read(text, read, schema, budget=budget, **policy)
 
 
 def _repeats(reply: str, text: str) -> bool:
@@ -125,7 +128,7 @@ def project_read(
     read: ReadReply,
     schema: LabelSchema | None = None,
     *,
-    on_mention: Callable[[], None] | None = None,
+    budget: Budget | None = None,
     **policy: Any,
 ) -> Projection:
     """Project a reply that has been read already. Arguments as for :func:`project_reply`."""
@@ -135,7 +138,7 @@ def project_read(
         whole = _verbatim(text, read, schema)
         if whole is not None:
             return whole
-    projection = _project(text, read.mentions, schema, chosen, read.text, on_mention)
+    projection = _project(text, read.mentions, schema, chosen, read.text, budget)
     return Projection(text, projection.spans, projection.outcomes, read)
 
 
@@ -171,8 +174,9 @@ def _project(
     schema: LabelSchema | None,
     policy: Policy,
     reply_text: str | None = None,
-    on_mention: Callable[[], None] | None = None,
+    budget: Budget | None = None,
 ) -> Projection:
+    work = budget or UNBOUNDED
     canonical = canonicalize(text)
     anchor = _anchors(canonical, reply_text) if reply_text is not None else None
     outcomes: list[Outcome | None] = [None] * len(mentions)
@@ -185,8 +189,7 @@ def _project(
     claims: list[_Claim] = []
     found: dict[tuple[str, bool], list[Candidate]] = {}
     for number, mention in enumerate(mentions):
-        if on_mention is not None:
-            on_mention()
+        work.spend()
         label, person = known.get(mention.label) or _label(mention.label, schema)
         if not label:
             outcomes[number] = Outcome(mention, "unknown_label", reason=f"no label {mention.label!r}")

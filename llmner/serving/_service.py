@@ -20,7 +20,7 @@ import anyio.to_thread
 from llmner.errors import GenerationError, LlmnerError
 from llmner.extraction import Extraction, Extractor
 from llmner.generation import Generator
-from llmner.projection import Projection, project_reply
+from llmner.projection import Budget, Projection, project_reply
 from llmner.recipes import Recipe, builtin_recipes
 from llmner.schema import LabelSchema
 from llmner.serving._batching import Batcher, Turn
@@ -355,10 +355,10 @@ class Service:
         schema: LabelSchema | None,
         format: str,
         policy: Mapping[str, Any],
-        on_mention: Callable[[], None] | None = None,
+        budget: Budget | None = None,
     ) -> Projection:
         """A reply of any model, projected onto its text."""
-        projection = project_reply(text, reply, schema, format, on_mention=on_mention, **policy)
+        projection = project_reply(text, reply, schema, format, budget=budget, **policy)
         self.metrics.projection(projection)
         if self.log_texts:
             log.info("text %r reply %r", text, reply)
@@ -367,23 +367,20 @@ class Service:
     async def project_long(
         self, text: str, reply: str, schema: LabelSchema | None, format: str, policy: Mapping[str, Any]
     ) -> Projection:
-        """:meth:`project` in a thread; given up, it ends at the next mention.
+        """:meth:`project` in a thread; given up, it ends at its next step.
 
         Raises:
             RefusalError: There is no place in the queue.
         """
         leave = self._projecting.enter()
-        begun = over = False
-
-        def check() -> None:
-            if over:
-                raise CancelledError
+        begun = False
+        budget = Budget()
 
         def work() -> Projection:
             nonlocal begun
             begun = True
             try:
-                return self.project(text, reply, schema, format, policy, check)
+                return self.project(text, reply, schema, format, policy, budget)
             finally:
                 leave()
 
@@ -392,7 +389,7 @@ class Service:
                 work, abandon_on_cancel=True, limiter=self._projectors
             )
         finally:
-            over = True
+            budget.end()
             if not begun:
                 leave()
         return projection

@@ -7,8 +7,8 @@ import unicodedata
 
 import pytest
 
-from llmner.errors import InputError
-from llmner.projection import Projection, project, project_reply
+from llmner.errors import InputError, WorkLimitError
+from llmner.projection import Budget, Projection, project, project_reply
 from llmner.schema import LabelSchema
 from llmner.spans import Mention, Span
 
@@ -494,22 +494,15 @@ def test_many_copies_of_many_mentions() -> None:
     assert len(projection.outcomes) == 900
 
 
-def test_a_projection_can_be_ended_from_outside() -> None:
-    class EnoughError(Exception):
-        pass
-
-    looked = 0
-
-    def after_two() -> None:
-        nonlocal looked
-        looked += 1
-        if looked > 2:
-            raise EnoughError
-
-    with pytest.raises(EnoughError):
-        project("손흥민", mentions(*[("PS", "손흥민")] * 5), on_mention=after_two)
-    reply = '{"PS": ["손흥민", "손흥민", "손흥민"]}'
-    with pytest.raises(EnoughError):
-        project_reply("손흥민", reply, on_mention=after_two)
-    looked = -10
-    assert project_reply("손흥민", reply, on_mention=after_two) == project_reply("손흥민", reply)
+def test_a_projection_ends_where_its_budget_does_and_from_outside() -> None:
+    claims = mentions(*[("PS", "손흥민")] * 5)
+    whole = Budget()
+    assert project("손흥민", claims, budget=whole) == project("손흥민", claims)
+    assert whole.spent >= 5
+    assert project("손흥민", claims, budget=Budget(whole.spent)) == project("손흥민", claims)
+    with pytest.raises(WorkLimitError, match=f"more than {whole.spent - 1} steps"):
+        project("손흥민", claims, budget=Budget(whole.spent - 1))
+    ended = Budget()
+    ended.end()
+    with pytest.raises(WorkLimitError, match="ended"):
+        project_reply("손흥민", '{"PS": ["손흥민"]}', budget=ended)
