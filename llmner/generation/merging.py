@@ -47,6 +47,8 @@ def merge_adapter(
         model or found.model, adapter=found, device="cpu", trust_remote_code=trust_remote_code, report=report
     )
     merged, tokenizer = engine.load()
+    # An engine on a processor without bfloat16 has made float32 of it: going back loses nothing.
+    merged.to("bfloat16")
     if report is not None:
         report(f"Writing {output}")
     part = output.with_name(f"{output.name}.partial")

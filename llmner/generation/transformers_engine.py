@@ -18,6 +18,7 @@ from llmner.chat import Message, Prompt
 from llmner.errors import GenerationError, MissingExtraError
 from llmner.generation._decoding import Answer, Grammars, choose, normalizers
 from llmner.generation._denormals import denormals_flushed
+from llmner.generation._processor import fits_in_float32, multiplies_bfloat16
 from llmner.generation._types import Reply, decoding, prompt_seed
 from llmner.generation.adapters import Adapter, find_adapter, weights
 from llmner.generation.embedded import EMBEDDED_MODEL, embedded_model
@@ -37,7 +38,8 @@ _FEW = 4
 class TransformersGenerator:
     """Answers prompts with a ``transformers`` model.
 
-    Nothing is loaded before the first prompt.
+    Nothing is loaded before the first prompt. A model computes in bfloat16, but in float32 on a processor that
+    has no instructions for bfloat16; answers may then differ where two tokens are nearly as likely.
 
     Args:
         model: Name on the Hub, a folder, or ``None`` for the embedded model.
@@ -129,6 +131,8 @@ class TransformersGenerator:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         model.to(device)
+        if model.device.type == "cpu" and not multiplies_bfloat16() and fits_in_float32(model):
+            model.float()
         model.eval()
         self._loaded = model, tokenizer
         return self._loaded

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from llmner.chat import Prompt
 from llmner.errors import GenerationError
 from llmner.extraction import Extractor
 from llmner.generation import create_generator, transformers_engine
+from llmner.generation._processor import fits_in_float32
 from llmner.generation.transformers_engine import TransformersGenerator, _without_system
 from llmner.recipes import Recipe
 from llmner.spans import Sentence
@@ -52,6 +56,38 @@ def test_replies_come_in_the_prompts_order_and_do_not_depend_on_the_batch(
     alone = create_generator("transformers", model=folder, batch_size=1, max_new_tokens=8).generate(prompts)
     assert [reply.prompt_tokens for reply in alone] == [reply.prompt_tokens for reply in again]
     assert len({reply.prompt_tokens for reply in again}) > 2
+
+
+@pytest.mark.parametrize(("fast", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_a_model_computes_in_what_the_processor_is_fast_at(
+    base: Path, fast: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformers_engine, "multiplies_bfloat16", lambda: fast)
+    model, _ = TransformersGenerator(str(base), device="cpu").load()
+    assert {str(weight.dtype) for weight in model.parameters()} == {f"torch.{dtype}"}
+
+
+def test_a_processor_without_bfloat16_is_known_as_one() -> None:
+    asked = "from llmner.generation._processor import multiplies_bfloat16 as fast; print(fast())"
+    slow = subprocess.run(
+        [sys.executable, "-c", asked],
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert slow.stdout.split() == ["False"] or platform.machine() not in ("x86_64", "AMD64")
+
+
+def test_a_model_too_large_for_float32_stays_in_bfloat16(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transformers_engine, "multiplies_bfloat16", lambda: False)
+    model, _ = transformers_engine.load_model(str(base))
+    needed = 4 * model.num_parameters()
+    monkeypatch.setattr(os, "sysconf", lambda name: 2 * needed if name == "SC_PHYS_PAGES" else 1)
+    assert fits_in_float32(model)
+    monkeypatch.setattr(os, "sysconf", lambda name: 2 * needed - 1 if name == "SC_PHYS_PAGES" else 1)
+    loaded, _ = TransformersGenerator(str(base), device="cpu").load()
+    assert loaded.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("few", [1, 2, 4])
