@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from functools import cached_property, lru_cache
+from functools import cached_property
 from importlib import resources
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import jinja2
 import yaml
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from llmner._templates import fill_template
+from llmner._yaml import line_of, parse_yaml
 from llmner.errors import InputError, RecipeError, UnknownNameError
 from llmner.markup import parse_markup
 from llmner.replies import REPLY_FORMATS, render_reply
@@ -28,13 +28,8 @@ from llmner.spans import Sentence
 
 __all__ = ["Layout", "Recipe", "builtin_recipes", "recipe_folder"]
 
-# A recipe is a user's file: its templates may loop and compare, not reach into Python.
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
 
-
-@lru_cache(maxsize=256)
-def _template(source: str) -> jinja2.Template:
-    return _ENVIRONMENT.from_string(source)
+_LONGEST = 4_000_000
 
 
 def recipe_folder() -> Path:
@@ -82,8 +77,10 @@ class Recipe(_Model):
         labels: The label set, in the order answers use.
         units: Units by how else they are written, ``{평: [坪]}``; projection takes them for the same.
         reply_format: ``json-by-type``, ``json-list``, ``tagged``, ``lines`` or ``pairs``.
-        system: System prompt, a Jinja template; ``labels``, ``examples`` (each with ``text`` and
-            ``answer``) and ``empty`` (the answer for a sentence without entities) may be used.
+        system: System prompt, a Jinja template; ``labels`` (each with the fields of a label and ``words``,
+            everything it goes by), ``examples`` (each with ``text`` and ``answer``) and ``empty`` (the answer
+            for a sentence without entities) may be used. What else a template can do is listed in
+            ``docs/recipes.md``.
         user: The question for one sentence, a Jinja template over ``text``.
         examples: Worked examples in markup: ``"<손흥민:PS>은 <춘천:LC>에서 태어났다."``
         examples_as: ``"turns"`` asks and answers each example before the real question;
@@ -119,14 +116,9 @@ class Recipe(_Model):
                     )
         for key in ("system", "user"):
             try:
-                _ = self.system_prompt if key == "system" else self.question("가")
-            except jinja2.TemplateSyntaxError as error:
-                raise ValueError(f"{key}: line {error.lineno} of the template: {error.message}") from None
-            except jinja2.TemplateError as error:
-                raise ValueError(f"{key}: {error.message}") from None
-            except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
-                # What a template computes is the recipe's own doing.
-                raise ValueError(f"{key}: the template fails ({error})") from None
+                _ = self.system_prompt if key == "system" else self._question("가")
+            except RecipeError as error:
+                raise ValueError(f"{key}: {error.problem}") from None
         if "가나다" not in self.question("가나다"):
             raise ValueError("user: the template never uses {{ text }}, so no sentence would reach the model")
         return self
@@ -151,10 +143,9 @@ class Recipe(_Model):
     def system_prompt(self) -> str:
         """The system template filled in; may be empty."""
         examples = [{"text": text, "answer": answer} for text, answer in self._worked()]
-        filled = _template(self.system).render(
-            labels=self.labels, examples=examples, empty=self._answer(Sentence(""))
-        )
-        return filled.strip()
+        labels = [{**label.model_dump(), "words": label.words} for label in self.labels]
+        empty = self._answer(Sentence(""))
+        return fill_template(self.system, labels=labels, examples=examples, empty=empty).strip()
 
     @cached_property
     def turns(self) -> tuple[tuple[str, str], ...]:
@@ -164,8 +155,18 @@ class Recipe(_Model):
         return tuple((self.question(text), answer) for text, answer in self._worked())
 
     def question(self, text: str) -> str:
-        """The user template filled in for one sentence."""
-        return text if self.user == "{{ text }}" else _template(self.user).render(text=text)
+        """The user template filled in for one sentence.
+
+        Raises:
+            RecipeError: The template fails on this text.
+        """
+        try:
+            return self._question(text)
+        except RecipeError as error:
+            raise RecipeError(f"recipe {self.name}: user: {error.problem}") from None
+
+    def _question(self, text: str) -> str:
+        return text if self.user == "{{ text }}" else fill_template(self.user, text=text)
 
     def _answer(self, sentence: Sentence) -> str:
         return render_reply(sentence, self.reply_format, self.schema_)
@@ -217,33 +218,14 @@ class Recipe(_Model):
                     f"no recipe is called {given!r}",
                     hint=f"built in are {', '.join(builtin_recipes())}; for a file of yours give its path",
                 )
-        try:
-            source = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise RecipeError("no such file", path=path) from None
-        except IsADirectoryError:
-            raise RecipeError("is a directory", path=path, hint="give a YAML file") from None
-        except UnicodeDecodeError as error:
-            raise RecipeError(f"not UTF-8 (byte {error.start})", path=path, hint="save it as UTF-8") from None
-        except OSError as error:
-            raise RecipeError(f"cannot be read ({error.strerror})", path=path) from None
-        return cls._parse(source, path, above)
+        return cls._parse(_read(path, pipe=not above), path, above)
 
     @classmethod
     def _parse(cls, source: str, path: Path, above: tuple[Path, ...]) -> Recipe:
         try:
-            node = yaml.compose(source, Loader=yaml.SafeLoader)
-            _refuse_duplicates(node)
-            data: Any = yaml.safe_load(source)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark
-            raise RecipeError(
-                f"not YAML: {error.problem}", path=path, line=None if mark is None else mark.line + 1
-            ) from None
-        except RecipeError as error:
-            raise error.located(path=path) from None
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise RecipeError(f"not YAML: {str(error).splitlines()[0]}", path=path) from None
+            data, node = parse_yaml(source)
+        except InputError as error:
+            raise RecipeError(error.problem, path=path, line=error.line) from None
         if not isinstance(data, dict):
             raise RecipeError(
                 "holds no recipe", path=path, hint="expected keys such as name, labels and system"
@@ -259,39 +241,58 @@ class Recipe(_Model):
             location = errors[0]["loc"]
             if not location and (named := re.match(r"(examples)\[(\d+)\]|(system|user)\b", message)):
                 location = (named[3],) if named[3] else (named[1], int(named[2]))
-            raise RecipeError(message, path=path, line=_line_of(node, location)) from None
+            raise RecipeError(message, path=path, line=line_of(node, location)) from None
 
     @classmethod
     def _extended(cls, name: Any, path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         """What the recipe that another one extends says; a path is looked for beside the other."""
         if not isinstance(name, str):
             raise RecipeError("extends: expected the name or path of a recipe", path=path)
-        beside = path.parent / name
-        if beside.resolve() in (*above, path.resolve()):
+        try:
+            beside = path.parent / name
+            again = beside.resolve() in (*above, path.resolve())
+            there = beside.is_file()
+        except (OSError, RuntimeError, ValueError):
+            # A link that leads to itself, or a name that no file can have.
+            raise RecipeError(f"extends: {name!r} is no name or path of a recipe", path=path) from None
+        if again:
             raise RecipeError(f"extends: {name} extends this recipe in turn", path=path)
         try:
-            found = cls._load(beside if beside.is_file() else name, (*above, path.resolve()))
+            found = cls._load(beside if there else name, (*above, path.resolve()))
             return found.model_dump(exclude_defaults=True)
         except InputError as error:
             raise RecipeError(f"extends: {error}", path=path) from None
 
 
-def _refuse_duplicates(node: yaml.Node | None) -> None:
-    """YAML lets the last of two equal keys win, silently.
+def _read(path: Path, *, pipe: bool) -> str:
+    """The text of a recipe's file, which is no more than a million characters long.
+
+    Args:
+        path: The file.
+        pipe: Whether it may be a pipe. A recipe that another one extends is a regular file: nobody waits for
+            what a stranger's recipe names.
 
     Raises:
-        RecipeError: A mapping has a key twice.
+        RecipeError: It is missing, a folder, too long, or not UTF-8.
     """
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if str(key.value) in seen:
-                raise RecipeError(f"key {key.value!r} stands twice", line=key.start_mark.line + 1)
-            seen.add(str(key.value))
-            _refuse_duplicates(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_duplicates(value)
+    try:
+        if not pipe and path.exists() and not path.is_file() and not path.is_dir():
+            raise RecipeError("is no regular file", path=path)
+        with path.open("rb") as stream:
+            raw = stream.read(_LONGEST + 1)
+        if len(raw) > _LONGEST:
+            raise RecipeError(f"is longer than a recipe can be ({_LONGEST:,} bytes)", path=path)
+        return raw.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise RecipeError("no such file", path=path) from None
+    except IsADirectoryError:
+        raise RecipeError("is a directory", path=path, hint="give a YAML file") from None
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"not UTF-8 (byte {error.start})", path=path, hint="save it as UTF-8") from None
+    except OSError as error:
+        raise RecipeError(f"cannot be read ({error.strerror})", path=path) from None
+    except (RuntimeError, ValueError):
+        raise RecipeError("no file can have this name", path=path) from None
 
 
 def _explain(error: Any) -> str:
@@ -312,20 +313,3 @@ def _explain(error: Any) -> str:
         # YAML knows no tuples.
         return f"{key}: expected a list, like [a, b]"
     return f"{key}: {message}" if key else message
-
-
-def _line_of(node: Any, location: tuple[Any, ...]) -> int | None:
-    """The line, from 1, of the deepest part of ``location`` that the YAML has."""
-    line = None
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == str(part)]
-            if not found:
-                break
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line

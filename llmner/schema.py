@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from functools import cached_property, lru_cache
 from typing import Annotated
 
@@ -91,10 +92,9 @@ class LabelSchema(_Model):
     @model_validator(mode="after")
     def _unambiguous(self) -> LabelSchema:
         owner: dict[str, str] = {}
-        codes = [label.code for label in self.labels]
-        for code in codes:
-            if codes.count(code) > 1:
-                raise ValueError(f"label code {code!r} stands twice")
+        twice = [code for code, count in Counter(self.codes).items() if count > 1]
+        if twice:
+            raise ValueError(f"label code {twice[0]!r} stands twice")
         for label in self.labels:
             for word in label.words:
                 key = _fold(word)

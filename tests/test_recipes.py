@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from llmner import _yaml
 from llmner.chat import build_prompt, chat_row, completion_row
-from llmner.errors import InputError, RecipeError, UnknownNameError
+from llmner.cli import app
+from llmner.errors import InputError, LlmnerError, RecipeError, UnknownNameError
+from llmner.generation.adapters import find_adapter
 from llmner.recipes import Recipe, builtin_recipes
 from llmner.replies import REPLY_FORMATS, read_reply
 from llmner.spans import Sentence, Span
@@ -180,3 +188,103 @@ def test_a_recipe_written_out_is_the_same_recipe(name: str, tmp_path: Path) -> N
     path.write_text(recipe.to_yaml(), encoding="utf-8")
     assert Recipe.load(path) == recipe
     assert Recipe.load(path).hash == recipe.hash
+
+
+EVIL = """\
+name: evil
+labels: [{code: PS}]
+system: "{{ labels[0].parse_raw(\\"cposix\\\\nsystem\\\\n(S'echo owned > pwned'\\\\ntR.\\", proto='pickle', allow_pickle=True) }}"
+"""
+
+
+def test_a_recipe_runs_no_code_wherever_it_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path, EVIL)
+    loads: list[Callable[[], object]] = [lambda: Recipe.load(path)]
+    (tmp_path / "extending.yaml").write_text("extends: mine.yaml\nname: x\n", encoding="utf-8")
+    loads.append(lambda: Recipe.load(tmp_path / "extending.yaml"))
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "x"}')
+    (adapter / "adapter_model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    path.rename(adapter / "recipe.yaml")
+    loads.append(lambda: find_adapter(str(adapter)).recipe)
+    for load in loads:
+        with pytest.raises(LlmnerError):
+            load()
+    for option in (["--adapter", str(adapter)], ["--recipe", str(adapter / "recipe.yaml")]):
+        told = CliRunner().invoke(app, ["extract", *option, "손흥민은"])
+        assert told.exit_code == 2
+        assert "recipe.yaml" in told.stderr
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def bomb(levels: int) -> str:
+    """Each level is a list of nine aliases of the one before."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (bomb(9), "its aliases stand for more than 200,000 values"),
+        (bomb(60), "its aliases stand for more than 200,000 values"),
+        ("a0: &a0 {x: 1, y: 2}\n" + "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 12)), "its aliases stand"),
+        ("name: &a [*a]", "a value holds an alias of itself"),
+        ("name: &a {b: {c: *a}}", "a value holds an alias of itself"),
+        ("? [a, b]\n: c", "a key is a list or a mapping"),
+        ("name: " + "9" * 5000, "not YAML|name: "),
+        ("name: !!python/object/apply:os.system ['true']", "not YAML"),
+        ("name: \x00", "not YAML"),
+        ("x" * 1_000_001, "more than 1,000,000 characters"),
+        ("x" * 4_000_001, "longer than a recipe can be"),
+    ],
+    ids=range(11),
+)  # fmt: skip
+def test_yaml_stays_small_whatever_its_aliases_stand_for(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(RecipeError, match=problem):
+        Recipe.load(write(tmp_path, text))
+
+
+def test_looking_at_aliases_takes_one_look_at_each_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+    children = _yaml._children
+
+    def counted(node: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return children(node)
+
+    monkeypatch.setattr(_yaml, "_children", counted)
+    for levels in (4, 8):
+        looks = 0
+        with contextlib.suppress(InputError):
+            _yaml.parse_yaml(bomb(levels))
+        assert looks <= 2 * (20 * levels + 1)
+
+
+def test_aliases_that_people_write_are_fine(tmp_path: Path) -> None:
+    text = MINIMAL + "units: {km: &k [킬로미터], m: [미터]}\nexamples: []\n"
+    assert Recipe.load(write(tmp_path, text)).units["km"] == ("킬로미터",)
+    labels = (
+        "name: tiny\nlabels: [{code: PS, aliases: &words [a, b]}, {code: LC, followed_by: *words}]\nsystem: x\n"
+    )
+    assert Recipe.load(write(tmp_path, labels)).labels[1].followed_by == ("a", "b")
+
+
+@pytest.mark.parametrize("name", ["loop.yaml", "a\\0b", "pipe", "/dev/zero", "\\ud800", "x" * 300])
+def test_a_recipe_does_not_wait_for_what_it_extends(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop.yaml").symlink_to(tmp_path / "loop.yaml")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RecipeError, match=r"mine\.yaml"):
+        Recipe.load(write(tmp_path, f'extends: "{name}"\nname: x\n'))
+
+
+def test_a_template_that_fails_on_one_text_names_the_recipe(tmp_path: Path) -> None:
+    text = MINIMAL + 'user: "{% if text | length > 9 %}{{ 1 // 0 }}{% endif %}{{ text }}"\n'
+    recipe = Recipe.load(write(tmp_path, text))
+    assert recipe.question("짧다") == "짧다"
+    with pytest.raises(RecipeError, match=r"^recipe tiny: user: the template fails \("):
+        recipe.question("이 글은 열 글자가 넘는다")

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llmner._files import dump_json, whole_file
+from llmner._yaml import load_yaml
 from llmner.baselines._extract import BaselineExtractor
 from llmner.baselines._store import RECORD_FILE, find_baseline, read_baseline_record, size_on_disk
 from llmner.baselines._train import CONFIGS, BaselineConfig, check_folder, train_baseline
@@ -200,11 +200,13 @@ def load_models_config(path: Path) -> ModelsConfig:
         InputError: It cannot be read, or a field is wrong; says which.
     """
     try:
-        held = yaml.safe_load(path.read_text(encoding="utf-8"))
+        held = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", path=path) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not YAML ({str(error).splitlines()[0]})", path=path) from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 (byte {error.start})", path=path, hint="save it as UTF-8") from None
+    except InputError as error:
+        raise InputError(error.problem, path=path, line=error.line) from None
     if not isinstance(held, dict):
         raise InputError("holds no fields", path=path, hint="expected gold, train and models")
     try:
@@ -491,8 +493,8 @@ def _asking(entry: ModelEntry, told: Told) -> tuple[Extractor, Mapping[str, Any]
 def _record_of(folder: Path) -> Mapping[str, Any]:
     path = folder / "training.json"
     try:
-        held = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
     return held if isinstance(held, dict) else {}
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
+from llmner._yaml import load_yaml
 from llmner.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -242,6 +243,8 @@ def parse_arguments(
     import jsonargparse
 
     path = _given_file(arguments)
+    if path is not None:
+        _look_at(Path(path))
     try:
         known = parser.parse_args([_underscored(argument) for argument in arguments])
     except (jsonargparse.ArgumentError, TypeError, ValueError, OSError) as error:
@@ -299,6 +302,16 @@ def _given_file(arguments: Sequence[str]) -> str | None:
         elif argument.startswith("--config="):
             path = argument.partition("=")[2]
     return path
+
+
+def _look_at(path: Path) -> None:
+    """Refuse a file whose aliases stand for more than the parser can take; it tells other faults itself."""
+    try:
+        load_yaml(path.read_text(encoding="utf-8"))
+    except InputError as error:
+        raise InputError(error.problem, path=path, line=error.line, hint="--help lists every field") from None
+    except (OSError, ValueError):
+        return
 
 
 def _one_line(error: Exception) -> str:

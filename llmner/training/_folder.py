@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from llmner._yaml import load_yaml
 from llmner.errors import InputError
 from llmner.generation.adapters import ADAPTER_FILE, CONFIG_FILE, RECIPE_FILE
 from llmner.generation.embedded import EMBEDDED_MODEL, EMBEDDED_ON_HUB
@@ -162,7 +161,7 @@ def read_folder(folder: Path, *, recipe: str | None = None, evaluations: Sequenc
         raise InputError(f"holds no adapter: {CONFIG_FILE} is missing", path=folder)
     told: list[str] = []
     config = _mapping(folder / CONFIG_FILE, json.loads)
-    training = _optional(folder / TRAINING_FILE, yaml.safe_load)
+    training = _optional(folder / TRAINING_FILE, load_yaml)
     record = _optional(folder / RECORD_FILE, json.loads)
     base = _base(folder, config, training, record)
     before = config.get("base_model_name_or_path")
@@ -349,14 +348,16 @@ def _mapping(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     Raises:
         InputError: It cannot be read, or holds something else.
     """
-    kind = "YAML" if parse is yaml.safe_load else "JSON"
+    kind = "YAML" if parse is load_yaml else "JSON"
     try:
         value = parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError("no such file", path=path) from None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", path=path) from None
-    except (ValueError, RecursionError, yaml.YAMLError):
+    except InputError as error:
+        raise InputError(error.problem, path=path, line=error.line) from None
+    except (ValueError, RecursionError):
         raise InputError(f"not {kind}", path=path) from None
     if not isinstance(value, dict):
         raise InputError(f"a {type(value).__name__} where an object should be", path=path)

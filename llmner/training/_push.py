@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from llmner._files import dump_json
+from llmner._yaml import load_yaml
 from llmner.errors import InputError
 from llmner.training._card import card_of, notices
 from llmner.training._folder import (
@@ -225,7 +226,7 @@ def _contents(adapter: AdapterFolder, *, given: bool) -> tuple[dict[str, Content
     check_weights(folder / ADAPTER_FILE)
     _rewrite(contents, CONFIG_FILE, folder, json.loads, adapter.config, _json_bytes)
     if adapter.training:
-        _rewrite(contents, "training.yaml", folder, yaml.safe_load, adapter.training, _yaml_bytes)
+        _rewrite(contents, "training.yaml", folder, _yaml_mapping, adapter.training, _yaml_bytes)
     if adapter.record:
         _rewrite(contents, "training.json", folder, json.loads, adapter.record, _json_bytes)
     if "tokenizer_config.json" in contents:
@@ -249,6 +250,10 @@ def _rewrite(
     contents[name] = source if parse(source) == wanted else dump(wanted)
 
 
+def _yaml_mapping(source: bytes) -> Any:
+    return load_yaml(source.decode())
+
+
 def _mend_tokenizer(contents: dict[str, Content], path: Path) -> None:
     """Where a tokenizer was loaded from is nobody's business; its tokens are left alone."""
     try:
@@ -267,7 +272,7 @@ def _recipe_bytes(adapter: AdapterFolder, *, given: bool) -> bytes:
     if given and not is_regular(adapter.path / "recipe.yaml"):
         return adapter.recipe.to_yaml().encode()
     source = _read(adapter.path / "recipe.yaml")
-    return adapter.recipe.to_yaml().encode() if "extends" in yaml.safe_load(source) else source
+    return adapter.recipe.to_yaml().encode() if "extends" in _yaml_mapping(source) else source
 
 
 def check_weights(path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from llmner._files import whole_file
+from llmner._yaml import load_yaml
 from llmner.corpora import is_file_name, read_corpus
 from llmner.errors import InputError, MissingExtraError
 from llmner.generation._denormals import denormals_flushed
@@ -283,8 +284,8 @@ def _open_folder(folder: Path, config: TrainingConfig, restart: bool) -> None:
 
 def _known_settings(path: Path, text: str) -> dict[str, Any]:
     try:
-        known = yaml.safe_load(text)
-    except yaml.YAMLError:
+        known = load_yaml(text)
+    except InputError:
         known = None
     if not isinstance(known, dict):
         raise InputError(
