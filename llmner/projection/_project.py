@@ -111,7 +111,7 @@ def project_reply(
         InputError: A policy field with a value that does not exist.
         WorkLimitError: The budget is used up or was ended.
     """
-    read = read_reply(reply, schema, format)
+    read = read_reply(reply, schema, format, budget=budget)
     if format == "tagged" and read.format != "tagged" and _repeats(reply, text):
         # The text again, with no mention marked: whatever it looks like, it says that there is none.
         read = ReadReply((), "ok", (), "tagged", "text", text)

@@ -9,6 +9,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from llmner._budget import UNBOUNDED, Budget
 from llmner.replies._json import Number, Pairs
 from llmner.schema import LabelSchema
 from llmner.spans import Mention
@@ -43,9 +44,10 @@ _WRAPPERS = frozenset(
     ).split()
 )
 _BARE_LABEL = re.compile(r"[A-Z][A-Z0-9_-]{0,15}")
+# Nothing that is taken is given back (*+): signs and spaces could else be shared out in many ways.
 _NOTHING = re.compile(
-    r"[\s\-–—.·*`'\"(]*(?:(?:해당|관련)?\s*(?:개체명?|항목|엔티티|사항)?\s*(?:이|가|은|는)?\s*"
-    r"(?:없음|없습니다|없다|없어요|없네요)|none|null|nothing|n/?a|empty|-+)?[\s.!。*`'\")]*",
+    r"[\s\-–—.·*`'\"(]*+(?:(?:해당|관련)?\s*+(?:개체명?|항목|엔티티|사항)?\s*+(?:이|가|은|는)?\s*+"
+    r"(?:없음|없습니다|없다|없어요|없네요)|none|null|nothing|n/?a|empty)?+[\s.!。*`'\")]*+",
     re.IGNORECASE,
 )
 _SAYS_NOTHING = re.compile(
@@ -73,8 +75,9 @@ def is_label(word: str, schema: LabelSchema | None) -> bool:
 class Found:
     """Mentions gathered from one value, with what had to be mended and the shape they came in."""
 
-    def __init__(self, schema: LabelSchema | None) -> None:
+    def __init__(self, schema: LabelSchema | None, budget: Budget = UNBOUNDED) -> None:
         self.schema = schema
+        self.budget = budget
         self.mentions: list[Mention] = []
         self.repairs: dict[str, None] = {}
         self.shapes: dict[str, None] = {}
@@ -83,6 +86,7 @@ class Found:
         self, label: str, text: str, attributes: dict[str, Any] | None = None, start: int | None = None
     ) -> None:
         """One mention, with its label resolved."""
+        self.budget.spend()
         code = self.schema.resolve(label) if self.schema is not None else None
         if code is not None and code != label:
             self.repairs["label-name"] = None

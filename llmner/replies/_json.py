@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmner._budget import UNBOUNDED, Budget
+
 __all__ = ["Draft", "Number", "Pairs", "find_values"]
 
 
@@ -43,6 +45,10 @@ class Draft:
 
 
 _MAX_DEPTH = 100
+_PIECE = 1024
+# How much is read in the time of one step.
+_CHARACTERS_A_STEP = 64
+_TOKENS_A_LOOK = 256
 _OPEN = {"{": "}", "[": "]", "(": ")", "｛": "}", "［": "]", "（": ")"}
 _CLOSE = {"}": "}", "]": "]", ")": ")", "｝": "}", "］": "]", "）": ")"}
 _START = re.compile(r"[{\[｛［]")
@@ -92,11 +98,12 @@ _DECODER = json.JSONDecoder(**_HOOKS)
 _LOOSE_DECODER = json.JSONDecoder(strict=False, **_HOOKS)
 
 
-def find_values(text: str) -> list[Draft]:
-    """Every top-level object or list in ``text``, in order. Linear, never raises."""
+def find_values(text: str, budget: Budget = UNBOUNDED) -> list[Draft]:
+    """Every top-level object or list in ``text``, in order. Linear; raises nothing but what the budget does."""
     drafts: list[Draft] = []
     at = 0
     try_strict = True
+    sight = _Sight(text)
     while (found := _START.search(text, at)) is not None:
         start = found.start()
         draft = None
@@ -105,24 +112,35 @@ def find_values(text: str) -> list[Draft]:
             # After one failure strict parsing is given up: failing again and again is not linear.
             try_strict = draft is not None
             if draft is None:
-                draft = _Lenient(text, start).parse()
+                draft = _Lenient(sight, start, budget).parse()
                 draft.repairs = draft.repairs or ["syntax"]
-        draft = draft or _Lenient(text, start).parse()
+        draft = draft or _Lenient(sight, start, budget).parse()
         drafts.append(draft)
         at = max(draft.end, start + 1)
+        budget.spend(1 + (at - start) // _CHARACTERS_A_STEP)
     return drafts
 
 
 def _strict(text: str, start: int) -> Draft | None:
-    for decoder, repairs in ((_DECODER, []), (_LOOSE_DECODER, ["control-character"])):
-        try:
-            value, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            continue
-        if end - start > _MAX_DEPTH and _too_deep(value):
+    """A value as JSON has it, or nothing. O(its length).
+
+    What cannot be decoded costs a look at the whole text before it, since the error tells the line. So the
+    value is first looked for in a short piece of the text, and then in pieces four times as long.
+    """
+    size = _PIECE
+    while True:
+        piece = text[start : start + size]
+        for decoder, repairs in ((_DECODER, []), (_LOOSE_DECODER, ["control-character"])):
+            try:
+                value, end = decoder.raw_decode(piece)
+            except (ValueError, RecursionError):
+                continue
+            if end > _MAX_DEPTH and _too_deep(value):
+                return None
+            return Draft(value, start, start + end, repairs=repairs)
+        if start + size >= len(text):
             return None
-        return Draft(value, start, end, repairs=repairs)
-    return None
+        size *= 4
 
 
 def _too_deep(value: Any) -> bool:
@@ -169,26 +187,46 @@ class _Frame:
     colon: bool = False
 
 
-class _Lenient:
-    """One pass over ``text`` from an opening bracket to its end, or to the end of the text."""
+@dataclass(slots=True)
+class _Sight:
+    """A text, and what is known not to come any more as it is read from left to right.
 
-    def __init__(self, text: str, start: int) -> None:
-        self.text = text
+    All values of a text share it: looking for the same thing again and again would not be linear.
+
+    Attributes:
+        text: The text.
+        line_end: The end of the line being read.
+        no_sure_end: Quotes that no sure end of a string follows on this line.
+        no_comment_end: Whether no ``*/`` follows.
+    """
+
+    text: str
+    line_end: int = -1
+    no_sure_end: set[str] = field(default_factory=set)
+    no_comment_end: bool = False
+
+
+class _Lenient:
+    """One pass over a text from an opening bracket to its end, or to the end of the text."""
+
+    def __init__(self, sight: _Sight, start: int, budget: Budget) -> None:
+        self.sight = sight
+        self.text = sight.text
+        self.budget = budget
         self.start = start
         self.repairs: dict[str, None] = {}
         self.stack: list[_Frame] = []
         self.overflow = 0
-        # The end of the line being read, and the quotes that no sure end follows on it: looking for
-        # either again and again would not be linear.
-        self.line_end = -1
-        self.no_sure_end: set[str] = set()
-        self.no_comment_end = False
         self.root: Any = None
 
     def parse(self) -> Draft:
         text, at = self.text, self.start
         last_was_comma = False
+        tokens = 0
         while at < len(text):
+            tokens += 1
+            if not tokens % _TOKENS_A_LOOK:
+                self.budget.spend(_TOKENS_A_LOOK)
             char = text[at]
             if space := _SPACE.match(text, at):
                 at = space.end()
@@ -198,13 +236,13 @@ class _Lenient:
                 at = len(text) if newline < 0 else newline
                 self._mended("comment")
                 continue
-            if text.startswith("/*", at) and not self.no_comment_end:
+            if text.startswith("/*", at) and not self.sight.no_comment_end:
                 closing = text.find("*/", at + 2)
                 if closing >= 0:
                     at = closing + 2
                     self._mended("comment")
                     continue
-                self.no_comment_end = True
+                self.sight.no_comment_end = True
             if char in _OPEN:
                 if char not in "{[":
                     self._mended("brackets")
@@ -350,16 +388,17 @@ class _Lenient:
 
     def _end_of_string(self, quote: str, at: int) -> int | None:
         """Where the string ends, looking no further than its line. ``None``: cut off by the reply's end."""
-        if at > self.line_end:
+        sight = self.sight
+        if at > sight.line_end:
             newline = self.text.find("\n", at)
-            self.line_end = len(self.text) if newline < 0 else newline
-            self.no_sure_end.clear()
-        line_end = self.line_end
-        if quote not in self.no_sure_end:
+            sight.line_end = len(self.text) if newline < 0 else newline
+            sight.no_sure_end.clear()
+        line_end = sight.line_end
+        if quote not in sight.no_sure_end:
             for match in _SURE_END[quote].finditer(self.text, at, line_end + 1):
                 if match[1]:
                     return match.start()
-            self.no_sure_end.add(quote)
+            sight.no_sure_end.add(quote)
         for match in _ANY_END[quote].finditer(self.text, at, line_end):
             if match[1]:
                 self._mended("quotes")

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from llmner._budget import UNBOUNDED, Budget
 from llmner.errors import MarkupError
 from llmner.markup import parse_markup
 from llmner.replies._clean import drop_end_of_turn, drop_reasoning, split_fences
@@ -47,7 +48,9 @@ class ReadReply:
     text: str | None = None
 
 
-def read_reply(reply: str, schema: LabelSchema | None = None, format: str = "auto") -> ReadReply:
+def read_reply(
+    reply: str, schema: LabelSchema | None = None, format: str = "auto", *, budget: Budget | None = None
+) -> ReadReply:
     """Read any string a model may have sent. Linear in the reply; never raises on any ``str``.
 
     Several drafts: the last complete one that names a mention wins (models correct themselves); a
@@ -62,10 +65,15 @@ def read_reply(reply: str, schema: LabelSchema | None = None, format: str = "aut
         format: The format that was asked for, or ``"auto"``. It goes first; a reply in another
             format is read all the same and says so (``"format"`` in ``repairs``). A name nobody
             registered is treated as ``"auto"``.
+        budget: Steps of work it may take, for readers of what strangers send.
 
     Returns:
         Mentions, status and repairs.
+
+    Raises:
+        WorkLimitError: The budget that was given is used up or was ended.
     """
+    work = budget or UNBOUNDED
     if schema is not None and format in ("lines", "pairs"):
         rows = reply.replace("\r\n", "\n")
         if drop_end_of_turn(rows, []) == rows and (exact := read_exact(rows, schema, format)) is not None:
@@ -85,11 +93,11 @@ def read_reply(reply: str, schema: LabelSchema | None = None, format: str = "aut
     places = [block for block in blocks if block.strip()] + ([outside] if outside.strip() else [])
     for attempt in attempts:
         if attempt == "json":
-            found = _read_json(blocks, outside, schema)
+            found = _read_json(blocks, outside, schema, work)
         elif attempt == "tagged":
-            found = _read_tagged(places, schema, asked=format == "tagged")
+            found = _read_tagged(places, schema, work, asked=format == "tagged")
         else:
-            found = _read_lines(places, schema, format)
+            found = _read_lines(places, schema, format, work)
         if found is not None:
             shape = found.format
             if format in REPLY_FORMATS and shape != format:
@@ -101,7 +109,7 @@ def read_reply(reply: str, schema: LabelSchema | None = None, format: str = "aut
             return ReadReply(found.mentions, status, all_repairs, shape, found.order, found.text)
     if format == "tagged" and len(places) == 1 and not is_nothing(text):
         # The sentence as it was, without a mention: the format's way of saying that there is none.
-        plain = read_tagged(places[0], schema, Found(schema))
+        plain = read_tagged(places[0], schema, Found(schema, work))
         return ReadReply((), "repaired" if repairs else "ok", _once(repairs), "tagged", "text", plain)
     if is_nothing(text):
         return ReadReply(status="repaired", repairs=_once([*repairs, "none-word"]))
@@ -160,6 +168,8 @@ def _exact_json(reply: str, *, by_type: bool) -> tuple[Mention, ...] | None:
 
 # A line that begins as JSON does. Lines of pretty-printed JSON would pass for lines of another format.
 _LOOKS_JSON = re.compile(r"^[ \t]*[\[{][ \t]*(?:[\"'“{\[}\]]|$)", re.MULTILINE)
+# A model that wraps JSON in a JSON string does it once; what is escaped deeper is no answer.
+_MOST_ESCAPED = 4
 _BRACKETED = re.compile(r"[^\[\]{}\"]*\[[^\[\]{}\"\n]+[:：]([^\[\]{}\":：\n]+)\]")
 
 
@@ -195,10 +205,26 @@ class _Candidate:
     is_object: bool
 
 
-def _read_json(blocks: list[str], outside: str, schema: LabelSchema | None) -> ReadReply | None:
+def _read_json(blocks: list[str], outside: str, schema: LabelSchema | None, budget: Budget) -> ReadReply | None:
+    result = _read_drafts(blocks, outside, schema, budget)
+    for _ in range(_MOST_ESCAPED):
+        if result is not None or not ('\\"' in outside or any('\\"' in block for block in blocks)):
+            return result
+        # JSON inside a JSON string, its quotes still escaped.
+        blocks = [block.replace('\\"', '"') for block in blocks]
+        outside = outside.replace('\\"', '"')
+        result = _read_drafts(blocks, outside, schema, budget)
+        if result is not None:
+            return replace(result, repairs=_once([*result.repairs, "escaped"]))
+    return result
+
+
+def _read_drafts(
+    blocks: list[str], outside: str, schema: LabelSchema | None, budget: Budget
+) -> ReadReply | None:
     # Blocks are searched as one text: {"PS": ...} in one fence and {"LC": ...} in the next are one answer.
-    fenced = _candidates("\n".join(blocks), schema)
-    loose = _candidates(outside, schema)
+    fenced = _candidates("\n".join(blocks), schema, budget)
+    loose = _candidates(outside, schema, budget)
     for candidates in (fenced, loose):
         usable = [candidate for candidate in candidates if candidate.answers]
         if not usable:
@@ -214,21 +240,16 @@ def _read_json(blocks: list[str], outside: str, schema: LabelSchema | None) -> R
         shapes = chosen.found.shapes or {("json-by-type" if chosen.is_object else "json-list"): None}
         format = "json-by-type" if "json-by-type" in shapes else "json-list"
         return _result(chosen.found, format, extra)
-    if '\\"' in outside or any('\\"' in block for block in blocks):
-        # JSON inside a JSON string, its quotes still escaped.
-        again = _read_json([block.replace('\\"', '"') for block in blocks], outside.replace('\\"', '"'), schema)
-        if again is not None:
-            return replace(again, repairs=_once([*again.repairs, "escaped"]))
     return None
 
 
-def _candidates(text: str, schema: LabelSchema | None) -> list[_Candidate]:
-    drafts = _group(find_values(text), text)
+def _candidates(text: str, schema: LabelSchema | None, budget: Budget) -> list[_Candidate]:
+    drafts = _group(find_values(text, budget), text)
     covered = text[: drafts[0][0].start] + text[drafts[-1][-1].end :] if drafts else ""
     alone = not covered.strip()
     candidates = []
     for group in drafts:
-        found = Found(schema)
+        found = Found(schema, budget)
         for draft in group:
             interpret(draft.value, found)
         repairs = [repair for draft in group for repair in draft.repairs]
@@ -286,9 +307,11 @@ def _labels_of(value: object) -> set[str]:
     return {key for key, item in value if isinstance(key, str) and isinstance(item, list)}
 
 
-def _read_tagged(places: list[str], schema: LabelSchema | None, *, asked: bool) -> ReadReply | None:
+def _read_tagged(
+    places: list[str], schema: LabelSchema | None, budget: Budget, *, asked: bool
+) -> ReadReply | None:
     for place in reversed(places) if asked else places:
-        found = Found(schema)
+        found = Found(schema, budget)
         plain = read_tagged(place, schema, found)
         if schema is not None:
             known = [mention for mention in found.mentions if schema.resolve(mention.label)]
@@ -312,14 +335,14 @@ def _between(plain: str, found: Found) -> str:
     return "".join([*parts, plain[at:]])
 
 
-def _read_lines(places: list[str], schema: LabelSchema | None, asked: str) -> ReadReply | None:
+def _read_lines(places: list[str], schema: LabelSchema | None, asked: str, budget: Budget) -> ReadReply | None:
     name = "pairs" if asked == "pairs" else "lines"
     for place in places:
         if len(places) == 1 and is_nothing(place):
             return _result(
                 Found(schema), name, [] if asked == name and place.strip() == NOTHING else ["none-word"]
             )
-        found = Found(schema)
+        found = Found(schema, budget)
         understood, not_understood = read_lines(place, schema, found, surface_first=name == "pairs")
         if found.mentions or (understood and not not_understood):
             return _result(found, name, ["prose"] if not_understood else [])

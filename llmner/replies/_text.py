@@ -104,6 +104,7 @@ def read_lines(
     understood = not_understood = 0
     heading: str | None = None
     for raw in text.split("\n"):
+        found.budget.spend(1 + len(raw) // 64)
         line = raw.strip("\r")
         if not line.strip():
             if not_understood:
@@ -155,7 +156,8 @@ def _line(body: str, schema: LabelSchema | None, found: Found) -> bool:
         cells = [_bare(cell) for cell in re.split(r"[|\t]", body.strip("|"))]
         cells = [cell for cell in cells if cell and not re.fullmatch(r"[\s:\-]+|\d{1,3}", cell)]
         labels = [cell for cell in cells if is_label(cell, schema)]
-        others = [cell for cell in cells if cell not in labels]
+        named = set(labels)
+        others = [cell for cell in cells if cell not in named]
         if len(labels) == 1 and len(others) >= 1:
             found.add(labels[0], _unescape(others[0]))
             return True
@@ -173,7 +175,7 @@ def _line(body: str, schema: LabelSchema | None, found: Found) -> bool:
         return False
     label, rest = labelled
     if rest[:1] in "[{":
-        values = find_values(rest)
+        values = find_values(rest, found.budget)
         if values:
             surfaces_under(label, values[0].value, found)
             return True
