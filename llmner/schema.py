@@ -6,12 +6,13 @@ It does not know recipes' prompts or reply formats; ``recipes`` loads a schema a
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from functools import cached_property, lru_cache
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from llmner._unicode import normalized
 
 __all__ = ["Label", "LabelSchema", "cues_of", "means_person"]
 
@@ -30,6 +31,8 @@ _FOLLOWED_BY = (
     ),
 )
 _PERSON = frozenset("ps per person people pers 사람 인물 인명 人物 人名 人".split())
+# Decoration and all; what is longer names no kind of entity.
+_LONGEST_NAME = 60
 _TAG_PREFIX = re.compile(r"^[bieslu]-(?=.)")
 
 
@@ -107,7 +110,7 @@ class LabelSchema(_Model):
         for unit, words in self.units.items():
             for word in (unit, *words):
                 # Such a unit would rewrite the number before it: 5 behind 1 makes 15 another number.
-                if not word.strip() or unicodedata.normalize("NFKC", word.strip())[0].isdigit():
+                if not word.strip() or normalized("NFKC", word.strip()[:1]).isdigit():
                     raise ValueError(f"unit {word!r} is empty or begins with a digit; give the word alone")
         return self
 
@@ -176,19 +179,23 @@ class LabelSchema(_Model):
         return code
 
 
-@lru_cache(maxsize=1024)
 def means_person(word: str) -> bool:
     """Whether a label name says that its entities are people."""
-    return _fold(word) in _PERSON
+    return _meaning(word)[0] if len(word) <= _LONGEST_NAME else False
 
 
-@lru_cache(maxsize=1024)
 def cues_of(word: str) -> tuple[str, ...]:
     """What often follows entities of a label, if its name says that they are places or organisations."""
+    return _meaning(word)[1] if len(word) <= _LONGEST_NAME else ()
+
+
+# A schema's labels are few; those that replies make up are not, and must not fill the memory.
+@lru_cache(maxsize=1024)
+def _meaning(word: str) -> tuple[bool, tuple[str, ...]]:
     key = _fold(word)
-    return next((cues for words, cues in _FOLLOWED_BY if key in words), ())
+    return key in _PERSON, next((cues for words, cues in _FOLLOWED_BY if key in words), ())
 
 
 def _fold(word: str) -> str:
     """Width, case and the decoration models put around a label."""
-    return unicodedata.normalize("NFKC", word).casefold().strip(" \t\r\n*_`'\"<>#-·:.")
+    return normalized("NFKC", word).casefold().strip(" \t\r\n*_`'\"<>#-·:.")

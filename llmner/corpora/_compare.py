@@ -6,12 +6,12 @@ Works on the figures of ``_stats`` alone; reads no corpus.
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmner._unicode import normalized
 from llmner.corpora._stats import CorpusStats, Place
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _folded(text: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", text).split())
+    return "".join(normalized("NFKC", text).split())
 
 
 def _overlap(earlier: CorpusStats, later: CorpusStats) -> Overlap:

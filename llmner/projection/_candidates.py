@@ -7,6 +7,7 @@ gets which place is for ``_assign``.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -22,7 +23,7 @@ from llmner.projection._edges import (
     stands_alone,
 )
 from llmner.projection._korean import name_length, particle_reads_better, tail_is_function_word
-from llmner.projection._near import compare, cuts
+from llmner.projection._near import Letters, compare, cuts
 from llmner.projection._positions import MAX_OCCURRENCES, Positions, occurrences
 from llmner.projection._quantities import Quantities, may_be_written_otherwise
 from llmner.projection._similar import same_numbers
@@ -41,6 +42,8 @@ _SHORT_CUTOFF: Final = 0.8
 _IN_A_WORD: Final = 0.2
 _LENGTH: Final = 0.03
 _MAX_FUZZY_LENGTH: Final = 200
+# Letters of a mention up to which all its seeds are looked at.
+_ORDINARY: Final = 48
 
 
 class Candidate(NamedTuple):
@@ -331,7 +334,8 @@ class Finder:
 
         Cut a mention with at most k edits into k + 1 pieces, and one of them is free of edits (the
         pigeonhole principle); so only places where a piece stands verbatim are compared. At most 256
-        are, those of rare pieces first.
+        are, those of rare pieces first; of mentions of more than 48 letters fewer, those where most pieces
+        stand first, so that no mention costs more than another.
         """
         size = len(mention)
         if self.cutoff is None or not 3 <= size <= _MAX_FUZZY_LENGTH:
@@ -339,24 +343,30 @@ class Finder:
         cutoff = self.cutoff if size > 4 else max(self.cutoff, _SHORT_CUTOFF)
         edits = 1 if size <= 4 else 2 if size <= 8 else min(size // 4, 12)
         best: dict[tuple[int, int], float] = {}
-        tried: set[int] = set()
         seeds = sorted(
             ((self._positions.of(mention[left:right]), left, right) for left, right in cuts(size, edits)),
             key=lambda seed: len(seed[0]),
         )
-        text = self.text.text
+        places: dict[int, tuple[int, int, int]] = {}
         for positions, left, right in seeds:
             for at in positions:
-                if at - left in tried or len(tried) >= _MAX_SEEDS:
-                    continue
-                tried.add(at - left)
-                compare(text, mention, at, left, right, edits, cutoff, best)
+                places.setdefault(at - left, (at, left, right))
+        most = _MAX_SEEDS * _ORDINARY // max(size, _ORDINARY)
+        chosen = list(places)
+        if len(chosen) > most and size > _ORDINARY:
+            # Pieces of one place lie on one line through text and mention, give or take the edits.
+            pieces = Counter((at - left) // (edits + 1) for found, left, _ in seeds for at in found)
+            chosen.sort(key=lambda line: -pieces[line // (edits + 1)])
+        text = self.text.text
+        said = Letters(mention)
+        for line in chosen[:most]:
+            compare(text, said, *places[line], edits, cutoff, best)
         if size == 3:
             # The letter in the middle is wrong: no two letters in a row are right.
             first, last = mention[0], mention[2]
             for at in self._positions.of(first):
                 if text[at + 2 : at + 3] == last:
-                    compare(text, mention, at, 0, 1, 1, cutoff, best)
+                    compare(text, said, at, 0, 1, 1, cutoff, best)
         return self._nearest(mention, best, reason, spaced) if best else []
 
     def _nearest(

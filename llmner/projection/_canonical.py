@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from itertools import compress
 from typing import Final
 
+from llmner._unicode import normalized
+
 __all__ = ["Canonical", "canonicalize"]
 
 _ALIKE: Final = {
@@ -257,7 +259,7 @@ def canonical_surface(surface: str) -> str:
     """The canonical form of a mention; the map back is not needed."""
     if _unusual(surface) is None:
         return surface.replace(" ", "").lower()
-    composed = unicodedata.normalize("NFC", surface)
+    composed = normalized("NFC", surface)
     if _unusual(composed) is None:
         return composed.replace(" ", "").lower()
     folded = list(map(_folded, surface))

@@ -82,14 +82,20 @@ def _bare(surface: str, spaced: str) -> str:
 
     Signs that belong stay: -5도, .5, 5%, and brackets whose partner is inside: 유럽연합(EU).
     """
+    if surface[-1:] not in _EDGES and surface[:1] not in _EDGES:
+        return surface
+    # Where the signs at the beginning end; the first and last of each bracket are looked for once.
+    inside = len(surface) - len(surface.lstrip(_EDGES))
     right = len(surface)
+    first = {opening: surface.find(opening, inside) for opening in _CLOSED_BY} if right > inside else {}
     while right and (char := surface[right - 1]) in _EDGES:
-        if char in _OPENED_BY and _OPENED_BY[char] in surface[: right - 1].lstrip(_EDGES):
+        if char in _OPENED_BY and 0 <= first.get(_OPENED_BY[char], -1) < right - 1:
             break
         right -= 1
     left = 0
+    last = {closing: surface.rfind(closing, 0, len(surface[:right].rstrip(_QUOTES))) for closing in _OPENED_BY}
     while left < right and (char := surface[left]) in _EDGES:
-        if char in _CLOSED_BY and _CLOSED_BY[char] in surface[left + 1 : right].rstrip(_QUOTES):
+        if char in _CLOSED_BY and last[_CLOSED_BY[char]] > left:
             break
         signed = char in "-." and surface[left + 1 : left + 2].isdigit() and surface[left - 1 : left] != char
         if signed and not _BULLET.match(spaced):
@@ -121,8 +127,10 @@ def may_be_lighter(source: str, start: int, end: int, person: bool) -> bool:
 def loose_end(surface: str) -> int:
     """How many signs to take off the end of a stretch: 평택, and 18세( but not (주), U.S., 5' or Yahoo!"""
     right = len(surface)
+    first: dict[str, int] = {}
     while right > 1 and (char := surface[right - 1]) in _LOOSE:
-        if _OPENS.get(char, "") and _OPENS[char] in surface[: right - 1]:
+        opening = _OPENS.get(char)
+        if opening is not None and 0 <= first.setdefault(opening, surface.find(opening)) < right - 1:
             break
         if char in _AFTER_LETTERS and KINDS[surface[right - 2]] in ("a", "d", ""):
             break

@@ -125,7 +125,7 @@ def may_be_written_otherwise(mention: str, units: tuple[tuple[str, tuple[str, ..
     return _FOUR_DIGITS(mention) is not None or _rules(units).pattern.search(mention) is not None
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)
 def units_in(mention: str) -> tuple[str, ...]:
     """The units behind numbers in a canonical mention, each by its first name: 100mg과 5퍼센트 → mg, %."""
     rules = _rules(())

@@ -56,6 +56,9 @@ class _Jamo(dict[int, str]):
     def __missing__(self, point: int) -> str:
         index = point - 0xAC00
         if not 0 <= index < 11172:
+            # Asked for again and again, but a hostile text cannot make this grow without end.
+            if len(self) < 50_000:
+                self[point] = chr(point)
             raise LookupError(point)
         letters: str = _LEADS[index // 588] + _VOWELS[index // 28 % 21] + _TAILS[index % 28]
         self[point] = letters
@@ -70,7 +73,7 @@ def jamo(text: str) -> str:
     return text.translate(_TABLE)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)
 def numbers(text: str) -> tuple[str, ...]:
     """The numbers in a canonical text, thousands separators dropped: 2,000.5만 → ``("2000.5",)``."""
     return tuple(

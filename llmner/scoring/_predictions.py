@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from llmner._files import read_jsonl, regular_file, told_of
+from llmner._unicode import normalized
 from llmner.corpora import ReadStats, guess_format, read_corpus
 from llmner.corpora.hub import is_saved_dataset
 from llmner.corpora.jsonl import row_text_and_id, span_of_row
@@ -222,7 +222,7 @@ def align(
         aligned = list(predictions)
     for sentence, given in zip(gold, aligned, strict=True):
         if given is not None and sentence.text != given.text:
-            alike = unicodedata.normalize("NFKC", sentence.text) == unicodedata.normalize("NFKC", given.text)
+            alike = normalized("NFKC", sentence.text) == normalized("NFKC", given.text)
             raise MismatchError(
                 f"predicted on another text ({given.text[:30]!r}, gold has {sentence.text[:30]!r})",
                 path=path,
@@ -288,7 +288,7 @@ def corpus_signature(name: str, sentences: Iterable[Sentence]) -> dict[str, Any]
     normal = True
     for sentence in sentences:
         count += 1
-        normal = normal and unicodedata.is_normalized("NFKC", sentence.text)
+        normal = normal and sentence.text == normalized("NFKC", sentence.text)
         spans = ";".join(f"{span.start},{span.end},{span.label}" for span in sentence.spans)
         digest.update(f"{sentence.text}\0{spans}\n".encode("utf-8", "surrogatepass"))
     return {"name": name, "sentences": count, "sha256": digest.hexdigest()[:12], "nfkc": normal}
