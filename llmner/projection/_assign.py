@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
+from llmner._budget import UNBOUNDED, Budget
 from llmner.projection._candidates import Candidate
 
 __all__ = ["Group", "assign"]
@@ -63,11 +64,17 @@ def _settle(groups: Sequence[Group]) -> bool:
     """Give every place to the only group that wants it, if nobody competes for any; say whether so."""
     places: list[Candidate] = []
     alone = True
+    wanted: set[int] = set()
     for group in groups:
         candidates, count = group.candidates, len(group.members)
         if len(candidates) > count or (len(candidates) < count and any(a is not None for a in group.anchors)):
             alone = False
-        places += candidates
+        elif candidates and id(candidates) in wanted:
+            # Two labels for one name.
+            alone = False
+        if alone:
+            wanted.add(id(candidates))
+            places += candidates
     if alone and len(places) > 1:
         places.sort()
         reach = 0
@@ -83,28 +90,44 @@ def _settle(groups: Sequence[Group]) -> bool:
     return alone
 
 
-def assign(groups: Sequence[Group], fits: Callable[[int, Candidate], int]) -> None:
+def assign(groups: Sequence[Group], fits: Callable[[int, Candidate], int], budget: Budget = UNBOUNDED) -> None:
     """Give every member of every group a candidate or nothing, maximising the sum of weights.
 
     A mention with one place that nobody else wants gets it. The others are solved component by
     component (mentions connected through overlapping places), by dynamic programming over the text
     from left to right. That is exact until more than 256 states are open at once (8 in components of
     more than 400 places), where only the best are kept; so the cost is linear in the number of places.
-    Ties go to the earlier place, then to the mention that comes first in the reply.
+    Many labels for one name share their places, which are looked at once. Ties go to the earlier place,
+    then to the mention that comes first in the reply.
 
     Args:
         groups: The groups, in the order of their first members.
         fits: How many characters of what follows a place speak for the group's label (에서 after a
             place name: 2); asked only where there is a choice.
+        budget: What it may cost.
+
+    Raises:
+        WorkLimitError: The budget is used up or was ended.
     """
     if _settle(groups):
         return
+    # Groups of one name hold the very same list of places.
+    sharing: dict[int, list[int]] = {}
+    for number, group in enumerate(groups):
+        if group.candidates:
+            sharing.setdefault(id(group.candidates), []).append(number)
+    names = list(sharing.values())
     claims = sorted(
-        (candidate.start, candidate.end, number)
-        for number, group in enumerate(groups)
-        for candidate in group.candidates
+        (candidate.start, candidate.end, name)
+        for name, numbers in enumerate(names)
+        for candidate in groups[numbers[0]].candidates
     )
-    components = _components(len(groups), claims)
+    budget.spend(len(claims))
+    components = [
+        sorted(number for name in joined for number in names[name])
+        for joined in _components(len(names), claims)
+    ]
+    components.sort()
     placed: dict[str, list[tuple[int, int]]] = {}
     open_components = []
     for component in components:
@@ -125,13 +148,29 @@ def assign(groups: Sequence[Group], fits: Callable[[int, Candidate], int]) -> No
     order = {chain: _Order(fixed) for chain, fixed in placed.items()}
     for component in open_components:
         if len(component) * sum(len(groups[number].candidates) for number in component) > _MAX_WORK:
-            _fill([groups[number] for number in component])
+            _fill(_first_served([groups[number] for number in component]), budget)
         else:
-            _solve(component, groups, order, fits)
+            _solve(component, groups, order, fits, budget)
 
 
-def _fill(groups: list[Group]) -> None:
+def _first_served(groups: list[Group]) -> list[Group]:
+    """The groups that :func:`_fill` can give a place: of equal places the earlier group takes its fill first.
+
+    So of ten thousand labels for a name with four hundred places, those behind the first four hundred get none.
+    """
+    copies: dict[int, int] = {}
+    served = []
+    for group in groups:
+        name = id(group.candidates)
+        if copies.setdefault(name, 0) < len(group.candidates):
+            copies[name] += len(group.members)
+            served.append(group)
+    return served
+
+
+def _fill(groups: list[Group], budget: Budget) -> None:
     """The heaviest place first, whoever it belongs to."""
+    budget.spend(sum(len(group.candidates) for group in groups))
     places = sorted(
         (-_weight(candidate), candidate.start, number)
         for number, group in enumerate(groups)
@@ -216,6 +255,7 @@ def _solve(
     all_groups: Sequence[Group],
     order: dict[str, _Order],
     fits: Callable[[int, Candidate], int],
+    budget: Budget,
 ) -> None:
     """Dynamic programming over one component's places, left to right.
 
@@ -239,6 +279,7 @@ def _solve(
     nothing = (0, (0,) * len(groups), (-1,) * len(chains))
     states: dict[_State, tuple[float, _Trail | None]] = {nothing: (0.0, None)}
     for at, (start, end, number, candidate) in enumerate(places):
+        budget.spend(len(states))
         group = groups[number]
         certain = order.get(group.chain)
         weight = _weight(candidate) + _cue(fits(component[number], candidate))

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
+from llmner._budget import UNBOUNDED, Budget
 from llmner.projection._canonical import Canonical
 from llmner.projection._edges import (
     PAIRED,
@@ -42,6 +43,8 @@ _SHORT_CUTOFF: Final = 0.8
 _IN_A_WORD: Final = 0.2
 _LENGTH: Final = 0.03
 _MAX_FUZZY_LENGTH: Final = 200
+# How much of a text is searched in the time of one step.
+_CHARACTERS_A_STEP: Final = 2048
 # Letters of a mention up to which all its seeds are looked at.
 _ORDINARY: Final = 48
 
@@ -79,6 +82,7 @@ class Finder:
         units: Further units, see :class:`Quantities`.
         mentions: The canonical mentions that will be looked for, if they are so many and the text so long
             that an index of the letters they need is worth its while; see :class:`Positions`.
+        budget: What looking may cost.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class Finder:
         cutoff: float | None,
         units: tuple[tuple[str, tuple[str, ...]], ...] = (),
         mentions: Sequence[str] = (),
+        budget: Budget = UNBOUNDED,
     ) -> None:
         self.source = source
         self.text = text
@@ -96,6 +101,9 @@ class Finder:
         self.cutoff = cutoff
         self._units = units
         self._quantities: Quantities | None = None
+        self._budget = budget
+        self._pass = 1 + len(text.text) // _CHARACTERS_A_STEP
+        budget.spend(self._pass * (20 if mentions else 1))
         self._positions = Positions(text.text, mentions)
 
     def find(self, mention: str, spaced: str, person: bool) -> list[Candidate]:
@@ -109,6 +117,7 @@ class Finder:
             person: Whether it is said to be a person, who may be called by a title.
         """
         text, source = self.text, self.source
+        self._budget.spend(self._pass)
         copies = -1 if self._positions.indexed else text.text.count(mention)
         if copies == 1 and text.plain:
             # Most mentions: the only place, and a copy to the letter.
@@ -160,6 +169,7 @@ class Finder:
         found: list[Candidate] = []
         digits = mention[0].isdigit() or mention[-1].isdigit()
         positions = self._positions.of(mention)
+        self._budget.spend(len(positions))
         alone = len(positions) == 1 and not form and not digits
         kind: Literal["trimmed", "canonical"] = "trimmed" if form else "canonical"
         for at in positions:
@@ -185,7 +195,9 @@ class Finder:
         source = self.source
         length = len(surface)
         found: list[Candidate] = []
-        for at in occurrences(source, surface):
+        places = occurrences(source, surface)
+        self._budget.spend(len(places))
+        for at in places:
             cost = place_cost(source, at, at + length)
             if cost is not None:
                 found.append(Candidate(at, at + length, size, "canonical", 1.0, cost))
@@ -223,6 +235,7 @@ class Finder:
         if not may_be_written_otherwise(mention, self._units):
             return []
         if self._quantities is None:
+            self._budget.spend(40 * self._pass)
             self._quantities = Quantities(self.text, self._units)
         found: list[Candidate] = []
         for form, reason in ((mention, ""), *self._forms(mention, spaced, person)):
@@ -250,6 +263,7 @@ class Finder:
         text = self.text.text
         inside: list[Candidate] = []
         for form, reason in self._forms(mention, spaced, person):
+            self._budget.spend(self._pass)
             if form not in text:
                 continue
             found = self._places(form, spaced, form=True, reason=reason)
@@ -343,6 +357,7 @@ class Finder:
         cutoff = self.cutoff if size > 4 else max(self.cutoff, _SHORT_CUTOFF)
         edits = 1 if size <= 4 else 2 if size <= 8 else min(size // 4, 12)
         best: dict[tuple[int, int], float] = {}
+        self._budget.spend((edits + 1) * self._pass)
         seeds = sorted(
             ((self._positions.of(mention[left:right]), left, right) for left, right in cuts(size, edits)),
             key=lambda seed: len(seed[0]),
@@ -360,6 +375,8 @@ class Finder:
         text = self.text.text
         said = Letters(mention)
         for line in chosen[:most]:
+            # Up to fifty distances of the length of the mention.
+            self._budget.spend(20 + 2 * size)
             compare(text, said, *places[line], edits, cutoff, best)
         if size == 3:
             # The letter in the middle is wrong: no two letters in a row are right.
@@ -375,6 +392,7 @@ class Finder:
         """The most similar places; of stretches that overlap, the one that ends where words end."""
         ranked: list[tuple[float, Candidate]] = []
         for (start, end), alike in best.items():
+            self._budget.spend(1 + len(mention) // 8)
             if not self.text.whole(start, end) or self._fused(start, end, spaced):
                 continue
             stretch = self.text.text[start:end]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -30,6 +30,8 @@ __all__ = ["project", "project_read", "project_reply"]
 # What a place may cost and still be a word of its own, with a particle or a unit behind it at most.
 _OWN_WORD = 0.1
 _TITLES_BEFORE = ("Mr ", "Mr. ", "Mrs ", "Mrs. ", "Ms ", "Ms. ", "Dr ", "Dr. ", "Sir ", "President ")
+# Candidates of a mention that are not worth comparing with those of others.
+_FEW = 8
 _start = attrgetter("start")
 
 
@@ -185,9 +187,10 @@ def _project(
     units = () if schema is None else schema.unit_table
     many = len(text) * len(mentions) > INDEX_ABOVE
     wanted = [canonical_surface(mention.text) for mention in mentions] if many else ()
-    finder = Finder(text, canonical, policy.particles, policy.fuzzy, units, wanted)
+    finder = Finder(text, canonical, policy.particles, policy.fuzzy, units, wanted, work)
     claims: list[_Claim] = []
     found: dict[tuple[str, bool], list[Candidate]] = {}
+    alike: dict[tuple[Candidate, ...], list[Candidate]] = {}
     for number, mention in enumerate(mentions):
         work.spend()
         label, person = known.get(mention.label) or _label(mention.label, schema)
@@ -211,10 +214,13 @@ def _project(
         candidates = found.get((mention.text, person))
         if candidates is None:
             candidates = finder.find(surface, mention.text, person) if surface else []
+            if len(candidates) > _FEW:
+                # Many spellings of a name have the same places; they are kept once.
+                candidates = alike.setdefault(tuple(candidates), candidates)
             found[mention.text, person] = candidates
         claims.append((number, label, surface, candidates, near))
     if held or not _undisputed(claims):
-        _decide(text, mentions, claims, held, schema, policy, outcomes)
+        _decide(text, mentions, claims, held, schema, policy, outcomes, work)
     else:
         for number, label, surface, candidates, _ in claims:
             mention = mentions[number]
@@ -222,7 +228,7 @@ def _project(
                 _placed(mention, candidates[0], label, text) if candidates else _not_found(mention, surface)
             )
     if policy.repeats == "all":
-        _repeat(text, finder, outcomes)
+        _repeat(text, finder, outcomes, work)
     settled = tuple([outcome for outcome in outcomes if outcome is not None])
     spans = [outcome.span for outcome in settled if outcome.span is not None]
     if policy.repeats == "all":
@@ -256,23 +262,32 @@ def _decide(
     schema: LabelSchema | None,
     policy: Policy,
     outcomes: list[Outcome | None],
+    budget: Budget,
 ) -> None:
     """Decide jointly where mentions compete for places or have several, and enter the outcomes."""
-    groups: dict[tuple[str, str, tuple[int, ...]], Group] = {}
+    groups: dict[tuple[str, str, int], Group] = {}
+    # Mentions of one spelling hold the same list of places: what is made of a list is made once.
+    lists: dict[int, tuple[int, list[Candidate]]] = {}
+    starts: dict[tuple[int, ...], int] = {}
     order = _infer_order(claims) if policy.order == "auto" else policy.order
     for number, label, surface, candidates, near in claims:
         # Copies of a name compete for the same places; another spelling may have others.
-        key = label, surface, tuple([candidate.start for candidate in candidates])
+        if id(candidates) not in lists:
+            budget.spend(len(candidates))
+            places = starts.setdefault(tuple([candidate.start for candidate in candidates]), len(starts))
+            apart = [c for c in candidates if not _overlaps(held, c.start, c.end)] if held else candidates
+            lists[id(candidates)] = places, apart
+        places, free = lists[id(candidates)]
+        key = label, surface, places
         group = groups.get(key)
         if group is None:
             chain = "" if order == "text" else label if order == "label" else str(number)
-            free = [c for c in candidates if not _overlaps(held, c.start, c.end)] if held else candidates
             groups[key] = Group(label, chain, [number], free, [near])
         else:
             group.members.append(number)
             group.anchors.append(near)
     ordered = list(groups.values())
-    assign(ordered, _cues(text, list(groups), schema))
+    assign(ordered, _cues(text, list(groups), schema), budget)
     for (label, surface, _), group in groups.items():
         placed = sum(candidate is not None for candidate in group.taken)
         for member, candidate in zip(group.members, group.taken, strict=True):
@@ -311,7 +326,7 @@ def _infer_order(claims: Sequence[_Claim]) -> Order:
 
 
 def _cues(
-    text: str, groups: Sequence[tuple[str, str, tuple[int, ...]]], schema: LabelSchema | None
+    text: str, groups: Sequence[tuple[str, str, int]], schema: LabelSchema | None
 ) -> Callable[[int, Candidate], int]:
     """How much of what follows a place speaks for a group's label, where labels compete for a surface."""
     cues = {label: cues_of(label) for label, *_ in groups} if schema is None else schema.cues
@@ -331,7 +346,7 @@ def _cues(
     return fits
 
 
-def _repeat(text: str, finder: Finder, outcomes: list[Outcome | None]) -> None:
+def _repeat(text: str, finder: Finder, outcomes: list[Outcome | None], budget: Budget) -> None:
     """Give every free place of a name to the last mention placed on that name; longer names choose first."""
     last: dict[tuple[str, str], tuple[int, Outcome]] = {}
     taken: list[tuple[int, int]] = []
@@ -342,7 +357,9 @@ def _repeat(text: str, finder: Finder, outcomes: list[Outcome | None]) -> None:
     taken.sort()
     for (label, surface), (number, outcome) in sorted(last.items(), key=lambda item: -len(item[0][1])):
         more: list[Span] = []
-        for candidate in finder.again(surface):
+        places = finder.again(surface)
+        budget.spend(len(places))
+        for candidate in places:
             if candidate.cost <= _OWN_WORD and not _overlaps(taken, candidate.start, candidate.end):
                 insort(taken, (candidate.start, candidate.end))
                 more.append(Span(candidate.start, candidate.end, label, outcome.mention.confidence))
@@ -408,11 +425,13 @@ def _anchors(text: Canonical, reply_text: str) -> Callable[[int], int | None]:
     repeated = canonicalize(reply_text)
     if len(repeated.text) * len(text.text) > 25_000_000:
         return lambda start: None
-    blocks = Levenshtein.opcodes(repeated.text, text.text)
+    blocks = list(Levenshtein.opcodes(repeated.text, text.text))
+    begins = [block.src_start for block in blocks]
 
     def anchor(start: int) -> int | None:
         at = bisect_left(repeated.starts, start)
-        for block in blocks:
+        # Blocks that begin where another does have no length in the reply's text.
+        for block in blocks[max(0, bisect_left(begins, at) - 1) : bisect_right(begins, at)]:
             if block.src_start <= at < block.src_end:
                 return min(block.dest_start + at - block.src_start, max(block.dest_end - 1, block.dest_start))
         return None

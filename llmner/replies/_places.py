@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +22,9 @@ __all__ = ["Place", "find_places"]
 Place = tuple[tuple[int, int], tuple[int, int] | None]
 """Code points of a surface, with what ends it, and of its label if that could be found."""
 
+# What may be searched in vain: so often the whole reply, and so many characters on top.
+_LOOKS = 100
+_CHARACTERS = 1_000_000
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _COLON = re.compile(r"\s*:")
 
@@ -29,7 +33,8 @@ def find_places(reply: str, mentions: Sequence[Mention], format: str | None) -> 
     """The place of each mention, in the reply's order; ``None`` for one that is not there as it was read.
 
     A surface's place takes in the character after it, or the end of the reply: that a name ends here is part
-    of what was said. O(reply) for each mention at most.
+    of what was said. Linear in the reply and the mentions: those that are not there as they were read are
+    looked for as long as that takes no more than some hundred looks through the whole reply.
 
     Args:
         reply: The raw reply.
@@ -40,9 +45,10 @@ def find_places(reply: str, mentions: Sequence[Mention], format: str | None) -> 
         return _in_json(reply, mentions, by_type=format == "json-by-type")
     label_of = _LABELS.get(format or "")
     places: list[Place | None] = []
+    search = _Search(reply, format)
     at = 0
     for mention in mentions:
-        found = _surface(reply, mention.text, format, at)
+        found = search.surface(mention.text, at)
         if found is None:
             places.append(None)
             continue
@@ -88,6 +94,17 @@ def _strings(reply: str) -> list[_String]:
 
 def _in_json(reply: str, mentions: Sequence[Mention], *, by_type: bool) -> list[Place | None]:
     strings = _strings(reply)
+    search = _Search(reply, None)
+    # Where each text is said, and for each string the nearest key before it that is no text's.
+    said: dict[str, list[int]] = {}
+    key_before: list[int | None] = []
+    key_number: int | None = None
+    for number, string in enumerate(strings):
+        key_before.append(key_number)
+        if not string.is_key:
+            said.setdefault(string.text, []).append(number)
+        elif normal_key(string.text) not in TEXT_KEYS:
+            key_number = number
     labels: dict[int, tuple[int, int]] = {}
     for key, value in pairwise(strings):
         if key.is_key and not value.is_key and normal_key(key.text) in LABEL_KEYS:
@@ -95,30 +112,42 @@ def _in_json(reply: str, mentions: Sequence[Mention], *, by_type: bool) -> list[
     places: list[Place | None] = []
     at = 0
     for mention in mentions:
-        order = [*range(at, len(strings)), *range(at)]
-        number = next((n for n in order if strings[n].text == mention.text and not strings[n].is_key), None)
-        if number is None:
-            raw = _surface(reply, mention.text, None, strings[at].start if at < len(strings) else 0)
+        numbers = said.get(mention.text)
+        if numbers is None:
+            raw = search.surface(mention.text, strings[at].start if at < len(strings) else 0)
             places.append(None if raw is None else ((raw[0], raw[1] + 1), None))
             continue
+        # The next one that says so, else the first.
+        number = numbers[bisect_left(numbers, at) % len(numbers)]
         held, at = strings[number], number + 1
         label = labels.get(held.inside)
-        if label is None and by_type:
-            keys = (s for s in reversed(strings[:number]) if s.is_key and normal_key(s.text) not in TEXT_KEYS)
-            label = next(((key.start, key.end) for key in keys), None)
+        before = key_before[number]
+        if label is None and by_type and before is not None:
+            label = strings[before].start, strings[before].end
         places.append(((held.start, held.end + 1), label))
     return places
 
 
-def _surface(reply: str, text: str, format: str | None, at: int) -> tuple[int, int] | None:
-    """The next place of a surface as the format writes it, else as it stands; else the same from the start."""
-    for begin in (at, 0) if at else (0,):
-        for before, written, after in _written(text, format):
-            found = reply.find(before + written + after, begin)
-            if found >= 0:
-                start = found + len(before)
-                return start, start + len(written)
-    return None
+class _Search:
+    """Looks for surfaces in a reply, and stops looking for what is not there before it takes long."""
+
+    def __init__(self, reply: str, format: str | None) -> None:
+        self.reply = reply
+        self.format = format
+        self._left = _LOOKS * len(reply) + _CHARACTERS
+
+    def surface(self, text: str, at: int) -> tuple[int, int] | None:
+        """The next place of a surface, as the format writes it or as it stands; else the first there is."""
+        for begin in (at, 0) if at else (0,):
+            for before, written, after in _written(text, self.format):
+                if self._left < 0:
+                    return None
+                found = self.reply.find(before + written + after, begin)
+                self._left -= (len(self.reply) if found < 0 else found) - begin
+                if found >= 0:
+                    start = found + len(before)
+                    return start, start + len(written)
+        return None
 
 
 def _written(text: str, format: str | None) -> Iterator[tuple[str, str, str]]:
