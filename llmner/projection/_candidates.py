@@ -103,7 +103,8 @@ class Finder:
         self._quantities: Quantities | None = None
         self._budget = budget
         self._pass = 1 + len(text.text) // _CHARACTERS_A_STEP
-        budget.spend(self._pass * (20 if mentions else 1))
+        if mentions:
+            budget.spend(20 * self._pass)
         self._positions = Positions(text.text, mentions)
 
     def find(self, mention: str, spaced: str, person: bool) -> list[Candidate]:
@@ -169,7 +170,8 @@ class Finder:
         found: list[Candidate] = []
         digits = mention[0].isdigit() or mention[-1].isdigit()
         positions = self._positions.of(mention)
-        self._budget.spend(len(positions))
+        if len(positions) > 1:
+            self._budget.spend(len(positions))
         alone = len(positions) == 1 and not form and not digits
         kind: Literal["trimmed", "canonical"] = "trimmed" if form else "canonical"
         for at in positions:
@@ -196,7 +198,8 @@ class Finder:
         length = len(surface)
         found: list[Candidate] = []
         places = occurrences(source, surface)
-        self._budget.spend(len(places))
+        if len(places) > 1:
+            self._budget.spend(len(places))
         for at in places:
             cost = place_cost(source, at, at + length)
             if cost is not None:

@@ -15,6 +15,19 @@ __all__ = ["Letters", "compare", "cuts"]
 _ALTERNATING: Final = tuple(n // 2 if n % 2 == 0 else -(n // 2 + 1) for n in range(25))
 
 
+class _Sizes(dict[str, int]):
+    """Character → how many jamo it is: a syllable two or three, everything else one."""
+
+    def __missing__(self, char: str) -> int:
+        size = len(jamo(char))
+        if len(self) < 50_000:
+            self[char] = size
+        return size
+
+
+_size_of: Final = _Sizes().__getitem__
+
+
 class Letters:
     """The jamo of a text, stretch by stretch. Made in O(text); a stretch then costs its length.
 
@@ -27,10 +40,7 @@ class Letters:
     def __init__(self, text: str) -> None:
         self.text = text
         self._jamo = jamo(text)
-        # A syllable is two letters or three, everything else is one.
-        syllables = (ord(char) - 0xAC00 for char in text)
-        sizes = ((3 if at % 28 else 2) if 0 <= at < 11172 else 1 for at in syllables)
-        self._ends = [0, *accumulate(sizes)]
+        self._ends = list(accumulate(map(_size_of, text), initial=0))
 
     def between(self, start: int, end: int) -> str:
         """The jamo of ``text[start:end]``, offsets within the text."""

@@ -191,8 +191,8 @@ def _project(
     claims: list[_Claim] = []
     found: dict[tuple[str, bool], list[Candidate]] = {}
     alike: dict[tuple[Candidate, ...], list[Candidate]] = {}
+    work.spend(1 + len(mentions))
     for number, mention in enumerate(mentions):
-        work.spend()
         label, person = known.get(mention.label) or _label(mention.label, schema)
         if not label:
             outcomes[number] = Outcome(mention, "unknown_label", reason=f"no label {mention.label!r}")

@@ -129,7 +129,7 @@ def _strict(text: str, start: int) -> Draft | None:
     """
     size = _PIECE
     while True:
-        piece = text[start : start + size]
+        piece = text[start : start + size] if start or size < len(text) else text
         for decoder, repairs in ((_DECODER, []), (_LOOSE_DECODER, ["control-character"])):
             try:
                 value, end = decoder.raw_decode(piece)
