@@ -13,7 +13,8 @@ ENV PYTHONUNBUFFERED=1 \
     HF_HOME=/cache/huggingface
 
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md CHANGELOG.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md CHANGELOG.md LICENSE NOTICE ./
+COPY licenses licenses
 COPY prompts prompts
 COPY llmner llmner
 COPY scripts/install_server.sh scripts/install_server.sh
