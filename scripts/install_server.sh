@@ -15,9 +15,13 @@ if [[ ! ",$extras," == *,serve,* ]]; then
   echo "error: EXTRAS=$extras has no serve; the server is part of it" >&2
   exit 2
 fi
-install=("$python" -m pip install --no-cache-dir --disable-pip-version-check -c constraints.txt)
+# Pinned is what is installed, and what that is built with: pip up to 25.2 reads the first for both, newer ones
+# read the second for builds.
+export PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
+install=("$python" -m pip install --no-cache-dir --disable-pip-version-check)
 if [[ -n "${TORCH_INDEX:-}" && ",$extras," == *,local,* ]]; then
-  "${install[@]}" --index-url "$TORCH_INDEX" torch
+  # torch alone: such an index need not have the pinned versions of what torch needs.
+  "${install[@]}" --index-url "$TORCH_INDEX" --no-deps torch
 fi
 "${install[@]}" ".[$extras]"
 # What does not fit together should end a build, not the first request.

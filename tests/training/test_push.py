@@ -25,12 +25,13 @@ from llmner.cli.push import push as push_command
 from llmner.errors import HubError, InputError, RecipeError
 from llmner.recipes import Recipe
 from llmner.training._push import PushResult, push_adapter
+from tests.conftest import ROOT
 from tests.training.folders import SETTINGS, adapter_folder, evaluation, weights, write
 from tests.training.hub_server import TOKEN, HubServer, serving
 
 REPO = "someone/klue-ner-gemma"
 ALWAYS = {
-    "NOTICE", "README.md", "adapter_config.json", "adapter_model.safetensors", "chat_template.jinja", "curves.png",
+    "GEMMA_TERMS.txt", "NOTICE", "README.md", "adapter_config.json", "adapter_model.safetensors", "chat_template.jinja", "curves.png",
     "recipe.yaml", "tokenizer.json", "tokenizer_config.json", "training.json", "training.yaml",
 }  # fmt: skip
 
@@ -389,6 +390,8 @@ def test_a_model_made_from_llama_3_is_called_llama(
 def test_gemma_and_klue_are_given_their_notices(hub: HubServer, push: Push, folder: Path) -> None:
     write(folder / "NOTICE", "By us.\n")
     push(folder)
+    # Gemma's terms ask that their text goes with every copy, not a link alone.
+    assert file_of(hub, "GEMMA_TERMS.txt") == (ROOT / "licenses" / "LicenseRef-Gemma.txt").read_bytes()
     assert file_of(hub, "NOTICE").decode().split("\n\n") == [
         "By us.",
         "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms",
@@ -396,11 +399,17 @@ def test_gemma_and_klue_are_given_their_notices(hub: HubServer, push: Push, fold
     ]
 
 
+def test_terms_that_lie_in_the_folder_go_as_they_are(hub: HubServer, push: Push, folder: Path) -> None:
+    write(folder / "GEMMA_TERMS.txt", "later terms")
+    assert "GEMMA_TERMS.txt" not in dict(push(folder).left)
+    assert file_of(hub, "GEMMA_TERMS.txt") == b"later terms"
+
+
 def test_a_base_model_without_known_terms_needs_no_notice(hub: HubServer, push: Push, tmp_path: Path) -> None:
     training = yaml.safe_dump({**SETTINGS, "model": "a/b", "train": "mine.tsv"})
     folder = adapter_folder(tmp_path / "a", base="a/b", training=training, record=None)
     push(folder)
-    assert "NOTICE" not in hub.repos[REPO].files
+    assert not {"NOTICE", "GEMMA_TERMS.txt"} & set(hub.repos[REPO].files)
     assert "licence is not known" in file_of(hub, "README.md").decode()
     assert "license" not in ModelCard(file_of(hub, "README.md").decode()).data.to_dict()
 
