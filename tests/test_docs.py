@@ -213,6 +213,19 @@ def test_the_figures_of_the_demo_are_the_measured_ones(file: str, words: str) ->
     assert words.format(result["micro"]["f1"]) in (ROOT / "README.md").read_text("utf-8")
 
 
+def test_the_figures_of_training_on_a_gpu_are_the_measured_ones() -> None:
+    held = json.loads((ROOT / "benchmarks" / "results" / "gpu_training.json").read_text("utf-8"))["figures"]
+    page = (ROOT / "docs" / "fine-tuning.md").read_text("utf-8")
+    for run in held["runs"].values():
+        row = f"| {run['sentences_a_second']:.1f} | {run['highest_gib']['reserved']:.1f} GiB |"
+        assert row in page
+    full = held["full_batches"][-1]
+    assert held["device"].startswith("NVIDIA H200") and "NVIDIA H200" in page
+    assert f"long reserve {full['highest_gib']['reserved']:.2f} GiB" in page
+    assert f"had allocated {full['highest_gib']['allocated']:.1f} GiB" in page
+    assert f"where {full['estimated_gib']['allocated']:.1f} GiB are estimated" in page
+
+
 def test_the_figures_of_the_model_in_the_box_are_the_measured_ones() -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / "embedded.json").read_text("utf-8"))["figures"]
     readme, page = ((ROOT / name).read_text("utf-8") for name in ("README.md", "docs/fine-tuning.md"))
