@@ -220,7 +220,8 @@ def test_the_figures_of_training_on_a_gpu_are_the_measured_ones() -> None:
         row = f"| {run['sentences_a_second']:.1f} | {run['highest_gib']['reserved']:.1f} GiB |"
         assert row in page
     full = held["full_batches"][-1]
-    assert held["device"].startswith("NVIDIA H200") and "NVIDIA H200" in page
+    assert held["device"].startswith("NVIDIA H200")
+    assert "NVIDIA H200" in page
     assert f"long reserve {full['highest_gib']['reserved']:.2f} GiB" in page
     assert f"had allocated {full['highest_gib']['allocated']:.1f} GiB" in page
     assert f"where {full['estimated_gib']['allocated']:.1f} GiB are estimated" in page
