@@ -16,9 +16,9 @@ __all__ = ["UNBOUNDED", "Budget"]
 class Budget:
     """Steps of work that reading and projecting one reply may take.
 
-    A step is one small thing done: a token of a reply read, a place of a mention weighed, some hundred
-    characters searched. It takes about a microsecond on a processor of today. Steps are counted and not
-    timed, so the same reply ends at the same step on any machine.
+    A step is one small thing done: a token of a reply read, a place of a mention weighed, a thousand
+    characters searched. It takes about a microsecond on a processor of today, give or take a factor of
+    five. Steps are counted and not timed, so the same reply ends at the same step on any machine.
 
     Args:
         steps: How many; ``None`` for as many as it takes.

@@ -191,7 +191,7 @@ def _project(
     claims: list[_Claim] = []
     found: dict[tuple[str, bool], list[Candidate]] = {}
     alike: dict[tuple[Candidate, ...], list[Candidate]] = {}
-    work.spend(1 + len(mentions))
+    work.spend(1 + 4 * len(mentions) + len(text) // 16)
     for number, mention in enumerate(mentions):
         label, person = known.get(mention.label) or _label(mention.label, schema)
         if not label:

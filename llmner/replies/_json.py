@@ -47,7 +47,7 @@ class Draft:
 _MAX_DEPTH = 100
 _PIECE = 1024
 # How much is read in the time of one step.
-_CHARACTERS_A_STEP = 64
+_CHARACTERS_A_STEP = 16
 _TOKENS_A_LOOK = 256
 _OPEN = {"{": "}", "[": "]", "(": ")", "｛": "}", "［": "]", "（": ")"}
 _CLOSE = {"}": "}", "]": "]", ")": ")", "｝": "}", "］": "]", "）": ")"}
@@ -117,7 +117,7 @@ def find_values(text: str, budget: Budget = UNBOUNDED) -> list[Draft]:
         draft = draft or _Lenient(sight, start, budget).parse()
         drafts.append(draft)
         at = max(draft.end, start + 1)
-        budget.spend(1 + (at - start) // _CHARACTERS_A_STEP)
+        budget.spend(8 + (at - start) // _CHARACTERS_A_STEP)
     return drafts
 
 

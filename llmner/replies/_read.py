@@ -74,6 +74,7 @@ def read_reply(
         WorkLimitError: The budget that was given is used up or was ended.
     """
     work = budget or UNBOUNDED
+    work.spend(1 + len(reply) // 16)
     if schema is not None and format in ("lines", "pairs"):
         rows = reply.replace("\r\n", "\n")
         if drop_end_of_turn(rows, []) == rows and (exact := read_exact(rows, schema, format)) is not None:

@@ -104,7 +104,7 @@ def read_lines(
     understood = not_understood = 0
     heading: str | None = None
     for raw in text.split("\n"):
-        found.budget.spend(1 + len(raw) // 64)
+        found.budget.spend(3 + len(raw) // 8)
         line = raw.strip("\r")
         if not line.strip():
             if not_understood:
