@@ -7,8 +7,10 @@ gets which place is for ``_assign``.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
 from llmner._budget import UNBOUNDED, Budget
@@ -101,6 +103,7 @@ class Finder:
         self.cutoff = cutoff
         self._units = units
         self._quantities: Quantities | None = None
+        self._joints: list[int] | None = None
         self._budget = budget
         self._pass = 1 + len(text.text) // _CHARACTERS_A_STEP
         if mentions:
@@ -218,11 +221,17 @@ class Finder:
         begin, stop = self.text.source(at, end)
         if stop - begin <= end - at or _SPACED_DIGITS.search(spaced):
             return False
-        return any(
-            any(map(str.isspace, between))
-            for edge in range(at + 1, end)
-            if (between := self._between_digits(edge)) is not None
-        )
+        joints = self._joints
+        if joints is None:
+            joints = self._joints = self._spaced_joints()
+        first = bisect_right(joints, at)
+        return first < len(joints) and joints[first] < end
+
+    def _spaced_joints(self) -> list[int]:
+        """Canonical offsets between two digits that white space parts in the source, ascending. O(text)."""
+        digits = [at for at, char in enumerate(self.text.text) if char.isdigit()]
+        edges = (right for left, right in pairwise(digits) if right == left + 1)
+        return [edge for edge in edges if any(map(str.isspace, self._between_digits(edge) or ""))]
 
     def _between_digits(self, edge: int) -> str | None:
         """What parts two digits at an edge; ``None`` where it does not stand between digits."""
