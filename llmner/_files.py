@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from llmner._paths import beside, check_output, kind_of, reason, target_of
+from llmner._paths import beside, check_output, is_file, kind_of, reason, target_of
 from llmner._shown import STEERING
 from llmner._whole import STDIO, clear_dead, locked, mode_like, replace_file, whole_file, write_bytes
 from llmner.errors import CorpusError, InputError
@@ -28,7 +28,7 @@ __all__ = [
     "check_output",
     "clear_dead",
     "dump_json",
-    "is_number",
+    "is_file",
     "kind_of",
     "locked",
     "mode_like",
@@ -84,11 +84,6 @@ def _whole_number(digits: str) -> int:
     if count > _MOST_DIGITS:
         raise ValueError(f"JSON with a number of {count:,} digits")
     return int(digits)
-
-
-def is_number(value: object) -> bool:
-    """Whether a value from JSON or YAML is a number; true and false are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Literal
 
 from llmner.errors import InputError
 
-__all__ = ["beside", "check_output", "kind_of", "reason", "target_of"]
+__all__ = ["beside", "check_output", "is_file", "kind_of", "reason", "target_of"]
 
 
 def kind_of(path: Path) -> Literal["missing", "file", "folder", "special"]:
@@ -39,6 +39,14 @@ def reason(error: OSError | ValueError) -> str:
     if isinstance(error, UnicodeEncodeError):
         return "half a surrogate pair is in its name"
     return "a NUL character is in its name" if "null" in str(error) else str(error)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file lies at a path. Whatever cannot be such a path is none."""
+    try:
+        return kind_of(path) == "file"
+    except InputError:
+        return False
 
 
 def target_of(path: Path) -> Path:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from llmner._files import dump_json, whole_file
+from llmner._files import dump_json, is_file, kind_of, read_json, whole_file
 from llmner.baselines._types import Baseline, Trained
 from llmner.errors import InputError
 from llmner.generation.adapters import fetch
@@ -68,14 +67,10 @@ def read_baseline_record(folder: Path) -> dict[str, Any]:
         InputError: The folder holds no baseline.
     """
     path = folder / RECORD_FILE
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise InputError(
-            f"holds no {RECORD_FILE}", path=folder, hint="expected what llmner train-baseline wrote"
-        ) from None
-    except (ValueError, RecursionError):
-        raise InputError("not JSON", path=path, hint="train it again") from None
+    if not is_file(path):
+        hint = "expected what llmner train-baseline wrote"
+        raise InputError(f"holds no {RECORD_FILE}", path=folder, hint=hint)
+    record = read_json(path, hint="train it again")
     if not isinstance(record, dict) or record.get("kind") not in KINDS:
         raise InputError("names no kind of baseline", path=path, hint=f"expected one of {', '.join(KINDS)}")
     return record
@@ -94,7 +89,7 @@ def find_baseline(name: str, report: Callable[[str], None] | None = None) -> Pat
         MissingExtraError: huggingface_hub is not installed.
     """
     folder = Path(name)
-    if folder.exists():
+    if kind_of(folder) != "missing":
         return folder
     if folder.is_absolute() or name.count("/") != 1 or name.startswith((".", "~")):
         hint = "expected what llmner train-baseline wrote, or USER/NAME on the Hub"

@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from llmner.baselines._features import features
 from llmner.baselines._store import read_baseline_record
 from llmner.baselines._syllables import apart, bioes_tags, follows, pieces, places_of, spans_of
-from llmner.baselines._types import Epoch, Trained, judge, learnt_labels
+from llmner.baselines._types import Epoch, Fields, Trained, judge, learnt_labels
 from llmner.errors import InputError, MissingExtraError
 from llmner.spans import Sentence, Span
 
@@ -27,7 +27,7 @@ WEIGHTS = "model.crfsuite"
 _HEADER = struct.Struct("<4sI4sIIIIIIIII")
 
 
-class CrfConfig(BaseModel):
+class CrfConfig(Fields):
     """How a CRF is trained, by L-BFGS with elastic-net regularisation.
 
     Attributes:
@@ -39,8 +39,6 @@ class CrfConfig(BaseModel):
             sequence of a CRF is shy of entities: that costs more recall than it gains precision. 0 takes it as
             it is.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     c1: float = Field(default=0.05, ge=0)
     c2: float = Field(default=0.1, ge=0)

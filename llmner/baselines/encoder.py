@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from llmner.baselines._alignment import spans_of_tokens, token_tags
-from llmner.baselines._types import BestEpoch, Epoch, Trained, judge, learnt_labels
+from llmner.baselines._types import BestEpoch, Epoch, Fields, Trained, judge, learnt_labels
 from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.generation._denormals import denormals_flushed
 from llmner.spans import Sentence, Span
@@ -30,7 +30,7 @@ _TOGETHER = 32
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class EncoderConfig(BaseModel):
+class EncoderConfig(Fields):
     """How an encoder is fine-tuned. The defaults are those of KLUE's own baseline for NER.
 
     KLUE-baseline's ``run_all.sh`` (Park et al. 2021): three epochs at 5e-5 falling linearly, no warm-up, no
@@ -51,8 +51,6 @@ class EncoderConfig(BaseModel):
         trust_remote_code: Run Python code that comes with the model.
         seed: Of initial weights, order and dropout.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = "klue/roberta-base"
     epochs: int = Field(default=3, ge=1)
