@@ -208,5 +208,8 @@ def write_bytes(data: bytes) -> None:
     if sys.stdout is None:
         raise InputError("standard output is closed", hint="name a file to write")
     sys.stdout.flush()
-    sys.stdout.buffer.write(data)
+    left = memoryview(data)
+    while left:
+        # Unbuffered (PYTHONUNBUFFERED), it may take less than it is given.
+        left = left[sys.stdout.buffer.write(left) :]
     sys.stdout.buffer.flush()

@@ -148,7 +148,7 @@ class ModelsConfig(Fields):
     held_out: float = Field(default=0.1, ge=0)
     seed: int = Field(default=42, ge=0)
     limit: int | None = Field(default=None, ge=1)
-    resamples: int = Field(default=1000, ge=0)
+    resamples: int = Field(default=1000, ge=0, le=1_000_000)
     published: list[Published] = Field(default_factory=list)
 
     @model_validator(mode="after")

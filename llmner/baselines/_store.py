@@ -36,6 +36,8 @@ MODEL_FILES: dict[str, tuple[str, ...]] = {
 }
 """The files of each kind's model."""
 KINDS = tuple(MODEL_FILES)
+# What a record is made of, where it has it.
+_SHAPES = {"labels": list, "config": dict, "corpus": dict, "versions": dict, "tags": dict, "epochs": list}
 _ALL_FILES = sorted({name for kind in MODEL_FILES.values() for name in kind})
 
 
@@ -64,7 +66,7 @@ def read_baseline_record(folder: Path) -> dict[str, Any]:
     """What ``baseline.json`` says.
 
     Raises:
-        InputError: The folder holds no baseline.
+        InputError: The folder holds no baseline, or its record is broken.
     """
     path = folder / RECORD_FILE
     if not is_file(path):
@@ -73,6 +75,12 @@ def read_baseline_record(folder: Path) -> dict[str, Any]:
     record = read_json(path, hint="train it again")
     if not isinstance(record, dict) or record.get("kind") not in KINDS:
         raise InputError("names no kind of baseline", path=path, hint=f"expected one of {', '.join(KINDS)}")
+    record = {key: value for key, value in record.items() if value is not None}
+    for key, shape in _SHAPES.items():
+        if not isinstance(record.get(key, shape()), shape):
+            raise InputError(f"{key!r} is broken", path=path, hint="train it again")
+    if not all(isinstance(label, str) for label in record.get("labels", ())):
+        raise InputError("'labels' are not all strings", path=path, hint="train it again")
     return record
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from llmner._numbers import is_number
 from llmner.baselines._features import features
 from llmner.baselines._store import read_baseline_record
 from llmner.baselines._syllables import apart, bioes_tags, follows, pieces, places_of, spans_of
@@ -90,8 +91,10 @@ class CrfTagger:
     @classmethod
     def load(cls, folder: Path) -> CrfTagger:
         """The CRF in a folder that :meth:`save` wrote to."""
-        config = read_baseline_record(folder).get("config") or {}
-        return cls(folder / WEIGHTS, outside_penalty=float(config.get("outside_penalty", 0.0)))
+        penalty = read_baseline_record(folder).get("config", {}).get("outside_penalty", 0.0)
+        if not is_number(penalty):
+            raise InputError("'outside_penalty' is no number", path=folder, hint="train it again")
+        return cls(folder / WEIGHTS, outside_penalty=float(penalty))
 
     def tag(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
         """Spans of each text. O(length), about a millisecond for fifty characters."""
