@@ -43,6 +43,7 @@ __all__ = [
     "replace_file",
     "target_of",
     "told_of",
+    "too_deep",
     "whole_file",
     "write_bytes",
 ]
@@ -77,6 +78,21 @@ def parse_json(text: str) -> Any:
         raise ValueError(f"not JSON ({error.msg})") from None
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
+
+
+def too_deep(value: Any, most: int = 50) -> bool:
+    """Whether a value from JSON is nested deeper than whatever copies or prints it should have to go."""
+    level = [value]
+    for _ in range(most):
+        level = [
+            held
+            for outer in level
+            if isinstance(outer, dict | list)
+            for held in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _whole_number(digits: str) -> int:

@@ -37,6 +37,7 @@ from llmner._files import (
     read_text,
     replace_file,
     target_of,
+    too_deep,
     whole_file,
 )
 from llmner.chat import build_prompt
@@ -89,7 +90,7 @@ def run_record(rows: Path) -> dict[str, Any] | None:
         record = parse_json(read_text(path)) if kind_of(path) == "file" else None
     except (InputError, ValueError):
         return None
-    return record if isinstance(record, dict) else None
+    return record if isinstance(record, dict) and not too_deep(record) else None
 
 
 def partial_path(output: Path) -> Path:

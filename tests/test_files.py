@@ -26,6 +26,7 @@ from llmner._files import (
     read_text,
     regular_file,
     target_of,
+    too_deep,
     whole_file,
 )
 from llmner.errors import CorpusError, InputError
@@ -296,6 +297,15 @@ def test_json_that_is_none_says_why(tmp_path: Path) -> None:
     long = "9" * 400
     assert parse_json(f'["{long}", 0.{long}, {"9" * 308}]') == [long, 1.0, int("9" * 308)]
     assert float(json.loads("9" * 308)) < float("inf")
+
+
+def test_how_deep_a_value_is() -> None:
+    deep: object = None
+    for _ in range(49):
+        deep = {"a": 1, "b": deep}
+    assert not too_deep(deep)
+    assert too_deep([deep])
+    assert not too_deep({"wide": [[number] for number in range(1000)]})
 
 
 def test_a_file_that_vanishes_while_it_is_written_leaves_one_line(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from llmner._files import dump_json, is_file, kind_of, read_json, whole_file
+from llmner._files import dump_json, is_file, kind_of, read_json, too_deep, whole_file
 from llmner.baselines._types import Baseline, Trained
 from llmner.errors import InputError
 from llmner.generation.adapters import fetch
@@ -73,7 +73,7 @@ def read_baseline_record(folder: Path) -> dict[str, Any]:
         hint = "expected what llmner train-baseline wrote"
         raise InputError(f"holds no {RECORD_FILE}", path=folder, hint=hint)
     record = read_json(path, hint="train it again")
-    if not isinstance(record, dict) or record.get("kind") not in KINDS:
+    if not isinstance(record, dict) or record.get("kind") not in KINDS or too_deep(record):
         raise InputError("names no kind of baseline", path=path, hint=f"expected one of {', '.join(KINDS)}")
     record = {key: value for key, value in record.items() if value is not None}
     for key, shape in _SHAPES.items():

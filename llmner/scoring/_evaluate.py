@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from llmner._files import dump_json, read_json, whole_file
+from llmner._files import dump_json, read_json, too_deep, whole_file
 from llmner.corpora.jsonl import row_text_and_id, span_of_row, span_rows
 from llmner.errors import CorpusError, InputError, MismatchError, SpanError, TagError
 from llmner.extraction import outcome_rows
@@ -378,6 +378,8 @@ def read_run(path: Path) -> tuple[list[Sentence], list[Prediction], dict[str, An
         except (SpanError, TagError) as error:
             raise CorpusError(error.problem, path=path, line=number, id=id, hint=error.hint) from None
     signature = run.get("signature")
+    if too_deep(signature):
+        raise CorpusError("its signature is nested too deeply", path=path)
     return gold, predictions, signature if isinstance(signature, dict) else {}
 
 

@@ -268,9 +268,10 @@ def test_a_file_that_is_nearly_right(reader: str, good: Path, tmp_path: Path, da
     ended_well(call(reader, file, good, tmp_path))
 
 
+DEEP: Any = json.loads("[" * 200 + "]" * 200)
 HOSTILE: list[Any] = [
     True, False, None, -1, 0, 1.5, 1e308, float("nan"), float("inf"), int("9" * 400), [], {}, "", "1", NASTY, [[]], {"a": []},
-    "x" * 10**6, [None], [True], ["B-PS"] * 11, 2**70,
+    "x" * 10**6, [None], [True], ["B-PS"] * 11, 2**70, DEEP,
 ]  # fmt: skip
 
 
@@ -326,7 +327,7 @@ def test_a_field_that_holds_anything(reader: str, good: Path, tmp_path: Path, da
 
 @pytest.mark.parametrize(
     "value",
-    [True, None, 1.5, int("9" * 400), "", NASTY, [[]], {"a": []}, ["B-PS"] * 11],
+    [True, None, 1.5, int("9" * 400), "", NASTY, [[]], {"a": []}, ["B-PS"] * 11, DEEP],
     ids=lambda value: repr(value)[:20],
 )
 def test_records_and_baselines_that_hold_anything(
