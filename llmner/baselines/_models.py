@@ -603,7 +603,8 @@ def write_loss_curves(path: Path, models: Sequence[ComparedModel]) -> bool:
             other.plot(*zip(*judged, strict=True), "k--", label="held-out F1", linewidth=1)
             other.set(ylim=(0, 1), ylabel="F1")
         axes.legend(fontsize="small")
-    figure.savefig(path, dpi=110)
+    with whole_file(path) as stream:
+        figure.savefig(stream, format="png", dpi=110)
     return True
 
 

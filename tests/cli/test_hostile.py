@@ -20,7 +20,10 @@ from typer.testing import CliRunner, Result
 
 from llmner.cli import app
 from llmner.corpora import CORPUS_FORMATS, write_corpus
+from llmner.errors import InputError
 from llmner.spans import Sentence, Span
+from llmner.training import TrainingConfig
+from llmner.training._run import _open_folder
 
 # For a longer look: LLMNER_EXAMPLES=500.
 few = settings(
@@ -480,3 +483,20 @@ def test_what_vanishes_or_may_not_be_read(good: Path, tmp_path: Path, monkeypatc
                     patched.setattr(Path, "open", failing)
                     result = call(reader, good / SAME.get(reader, reader), good, tmp_path)
                 ended_well(result)
+
+
+@pytest.mark.parametrize(
+    "held", ["[" * 10**5, "{", "[]", '{"hidden_size": true}', f'{{"hidden_size": {"9" * 5000}}}', "\0"]
+)
+def test_a_model_whose_configuration_is_broken(tmp_path: Path, held: str) -> None:
+    (tmp_path / "config.json").write_text(held)
+    config = tmp_path / "train.yaml"
+    config.write_text(f"model: {tmp_path}\n")
+    ended_well(run("doctor", "--config", config), 2)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "loop", "\ud800"])
+def test_a_training_run_into_no_path_at_all(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match="cannot be looked up"):
+        _open_folder(tmp_path / name, TrainingConfig(), restart=True)
