@@ -293,6 +293,9 @@ def test_json_that_is_none_says_why(tmp_path: Path) -> None:
         with pytest.raises(CorpusError) as error:
             read_json(path, hint="expected a run")
         assert str(error.value) == f"{path}: {told}; expected a run"
+    for before in range(330):
+        with pytest.raises(ValueError, match="a number of 309 digits"):
+            parse_json(" " * before + "9" * 309)
     # Digits of a text, of a fraction, and as many as a float takes.
     long = "9" * 400
     assert parse_json(f'["{long}", 0.{long}, {"9" * 308}]') == [long, 1.0, int("9" * 308)]
