@@ -1,14 +1,16 @@
 """Reading and writing files as the rest expects it: lines with numbers, whole files or none.
 
-Knows no format. Errors name the file and the line.
+Knows no format. Errors name the file and the line. Paths are looked at by ``_paths``, files are written by
+``_whole``.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
+import re
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,27 +18,93 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from llmner._paths import beside, check_output, is_file, kind_of, reason, target_of
+from llmner._shown import STEERING
+from llmner._whole import STDIO, clear_dead, locked, mode_like, replace_file, whole_file, write_bytes
 from llmner.errors import CorpusError, InputError
 
 __all__ = [
+    "beside",
     "check_output",
+    "clear_dead",
     "dump_json",
+    "is_file",
+    "kind_of",
+    "locked",
+    "mode_like",
     "open_bytes",
     "open_lines",
+    "parse_json",
+    "parse_row",
+    "read_json",
     "read_jsonl",
+    "read_text",
     "regular_file",
+    "replace_file",
+    "target_of",
     "told_of",
+    "too_deep",
     "whole_file",
     "write_bytes",
 ]
 
-STDIO = "-"
 _BATCH_BYTES = 1 << 16
+# What a text may hold and a terminal must not be given.
+_STEERS = re.compile(f"[{STEERING}]")
+# More digits than any float has before its point are no number of ours, and not always one of Python's.
+_MOST_DIGITS = 308
+_DIGITS = re.compile("[0-9]{4}")
+_ENDLESS = re.compile(rf"[0-9]{{{_MOST_DIGITS + 1}}}")
 
 
 def dump_json(value: Any, *, indent: int | None = None) -> bytes:
-    """JSON as UTF-8 without needless escapes; half surrogate pairs, which UTF-8 lacks, stay escaped."""
-    return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace")
+    """JSON as UTF-8 without needless escapes.
+
+    Half surrogate pairs, which UTF-8 lacks, stay escaped, and so do the control characters that JSON itself
+    would let through: somebody may look at it in a terminal.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    if not text.isprintable():  # Quicker to see than which of its characters are not.
+        text = _STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return text.encode("utf-8", "backslashreplace")
+
+
+def parse_json(text: str) -> Any:
+    """The value that a JSON text is.
+
+    Raises:
+        ValueError: It is none, or holds what no file of ours does; says which.
+    """
+    try:
+        # Among so many digits in a row are four of every 77th character: few texts need a second look.
+        endless = _DIGITS.search(text[:: (_MOST_DIGITS + 1) // 4]) and _ENDLESS.search(text)
+        return json.loads(text, parse_int=_whole_number if endless else None)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg})") from None
+    except RecursionError:
+        raise ValueError("JSON nested too deeply") from None
+
+
+def too_deep(value: Any, most: int = 50) -> bool:
+    """Whether a value from JSON is nested deeper than whatever copies or prints it should have to go."""
+    level = [value]
+    for _ in range(most):
+        level = [
+            held
+            for outer in level
+            if isinstance(outer, dict | list)
+            for held in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _whole_number(digits: str) -> int:
+    count = len(digits.removeprefix("-"))
+    if count > _MOST_DIGITS:
+        raise ValueError(f"JSON with a number of {count:,} digits")
+    return int(digits)
 
 
 @contextmanager
@@ -46,15 +114,18 @@ def regular_file(path: Path) -> Iterator[Path]:
     Formats are guessed by looking at a file before it is read; what was looked at in a pipe is gone.
     """
     try:
-        special = str(path) == STDIO or (path.exists() and not path.is_file() and not path.is_dir())
-    except OSError:
+        special = str(path) == STDIO or kind_of(path) == "special"
+    except InputError:
         special = False
     if not special:
         yield path
         return
     with tempfile.NamedTemporaryFile(prefix="llmner-") as copy, open_bytes(path) as stream:
-        shutil.copyfileobj(stream, copy)
-        copy.flush()
+        try:
+            shutil.copyfileobj(stream, copy)
+            copy.flush()
+        except OSError as error:
+            raise CorpusError(f"cannot be read ({reason(error)})", path=path) from None
         yield Path(copy.name)
 
 
@@ -65,21 +136,6 @@ def told_of(error: InputError, real: Path, path: Path) -> InputError:
     return type(error)(error.problem, path=path, line=error.line, id=error.id, hint=error.hint)
 
 
-def check_output(path: Path) -> None:
-    """Make sure that a file can be written at ``path``.
-
-    Raises:
-        InputError: It is a folder, its folder does not exist, or it has no name a file can have.
-    """
-    try:
-        if not path.name or path.is_dir():
-            raise InputError("is a directory", path=path, hint="give a file to write")
-        if not path.parent.is_dir():
-            raise InputError("its folder does not exist", path=path, hint="make it first")
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", path=path) from None
-
-
 @contextmanager
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
     """A file, or standard input where it is called ``-``.
@@ -88,6 +144,8 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         CorpusError: Missing, a directory, or unreadable.
     """
     if str(path) == STDIO:
+        if sys.stdin is None:
+            raise CorpusError("standard input is closed", path=path)
         yield sys.stdin.buffer
         return
     try:
@@ -96,10 +154,20 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         raise CorpusError("no such file", path=path) from None
     except IsADirectoryError:
         raise CorpusError("is a directory", path=path, hint="give a file") from None
-    except OSError as error:
-        raise CorpusError(f"cannot be read ({error.strerror})", path=path) from None
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"cannot be read ({reason(error)})", path=path) from None
     with stream:
+        if _never_ends(stream):
+            raise CorpusError("is a device", path=path, hint="give a file or a pipe")
         yield stream
+
+
+def _never_ends(stream: BinaryIO) -> bool:
+    """Whether a file is a device (other than a terminal or ``/dev/null``), which nobody can read to its end."""
+    held = os.fstat(stream.fileno())
+    if stat.S_ISBLK(held.st_mode):
+        return True
+    return stat.S_ISCHR(held.st_mode) and not (stream.isatty() or held.st_rdev == os.stat(os.devnull).st_rdev)
 
 
 def open_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -114,7 +182,7 @@ def open_lines(path: Path) -> Iterator[tuple[int, str]]:
     number = 0
     with open_bytes(path) as stream:
         # Decoded a few thousand lines at a time: a line at a time takes twice as long.
-        while batch := stream.readlines(_BATCH_BYTES):
+        while batch := _lines_of(stream, path):
             if number == 0 and batch[0].startswith(b"\xef\xbb\xbf"):
                 batch[0] = batch[0][3:]
             try:
@@ -128,6 +196,46 @@ def open_lines(path: Path) -> Iterator[tuple[int, str]]:
             for line in text.split("\n"):
                 number += 1
                 yield number, line.removesuffix("\r") if returns else line
+
+
+def _lines_of(stream: BinaryIO, path: Path) -> list[bytes]:
+    """The next few thousand lines."""
+    try:
+        return stream.readlines(_BATCH_BYTES)
+    except OSError as error:
+        raise CorpusError(f"cannot be read ({reason(error)})", path=path) from None
+
+
+def read_text(path: Path) -> str:
+    """A whole UTF-8 file, without its byte-order mark.
+
+    Raises:
+        CorpusError: As :func:`open_lines`.
+    """
+    with open_bytes(path) as stream:
+        try:
+            return stream.read().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise CorpusError(f"not UTF-8 (byte {error.start})", path=path, hint="save it as UTF-8") from None
+        except OSError as error:
+            raise CorpusError(f"cannot be read ({reason(error)})", path=path) from None
+
+
+def read_json(path: Path, *, hint: str | None = None) -> Any:
+    """The value that a JSON file holds.
+
+    Args:
+        path: The file.
+        hint: What was expected of it.
+
+    Raises:
+        CorpusError: The file cannot be read, or holds no JSON.
+    """
+    text = read_text(path)
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        raise CorpusError(str(error), path=path, hint=hint) from None
 
 
 def _until_broken(path: Path, number: int, batch: list[bytes]) -> Iterator[tuple[int, str]]:
@@ -165,14 +273,9 @@ def parse_row(path: Path, number: int, line: str) -> dict[str, Any]:
         CorpusError: The line is not one JSON object.
     """
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError as error:
-        problem = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        raise CorpusError(
-            f"not JSON ({problem})", path=path, line=number, hint="expected one JSON object a line"
-        ) from None
-    except RecursionError:
-        raise CorpusError("JSON nested too deeply", path=path, line=number) from None
+        raise CorpusError(str(error), path=path, line=number, hint="expected one JSON object a line") from None
     if not isinstance(row, dict):
         raise CorpusError(
             f"a {type(row).__name__} where an object should be",
@@ -181,56 +284,3 @@ def parse_row(path: Path, number: int, line: str) -> dict[str, Any]:
             hint="expected one JSON object a line",
         )
     return row
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A binary stream that becomes ``path`` only if the block ends well; ``-`` is standard output.
-
-    The bytes go to a hidden file beside it and are moved in one step, so a failure leaves what was
-    there before.
-
-    Raises:
-        InputError: The folder is missing or cannot be written to.
-    """
-    if str(path) == STDIO:
-        buffer = io.BytesIO()
-        yield buffer
-        write_bytes(buffer.getvalue())
-        return
-    check_output(path)
-    if path.exists() and not path.is_file():
-        # A device or a named pipe is written to, not replaced.
-        try:
-            with path.open("wb") as stream:
-                yield stream
-        except OSError as error:
-            raise InputError(f"cannot be written ({error.strerror})", path=path) from None
-        return
-    path = path.resolve()
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", path=path) from None
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-        # mkstemp makes files private; give the result what a plain open() would have.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"cannot be written ({error.strerror})", path=path) from None
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_bytes(data: bytes) -> None:
-    """Bytes to standard output, through its text layer where it has no binary one."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()

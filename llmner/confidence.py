@@ -9,7 +9,6 @@ also where a grammar forbade some. ``Calibration`` makes such scores mean what t
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from bisect import bisect_right
 from collections import Counter
@@ -19,7 +18,8 @@ from itertools import accumulate, pairwise
 from os import PathLike
 from pathlib import Path
 
-from llmner._files import dump_json, whole_file
+from llmner._files import dump_json, read_json, whole_file
+from llmner._numbers import is_number
 from llmner.errors import InputError
 from llmner.generation import Reply, Token
 from llmner.projection import Outcome, Projection
@@ -232,10 +232,16 @@ class Calibrator:
         Raises:
             InputError: The file is missing or is no calibration.
         """
+        hint = "expected what llmner calibrate wrote"
+        held = read_json(Path(path), hint=hint)
         try:
-            held = json.loads(Path(path).read_text(encoding="utf-8"))
-            return cls(tuple(map(float, held["scores"])), tuple(map(float, held["precisions"])))
-        except FileNotFoundError:
-            raise InputError("no such file", path=path) from None
-        except (OSError, ValueError, TypeError, KeyError, InputError) as error:
-            raise InputError(f"is no calibration: {error}", path=path) from None
+            return cls(*(_numbers(held, key) for key in ("scores", "precisions")))
+        except InputError as error:
+            raise InputError(f"is no calibration: {error.problem}", path=path, hint=hint) from None
+
+
+def _numbers(held: object, key: str) -> tuple[float, ...]:
+    values = held.get(key) if isinstance(held, dict) else None
+    if not isinstance(values, list) or not all(map(is_number, values)):
+        raise InputError(f"{key!r} is no list of numbers")
+    return tuple(map(float, values))

@@ -16,12 +16,15 @@
     ├── WorkLimitError             a reply that takes more work than its budget has, or was ended
     └── HubError                   the Hub refused, or could not be reached; ``retryable`` as above
 
-Messages are one line: where it is, what was wrong, how to mend it.
+Messages are one line: where it is, what was wrong, how to mend it. They quote files, models and endpoints, so
+control characters are escaped and what is too long to read is cut, here and nowhere else.
 """
 
 from __future__ import annotations
 
 from os import PathLike, fspath
+
+from llmner._shown import shortened, visible
 
 __all__ = [
     "CorpusError",
@@ -40,10 +43,24 @@ __all__ = [
 ]
 
 
+# Longest parts of a message, in characters.
+_PATH = 300
+_ID = 100
+_WORDS = 600
+_MESSAGE = 1800
+
+
 class LlmnerError(Exception):
-    """Base of every error llmner raises on purpose. ``exit_code`` is what the command line returns."""
+    """Base of every error llmner raises on purpose. ``exit_code`` is what the command line returns.
+
+    Args:
+        message: What happened; kept as one line of at most 1,800 characters without control characters.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shortened(visible(shortened(message, _MESSAGE)), _MESSAGE))
 
 
 class InputError(LlmnerError):
@@ -76,16 +93,17 @@ class InputError(LlmnerError):
         super().__init__(self._message())
 
     def _message(self) -> str:
-        where = self.path or ""
+        where = shortened(self.path or "", _PATH)
         if self.line is not None:
             where = f"{where}:{self.line}" if where else f"line {self.line}"
         if self.id is not None:
-            where = f"{where} (id {self.id!r})" if where else f"id {self.id!r}"
-        message = f"{where}: {self.problem}" if where else self.problem
+            id = shortened(repr(self.id), _ID)
+            where = f"{where} (id {id})" if where else f"id {id}"
+        problem = shortened(self.problem, _WORDS)
+        message = f"{where}: {problem}" if where else problem
         if self.hint:
-            message = f"{message}; {self.hint}"
-        # One line, whatever a file name or an id holds.
-        return message.replace("\r", "\\r").replace("\n", "\\n")
+            message = f"{message}; {shortened(self.hint, _WORDS)}"
+        return message
 
     def located(
         self,

@@ -7,21 +7,39 @@ that leaves, after a kill between any two steps, a state the next run knows:
 - ``ROWS`` without a whole row: nothing is done yet, whatever record lies there;
 - ``OUTPUT.finished.run.json`` beside ``OUTPUT.partial``: all rows are there, and the two wait to be moved;
 - ``OUTPUT.finished.run.json`` without it: ``OUTPUT`` is finished, its record waits to be moved.
+
+``OUTPUT`` may be a link: all of these lie beside the file that it leads to, and are no more open than that one.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from llmner._files import check_output, dump_json, open_lines, parse_row, whole_file
+from llmner._files import (
+    beside,
+    check_output,
+    clear_dead,
+    dump_json,
+    kind_of,
+    locked,
+    mode_like,
+    open_lines,
+    parse_json,
+    parse_row,
+    read_text,
+    replace_file,
+    target_of,
+    too_deep,
+    whole_file,
+)
 from llmner.chat import build_prompt
 from llmner.errors import CorpusError, InputError
 from llmner.extraction import Extraction, Extractor, SpanExtractor
@@ -39,6 +57,8 @@ __all__ = [
 ]
 
 _TAIL_BYTES = 1 << 16
+_PARTIAL, _RETRY = ".partial", ".retry"
+_OWNERS_FOLDER, _OWNERS_FILE = 0o700, 0o600
 
 
 @dataclass(slots=True)
@@ -66,33 +86,46 @@ class RunSummary:
 def run_record(rows: Path) -> dict[str, Any] | None:
     """What was written down about the run that made ``rows``, or ``None``."""
     try:
-        record = json.loads(_record_path(rows).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        path = _record_path(rows)
+        record = parse_json(read_text(path)) if kind_of(path) == "file" else None
+    except (InputError, ValueError):
         return None
-    return record if isinstance(record, dict) else None
+    return record if isinstance(record, dict) and not too_deep(record) else None
 
 
 def partial_path(output: Path) -> Path:
     """Where the rows lie until ``output`` is whole."""
-    return output.with_name(f"{output.name}.partial")
+    return beside(output, _PARTIAL)
 
 
 def cached_rows(record: Mapping[str, Any]) -> Path | None:
     """Where rows of a run lie that has no output: in the user's cache, under the record's hash.
 
     ``$LLMNER_CACHE/runs``, else ``$XDG_CACHE_HOME/llmner/runs``, else ``~/.cache/llmner/runs``; ``None`` where
-    no such folder can be made or written to.
+    no such folder can be made or written to. They are somebody's texts: the folder is its owner's alone.
     """
-    given, user = os.environ.get("LLMNER_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    folder = _cache_folder()
     try:
-        cache = Path(given) if given else (Path(user) if user else Path.home() / ".cache") / "llmner"
-        (folder := cache / "runs").mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):
+        if folder is None:
+            return None
+        folder.mkdir(mode=_OWNERS_FOLDER, parents=True, exist_ok=True)
+        if stat.S_IMODE(folder.stat().st_mode) & ~_OWNERS_FOLDER:
+            folder.chmod(_OWNERS_FOLDER)  # An older version made it.
+    except (OSError, ValueError):
         return None
     if not os.access(folder, os.W_OK | os.X_OK):
         return None
     name = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:20]
     return folder / f"{name}.jsonl"
+
+
+def _cache_folder() -> Path | None:
+    given, user = os.environ.get("LLMNER_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    try:
+        cache = Path(given) if given else (Path(user) if user else Path.home() / ".cache") / "llmner"
+    except RuntimeError:
+        return None  # Nobody's home.
+    return cache / "runs"
 
 
 def kept_rows(
@@ -158,8 +191,19 @@ def drop_rows(path: Path) -> None:
         os.truncate(path, 0)
     except FileNotFoundError:
         return
-    _record_path(path).unlink(missing_ok=True)
-    path.unlink()
+    record = _record_path(path)
+    clear_dead(record)
+    record.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def _drop_abandoned(rows: Path) -> None:
+    """Remove rows that no run will go on with, unless a run is writing them."""
+    # Whatever it is that keeps them from being opened, there is a result, and it does not need them.
+    with suppress(InputError):
+        if kind_of(rows) == "file":
+            with _alone(rows):
+                drop_rows(rows)
 
 
 def run_extraction(
@@ -192,9 +236,12 @@ def run_extraction(
         GenerationError: The engine could not answer; what was done stays.
     """
     check_output(output)
-    if output.exists() and not output.is_file():
+    if kind_of(output) == "special":
         raise InputError("is no regular file", path=output, hint="name a file, or - for standard output")
+    output = target_of(output)
     partial = partial_path(output)
+    # Of all names beside it the longest; better no name now than none when all is done.
+    check_output(_finished_path(output))
     record = json.loads(dump_json({"input": source, **extractor.describe()}))
     summary = RunSummary()
     if _settle(output) and not restart and run_record(output) == record:
@@ -212,8 +259,9 @@ def run_extraction(
         raise CorpusError("holds no sentence", path=source)
     # The record of an earlier, finished run stays until its output is replaced.
     _record_path(partial).replace(_finished_path(output))
-    partial.replace(output)
+    replace_file(partial, output)
     _settle(output)
+    _drop_abandoned(beside(output, _RETRY))
     return summary
 
 
@@ -245,10 +293,12 @@ def retry_failed(
         GenerationError: The engine could not answer; what was done stays.
     """
     check_output(output)
+    given, output = output, target_of(output)
+    check_output(_finished_path(output))
     _settle(output)
-    if not output.is_file():
+    if kind_of(output) != "file":
         raise InputError(
-            "there is no finished run", path=output, hint="run without --retry-failed, which finishes it"
+            "there is no finished run", path=given, hint="run without --retry-failed, which finishes it"
         )
     record = json.loads(dump_json({"input": source, **extractor.describe()}))
     _refuse_other(run_record(output), record, output, "was made", "ask again as it was asked")
@@ -265,9 +315,10 @@ def retry_failed(
         raise InputError("has fewer rows than the input", path=output, hint="extract the input again")
     if on_failures is not None:
         on_failures(len(failed))
+    rows = beside(output, _RETRY)
     if not failed:
+        _drop_abandoned(rows)
         return summary
-    rows = output.with_name(f"{output.name}.retry")
     # Answers to the failures of an output that has been replaced since are of no use.
     record |= {"retry_of": digest.hexdigest()}
     answers: list[dict[str, Any]] = []
@@ -295,58 +346,61 @@ def retry_failed(
 
 
 def _record_path(rows: Path) -> Path:
-    return rows.with_name(f"{rows.name}.run.json")
+    return beside(rows, ".run.json")
 
 
 def _finished_path(output: Path) -> Path:
-    return output.with_name(f"{output.name}.finished.run.json")
+    return beside(output, ".finished.run.json")
 
 
 def _write_record(rows: Path, record: Mapping[str, Any]) -> None:
-    """The record, whole or not at all; under one name, so that a kill leaves no litter behind."""
-    path = _record_path(rows)
-    temporary = path.with_name(f"{path.name}.part")
-    with temporary.open("wb") as stream:
+    """The record, whole or not at all."""
+    with whole_file(_record_path(rows), like=rows) as stream:
         stream.write(dump_json(record, indent=2) + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
-    temporary.replace(path)
 
 
 def _settle(output: Path) -> bool:
     """Finish the moves that a kill came between; whether ``output`` thereby is finished."""
     finished, partial = _finished_path(output), partial_path(output)
-    if not finished.exists():
+    if kind_of(finished) == "missing":
         return False
-    moved = not partial.exists() and output.exists()
-    finished.replace(_record_path(output if moved else partial))
+    moved = kind_of(partial) == "missing" and kind_of(output) != "missing"
+    rows = output if moved else partial
+    replace_file(finished, _record_path(rows), like=rows)
     return moved
+
+
+def _private_mode(path: Path) -> int:
+    """The mode, before the umask, of a file of rows: no more open than its output, in the cache its owner's."""
+    if path.parent == _cache_folder():
+        return _OWNERS_FILE
+    output = next(
+        (path.with_name(path.name.removesuffix(s)) for s in (_PARTIAL, _RETRY) if path.name.endswith(s)), None
+    )
+    return mode_like(output)
 
 
 @contextmanager
 def _alone(path: Path) -> Iterator[BinaryIO]:
     """The file, to append to, while no other process does."""
+    mode = _private_mode(path)
     try:
-        stream = path.open("a+b")
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), mode)
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", path=path) from None
-    with stream:
+    with os.fdopen(handle, "a+b") as stream:
+        taken = locked(handle) is False
         try:
-            import fcntl
-
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Whoever held it may have finished, and moved it, between opening and locking.
-            if not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
-                raise FileNotFoundError
-        except ImportError:
-            pass  # Windows has no such locks.
-        except (BlockingIOError, FileNotFoundError):
-            raise InputError(
-                "another run is writing it", path=path, hint="wait for it, or name another output"
-            ) from None
-        except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
-                raise  # Some network file systems have none either.
+            taken = taken or not os.path.samestat(os.fstat(handle), path.stat())
+        except FileNotFoundError:
+            taken = True
+        if taken:
+            raise InputError("another run is writing it", path=path, hint="wait for it, or name another output")
+        if (held := stat.S_IMODE(os.fstat(handle).st_mode)) & ~mode & 0o066:
+            path.chmod(held & mode)  # The output has become more private since.
         yield stream
 
 

@@ -84,6 +84,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(autouse=True)
+def _faults_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors that the command line did not foresee fail the test instead of being told in a line."""
+    monkeypatch.setenv("LLMNER_DEBUG", "1")
+
+
+@pytest.fixture(autouse=True)
 def _plain_output(monkeypatch: pytest.MonkeyPatch) -> None:
     """No colours, whatever terminal the tests run in."""
     for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):

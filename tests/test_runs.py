@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 import pytest
 
 from llmner import runs
+from llmner._files import locked
 from llmner.chat import Prompt
 from llmner.errors import CorpusError, GenerationError, InputError
 from llmner.extraction import Extractor
 from llmner.generation import Reply, create_generator
 from llmner.recipes import Recipe
-from llmner.runs import cached_rows, kept_rows, retry_failed, run_extraction, run_record
+from llmner.runs import cached_rows, kept_rows, partial_path, retry_failed, run_extraction, run_record
 from llmner.spans import Sentence
 from tests.test_extraction import SENTENCES, Echo
 
@@ -131,7 +133,8 @@ def test_a_kill_between_any_two_changes_of_files_loses_and_repeats_nothing(
         with monkeypatch.context() as patched:
             for name in ("replace", "unlink", "open"):
                 patched.setattr(Path, name, dying(getattr(Path, name)))
-            patched.setattr(runs.os, "fsync", dying(os.fsync))
+            for name in ("fsync", "open"):
+                patched.setattr(runs.os, name, dying(getattr(os, name)))
             # After a kill no clean-up runs.
             patched.setattr(runs, "drop_rows", lambda path: None)
             try:
@@ -297,3 +300,127 @@ def test_where_rows_lie_that_have_no_output(tmp_path: Path, monkeypatch: pytest.
     shutil.rmtree(tmp_path / "llmner")
     (tmp_path / "llmner").write_text("a file", encoding="utf-8")
     assert cached_rows({}) is None
+
+
+def test_a_link_is_followed_and_all_lies_beside_what_it_leads_to(klue: Recipe, tmp_path: Path) -> None:
+    folder, link = tmp_path / "folder", tmp_path / "link.jsonl"
+    folder.mkdir()
+    link.symlink_to("folder/out.jsonl")
+    with pytest.raises(GenerationError):
+        run(klue, Echo(fail_at="사람6 왔다"), link)
+    assert sorted(os.listdir(folder)) == ["out.jsonl.partial", "out.jsonl.partial.run.json"]
+    resumed: list[int] = []
+    assert run(klue, Echo(), link, on_resume=resumed.append) == 10
+    assert resumed == [6]
+    assert sorted(os.listdir(folder)) == ["out.jsonl", "out.jsonl.run.json"]
+    assert link.is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["folder", "link.jsonl"]
+    assert run_record(link) == run_record(folder / "out.jsonl") is not None
+    assert partial_path(link) == folder / "out.jsonl.partial"
+    assert retry_failed(Extractor(klue, Echo(), batch_size=2), SENTENCES, link, source="test").sentences == 10
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+def test_what_lies_beside_an_output_is_never_more_open_than_it(klue: Recipe, tmp_path: Path) -> None:
+    output, partial = tmp_path / "out", tmp_path / "out.partial"
+    old = os.umask(0o022)
+    try:
+        run(klue, Echo(), output)
+        assert modes(tmp_path) == {"out": 0o644, "out.run.json": 0o644}
+        output.chmod(0o600)
+        with pytest.raises(GenerationError):
+            run(klue, Echo(name="other", fail_at="사람6 왔다"), output)
+        assert modes(tmp_path) == {
+            "out": 0o600, "out.run.json": 0o644, "out.partial": 0o600, "out.partial.run.json": 0o600
+        }  # fmt: skip
+        partial.chmod(0o644)  # As an older version made it.
+        run(klue, Echo(name="other"), output)
+        assert modes(tmp_path) == {"out": 0o600, "out.run.json": 0o600}
+        failing = Extractor(klue, Failing(6, 8, name="other"), batch_size=1)
+        run_extraction(failing, SENTENCES, output, source="other")
+        with pytest.raises(GenerationError):
+            retry_failed(
+                Extractor(klue, Echo(name="other", fail_at="사람8 왔다"), batch_size=1),
+                SENTENCES, output, source="other",
+            )  # fmt: skip
+        assert set(modes(tmp_path).values()) == {0o600}
+        assert "out.retry" in modes(tmp_path)
+    finally:
+        os.umask(old)
+
+
+def test_answers_to_failures_that_nobody_will_take_are_cleared(klue: Recipe, tmp_path: Path) -> None:
+    output, retry = tmp_path / "out", tmp_path / "out.retry"
+    failing = Extractor(klue, Failing(6, 8), batch_size=1)
+
+    def killed_retry() -> None:
+        run_extraction(failing, SENTENCES, output, source="test", restart=True)
+        with pytest.raises(GenerationError):
+            retry_failed(
+                Extractor(klue, Echo(fail_at="사람8 왔다"), batch_size=1), SENTENCES, output, source="test"
+            )
+        assert retry.exists()
+        # What a kill in the middle of writing its record leaves, too.
+        (tmp_path / ".out.retry.run.json.0a1b2c3d.llmner-part").write_text("{")
+
+    killed_retry()
+    run(klue, Echo(name="other"), output)
+    assert sorted(os.listdir(tmp_path)) == ["out", "out.run.json"]
+    killed_retry()
+    held = retry.read_bytes()
+    retry_failed(Extractor(klue, Echo(), batch_size=1), SENTENCES, output, source="test")
+    assert sorted(os.listdir(tmp_path)) == ["out", "out.run.json"]
+    # Killed between the new output and the end: the answers are in it already.
+    retry.write_bytes(held)
+    retry_failed(Extractor(klue, Echo(), batch_size=1), SENTENCES, output, source="test")
+    assert sorted(os.listdir(tmp_path)) == ["out", "out.run.json"]
+    killed_retry()
+    with retry.open("rb") as living:
+        assert locked(living.fileno())
+        run(klue, Echo(name="other"), output)
+        assert retry.exists()
+
+
+def test_the_cache_of_runs_is_its_owners(klue: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMNER_CACHE", str(tmp_path / "cache"))
+    old = os.umask(0o022)
+    try:
+        rows = cached_rows({"a": 1})
+        assert rows is not None
+        assert modes(tmp_path / "cache") == {"runs": 0o700}
+        rows.parent.chmod(0o755)
+        rows.touch(0o644)
+        assert cached_rows({"a": 1}) == rows
+        assert modes(tmp_path / "cache") == {"runs": 0o700}
+        with pytest.raises(GenerationError):
+            list(
+                kept_rows(Extractor(klue, Echo(fail_at="사람6 왔다"), batch_size=1), SENTENCES, rows, {"a": 1})
+            )
+        assert modes(rows.parent) == {rows.name: 0o600, f"{rows.name}.run.json": 0o600}
+        rows.unlink()
+        with pytest.raises(GenerationError):
+            list(
+                kept_rows(Extractor(klue, Echo(fail_at="사람6 왔다"), batch_size=1), SENTENCES, rows, {"a": 1})
+            )
+        assert modes(rows.parent)[rows.name] == 0o600
+    finally:
+        os.umask(old)
+
+
+def test_a_name_too_long_for_what_lies_beside_it_is_refused_before_anything_is_asked(
+    klue: Recipe, tmp_path: Path
+) -> None:
+    engine = Echo()
+    with pytest.raises(InputError, match=r"finished\.run\.json: cannot be looked up \(File name too long\)"):
+        run(klue, engine, tmp_path / ("x" * 245))
+    assert engine.texts == []
+
+
+@pytest.mark.parametrize("held", ["[" * 10**5, '{"a": ' + "9" * 5000 + "}", "[]", "\udcff", "{"])
+def test_a_broken_record_is_none(tmp_path: Path, held: str) -> None:
+    (tmp_path / "out.run.json").write_bytes(held.encode("utf-8", "surrogateescape"))
+    assert run_record(tmp_path / "out") is None
+    assert run_record(tmp_path / "a\0b") is None

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import json
 import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from llmner._files import dump_json, whole_file
+from llmner._files import dump_json, is_file, kind_of, parse_json, read_text, whole_file
+from llmner._numbers import is_number, is_whole, not_bool
 from llmner._yaml import load_yaml
 from llmner.baselines._extract import BaselineExtractor
 from llmner.baselines._store import RECORD_FILE, find_baseline, read_baseline_record, size_on_disk
 from llmner.baselines._train import CONFIGS, BaselineConfig, check_folder, train_baseline
-from llmner.baselines._types import Epoch, Told, silent
+from llmner.baselines._types import Epoch, Fields, Told, silent
 from llmner.corpora import ReadStats, read_corpus
 from llmner.errors import InputError, MissingExtraError
 from llmner.extraction import Extraction, Extractor, SpanExtractor
@@ -55,11 +55,11 @@ __all__ = [
 ]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+# Options of engines that are true or false.
+_SWITCHES = ("completions", "trust_remote_code")
 
 
-class CorpusEntry(_Strict):
+class CorpusEntry(Fields):
     """A corpus: file, saved data set or Hub name, its format and split."""
 
     path: str
@@ -75,7 +75,7 @@ class CorpusEntry(_Strict):
         return sentences
 
 
-class ModelEntry(_Strict):
+class ModelEntry(Fields):
     """One model of the table: exactly one of ``train``, ``baseline``, ``engine`` and ``predicted``.
 
     Attributes:
@@ -115,11 +115,11 @@ class ModelEntry(_Strict):
         return self
 
 
-class Published(_Strict):
+class Published(Fields):
     """Figures of somebody else's, to stand beside the table: cited, not measured."""
 
     name: str
-    figures: dict[str, float]
+    figures: dict[str, Annotated[float, BeforeValidator(not_bool)]]
     source: str
 
     def quoted(self) -> tuple[str, str]:
@@ -128,7 +128,7 @@ class Published(_Strict):
         return f"{self.name}: {figures}", self.source
 
 
-class ModelsConfig(_Strict):
+class ModelsConfig(Fields):
     """What to compare, on what.
 
     Attributes:
@@ -148,8 +148,8 @@ class ModelsConfig(_Strict):
     held_out: float = Field(default=0.1, ge=0)
     seed: int = Field(default=42, ge=0)
     limit: int | None = Field(default=None, ge=1)
-    resamples: int = Field(default=1000, ge=0)
-    published: list[Published] = []
+    resamples: int = Field(default=1000, ge=0, le=1_000_000)
+    published: list[Published] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _whole(self) -> ModelsConfig:
@@ -199,12 +199,9 @@ def load_models_config(path: Path) -> ModelsConfig:
     Raises:
         InputError: It cannot be read, or a field is wrong; says which.
     """
+    text = read_text(path)
     try:
-        held = load_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", path=path) from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 (byte {error.start})", path=path, hint="save it as UTF-8") from None
+        held = load_yaml(text)
     except InputError as error:
         raise InputError(error.problem, path=path, line=error.line) from None
     if not isinstance(held, dict):
@@ -320,7 +317,7 @@ def compare_models(
 
 def _check(entry: ModelEntry, config: ModelsConfig, folder: Path) -> None:
     """Find what is wrong with an entry before an hour is spent on those before it."""
-    if entry.predicted is not None and not entry.predicted.is_file():
+    if entry.predicted is not None and kind_of(entry.predicted) != "file":
         raise InputError(f"{entry.name}: no such file", path=entry.predicted)
     if entry.baseline is not None:
         read_baseline_record(find_baseline(entry.baseline))
@@ -386,7 +383,7 @@ def _prepared(
         on_resume=lambda done: told(f"{done} sentences were done already; going on"),
     )
     model = _Model(source, epochs=tuple(_epochs(record)))
-    if isinstance(record.get("seconds"), int | float):
+    if is_number(record.get("seconds")):
         model.facts["training_seconds"] = float(record["seconds"])
 
     def predict(places: Sequence[int]) -> list[Prediction]:
@@ -408,9 +405,9 @@ def _speed(timed: _Timed, rows: Path | None, *, restart: bool) -> dict[str, Any]
         if restart:
             path.unlink(missing_ok=True)
         try:
-            before = json.loads(path.read_text(encoding="utf-8"))
+            before = parse_json(read_text(path))
             sentences, seconds = sentences + int(before["sentences"]), seconds + float(before["seconds"])
-        except (OSError, ValueError, LookupError, TypeError):
+        except (InputError, ValueError, LookupError, TypeError):
             pass
         if timed.sentences:
             with whole_file(path) as stream:
@@ -438,11 +435,12 @@ def _trained(
     default = 0.0 if entry.train == "crf" else config.held_out
     held_out = default if entry.held_out is None else entry.held_out
     name = Path(config.train.path).name
-    if (place / RECORD_FILE).is_file():
+    if is_file(place / RECORD_FILE):
         record = read_baseline_record(place)
         alike = record.get("config") == chosen.model_dump() and record.get("seed") == config.seed
         same = record.get("corpus") == corpus_signature(name, learnt) and record.get("held_out_as") == held_out
-        version = (record.get("versions") or {}).get("llmner")
+        versions = record.get("versions")
+        version = versions.get("llmner") if isinstance(versions, dict) else None
         if alike and same and version == __version__ and not restart:
             told(f"trained already, in {place}")
             return place
@@ -464,6 +462,9 @@ def _asking(entry: ModelEntry, told: Told) -> tuple[Extractor, Mapping[str, Any]
     """An extractor around an engine, and the record of its adapter's training."""
     assert entry.engine is not None
     options = dict(entry.options)
+    for name, value in options.items():
+        if isinstance(value, bool) and name not in _SWITCHES:
+            raise InputError(f"{entry.name}: options.{name}: {str(value).lower()} is no value that it can have")
     record: Mapping[str, Any] = {}
     adapter = None
     name = options.pop("adapter", None)
@@ -476,7 +477,7 @@ def _asking(entry: ModelEntry, told: Told) -> tuple[Extractor, Mapping[str, Any]
         options |= {"adapter": adapter, "model": options.get("model") or adapter.model}
     own = adapter.recipe if adapter is not None and entry.recipe is None else None
     merged = Path(str(options.get("model"))) / RECIPE_FILE
-    if own is None and merged.is_file():
+    if own is None and is_file(merged):
         own = Recipe.load(merged)
     recipe = own if entry.recipe is None and own is not None else Recipe.load(entry.recipe or "klue")
     if entry.engine != "openai":
@@ -486,30 +487,26 @@ def _asking(entry: ModelEntry, told: Told) -> tuple[Extractor, Mapping[str, Any]
     except TypeError as error:
         raise InputError(f"{entry.name}: options: {error}") from None
     size = options.get("batch_size", 32)
-    at_once = 4 * size if isinstance(size, int) and size > 0 else 128
+    at_once = 4 * size if is_whole(size) and size > 0 else 128
     return Extractor(recipe, generator, grounded=entry.grounded, batch_size=at_once), record
 
 
 def _record_of(folder: Path) -> Mapping[str, Any]:
-    path = folder / "training.json"
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        held = parse_json(read_text(folder / "training.json"))
+    except (InputError, ValueError):
         return {}
     return held if isinstance(held, dict) else {}
 
 
 def _epochs(record: Mapping[str, Any]) -> Iterator[Epoch]:
-    for row in record.get("epochs", []):
-        yield Epoch(
-            row["epoch"],
-            row.get("train_loss"),
-            row.get("eval_loss"),
-            row.get("precision"),
-            row.get("recall"),
-            row.get("f1"),
-            row.get("seconds", 0.0),
-        )
+    rows = record.get("epochs")
+    for row in rows if isinstance(rows, list) else ():
+        # Curves are drawn of what is known; a record that somebody has broken has none.
+        if isinstance(row, dict) and is_number(row.get("epoch")):
+            known = {key: value for key, value in row.items() if is_number(value)}
+            figures = {key: known.get(key) for key in ("train_loss", "eval_loss", "precision", "recall", "f1")}
+            yield Epoch(row["epoch"], **figures, seconds=known.get("seconds", 0.0))
 
 
 def _size(extractor: SpanExtractor | None) -> dict[str, Any]:
@@ -603,7 +600,8 @@ def write_loss_curves(path: Path, models: Sequence[ComparedModel]) -> bool:
             other.plot(*zip(*judged, strict=True), "k--", label="held-out F1", linewidth=1)
             other.set(ylim=(0, 1), ylabel="F1")
         axes.legend(fontsize="small")
-    figure.savefig(path, dpi=110)
+    with whole_file(path) as stream:
+        figure.savefig(stream, format="png", dpi=110)
     return True
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from llmner._files import dump_json
+from llmner._files import dump_json, read_json
+from llmner._numbers import is_number
 from llmner.baselines._store import MODEL_FILES, RECORD_FILE, read_baseline_record
 from llmner.baselines._types import silent
 from llmner.errors import InputError
@@ -72,7 +72,7 @@ def push_baseline(
         scored[name] = _evaluation(path)
         contents[name] = dump_json(scored[name], indent=2) + b"\n"
     card = _card(record, repo, scored, None if terms is None else terms.title)
-    contents["README.md"] = card.encode()
+    contents["README.md"] = card.encode("utf-8", "replace")
     refuse_secrets(folder, contents)
     if not scored:
         told("no evaluation: the card has no results (llmner evaluate --json > evaluation-NAME.json)")
@@ -88,10 +88,7 @@ def _mended(path: Path) -> Content:
     """A file as it is; of a configuration, a copy that names no folder of this machine."""
     if path.name not in ("config.json", "tokenizer_config.json"):
         return path
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        raise InputError("not JSON", path=path, hint="train it again") from None
+    held = read_json(path, hint="train it again")
     if not isinstance(held, dict):
         raise InputError("is no object", path=path, hint="train it again")
     mended = without_file_names(held)
@@ -99,15 +96,19 @@ def _mended(path: Path) -> Content:
 
 
 def _evaluation(path: Path) -> dict[str, Any]:
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        for key, _ in _SHOWN:
-            float(held[key]["f1"])
-    except (OSError, ValueError, RecursionError, LookupError, TypeError):
-        raise InputError("is no evaluation", path=path, hint="expected what evaluate --json prints") from None
+    hint = "expected what evaluate --json prints"
+    held = read_json(path, hint=hint)
+    if not isinstance(held, dict) or not all(is_number(_part(held, key).get("f1")) for key, _ in _SHOWN):
+        raise InputError("is no evaluation", path=path, hint=hint)
     # A kept run has every sentence, which is not ours to publish.
     found: dict[str, Any] = without_paths({key: value for key, value in held.items() if key != "rows"})
     return found
+
+
+def _part(held: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """An object in an object; an empty one where there is none."""
+    value = held.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def _card(
@@ -122,7 +123,7 @@ def _card(
         # The Hub refuses names it does not know.
         **({"base_model": base} if isinstance(base, str) and base.count("/") == 1 else {}),
     }
-    corpus = record.get("corpus") or {}
+    corpus = _part(record, "corpus")
     what = f"fine-tuned from {base}" if base else "trained from nothing"
     lines = [
         f"# {repo.rpartition('/')[2]}",
@@ -140,8 +141,8 @@ def _card(
         "",
         f"- corpus: {_line(corpus.get('name', ''))}, {corpus.get('sentences', '?')} sentences "
         f"(sha256 {corpus.get('sha256', '?')}), {record.get('held_out', 0)} of them held out",
-        *(f"- {name}: {record[name]:,}" for name in ("parameters", "seconds") if _is_number(record.get(name))),
-        *(f"- {name}: {_line(value)}" for name, value in dict(record.get("config") or {}).items()),
+        *(f"- {name}: {record[name]:,}" for name in ("parameters", "seconds") if is_number(record.get(name))),
+        *(f"- {name}: {_line(value)}" for name, value in _part(record, "config").items()),
         "",
     ]
     if scored:
@@ -152,7 +153,7 @@ def _card(
             "|---|---|---:|---:|---:|",
         ]
         for name, held in scored.items():
-            known = (held.get("signature") or {}).get("corpus") or {}
+            known = _part(_part(held, "signature"), "corpus")
             figures = " | ".join(f"{100 * float(held[key]['f1']):.2f}" for key, _ in _SHOWN)
             lines.append(
                 f"| {name} | {_line(known.get('name', ''))} | {held.get('sentences', '')} | {figures} |"
@@ -163,10 +164,6 @@ def _card(
     if terms is not None:
         lines += [f"The base model comes under its own terms: {terms}.", ""]
     return f"---\n{yaml.safe_dump(about, allow_unicode=True, sort_keys=False)}---\n\n" + "\n".join(lines)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _line(value: object) -> str:

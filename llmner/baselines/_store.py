@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from llmner._files import dump_json, whole_file
+from llmner._files import dump_json, is_file, kind_of, read_json, too_deep, whole_file
 from llmner.baselines._types import Baseline, Trained
 from llmner.errors import InputError
 from llmner.generation.adapters import fetch
@@ -37,6 +36,8 @@ MODEL_FILES: dict[str, tuple[str, ...]] = {
 }
 """The files of each kind's model."""
 KINDS = tuple(MODEL_FILES)
+# What a record is made of, where it has it.
+_SHAPES = {"labels": list, "config": dict, "corpus": dict, "versions": dict, "tags": dict, "epochs": list}
 _ALL_FILES = sorted({name for kind in MODEL_FILES.values() for name in kind})
 
 
@@ -65,19 +66,21 @@ def read_baseline_record(folder: Path) -> dict[str, Any]:
     """What ``baseline.json`` says.
 
     Raises:
-        InputError: The folder holds no baseline.
+        InputError: The folder holds no baseline, or its record is broken.
     """
     path = folder / RECORD_FILE
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise InputError(
-            f"holds no {RECORD_FILE}", path=folder, hint="expected what llmner train-baseline wrote"
-        ) from None
-    except (ValueError, RecursionError):
-        raise InputError("not JSON", path=path, hint="train it again") from None
-    if not isinstance(record, dict) or record.get("kind") not in KINDS:
+    if not is_file(path):
+        hint = "expected what llmner train-baseline wrote"
+        raise InputError(f"holds no {RECORD_FILE}", path=folder, hint=hint)
+    record = read_json(path, hint="train it again")
+    if not isinstance(record, dict) or record.get("kind") not in KINDS or too_deep(record):
         raise InputError("names no kind of baseline", path=path, hint=f"expected one of {', '.join(KINDS)}")
+    record = {key: value for key, value in record.items() if value is not None}
+    for key, shape in _SHAPES.items():
+        if not isinstance(record.get(key, shape()), shape):
+            raise InputError(f"{key!r} is broken", path=path, hint="train it again")
+    if not all(isinstance(label, str) for label in record.get("labels", ())):
+        raise InputError("'labels' are not all strings", path=path, hint="train it again")
     return record
 
 
@@ -94,7 +97,7 @@ def find_baseline(name: str, report: Callable[[str], None] | None = None) -> Pat
         MissingExtraError: huggingface_hub is not installed.
     """
     folder = Path(name)
-    if folder.exists():
+    if kind_of(folder) != "missing":
         return folder
     if folder.is_absolute() or name.count("/") != 1 or name.startswith((".", "~")):
         hint = "expected what llmner train-baseline wrote, or USER/NAME on the Hub"

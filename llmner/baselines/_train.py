@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from llmner._files import is_file, kind_of
 from llmner.baselines._store import RECORD_FILE, clear, save_baseline
 from llmner.baselines._types import Epoch, Told, Trained, silent, tag_counts
 from llmner.baselines.bilstm import BilstmCrfConfig, train_bilstm_crf
@@ -110,11 +111,12 @@ def check_folder(folder: Path, *, restart: bool) -> None:
     Raises:
         InputError: It is no folder, holds something else, or holds a baseline that is not to be replaced.
     """
-    if folder.exists() and not folder.is_dir():
+    kind = kind_of(folder)
+    if kind not in ("missing", "folder"):
         raise InputError("is no folder", path=folder, hint="name another")
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if kind == "missing" or not any(folder.iterdir()):
         return
-    if not (folder / RECORD_FILE).is_file():
+    if not is_file(folder / RECORD_FILE):
         raise InputError("is not empty, and holds no baseline", path=folder, hint="name another folder")
     if not restart:
         hint = "name another, or replace it with --restart"

@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+from llmner._numbers import not_bool
 from llmner.errors import InputError
 from llmner.scoring import score
 from llmner.spans import Sentence, Span
@@ -16,6 +19,7 @@ __all__ = [
     "Baseline",
     "BestEpoch",
     "Epoch",
+    "Fields",
     "Told",
     "Trained",
     "judge",
@@ -26,6 +30,18 @@ __all__ = [
 
 Told = Callable[[str], None]
 """What is told of the progress, in a sentence."""
+
+
+class Fields(BaseModel):
+    """A configuration from YAML or keywords: no field it does not have, true and false in switches only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch(cls, value: Any, info: ValidationInfo) -> Any:
+        assert info.field_name is not None
+        return value if cls.model_fields[info.field_name].annotation is bool else not_bool(value)
 
 
 class Baseline(Protocol):

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from llmner._files import dump_json, whole_file
 from llmner.baselines._syllables import apart, bioes_tags, pieces, places_of, spans_of
-from llmner.baselines._types import BestEpoch, Epoch, Trained, judge, learnt_labels
+from llmner.baselines._types import BestEpoch, Epoch, Fields, Trained, judge, learnt_labels
 from llmner.errors import InputError, MissingExtraError
 from llmner.generation._denormals import denormals_flushed
 from llmner.spans import Sentence, Span
@@ -36,7 +36,7 @@ _TOGETHER = 64
 _RISE = 0.1
 
 
-class BilstmCrfConfig(BaseModel):
+class BilstmCrfConfig(Fields):
     """How a BiLSTM-CRF is built and trained.
 
     Attributes:
@@ -51,8 +51,6 @@ class BilstmCrfConfig(BaseModel):
         learning_rate: Its highest value; it rises over the first tenth of the steps and falls to nothing.
         seed: Of initial weights, batches and dropout.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     hidden: int = Field(default=200, ge=1)
     layers: int = Field(default=1, ge=1)
@@ -123,7 +121,7 @@ class BilstmCrfTagger:
         except OSError as error:
             raise InputError(f"cannot be read ({error.strerror})", path=folder, hint="train it again") from None
         except Exception as error:
-            why = str(error).strip().splitlines()[0]
+            why = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"holds no BiLSTM-CRF ({why})", path=folder, hint="train it again") from None
         return cls(network, tags, vocabulary, config)
 

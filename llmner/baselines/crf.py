@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from llmner._numbers import is_number
 from llmner.baselines._features import features
 from llmner.baselines._store import read_baseline_record
 from llmner.baselines._syllables import apart, bioes_tags, follows, pieces, places_of, spans_of
-from llmner.baselines._types import Epoch, Trained, judge, learnt_labels
+from llmner.baselines._types import Epoch, Fields, Trained, judge, learnt_labels
 from llmner.errors import InputError, MissingExtraError
 from llmner.spans import Sentence, Span
 
@@ -27,7 +28,7 @@ WEIGHTS = "model.crfsuite"
 _HEADER = struct.Struct("<4sI4sIIIIIIIII")
 
 
-class CrfConfig(BaseModel):
+class CrfConfig(Fields):
     """How a CRF is trained, by L-BFGS with elastic-net regularisation.
 
     Attributes:
@@ -39,8 +40,6 @@ class CrfConfig(BaseModel):
             sequence of a CRF is shy of entities: that costs more recall than it gains precision. 0 takes it as
             it is.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     c1: float = Field(default=0.05, ge=0)
     c2: float = Field(default=0.1, ge=0)
@@ -92,8 +91,10 @@ class CrfTagger:
     @classmethod
     def load(cls, folder: Path) -> CrfTagger:
         """The CRF in a folder that :meth:`save` wrote to."""
-        config = read_baseline_record(folder).get("config") or {}
-        return cls(folder / WEIGHTS, outside_penalty=float(config.get("outside_penalty", 0.0)))
+        penalty = read_baseline_record(folder).get("config", {}).get("outside_penalty", 0.0)
+        if not is_number(penalty):
+            raise InputError("'outside_penalty' is no number", path=folder, hint="train it again")
+        return cls(folder / WEIGHTS, outside_penalty=float(penalty))
 
     def tag(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
         """Spans of each text. O(length), about a millisecond for fifty characters."""

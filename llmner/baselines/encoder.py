@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from llmner._numbers import is_whole
 from llmner.baselines._alignment import spans_of_tokens, token_tags
-from llmner.baselines._types import BestEpoch, Epoch, Trained, judge, learnt_labels
+from llmner.baselines._types import BestEpoch, Epoch, Fields, Trained, judge, learnt_labels
 from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.generation._denormals import denormals_flushed
 from llmner.spans import Sentence, Span
@@ -30,7 +31,7 @@ _TOGETHER = 32
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class EncoderConfig(BaseModel):
+class EncoderConfig(Fields):
     """How an encoder is fine-tuned. The defaults are those of KLUE's own baseline for NER.
 
     KLUE-baseline's ``run_all.sh`` (Park et al. 2021): three epochs at 5e-5 falling linearly, no warm-up, no
@@ -51,8 +52,6 @@ class EncoderConfig(BaseModel):
         trust_remote_code: Run Python code that comes with the model.
         seed: Of initial weights, order and dropout.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = "klue/roberta-base"
     epochs: int = Field(default=3, ge=1)
@@ -131,7 +130,7 @@ class EncoderTagger:
         from llmner.baselines._store import read_baseline_record
 
         config = read_baseline_record(folder).get("config", {})
-        known = {key: config[key] for key in ("max_length", "stride") if isinstance(config.get(key), int)}
+        known = {key: config[key] for key in ("max_length", "stride") if is_whole(config.get(key))}
         try:
             model, tokenizer = _load(str(folder), trust_remote_code=trust_remote_code)
         except GenerationError as error:
@@ -424,7 +423,7 @@ def _longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, wanted:
     """Tokens that fit into the model, as far as it says."""
     limits = [wanted, tokenizer.model_max_length]
     places = getattr(model.config, "max_position_embeddings", None)
-    if isinstance(places, int) and places > 0:
+    if is_whole(places) and places > 0:
         # RoBERTa and its kin count places from behind the padding's number.
         behind = (model.config.pad_token_id or 0) + 1 if "roberta" in str(model.config.model_type) else 0
         limits.append(places - behind)

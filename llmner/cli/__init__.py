@@ -1,13 +1,12 @@
 """The command line. One module a command; no heavy import before a command runs.
 
 Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 the work failed,
-2 wrong usage or bad input. No logic lives here: commands parse, call the library and print.
+2 wrong usage or bad input (and what ``_ending`` says). No logic lives here: commands parse, call the library
+and print.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Annotated
 
 import typer
@@ -28,11 +27,13 @@ from llmner.cli import (
     train,
     train_baseline,
 )
+from llmner.cli._ending import Root, fill_standard_files
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="llmner",
+    cls=Root,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -78,9 +79,5 @@ def _root(
 
 def main() -> None:
     """Entry point of the ``llmner`` command."""
-    try:
-        app()
-    except BrokenPipeError:
-        # The reader of our output went away (llmner ... | head): not an error, and nothing to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    fill_standard_files()
+    app()

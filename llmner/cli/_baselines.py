@@ -46,6 +46,7 @@ def make_baseline(
     Raises:
         InputError: Such an option, or a folder that holds no baseline.
     """
+    from llmner._files import kind_of
     from llmner.baselines import BaselineExtractor, find_baseline
     from llmner.confidence import Calibrator
 
@@ -61,7 +62,7 @@ def make_baseline(
         calibrator=None if calibration is None else Calibrator.load(calibration),
         device=device,
         trust_remote_code=trust_remote_code,
-        name=name if not Path(name).exists() else None,
+        name=name if kind_of(Path(name)) == "missing" else None,
     )
     for option in ("device", "trust_remote_code"):
         if found.record["kind"] != "encoder" and given(context, option):

@@ -1,9 +1,7 @@
-"""What the commands share: errors as one line, progress on standard error, option types."""
+"""What the commands share: progress on standard error, option types, what options come to."""
 
 from __future__ import annotations
 
-import functools
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from llmner._files import check_output, dump_json, whole_file
-from llmner.errors import GenerationError, InputError, LlmnerError
+from llmner._files import beside, check_output, dump_json, is_file, whole_file
+from llmner.cli._ending import guarded as guarded
+from llmner.cli._ending import note as note
+from llmner.errors import GenerationError, InputError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, Task, TaskID
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 # Sentences that the transformers engine answers together.
 BATCH_SIZE = 16
+# Resamples or shuffles beyond this tell nothing more, and fill the memory.
+MOST_DRAWS = 1_000_000
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T")
 
 RecipeOption = Annotated[
@@ -153,45 +154,13 @@ SplitOption = Annotated[
     ),
 ]
 ResamplesOption = Annotated[
-    int, typer.Option(min=0, help="Bootstrap resamples for the 95 % intervals; 0 for none.")
+    int,
+    typer.Option(min=0, max=MOST_DRAWS, help="Bootstrap resamples for the 95 % intervals; 0 for none."),
 ]
 ReportOption = Annotated[
     Path | None, typer.Option(help="Write a report: report.html (one file, no network) or report.md.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-
-
-def note(message: str) -> None:
-    """One line for people, on standard error."""
-    typer.echo(message.encode("utf-8", "backslashreplace").decode(), err=True)
-
-
-def guarded(command: _F) -> _F:
-    """Turn the errors we raise on purpose into one line and an exit code."""
-
-    @functools.wraps(command)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except LlmnerError as error:
-            note(f"error: {error}")
-            raise typer.Exit(error.exit_code) from None
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            # A full disk, a file taken away: the machine's word is the best there is.
-            note(f"error: {error}")
-            try:
-                sys.stdout.flush()
-            except OSError:
-                # What it still holds would fail again, and louder, when Python ends.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt as stopped:
-            note(str(stopped) or "interrupted")
-            raise typer.Exit(130) from None
-
-    return wrapper  # type: ignore[return-value]
 
 
 def given(context: typer.Context, name: str) -> bool:
@@ -291,7 +260,7 @@ def load_recipe(
     merged = None if model is None else Path(model) / RECIPE_FILE
     if recipe is None and adapter is not None:
         loaded = adapter.recipe
-    elif recipe is None and merged is not None and merged.is_file():
+    elif recipe is None and merged is not None and is_file(merged):
         loaded = Recipe.load(merged)
     else:
         loaded = Recipe.load(recipe or "klue")
@@ -357,9 +326,13 @@ class BadRows:
     """Collects bad rows into ``OUTPUT.bad.jsonl``, written only if there are any."""
 
     def __init__(self, output: Path | None, *, skip: bool) -> None:
+        self.output = output
+        self.path = None
         if output is not None:
             check_output(output)
-        self.path = None if output is None else output.with_name(f"{output.name}.bad.jsonl")
+            self.path = beside(output, ".bad.jsonl")
+            if skip:
+                check_output(self.path)
         self.rows: list[dict[str, str]] = []
         self.collect: Callable[[BadRow], None] | None = self._collect if skip else None
 
@@ -370,7 +343,8 @@ class BadRows:
     def close(self) -> None:
         """Write the side file."""
         if self.rows and self.path is not None:
-            with whole_file(self.path) as stream:
+            # They are rows of the input: nobody should see them who may not see the output.
+            with whole_file(self.path, like=self.output) as stream:
                 for row in self.rows:
                     stream.write(dump_json(row) + b"\n")
             note(f"{len(self.rows)} bad rows are in {self.path}")
@@ -426,7 +400,7 @@ def progress(what: str, total: int | None = None, unit: str = "sentences") -> It
         MofNCompleteColumn(),
         _pace_column(unit),
         console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
+        disable=sys.stderr is None or not sys.stderr.isatty(),
         transient=True,
     ) as bar:
         yield Steps(bar, bar.add_task(what, total=total, resumed=0))

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmner._files import check_output, dump_json, whole_file, write_bytes
+from llmner._files import check_output, dump_json, target_of, whole_file, write_bytes
 from llmner.cli._common import tell_repairs
 from llmner.corpora import ReadStats, read_corpus
 from llmner.errors import InputError
@@ -39,16 +39,16 @@ def check_outputs(report: Path | None, output: Path | None, inputs: Sequence[Pat
         raise InputError("is no report", path=report, hint="name it report.html or report.md")
     if sum(str(path) == "-" for path in inputs) > 1:
         raise InputError("standard input is named twice", hint="it can be read once")
-    taken = {path.resolve() for path in inputs}
+    taken = {target_of(path) for path in inputs}
     for path in (report, output):
         if path is None:
             continue
         if str(path) == "-":
             raise InputError("a run is kept in a file, not on standard output", hint="name it run.json")
         check_output(path)
-        if path.resolve() in taken:
+        if target_of(path) in taken:
             raise InputError("would overwrite another file of this command", path=path, hint="name another")
-        taken.add(path.resolve())
+        taken.add(target_of(path))
 
 
 def read_gold(gold: str, format: str | None, split: str | None, *, strict: bool) -> list[Sentence]:

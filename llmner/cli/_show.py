@@ -1,17 +1,23 @@
 """Entities for people: the text with entities in colour, and a table of what became of each mention.
 
-Text from models and corpora goes in as plain text, never as console markup.
+Text from models and corpora goes in as plain text, never as console markup, and comes out without control
+characters: the console sees to both, :func:`printable` to widths that are right.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from llmner._shown import visible
+from llmner.errors import InputError
 
 if TYPE_CHECKING:
     from llmner.projection import Projection
@@ -30,16 +36,41 @@ _COLOURS = (
 )
 
 
+class _PlainConsole(Console):
+    """A console whose texts are texts: no markup, and no character that steers a terminal."""
+
+    def __init__(self, width: int | None = None) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, width=width)
+
+    def render(self, *args: Any, **options: Any) -> Iterable[Segment]:
+        """What is printed, piece by piece."""
+        for segment in super().render(*args, **options):
+            shown = segment.text if segment.control else printable(segment.text)
+            yield segment if shown == segment.text else Segment(shown, segment.style)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line how it ends."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
-    """Standard output. Wide when it is no terminal, so tables in files and pipes are not cut."""
-    out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=120)
+    """Standard output. Wide when it is no terminal, so tables in files and pipes are not cut.
+
+    Raises:
+        InputError: It is closed.
+    """
+    if sys.stdout is None:
+        raise InputError("standard output is closed", hint="open it, or name a file to write")
+    if hasattr(sys.stdout, "reconfigure"):
+        # It may be of an encoding that lacks what a text has.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    out = _PlainConsole()
+    return out if out.is_terminal else _PlainConsole(width=120)
 
 
 def printable(text: str) -> str:
-    """A text that any terminal can be given: half surrogate pairs and control characters replaced."""
-    plain = text.encode("utf-8", "replace").decode()
-    return "".join(char if char.isprintable() or char in " \n\u200d" else "\ufffd" for char in plain)
+    """A text that any terminal can be given; line breaks stay."""
+    return visible(text, lines=True)
 
 
 def _colours(labels: Sequence[str]) -> dict[str, str]:

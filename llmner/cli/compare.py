@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from llmner.cli._common import (
+    MOST_DRAWS,
     JsonOption,
     ReportOption,
     ResamplesOption,
@@ -34,7 +35,7 @@ def compare(
         bool, typer.Option("--partial", help="With --gold: only the sentences that both have predictions for.")
     ] = False,
     resamples: ResamplesOption = 1000,
-    shuffles: Annotated[int, typer.Option(min=1, help="Shuffles for p.")] = 10_000,
+    shuffles: Annotated[int, typer.Option(min=1, max=MOST_DRAWS, help="Shuffles for p.")] = 10_000,
     show: Annotated[int, typer.Option(min=0, help="Show this many of the sentences that changed.")] = 10,
     strict: StrictOption = False,
     report: ReportOption = None,

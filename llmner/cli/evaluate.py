@@ -118,6 +118,7 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Score --predicted spans, recorded --replies, or an --engine's answers against --gold."""
+    from llmner._files import kind_of
     from llmner.cli._results import (
         check_outputs,
         comparison_row,
@@ -203,7 +204,9 @@ def evaluate(
     kept: list[Path] = []
 
     def keep(record: Mapping[str, Any]) -> Path | None:
-        path = cached_rows(record) if output is None else partial_path(output)
+        # Nothing can lie beside a device or a pipe.
+        beside = None if output is None or kind_of(output) == "special" else partial_path(output)
+        path = cached_rows(record) if beside is None else beside
         kept.extend(() if path is None else (path,))
         return path
 

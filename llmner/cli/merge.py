@@ -25,13 +25,14 @@ def merge(
 
     vLLM serves it faster than the adapter beside its base model.
     """
+    from llmner._files import target_of
     from llmner.generation.adapters import find_adapter
     from llmner.generation.merging import merge_adapter
     from llmner.training._licences import check_name, terms_of
 
     base = model or find_adapter(adapter, note).model or ""
     terms = terms_of(base, (adapter,))
-    check_name(f"USER/{output.resolve().name}", terms)
+    check_name(f"USER/{target_of(output).name}", terms)
     merge_adapter(adapter, output, model=model, trust_remote_code=trust_remote_code, report=note)
     note(f"{output} is the merged model; --model {output} asks it with the recipe that lies there")
     if terms is not None:

@@ -42,10 +42,11 @@ def push(
 
     The token comes from HF_TOKEN or hf auth login. The folder's README.md stays: the card is written anew.
     """
+    from llmner._files import is_file
     from llmner.baselines._store import RECORD_FILE
     from llmner.training._push import push_adapter
 
-    if (folder / RECORD_FILE).is_file():
+    if is_file(folder / RECORD_FILE):
         from llmner.baselines import push_baseline
 
         if recipe is not None:

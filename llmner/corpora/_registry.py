@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 
-from llmner._files import open_lines, regular_file, told_of, whole_file
+from llmner._files import kind_of, open_lines, regular_file, told_of, whole_file
 from llmner.corpora._types import BadRow, CorpusFormat, ReadOptions, ReadStats
 from llmner.corpora.conll import CONLL
 from llmner.corpora.gmb import GMB_CSV, names_columns
@@ -110,8 +110,10 @@ def read_corpus(
 
 def is_file_name(given: str) -> bool:
     """Whether a corpus's name is that of a file, a pipe or standard input, and of no data set."""
-    path = Path(given)
-    return given == "-" or (path.exists() and not path.is_dir())
+    try:
+        return given == "-" or kind_of(Path(given)) in ("file", "special")
+    except InputError:
+        return True
 
 
 def _names_dataset(given: str) -> bool:

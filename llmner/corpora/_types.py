@@ -64,8 +64,7 @@ class ReadOptions:
     def repaired(self, path: Path, line: int, repairs: list[str], id: str | None = None) -> None:
         """Count the repairs of one sentence."""
         if repairs and self.stats.first_repair is None:
-            where = f"{path}:{line}" + (f" (id {id!r})" if id else "")
-            self.stats.first_repair = f"{where}: {repairs[0]}"
+            self.stats.first_repair = str(CorpusError(repairs[0], path=path, line=line, id=id or None))
         self.stats.repairs += len(repairs)
 
     def bad(self, error: InputError, raw: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import random
+import re
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = ["GMB_CSV", "HEADER", "names_columns", "split_sentences"]
 HEADER = ("Sentence #", "Word", "POS", "Tag")
 _TRAIN_SHARE = 0.8
 _SEED = 42
+_NUMBER = re.compile(r"\d{1,20}")
 # A sentence without an id.
 _NAMELESS = "-"
 # What Windows has where Latin-1 has control characters.
@@ -83,7 +85,7 @@ def split_sentences(sentences: list[Sentence], split: str) -> list[Sentence]:
         InputError: Another split.
     """
     name, _, seed = split.partition(":")
-    if name not in ("train", "test") or (seed and not seed.isdecimal()):
+    if name not in ("train", "test") or (seed and not _NUMBER.fullmatch(seed)):
         raise InputError(f"split {split!r} is unknown", hint="expected train or test, or train:SEED")
     places = list(range(len(sentences)))
     random.Random(int(seed or _SEED)).shuffle(places)

@@ -7,9 +7,12 @@ Goes through ``datasets``, which is imported only here and only when it is neede
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from llmner._files import is_file
+from llmner._numbers import is_whole
 from llmner.corpora._types import ReadOptions
 from llmner.errors import CorpusError, MissingExtraError, TagError
 from llmner.spans import Sentence, Span
@@ -18,15 +21,17 @@ from llmner.tagging import guess_scheme, tags_to_spans
 __all__ = ["is_saved_dataset", "read_dataset", "read_hub"]
 
 _SAVED = ("dataset_info.json", "dataset_dict.json")
+# What ``datasets`` and pyarrow raise at files that are broken.
+_BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError, RecursionError)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip()}".partition("\n")[0].rstrip(": ")
 
 
 def is_saved_dataset(path: Path) -> bool:
     """Whether ``path`` is a folder that ``datasets`` wrote."""
-    try:
-        return any((path / name).is_file() for name in _SAVED)
-    except OSError:
-        # A sentence given for a file is too long for a name.
-        return False
+    return any(is_file(path / name) for name in _SAVED)
 
 
 def read_hub(name: str, split: str | None, options: ReadOptions) -> Iterator[Sentence]:
@@ -46,17 +51,19 @@ def read_hub(name: str, split: str | None, options: ReadOptions) -> Iterator[Sen
     except ImportError:
         raise MissingExtraError("hub", f"reading {name!r} through datasets") from None
     if is_saved_dataset(Path(name)):
-        loaded = datasets.load_from_disk(name)
+        try:
+            loaded = datasets.load_from_disk(name)
+        except _BROKEN as error:
+            raise CorpusError(f"is a data set that cannot be loaded ({_told(error)})", path=name) from None
     else:
         namespace, _, rest = name.partition("/")
         # klue/ner is the configuration "ner" of the repository klue/klue.
         where = ("klue/klue", rest) if namespace == "klue" else (name, None)
         try:
             loaded = datasets.load_dataset(*where)
-        except (OSError, ValueError) as error:
-            first = str(error).strip().split("\n")[0]
+        except _BROKEN as error:
             raise CorpusError(
-                f"cannot be loaded from the Hub ({type(error).__name__}: {first})",
+                f"cannot be loaded from the Hub ({_told(error)})",
                 path=name,
                 hint="check the name and the connection, or give a file",
             ) from None
@@ -101,24 +108,42 @@ def read_dataset(
     feature = getattr(feature, "feature", feature)
     names: list[str] | None = getattr(feature, "names", None)
 
-    def decode(tags: list[Any]) -> list[str]:
-        return [names[tag] if names is not None else str(tag) for tag in tags]
+    def decode(row: Any) -> tuple[list[str], list[str]]:
+        """Tokens and tags; ``ValueError`` where they are none."""
+        tokens, tags = row["tokens"], row["ner_tags"]
+        if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+            raise ValueError("'tokens' is not a list of strings")
+        if not isinstance(tags, list) or len(tags) != len(tokens):
+            raise ValueError("'ner_tags' is not a list of as many tags as there are tokens")
+        if names is None:
+            return tokens, [str(tag) for tag in tags]
+        if not all(is_whole(tag) and 0 <= tag < len(names) for tag in tags):
+            raise ValueError(f"'ner_tags' has a class that is none of {len(names)}")
+        return tokens, [names[tag] for tag in tags]
 
-    head = dataset.select(range(min(200, len(dataset))))
-    joiner = "" if all(len(token) == 1 for row in head for token in row["tokens"]) else " "
-    scheme = guess_scheme(tag for row in head for tag in [*decode(row["ner_tags"]), "O"])
+    def whole(rows: Any) -> Iterator[tuple[list[str], list[str]]]:
+        for row in rows:
+            with suppress(ValueError):
+                yield decode(row)
+
+    head = list(whole(dataset.select(range(min(200, len(dataset))))))
+    joiner = "" if all(len(token) == 1 for tokens, _ in head for token in tokens) else " "
+    scheme = guess_scheme(tag for _, tags in head for tag in [*tags, "O"])
     for number, row in enumerate(dataset):
         id = str(row.get("guid") or row.get("id") or f"{split}-{number:05d}")
         try:
-            spans, repairs = tags_to_spans(decode(row["ner_tags"]), scheme=scheme, strict=options.strict)
+            tokens, tags = decode(row)
+        except ValueError as error:
+            options.bad(CorpusError(str(error), path=path, line=number + 1, id=id), str(row))
+            continue
+        try:
+            spans, repairs = tags_to_spans(tags, scheme=scheme, strict=options.strict)
             starts, at = [], 0
-            for token in row["tokens"]:
+            for token in tokens:
                 starts.append(at)
                 at += len(token) + len(joiner)
-            moved = [
-                Span(starts[s.start], starts[s.end - 1] + len(row["tokens"][s.end - 1]), s.label) for s in spans
-            ]
-            sentence = options.sentence(path, number + 1, id, joiner.join(row["tokens"]), moved)
+            moved = [Span(starts[s.start], starts[s.end - 1] + len(tokens[s.end - 1]), s.label) for s in spans]
+            sentence = options.sentence(path, number + 1, id, joiner.join(tokens), moved)
         except TagError as error:
             options.bad(
                 CorpusError(error.problem, path=path, line=number + 1, id=id, hint=error.hint), str(row)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from llmner._files import dump_json, open_lines, parse_row
+from llmner._numbers import is_number, is_whole
 from llmner.corpora._types import CorpusFormat, ReadOptions
 from llmner.errors import CorpusError, SpanError
 from llmner.spans import Sentence, Span
@@ -29,7 +30,7 @@ def row_text_and_id(path: Path, number: int, row: dict[str, Any]) -> tuple[str, 
         CorpusError: No text, or either is of a wrong type.
     """
     text, id = row.get("text"), row.get("id")
-    if isinstance(id, int) and not isinstance(id, bool):
+    if is_whole(id):
         id = str(id)
     if id is not None and not isinstance(id, str):
         raise CorpusError("'id' is not a string", path=path, line=number)
@@ -55,9 +56,7 @@ def span_of_row(path: Path, number: int, id: str | None, row: Any) -> Span:
     label, score = row.get("label"), row.get("score")
     if not isinstance(label, str):
         raise wrong(f"a span's 'label' is {label!r}", "a string")
-    if score is not None and (not isinstance(score, (int, float)) or isinstance(score, bool)):
-        raise wrong(f"a span's 'score' is {score!r}", "a number")
-    if score is not None and not 0 <= score <= 1:
+    if score is not None and not (is_number(score) and 0 <= score <= 1):
         raise wrong(f"a span's 'score' is {score!r}", "a number from 0 to 1")
     try:
         return Span(start, end, label, None if score is None else float(score))
@@ -67,7 +66,7 @@ def span_of_row(path: Path, number: int, id: str | None, row: Any) -> Span:
 
 def _offset(row: dict[str, Any], key: str, wrong: Callable[[str, str], CorpusError]) -> int:
     value = row.get(key)
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not is_whole(value):
         raise wrong(f"a span's {key!r} is {value!r}", "a whole number")
     return value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from llmner._numbers import is_number
 from llmner.errors import InputError
 from llmner.projection._candidates import Particles
 from llmner.projection._explain import explain
@@ -58,7 +59,7 @@ class Policy:
         ):
             if value not in known:
                 raise InputError(f"policy {field}={value!r} is unknown", hint=f"expected {', '.join(known)}")
-        if self.fuzzy is not None and not (isinstance(self.fuzzy, int | float) and 0 <= self.fuzzy <= 1):
+        if self.fuzzy is not None and not (is_number(self.fuzzy) and 0 <= self.fuzzy <= 1):
             raise InputError(f"policy fuzzy={self.fuzzy!r} is no similarity", hint="expected 0 to 1, or None")
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from llmner._files import dump_json, whole_file
+from llmner._files import dump_json, read_json, too_deep, whole_file
 from llmner.corpora.jsonl import row_text_and_id, span_of_row, span_rows
 from llmner.errors import CorpusError, InputError, MismatchError, SpanError, TagError
 from llmner.extraction import outcome_rows
@@ -354,12 +353,7 @@ def read_run(path: Path) -> tuple[list[Sentence], list[Prediction], dict[str, An
     Raises:
         CorpusError: The file is not such a run.
     """
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CorpusError(f"cannot be read ({error.strerror})", path=path) from None
-    except (ValueError, RecursionError):
-        raise CorpusError("not JSON", path=path, hint="expected what evaluate --output writes") from None
+    run = read_json(path, hint="expected what evaluate --output writes")
     rows = run.get("rows") if isinstance(run, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise CorpusError(
@@ -384,6 +378,8 @@ def read_run(path: Path) -> tuple[list[Sentence], list[Prediction], dict[str, An
         except (SpanError, TagError) as error:
             raise CorpusError(error.problem, path=path, line=number, id=id, hint=error.hint) from None
     signature = run.get("signature")
+    if too_deep(signature):
+        raise CorpusError("its signature is nested too deeply", path=path)
     return gold, predictions, signature if isinstance(signature, dict) else {}
 
 

@@ -247,7 +247,7 @@ def parse_arguments(
         _look_at(Path(path))
     try:
         known = parser.parse_args([_underscored(argument) for argument in arguments])
-    except (jsonargparse.ArgumentError, TypeError, ValueError, OSError) as error:
+    except (jsonargparse.ArgumentError, TypeError, ValueError, OSError, OverflowError, RecursionError) as error:
         raise InputError(_one_line(error), path=path, hint="--help lists every field") from None
     values = known.as_dict()
     values.pop("config", None)

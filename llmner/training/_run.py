@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from llmner._files import whole_file
+from llmner._files import kind_of, whole_file
 from llmner._yaml import load_yaml
 from llmner.corpora import is_file_name, read_corpus
 from llmner.errors import InputError, MissingExtraError
@@ -251,6 +251,7 @@ def _open_folder(folder: Path, config: TrainingConfig, restart: bool) -> None:
     Raises:
         InputError: It is another run's, or holds a finished one, or cannot be written.
     """
+    kind_of(folder)  # It may be no path at all.
     if restart:
         for name in ("checkpoints", "runs"):
             shutil.rmtree(folder / name, ignore_errors=True)

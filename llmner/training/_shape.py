@@ -169,7 +169,7 @@ def _read(path: Path, name: str) -> Shape:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"the folder has no {path.name}", path=path.parent) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot be read ({error})", path=path) from None
     if not isinstance(config, dict):
         raise InputError("is not a model's configuration", path=path)

@@ -162,7 +162,7 @@ def test_text_of_a_corpus_stays_text(run: Run, tmp_path: Path) -> None:
     assert "[red]x.jsonl" in shown.stdout
     assert "  [b]  " in shown.stdout
     assert "equal  [/nonsense]  [/nonsense]" in shown.stdout
-    assert "[bold]가[/bold] \ufffd[31m?" in shown.stdout
+    assert r"[bold]가[/bold] \x1b[31m\ud800" in shown.stdout
     assert "\x1b" not in shown.stdout
     assert run(path, path, "--json").exit_code == 0
 
