@@ -75,7 +75,7 @@ def test_public_names() -> None:
         ),
         (
             "projection",
-            "Canonical Outcome OutcomeKind Policy Projection canonical_surface canonicalize is_particle project project_read project_reply",
+            "Budget Canonical Outcome OutcomeKind Policy Projection canonical_surface canonicalize is_particle project project_read project_reply",
         ),
         ("generation", "ENGINES Generator Reply Token create_generator"),
         (
