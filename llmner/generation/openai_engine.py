@@ -18,7 +18,7 @@ from llmner.chat import Prompt
 from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.generation._answers import EndpointAnswer, read_answer, read_models
 from llmner.generation._sending import SentenceError, bounded, first, masked, may_pass, message, sent
-from llmner.generation._types import Reply, decoding, prompt_seed
+from llmner.generation._types import PLAIN_QUESTION, Reply, decoding, prompt_seed
 from llmner.generation.grammars import continued, is_answer
 
 if TYPE_CHECKING:
@@ -249,9 +249,8 @@ class OpenAIGenerator:
 
     async def _answers(self, client: AsyncOpenAI) -> bool:
         """Whether the endpoint answers a plain question: the sentences are at fault then."""
-        probe = Prompt(({"role": "user", "content": "."},), ".", "\n", ".")
         try:
-            await (self._complete if self.completions else self._chat)(client, probe, 1)
+            await (self._complete if self.completions else self._chat)(client, PLAIN_QUESTION, 1)
         except GenerationError:
             return False
         return True
