@@ -83,3 +83,9 @@ def attempt(work: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs
     except Exception as error:
         log.debug("caught", exc_info=True)
         return Mishap(error)
+    except BaseException as error:
+        # What a library in Rust stumbled over is none of Python's exceptions.
+        if type(error).__name__ != "PanicException":
+            raise
+        log.debug("caught", exc_info=True)
+        return Mishap(RuntimeError(str(error)))

@@ -9,7 +9,6 @@ also where a grammar forbade some. ``Calibration`` makes such scores mean what t
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from bisect import bisect_right
 from collections import Counter
@@ -18,10 +17,12 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from llmner._files import dump_json, whole_file
 from llmner.errors import InputError
 from llmner.generation import Reply, Token
+from llmner.generation._model_files import read_object
 from llmner.projection import Outcome, Projection
 from llmner.replies import find_places
 from llmner.spans import Span
@@ -237,10 +238,19 @@ class Calibrator:
         Raises:
             InputError: The file is missing or is no calibration.
         """
+        place = Path(path)
+        if not (place.exists() or place.is_symlink()):
+            raise InputError("no such file", path=path)
         try:
-            held = json.loads(Path(path).read_text(encoding="utf-8"))
-            return cls(tuple(map(float, held["scores"])), tuple(map(float, held["precisions"])))
-        except FileNotFoundError:
-            raise InputError("no such file", path=path) from None
-        except (OSError, ValueError, TypeError, KeyError, InputError) as error:
-            raise InputError(f"is no calibration: {error}", path=path) from None
+            held = read_object(place, "what llmner calibrate wrote")
+            scores, precisions = (_numbers(held.get(name)) for name in ("scores", "precisions"))
+            return cls(scores, precisions)
+        except InputError as error:
+            raise InputError(f"is no calibration: {error.problem}", path=path, hint=error.hint) from None
+
+
+def _numbers(held: Any) -> tuple[float, ...]:
+    if not isinstance(held, list) or not all(type(each) in (int, float) for each in held):
+        raise InputError("'scores' and 'precisions' are no lists of numbers")
+    # Whole numbers may be larger than any float; where they lie is looked at next.
+    return tuple(float(min(max(each, -1), 2)) for each in held)
