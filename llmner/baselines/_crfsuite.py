@@ -127,10 +127,13 @@ def _strings(raw: NDArray[np.uint8], at: int, count: int) -> None:
     if at < _HEADER.size or at + _TABLE.size + 8 * _BUCKETS > len(raw):
         raise _BrokenError("a table that is not there")
     magic, size, _, order, known, back = _TABLE.unpack(raw[at : at + _TABLE.size].tobytes())
-    if magic != b"CQDB" or order != _BYTE_ORDER or size > len(raw) - at or known < count:
+    if magic != b"CQDB" or order != _BYTE_ORDER or size > len(raw) - at or known != count:
         raise _BrokenError("another table")
     held = raw[at : at + size]
     tables = _row(held, _TABLE.size, 2 * _BUCKETS).reshape(-1, 2)
+    # A table that is empty is nowhere, and no other is.
+    if bool(((tables[:, 0] == 0) != (tables[:, 1] == 0)).any()):
+        raise _BrokenError("a table of nothing")
     entries = []
     for start, buckets in tables[tables[:, 1] > 0].tolist():
         offsets = _row(held, start, 2 * buckets).reshape(-1, 2)[:, 1]

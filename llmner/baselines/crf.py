@@ -89,6 +89,10 @@ class CrfTagger:
         self._first, self._last, self._between = (
             np.where(allowed, 0.0, -np.inf) for allowed in (first, last, between)
         )
+        # Tags that cannot be looked up show here, and not at the first text.
+        asked = attempt(self.tag, ["."])
+        if isinstance(asked, Mishap):
+            raise InputError(f"is no model of CRFsuite ({asked})", path=path, hint="train it again")
 
     @classmethod
     def load(cls, folder: Path) -> CrfTagger:

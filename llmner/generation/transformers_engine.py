@@ -185,7 +185,12 @@ class TransformersGenerator:
                 words = model.get_output_embeddings().weight.shape[0]
                 self._grammars = Grammars(tokenizer, words, _end_tokens(model, tokenizer))
             grammar = prompt.grammar if stop is None else continued(prompt.grammar, stop)
-            answer.matcher = self._grammars.matcher(grammar)
+            matcher = attempt(self._grammars.matcher, grammar)
+            if isinstance(matcher, Mishap):
+                # Grammars are made of a sentence: that one holds up no other.
+                answer.finish, answer.error = "error", matcher.message
+            else:
+                answer.matcher = matcher
         if self.temperature > 0:
             answer.dice = Random(prompt_seed(self.seed, prompt))
         return answer

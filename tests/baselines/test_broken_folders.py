@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import struct
 import subprocess
 import sys
 from collections import Counter
@@ -155,19 +156,25 @@ def test_no_file_of_crfsuites_leads_its_c_code_astray(tmp_path: Path) -> None:
     raw = (tmp_path / "t" / "model.crfsuite").read_bytes()
     check_crfsuite(tmp_path / "t" / "model.crfsuite")
     dice = random.Random(0)
-    paths = []
+    paths: list[Path] = []
     for number in range(300):
         changed = bytearray(raw)
         # Header and tables are most of what leads anywhere.
         reach = (48, 4096, len(raw))[number % 3]
-        for _ in range(dice.choice((1, 4, 16))):
+        for _ in range(dice.choice((1, 1, 4, 16))):
             at = dice.randrange(reach - 4)
-            some = (b"\xff\xff\xff\xff", bytes(4), dice.randbytes(1), b"\x01\0\0\0")
-            piece = dice.choice(some)
+            some = (b"\xff\xff\xff\xff", bytes(4), dice.randbytes(1), dice.randbytes(4), b"\x01\0\0\0")
+            piece = dice.choice((*some, dice.randrange(len(raw)).to_bytes(4, "little")))
             changed[at : at + len(piece)] = piece
-        path = tmp_path / f"{number}.crfsuite"
-        path.write_bytes(bytes(changed))
-        paths.append(str(path))
+        paths.append(tmp_path / f"{number}.crfsuite")
+        paths[-1].write_bytes(bytes(changed))
+    # A table that is somewhere and has no room; one that leads back from more numbers than there are.
+    for name, at, value in (("table", 24 + 8 * 3, 99), ("empty", 24 + 8 * 3 + 4, 0), ("back", 16, 2**31)):
+        changed = bytearray(raw)
+        (tags,) = struct.unpack("<I", raw[32:36])
+        changed[tags + at : tags + at + 4] = struct.pack("<I", value)
+        paths.append(tmp_path / f"{name}.crfsuite")
+        paths[-1].write_bytes(bytes(changed))
     done = subprocess.run(
         [sys.executable, "-c", _TAG, *paths], capture_output=True, text=True, check=False, timeout=120
     )
