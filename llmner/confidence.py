@@ -51,8 +51,13 @@ def score_spans(projection: Projection, reply: Reply) -> Projection:
 
 
 def _probability(tokens: Sequence[Token], ranges: Sequence[tuple[int, int]]) -> float | None:
-    held = [token.logprob for token in tokens if any(_reaches(token, start, end) for start, end in ranges)]
-    return min(1.0, math.exp(math.fsum(held))) if held else None
+    held = [
+        min(token.logprob, 0.0) for token in tokens if any(_reaches(token, start, end) for start, end in ranges)
+    ]
+    # Of a model with broken weights they may be no numbers; then nothing is known.
+    if not held or any(map(math.isnan, held)):
+        return None
+    return math.exp(math.fsum(held))
 
 
 def _reaches(token: Token, start: int, end: int) -> bool:

@@ -5,13 +5,14 @@ What keeps its rows on disk is ``runs``; what a run is scored by is ``scoring``'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, Protocol, get_args
 
 from llmner._merging import WindowReply, merge_windows, window_rows
-from llmner._questions import Question, ask_about
+from llmner._mishaps import Mishap, attempt
+from llmner._questions import Question, answers_to, ask_about
 from llmner.chat import Prompt, build_prompt, writable
 from llmner.confidence import Calibrator, check_min_score, drop_unsure, score_spans, vote
 from llmner.corpora.jsonl import span_rows
@@ -21,11 +22,11 @@ from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.generation.grammars import reply_grammar, reply_schema, schema_grammar
 from llmner.projection import Outcome, OutcomeKind, Policy, Projection, project_read, project_reply
 from llmner.recipes import Recipe
-from llmner.replies import read_exact
+from llmner.replies import ReadReply, read_exact
 from llmner.spans import Mention, Sentence, Span
-from llmner.windows import check_windows
+from llmner.windows import Window, check_windows
 
-__all__ = ["Extraction", "Extractor", "SpanExtractor", "WindowReply"]
+__all__ = ["Extraction", "Extractor", "SpanExtractor", "WindowReply", "lost", "nothing", "projection_row"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,22 +247,30 @@ class Extractor:
     def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
         """Extract from every sentence, in order, a batch at a time.
 
-        Memory stays that of a batch and of the replies to one text, however long the texts are.
+        Memory stays that of a batch and of the replies to one text, however long the texts are. A sentence at
+        which something fails that nobody foresaw, be it the recipe's template, the engine or projection, has an
+        extraction whose reply has an ``error``, and ends nothing.
 
         Raises:
-            GenerationError: The engine could not answer.
+            GenerationError: The engine could not answer, whatever it was asked.
         """
         asked = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
         questions = ask_about(asked, self._prompt, self.generator, self.window, self.overlap)
         parts: list[WindowReply] = []
         while batch := list(islice(questions, max(1, self.batch_size // self.samples))):
-            replies = self.generator.generate(
-                [replace(question.prompt, sample=n) for question in batch for n in range(self.samples)]
+            asked_now = [question.prompt for question in batch if isinstance(question.prompt, Prompt)]
+            answers = iter(
+                answers_to(
+                    self.generator,
+                    [replace(prompt, sample=n) for prompt in asked_now for n in range(self.samples)],
+                )
             )
-            answers = iter(replies)
             for question in batch:
-                given = tuple(islice(answers, self.samples))
-                parts.append(self._answered(question, given))
+                if isinstance(question.prompt, Mishap):
+                    parts.append(_unasked(question, question.prompt))
+                else:
+                    given = tuple(islice(answers, self.samples))
+                    parts.append(self._answered(question.window, question.prompt.text, given))
                 if question.last:
                     yield self._extraction(question.sentence, parts)
                     parts = []
@@ -275,12 +284,28 @@ class Extractor:
             return replace(prompt, grammar=schema_grammar(self.json_schema), json_schema=self.json_schema)
         return prompt
 
-    def _answered(self, question: Question, replies: tuple[Reply, ...]) -> WindowReply:
+    def _answered(self, window: Window, text: str, given: tuple[Reply, ...]) -> WindowReply:
         """What the replies to a question come to."""
-        text = question.prompt.text
-        projections = []
-        for reply in replies:
-            projections.append(score_spans(self._projected(text, reply), reply))
+        read = [self._read(text, reply) for reply in given]
+        replies = tuple(reply for reply, _ in read)
+        found = attempt(self._chosen, window, replies, [projection for _, projection in read])
+        if isinstance(found, Mishap):
+            return WindowReply(window, _failed(replies[0], found), nothing(text))
+        return found
+
+    def _read(self, text: str, reply: Reply) -> tuple[Reply, Projection]:
+        """A reply and what it says; one that cannot be read is one with an error."""
+
+        def work() -> Projection:
+            return score_spans(self._projected(text, _checked(reply)), reply)
+
+        found = attempt(work)
+        return (_failed(reply, found), nothing(text)) if isinstance(found, Mishap) else (reply, found)
+
+    def _chosen(
+        self, window: Window, replies: tuple[Reply, ...], projections: Sequence[Projection]
+    ) -> WindowReply:
+        """The one reply, or what most of several say."""
         first, projection = replies[0], projections[0]
         samples: tuple[Reply, ...] = ()
         if self.samples > 1:
@@ -289,7 +314,7 @@ class Extractor:
                 first = replies[answered[0]]
                 projection = vote([projections[at] for at in answered], self.samples)
             samples = replies
-        return WindowReply(question.window, first, projection, samples)
+        return WindowReply(window, first, projection, samples)
 
     def _projected(self, text: str, reply: Reply) -> Projection:
         schema = self.recipe.schema_
@@ -307,6 +332,12 @@ class Extractor:
 
     def _extraction(self, sentence: Sentence, parts: list[WindowReply]) -> Extraction:
         """An extraction from the answers about a text: one about all of it, or those about its windows."""
+        found = attempt(self._joined, sentence, parts)
+        if isinstance(found, Mishap):
+            return lost(sentence, found, "\n".join(part.reply.text for part in parts))
+        return found
+
+    def _joined(self, sentence: Sentence, parts: list[WindowReply]) -> Extraction:
         (first, *others) = parts
         reply, projection = first.reply, first.projection
         if others:
@@ -347,6 +378,47 @@ class Extractor:
             "calibration": None if calibration is None else calibration.hash,
         }
         return {name: value for name, value in chosen.items() if value is not None}
+
+
+def lost(sentence: Sentence, mishap: Mishap, reply: str = "") -> Extraction:
+    """What there is of a sentence at which something failed that nobody foresaw.
+
+    Args:
+        sentence: The sentence.
+        mishap: What failed.
+        reply: What was answered, where it got so far.
+    """
+    return Extraction(sentence, _failed(Reply(reply), mishap), nothing(sentence.text))
+
+
+def nothing(text: str) -> Projection:
+    """The projection of no answer."""
+    return Projection(text, (), (), ReadReply(status="empty"))
+
+
+def _failed(reply: Reply, mishap: Mishap) -> Reply:
+    """A reply of which nothing could be made. Its text stays, to find out why."""
+    said = getattr(reply, "text", "")
+    return Reply(said if isinstance(said, str) else "", "error", error=str(mishap))
+
+
+def _checked(reply: Reply) -> Reply:
+    """A reply as engines are to give it.
+
+    Raises:
+        TypeError: It is none, or a part of it is of another type: rows could not be written.
+    """
+    if not isinstance(reply, Reply) or not isinstance(reply.text, str):
+        raise TypeError("the engine's reply is no text")
+    if reply.finish_reason not in ("stop", "length", "error") or not isinstance(reply.error, str | None):
+        raise TypeError("the engine's reply has no reason why it ended")
+    return reply
+
+
+def _unasked(question: Question, mishap: Mishap) -> WindowReply:
+    window = question.window
+    text = question.sentence.text[window.start : window.end]
+    return WindowReply(window, _failed(Reply(""), mishap), nothing(text))
 
 
 def _whole_rows(reply: Reply, format: str) -> str:

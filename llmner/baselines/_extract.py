@@ -9,11 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from llmner._mishaps import Mishap, attempt
 from llmner.baselines._store import fingerprint, load_baseline, read_baseline_record
 from llmner.baselines._types import Baseline
 from llmner.confidence import Calibrator, check_min_score
-from llmner.errors import InputError
-from llmner.extraction import Extraction
+from llmner.errors import GenerationError, InputError
+from llmner.extraction import Extraction, lost
 from llmner.generation import Reply
 from llmner.projection import Projection
 from llmner.spans import Sentence, Span
@@ -87,12 +88,41 @@ class BaselineExtractor:
         return self._baseline
 
     def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
-        """Extract from every sentence, in order, a batch at a time."""
+        """Extract from every sentence, in order, a batch at a time.
+
+        A sentence that the tagger fails at has an extraction whose reply has an ``error``, and ends nothing.
+
+        Raises:
+            GenerationError: The tagger fails whatever it is given.
+            InputError: A file is broken.
+            MissingExtraError: The ``baselines`` extra is not installed.
+        """
         asked = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
         tagger = self.load()
         while batch := list(islice(asked, self.batch_size)):
-            for sentence, spans in zip(batch, tagger.tag([s.text for s in batch]), strict=True):
-                yield Extraction(sentence, Reply(""), Projection(sentence.text, tuple(self._sure(spans))))
+            for sentence, spans in zip(batch, self._tagged(tagger, [s.text for s in batch]), strict=True):
+                found = spans if isinstance(spans, Mishap) else attempt(self._extraction, sentence, spans)
+                yield lost(sentence, found) if isinstance(found, Mishap) else found
+
+    def _tagged(self, tagger: Baseline, texts: list[str]) -> list[tuple[Span, ...]] | list[Any]:
+        """Spans of each text; where the tagger fails at a batch, of each alone, or what went wrong."""
+
+        def tag(some: list[str]) -> list[tuple[Span, ...]]:
+            found = tagger.tag(some)
+            if len(found) != len(some):
+                raise ValueError(f"the tagger gave spans of {len(found)} texts instead of {len(some)}")
+            return found
+
+        found = attempt(tag, texts)
+        if not isinstance(found, Mishap):
+            return found
+        if isinstance(attempt(tag, ["."]), Mishap):
+            raise GenerationError(f"{self.name} fails whatever it is given: {found}") from found.error
+        alone = [attempt(tag, [text]) for text in texts]
+        return [each if isinstance(each, Mishap) else each[0] for each in alone]
+
+    def _extraction(self, sentence: Sentence, spans: Iterable[Span]) -> Extraction:
+        return Extraction(sentence, Reply(""), Projection(sentence.text, tuple(self._sure(spans))))
 
     def _sure(self, spans: Iterable[Span]) -> Iterator[Span]:
         for span in spans:

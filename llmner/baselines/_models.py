@@ -472,7 +472,8 @@ def _asking(entry: ModelEntry, told: Told) -> tuple[Extractor, Mapping[str, Any]
     if name is None and asks and entry.recipe is None and "model" not in options:
         name = PACKAGED_ADAPTER
     if isinstance(name, str) and name != "none":
-        adapter = find_adapter(name, told)
+        base = options.get("model")
+        adapter = find_adapter(name, told, model=base if isinstance(base, str) else None)
         record = _record_of(adapter.folder)
         options |= {"adapter": adapter, "model": options.get("model") or adapter.model}
     own = adapter.recipe if adapter is not None and entry.recipe is None else None

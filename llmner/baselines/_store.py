@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from llmner._files import dump_json, is_file, kind_of, read_json, too_deep, whole_file
+from llmner._files import dump_json, kind_of, too_deep, whole_file
+from llmner._mishaps import one_line
 from llmner.baselines._types import Baseline, Trained
 from llmner.errors import InputError
+from llmner.generation._model_files import read_object, regular
 from llmner.generation.adapters import fetch
 from llmner.training._record import versions
 
@@ -18,6 +20,7 @@ __all__ = [
     "MODEL_FILES",
     "RECORD_FILE",
     "TOKENIZER_FILES",
+    "baseline_config",
     "clear",
     "find_baseline",
     "fingerprint",
@@ -35,9 +38,13 @@ MODEL_FILES: dict[str, tuple[str, ...]] = {
     "encoder": ("model.safetensors", "config.json", "tokenizer.json", *TOKENIZER_FILES),
 }
 """The files of each kind's model."""
+_WRITTEN = "what llmner train-baseline wrote"
 KINDS = tuple(MODEL_FILES)
 # What a record is made of, where it has it.
-_SHAPES = {"labels": list, "config": dict, "corpus": dict, "versions": dict, "tags": dict, "epochs": list}
+_SHAPES = {
+    **dict.fromkeys(("config", "files", "corpus", "versions", "tags"), dict),
+    **dict.fromkeys(("labels", "epochs"), list),
+}
 _ALL_FILES = sorted({name for kind in MODEL_FILES.values() for name in kind})
 
 
@@ -56,6 +63,7 @@ def save_baseline(trained: Trained, folder: Path, **known: Any) -> None:
         "labels": trained.baseline.labels,
         **known,
         **trained.to_dict(),
+        "files": {path.name: _digest(path) for path in _files(folder, trained.baseline.kind)},
         "versions": versions("python-crfsuite", "sklearn-crfsuite"),
     }
     with whole_file(folder / RECORD_FILE) as stream:
@@ -66,14 +74,13 @@ def read_baseline_record(folder: Path) -> dict[str, Any]:
     """What ``baseline.json`` says.
 
     Raises:
-        InputError: The folder holds no baseline, or its record is broken.
+        InputError: The folder holds no baseline, or a record that says something else than ours.
     """
     path = folder / RECORD_FILE
-    if not is_file(path):
-        hint = "expected what llmner train-baseline wrote"
-        raise InputError(f"holds no {RECORD_FILE}", path=folder, hint=hint)
-    record = read_json(path, hint="train it again")
-    if not isinstance(record, dict) or record.get("kind") not in KINDS or too_deep(record):
+    if kind_of(path) == "missing" and not path.is_symlink():
+        raise InputError(f"holds no {RECORD_FILE}", path=folder, hint=f"expected {_WRITTEN}")
+    record = read_object(path, _WRITTEN)
+    if record.get("kind") not in KINDS or too_deep(record):
         raise InputError("names no kind of baseline", path=path, hint=f"expected one of {', '.join(KINDS)}")
     record = {key: value for key, value in record.items() if value is not None}
     for key, shape in _SHAPES.items():
@@ -81,7 +88,36 @@ def read_baseline_record(folder: Path) -> dict[str, Any]:
             raise InputError(f"{key!r} is broken", path=path, hint="train it again")
     if not all(isinstance(label, str) for label in record.get("labels", ())):
         raise InputError("'labels' are not all strings", path=path, hint="train it again")
+    if not all(isinstance(held, str) for held in record.get("files", {}).values()):
+        raise InputError("'files' is broken", path=path, hint="train it again")
     return record
+
+
+def baseline_config(folder: Path, **limits: tuple[float, float]) -> dict[str, float]:
+    """The numbers of a baseline's configuration that tagging needs, as far as they are there.
+
+    Args:
+        folder: Where it lies.
+        **limits: Their names, each with the lowest and the highest that it can be; of whole numbers whole ones.
+
+    Raises:
+        InputError: One is no such number.
+    """
+    config = read_baseline_record(folder).get("config") or {}
+    found: dict[str, float] = {}
+    for name, (low, high) in limits.items():
+        value = config.get(name)
+        if value is None:
+            continue
+        whole = isinstance(low, int)
+        if type(value) not in ((int,) if whole else (int, float)) or not low <= value <= high:
+            raise InputError(
+                f"{name!r} cannot be {one_line(repr(value), 40)}",
+                path=folder / RECORD_FILE,
+                hint=f"expected {low} to {high}",
+            )
+        found[name] = value
+    return found
 
 
 def find_baseline(name: str, report: Callable[[str], None] | None = None) -> Path:
@@ -111,10 +147,42 @@ def clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path, kind: str | None = None) -> list[Path]:
     """The model's files that are there."""
-    kind = str(read_baseline_record(folder)["kind"])
+    kind = kind or str(read_baseline_record(folder)["kind"])
     return [path for name in MODEL_FILES[kind] if (path := folder / name).is_file()]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_files(folder: Path, record: Mapping[str, Any]) -> None:
+    """Make sure that the model's files are those that were trained, as far as the record knows them.
+
+    Raises:
+        InputError: One is missing, or another.
+    """
+    for name, digest in record.get("files", {}).items():
+        if name not in MODEL_FILES[record["kind"]]:
+            raise InputError(
+                f"{one_line(name, 80)!r} is no file of this kind",
+                path=folder / RECORD_FILE,
+                hint="train it again",
+            )
+        path = folder / name
+        regular(path, _WRITTEN)
+        try:
+            found = _digest(path)
+        except OSError as error:
+            raise InputError(f"cannot be read ({error.strerror})", path=path) from None
+        if found != digest:
+            raise InputError(
+                "cannot be loaded: it is not the file that was trained (its SHA-256 differs)",
+                path=path,
+                hint="copy it again, or train it again",
+            )
 
 
 def load_baseline(folder: Path, *, device: str = "auto", trust_remote_code: bool = False) -> Baseline:
@@ -129,7 +197,9 @@ def load_baseline(folder: Path, *, device: str = "auto", trust_remote_code: bool
         InputError: It holds none, or a file is broken.
         MissingExtraError: The ``baselines`` extra is not installed.
     """
-    kind = read_baseline_record(folder)["kind"]
+    record = read_baseline_record(folder)
+    kind = record["kind"]
+    _check_files(folder, record)
     if kind == "crf":
         from llmner.baselines.crf import CrfTagger
 

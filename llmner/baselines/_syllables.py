@@ -7,12 +7,16 @@ spaces, and character spans agree.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from llmner.spans import Sentence, Span
 from llmner.tagging import tags_to_spans
 
-__all__ = ["apart", "bioes_tags", "follows", "pieces", "places_of", "spans_of"]
+__all__ = ["TAG", "apart", "bioes_tags", "follows", "pieces", "places_of", "spans_of"]
+
+TAG = re.compile(r"O|[BIES]-.+", re.DOTALL)
+"""One tag of BIOES, of any label."""
 
 # Places in a piece of a long text, and of its neighbours on either side.
 _PIECE, _AROUND = 1000, 100

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from llmner._files import dump_json, whole_file
-from llmner.baselines._syllables import apart, bioes_tags, pieces, places_of, spans_of
+from llmner._mishaps import Mishap, attempt
+from llmner.baselines._syllables import TAG, apart, bioes_tags, pieces, places_of, spans_of
 from llmner.baselines._types import BestEpoch, Epoch, Fields, Trained, judge, learnt_labels
 from llmner.errors import InputError, MissingExtraError
 from llmner.generation._denormals import denormals_flushed
+from llmner.generation._model_files import check_finite, read_object, read_tensors
 from llmner.spans import Sentence, Span
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ class BilstmCrfConfig(Fields):
         seed: Of initial weights, batches and dropout.
     """
 
-    hidden: int = Field(default=200, ge=1)
-    layers: int = Field(default=1, ge=1)
+    hidden: int = Field(default=200, ge=1, le=1 << 14)
+    layers: int = Field(default=1, ge=1, le=64)
     dropout: float = Field(default=0.5, ge=0, lt=1)
     forget: float = Field(default=0.2, ge=0, lt=1)
     min_frequency: int = Field(default=2, ge=1)
@@ -110,19 +111,30 @@ class BilstmCrfTagger:
             MissingExtraError: The ``baselines`` extra is not installed.
         """
         _needs_torch()
+        import torch
         from safetensors.torch import load_file
 
-        try:
-            held = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
-            config = BilstmCrfConfig(**held["config"])
-            tags, vocabulary = held["tags"], held["vocabulary"]
-            network = _network(vocabulary, tags, config)
-            network.load_state_dict(load_file(folder / WEIGHTS))
-        except OSError as error:
-            raise InputError(f"cannot be read ({error.strerror})", path=folder, hint="train it again") from None
-        except Exception as error:
-            why = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InputError(f"holds no BiLSTM-CRF ({why})", path=folder, hint="train it again") from None
+        path, weights = folder / VOCABULARY, folder / WEIGHTS
+        held = read_object(path, "the vocabulary of a BiLSTM-CRF")
+        tags, vocabulary = held.get("tags"), held.get("vocabulary")
+        config = attempt(BilstmCrfConfig.model_validate, held.get("config"))
+        for name, right in (("vocabulary", _is_vocabulary(vocabulary)), ("tags", _are_tags(tags))):
+            if not right:
+                raise InputError(f"holds no BiLSTM-CRF ({name!r} is none)", path=path, hint="train it again")
+        if isinstance(config, Mishap):
+            raise InputError("holds no BiLSTM-CRF ('config' is none)", path=path, hint="train it again")
+        assert tags is not None
+        assert vocabulary is not None
+        # Made of nothing first: sizes that no machine has room for show here.
+        with torch.device("meta"):
+            shapes = _network(vocabulary, tags, config).state_dict()
+        wanted = {name: tuple(tensor.shape) for name, tensor in shapes.items()}
+        found = read_tensors(weights, "the weights of a BiLSTM-CRF")
+        if {name: tensor.shape for name, tensor in found.items()} != wanted:
+            raise InputError(f"is not of the {VOCABULARY} beside it", path=weights, hint="train it again")
+        check_finite(weights)
+        network = _network(vocabulary, tags, config)
+        network.load_state_dict(load_file(weights))
         return cls(network, tags, vocabulary, config)
 
     def save(self, folder: Path) -> None:
@@ -277,6 +289,32 @@ def train_bilstm_crf(
     choice.restore(network)
     seconds = time.perf_counter() - started
     return Trained(tagger, seconds, tuple(epochs), choice.epoch)
+
+
+def _is_vocabulary(held: Any) -> bool:
+    """Whether it has numbers of what is looked up, for each view, none of them too high."""
+    from llmner.baselines._network import VIEWS
+
+    return (
+        isinstance(held, dict)
+        and set(held) == set(VIEWS)
+        and all(isinstance(numbers, dict) for numbers in held.values())
+        and all(
+            type(number) is int and 0 <= number <= len(numbers)
+            for numbers in held.values()
+            for number in numbers.values()
+        )
+    )
+
+
+def _are_tags(held: Any) -> bool:
+    """Whether they are different BIOES tags."""
+    return (
+        isinstance(held, list)
+        and len(held) > 1
+        and all(isinstance(tag, str) and TAG.fullmatch(tag) for tag in held)
+        and len(set(held)) == len(held)
+    )
 
 
 def _network(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from llmner._numbers import is_number
+from llmner._mishaps import Mishap, attempt
+from llmner.baselines._crfsuite import check_crfsuite
 from llmner.baselines._features import features
-from llmner.baselines._store import read_baseline_record
-from llmner.baselines._syllables import apart, bioes_tags, follows, pieces, places_of, spans_of
+from llmner.baselines._store import baseline_config
+from llmner.baselines._syllables import TAG, apart, bioes_tags, follows, pieces, places_of, spans_of
 from llmner.baselines._types import Epoch, Fields, Trained, judge, learnt_labels
 from llmner.errors import InputError, MissingExtraError
 from llmner.spans import Sentence, Span
@@ -24,8 +24,6 @@ from llmner.spans import Sentence, Span
 __all__ = ["CrfConfig", "CrfTagger", "train_crf"]
 
 WEIGHTS = "model.crfsuite"
-# Magic, size, type, version, numbers of features, labels and attributes, five offsets.
-_HEADER = struct.Struct("<4sI4sIIIIIIIII")
 
 
 class CrfConfig(Fields):
@@ -69,7 +67,7 @@ class CrfTagger:
             raise MissingExtraError("baselines", "the CRF") from None
         if not path.is_file():
             raise InputError("there is no model", path=path, hint="train it again")
-        _check(path)
+        check_crfsuite(path)
         self._path = path
         self._tagger = pycrfsuite.Tagger()
         try:
@@ -77,6 +75,8 @@ class CrfTagger:
         except ValueError:
             raise InputError("is no model of CRFsuite", path=path, hint="train it again") from None
         self._tags = list(self._tagger.labels())
+        if not self._tags or not all(map(TAG.fullmatch, self._tags)):
+            raise InputError("its tags are none", path=path, hint="train it again")
         self._penalty = outside_penalty
         self.labels = tuple(sorted({tag[2:] for tag in self._tags if tag != "O"}))
         first, last, between = (
@@ -87,14 +87,16 @@ class CrfTagger:
         self._first, self._last, self._between = (
             np.where(allowed, 0.0, -np.inf) for allowed in (first, last, between)
         )
+        # Tags that cannot be looked up show here, and not at the first text.
+        asked = attempt(self.tag, ["."])
+        if isinstance(asked, Mishap):
+            raise InputError(f"is no model of CRFsuite ({asked})", path=path, hint="train it again")
 
     @classmethod
     def load(cls, folder: Path) -> CrfTagger:
         """The CRF in a folder that :meth:`save` wrote to."""
-        penalty = read_baseline_record(folder).get("config", {}).get("outside_penalty", 0.0)
-        if not is_number(penalty):
-            raise InputError("'outside_penalty' is no number", path=folder, hint="train it again")
-        return cls(folder / WEIGHTS, outside_penalty=float(penalty))
+        config = baseline_config(folder, outside_penalty=(0.0, 1e6))
+        return cls(folder / WEIGHTS, outside_penalty=config.get("outside_penalty", 0.0))
 
     def tag(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
         """Spans of each text. O(length), about a millisecond for fifty characters."""
@@ -145,8 +147,15 @@ class CrfTagger:
         return path[::-1]
 
     def parameters(self) -> int:
-        """Weights of features and transitions that are not zero."""
-        held = self._tagger.info()
+        """Weights of features and transitions that are not zero.
+
+        Raises:
+            InputError: The file's strings are not those of features.
+        """
+        # It is read from a printed form.
+        held = attempt(self._tagger.info)
+        if isinstance(held, Mishap):
+            raise InputError(f"cannot be told about ({held})", path=self._path, hint="train it again")
         return len(held.state_features) + len(held.transitions)
 
     def save(self, folder: Path) -> None:
@@ -154,21 +163,6 @@ class CrfTagger:
         path = folder / WEIGHTS
         if not (path.exists() and path.samefile(self._path)):
             shutil.copyfile(self._path, path)
-
-
-def _check(path: Path) -> None:
-    """Make sure that a file is a whole model: CRFsuite goes wherever its offsets say.
-
-    Raises:
-        InputError: It is not.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        header = stream.read(_HEADER.size)
-    known = _HEADER.unpack(header) if len(header) == _HEADER.size else (b"", 0, b"")
-    magic, length, kind, *_ = known
-    if magic != b"lCRF" or kind != b"FOMC" or length != size or not all(0 < at < size for at in known[-5:]):
-        raise InputError("is no model of CRFsuite, or cut short", path=path, hint="train it again")
 
 
 def train_crf(

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from llmner._mishaps import Mishap, attempt, one_line
 from llmner._numbers import is_whole
 from llmner.baselines._alignment import spans_of_tokens, token_tags
 from llmner.baselines._types import BestEpoch, Epoch, Fields, Trained, judge, learnt_labels
 from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.generation._denormals import denormals_flushed
+from llmner.generation._model_files import check_finite, check_model_folder
+from llmner.generation.transformers_engine import not_loaded
 from llmner.spans import Sentence, Span
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ __all__ = ["EncoderConfig", "EncoderTagger", "Window", "train_encoder"]
 _NO_TAG = -100
 _TOGETHER = 32
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_TAG = re.compile(r"O|[BI]-.+", re.DOTALL)
 
 
 class EncoderConfig(Fields):
@@ -127,14 +131,15 @@ class EncoderTagger:
             InputError: A file is missing or broken.
             MissingExtraError: The ``baselines`` extra is not installed.
         """
-        from llmner.baselines._store import read_baseline_record
+        from llmner.baselines._store import baseline_config
 
-        config = read_baseline_record(folder).get("config", {})
-        known = {key: config[key] for key in ("max_length", "stride") if is_whole(config.get(key))}
+        config = baseline_config(folder, max_length=(8, 1 << 20), stride=(0, 1 << 20))
         try:
             model, tokenizer = _load(str(folder), trust_remote_code=trust_remote_code)
         except GenerationError as error:
             raise InputError(str(error), path=folder, hint="train it again") from None
+        for path in sorted(folder.glob("model*.safetensors")):
+            check_finite(path)
         import torch
 
         if device == "auto":
@@ -146,7 +151,15 @@ class EncoderTagger:
             raise InputError(
                 f"device {device!r} cannot be used ({why})", hint="expected cpu, cuda, cuda:1"
             ) from None
-        return cls(model, tokenizer, **known)
+        made = attempt(cls, model, tokenizer, **{key: int(value) for key, value in config.items()})
+        # Its tokenizer may know tokens that the model does not, or the model labels that are no tags.
+        asked = made if isinstance(made, Mishap) else attempt(made.tag, ["."])
+        if isinstance(made, Mishap) or isinstance(asked, Mishap) or not all(map(_TAG.fullmatch, made.tags)):
+            why = f" ({asked})" if isinstance(asked, Mishap) else ""
+            raise InputError(
+                f"cannot be loaded: its files are not of one tagger{why}", path=folder, hint="train it again"
+            )
+        return made
 
     def save(self, folder: Path) -> None:
         """Write the model and its tokenizer into a folder."""
@@ -382,7 +395,7 @@ def _load(
     """A model for token classification in float32, and its tokenizer; with ``tags`` its last layer is new."""
     try:
         import torch
-        from transformers import AutoModelForTokenClassification, AutoTokenizer
+        from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
         from transformers.utils import logging as told
     except ImportError:
         raise MissingExtraError("baselines", "an encoder") from None
@@ -400,14 +413,29 @@ def _load(
             "ignore_mismatched_sizes": True,
         }
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code, use_fast=True)
-        model = AutoModelForTokenClassification.from_pretrained(
-            name, dtype=torch.float32, trust_remote_code=trust_remote_code, **labels
-        )
-    except Exception as error:
-        # Damaged files raise whatever their readers do.
-        why = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise GenerationError(f"{name} cannot be loaded: {why}") from error
+        check_model_folder(Path(name))
+    except InputError as error:
+        raise GenerationError(f"{name} cannot be loaded: {error}") from None
+    config = attempt(AutoConfig.from_pretrained, name, trust_remote_code=trust_remote_code)
+    if isinstance(config, Mishap):
+        raise not_loaded(name, "config.json", config) from config.error
+    tokenizer = attempt(AutoTokenizer.from_pretrained, name, trust_remote_code=trust_remote_code, use_fast=True)
+    if isinstance(tokenizer, Mishap):
+        raise not_loaded(name, "tokenizer.json or tokenizer_config.json", tokenizer) from tokenizer.error
+    found = attempt(
+        AutoModelForTokenClassification.from_pretrained,
+        name,
+        dtype=torch.float32,
+        trust_remote_code=trust_remote_code,
+        output_loading_info=True,
+        **labels,
+    )
+    if isinstance(found, Mishap):
+        raise not_loaded(name, "config.json or the weights", found) from found.error
+    model, known = found
+    if tags is None and (lacking := sorted(known["missing_keys"])):
+        # They would be drawn at random, as the last layer is before it is trained.
+        raise GenerationError(f"{name} cannot be loaded: its weights lack {one_line(lacking[0], 120)}")
     return model, tokenizer
 
 

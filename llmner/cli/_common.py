@@ -279,7 +279,7 @@ def choose_adapter(
 
     if name is None and asks and (model, recipe, reply_format) == (None, None, None):
         name = PACKAGED_ADAPTER
-    return None if name in (None, "none") else find_adapter(name, note)
+    return None if name in (None, "none") else find_adapter(name, note, model=model)
 
 
 def policy(particles: str, fuzzy: float, repeats: str) -> dict[str, Any]:

@@ -30,10 +30,11 @@ def merge(
     from llmner.generation.merging import merge_adapter
     from llmner.training._licences import check_name, terms_of
 
-    base = model or find_adapter(adapter, note).model or ""
+    found = find_adapter(adapter, note, model=model)
+    base = model or found.model or ""
     terms = terms_of(base, (adapter,))
     check_name(f"USER/{target_of(output).name}", terms)
-    merge_adapter(adapter, output, model=model, trust_remote_code=trust_remote_code, report=note)
+    merge_adapter(found, output, model=model, trust_remote_code=trust_remote_code, report=note)
     note(f"{output} is the merged model; --model {output} asks it with the recipe that lies there")
     if terms is not None:
         note(f"it comes under the base model's terms: {terms.title}, {terms.link}")

@@ -44,11 +44,12 @@ def project(
     from collections import Counter
 
     from llmner._files import dump_json, open_lines, parse_row, whole_file
+    from llmner._mishaps import Mishap, attempt
     from llmner.corpora import BadRow
     from llmner.corpora.jsonl import row_text_and_id
-    from llmner.errors import CorpusError, UnknownNameError
-    from llmner.extraction import projection_row
-    from llmner.projection import project_reply
+    from llmner.errors import CorpusError, LlmnerError, UnknownNameError
+    from llmner.extraction import nothing, projection_row
+    from llmner.projection import Projection, project_reply
     from llmner.recipes import Recipe
     from llmner.replies import REPLY_FORMATS
 
@@ -62,6 +63,7 @@ def project(
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
     outcomes: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
+    failures: list[str] = []
 
     def rows() -> Iterator[dict[str, Any]]:
         for number, line in open_lines(input):
@@ -84,12 +86,21 @@ def project(
                     raise
                 bad.collect(BadRow(error, line))
                 continue
-            projection = project_reply(text, reply, schema, reply_format, **projecting)
-            read = projection.reply
-            assert read is not None
+
+            def projected(id: str | None, text: str, reply: str) -> tuple[Projection, dict[str, Any]]:
+                projection = project_reply(text, reply, schema, reply_format, **projecting)
+                return projection, projection_row(id, projection, reply)
+
+            found = attempt(projected, id, text, reply)
+            if isinstance(found, Mishap):
+                failures.append(str(found))
+                yield projection_row(id, nothing(text), reply, error=str(found))
+                continue
+            projection, made = found
+            assert projection.reply is not None
             outcomes.update(outcome.kind for outcome in projection.outcomes)
-            statuses[read.status] += 1
-            yield projection_row(id, projection, reply)
+            statuses[projection.reply.status] += 1
+            yield made
 
     count = 0
     with progress("projecting", unit="replies") as step, whole_file(output) as stream:
@@ -101,6 +112,10 @@ def project(
             raise CorpusError("holds no reply", path=input, hint="the file is empty")
     bad.close()
     note(f"{count} replies: {_listed(statuses)}; mentions: {_listed(outcomes)}")
+    if failures and len(failures) == count:
+        raise LlmnerError(f"no reply could be projected (first: {failures[0]})")
+    if failures:
+        note(f"warning: {len(failures)} of {count} replies could not be projected (first: {failures[0]})")
 
 
 def _listed(counts: Any) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from llmner._mishaps import one_line
 from llmner.errors import GenerationError, MissingExtraError
 from llmner.generation._types import Reply, Token
 
@@ -65,7 +66,9 @@ class Answer:
         self.answer.append(token)
         self.logprobs.append(logprob)
         if self.matcher is not None and not self.matcher.consume_token(token):
-            raise GenerationError(f"token {token} is none that the grammar allows: {self.matcher.get_error()}")
+            self.finish = "error"
+            self.error = f"token {token} is none that the grammar allows: {one_line(self.matcher.get_error())}"
+            return
         if self.stop is not None and self.stop in tokenizer.decode(self.answer[-_TAIL_TOKENS:]):
             self.finish = "stop"
         elif len(self.answer) >= limit:

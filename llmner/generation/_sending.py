@@ -5,34 +5,56 @@ What is sent, and what an answer means, is ``openai_engine``'s.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+import math
+import re
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from llmner._mishaps import one_line
 from llmner.errors import GenerationError
+from llmner.generation._answers import UnreadableError
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-__all__ = ["SentenceError", "first", "may_pass", "message", "sent"]
+__all__ = ["SentenceError", "bounded", "first", "masked", "may_pass", "message", "sent"]
+
+_T = TypeVar("_T")
 
 _LONGEST_WAIT = 30.0
-
-
-class _UnreadableError(Exception):
-    """An answer that is none: no JSON, or without the fields an answer has."""
+# Bytes of an answer: thousands of tokens with their probabilities are a tenth of it.
+_LONGEST_ANSWER = 32 << 20
+# Bytes that are read of an error; no more than its first sentences are shown.
+_LONGEST_ERROR = 1 << 16
+# What looks like a key, wherever it stands: sk-..., hf_..., Bearer ..., api_key=..., user:password@host.
+_KEYS = re.compile(
+    r"""(?ix) \b(?P<kept> sk- | hf_ | gsk_ | AIza | Bearer\s+ | Basic\s+ ) [\w.~+/=*-]{6,}
+    | \b(?P<named> (?:api[-_ ]?key | access[-_]?token | authorization | password | secret)
+        ["']? \s* [:=] \s* ["']? ) (?: (?:Bearer|Basic) \s+ )? [^\s"',;&}]{4,}
+    | (?P<scheme> :// ) [^/\s@]+ @
+    """
+)
+# What local servers are given in place of a key, and words that say more than they hide.
+_NO_KEYS = ("none", "empty", "dummy", "test")
 
 
 class SentenceError(GenerationError):
     """No answer to this question, which says nothing of others: it is too long, or filtered."""
 
 
-async def sent(send: Callable[[], Awaitable[Any]], attempts: int, *, answers: bool) -> Any:
+async def sent(
+    send: Callable[[], Awaitable[Any]], attempts: int, read: Callable[[bytes], _T], *, seconds: float, key: str
+) -> _T:
     """What an endpoint answers, after as many attempts as it takes.
 
     Args:
-        send: Sends the request once.
+        send: Sends the request once; gives a response whose ``content`` are its bytes.
         attempts: How often at most.
-        answers: Whether it is an answer to a question that is waited for.
+        read: Makes an answer of them, or raises :class:`UnreadableError`.
+        seconds: An attempt may take, from the first byte sent to the last received.
+        key: What no error may show.
 
     Raises:
         openai.APIStatusError: It refuses.
@@ -44,11 +66,17 @@ async def sent(send: Callable[[], Awaitable[Any]], attempts: int, *, answers: bo
     retrying = AsyncRetrying(
         stop=stop_after_attempt(attempts), wait=_wait, retry=retry_if_exception(may_pass), reraise=True
     )
+
+    async def once() -> _T:
+        return await _once(send, read, seconds)
+
     try:
-        return await retrying(_readable, send, answers)
-    except (APIConnectionError, _UnreadableError) as error:
+        answer: _T = await retrying(once)
+        return answer
+    except (APIConnectionError, UnreadableError, TimeoutError) as error:
         why = error.__cause__ if isinstance(error, APIConnectionError) and error.__cause__ else error
-        told = " ".join(f"{type(why).__name__.lstrip('_')}: {why}".split())
+        kind_of = type(why).__name__.lstrip("_")
+        told = one_line(masked(f"{kind_of}: {why}" if str(why) else kind_of, key))
         # Where nothing listens, no other question need be asked; a question may also take too long.
         late = isinstance(error, APITimeoutError) and type(why).__name__ != "ConnectTimeout"
         silent = isinstance(error, APIConnectionError) and not late
@@ -56,26 +84,63 @@ async def sent(send: Callable[[], Awaitable[Any]], attempts: int, *, answers: bo
         raise kind(f"no answer after {attempts} attempts ({told})", retryable=True) from error
 
 
-async def _readable(send: Callable[[], Awaitable[Any]], answers: bool) -> Any:
+async def _once(send: Callable[[], Awaitable[Any]], read: Callable[[bytes], _T], seconds: float) -> _T:
     """One attempt; what is no answer to a question counts as lost."""
+    import anyio
     from openai import APIResponseValidationError
 
     try:
-        got = await send()
-    except (ValueError, APIResponseValidationError) as error:
-        raise _UnreadableError(f"no JSON: {error}") from error
-    if answers:
-        choices = getattr(got, "choices", None)
-        if not isinstance(choices, list) or not choices:
-            raise _UnreadableError(f"an answer without choices: {str(got)[:80]!r}")
-        choice = choices[0]
-        if not hasattr(choice, "finish_reason") or not (hasattr(choice, "text") or _has_message(choice)):
-            raise _UnreadableError(f"an answer without a message: {str(choice)[:80]!r}")
-    return got
+        # The client's own limits are between two bytes: one every minute would keep it waiting for ever.
+        with anyio.fail_after(seconds):
+            response = await send()
+        return read(response.content)
+    except TimeoutError:
+        raise TimeoutError(f"not whole after {seconds:g} s") from None
+    except (ValueError, LookupError, RecursionError, APIResponseValidationError) as error:
+        # An error whose body the client cannot even decode.
+        raise UnreadableError(f"unreadable: {type(error).__name__}: {error}") from error
 
 
-def _has_message(choice: Any) -> bool:
-    return isinstance(getattr(getattr(choice, "message", None), "content", 0), str | None)
+def bounded(response: Any) -> None:
+    """Have no more of a response read than an answer can be; of an error, its beginning.
+
+    Compressed bodies are unpacked here, so that a small one does not become a huge one.
+
+    Args:
+        response: Of ``httpx`` or ``httpx2``, whichever the client uses; its body not read yet.
+    """
+    http = import_module(type(response).__module__.partition(".")[0])
+    body = response.stream
+    packed = response.headers.pop("content-encoding", "identity").strip().lower()
+    most = _LONGEST_ERROR if response.status_code >= 400 else _LONGEST_ANSWER
+
+    class Bounded(http.AsyncByteStream):  # type: ignore[misc, name-defined]
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            if packed not in ("identity", "", "gzip", "x-gzip", "deflate"):
+                raise http.DecodingError(f"an answer packed as {one_line(packed, 40)}, which was not asked for")
+            # Either of the two.
+            unpacker = zlib.decompressobj(47) if packed not in ("identity", "") else None
+            left = most
+            async for chunk in body:
+                if unpacker is not None:
+                    try:
+                        chunk = unpacker.decompress(chunk, left + 1)
+                    except zlib.error:
+                        raise http.DecodingError(f"an answer that is not packed as {packed}") from None
+                if len(chunk) > left:
+                    if most == _LONGEST_ANSWER:
+                        raise http.DecodingError(f"an answer of more than {most >> 20} MiB")
+                    yield chunk[:left]
+                    return
+                left -= len(chunk)
+                yield chunk
+
+        async def aclose(self) -> None:
+            await body.aclose()
+
+    response.stream = Bounded()
+    # As JSON is; the client would look for whatever codec the endpoint names, and some decode no text.
+    response.encoding = "utf-8"
 
 
 def may_pass(error: BaseException) -> bool:
@@ -84,7 +149,7 @@ def may_pass(error: BaseException) -> bool:
 
     if isinstance(error, APIStatusError):
         return error.status_code in (408, 409, 429) or error.status_code >= 500
-    return isinstance(error, APIConnectionError | _UnreadableError)
+    return isinstance(error, APIConnectionError | UnreadableError | TimeoutError)
 
 
 def _wait(state: RetryCallState) -> float:
@@ -94,20 +159,39 @@ def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome is not None else None
     headers = getattr(getattr(error, "response", None), "headers", {})
     try:
-        return min(max(float(headers.get("retry-after", "")), 0.0), _LONGEST_WAIT)
+        asked = float(headers.get("retry-after", ""))
     except ValueError:
+        asked = math.nan
+    if math.isnan(asked):
         return float(wait_random_exponential(multiplier=0.5, max=_LONGEST_WAIT)(state))
+    return min(max(asked, 0.0), _LONGEST_WAIT)
 
 
-def message(error: Any) -> str:
+def message(error: Any, key: str) -> str:
+    """What an endpoint says of an error: one line, without any key."""
     body = error.body
     if isinstance(body, dict):
         body = body.get("error", body)
     told = body.get("message") if isinstance(body, dict) else body
-    return str(told or error)[:300]
+    return one_line(masked(told if isinstance(told, str) and told.strip() else error, key))
+
+
+def masked(text: object, key: str) -> str:
+    """A text without the key in use, nor anything else that looks like a key."""
+    shown = str(text)
+    if len(key) >= 4 and key.lower() not in _NO_KEYS:
+        shown = shown.replace(key, "***")
+    return _KEYS.sub(_mask, shown)
+
+
+def _mask(found: re.Match[str]) -> str:
+    if found["scheme"]:
+        return "://***@"
+    return f"{found['kept'] or found['named']}***"
 
 
 def first(errors: BaseExceptionGroup[Any]) -> GenerationError:
+    """The error among those of questions that went out together."""
     for error in errors.exceptions:
         if isinstance(error, GenerationError):
             return error

@@ -11,7 +11,10 @@ from typing import Any, Literal, Protocol, cast
 from llmner.chat import Prompt
 from llmner.errors import UnknownNameError
 
-__all__ = ["ENGINES", "Generator", "Reply", "Token", "create_generator"]
+__all__ = ["ENGINES", "PLAIN_QUESTION", "Generator", "Reply", "Token", "create_generator"]
+
+PLAIN_QUESTION = Prompt(({"role": "user", "content": "."},), ".", "\n", ".")
+"""What an engine that fails is asked: if it answers that, the questions are at fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Generator(Protocol):
     - ``fits(prompt) -> bool``: whether the model has room for a prompt and its longest answer. A text whose
       prompt does not fit is asked about in windows small enough.
     - ``whole_texts = True``: it takes texts of any length, and is asked about none in windows.
+    - ``isolates = True``: what it raises is not to be mended by asking each question of the batch alone.
     """
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:

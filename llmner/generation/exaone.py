@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from llmner._mishaps import one_line
 from llmner.errors import GenerationError, InputError, MissingExtraError
+from llmner.generation._model_files import read_object
 
 __all__ = ["convert_exaone", "is_exaone3", "llama_name"]
 
@@ -50,10 +52,9 @@ _CARRIED: Final = re.compile(
 def is_exaone3(folder: Path) -> bool:
     """Whether a folder holds a checkpoint in EXAONE 3.0's and 3.5's own layout."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(folder / "config.json", "a model's configuration").get("model_type") == "exaone"
+    except InputError:
         return False
-    return isinstance(config, dict) and config.get("model_type") == "exaone"
 
 
 def llama_name(name: str) -> str | None:
@@ -105,7 +106,7 @@ def convert_exaone(source: Path, target: Path, *, report: Callable[[str], None] 
             path=target,
             hint='EXAONE\'s licence asks for a name that begins with "EXAONE"',
         )
-    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    config = read_object(source / "config.json", "a model's configuration")
     shards = _shards(source)
     with tempfile.TemporaryDirectory(prefix=".exaone-", dir=target.parent) as folder:
         copy = Path(folder) / target.name
@@ -129,11 +130,10 @@ def _shards(source: Path) -> list[str]:
     """Names of the weight files, in the index's order."""
     index = source / _INDEX
     if index.exists():
-        try:
-            weights = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-            return list(dict.fromkeys(map(str, weights.values())))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise InputError("is no index of safetensors", path=index) from None
+        weights = read_object(index, "an index of safetensors").get("weight_map")
+        if not isinstance(weights, dict) or not weights:
+            raise InputError("is no index of safetensors", path=index, hint="expected 'weight_map'")
+        return list(dict.fromkeys(map(str, weights.values())))
     if (source / "model.safetensors").exists():
         return ["model.safetensors"]
     raise InputError(
@@ -167,12 +167,13 @@ def _rename_shards(
                         renamed = llama_name(name)
                     except KeyError:
                         raise InputError(
-                            f"tensor {name!r} is none of EXAONE 3.0's or 3.5's", path=source / shard
+                            f"tensor {one_line(name, 120)!r} is none of EXAONE 3.0's or 3.5's",
+                            path=source / shard,
                         ) from None
                     if renamed is not None:
                         tensors[renamed] = stream.get_tensor(name)
-        except SafetensorError as error:
-            raise GenerationError(f"{source / shard} cannot be read: {error}") from None
+        except (SafetensorError, OSError) as error:
+            raise GenerationError(f"{source / shard} cannot be read: {one_line(error)}") from None
         save_file(tensors, copy / shard, metadata={"format": "pt"})
         names.update(dict.fromkeys(tensors, shard))
         size += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
@@ -186,8 +187,9 @@ def _rename_shards(
 def _check_complete(source: Path, names: Iterable[str], config: dict[str, Any]) -> None:
     """Make sure that every tensor Llama expects is there; a missing one would be made up at random."""
     layers = config.get("num_layers", config.get("num_hidden_layers"))
-    if not isinstance(layers, int):
-        raise InputError("has no 'num_layers'", path=source / "config.json")
+    names = list(names)
+    if not isinstance(layers, int) or layers > len(names):
+        raise InputError("has no 'num_layers', or more than weights", path=source / "config.json")
     expected = {f"model.layers.{n}.{name}" for n in range(layers) for name in _IN_LAYER.values()}
     expected |= {name for name in _OUTSIDE.values() if name != "lm_head.weight"}
     if not config.get("tie_word_embeddings"):
@@ -212,6 +214,8 @@ def _llama_config(source: Path, config: dict[str, Any]) -> dict[str, Any]:
         raise InputError(f"has no {names[0]!r}", path=source / "config.json")
 
     heads, hidden = known("num_attention_heads"), known("hidden_size")
+    if not all(isinstance(each, int) and each > 0 for each in (heads, hidden)):
+        raise InputError("'num_attention_heads' and 'hidden_size' are no numbers", path=source / "config.json")
     carried = (
         "rope_scaling", "bos_token_id", "eos_token_id", "pad_token_id", "initializer_range",
         "attention_dropout", "tie_word_embeddings", "torch_dtype", "dtype", "use_cache",
@@ -241,7 +245,7 @@ def _carry(file: Path, target: Path) -> None:
     if file.name != "tokenizer_config.json":
         shutil.copyfile(file, target)
         return
-    config = json.loads(file.read_text(encoding="utf-8"))
+    config = read_object(file, "a tokenizer's configuration")
     config.pop("auto_map", None)
     _write_json(target, config)
 

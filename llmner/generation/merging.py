@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llmner.errors import InputError
-from llmner.generation.adapters import RECIPE_FILE, find_adapter
+from llmner.generation.adapters import RECIPE_FILE, Adapter, find_adapter
 from llmner.generation.transformers_engine import TransformersGenerator
 
 __all__ = ["merge_adapter"]
 
 
 def merge_adapter(
-    adapter: str,
+    adapter: str | Adapter,
     output: Path,
     *,
     model: str | None = None,
@@ -26,7 +26,7 @@ def merge_adapter(
     The weights are those that the ``transformers`` engine answers with. Written whole or not at all.
 
     Args:
-        adapter: A folder, ``USER/NAME`` on the Hub, or the packaged one's name.
+        adapter: A folder, ``USER/NAME`` on the Hub, the packaged one's name, or one that was found already.
         output: The folder to make; it must not be there yet, or be empty.
         model: The base model, where it is not the one that the adapter names.
         trust_remote_code: Run Python code that comes with the base model.
@@ -36,13 +36,13 @@ def merge_adapter(
         The folder.
 
     Raises:
-        InputError: No such adapter, or a folder that holds something.
+        InputError: No such adapter, a broken one, or a folder that holds something.
         MissingExtraError: The ``local`` extra is not installed.
         GenerationError: The base model cannot be loaded.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError("is there already", path=output, hint="name a folder that is not")
-    found = find_adapter(adapter, report)
+    found = find_adapter(adapter, report, model=model) if isinstance(adapter, str) else adapter
     engine = TransformersGenerator(
         model or found.model, adapter=found, device="cpu", trust_remote_code=trust_remote_code, report=report
     )

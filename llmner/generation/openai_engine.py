@@ -11,13 +11,14 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from llmner._mishaps import Mishap, attempt, one_line
 from llmner.chat import Prompt
 from llmner.errors import GenerationError, InputError, MissingExtraError
-from llmner.generation._decoding import placed
-from llmner.generation._sending import SentenceError, first, may_pass, message, sent
-from llmner.generation._types import Reply, Token, decoding, prompt_seed
+from llmner.generation._answers import EndpointAnswer, read_answer, read_models
+from llmner.generation._sending import SentenceError, bounded, first, masked, may_pass, message, sent
+from llmner.generation._types import PLAIN_QUESTION, Reply, decoding, prompt_seed
 from llmner.generation.grammars import continued, is_answer
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 __all__ = ["DEFAULT_URL", "OpenAIGenerator"]
+
+_T = TypeVar("_T")
 
 DEFAULT_URL = "http://127.0.0.1:8000/v1"
 """Where vLLM's own server listens."""
@@ -44,7 +47,8 @@ class OpenAIGenerator:
     What may pass is sent again, with growing waits or as long as the endpoint asks for: 408, 409, 429, 5xx,
     timeouts, lost connections, answers that are no answer. A sentence that fails in every attempt, or that the
     endpoint refuses (400, 413, 422: too long, filtered), gets a reply with ``error`` set and holds up no other;
-    what would fail for every sentence ends the run.
+    what would fail for every sentence ends the run. An answer is read field by field: counts and probabilities
+    that are none count as not told. Errors are one line each, and show no key.
 
     Grammars are sent as vLLM takes them, JSON schemas as OpenAI does, and every answer is checked: an endpoint
     that ignores them ends the run. Probabilities of tokens are asked for where the endpoint has them; under a
@@ -57,7 +61,7 @@ class OpenAIGenerator:
         completions: Ask for a completion of the conversation as plain text, as models without a chat template
             need; ``None`` to do so where the endpoint says that there is no template.
         concurrency: Requests on their way at once.
-        timeout: Seconds until a request counts as lost.
+        timeout: Seconds until a request counts as lost, its answer read to the end.
         attempts: How often a request is sent at most.
         deadline: Seconds that one call of ``generate`` may take; ``None`` for as long as its attempts take.
         max_new_tokens: Longest answer, in tokens.
@@ -91,7 +95,8 @@ class OpenAIGenerator:
             ("attempts", attempts),
             ("deadline", deadline),
         ):
-            if value is not None and value <= 0:
+            # NaN is no number of anything.
+            if value is not None and not value > 0:
                 raise InputError(f"{name} {value} is not positive")
         self.model_name = model
         self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_URL
@@ -152,15 +157,35 @@ class OpenAIGenerator:
         try:
             from anyio import CancelScope
             from anyio.from_thread import start_blocking_portal
-            from openai import AsyncOpenAI, Timeout
+            from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
         except ImportError:
             raise MissingExtraError("openai", "asking an endpoint") from None
-        # The client wants some key, and local servers look at none.
-        key = self._api_key or os.environ.get("OPENAI_API_KEY") or "none"
+        key = self._key
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise InputError(
+                "the key has a character that no HTTP header can hold", hint="look at OPENAI_API_KEY"
+            )
         # Where nothing listens, that shows in seconds.
         timeout = Timeout(self.timeout, connect=min(self.timeout, _CONNECT))
+
+        async def arrived(response: Any) -> None:
+            bounded(response)
+
         with start_blocking_portal() as portal:
-            client = AsyncOpenAI(base_url=self.base_url, api_key=key, timeout=timeout, max_retries=0)
+            client = attempt(
+                AsyncOpenAI,
+                base_url=self.base_url,
+                api_key=key,
+                timeout=timeout,
+                max_retries=0,
+                # What ``bounded`` unpacks.
+                default_headers={"Accept-Encoding": "gzip, deflate"},
+                http_client=DefaultAsyncHttpxClient(timeout=timeout, event_hooks={"response": [arrived]}),
+            )
+            if isinstance(client, Mishap):
+                raise InputError(
+                    f"{self._shown} is no address ({client.message})", hint="expected http://HOST:PORT/v1"
+                )
 
             async def close() -> None:
                 # What is under way still was asked by nobody who waits.
@@ -172,6 +197,16 @@ class OpenAIGenerator:
                 yield portal, client
             finally:
                 portal.call(close)
+
+    @property
+    def _key(self) -> str:
+        """The client wants some key, and local servers look at none."""
+        return self._api_key or os.environ.get("OPENAI_API_KEY") or "none"
+
+    @property
+    def _shown(self) -> str:
+        """The address, as errors have it."""
+        return one_line(masked(self.base_url, self._key))
 
     def _call(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         """Run ``work(client, *arguments)`` in the client's loop."""
@@ -186,7 +221,7 @@ class OpenAIGenerator:
 
         with anyio.move_on_after(self.deadline):
             return await self._all(client, prompts)
-        raise GenerationError(f"{self.base_url} did not answer within {self.deadline:g} s", retryable=True)
+        raise GenerationError(f"{self._shown} did not answer within {self.deadline:g} s", retryable=True)
 
     async def _all(self, client: AsyncOpenAI, prompts: Sequence[Prompt]) -> list[Reply]:
         import anyio
@@ -209,14 +244,13 @@ class OpenAIGenerator:
         lost = next((reply.error for reply in replies if reply.error is not None), None)
         # What a dead endpoint leaves unanswered is asked again by the next run; no row is made of it.
         if lost is not None and not await self._answers(client):
-            raise GenerationError(f"{self.base_url} answers no more: {lost}", retryable=True)
+            raise GenerationError(f"{self._shown} answers no more: {lost}", retryable=True)
         return replies
 
     async def _answers(self, client: AsyncOpenAI) -> bool:
         """Whether the endpoint answers a plain question: the sentences are at fault then."""
-        probe = Prompt(({"role": "user", "content": "."},), ".", "\n", ".")
         try:
-            await (self._complete if self.completions else self._chat)(client, probe, 1)
+            await (self._complete if self.completions else self._chat)(client, PLAIN_QUESTION, 1)
         except GenerationError:
             return False
         return True
@@ -225,11 +259,10 @@ class OpenAIGenerator:
         """The model's name, where none was given and the endpoint has one alone."""
         if self.model_name is not None:
             return
-        page = await self._sent(client.models.list)
-        names = [model.id for model in getattr(page, "data", None) or ()]
+        names = await self._sent(client.models.with_raw_response.list, read_models)
         if len(names) != 1:
-            there = f"has {', '.join(names)}" if names else "lists no model"
-            raise GenerationError(f"{self.base_url} {there}; name one with --model")
+            there = f"has {one_line(', '.join(names))}" if names else "lists no model"
+            raise GenerationError(f"{self._shown} {there}; name one with --model")
         self.model_name = names[0]
 
     async def _find_template(self, client: AsyncOpenAI, prompt: Prompt) -> None:
@@ -256,21 +289,17 @@ class OpenAIGenerator:
             if not error.retryable and not isinstance(error, SentenceError):
                 raise
             return Reply("", "error", error=str(error), retryable=error.retryable)
-        (choice, *_), usage = answer.choices, answer.usage
-        said = None if self.completions else choice.message
-        if choice.finish_reason == "content_filter" or getattr(said, "refusal", None):
+        if answer.refused:
             return Reply(
                 "", "error", error="the endpoint filtered the answer, or the model refused to give one"
             )
-        raw = (choice.text if said is None else said.content) or ""
-        text, cut = raw.strip(), choice.finish_reason == "length"
-        self._check(prompt, raw, cut=cut)
+        self._check(prompt, answer.text, cut=answer.cut)
         return Reply(
-            text,
-            "length" if cut else "stop",
-            None if usage is None else usage.prompt_tokens,
-            None if usage is None else usage.completion_tokens,
-            tokens=_tokens(getattr(choice, "logprobs", None), raw, text),
+            answer.text.strip(),
+            "length" if answer.cut else "stop",
+            answer.prompt_tokens,
+            answer.completion_tokens,
+            tokens=answer.tokens(),
         )
 
     def _check(self, prompt: Prompt, text: str, *, cut: bool) -> None:
@@ -291,7 +320,7 @@ class OpenAIGenerator:
         if not kept:
             where = f" (id {prompt.id!r})" if prompt.id else ""
             raise GenerationError(
-                f"{self.base_url} ignores {what}: an answer{where} is {text.strip()[:60]!r}; "
+                f"{self._shown} ignores {what}: an answer{where} is {text.strip()[:60]!r}; "
                 "see docs/generation.md for servers that keep to them"
             )
 
@@ -308,10 +337,10 @@ class OpenAIGenerator:
             options["extra_body"] = {"structured_outputs": {"grammar": grammar}}
         return options
 
-    async def _chat(self, client: AsyncOpenAI, prompt: Prompt, limit: int) -> Any:
+    async def _chat(self, client: AsyncOpenAI, prompt: Prompt, limit: int) -> EndpointAnswer:
         messages: Any = [{"role": turn["role"], "content": turn["content"]} for turn in prompt.messages]
         return await self._weighed(
-            lambda weighed: client.chat.completions.create(
+            lambda weighed: client.chat.completions.with_raw_response.create(
                 model=str(self.model_name),
                 messages=messages,
                 **({"logprobs": True} if weighed else {}),
@@ -320,9 +349,9 @@ class OpenAIGenerator:
             prompt,
         )
 
-    async def _complete(self, client: AsyncOpenAI, prompt: Prompt, limit: int) -> Any:
+    async def _complete(self, client: AsyncOpenAI, prompt: Prompt, limit: int) -> EndpointAnswer:
         return await self._weighed(
-            lambda weighed: client.completions.create(
+            lambda weighed: client.completions.with_raw_response.create(
                 model=str(self.model_name),
                 prompt=prompt.completion,
                 stop=[prompt.stop],
@@ -332,16 +361,18 @@ class OpenAIGenerator:
             prompt,
         )
 
-    async def _weighed(self, send: Callable[[bool], Awaitable[Any]], prompt: Prompt) -> Any:
+    async def _weighed(self, send: Callable[[bool], Awaitable[Any]], prompt: Prompt) -> EndpointAnswer:
         """An answer with probabilities, or without where the endpoint refuses to give them."""
         if self._logprobs:
             try:
-                return await self._sent(lambda: send(True), prompt)
+                return await self._sent(lambda: send(True), read_answer, prompt)
             except _NoLogprobsError:
                 self._logprobs = False
-        return await self._sent(lambda: send(False), prompt)
+        return await self._sent(lambda: send(False), read_answer, prompt)
 
-    async def _sent(self, send: Callable[[], Awaitable[Any]], prompt: Prompt | None = None) -> Any:
+    async def _sent(
+        self, send: Callable[[], Awaitable[Any]], read: Callable[[bytes], _T], prompt: Prompt | None = None
+    ) -> _T:
         """What the endpoint answers, after as many attempts as it takes.
 
         Raises:
@@ -350,21 +381,22 @@ class OpenAIGenerator:
         from openai import APIStatusError
 
         try:
-            return await sent(send, self.attempts, answers=prompt is not None)
+            seconds = self.timeout + min(self.timeout, _CONNECT)
+            return await sent(send, self.attempts, read, seconds=seconds, key=self._key)
         except APIStatusError as error:
             raise self._refused(error, prompt) from error
 
     def _refused(self, error: Any, prompt: Prompt | None) -> GenerationError:
         """A status that is no answer, in one line with the way out."""
-        status, told = error.status_code, " ".join(message(error).split())
+        status, told = error.status_code, message(error, self._key)
         where = f" (id {prompt.id!r})" if prompt is not None and prompt.id else ""
         if may_pass(error):
             return SentenceError(f"{status} after {self.attempts} attempts ({told})", retryable=True)
         if status in (401, 403):
-            return GenerationError(f"{self.base_url} refuses the key ({told}); set OPENAI_API_KEY")
+            return GenerationError(f"{self._shown} refuses the key ({told}); set OPENAI_API_KEY")
         if status == 404:
             return GenerationError(
-                f"{self.base_url} has no {self.model_name!r}, or no such address ({told}); "
+                f"{self._shown} has no {self.model_name!r}, or no such address ({told}); "
                 "see --model and --base-url"
             )
         if status in _REFUSED and "logprob" in told:
@@ -378,9 +410,9 @@ class OpenAIGenerator:
             )
         if prompt is not None and prompt.grammar is not None and _FORM.search(told):
             return GenerationError(
-                f"{self.base_url} takes no such grammar or JSON schema ({told}); see docs/generation.md"
+                f"{self._shown} takes no such grammar or JSON schema ({told}); see docs/generation.md"
             )
-        problem = f"{self.base_url} answers {status}{where}: {told}"
+        problem = f"{self._shown} answers {status}{where}: {told}"
         return SentenceError(problem) if status in _REFUSED else GenerationError(problem)
 
 
@@ -399,51 +431,9 @@ def _keeps(text: str, schema: Mapping[str, Any], *, cut: bool) -> bool:
         raise MissingExtraError("openai", "checking that an endpoint keeps to a JSON schema") from None
     try:
         jsonschema.validate(json.loads(text), schema)
-    except ValueError:
+    except (ValueError, RecursionError):
         # What is cut off is no JSON yet.
         return cut
     except jsonschema.ValidationError:
         return False
     return True
-
-
-def _bytes(row: Any) -> bytes:
-    """A token's bytes: its own, or as vLLM has it all of a character's at its last token."""
-    held = getattr(row, "bytes", None)
-    return str(row.token).encode("utf-8", "replace") if held is None else bytes(held)
-
-
-def _tokens(logprobs: Any, raw: str, text: str) -> tuple[Token, ...] | None:
-    """Tokens of an answer with their places in it, stripped; ``None`` where the endpoint tells none.
-
-    Tokens come as text, each of a character's bytes but the last as nothing; end tokens and what belongs to
-    the stop string follow the answer. Where they do not make up the answer, none are better than wrong ones.
-    """
-    if logprobs is None:
-        return None
-    rows = getattr(logprobs, "content", None)
-    held = (
-        [(_bytes(row), row.logprob) for row in rows]
-        if rows is not None
-        else [
-            (str(token).encode("utf-8", "replace"), value)
-            for token, value in zip(logprobs.tokens or (), logprobs.token_logprobs or (), strict=False)
-        ]
-    )
-    whole = b"".join(token for token, _ in held)
-    if not held or not whole.startswith(raw.encode("utf-8", "replace")):
-        return None
-    ends: list[int] = []
-    values: list[float] = []
-    said = b""
-    for token, logprob in held:
-        if logprob is None:
-            return None
-        over = bool(ends) and ends[-1] >= len(raw) and bool(token)
-        said += token
-        ends.append(min(len(said.decode("utf-8", "ignore")), len(raw)))
-        values.append(float(logprob))
-        if over:
-            # What ended the answer.
-            break
-    return placed(ends, values, len(raw) - len(raw.lstrip()), len(text))

@@ -14,13 +14,22 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from llmner._mishaps import Mishap, attempt, one_line
 from llmner.chat import Message, Prompt
-from llmner.errors import GenerationError, MissingExtraError
+from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.generation._decoding import Answer, Grammars, choose, normalizers
 from llmner.generation._denormals import denormals_flushed
+from llmner.generation._model_files import broken_file, check_model_folder, read_tensors
 from llmner.generation._processor import fits_in_float32, multiplies_bfloat16
-from llmner.generation._types import Reply, decoding, prompt_seed
-from llmner.generation.adapters import Adapter, find_adapter, weights
+from llmner.generation._types import PLAIN_QUESTION, Reply, decoding, prompt_seed
+from llmner.generation.adapters import (
+    ADAPTER_FILE,
+    CONFIG_FILE,
+    Adapter,
+    check_adapter,
+    find_adapter,
+    weights,
+)
 from llmner.generation.embedded import EMBEDDED_MODEL, embedded_model
 from llmner.generation.exaone import is_exaone3
 from llmner.generation.grammars import continued
@@ -29,7 +38,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["TransformersGenerator", "encode_prompt", "load_model"]
+__all__ = ["TransformersGenerator", "encode_prompt", "load_model", "not_loaded"]
 
 # A batch stops once no more than one in so many of its answers goes on.
 _FEW = 4
@@ -116,45 +125,33 @@ class TransformersGenerator:
 
         Raises:
             MissingExtraError: The ``local`` extra is not installed.
+            InputError: A file of the adapter is missing or broken.
             GenerationError: The model or the adapter cannot be loaded.
         """
         if self._loaded is not None:
             return self._loaded
+        # The adapter first: that shows in a second. PEFT would ask the Hub for a folder that is not there.
+        found = find_adapter(self.adapter, self.report) if isinstance(self.adapter, str) else self.adapter
+        if found is not None:
+            check_adapter(found)
+            _check_settings(found)
         model, tokenizer = load_model(
             self.model_name, trust_remote_code=self.trust_remote_code, report=self.report
         )
         import torch
 
-        if self.adapter is not None:
-            model = self._with_adapter(model)
+        if found is not None:
+            model = _with_adapter(model, found)
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
+        _check_questions(self.model_name, model, tokenizer)
         model.to(device)
         if model.device.type == "cpu" and not multiplies_bfloat16() and fits_in_float32(model):
             model.float()
         model.eval()
         self._loaded = model, tokenizer
         return self._loaded
-
-    def _with_adapter(self, model: Any) -> Any:
-        # Complains of a kernel that it can do without.
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-        try:
-            from peft import PeftModel
-        except ImportError:
-            raise MissingExtraError("local", "loading an adapter") from None
-        assert self.adapter is not None
-        # Looked up first: PEFT would ask the Hub for a folder that is not there.
-        found = self.adapter if isinstance(self.adapter, Adapter) else find_adapter(self.adapter, self.report)
-        try:
-            with warnings.catch_warnings():
-                # PEFT uses a name that transformers has given up; nothing a reader could do about.
-                warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
-                # Merged into the weights it costs nothing; as separate factors it would cost every answer.
-                return PeftModel.from_pretrained(model, str(found.folder)).merge_and_unload()
-        except (OSError, ValueError) as error:
-            raise _not_loaded(found.name, error) from error
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Answer the prompts; replies come in the prompts' order.
@@ -192,7 +189,12 @@ class TransformersGenerator:
                 words = model.get_output_embeddings().weight.shape[0]
                 self._grammars = Grammars(tokenizer, words, _end_tokens(model, tokenizer))
             grammar = prompt.grammar if stop is None else continued(prompt.grammar, stop)
-            answer.matcher = self._grammars.matcher(grammar)
+            matcher = attempt(self._grammars.matcher, grammar)
+            if isinstance(matcher, Mishap):
+                # Grammars are made of a sentence: that one holds up no other.
+                answer.finish, answer.error = "error", matcher.message
+            else:
+                answer.matcher = matcher
         if self.temperature > 0:
             answer.dice = Random(prompt_seed(self.seed, prompt))
         return answer
@@ -266,6 +268,81 @@ class TransformersGenerator:
             )
 
 
+def _check_questions(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make sure that the model can be asked anything at all, before it is asked thousands of questions.
+
+    Raises:
+        GenerationError: Its tokenizer, its chat template or its end tokens are none.
+    """
+    asked = attempt(encode_prompt, tokenizer, PLAIN_QUESTION)
+    if isinstance(asked, Mishap):
+        raise GenerationError(f"{name} cannot be asked: its tokenizer or chat template fails ({asked})")
+    words = model.get_output_embeddings().weight.shape[0]
+    ends = attempt(_end_tokens, model, tokenizer)
+    if isinstance(ends, Mishap) or not all(type(end) is int and 0 <= end < words for end in ends):
+        raise GenerationError(
+            f"{name} cannot be asked: 'eos_token_id' of its generation_config.json or config.json is none of "
+            f"its {words} tokens"
+        )
+    if not asked or not all(type(token) is int and 0 <= token < words for token in asked):
+        raise GenerationError(f"{name} cannot be asked: its tokenizer makes no tokens that the model knows")
+
+
+def _check_settings(adapter: Adapter) -> None:
+    """Make sure that PEFT takes an adapter's configuration, before a model is loaded for it.
+
+    Raises:
+        MissingExtraError: The ``local`` extra is not installed.
+        InputError: It does not.
+    """
+    # Complains of a kernel that it can do without.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    try:
+        from peft import PeftConfig
+    except ImportError:
+        raise MissingExtraError("local", "loading an adapter") from None
+    with warnings.catch_warnings():
+        # Of settings that it does not know, which the weights will tell of.
+        warnings.simplefilter("ignore")
+        read = attempt(PeftConfig.from_pretrained, str(adapter.folder))
+    if isinstance(read, Mishap):
+        hint = "expected what this release of PEFT writes"
+        raise InputError(f"PEFT cannot read it ({read})", path=adapter.folder / CONFIG_FILE, hint=hint)
+
+
+def _with_adapter(model: Any, adapter: Adapter) -> Any:
+    """The model with the adapter in its weights.
+
+    Raises:
+        MissingExtraError: The ``local`` extra is not installed.
+        GenerationError: The adapter is not one of this model.
+    """
+    try:
+        from peft import PeftModel, get_peft_model_state_dict
+    except ImportError:
+        raise MissingExtraError("local", "loading an adapter") from None
+
+    def merged() -> Any:
+        with warnings.catch_warnings():
+            # PEFT uses a name that transformers has given up; nothing a reader could do about.
+            warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
+            # It goes on without them, as if there were no adapter.
+            warnings.filterwarnings("error", "Found missing adapter keys")
+            adapted = PeftModel.from_pretrained(model, str(adapter.folder))
+            # It leaves out what no module asks for; then the configuration is not that of these weights.
+            used = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+            for name in read_tensors(adapter.folder / ADAPTER_FILE):
+                if "lora_" in name and name not in used:
+                    raise ValueError(f"the configuration leaves out {one_line(name, 120)}")
+            # Merged into the weights it costs nothing; as separate factors it would cost every answer.
+            return adapted.merge_and_unload()
+
+    made = attempt(merged)
+    if isinstance(made, Mishap):
+        raise GenerationError(f"{adapter.name} is no adapter of this model, or broken: {made}") from made.error
+    return made
+
+
 def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     ends = model.generation_config.eos_token_id
     held = set(ends) if isinstance(ends, list) else {ends}
@@ -324,11 +401,11 @@ def load_model(
 
     Raises:
         MissingExtraError: The ``local`` extra is not installed.
-        GenerationError: The model cannot be loaded.
+        GenerationError: The model cannot be loaded; of a local one the file that is broken is named.
     """
     try:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
     except ImportError:
         raise MissingExtraError("local", "the transformers engine") from None
@@ -341,25 +418,64 @@ def load_model(
             f"{name} is an EXAONE 3 checkpoint, which needs code of its own; write it in Llama's layout "
             f"with python scripts/convert_exaone.py {name} {name}-llama"
         )
+    else:
+        try:
+            check_model_folder(Path(name))
+        except InputError as error:
+            raise GenerationError(f"{name} cannot be loaded: {error}") from None
     if report is not None:
         report(f"Loading {name}")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+    # Each file by itself, so that an error names it: the tokenizer's reader reads the configuration too.
+    config = attempt(AutoConfig.from_pretrained, path, trust_remote_code=trust_remote_code)
+    if isinstance(config, Mishap):
+        raise not_loaded(name, "config.json", config) from config.error
+    tokenizer = attempt(AutoTokenizer.from_pretrained, path, trust_remote_code=trust_remote_code)
+    if isinstance(tokenizer, Mishap):
+        raise not_loaded(name, "tokenizer.json or tokenizer_config.json", tokenizer) from tokenizer.error
+
+    def loaded() -> Any:
         with denormals_flushed():
-            model = AutoModelForCausalLM.from_pretrained(
-                path, dtype=torch.bfloat16, trust_remote_code=trust_remote_code, **options
+            return AutoModelForCausalLM.from_pretrained(
+                path,
+                dtype=torch.bfloat16,
+                trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+                **options,
             )
-    except (ImportError, OSError, ValueError) as error:
-        raise _not_loaded(name, error) from error
+
+    found = attempt(loaded)
+    if isinstance(found, Mishap):
+        raise not_loaded(name, "config.json or the weights", found) from found.error
+    model, known = found
+    if lacking := sorted(known["missing_keys"]):
+        # They would be drawn at random.
+        raise GenerationError(
+            f"{name} cannot be loaded: its weights lack {one_line(lacking[0], 120)} ({len(lacking)} in all)"
+        )
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer
 
 
-def _not_loaded(name: str, error: Exception) -> GenerationError:
-    why = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return GenerationError(f"{name} cannot be loaded: {why}")
+def not_loaded(name: str, files: str, mishap: Mishap) -> GenerationError:
+    """Why a model could not be loaded, in one line.
+
+    Args:
+        name: Which. Of a folder the file is named that is broken, if one is.
+        files: What was being read, else.
+        mishap: What reading it raised.
+    """
+    if not Path(name).is_dir():
+        # Libraries' messages go on for paragraphs.
+        return GenerationError(f"{name} cannot be loaded: {mishap.message.partition('. ')[0]}")
+    broken = broken_file(Path(name))
+    if broken is not None:
+        return GenerationError(f"{name} cannot be loaded: {broken}")
+    why = mishap.message
+    if "ignore_mismatched_sizes" in why:
+        why = "the weights have other shapes than the configuration says"
+    return GenerationError(f"{name} cannot be loaded: {files}: {why}")
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[int]:

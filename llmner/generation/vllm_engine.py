@@ -6,17 +6,18 @@ vLLM pins its own torch and transformers: it has an environment of its own.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmner._mishaps import Mishap, attempt
 from llmner.chat import Prompt
-from llmner.errors import GenerationError, MissingExtraError
+from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.generation._decoding import Answer
+from llmner.generation._model_files import check_model_folder, read_object
 from llmner.generation._types import Reply, decoding, prompt_seed
-from llmner.generation.adapters import Adapter, find_adapter, weights
+from llmner.generation.adapters import Adapter, check_adapter, find_adapter, lora_settings, weights
 from llmner.generation.embedded import EMBEDDED_MODEL, embedded_model
 from llmner.generation.exaone import is_exaone3
 from llmner.generation.grammars import continued, ended
@@ -120,15 +121,15 @@ class VllmGenerator:
         stops = [None if tokenizer.chat_template else prompt.stop for prompt in prompts]
         ends = _ends(llm, tokenizer)
         others = sorted(ends - {tokenizer.eos_token_id})
-        try:
-            outputs = llm.generate(
-                [TokensPrompt(prompt_token_ids=questions[at]) for at in asked],
-                [self._parameters(prompts[at], stops[at], others) for at in asked],
-                lora_request=lora,
-                use_tqdm=False,
-            )
-        except Exception as error:
-            raise self._refused(error) from error
+        outputs = attempt(
+            llm.generate,
+            [TokensPrompt(prompt_token_ids=questions[at]) for at in asked],
+            [self._parameters(prompts[at], stops[at], others) for at in asked],
+            lora_request=lora,
+            use_tqdm=False,
+        )
+        if isinstance(outputs, Mishap):
+            raise self._refused(outputs) from outputs.error
         answers = {
             at: _answer(output, questions[at], stops[at], ends)
             for at, output in zip(asked, outputs, strict=True)
@@ -208,10 +209,9 @@ class VllmGenerator:
         if adapter is not None:
             settings |= {"enable_lora": True, "max_lora_rank": _rank(adapter)}
             lora = LoRARequest(adapter.folder.name, 1, str(adapter.folder))
-        try:
-            llm = LLM(path, **(settings | self.options))
-        except Exception as error:
-            raise self._refused(error) from error
+        llm = attempt(LLM, path, **(settings | self.options))
+        if isinstance(llm, Mishap):
+            raise self._refused(llm) from llm.error
         self._loaded = llm, llm.get_tokenizer(), lora
         return self._loaded
 
@@ -221,6 +221,8 @@ class VllmGenerator:
         adapter = self.adapter
         if isinstance(adapter, str):
             adapter = find_adapter(adapter, self.report)
+        if adapter is not None:
+            check_adapter(adapter)
         if name == EMBEDDED_MODEL:
             return str(embedded_model(self.report)), adapter
         folder = Path(name)
@@ -233,25 +235,28 @@ class VllmGenerator:
             )
         if _quantised(folder) == "bitsandbytes":
             raise GenerationError(f"{name} is quantised by bitsandbytes, {_NO_BITSANDBYTES}")
+        try:
+            check_model_folder(folder)
+        except InputError as error:
+            raise GenerationError(f"{name} cannot be loaded: {error}") from None
         return name, adapter
 
     def _model_len(self, path: str) -> int:
         """The context asked for, or the model's own where that is shorter."""
         from transformers import AutoConfig
 
-        try:
-            config = AutoConfig.from_pretrained(path, trust_remote_code=self.trust_remote_code)
-        except (OSError, ValueError) as error:
-            raise self._refused(error) from error
+        config = attempt(AutoConfig.from_pretrained, path, trust_remote_code=self.trust_remote_code)
+        if isinstance(config, Mishap):
+            raise self._refused(config) from config.error
         own = getattr(config.get_text_config(), "max_position_embeddings", None)
         return min(self.max_model_len, own) if isinstance(own, int) else self.max_model_len
 
-    def _refused(self, error: Exception) -> GenerationError:
+    def _refused(self, mishap: Mishap) -> GenerationError:
         """What vLLM raises, of whatever kind, in one line."""
-        told = " ".join((str(error).strip() or type(error).__name__).split())
+        told = mishap.message
         if "bitsandbytes" in told:
             return GenerationError(f"{self.model_name} asks for bitsandbytes, {_NO_BITSANDBYTES}")
-        return GenerationError(f"vLLM cannot answer with {self.model_name}: {told[:300]}")
+        return GenerationError(f"vLLM cannot answer with {self.model_name}: {told}")
 
 
 _NO_BITSANDBYTES = (
@@ -263,10 +268,9 @@ _NO_BITSANDBYTES = (
 def _quantised(folder: Path) -> str | None:
     """How a model's folder says that it is quantised."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        held = read_object(folder / "config.json", "a model's configuration").get("quantization_config")
+    except InputError:
         return None
-    held = config.get("quantization_config") if isinstance(config, dict) else None
     method = held.get("quant_method") if isinstance(held, dict) else None
     return method if isinstance(method, str) else None
 
@@ -275,10 +279,10 @@ def _rank(adapter: Adapter) -> int:
     """The least room that holds the adapter's rank.
 
     Raises:
+        InputError: The adapter's configuration is none.
         GenerationError: vLLM has none.
     """
-    config = json.loads((adapter.folder / "adapter_config.json").read_text(encoding="utf-8"))
-    rank = max([config.get("r", 0), *(config.get("rank_pattern") or {}).values()])
+    rank = max(lora_settings(adapter).ranks)
     for room in _RANKS:
         if rank <= room:
             return room

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmner._mishaps import Mishap, attempt
 from llmner.corpora import ReadStats
 from llmner.errors import MismatchError
-from llmner.extraction import SpanExtractor
+from llmner.extraction import Extraction, SpanExtractor, lost
 from llmner.runs import kept_rows, run_record
 from llmner.scoring._evaluate import Evaluation, evaluate_all, read_run
 from llmner.scoring._predictions import Prediction, align, corpus_signature, draw, read_predictions
@@ -103,11 +104,17 @@ def from_extractor(
         record = {"evaluated": f"{known['sentences']} sentences, {known['sha256']}", **extractor.describe()}
         path = None if keep is None else keep(record)
         if path is None:
-            yield from ((Prediction.of(extraction), True) for extraction in extractor.extract(asked))
+            yield from ((_prediction(extraction), True) for extraction in extractor.extract(asked))
             return
         rows = kept_rows(extractor, asked, path, record, restart=restart, on_resume=on_resume)
         for number, (row, fresh) in enumerate(rows, 1):
-            yield Prediction.of_row(row, path, number), fresh is not None
+            found = attempt(Prediction.of_row, row, path, number)
+            if isinstance(found, Mishap):
+                # A row that lay there already is the file's fault, one that was made now is its sentence's.
+                if fresh is None:
+                    raise found.error
+                found = Prediction.of(lost(fresh.sentence, found))
+            yield found, fresh is not None
 
     def predict(places: Sequence[int]) -> list[Prediction]:
         found = []
@@ -125,6 +132,12 @@ def from_extractor(
         return covered is None or bool(covered[at])
 
     return Source(name, extractor.describe(), has, predict)
+
+
+def _prediction(extraction: Extraction) -> Prediction:
+    """The prediction in an extraction; spans that none can have are no answer."""
+    found = attempt(Prediction.of, extraction)
+    return Prediction.of(lost(extraction.sentence, found)) if isinstance(found, Mishap) else found
 
 
 def evaluate_sources(

@@ -176,6 +176,9 @@ class Turn:
         hidden: What no error tells who asked: the address of an endpoint.
     """
 
+    # The batcher does, and what still fails is for the server to tell.
+    isolates = True
+
     def __init__(self, batcher: Batcher, *, hidden: str = "") -> None:
         generator: Any = batcher.generator
         self.constrains = bool(getattr(generator, "constrains", False))

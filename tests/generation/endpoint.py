@@ -110,6 +110,8 @@ def serving(endpoint: Endpoint, port: int = 0) -> Iterator[Endpoint]:
                 self.connection.close()
                 self.close_connection = True
                 return None
+            if "status" in fault and "raw" in fault:
+                return self.send(fault["status"], fault["raw"], **fault.get("headers", {}))
             if "status" in fault:
                 return self.refuse(
                     fault["status"], fault.get("message", "injected"), **fault.get("headers", {})
@@ -152,10 +154,23 @@ def serving(endpoint: Endpoint, port: int = 0) -> Iterator[Endpoint]:
                 self.wfile.write(raw[:-cut])
                 self.close_connection = True
                 return None
+            if "chunks" in fault:
+                # Chunks of a body without the one that ends it, one after each pause.
+                self.send_response(200)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                with suppress(ConnectionError):
+                    for chunk in fault["chunks"]:
+                        self.wfile.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
+                        self.wfile.flush()
+                        time.sleep(fault.get("pause", 0))
+                self.close_connection = True
+                return None
             if "raw" not in fault:
                 with endpoint.lock:
                     endpoint.answered[question] += 1
-            return self.send(200, raw, content_type=fault.get("type", "application/json"))
+            headers = {"content_type": fault.get("type", "application/json"), **fault.get("headers", {})}
+            return self.send(200, raw, **headers)
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True

@@ -49,7 +49,7 @@ def test_what_is_no_adapter_is_told_in_one_line(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(InputError, match="no such folder"):
         find_adapter("mistyped")
     (tmp_path / "adapter_config.json").write_text("{")
-    with pytest.raises(InputError, match=r"adapter_config\.json cannot be read"):
+    with pytest.raises(InputError, match=r"adapter_config\.json: not JSON .*; expected an adapter's"):
         find_adapter(str(tmp_path))
     broken = adapter(tmp_path / "b")
     (broken / "recipe.yaml").write_text("name: x\n", encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,7 +12,6 @@ from typing import Any
 import pytest
 
 from llmner.chat import Prompt, build_prompt
-from llmner.errors import GenerationError
 from llmner.generation import Reply, create_generator, transformers_engine
 from llmner.generation._decoding import Answer, Grammars, choose, placed
 from llmner.generation.grammars import (
@@ -200,13 +200,15 @@ def test_tokens_of_one_character_share_it_and_white_space_at_the_edge_is_nobodys
     ]
 
 
-def test_what_is_no_grammar_is_told(folders: dict[str, str]) -> None:
-    engine = create_generator("transformers", model=folders["chat"])
+def test_what_is_no_grammar_is_told_and_holds_up_no_other(folders: dict[str, str]) -> None:
+    engine = create_generator("transformers", model=folders["chat"], max_new_tokens=3)
     prompt = Prompt(
         ({"role": "user", "content": "가"},), "가", "\n\n", "가", grammar="start: reply\nreply: nothing\n"
     )
-    with pytest.raises(GenerationError, match="not a grammar"):
-        engine.generate([prompt])
+    told, other = engine.generate([prompt, replace(prompt, grammar=None)])
+    assert (told.text, told.finish_reason) == ("", "error")
+    assert str(told.error).startswith("not a grammar: ")
+    assert other.error is None
 
 
 def test_a_prompt_that_fits_and_one_that_does_not(folders: dict[str, str]) -> None:

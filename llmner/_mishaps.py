@@ -1,0 +1,91 @@
+"""What goes wrong in a way that nobody foresaw, caught where it concerns one row or one file only.
+
+This is the one place of the package that catches every exception; ``docs/decisions.md`` says why there is one.
+What becomes of a mishap, a row with ``error`` or one line that names a folder, is its caller's.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+from llmner.errors import MissingExtraError
+
+__all__ = ["Mishap", "attempt", "one_line"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+log = logging.getLogger("llmner")
+
+# What concerns every row: no memory, a part that is not installed, a caller who does not wait any more.
+_EVERYBODYS = (MemoryError, MissingExtraError, CancelledError)
+# Controls, marks that turn the direction of writing, halves of surrogate pairs.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+# Longer texts are cut before anything is looked for in them.
+_MOST = 1 << 16
+
+
+def one_line(text: object, longest: int = 300) -> str:
+    """A text of somebody else's as part of an error: one line, nothing in it that a terminal acts on.
+
+    Args:
+        text: The text.
+        longest: Characters of it at most.
+    """
+    line = _UNSEEN.sub(
+        lambda found: found[0].encode("unicode_escape").decode("ascii"), " ".join(str(text)[:_MOST].split())
+    )
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+@dataclass(frozen=True, slots=True)
+class Mishap:
+    """An exception instead of a result.
+
+    Attributes:
+        error: The exception.
+    """
+
+    error: Exception
+
+    @property
+    def message(self) -> str:
+        """What it says, in one line; its type where it says nothing."""
+        said = attempt(str, self.error)
+        return (one_line(said) if isinstance(said, str) else "") or type(self.error).__name__
+
+    def __str__(self) -> str:
+        """Its type and what it says, in one line."""
+        kind, message = type(self.error).__name__, self.message
+        return message if message == kind else f"{kind}: {message}"
+
+
+def attempt(work: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs) -> _T | Mishap:
+    """The result of ``work``, or what it raised, whatever that is.
+
+    What concerns everybody goes on up: an interrupt, an exit, no memory, a part that is not installed, a
+    request that was given up. Where something went wrong is logged for debugging, as ``llmner``.
+
+    Args:
+        work: What concerns one row, or one file.
+        *arguments: Its arguments.
+        **options: Its options.
+    """
+    try:
+        return work(*arguments, **options)
+    except _EVERYBODYS:
+        raise
+    except Exception as error:
+        log.debug("caught", exc_info=True)
+        return Mishap(error)
+    except BaseException as error:
+        # What a library in Rust stumbled over is none of Python's exceptions.
+        if type(error).__name__ != "PanicException":
+            raise
+        log.debug("caught", exc_info=True)
+        return Mishap(RuntimeError(str(error)))
