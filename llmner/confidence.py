@@ -243,14 +243,14 @@ class Calibrator:
             raise InputError("no such file", path=path)
         try:
             held = read_object(place, "what llmner calibrate wrote")
-            scores, precisions = (_numbers(held.get(name)) for name in ("scores", "precisions"))
+            scores, precisions = (_numbers(name, held.get(name)) for name in ("scores", "precisions"))
             return cls(scores, precisions)
         except InputError as error:
             raise InputError(f"is no calibration: {error.problem}", path=path, hint=error.hint) from None
 
 
-def _numbers(held: Any) -> tuple[float, ...]:
+def _numbers(name: str, held: Any) -> tuple[float, ...]:
     if not isinstance(held, list) or not all(type(each) in (int, float) for each in held):
-        raise InputError("'scores' and 'precisions' are no lists of numbers")
+        raise InputError(f"{name!r} is no list of numbers")
     # Whole numbers may be larger than any float; where they lie is looked at next.
     return tuple(float(min(max(each, -1), 2)) for each in held)
