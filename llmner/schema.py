@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cached_property, lru_cache
+from collections import Counter
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from llmner._kept import kept
 
 __all__ = ["Label", "LabelSchema", "cues_of", "means_person"]
 
@@ -91,9 +94,9 @@ class LabelSchema(_Model):
     @model_validator(mode="after")
     def _unambiguous(self) -> LabelSchema:
         owner: dict[str, str] = {}
-        codes = [label.code for label in self.labels]
-        for code in codes:
-            if codes.count(code) > 1:
+        counts = Counter(label.code for label in self.labels)
+        for code, count in counts.items():
+            if count > 1:
                 raise ValueError(f"label code {code!r} stands twice")
         for label in self.labels:
             for word in label.words:
@@ -176,13 +179,13 @@ class LabelSchema(_Model):
         return code
 
 
-@lru_cache(maxsize=1024)
+@kept(1024)
 def means_person(word: str) -> bool:
     """Whether a label name says that its entities are people."""
     return _fold(word) in _PERSON
 
 
-@lru_cache(maxsize=1024)
+@kept(1024)
 def cues_of(word: str) -> tuple[str, ...]:
     """What often follows entities of a label, if its name says that they are places or organisations."""
     key = _fold(word)
