@@ -19,7 +19,7 @@ from llmner.errors import InputError, SpanError
 from llmner.generation import Generator, Reply, create_generator
 from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.generation.grammars import reply_grammar, reply_schema, schema_grammar
-from llmner.projection import Outcome, OutcomeKind, Policy, Projection, project_read, project_reply
+from llmner.projection import Budget, Outcome, OutcomeKind, Policy, Projection, project_read, project_reply
 from llmner.recipes import Recipe
 from llmner.replies import read_exact
 from llmner.spans import Mention, Sentence, Span
@@ -243,13 +243,20 @@ class Extractor:
         options.setdefault("model", adapter.model)
         return cls(adapter.recipe, create_generator("transformers", adapter=adapter, **options))
 
-    def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
+    def extract(
+        self, sentences: Iterable[Sentence | str], *, budget: Budget | None = None
+    ) -> Iterator[Extraction]:
         """Extract from every sentence, in order, a batch at a time.
 
         Memory stays that of a batch and of the replies to one text, however long the texts are.
 
+        Args:
+            sentences: Them, or their texts.
+            budget: Steps that projecting all replies may take. Another thread can end it.
+
         Raises:
             GenerationError: The engine could not answer.
+            WorkLimitError: The budget is used up or was ended.
         """
         asked = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
         questions = ask_about(asked, self._prompt, self.generator, self.window, self.overlap)
@@ -261,7 +268,7 @@ class Extractor:
             answers = iter(replies)
             for question in batch:
                 given = tuple(islice(answers, self.samples))
-                parts.append(self._answered(question, given))
+                parts.append(self._answered(question, given, budget))
                 if question.last:
                     yield self._extraction(question.sentence, parts)
                     parts = []
@@ -275,12 +282,14 @@ class Extractor:
             return replace(prompt, grammar=schema_grammar(self.json_schema), json_schema=self.json_schema)
         return prompt
 
-    def _answered(self, question: Question, replies: tuple[Reply, ...]) -> WindowReply:
+    def _answered(
+        self, question: Question, replies: tuple[Reply, ...], budget: Budget | None = None
+    ) -> WindowReply:
         """What the replies to a question come to."""
         text = question.prompt.text
         projections = []
         for reply in replies:
-            projections.append(score_spans(self._projected(text, reply), reply))
+            projections.append(score_spans(self._projected(text, reply, budget), reply))
         first, projection = replies[0], projections[0]
         samples: tuple[Reply, ...] = ()
         if self.samples > 1:
@@ -291,16 +300,16 @@ class Extractor:
             samples = replies
         return WindowReply(question.window, first, projection, samples)
 
-    def _projected(self, text: str, reply: Reply) -> Projection:
+    def _projected(self, text: str, reply: Reply, budget: Budget | None) -> Projection:
         schema = self.recipe.schema_
         if not self.grounded:
-            return project_reply(text, reply.text, schema, self.read_as, **self._policy)
+            return project_reply(text, reply.text, schema, self.read_as, budget=budget, **self._policy)
         whole = _whole_rows(reply, self.read_as)
         exact = read_exact(whole, schema, self.read_as)
         if exact is not None:
-            projection = project_read(text, exact, schema, **self._policy)
+            projection = project_read(text, exact, schema, budget=budget, **self._policy)
         else:
-            projection = project_reply(text, whole, schema, self.read_as, **self._policy)
+            projection = project_reply(text, whole, schema, self.read_as, budget=budget, **self._policy)
         if whole != reply.text and projection.reply is not None:
             return replace(projection, reply=replace(projection.reply, status="truncated"))
         return projection
