@@ -155,6 +155,7 @@ async def driven(port: int, load: Load, clients: int, seconds: float) -> dict[st
         "p99_ms": round(1000 * hundredths[98], 1),
         "slowest_ms": round(1000 * times[-1]),
         "answers_of_a_client": [answers[0], answers[-1]],
+        "clients_without_an_answer": answers.count(0),
         "errors": load.errors,
     }
 
