@@ -27,7 +27,7 @@ from llmner.generation import Reply
 from llmner.projection import project_reply
 from llmner.recipes import Recipe
 from llmner.replies import REPAIRS
-from llmner.serving import _service, create_app
+from llmner.serving import _apart, _service, create_app
 from llmner.serving._apart import Apart
 from llmner.serving._bodies import Projected
 from tests.conftest import ROOT
@@ -218,6 +218,23 @@ def test_long_projections_leave_the_loop_and_are_the_same(
         assert spans(row) == [(span.start, span.end, span.label) for span in expected.spans]
         assert len(row["spans"]) == times
     assert where == ["loop", "process"]
+
+
+def test_what_is_short_and_a_lot_of_work_leaves_the_loop_too(
+    client: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_service, "_STEPS", 1)
+    done: list[object] = []
+    do = Apart.do
+
+    async def apart(self: Apart, *arguments: Any) -> Any:
+        done.append(arguments[0])
+        return await do(self, *arguments)
+
+    monkeypatch.setattr(Apart, "do", apart)
+    asked = {"text": TEXT, "reply": '{"PS": ["손흥민"], "LC": ["춘천"]}'}
+    assert spans(client().post("/v1/project", json=asked).json()) == [(0, 3, "PS"), (5, 7, "LC")]
+    assert done == [_apart.project]
 
 
 def endless(length: int) -> dict[str, str]:

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
@@ -411,3 +412,19 @@ def test_the_embedded_model_answers_many_at_once(start: Start) -> None:
     grounded = httpx.post(f"{address}/v1/extract", json=body, timeout=120).json()
     assert all(outcome["kind"] != "not_found" for row in grounded["results"] for outcome in row["outcomes"])
     assert grounded["usage"]["completion_tokens"] > 0
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_command_projects_what_is_long_in_processes_that_end_with_it(
+    start: Start, ending: signal.Signals
+) -> None:
+    address, process, log = start("--no-model")
+    body = {"text": "서울에서 " * 2000, "reply": "LC: 서울"}
+    row = httpx.post(f"{address}/v1/project", json=body, timeout=60).json()
+    assert row["spans"] == [{"start": 0, "end": 2, "label": "LC"}]
+    workers = psutil.Process(process.pid).children()
+    assert len(workers) == 1
+    process.send_signal(ending)
+    process.wait(30)
+    assert eventually(lambda: not any(each.is_running() for each in workers), 10)
+    assert "Traceback" not in log.read_text()
