@@ -111,6 +111,8 @@ def create_app(
         room=max(_ROOM, 4 * service.limits.queue),
         waiting=16 * service.limits.body,
         answers=4 * service.limits.answer,
+        # Half of the queue is for those who read what they asked for.
+        streams=max(1, service.limits.queue // 2),
         timeout=service.limits.timeout,
     )
     return app

@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Send
 from llmner.serving._crowds import Crowd
 from llmner.serving._refusals import RefusalError
 
-__all__ = ["body_of", "rest_of", "send_long"]
+__all__ = ["body_of", "rest_of", "send_long", "send_part"]
 
 # Seconds for the first bytes, and bytes a second after that.
 _GRACE = 10.0
@@ -95,6 +95,28 @@ async def send_long(message: Message, send: Send, crowd: Crowd) -> None:
                 piece = bytes(body[at : at + _PIECE])
                 await send({**message, "body": piece, "more_body": at + _PIECE < len(body)})
                 patience.deadline = started + _GRACE + at / _RATE
+            return
+        finally:
+            crowd.leave(member)
+    raise ClientDisconnect
+
+
+async def send_part(message: Message, send: Send, timeout: float, crowd: Crowd) -> None:
+    """Send a part of an answer that is streamed.
+
+    Args:
+        message: The part.
+        send: Where it goes.
+        timeout: Seconds that the client may take to make room for it.
+        crowd: Of those whose clients are waited for.
+
+    Raises:
+        ClientDisconnect: The client does not read, or others need its place.
+    """
+    with anyio.CancelScope(deadline=anyio.current_time() + timeout) as patience:
+        member = crowd.enter(patience.cancel, len(message.get("body", b"")))
+        try:
+            await send(message)
             return
         finally:
             crowd.leave(member)

@@ -14,13 +14,12 @@ import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import anyio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmner.serving._crowds import Crowd
 from llmner.serving._metrics import Metrics
-from llmner.serving._patience import body_of, rest_of, send_long
+from llmner.serving._patience import body_of, rest_of, send_long, send_part
 from llmner.serving._refusals import INTERNAL, RefusalError, refused
 
 __all__ = ["Safety", "is_loopback"]
@@ -74,6 +73,7 @@ class Safety:
             slowly keep out nobody.
         waiting: Bytes of bodies that are on their way together.
         answers: Bytes of long answers that wait together for clients to read them.
+        streams: Streamed answers that wait at once for clients to read them: each holds a place in a queue.
         timeout: Seconds that a body may take to come, and a client to read a part of what is streamed.
     """
 
@@ -87,11 +87,13 @@ class Safety:
     room: int = 256
     waiting: int = 64 << 20
     answers: int = 256 << 20
+    streams: int = 32
     timeout: float = 60.0
     _digests: tuple[bytes, ...] = field(init=False, default=())
     _inside: int = field(init=False, default=0)
     _coming: Crowd = field(init=False)
     _reading: Crowd = field(init=False)
+    _streamed: Crowd = field(init=False)
 
     def __post_init__(self) -> None:
         # Clients send what is beyond ASCII in either way.
@@ -100,6 +102,7 @@ class Safety:
         self._digests = tuple(hashlib.sha256(key).digest() for key in dict.fromkeys(shown))
         self._coming = Crowd(self.room, self.waiting)
         self._reading = Crowd(self.room, self.answers)
+        self._streamed = Crowd(self.streams, self.answers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the app's lifespan."""
@@ -118,10 +121,7 @@ class Safety:
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *_HEADERS, *allowed]
             if message.get("more_body"):
-                with anyio.move_on_after(self.timeout) as clock:
-                    await send(message)
-                if clock.cancelled_caught:
-                    raise ClientDisconnect
+                await send_part(message, send, self.timeout, self._streamed)
             elif len(message.get("body", b"")) > _LONG:
                 await send_long(message, send, self._reading)
             else:

@@ -148,6 +148,25 @@ def test_an_answer_that_is_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch, w
         assert len(httpx.post(f"{address}/v1/project", json=body, timeout=60).content) == whole
 
 
+def test_streams_that_are_not_read_leave_half_of_the_queue_to_others() -> None:
+    asked = {"texts": ["서울에서 손흥민을 만났다. " * 20] * 1500}
+    with (
+        running(service(Model(), queue=4, batch_wait=0, timeout=60)) as address,
+        contextlib.ExitStack() as stack,
+    ):
+        for _ in range(4):
+            client = stack.enter_context(connection(address))
+            client.sendall(request("/v1/extract", asked, "Accept: application/x-ndjson"))
+
+        def metric() -> str:
+            return str(httpx.get(f"{address}/metrics").text)
+
+        assert eventually(lambda: "llmner_queue_requests 4.0" in metric(), 30)
+        # Sooner than any of them is late.
+        assert eventually(lambda: "llmner_queue_requests 2.0" in metric(), 20)
+        assert httpx.post(f"{address}/infer", json={"text": "서울"}, timeout=30).status_code == 200
+
+
 def test_a_few_requests_may_be_sent_ahead_and_no_more() -> None:
     ahead = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with running(service()) as address:
