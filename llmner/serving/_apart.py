@@ -11,11 +11,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import anyio
 import anyio.to_process
@@ -67,8 +66,6 @@ class Schemas:
 class Apart:
     """Processes, so many at a time; they are started when they are wanted, and wait for more afterwards.
 
-    A context manager: in its block they can be used.
-
     Args:
         processes: How many.
         memory: Bytes that the work in one may take beyond what the process has, where the system keeps such
@@ -78,18 +75,7 @@ class Apart:
     def __init__(self, processes: int, memory: int) -> None:
         self.memory = memory
         self._limiter = anyio.CapacityLimiter(processes)
-        self._group = anyio.create_task_group()
-
-    async def __aenter__(self) -> Self:
-        """Nothing is started yet."""
-        await self._group.__aenter__()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Nothing is waited for."""
-        self._group.cancel_scope.cancel()
-        # What the block raised is no error of the group's, and goes on as it is.
-        await self._group.__aexit__(None, None, None)
+        self._processes = anyio.CapacityLimiter(processes)
 
     async def do(self, work: Callable[..., _T], *arguments: object) -> _T:
         """``work(*arguments, memory)``, a function of this module; given up, its process is killed.
@@ -98,25 +84,19 @@ class Apart:
             RefusalError: What the work refuses; it needs too much memory, or the process died.
         """
         try:
-            return await anyio.to_process.run_sync(
-                partial(work, *arguments, self.memory), cancellable=True, limiter=self._limiter
-            )
-        except anyio.get_cancelled_exc_class():
-            # The next request is not to wait for another process to start: its time may be short.
-            self._group.start_soon(self._start)
-            raise
+            async with self._limiter:
+                with anyio.CancelScope(shield=True):
+                    # A process that is being started is not given up, but there for the next request.
+                    await anyio.to_process.run_sync(partial(_limit, self.memory), limiter=self._processes)
+                return await anyio.to_process.run_sync(
+                    partial(work, *arguments, self.memory), cancellable=True, limiter=self._processes
+                )
         except BrokenWorkerProcess:
             message = "the process that worked on this request has ended; send less at once, or try again"
             raise RefusalError(503, "worker_lost", message, retry_after=1) from None
         except MemoryError:
             # The work was done, and there was none left to send it.
             raise _too_much("memory") from None
-
-    async def _start(self) -> None:
-        with suppress(BrokenWorkerProcess):
-            await anyio.to_process.run_sync(
-                partial(_limit, self.memory), cancellable=True, limiter=self._limiter
-            )
 
 
 def check(model: type[_M], body: bytes, memory: int) -> _M:

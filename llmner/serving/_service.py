@@ -196,17 +196,14 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """The engine at work, and watched; at the end what waits is answered still."""
         self._threads = anyio.CapacityLimiter(self.limits.queue + 8)
-        memory = self.limits.memory
-        async with (
-            _apart.Apart(_PROCESSES, memory) as self._projectors,
-            # Long projections are not to keep long texts out.
-            _apart.Apart(1, memory) as self._readers,
-        ):
-            if self.generator is None:
-                yield
-                return
-            async with self._asking():
-                yield
+        self._projectors = _apart.Apart(_PROCESSES, self.limits.memory)
+        # Long projections are not to keep long texts out.
+        self._readers = _apart.Apart(1, self.limits.memory)
+        if self.generator is None:
+            yield
+            return
+        async with self._asking():
+            yield
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:

@@ -6,11 +6,13 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
 import uvicorn
 
 from llmner.chat import Prompt
@@ -104,6 +106,12 @@ def eventually(holds: Callable[[], bool], seconds: float = 5.0) -> bool:
             return True
         time.sleep(0.01)
     return holds()
+
+
+def in_a_loop(work: Callable[[], Awaitable[Any]]) -> Any:
+    """What work comes to, in an event loop of a thread of its own: the browser's tests leave one in theirs."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(anyio.run, work).result()
 
 
 def connection(address: str) -> socket.socket:

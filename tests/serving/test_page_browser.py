@@ -188,7 +188,7 @@ def test_errors_are_told_and_nothing_old_stays(open_page: Open) -> None:
     extracted(page, "서울")
     page.click("#extract button[type=submit]")
     page.wait_for_selector("#status.error")
-    assert page.text_content("#status") == "too long"
+    assert page.text_content("#status") == "the engine refuses this text"
     assert page.is_hidden("#result")
 
 
