@@ -2,4 +2,6 @@
 
 from llmner.cli import main
 
-main()
+# Processes that the server starts load this module too, and are not the command.
+if __name__ == "__main__":
+    main()

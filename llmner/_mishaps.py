@@ -13,7 +13,7 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from llmner.errors import MissingExtraError
+from llmner.errors import MissingExtraError, WorkLimitError
 
 __all__ = ["Mishap", "attempt", "one_line"]
 
@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 log = logging.getLogger("llmner")
 
 # What concerns every row: no memory, a part that is not installed, a caller who does not wait any more.
-_EVERYBODYS = (MemoryError, MissingExtraError, CancelledError)
+_EVERYBODYS = (MemoryError, MissingExtraError, CancelledError, WorkLimitError)
 # Controls, marks that turn the direction of writing, halves of surrogate pairs.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 # Longer texts are cut before anything is looked for in them.

@@ -20,7 +20,7 @@ from llmner.errors import InputError, SpanError
 from llmner.generation import Generator, Reply, create_generator
 from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.generation.grammars import reply_grammar, reply_schema, schema_grammar
-from llmner.projection import Outcome, OutcomeKind, Policy, Projection, project_read, project_reply
+from llmner.projection import Budget, Outcome, OutcomeKind, Policy, Projection, project_read, project_reply
 from llmner.recipes import Recipe
 from llmner.replies import ReadReply, read_exact
 from llmner.spans import Mention, Sentence, Span
@@ -244,15 +244,22 @@ class Extractor:
         options.setdefault("model", adapter.model)
         return cls(adapter.recipe, create_generator("transformers", adapter=adapter, **options))
 
-    def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
+    def extract(
+        self, sentences: Iterable[Sentence | str], *, budget: Budget | None = None
+    ) -> Iterator[Extraction]:
         """Extract from every sentence, in order, a batch at a time.
 
         Memory stays that of a batch and of the replies to one text, however long the texts are. A sentence at
         which something fails that nobody foresaw, be it the recipe's template, the engine or projection, has an
         extraction whose reply has an ``error``, and ends nothing.
 
+        Args:
+            sentences: Them, or their texts.
+            budget: Steps that projecting all replies may take. Another thread can end it.
+
         Raises:
             GenerationError: The engine could not answer, whatever it was asked.
+            WorkLimitError: The budget is used up or was ended.
         """
         asked = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
         questions = ask_about(asked, self._prompt, self.generator, self.window, self.overlap)
@@ -270,7 +277,7 @@ class Extractor:
                     parts.append(_unasked(question, question.prompt))
                 else:
                     given = tuple(islice(answers, self.samples))
-                    parts.append(self._answered(question.window, question.prompt.text, given))
+                    parts.append(self._answered(question.window, question.prompt.text, given, budget))
                 if question.last:
                     yield self._extraction(question.sentence, parts)
                     parts = []
@@ -284,20 +291,22 @@ class Extractor:
             return replace(prompt, grammar=schema_grammar(self.json_schema), json_schema=self.json_schema)
         return prompt
 
-    def _answered(self, window: Window, text: str, given: tuple[Reply, ...]) -> WindowReply:
+    def _answered(
+        self, window: Window, text: str, given: tuple[Reply, ...], budget: Budget | None
+    ) -> WindowReply:
         """What the replies to a question come to."""
-        read = [self._read(text, reply) for reply in given]
+        read = [self._read(text, reply, budget) for reply in given]
         replies = tuple(reply for reply, _ in read)
         found = attempt(self._chosen, window, replies, [projection for _, projection in read])
         if isinstance(found, Mishap):
             return WindowReply(window, _failed(replies[0], found), nothing(text))
         return found
 
-    def _read(self, text: str, reply: Reply) -> tuple[Reply, Projection]:
+    def _read(self, text: str, reply: Reply, budget: Budget | None) -> tuple[Reply, Projection]:
         """A reply and what it says; one that cannot be read is one with an error."""
 
         def work() -> Projection:
-            return score_spans(self._projected(text, _checked(reply)), reply)
+            return score_spans(self._projected(text, _checked(reply), budget), reply)
 
         found = attempt(work)
         return (_failed(reply, found), nothing(text)) if isinstance(found, Mishap) else (reply, found)
@@ -316,16 +325,16 @@ class Extractor:
             samples = replies
         return WindowReply(window, first, projection, samples)
 
-    def _projected(self, text: str, reply: Reply) -> Projection:
+    def _projected(self, text: str, reply: Reply, budget: Budget | None) -> Projection:
         schema = self.recipe.schema_
         if not self.grounded:
-            return project_reply(text, reply.text, schema, self.read_as, **self._policy)
+            return project_reply(text, reply.text, schema, self.read_as, budget=budget, **self._policy)
         whole = _whole_rows(reply, self.read_as)
         exact = read_exact(whole, schema, self.read_as)
         if exact is not None:
-            projection = project_read(text, exact, schema, **self._policy)
+            projection = project_read(text, exact, schema, budget=budget, **self._policy)
         else:
-            projection = project_reply(text, whole, schema, self.read_as, **self._policy)
+            projection = project_reply(text, whole, schema, self.read_as, budget=budget, **self._policy)
         if whole != reply.text and projection.reply is not None:
             return replace(projection, reply=replace(projection.reply, status="truncated"))
         return projection

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from llmner._kept import kept
 from llmner._unicode import normalized
 
 __all__ = ["Label", "LabelSchema", "cues_of", "means_person"]
@@ -31,8 +32,6 @@ _FOLLOWED_BY = (
     ),
 )
 _PERSON = frozenset("ps per person people pers 사람 인물 인명 人物 人名 人".split())
-# Decoration and all; what is longer names no kind of entity.
-_LONGEST_NAME = 60
 _TAG_PREFIX = re.compile(r"^[bieslu]-(?=.)")
 
 
@@ -95,9 +94,10 @@ class LabelSchema(_Model):
     @model_validator(mode="after")
     def _unambiguous(self) -> LabelSchema:
         owner: dict[str, str] = {}
-        twice = [code for code, count in Counter(self.codes).items() if count > 1]
-        if twice:
-            raise ValueError(f"label code {twice[0]!r} stands twice")
+        counts = Counter(label.code for label in self.labels)
+        for code, count in counts.items():
+            if count > 1:
+                raise ValueError(f"label code {code!r} stands twice")
         for label in self.labels:
             for word in label.words:
                 key = _fold(word)
@@ -179,21 +179,17 @@ class LabelSchema(_Model):
         return code
 
 
+@kept(1024)
 def means_person(word: str) -> bool:
     """Whether a label name says that its entities are people."""
-    return _meaning(word)[0] if len(word) <= _LONGEST_NAME else False
+    return _fold(word) in _PERSON
 
 
+@kept(1024)
 def cues_of(word: str) -> tuple[str, ...]:
     """What often follows entities of a label, if its name says that they are places or organisations."""
-    return _meaning(word)[1] if len(word) <= _LONGEST_NAME else ()
-
-
-# A schema's labels are few; those that replies make up are not, and must not fill the memory.
-@lru_cache(maxsize=1024)
-def _meaning(word: str) -> tuple[bool, tuple[str, ...]]:
     key = _fold(word)
-    return key in _PERSON, next((cues for words, cues in _FOLLOWED_BY if key in words), ())
+    return next((cues for words, cues in _FOLLOWED_BY if key in words), ())
 
 
 def _fold(word: str) -> str:

@@ -11,10 +11,11 @@ import pytest
 
 from llmner.chat import Prompt
 from llmner.confidence import Calibrator
-from llmner.errors import GenerationError, InputError
+from llmner.errors import GenerationError, InputError, WorkLimitError
 from llmner.extraction import Extraction, Extractor
 from llmner.generation import Reply, Token
 from llmner.generation.grammars import reply_grammar, reply_schema
+from llmner.projection import Budget
 from llmner.recipes import Recipe
 from llmner.spans import Sentence, Span
 
@@ -50,6 +51,16 @@ def test_extraction_is_batched_streamed_and_in_order(klue: Recipe) -> None:
     assert first.spans == (Span(0, 3, "PS"),)
     assert [extraction.sentence.id for extraction in (first, *stream)] == [s.id for s in SENTENCES]
     assert engine.asked == [4, 4, 2]
+
+
+def test_projecting_can_be_ended_between_two_texts_and_within_one(klue: Recipe) -> None:
+    budget = Budget()
+    stream = Extractor(klue, Echo(), batch_size=1).extract(iter(SENTENCES), budget=budget)
+    assert next(stream).spans == (Span(0, 3, "PS"),)
+    assert budget.spent > 0
+    budget.end()
+    with pytest.raises(WorkLimitError, match="ended from outside"):
+        next(stream)
 
 
 def test_plain_strings_are_sentences(klue: Recipe) -> None:

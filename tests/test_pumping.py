@@ -57,6 +57,9 @@ RUNS: dict[str, Callable[[str, LabelSchema | None, str], object]] = {
     "mention": lambda text, schema, format: project(TEXT, [Mention("PS", text), Mention("LC", text[:9])], schema),
     "mention, all repeats": lambda text, schema, format: project(TEXT, [Mention("QT", text)], schema, repeats="all"),
     "text": lambda text, schema, format: project(text, CLAIMS, schema),
+    "text and mentions of it": lambda text, schema, format: project(
+        text, [Mention("PS", text[:60]), Mention("LC", text[7:30]), Mention("QT", text[-40:])], schema, repeats="all"
+    ),
     "text said again": lambda text, schema, format: project_reply(text[:4000], text[:4000], schema, "tagged"),
     "label of a mention": lambda text, schema, format: project(TEXT, [Mention(text, "손흥민")], schema),
     "alias of a label": lambda text, schema, format: label_set(text),

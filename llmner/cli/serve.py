@@ -44,6 +44,7 @@ from llmner.cli._common import (
     windows,
 )
 from llmner.errors import InputError
+from llmner.serving._secrets import checked_keys
 
 _KEYS = "LLMNER_API_KEYS"
 # Window and overlap for the model in the box, which was trained on single sentences: benchmarks/windows.py.
@@ -108,8 +109,11 @@ def serve(
     ] = 60.0,
     max_body: Annotated[float, typer.Option(min=0.001, help="Size of a request at most, in MiB.")] = 4.0,
     api_keys: Annotated[
-        Path | None,
-        typer.Option(help=f"A file with a key a line; requests must show one. Else {_KEYS}, commas between."),
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help=f"A file with a key a line; requests must show one. Else {_KEYS}, commas between.",
+        ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
@@ -216,21 +220,31 @@ _ASKS = (
 ).split()
 
 
-def _read_keys(path: Path | None) -> tuple[str, ...]:
-    """The keys of a file, else of the environment; blank lines and comments are no keys.
+def _read_keys(path: str | None) -> tuple[str, ...]:
+    """The keys of a file, else of the environment; blank lines and comments of a file are no keys.
+
+    A variable that is set and holds no key is no open server: whoever sets it wants one that is closed.
 
     Raises:
-        InputError: The file cannot be read, or holds none.
+        InputError: The file cannot be read; either holds none, or one that is none.
     """
     if path is None:
-        return tuple(filter(None, (key.strip() for key in os.environ.get(_KEYS, "").split(","))))
+        held = os.environ.get(_KEYS)
+        if held is None:
+            return ()
+        if not held.replace(",", "").strip():
+            raise InputError(f"{_KEYS} is set and holds no key", hint="unset it for a server without keys")
+        return checked_keys((key.strip() for key in held.split(",")), where=_KEYS)
+    if not path.strip():
+        raise InputError("--api-keys names no file", hint="leave it out for a server without keys")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Some editors put a mark of the encoding first, which is no part of a key.
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise InputError("no such file", path=path) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"cannot be read ({error})", path=path) from None
-    keys = tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    keys = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not keys:
         raise InputError("holds no key", path=path, hint="write one a line")
-    return keys
+    return checked_keys(keys, where=path)

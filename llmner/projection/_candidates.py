@@ -342,6 +342,9 @@ class Finder:
             return candidate
         taken_off = source[candidate.start : begin] + source[stop : candidate.end]
         size = candidate.size - len("".join(taken_off.split()))
+        if size < 1:
+            # Brackets around nothing: they are all there is.
+            return candidate
         kind: Literal["fuzzy", "trimmed"] = "fuzzy" if candidate.kind == "fuzzy" else "trimmed"
         return Candidate(begin, stop, size, kind, candidate.similarity, cost, ", ".join(reasons))
 

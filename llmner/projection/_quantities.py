@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
+from llmner._kept import kept
 from llmner.projection._canonical import Canonical, canonical_surface
 from llmner.projection._positions import occurrences
 
@@ -125,7 +126,7 @@ def may_be_written_otherwise(mention: str, units: tuple[tuple[str, tuple[str, ..
     return _FOUR_DIGITS(mention) is not None or _rules(units).pattern.search(mention) is not None
 
 
-@lru_cache(maxsize=4096)
+@kept(65_536)
 def units_in(mention: str) -> tuple[str, ...]:
     """The units behind numbers in a canonical mention, each by its first name: 100mg과 5퍼센트 → mg, %."""
     rules = _rules(())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final
 
 from rapidfuzz.distance import Levenshtein
 
+from llmner._kept import kept
 from llmner.projection._quantities import units_in
 
 __all__ = ["jamo", "numbers", "same_numbers"]
@@ -73,7 +73,7 @@ def jamo(text: str) -> str:
     return text.translate(_TABLE)
 
 
-@lru_cache(maxsize=4096)
+@kept(65_536)
 def numbers(text: str) -> tuple[str, ...]:
     """The numbers in a canonical text, thousands separators dropped: 2,000.5만 → ``("2000.5",)``."""
     return tuple(

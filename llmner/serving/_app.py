@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import resources
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -14,23 +14,21 @@ import anyio
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from llmner import __version__
 from llmner._files import dump_json
-from llmner.errors import MarkupError
-from llmner.extraction import Extraction, projection_row
-from llmner.markup import render_markup
-from llmner.projection import Projection
+from llmner.extraction import Extraction
 from llmner.replies import REPAIRS, REPLY_FORMATS
 from llmner.serving import _schemas as schemas
+from llmner.serving._bodies import json_bytes, markup_of
 from llmner.serving._metrics import replies_of
 from llmner.serving._refusals import RefusalError, refused
 from llmner.serving._safety import Safety
+from llmner.serving._secrets import checked_keys
 from llmner.serving._service import Asked, Service
 
 __all__ = ["create_app"]
@@ -45,7 +43,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     408: {"description": "The request took too long to come."},
     415: {"description": "The request is no JSON."},
     413: {"description": "The request is too large."},
-    422: {"description": "A field is wrong, or the model cannot answer this text."},
+    422: {"description": "A field is wrong, it is too much work, or the model cannot answer this text."},
     500: {"description": "Something went wrong in the server."},
     501: {"description": "The server has no model."},
     502: {"description": "The engine refuses."},
@@ -72,7 +70,14 @@ def create_app(
         keys: One of these must be shown as ``Authorization: Bearer KEY``; none for an open server.
         hosts: Names it may be asked by; ``None`` for any.
         cors: Origins whose pages may read answers, ``"https://example.org"``.
+
+    Long projections run in processes that this one starts. As with ``multiprocessing``, a script that serves
+    the app itself does so under ``if __name__ == "__main__":``.
+
+    Raises:
+        InputError: A key is empty, or cannot stand in a header.
     """
+    keys = checked_keys(keys)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -104,64 +109,54 @@ def create_app(
         routes=routes,
         cors=cors,
         room=max(_ROOM, 4 * service.limits.queue),
+        waiting=16 * service.limits.body,
+        answers=4 * service.limits.answer,
+        # Half of the queue is for those who read what they asked for.
+        streams=max(1, service.limits.queue // 2),
         timeout=service.limits.timeout,
     )
     return app
 
 
-def _json(value: Any, status: int = 200) -> Response:
-    try:
-        # Several times as fast as the standard library's.
-        body = to_json(value)
-    except PydanticSerializationError:
-        # A model may have replied with half a surrogate pair, which UTF-8 lacks.
-        body = dump_json(value)
+def _json(body: bytes, status: int = 200) -> Response:
     return Response(body, status, media_type="application/json")
 
 
-async def _read(request: Request, service: Service, model: type[_M]) -> _M:
-    """The body of a request, checked. FastAPI's own way takes as long as a projection.
+async def _whole(request: Request, service: Service) -> bytes:
+    """The body of a request.
 
     Raises:
-        RefusalError: It is late, no JSON, or not what it should be; fields are named, their values are not.
+        RefusalError: It says that it is no JSON, or in a form that is not read.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise RefusalError(415, "not_json", "send JSON, with Content-Type: application/json")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise RefusalError(415, "not_json", "send JSON as it is, without Content-Encoding")
     try:
-        with anyio.fail_after(service.limits.timeout):
-            body = await request.body()
+        return await request.body()
     except ClientDisconnect:
         service.metrics.hung_up.inc()
         raise _GoneError from None
-    except TimeoutError:
-        message = f"the request was not there within {service.limits.timeout:g} seconds"
-        raise RefusalError(408, "slow", message) from None
-    try:
-        asked = model.model_validate_json(body)
-    except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False)
-        raise _invalid([(_field(one["loc"]), one["msg"]) for one in found]) from None
-    if asked.model_extra:
-        unknown = islice(asked.model_extra, 100)
-        raise _invalid([(name[:60], "Extra inputs are not permitted") for name in unknown])
-    return asked
 
 
-def _invalid(fields: list[tuple[str, str]]) -> RefusalError:
-    told = "; ".join(f"{name}: {message}" for name, message in fields[:5])
-    return RefusalError(422, "invalid", told, fields=fields[:100])
+async def _read(request: Request, service: Service, model: type[_M]) -> _M:
+    """A request, checked.
+
+    Raises:
+        RefusalError: It is no JSON, or not what it should be.
+    """
+    body = await _whole(request, service)
+    asked = service.read_short(model, body)
+    if asked is not None:
+        return asked
+    return await _attended(request, service, lambda: service.read_apart(model, body))
 
 
 def _body(model: type[BaseModel]) -> dict[str, Any]:
     """What OpenAPI says of a body that :func:`_read` reads."""
     held = {"application/json": {"schema": model.model_json_schema() | {"additionalProperties": False}}}
     return {"requestBody": {"required": True, "content": held}}
-
-
-def _field(place: tuple[int | str, ...]) -> str:
-    """Where in the request: ``texts.0``; what pydantic adds about unions is left out."""
-    return ".".join(str(part) for part in place if part not in ("str", "list[str]")) or "body"
 
 
 def _responses(answer: type, *statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -231,12 +226,13 @@ def _add_extraction(app: FastAPI, service: Service) -> None:
         asked = await _read(request, service, schemas.InferRequest)
         texts = [asked.text] if isinstance(asked.text, str) else asked.text
 
-        async def work() -> list[list[dict[str, Any]]]:
-            async with service.extracting(texts) as extractions:
-                return [_entities(extraction) async for extraction in extractions]
+        async def work() -> list[bytes]:
+            async with service.extracting(texts, _entities) as found:
+                return [row async for row in _bounded(found, service, len)]
 
-        found = await _attended(request, service, work) if texts else []
-        return _json({"result": found[0] if isinstance(asked.text, str) else found})
+        rows = await _attended(request, service, work) if texts else []
+        whole = rows[0] if isinstance(asked.text, str) else b"[" + b",".join(rows) + b"]"
+        return _json(b'{"result":' + whole + b"}")
 
     responses = _responses(schemas.ExtractAnswer, *statuses)
     responses[200]["content"] = {
@@ -260,26 +256,40 @@ def _add_extraction(app: FastAPI, service: Service) -> None:
         if _NDJSON in request.headers.get("accept", ""):
             return await _streamed(request, service, asked.texts, choice)
 
-        async def work() -> list[dict[str, Any]]:
-            async with service.extracting(asked.texts, choice) as extractions:
-                rows: list[dict[str, Any]] = []
-                async for extraction in extractions:
-                    rows.append(_result(len(rows), extraction))
-                return rows
+        async def work() -> list[_Row]:
+            async with service.extracting(asked.texts, _result, choice) as found:
+                return [row async for row in _bounded(found, service, lambda row: len(row.body))]
 
         rows = await _attended(request, service, work)
-        usage = {
-            kind: _total([row["usage"][kind] for row in rows])
-            for kind in ("prompt_tokens", "completion_tokens")
-        }
-        return _json({"results": rows, "recipe": recipe.name, "usage": usage})
+        usage = _usage([row.prompt_tokens for row in rows], [row.completion_tokens for row in rows])
+        results = b",".join(row.body for row in rows)
+        told = json_bytes({"recipe": recipe.name, "usage": usage})
+        return _json(b'{"results":[' + results + b"]," + told[1:])
+
+
+async def _bounded(found: AsyncIterator[_T], service: Service, size: Callable[[_T], int]) -> AsyncIterator[_T]:
+    """What is found, as long as it is not too much for an answer.
+
+    Raises:
+        RefusalError: It is.
+    """
+    held = 0
+    async for row in found:
+        held += size(row)
+        if held > service.limits.answer:
+            message = (
+                f"the answer would have more than {service.limits.answer} bytes; send fewer texts, "
+                f"or ask /v1/extract with Accept: {_NDJSON}"
+            )
+            raise RefusalError(422, "too_much", message)
+        yield row
 
 
 async def _streamed(request: Request, service: Service, texts: list[str], asked: Asked) -> Response:
     stack = AsyncExitStack()
 
-    async def first() -> tuple[AsyncIterator[Extraction], Extraction]:
-        extractions = await stack.enter_async_context(service.extracting(texts, asked))
+    async def first() -> tuple[AsyncIterator[_Row], _Row]:
+        extractions = await stack.enter_async_context(service.extracting(texts, _result, asked))
         # What goes wrong before the first result still has a status of its own.
         return extractions, await anext(extractions)
 
@@ -293,7 +303,7 @@ async def _streamed(request: Request, service: Service, texts: list[str], asked:
         number, result = 0, found
         try:
             while True:
-                yield dump_json(_result(number, result)) + b"\n"
+                yield result.body + b"\n"
                 number += 1
                 with anyio.fail_after(service.limits.timeout):
                     result = await anext(extractions)
@@ -323,8 +333,17 @@ class _Rows(StreamingResponse):
                 await self._stack.aclose()
 
 
-def _entities(extraction: Extraction) -> list[dict[str, Any]]:
-    """Entities as token-classification pipelines give them.
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One text's result as it is sent, JSON; and its tokens, where they are counted."""
+
+    body: bytes
+    prompt_tokens: int | None
+    completion_tokens: int | None
+
+
+def _entities(_: int, extraction: Extraction) -> bytes:
+    """Entities as token-classification pipelines give them, JSON.
 
     Raises:
         RefusalError: The engine had no answer to this text.
@@ -334,38 +353,36 @@ def _entities(extraction: Extraction) -> list[dict[str, Any]]:
         if reply.retryable:
             raise RefusalError(503, "engine_unavailable", reply.error, retry_after=1)
         raise RefusalError(422, "no_answer", reply.error)
-    return [
-        {
-            "entity_group": span.label,
-            "score": None if span.score is None else round(span.score, 6),
-            "word": text[span.start : span.end],
-            "start": span.start,
-            "end": span.end,
-        }
-        for span in extraction.spans
-    ]
+    return json_bytes(
+        [
+            {
+                "entity_group": span.label,
+                "score": None if span.score is None else round(span.score, 6),
+                "word": text[span.start : span.end],
+                "start": span.start,
+                "end": span.end,
+            }
+            for span in extraction.spans
+        ]
+    )
 
 
-def _result(index: int, extraction: Extraction) -> dict[str, Any]:
+def _result(index: int, extraction: Extraction) -> _Row:
     row = extraction.row()
     row.pop("id")
-    usage = {
-        "prompt_tokens": _total([reply.prompt_tokens for reply in replies_of(extraction)]),
-        "completion_tokens": _total([reply.completion_tokens for reply in replies_of(extraction)]),
-    }
-    return {"index": index, **row, "markup": _markup(extraction.projection), "usage": usage}
+    replies = replies_of(extraction)
+    usage = _usage([reply.prompt_tokens for reply in replies], [reply.completion_tokens for reply in replies])
+    told = {"index": index, **row, "markup": markup_of(extraction.projection), "usage": usage}
+    return _Row(json_bytes(told), usage["prompt_tokens"], usage["completion_tokens"])
+
+
+def _usage(prompts: list[int | None], completions: list[int | None]) -> dict[str, int | None]:
+    return {"prompt_tokens": _total(prompts), "completion_tokens": _total(completions)}
 
 
 def _total(counts: list[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
-
-
-def _markup(projection: Projection) -> str | None:
-    try:
-        return render_markup(projection.text, projection.spans)
-    except MarkupError:
-        return None
 
 
 def _add_projection(app: FastAPI, service: Service) -> None:
@@ -377,58 +394,54 @@ def _add_projection(app: FastAPI, service: Service) -> None:
     )
     async def project(request: Request) -> Response:
         """Needs no model: it reads the reply, however damaged, and finds each mention in the text."""
-        asked = await _read(request, service, schemas.ProjectRequest)
-        schema = None if asked.any_label else asked.schema_ or service.label_set(asked.recipe)
-        policy = {"particles": asked.particles, "fuzzy": asked.fuzzy, "repeats": asked.repeats}
-        held = service.projects_at_once(asked.text, asked.reply)
-        if held:
-            projection = service.project(asked.text, asked.reply, schema, asked.reply_format, policy)
-        else:
-            projection = await _attended(
-                request,
-                service,
-                lambda: service.project_long(asked.text, asked.reply, schema, asked.reply_format, policy),
-            )
-        row = projection_row(None, projection, asked.reply)
-        row.pop("id")
-        return _json(row | {"markup": _markup(projection)})
+        body = await _whole(request, service)
+        answer = service.project_short(body)
+        if answer is None:
+            answer = await _attended(request, service, lambda: service.project_apart(body))
+        return _json(answer)
+
+
+def _recipes(service: Service) -> bytes:
+    rows = [
+        {
+            "name": recipe.name,
+            "description": recipe.description,
+            "language": recipe.language,
+            "reply_format": recipe.reply_format,
+            "labels": [
+                {"code": label.code, "name": label.name, "description": label.description}
+                for label in recipe.labels
+            ],
+        }
+        for recipe in service.recipes.values()
+    ]
+    return json_bytes(
+        {
+            "default": service.recipe.name,
+            "recipes": rows,
+            "reply_formats": list(REPLY_FORMATS),
+            "repairs": dict(REPAIRS),
+            "model": service.generator is not None,
+            "grounded": bool(service.options.get("grounded", False)),
+            "constrains": service.constrains,
+        }
+    )
 
 
 def _add_health(app: FastAPI, service: Service) -> None:
+    told = _recipes(service)
+
     @app.get(
         "/v1/recipes", responses=_responses(schemas.RecipesAnswer, 401, 500), summary="What can be asked for"
     )
     async def recipes() -> Response:
         """Recipes, their labels, and the reply formats a request can choose from."""
-        rows = [
-            {
-                "name": recipe.name,
-                "description": recipe.description,
-                "language": recipe.language,
-                "reply_format": recipe.reply_format,
-                "labels": [
-                    {"code": label.code, "name": label.name, "description": label.description}
-                    for label in recipe.labels
-                ],
-            }
-            for recipe in service.recipes.values()
-        ]
-        return _json(
-            {
-                "default": service.recipe.name,
-                "recipes": rows,
-                "reply_formats": list(REPLY_FORMATS),
-                "repairs": dict(REPAIRS),
-                "model": service.generator is not None,
-                "grounded": bool(service.options.get("grounded", False)),
-                "constrains": service.constrains,
-            }
-        )
+        return _json(told)
 
     @app.get("/healthz", responses=_responses(schemas.Health, 500), summary="Whether the server runs")
     async def healthz() -> Response:
         """Says ok as long as the process answers at all."""
-        return _json({"state": "ok", "message": ""})
+        return _json(json_bytes({"state": "ok", "message": ""}))
 
     @app.get("/readyz", responses={**_responses(schemas.Health, 500), 503: {"model": schemas.Health}})
     async def readyz() -> Response:
@@ -436,7 +449,7 @@ def _add_health(app: FastAPI, service: Service) -> None:
         ready = service.state == "ready"
         message = {"loading": "the model is being loaded", "failing": "the engine does not answer"}
         held = {"state": service.state, "message": message.get(service.state, "")}
-        return _json(held, 200 if ready else 503)
+        return _json(json_bytes(held), 200 if ready else 503)
 
     @app.get("/metrics", responses={401: _responses(schemas.Health, 401)[401]}, response_class=Response)
     async def metrics() -> Response:

@@ -18,6 +18,7 @@ from typing import Any
 from llmner.chat import Prompt
 from llmner.errors import GenerationError
 from llmner.generation import Generator, Reply
+from llmner.serving._refusals import unanswered
 
 __all__ = ["Batcher", "Turn"]
 
@@ -173,19 +174,21 @@ class Turn:
 
     Args:
         batcher: Where it asks.
-        hidden: What no error tells who asked: the address of an endpoint.
+        on_unanswered: Told what the engine says of a text that it has no answer to, and what the client hears.
     """
 
     # The batcher does, and what still fails is for the server to tell.
     isolates = True
 
-    def __init__(self, batcher: Batcher, *, hidden: str = "") -> None:
+    def __init__(
+        self, batcher: Batcher, *, on_unanswered: Callable[[str, str], None] = lambda error, told: None
+    ) -> None:
         generator: Any = batcher.generator
         self.constrains = bool(getattr(generator, "constrains", False))
         self.whole_texts = bool(getattr(generator, "whole_texts", False))
         self.fits: Callable[[Prompt], bool] | None = getattr(generator, "fits", None)
         self._batcher = batcher
-        self._hidden = hidden
+        self._on_unanswered = on_unanswered
         self._lock = threading.Lock()
         self._asked: list[Future[Reply]] = []
         self._over = False
@@ -203,17 +206,17 @@ class Turn:
             self._asked = self._batcher.submit(prompts)
         try:
             return [self._told(answer.result()) for answer in self._asked]
-        except BaseException as error:
+        except BaseException:
             self._batcher.withdraw(self._asked)
-            if isinstance(error, GenerationError):
-                raise GenerationError(self._shown(str(error)), retryable=error.retryable) from error
             raise
 
     def _told(self, reply: Reply) -> Reply:
-        return reply if reply.error is None else replace(reply, error=self._shown(reply.error))
-
-    def _shown(self, message: str) -> str:
-        return message.replace(self._hidden, "the endpoint") if self._hidden else message
+        """A reply as it goes to a client: what an endpoint says stays here."""
+        if reply.error is None:
+            return reply
+        told = unanswered(reply.error, retryable=reply.retryable)
+        self._on_unanswered(reply.error, told)
+        return replace(reply, error=told)
 
     def describe(self) -> dict[str, Any]:
         """That of the engine."""

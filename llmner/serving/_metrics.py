@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter as Counts
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from llmner.extraction import Extraction
 from llmner.generation import Reply
-from llmner.projection import Projection
 
 __all__ = ["Metrics", "replies_of"]
 
@@ -85,16 +84,18 @@ class Metrics:
         self._batch_size.observe(size)
         self._batch_seconds.observe(seconds)
 
-    def projection(self, projection: Projection) -> None:
-        """One projected reply."""
-        if projection.reply is not None:
-            self._of(self._replies, projection.reply.status).inc()
-        for kind, count in Counts(outcome.kind for outcome in projection.outcomes).items():
+    def reply(self, status: str, outcomes: Mapping[str, int]) -> None:
+        """One projected reply: how it could be read, and its mentions by what became of them."""
+        if status:
+            self._of(self._replies, status).inc()
+        for kind, count in outcomes.items():
             self._of(self._outcomes, kind).inc(count)
 
     def extraction(self, extraction: Extraction) -> None:
         """One text, asked about."""
-        self.projection(extraction.projection)
+        projection = extraction.projection
+        status = "" if projection.reply is None else projection.reply.status
+        self.reply(status, Counts(outcome.kind for outcome in projection.outcomes))
         if extraction.reply.error is not None:
             self._unanswered.inc()
         for reply in replies_of(extraction):

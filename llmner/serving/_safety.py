@@ -1,6 +1,6 @@
 """Around every request: who may ask, how much, what browsers may do with answers, what is logged and counted.
 
-Plain ASGI, so that nothing is buffered and a client that hangs up is noticed behind it.
+Plain ASGI, so that no answer is buffered and a client that hangs up is noticed behind it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import anyio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llmner.serving._crowds import Crowd
 from llmner.serving._metrics import Metrics
-from llmner.serving._refusals import RefusalError, refused
+from llmner.serving._patience import body_of, rest_of, send_long, send_part
+from llmner.serving._refusals import INTERNAL, RefusalError, refused
 
 __all__ = ["Safety", "is_loopback"]
 
@@ -29,8 +30,6 @@ log = logging.getLogger("llmner.serving")
 _OPEN = ("/", "/healthz", "/readyz", "/openapi.json")
 # Bytes of an answer that wait for a client in buffers anyway.
 _LONG = 1 << 16
-# Seconds for which the rest of a body that is too large is read.
-_DRAINING = 5.0
 _HEADERS = tuple(
     (name.encode(), value.encode())
     for name, value in {
@@ -69,9 +68,13 @@ class Safety:
             own name point here to get around the browser's rules. None for any.
         routes: The app's paths, for metrics; other paths are counted as one.
         cors: Origins whose pages may read answers.
-        room: Requests on their way at once, from their first byte to the last of their answer; one more is
-            told to come again.
-        timeout: Seconds that a client may take to read a part of an answer.
+        room: Requests that are there and not answered yet; one more is told to come again. As many are on
+            their way: when there is one more, the one that has been longest is let go, so that those who send
+            slowly keep out nobody.
+        waiting: Bytes of bodies that are on their way together.
+        answers: Bytes of long answers that wait together for clients to read them.
+        streams: Streamed answers that wait at once for clients to read them: each holds a place in a queue.
+        timeout: Seconds that a body may take to come, and a client to read a part of what is streamed.
     """
 
     app: ASGIApp
@@ -82,12 +85,24 @@ class Safety:
     routes: frozenset[str] = frozenset()
     cors: frozenset[str] = frozenset()
     room: int = 256
+    waiting: int = 64 << 20
+    answers: int = 256 << 20
+    streams: int = 32
     timeout: float = 60.0
     _digests: tuple[bytes, ...] = field(init=False, default=())
     _inside: int = field(init=False, default=0)
+    _coming: Crowd = field(init=False)
+    _reading: Crowd = field(init=False)
+    _streamed: Crowd = field(init=False)
 
     def __post_init__(self) -> None:
-        self._digests = tuple(hashlib.sha256(key.encode()).digest() for key in self.keys)
+        # Clients send what is beyond ASCII in either way.
+        shown = [key.encode() for key in self.keys]
+        shown += [key.encode("latin-1") for key in self.keys if all(character < "\u0100" for character in key)]
+        self._digests = tuple(hashlib.sha256(key).digest() for key in dict.fromkeys(shown))
+        self._coming = Crowd(self.room, self.waiting)
+        self._reading = Crowd(self.room, self.answers)
+        self._streamed = Crowd(self.streams, self.answers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the app's lifespan."""
@@ -105,29 +120,34 @@ class Safety:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *_HEADERS, *allowed]
-            if message.get("more_body") or len(message.get("body", b"")) > _LONG:
-                with anyio.move_on_after(self.timeout) as clock:
-                    await send(message)
-                if clock.cancelled_caught:
-                    raise ClientDisconnect
+            if message.get("more_body"):
+                await send_part(message, send, self.timeout, self._streamed)
+            elif len(message.get("body", b"")) > _LONG:
+                await send_long(message, send, self._reading)
             else:
                 await send(message)
 
         if scope["method"] == "HEAD":
             # Answered as GET is; the server leaves the body out.
             scope = {**scope, "method": "GET"}
-        self._inside += 1
+        inside = False
         try:
             self._check(scope, path, headers)
+            if path in self.routes and scope["method"] in ("POST", "PUT", "PATCH"):
+                # It takes up room when it is there, however long that takes.
+                length = headers.get(b"content-length", b"")
+                body = await body_of(receive, length, self.body, self.timeout, self._coming)
+                receive = rest_of(body, receive)
+            self._check_room(path)
+            inside = True
+            self._inside += 1
             if scope["method"] == "OPTIONS" and allowed and b"access-control-request-method" in headers:
                 await answer({"type": "http.response.start", "status": 204, "headers": []})
                 await answer({"type": "http.response.body", "body": b""})
             else:
-                await self.app(scope, self._limited(receive), answer)
+                await self.app(scope, receive, answer)
         except RefusalError as error:
             if not status:
-                if error.status_code == 413:
-                    await _drain(receive, 8 * self.body)
                 await refused(error)(scope, receive, answer)
         except ClientDisconnect:
             # Nobody reads the answer: the server cuts the connection of one that is not complete.
@@ -135,15 +155,15 @@ class Safety:
         except Exception as error:
             # The message may quote a text: the log has the place and no more.
             frames = "".join(traceback.format_tb(error.__traceback__))
-            log.error("%s while answering %s\n%s", type(error).__name__, path, frames)
+            log.error("%s while answering %r\n%s", type(error).__name__, path, frames)
             if not status:
-                told = RefusalError(500, "internal", "something went wrong here; the server's log says where")
+                told = RefusalError(500, "internal", INTERNAL)
                 await refused(told)(scope, receive, answer)
             else:
                 # Half an answer must not pass for a whole one: the connection is cut.
                 raise RuntimeError("an answer broke off") from None
         finally:
-            self._inside -= 1
+            self._inside -= inside
             route = path if path in self.routes else "other"
             self.metrics.request(route, status or 499, time.perf_counter() - started)
 
@@ -155,16 +175,8 @@ class Safety:
         """
         if self.hosts is not None and _host(headers.get(b"host", b"")) not in self.hosts:
             raise RefusalError(403, "host", "this server does not go by that name; see --allow-host")
-        length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length[:20]) > self.body:
-            raise self._too_large()
-        open_to_all = path in _OPEN or path.startswith("/static/")
-        if self._inside > self.room and not open_to_all:
-            self.metrics.refused.inc()
-            message = f"{self.room} requests are on their way; try again in a moment"
-            raise RefusalError(503, "busy", message, retry_after=1)
         preflight = scope["method"] == "OPTIONS" and b"access-control-request-method" in headers
-        if self._digests and not preflight and not open_to_all:
+        if self._digests and not preflight and not _is_open(path):
             kind, _, key = headers.get(b"authorization", b"").partition(b" ")
             digest = hashlib.sha256(key.strip()).digest()
             # All of them, every time: how long it takes tells nothing.
@@ -173,24 +185,16 @@ class Safety:
                 message = "this server wants a key: send Authorization: Bearer KEY"
                 raise RefusalError(401, "unauthorized", message)
 
-    def _too_large(self) -> RefusalError:
-        return RefusalError(413, "too_large", f"a request may have {self.body} bytes; send texts in several")
+    def _check_room(self, path: str) -> None:
+        """Make sure that there is room for one more request.
 
-    def _limited(self, receive: Receive) -> Receive:
-        """Counts a body that did not say how long it is."""
-        read = 0
-
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self.body:
-                if message.get("more_body"):
-                    await _drain(receive, 8 * self.body)
-                raise self._too_large()
-            return message
-
-        return counted
+        Raises:
+            RefusalError: There is none.
+        """
+        if self._inside >= self.room and not _is_open(path):
+            self.metrics.refused.inc()
+            message = f"{self.room} requests are on their way; try again in a moment"
+            raise RefusalError(503, "busy", message, retry_after=1)
 
     def _cors_headers(self, headers: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
         origin = headers.get(b"origin", b"")
@@ -212,14 +216,9 @@ def _path(scope: Scope) -> str:
     return path[len(root) :] or "/" if root and f"{path}/".startswith(f"{root}/") else path
 
 
-async def _drain(receive: Receive, size: int) -> None:
-    """Read what is left of a body, so far as it is not too much: clients look for an answer only then."""
-    with anyio.move_on_after(_DRAINING):
-        while size > 0:
-            message = await receive()
-            if message["type"] == "http.disconnect" or not message.get("more_body"):
-                return
-            size -= len(message["body"])
+def _is_open(path: str) -> bool:
+    """Whether anyone may see it, however much is going on."""
+    return path in _OPEN or path.startswith("/static/")
 
 
 def _host(header: bytes) -> str:

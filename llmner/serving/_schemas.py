@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llmner.projection import OutcomeKind
 from llmner.replies import Status
-from llmner.schema import Label, LabelSchema
 
 __all__ = [
     "ErrorAnswer",
@@ -35,13 +33,14 @@ _OUTCOMES: list[Any] = [
 _ReplyFormat = Literal["json-by-type", "json-list", "tagged", "lines", "pairs"]
 
 
-# One wrong element says enough: a million of them would make a million errors.
-_Texts = Annotated[list[str], Field(fail_fast=True)]
+# One wrong element says enough: a million of them would make a million errors. A million empty texts would make
+# a thousand times their own size of rows.
+_Texts = Annotated[list[str], Field(fail_fast=True, max_length=10_000)]
 
 
 class _Request(BaseModel):
     # What is too much is told by who reads the request, for the same reason.
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
 
 class InferRequest(_Request):
@@ -114,15 +113,7 @@ class ProjectRequest(_Request):
     def _one_label_set(self) -> ProjectRequest:
         if (self.recipe is not None) + (self.labels is not None) + self.any_label > 1:
             raise ValueError("give one of recipe, labels and any_label")
-        _ = self.schema_
         return self
-
-    @cached_property
-    def schema_(self) -> LabelSchema | None:
-        """The label set that ``labels`` makes."""
-        if self.labels is None:
-            return None
-        return LabelSchema(labels=tuple(Label(code=code) for code in self.labels))
 
 
 class Entity(BaseModel):

@@ -6,36 +6,48 @@ How requests are told from bytes is ``_app``'s; who may ask at all is ``_safety`
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import count
+from typing import Any, TypeVar, cast
 
 import anyio
 import anyio.to_thread
+from pydantic import BaseModel
 
-from llmner.errors import GenerationError, LlmnerError
+from llmner.errors import GenerationError, LlmnerError, WorkLimitError
 from llmner.extraction import Extraction, Extractor
 from llmner.generation import Generator
-from llmner.projection import Budget, Projection, project_reply
+from llmner.projection import Budget
 from llmner.recipes import Recipe, builtin_recipes
-from llmner.schema import LabelSchema
+from llmner.serving import _apart
 from llmner.serving._batching import Batcher, Turn
+from llmner.serving._bodies import Projected, checked, is_short, named, projected
 from llmner.serving._metrics import Metrics
-from llmner.serving._refusals import RefusalError, refusal_of
+from llmner.serving._refusals import INTERNAL, RefusalError, refusal_of
+from llmner.serving._schemas import ProjectRequest
+from llmner.serving._secrets import masked
 
 __all__ = ["Asked", "Limits", "Service"]
 
 log = logging.getLogger("llmner.serving")
 
-# A text's characters times its reply's that are projected at once, in hundredths of a second at worst; longer
-# ones would hold up other requests.
-_INLINE = 100_000
-# Longer ones that are projected at the same time: more would take no less time, and hold up the others.
-_PROJECTIONS = 2
+_M = TypeVar("_M", bound=BaseModel)
+_T = TypeVar("_T")
+
+# Bytes of a body that is read in the event loop, in a millisecond or two; longer ones would hold up others.
+_SHORT = 16 << 10
+# Steps of a projection in the event loop: hundredths of a second.
+_STEPS = 20_000
+# Steps that take a second on a processor of today.
+_STEPS_A_SECOND = 1_000_000
+# Processes for what is longer: more would take no less time, and hold up the loop.
+_PROCESSES = 2
 # Seconds between two looks at an engine that does not answer.
 _PROBE = 2.0
 # Seconds that the engine has at the end to finish what nobody waits for any more.
@@ -49,8 +61,11 @@ class Limits:
     Attributes:
         queue: Requests that are answered or wait at once; one more is told to come again. Long projections are
             counted apart.
-        timeout: Seconds that a request may take; of a streamed answer, each text.
+        timeout: Seconds that a request may take; of a streamed answer, each text. A projection may also take so
+            many million steps.
         body: Bytes of a request.
+        answer: Bytes of an answer that is not streamed.
+        memory: Bytes that one long request may take to be read and projected.
         batch_size: Questions that the engine is asked together.
         batch_wait: Seconds that a question waits for others to join its batch.
         lanes: Batches that the engine answers at once: 1 for a model in this process.
@@ -59,6 +74,8 @@ class Limits:
     queue: int = 64
     timeout: float = 60.0
     body: int = 4 << 20
+    answer: int = 64 << 20
+    memory: int = 1 << 30
     batch_size: int = 16
     batch_wait: float = 0.01
     lanes: int = 1
@@ -124,7 +141,8 @@ class Service:
             be loaded now.
         on_fatal: Called with the error when that is so, or when the engine cannot even be started; ``None`` to
             raise the latter.
-        log_texts: Whether texts and replies are logged.
+        log_texts: Whether texts and replies are logged, and what an engine says of a text without an answer.
+        secrets: Keys that no line of the log shows, whoever quotes them.
     """
 
     recipe: Recipe
@@ -135,6 +153,7 @@ class Service:
     engine_loads: bool = True
     on_fatal: Callable[[Exception], None] | None = None
     log_texts: bool = False
+    secrets: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
@@ -149,7 +168,10 @@ class Service:
         self._gate = _Gate(self.limits.queue, self.metrics)
         self._projecting = _Gate(self.limits.queue, self.metrics)
         self._threads: anyio.CapacityLimiter | None = None
-        self._projectors: anyio.CapacityLimiter | None = None
+        self._projectors: _apart.Apart | None = None
+        self._readers: _apart.Apart | None = None
+        self._schemas = {name: recipe.schema_ for name, recipe in self.recipes.items()}
+        self._packed = _apart.Schemas.of(self._schemas, self.recipe.name)
         self._in_format: dict[tuple[str, str], Recipe] = {}
         self.batcher: Batcher | None = None
         if self.generator is not None:
@@ -174,10 +196,18 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """The engine at work, and watched; at the end what waits is answered still."""
         self._threads = anyio.CapacityLimiter(self.limits.queue + 8)
-        self._projectors = anyio.CapacityLimiter(_PROJECTIONS)
+        self._projectors = _apart.Apart(_PROCESSES, self.limits.memory)
+        # Long projections are not to keep long texts out.
+        self._readers = _apart.Apart(1, self.limits.memory)
         if self.generator is None:
             yield
             return
+        async with self._asking():
+            yield
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        assert self.generator is not None
         self.state = "loading"
         with ExitStack() as started:
             try:
@@ -236,9 +266,10 @@ class Service:
             if self.state != "loading" or not self.engine_loads:
                 self.state = "failing"
             # Nothing of a client's text is in it: the question was the watch's own.
-            if str(error) != self.trouble:
-                self.trouble = str(error)
-                log.warning("the engine does not answer: %s", error)
+            trouble = self._masked(str(error))
+            if trouble != self.trouble:
+                self.trouble = trouble
+                log.warning("the engine does not answer: %s", trouble)
         else:
             if self.state == "failing":
                 log.warning("the engine answers again")
@@ -258,22 +289,13 @@ class Service:
             # The message may quote a text. What the watch hears itself is told in full.
             log.warning("the engine failed: %s", type(error).__name__)
 
-    def label_set(self, recipe: str | None) -> LabelSchema:
-        """The labels of a recipe.
+    def _unanswered(self, error: str, told: str) -> None:
+        """The engine had no answer to a text. What it says may quote the text."""
+        log.warning("no answer to a text: %s", self._masked(error) if self.log_texts else told)
 
-        Raises:
-            RefusalError: There is none of that name.
-        """
-        return self._recipe(recipe).schema_
-
-    def _recipe(self, name: str | None) -> Recipe:
-        if name is None:
-            return self.recipe
-        if name not in self.recipes:
-            known = ", ".join(self.recipes)
-            message = f"no recipe is called {name[:60]!r}; expected one of {known}"
-            raise RefusalError(422, "invalid", message, fields=[("recipe", f"expected one of {known}")])
-        return self.recipes[name]
+    def _masked(self, message: str) -> str:
+        """What an engine says, for the log: in a line, without keys."""
+        return masked(message, (os.environ.get("OPENAI_API_KEY", ""), *self.secrets))
 
     def chosen(self, asked: Asked) -> Recipe:
         """The recipe that a request asks with.
@@ -281,7 +303,7 @@ class Service:
         Raises:
             RefusalError: There is none of that name.
         """
-        recipe = self._recipe(asked.recipe)
+        recipe = named(self.recipes, asked.recipe, self.recipe.name)
         if asked.reply_format is None or asked.reply_format == recipe.reply_format:
             return recipe
         key = (recipe.name, asked.reply_format)
@@ -291,11 +313,12 @@ class Service:
 
     @asynccontextmanager
     async def extracting(
-        self, texts: Sequence[str], asked: Asked | None = None
-    ) -> AsyncIterator[AsyncIterator[Extraction]]:
-        """Extractions of the texts, in order, each as soon as it is there.
+        self, texts: Sequence[str], shape: Callable[[int, Extraction], _T], asked: Asked | None = None
+    ) -> AsyncIterator[AsyncIterator[_T]]:
+        """What ``shape`` makes of each text's number and extraction, in order, each as soon as it is there.
 
-        The block holds a place in the queue; leaving it gives the place back, and up what waits.
+        The block holds a place in the queue; leaving it gives the place back, and up what waits. ``shape`` runs
+        in a thread: an extraction may be long.
 
         Raises:
             RefusalError: No model, none yet, no place, a recipe or an option that does not exist, or (while
@@ -310,7 +333,7 @@ class Service:
             )
         asked = asked or Asked()
         recipe = self.chosen(asked)
-        turn = Turn(self.batcher, hidden=str(getattr(self.generator, "base_url", "")))
+        turn = Turn(self.batcher, on_unanswered=self._unanswered)
         options = {**self.options, "batch_size": self.limits.batch_size}
         if asked.grounded is not None:
             options["grounded"] = asked.grounded
@@ -321,79 +344,100 @@ class Service:
             extractor = Extractor(recipe, turn, **options)
         except LlmnerError as error:
             raise refusal_of(error) from error
+        budget = Budget()
         leave = self._gate.enter()
         try:
-            yield self._extractions(extractor.extract(texts))
+            yield self._extractions(extractor.extract(texts, budget=budget), shape)
         finally:
             turn.end()
+            budget.end()
             leave()
 
-    async def _extractions(self, found: Iterator[Extraction]) -> AsyncIterator[Extraction]:
-        while True:
+    async def _extractions(
+        self, found: Iterator[Extraction], shape: Callable[[int, Extraction], _T]
+    ) -> AsyncIterator[_T]:
+        def shaped(number: int) -> _T | None:
+            extraction = next(found, None)
+            if extraction is None:
+                return None
+            self.metrics.extraction(extraction)
+            if self.log_texts:
+                log.info("text %r reply %r", extraction.sentence.text, extraction.reply.text)
+            return shape(number, extraction)
+
+        for number in count():
             try:
-                extraction = await self._in_thread(next, found, None)
+                made: _T | None = await self._in_thread(shaped, number)
             except LlmnerError as error:
                 raise refusal_of(error) from error
             except CancelledError:
                 message = "the server is shutting down"
                 raise RefusalError(503, "shutting_down", message, retry_after=1) from None
-            if extraction is None:
+            if made is None:
                 return
-            self.metrics.extraction(extraction)
-            if self.log_texts:
-                log.info("text %r reply %r", extraction.sentence.text, extraction.reply.text)
-            yield extraction
+            yield made
 
-    def projects_at_once(self, text: str, reply: str) -> bool:
-        """Whether a projection is so short that it need not leave the event loop."""
-        return len(text) * len(reply) <= _INLINE
-
-    def project(
-        self,
-        text: str,
-        reply: str,
-        schema: LabelSchema | None,
-        format: str,
-        policy: Mapping[str, Any],
-        budget: Budget | None = None,
-    ) -> Projection:
-        """A reply of any model, projected onto its text."""
-        projection = project_reply(text, reply, schema, format, budget=budget, **policy)
-        self.metrics.projection(projection)
-        if self.log_texts:
-            log.info("text %r reply %r", text, reply)
-        return projection
-
-    async def project_long(
-        self, text: str, reply: str, schema: LabelSchema | None, format: str, policy: Mapping[str, Any]
-    ) -> Projection:
-        """:meth:`project` in a thread; given up, it ends at its next step.
+    def project_short(self, body: bytes) -> bytes | None:
+        """The answer to a request for a short projection; ``None`` for one that may hold up others.
 
         Raises:
-            RefusalError: There is no place in the queue.
+            RefusalError: The request is wrong.
+        """
+        asked = self.read_short(ProjectRequest, body)
+        if asked is None or not is_short(asked):
+            return None
+        try:
+            done = projected(asked, self._schemas, self.recipe.name, Budget(_STEPS))
+        except WorkLimitError:
+            # Short, and a lot of work nevertheless.
+            return None
+        return self._counted(done)
+
+    async def project_apart(self, body: bytes) -> bytes:
+        """The answer to a request for a projection, made in another process; given up, that is killed.
+
+        Raises:
+            RefusalError: The request is wrong, takes more steps or memory than there are for one, or finds no
+                place in the queue.
         """
         leave = self._projecting.enter()
-        begun = False
-        budget = Budget()
-
-        def work() -> Projection:
-            nonlocal begun
-            begun = True
-            try:
-                return self.project(text, reply, schema, format, policy, budget)
-            finally:
-                leave()
-
         try:
-            projection: Projection = await anyio.to_thread.run_sync(
-                work, abandon_on_cancel=True, limiter=self._projectors
-            )
+            steps = int(self.limits.timeout * _STEPS_A_SECOND)
+            return self._counted(await _done(self._projectors, _apart.project, body, self._packed, steps))
         finally:
-            budget.end()
-            if not begun:
-                leave()
-        return projection
+            leave()
+
+    def _counted(self, done: Projected) -> bytes:
+        self.metrics.reply(done.status, done.outcomes)
+        if self.log_texts:
+            log.info("text %r reply %r", *done.logged)
+        return done.body
+
+    def read_short(self, model: type[_M], body: bytes) -> _M | None:
+        """A request's body, checked; ``None`` for one so long that it may hold up others.
+
+        Raises:
+            RefusalError: It is wrong.
+        """
+        return checked(model, body) if len(body) <= _SHORT else None
+
+    async def read_apart(self, model: type[_M], body: bytes) -> _M:
+        """A request's body, checked in another process.
+
+        Raises:
+            RefusalError: It is wrong, or takes more memory than there is for one.
+        """
+        return cast(_M, await _done(self._readers, _apart.check, model, body))
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """In a thread; given up, it goes on alone until it notices."""
         return await anyio.to_thread.run_sync(work, *arguments, abandon_on_cancel=True, limiter=self._threads)
+
+
+async def _done(processes: _apart.Apart | None, work: Callable[..., Any], *arguments: object) -> Any:
+    assert processes is not None, "the service is not running"
+    try:
+        return await processes.do(work, *arguments)
+    except _apart.ApartError as error:
+        log.error("%s in another process\n%s", error.name, error.frames)
+        raise RefusalError(500, "internal", INTERNAL) from None

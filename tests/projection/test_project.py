@@ -8,7 +8,7 @@ import unicodedata
 import pytest
 
 from llmner.errors import InputError, WorkLimitError
-from llmner.projection import Budget, Projection, project, project_reply
+from llmner.projection import Budget, Projection, canonical_surface, project, project_reply
 from llmner.schema import LabelSchema
 from llmner.spans import Mention, Span
 
@@ -492,6 +492,14 @@ def test_many_copies_of_many_mentions() -> None:
     projection = project(text, claims)
     assert time.perf_counter() - started < 20
     assert len(projection.outcomes) == 900
+
+
+@pytest.mark.parametrize("text", ["( )", "(\u200b)", "' '", "“\u3000”", "[ ]", "<>", '" "'])
+@pytest.mark.parametrize("repeats", ["listed", "all"])
+def test_brackets_around_nothing_stay_as_they_are(text: str, repeats: str) -> None:
+    projection = project(f"가 {text} 나 {text}", mentions(("PS", text)), fuzzy=None, repeats=repeats)
+    assert all(canonical_surface(projection.text[span.start : span.end]) for span in projection.spans)
+    assert len(projection.spans) == (2 if repeats == "all" else 1)
 
 
 def test_a_projection_ends_where_its_budget_does_and_from_outside() -> None:

@@ -6,11 +6,13 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
 import uvicorn
 
 from llmner.chat import Prompt
@@ -18,6 +20,7 @@ from llmner.generation import Reply
 from llmner.recipes import Recipe
 from llmner.serving import Limits, Service, create_app
 from llmner.serving._protocol import BoundedProtocol
+from llmner.serving._run import watched
 
 NAMES = {"손흥민": "PS", "김도윤": "PS", "춘천": "LC", "서울": "LC", "3,000명": "QT"}
 
@@ -80,7 +83,8 @@ def running(served: Service, **options: Any) -> Iterator[str]:
         create_app(served, **options), http=BoundedProtocol, log_config=None, timeout_graceful_shutdown=5
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    sockets = {"sockets": watched(listening)}
+    thread = threading.Thread(target=server.run, kwargs=sockets, daemon=True)
     thread.start()
     try:
         until = time.monotonic() + 10
@@ -102,3 +106,41 @@ def eventually(holds: Callable[[], bool], seconds: float = 5.0) -> bool:
             return True
         time.sleep(0.01)
     return holds()
+
+
+def in_a_loop(work: Callable[[], Awaitable[Any]]) -> Any:
+    """What work comes to, in an event loop of a thread of its own: the browser's tests leave one in theirs."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(anyio.run, work).result()
+
+
+def connection(address: str) -> socket.socket:
+    """A connection to a server."""
+    host, _, port = address.removeprefix("http://").partition(":")
+    return socket.create_connection((host, int(port)), 10)
+
+
+def request(path: str, body: bytes | dict[str, Any], *headers: str, method: str = "POST") -> bytes:
+    """A request, to the last byte."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = (
+        f"{method} {path} HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+        f"Content-Length: {len(content)}",
+        *headers,
+        "\r\n",
+    )
+    return "\r\n".join(lines).encode() + content
+
+
+def received(client: socket.socket, seconds: float = 10.0) -> bytes:
+    """What a server sends until it closes the connection, or for so long."""
+    told = b""
+    client.settimeout(seconds)
+    try:
+        while part := client.recv(1 << 16):
+            told += part
+    except (TimeoutError, ConnectionError):
+        pass
+    return told

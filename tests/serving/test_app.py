@@ -22,12 +22,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from llmner.errors import GenerationError, MissingExtraError
+from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.generation import Reply
 from llmner.projection import project_reply
 from llmner.recipes import Recipe
 from llmner.replies import REPAIRS
-from llmner.serving import Service, create_app
+from llmner.serving import _apart, _service, create_app
+from llmner.serving._apart import Apart
+from llmner.serving._bodies import Projected
 from tests.conftest import ROOT
 from tests.serving.fakes import Model, eventually, named, service
 
@@ -196,13 +198,18 @@ def test_long_projections_leave_the_loop_and_are_the_same(
     client: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where: list[str] = []
-    project = Service.project
+    do, here = Apart.do, _service.projected
 
-    def noted(self: Service, *arguments: Any) -> Any:
-        where.append("thread" if threading.current_thread().name.startswith("AnyIO worker") else "loop")
-        return project(self, *arguments)
+    async def apart(self: Apart, *arguments: Any) -> Any:
+        where.append("process")
+        return await do(self, *arguments)
 
-    monkeypatch.setattr(Service, "project", noted)
+    def in_loop(*arguments: Any) -> Projected:
+        where.append("loop")
+        return here(*arguments)
+
+    monkeypatch.setattr(Apart, "do", apart)
+    monkeypatch.setattr(_service, "projected", in_loop)
     server = client()
     for times in (1, 400):
         text, reply = TEXT * times, json.dumps({"PS": ["손흥민"] * times})
@@ -210,7 +217,24 @@ def test_long_projections_leave_the_loop_and_are_the_same(
         expected = project_reply(text, reply, Recipe.load("klue").schema_)
         assert spans(row) == [(span.start, span.end, span.label) for span in expected.spans]
         assert len(row["spans"]) == times
-    assert where == ["loop", "thread"]
+    assert where == ["loop", "process"]
+
+
+def test_what_is_short_and_a_lot_of_work_leaves_the_loop_too(
+    client: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_service, "_STEPS", 1)
+    done: list[object] = []
+    do = Apart.do
+
+    async def apart(self: Apart, *arguments: Any) -> Any:
+        done.append(arguments[0])
+        return await do(self, *arguments)
+
+    monkeypatch.setattr(Apart, "do", apart)
+    asked = {"text": TEXT, "reply": '{"PS": ["손흥민"], "LC": ["춘천"]}'}
+    assert spans(client().post("/v1/project", json=asked).json()) == [(0, 3, "PS"), (5, 7, "LC")]
+    assert done == [_apart.project]
 
 
 def endless(length: int) -> dict[str, str]:
@@ -428,13 +452,15 @@ def test_tokens_of_every_sample_are_counted(client: Open) -> None:
 
 
 def test_texts_without_an_answer_are_told(client: Open) -> None:
-    model = Model(lambda text: named(text) if text != "길다" else Reply("", "error", error="does not fit"))
+    long = "a question and an answer of 9 tokens do not fit into the model's context (8 of 10 used)"
+    model = Model(lambda text: named(text) if text != "길다" else Reply("", "error", error=long))
     server = client(model)
     refused = server.post("/infer", json={"text": ["서울", "길다"]})
-    assert (refused.status_code, refused.json()["error"]["message"]) == (422, "does not fit")
+    told = "this text does not fit into the model's context; send it in parts"
+    assert (refused.status_code, refused.json()["error"]["message"]) == (422, told)
     first, second = server.post("/v1/extract", json={"texts": ["서울", "길다"]}).json()["results"]
     assert "error" not in first
-    assert second["error"] == "does not fit"
+    assert second["error"] == told
     passing = Model(
         lambda text: named(text) if text == "." else Reply("", "error", error="429", retryable=True)
     )
@@ -468,6 +494,71 @@ def test_what_nobody_foresaw_is_a_clean_500_and_quotes_no_text(
     assert (refused.status_code, refused.json()["error"]["type"]) == (500, "internal")
     assert error.__name__ in caplog.text
     assert "비밀" not in caplog.text + refused.text
+
+
+SECRET = "sk-proj-8fJq2LmXw93kTzRb"
+SAID = f"http://10.0.0.5:8000/v1 refuses the key (Incorrect API key provided: {SECRET[:9]}***{SECRET[-4:]})"
+
+
+@pytest.mark.parametrize("retryable", [True, False])
+@pytest.mark.parametrize("raised", [True, False])
+def test_no_client_hears_what_an_endpoint_says(
+    client: Open, retryable: bool, raised: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(text: str) -> str | Reply:
+        if text == "서울" and raised:
+            raise GenerationError(SAID, retryable=retryable)
+        return Reply("", "error", error=SAID, retryable=retryable) if "서울" in text else named(text)
+
+    long = {"texts": ["춘천", "서울", "서울 " * 300]}
+    server = client(Model(answer), batch_size=1, batch_wait=0)
+    with caplog.at_level(logging.DEBUG):
+        told = [
+            server.post("/infer", json={"text": "서울"}),
+            server.post("/infer", json={"text": ["춘천", "서울"]}),
+            server.post("/v1/extract", json=long),
+            server.post("/v1/extract", json=long, headers={"Accept": "application/x-ndjson"}),
+            server.get("/readyz"),
+            server.get("/metrics"),
+        ]
+    assert {each.status_code for each in told} <= {200, 422, 502, 503}
+    whole = "".join(each.text for each in told) + caplog.text
+    for part in ("10.0.0.5", "sk-pr", "kTzRb", "TzRb", "Incorrect"):
+        assert part not in whole
+
+
+def test_the_log_says_why_an_engine_refuses_and_shows_no_key(caplog: pytest.LogCaptureFixture) -> None:
+    def answer(_: str) -> str:
+        raise GenerationError(SAID)
+
+    served = service(Model(answer))
+    served.engine_loads = False
+    with caplog.at_level(logging.WARNING), TestClient(create_app(served)):
+        assert eventually(lambda: "Incorrect API key provided: ***" in caplog.text)
+    assert "http://10.0.0.5:8000/v1 refuses the key" in caplog.text
+    assert "sk-pr" not in caplog.text
+    assert SECRET[-4:] not in caplog.text
+
+
+def test_no_key_is_no_key(client: Open) -> None:
+    for keys in (("",), ("a", " "), ("a\n",), ("\x00",)):
+        with pytest.raises(InputError, match="key"):
+            create_app(service(), keys=keys)
+    server = client(app={"keys": ("naïve",)})
+    for shown, status in (
+        ("naïve".encode(), 200),
+        ("naïve".encode("latin-1"), 200),
+        (b"na", 401),
+        (b"na\xef", 401),
+        (b"", 401),
+    ):
+        headers = {b"Authorization": b"Bearer " + shown}
+        assert server.get("/v1/recipes", headers=headers).status_code == status
+    # One that Latin-1 lacks is not empty in it.
+    assert (
+        client(app={"keys": ("하나",)}).get("/v1/recipes", headers={b"Authorization": b"Bearer "}).status_code
+        == 401
+    )
 
 
 def test_keys_are_wanted_where_there_are_some(client: Open) -> None:

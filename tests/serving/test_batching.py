@@ -160,20 +160,34 @@ def test_what_an_engine_raises_is_told_even_when_whoever_asked_has_gone(start: S
     assert eventually(lambda: [str(error) for error in told] == ["away"])
 
 
-def test_nobody_is_told_where_the_engine_is(start: Start) -> None:
-    where = "http://10.0.0.5:8000/v1"
-
-    def answer(text: str) -> Reply:
-        if text == "raise":
-            raise GenerationError(f"{where} answers no more", retryable=True)
-        return Reply("", "error", error=f"429 from {where}", retryable=True)
-
-    batcher = start(Model(answer), size=1, wait=0)
-    (reply,) = Turn(batcher, hidden=where).generate([prompt("a")])
-    assert (reply.error, reply.retryable) == ("429 from the endpoint", True)
-    with pytest.raises(GenerationError, match=r"^the endpoint answers no more$") as caught:
-        Turn(batcher, hidden=where).generate([prompt("raise")])
-    assert caught.value.retryable
+@pytest.mark.parametrize(
+    ("said", "retryable", "told"),
+    [
+        (
+            "429 from http://10.0.0.5:8000/v1 (sk-ab***yz)",
+            True,
+            "the engine did not answer this text; try again in a moment",
+        ),
+        (
+            "do not fit into the model's context (sk-ab***yz)",
+            False,
+            "this text does not fit into the model's context; send it in parts",
+        ),
+        (
+            "the endpoint filtered the answer",
+            False,
+            "the answer was filtered, or the model refused to give one",
+        ),
+        ("http://10.0.0.5:8000/v1 answers 400: sk-ab***yz", False, "the engine refuses this text"),
+    ],
+)
+def test_what_an_endpoint_says_is_for_the_log(start: Start, said: str, retryable: bool, told: str) -> None:
+    heard: list[tuple[str, str]] = []
+    batcher = start(Model(lambda _: Reply("", "error", error=said, retryable=retryable)), size=1, wait=0)
+    turn = Turn(batcher, on_unanswered=lambda *both: heard.append(both))
+    (reply,) = turn.generate([prompt("a")])
+    assert (reply.error, reply.retryable) == (told, retryable)
+    assert heard == [(said, told)]
 
 
 def test_a_turn_that_is_over_gives_its_place_back(start: Start) -> None:

@@ -188,17 +188,17 @@ def test_errors_are_told_and_nothing_old_stays(open_page: Open) -> None:
     extracted(page, "서울")
     page.click("#extract button[type=submit]")
     page.wait_for_selector("#status.error")
-    assert page.text_content("#status") == "too long"
+    assert page.text_content("#status") == "the engine refuses this text"
     assert page.is_hidden("#result")
 
 
 def test_a_key_is_asked_for_and_used(open_page: Open) -> None:
-    page = open_page(Model(sure), app={"keys": ("secret",)})
+    page = open_page(Model(sure), app={"keys": ("비밀 naïve",)})
     page.wait_for_selector("#key-box:not([hidden])")
     page.fill("#key", "wrong")
     page.keyboard.press("Enter")
     page.wait_for_selector("#status.error")
-    page.fill("#key", "secret")
+    page.fill("#key", "비밀 naïve")
     page.keyboard.press("Enter")
     page.wait_for_selector("#key-box[hidden]", state="attached")
     extracted(page)

@@ -18,11 +18,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
 httpx = pytest.importorskip("httpx")
 
+from typer.testing import CliRunner
+
+from llmner.cli import app as cli
+from llmner.cli.serve import _read_keys
 from tests.conftest import ROOT
 from tests.serving.fakes import Model, eventually, named, running, service
 
@@ -82,12 +87,17 @@ def test_a_port_in_use_and_wrong_options_are_told_in_a_line(start: Start, tmp_pa
         port = str(taken.getsockname()[1])
         empty = tmp_path / "keys"
         empty.write_text("# none\n")
+        (tmp_path / "blank").write_text("")
         for options, words in (
             (["--no-model", "--port", port], "cannot listen on 127.0.0.1"),
             (["--no-model", "--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid"),
             (["--no-model", "--grounded"], "--grounded means nothing with --no-model"),
             (["--no-model", "--api-keys", str(empty)], "holds no key"),
+            (["--no-model", "--api-keys", str(tmp_path / "blank")], "holds no key"),
             (["--no-model", "--api-keys", "missing"], "no such file"),
+            (["--no-model", "--api-keys", ""], "--api-keys names no file"),
+            (["--no-model", "--api-keys", " "], "--api-keys names no file"),
+            (["--no-model", "--api-keys", str(tmp_path)], "cannot be read"),
             (["--no-model", "--recipe", "nothing"], "no recipe is called 'nothing'"),
             (["--engine", "recorded"], "cannot be served"),
             (["--engine", "baseline:x"], "cannot be served"),
@@ -97,6 +107,39 @@ def test_a_port_in_use_and_wrong_options_are_told_in_a_line(start: Start, tmp_pa
             assert done.returncode == 2, done.stderr
             assert words in done.stderr.splitlines()[-1]
             assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        ("", "LLMNER_API_KEYS is set and holds no key"),
+        (" , ", "LLMNER_API_KEYS is set and holds no key"),
+        ("\t\n", "LLMNER_API_KEYS is set and holds no key"),
+        ("one,,two", "LLMNER_API_KEYS: key 2 of 3 is empty"),
+        ("one,", "LLMNER_API_KEYS: key 2 of 2 is empty"),
+        ("o\nne", "LLMNER_API_KEYS: key 1 of 1 holds a character that no header can carry"),
+    ],
+)
+def test_a_variable_for_keys_that_holds_none_opens_no_server(
+    held: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMNER_API_KEYS", held)
+    done = CliRunner().invoke(cli, ["serve", "--no-model", "--port", "0"])
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert "one" not in done.stderr
+
+
+def test_keys_may_have_white_space_around_them_where_they_are_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LLMNER_API_KEYS", " one ,하나\n")
+    assert _read_keys(None) == ("one", "하나")
+    kept = tmp_path / "keys"
+    kept.write_bytes("\ufeff# mine\r\n\r\n one \r\n하나\r\n".encode())
+    assert _read_keys(str(kept)) == ("one", "하나")
+    monkeypatch.delenv("LLMNER_API_KEYS")
+    assert _read_keys(None) == ()
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_server_with_its_reason(tmp_path: Path) -> None:
@@ -160,7 +203,7 @@ def test_each_result_is_sent_as_soon_as_it_is_there_and_hanging_up_then_frees_th
 
 
 def test_a_client_that_stops_reading_is_let_go() -> None:
-    served = service(Model(), queue=1, batch_wait=0, timeout=0.5)
+    served = service(Model(), queue=1, batch_wait=0, timeout=4)
     with running(served) as address, _connection(address) as connection:
         text = "서울에서 손흥민을 만났다. " * 20
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -213,19 +256,6 @@ def test_headers_that_are_too_long_or_never_end_are_refused(monkeypatch: pytest.
             for pause in (0.0, 0.7, 0.7):
                 time.sleep(pause)
                 assert client.get(f"{address}/healthz").status_code == 200
-
-
-def test_only_so_many_are_on_their_way_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llmner.serving._app._ROOM", 4)
-    with running(service(queue=1)) as address, contextlib.ExitStack() as stack:
-        stalled = [stack.enter_context(_connection(address)) for _ in range(4)]
-        for connection in stalled:
-            connection.sendall(_request({"texts": ["서울"]})[:-5])
-        body = {"text": "서울", "reply": "LC: 서울"}
-        assert eventually(lambda: httpx.post(f"{address}/v1/project", json=body).status_code == 503)
-        assert httpx.get(f"{address}/healthz").status_code == 200
-        stack.close()
-        assert eventually(lambda: httpx.post(f"{address}/v1/project", json=body).status_code == 200)
 
 
 def test_whoever_sends_too_much_hears_so_at_its_end() -> None:
@@ -382,3 +412,19 @@ def test_the_embedded_model_answers_many_at_once(start: Start) -> None:
     grounded = httpx.post(f"{address}/v1/extract", json=body, timeout=120).json()
     assert all(outcome["kind"] != "not_found" for row in grounded["results"] for outcome in row["outcomes"])
     assert grounded["usage"]["completion_tokens"] > 0
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_command_projects_what_is_long_in_processes_that_end_with_it(
+    start: Start, ending: signal.Signals
+) -> None:
+    address, process, log = start("--no-model")
+    body = {"text": "서울에서 " * 2000, "reply": "LC: 서울"}
+    row = httpx.post(f"{address}/v1/project", json=body, timeout=60).json()
+    assert row["spans"] == [{"start": 0, "end": 2, "label": "LC"}]
+    workers = psutil.Process(process.pid).children()
+    assert len(workers) == 1
+    process.send_signal(ending)
+    process.wait(30)
+    assert eventually(lambda: not any(each.is_running() for each in workers), 10)
+    assert "Traceback" not in log.read_text()

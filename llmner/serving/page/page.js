@@ -24,7 +24,8 @@ function element(name, text, className) {
 
 async function ask(path, body, signal) {
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
-  if (key) headers.Authorization = `Bearer ${key}`;
+  // Headers are bytes: a key beyond ASCII goes as UTF-8.
+  if (key) headers.Authorization = `Bearer ${String.fromCharCode(...new TextEncoder().encode(key))}`;
   const response = await fetch(path, {
     method: body === undefined ? "GET" : "POST", headers, signal,
     body: body === undefined ? undefined : JSON.stringify(body),

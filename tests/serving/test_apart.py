@@ -1,0 +1,216 @@
+"""Work in processes of their own: what ends it, what it may take, and that the server goes on meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+import anyio
+import psutil
+import pytest
+
+pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
+httpx = pytest.importorskip("httpx")
+
+from llmner.recipes import Recipe
+from llmner.serving import _apart
+from llmner.serving._apart import Apart, ApartError, Schemas
+from llmner.serving._bodies import is_short
+from llmner.serving._refusals import RefusalError
+from llmner.serving._schemas import InferRequest, ProjectRequest
+from tests.serving.fakes import connection, eventually, in_a_loop, request, running, service
+
+SCHEMAS = Schemas.of({"klue": Recipe.load("klue").schema_}, "klue")
+MIB = 1 << 20
+SECRET = ["비밀"]
+
+
+def done(work: Callable[..., Any], *arguments: Any, memory: int = 1024 * MIB) -> Any:
+    async def apart() -> Any:
+        return await Apart(1, memory).do(work, *arguments)
+
+    return in_a_loop(apart)
+
+
+def fail(memory: int) -> None:
+    def raises() -> None:
+        raise ZeroDivisionError(*SECRET)
+
+    _apart._guarded(raises, memory)
+
+
+def die(memory: int) -> None:
+    os._exit(1)
+
+
+def fill(memory: int) -> int:
+    return _apart._guarded(lambda: len(bytearray(256 * MIB)), memory)
+
+
+def number_of(memory: int) -> int:
+    return os.getpid()
+
+
+def test_work_is_done_elsewhere_and_its_process_is_used_again() -> None:
+    async def twice() -> list[int]:
+        processes = Apart(1, 1024 * MIB)
+        return [await processes.do(number_of) for _ in range(2)]
+
+    first, second = in_a_loop(twice)
+    assert first == second != os.getpid()
+
+
+def test_a_projection_has_so_many_steps() -> None:
+    body = json.dumps({"text": "서울", "reply": json.dumps({"LC": ["서울"] * 100})}).encode()
+    made = done(_apart.project, body, SCHEMAS, 1_000_000)
+    assert json.loads(made.body)["spans"] == [{"start": 0, "end": 2, "label": "LC"}]
+    assert sum(made.outcomes.values()) == 100
+    with pytest.raises(RefusalError) as refused:
+        done(_apart.project, body, SCHEMAS, 10)
+    assert (refused.value.status_code, refused.value.type) == (422, "too_much")
+
+
+def test_work_has_so_much_memory() -> None:
+    assert done(fill, memory=512 * MIB) == 256 * MIB
+    with pytest.raises(RefusalError) as refused:
+        done(fill, memory=128 * MIB)
+    assert (refused.value.status_code, refused.value.type) == (422, "too_much")
+
+
+def test_a_process_that_dies_costs_one_request() -> None:
+    async def both() -> int:
+        processes = Apart(1, 1024 * MIB)
+        with pytest.raises(RefusalError) as lost:
+            await processes.do(die)
+        assert (lost.value.status_code, lost.value.type) == (503, "worker_lost")
+        return await processes.do(number_of)
+
+    assert in_a_loop(both) > 0
+
+
+def test_what_nobody_foresaw_comes_back_with_its_place_and_without_its_message() -> None:
+    with pytest.raises(ApartError) as failed:
+        done(fail)
+    assert failed.value.name == "ZeroDivisionError"
+    assert "in raises" in failed.value.frames
+    assert "비밀" not in str(failed.value)
+
+
+def test_what_is_given_up_is_killed() -> None:
+    async def given_up() -> tuple[int, int, list[int]]:
+        processes = Apart(1, 1024 * MIB)
+        first = await processes.do(number_of)
+        with anyio.move_on_after(0.5):
+            # A thousand million seconds: nothing but a kill ends them.
+            await processes.do(time.sleep)
+        # Given up before it has begun: its process is there for the next one.
+        with anyio.move_on_after(0):
+            await processes.do(number_of)
+        second = await processes.do(number_of)
+        return first, second, [each.pid for each in psutil.Process().children() if is_worker(each)]
+
+    first, second, left = in_a_loop(given_up)
+    assert first != second
+    assert first not in left
+
+
+def test_a_long_body_is_checked_as_a_short_one_is() -> None:
+    text = "서울" * 10_000
+    asked = done(_apart.check, InferRequest, json.dumps({"text": text}).encode())
+    assert asked == InferRequest(text=text)
+    with pytest.raises(RefusalError) as refused:
+        done(_apart.check, InferRequest, json.dumps({"text": text, "비밀": 1}).encode())
+    assert refused.value.fields == (("비밀", "Extra inputs are not permitted"),)
+
+
+LONG = {
+    "no text": {"text": "", "reply": json.dumps({"PS": ["가"] * 300_000}, ensure_ascii=False)},
+    "no reply": {"text": "가나 " * 400_000, "reply": ""},
+    "fields": {"text": "가", "reply": "가", "more": [[] for _ in range(500_000)]},
+}
+
+
+@pytest.mark.parametrize("body", LONG.values(), ids=LONG)
+def test_nothing_that_grows_with_a_request_is_done_in_the_loop(
+    body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = service(timeout=60)
+    run = served.running
+    # What the loop's thread has worked, at every look.
+    worked: list[float] = []
+
+    async def look() -> None:
+        while True:
+            worked.append(time.thread_time())
+            await anyio.sleep(0.001)
+
+    @asynccontextmanager
+    async def watched() -> AsyncIterator[None]:
+        async with run(), anyio.create_task_group() as group:
+            group.start_soon(look)
+            yield
+            group.cancel_scope.cancel()
+
+    monkeypatch.setattr(served, "running", watched)
+    content = json.dumps(body, ensure_ascii=False).encode()
+    headers = {"Content-Type": "application/json"}
+    with running(served) as address:
+        # The process is there already.
+        httpx.post(f"{address}/v1/project", json={"text": "가" * 5000, "reply": ""}, timeout=60)
+        first, began = len(worked), time.perf_counter()
+        answer = httpx.post(f"{address}/v1/project", content=content, headers=headers, timeout=60)
+        whole = time.perf_counter() - began
+    assert answer.status_code in (200, 422)
+    # Looking takes time too, and what comes and goes has to be carried.
+    assert max(b - a for a, b in pairwise(worked[first:])) < 0.2 * whole
+
+
+@pytest.mark.parametrize(
+    ("asked", "short"),
+    [
+        ({"text": "가" * 400, "reply": "나" * 200}, True),
+        ({"text": "", "reply": "나" * 1000}, True),
+        ({"text": "", "reply": "나" * 1001}, False),
+        ({"text": "가" * 1001, "reply": ""}, False),
+        ({"text": "가", "reply": "나", "labels": [f"L{n}" for n in range(50)]}, True),
+        ({"text": "가", "reply": "나", "labels": [f"L{n}" for n in range(51)]}, False),
+    ],
+)
+def test_short_is_what_is_little_work_whatever_it_says(asked: dict[str, Any], short: bool) -> None:
+    assert is_short(ProjectRequest(**asked)) == short
+
+
+def test_whoever_hangs_up_ends_the_process_that_worked_for_it() -> None:
+    mention = "가나" * 15
+    endless = {"text": "가나" * 2000, "reply": json.dumps({"PS": [f"{mention}{n}" for n in range(2000)]})}
+    with running(service(timeout=60)) as address:
+        with connection(address) as client:
+            client.sendall(request("/v1/project", endless))
+            assert eventually(lambda: len(busy()) == 1, 30)
+        assert eventually(lambda: not busy(), 30)
+
+
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and "anyio.to_process" in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
+
+
+def busy() -> list[psutil.Process]:
+    """Processes of this one that work, however little of a processor they get."""
+    before = {each: worked(each) for each in psutil.Process().children() if is_worker(each)}
+    time.sleep(0.3)
+    return [each for each, seconds in before.items() if is_worker(each) and worked(each) > seconds]
+
+
+def worked(process: psutil.Process) -> float:
+    try:
+        return float(process.cpu_times().user)
+    except psutil.NoSuchProcess:
+        return 0.0
