@@ -7,12 +7,24 @@ one run and looked at again before anything is said, so a busy machine does not 
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-__all__ = ["TOKENS", "Growth", "Pattern", "growth", "patterns"]
+from llmner.projection import canonical_surface, project, project_reply
+from llmner.recipes import Recipe
+from llmner.replies import REPLY_FORMATS, find_places, read_reply
+from llmner.schema import Label, LabelSchema
+from llmner.spans import Mention
+
+__all__ = ["FORMATS", "RUNS", "SCHEMA", "TEXT", "TOKENS", "Growth", "Pattern", "growth", "look", "patterns"]
+
+_SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+_REPLIES = _SHARED / "recorded-replies" / "gemini-2.5-flash_klue-v1-dev_0000-0399.jsonl"
 
 TOKENS = (
     *"{}[]()<>\"'`“”‘’「」：:,;，、|=/\\*#-–—·.~_@%&+?!\n\t\r 0",
@@ -104,3 +116,65 @@ def growth(
         return None
     small, middle, large = (min(old, timed(n * size)) for n, old in ((1, small), (4, middle), (16, large)))
     return Growth((small, middle, large)) if large >= ratio * middle else None
+
+
+SCHEMA = Recipe.load("klue").schema_
+TEXT = "손흥민은 2019년 3월 춘천에서 1,000명과 12㎞를 달렸다. Mr. Kim said so to ab aa (EU)."
+CLAIMS = [
+    Mention(label, text)
+    for label, text in zip(
+        ("PS", "LC", "PS", "DT", "QT", "OG", "PS", "QT"),
+        ("손흥민", "춘천", "aa", "2019년", "1,000명", "한국은행 총재", "민준 씨", "12킬로미터"),
+        strict=True,
+    )
+]
+FORMATS = ["auto", *REPLY_FORMATS]
+
+
+def real_replies() -> list[str]:
+    path = _REPLIES
+    lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
+    return [str(json.loads(line)["reply"]) for line in lines if line]
+
+
+def read(text: str, schema: LabelSchema | None, format: str) -> None:
+    reply = read_reply(text, schema, format)
+    find_places(text, reply.mentions, reply.format)
+
+
+def label_set(text: str) -> None:
+    LabelSchema(labels=(Label(code="PS", aliases=(text,)),))
+
+
+RUNS: dict[str, Callable[[str, LabelSchema | None, str], object]] = {
+    "reply read": read,
+    "reply projected": lambda text, schema, format: project_reply(TEXT, text, schema, format),
+    "mention": lambda text, schema, format: project(TEXT, [Mention("PS", text), Mention("LC", text[:9])], schema),
+    "mention, all repeats": lambda text, schema, format: project(TEXT, [Mention("QT", text)], schema, repeats="all"),
+    "text": lambda text, schema, format: project(text, CLAIMS, schema),
+    "text and mentions of it": lambda text, schema, format: project(
+        text, [Mention("PS", text[:60]), Mention("LC", text[7:30]), Mention("QT", text[-40:])], schema, repeats="all"
+    ),
+    "text said again": lambda text, schema, format: project_reply(text[:4000], text[:4000], schema, "tagged"),
+    "label of a mention": lambda text, schema, format: project(TEXT, [Mention(text, "손흥민")], schema),
+    "alias of a label": lambda text, schema, format: label_set(text),
+    "canonical form": lambda text, schema, format: canonical_surface(text),
+}  # fmt: skip
+
+
+def look(name: str, seconds: float, seed: int) -> tuple[int, str | None]:
+    """How many patterns were tried on one of :data:`RUNS`, and the first finding, if there is one."""
+    draw, choose = patterns(seed, real_replies()), random.Random(seed)
+    run, over = RUNS[name], time.monotonic() + seconds
+    count = 0
+    while count < 20 or time.monotonic() < over:
+        pattern, schema, format = draw(), choose.choice((SCHEMA, SCHEMA, None)), choose.choice(FORMATS)
+        told = f"{name}, seed {seed}: {pattern} as {format}, schema {schema is not None}"
+        try:
+            grown = growth(partial(run, schema=schema, format=format), pattern)
+        except Exception as error:
+            return count, f"{told} raised {error!r}"
+        if grown is not None:
+            return count, f"{told}: {grown}"
+        count += 1
+    return count, None

@@ -15,73 +15,19 @@ from typing import Any
 
 import pytest
 
-from llmner.projection import Budget, canonical_surface, project, project_reply
-from llmner.recipes import Recipe
-from llmner.replies import REPLY_FORMATS, find_places, read_reply
-from llmner.schema import Label, LabelSchema
+from llmner.projection import Budget, project, project_reply
+from llmner.replies import read_reply
 from llmner.spans import Mention
-from tests.conftest import SHARED
-from tests.pumping import Pattern, growth, patterns
-
-SCHEMA = Recipe.load("klue").schema_
-TEXT = "손흥민은 2019년 3월 춘천에서 1,000명과 12㎞를 달렸다. Mr. Kim said so to ab aa (EU)."
-CLAIMS = [
-    Mention(label, text)
-    for label, text in zip(
-        ("PS", "LC", "PS", "DT", "QT", "OG", "PS", "QT"),
-        ("손흥민", "춘천", "aa", "2019년", "1,000명", "한국은행 총재", "민준 씨", "12킬로미터"),
-        strict=True,
-    )
-]
-FORMATS = ["auto", *REPLY_FORMATS]
-
-
-def real_replies() -> list[str]:
-    path = SHARED / "recorded-replies" / "gemini-2.5-flash_klue-v1-dev_0000-0399.jsonl"
-    lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
-    return [str(json.loads(line)["reply"]) for line in lines if line]
-
-
-def read(text: str, schema: LabelSchema | None, format: str) -> None:
-    reply = read_reply(text, schema, format)
-    find_places(text, reply.mentions, reply.format)
-
-
-def label_set(text: str) -> None:
-    LabelSchema(labels=(Label(code="PS", aliases=(text,)),))
-
-
-RUNS: dict[str, Callable[[str, LabelSchema | None, str], object]] = {
-    "reply read": read,
-    "reply projected": lambda text, schema, format: project_reply(TEXT, text, schema, format),
-    "mention": lambda text, schema, format: project(TEXT, [Mention("PS", text), Mention("LC", text[:9])], schema),
-    "mention, all repeats": lambda text, schema, format: project(TEXT, [Mention("QT", text)], schema, repeats="all"),
-    "text": lambda text, schema, format: project(text, CLAIMS, schema),
-    "text and mentions of it": lambda text, schema, format: project(
-        text, [Mention("PS", text[:60]), Mention("LC", text[7:30]), Mention("QT", text[-40:])], schema, repeats="all"
-    ),
-    "text said again": lambda text, schema, format: project_reply(text[:4000], text[:4000], schema, "tagged"),
-    "label of a mention": lambda text, schema, format: project(TEXT, [Mention(text, "손흥민")], schema),
-    "alias of a label": lambda text, schema, format: label_set(text),
-    "canonical form": lambda text, schema, format: canonical_surface(text),
-}  # fmt: skip
+from tests.pumping import FORMATS, RUNS, SCHEMA, TEXT, Pattern, growth, look
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_no_pattern_takes_more_than_linear_time_or_raises(name: str) -> None:
     seconds = float(os.environ.get("LLMNER_FUZZ_SECONDS", "60")) / len(RUNS)
-    seed = int(os.environ.get("LLMNER_FUZZ_SEED", "0" if os.environ.get("CI") else str(time.time_ns() % 10**6)))
-    draw, choose = patterns(seed, real_replies()), random.Random(seed)
-    run, over = RUNS[name], time.monotonic() + seconds
-    count = 0
-    while count < 20 or time.monotonic() < over:
-        pattern, schema, format = draw(), choose.choice((SCHEMA, SCHEMA, None)), choose.choice(FORMATS)
-        try:
-            grown = growth(lambda text, schema=schema, format=format: run(text, schema, format), pattern)  # type: ignore[misc]
-        except Exception as error:
-            raise AssertionError(f"seed {seed}: {pattern} as {format} raised {error!r}") from error
-        assert grown is None, f"seed {seed}: {pattern} as {format}, schema {schema is not None}: {grown}"
-        count += 1
+    fixed = "0" if os.environ.get("CI") else str(time.time_ns() % 10**6)
+    seed = int(os.environ.get("LLMNER_FUZZ_SEED", fixed))
+    count, finding = look(name, seconds, seed)
+    assert finding is None
     print(f"{name}: {count} patterns, seed {seed}")
 
 
