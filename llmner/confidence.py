@@ -18,7 +18,7 @@ from itertools import accumulate, pairwise
 from os import PathLike
 from pathlib import Path
 
-from llmner._files import dump_json, read_json, whole_file
+from llmner._files import dump_json, kind_of, read_json, whole_file
 from llmner._numbers import is_number
 from llmner.errors import InputError
 from llmner.generation import Reply, Token
@@ -238,8 +238,14 @@ class Calibrator:
             InputError: The file is missing or is no calibration.
         """
         hint = "expected what llmner calibrate wrote"
-        held = read_json(Path(path), hint=hint)
+        place = Path(path)
+        if kind_of(place) == "missing" and not place.is_symlink():
+            raise InputError("no such file", path=path)
         try:
+            if kind_of(place) == "special":
+                # Nobody waits for a pipe that nothing is written to.
+                raise InputError("not a regular file")
+            held = read_json(place, hint=hint)
             return cls(*(_numbers(held, key) for key in ("scores", "precisions")))
         except InputError as error:
             raise InputError(f"is no calibration: {error.problem}", path=path, hint=hint) from None
