@@ -239,6 +239,13 @@ def test_models_that_are_cut_short_are_refused(tmp_path: Path) -> None:
     train_baseline(SENTENCES[:10], CrfConfig(max_iterations=3), tmp_path / "b")
     path = tmp_path / "b" / "model.crfsuite"
     whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.raises(InputError, match="its SHA-256 differs"):
+        load_baseline(tmp_path / "b")
+    # As records were before they kept hashes.
+    record = json.loads((tmp_path / "b" / "baseline.json").read_text("utf-8"))
+    del record["files"]
+    (tmp_path / "b" / "baseline.json").write_text(json.dumps(record), "utf-8")
     for size in (0, 20, 48, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
         with pytest.raises(InputError, match="is no model of CRFsuite"):
