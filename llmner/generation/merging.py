@@ -48,7 +48,7 @@ def merge_adapter(
     )
     merged, tokenizer = engine.load()
     # An engine on a processor without bfloat16 has made float32 of it: going back loses nothing.
-    merged.to("bfloat16")
+    merged.bfloat16()
     if report is not None:
         report(f"Writing {output}")
     part = output.with_name(f"{output.name}.partial")

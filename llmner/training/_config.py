@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
+from llmner._files import is_file, read_text
 from llmner._yaml import load_yaml
-from llmner.errors import InputError, MissingExtraError
+from llmner.errors import CorpusError, InputError, MissingExtraError
 
 if TYPE_CHECKING:
     import jsonargparse
@@ -306,12 +307,14 @@ def _given_file(arguments: Sequence[str]) -> str | None:
 
 def _look_at(path: Path) -> None:
     """Refuse a file whose aliases stand for more than the parser can take; it tells other faults itself."""
+    if not is_file(path):
+        return
     try:
-        load_yaml(path.read_text(encoding="utf-8"))
+        load_yaml(read_text(path))
+    except CorpusError:
+        return
     except InputError as error:
         raise InputError(error.problem, path=path, line=error.line, hint="--help lists every field") from None
-    except (OSError, ValueError):
-        return
 
 
 def _one_line(error: Exception) -> str:
