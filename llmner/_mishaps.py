@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import traceback
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
@@ -65,6 +66,12 @@ class Mishap:
         return message if message == kind else f"{kind}: {message}"
 
 
+def _noted(error: BaseException) -> None:
+    """Where it was, for debugging; not what it says, which may quote a text or a key."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.debug("%s caught\n%s", type(error).__name__, frames)
+
+
 def attempt(work: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs) -> _T | Mishap:
     """The result of ``work``, or what it raised, whatever that is.
 
@@ -81,11 +88,11 @@ def attempt(work: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs
     except _EVERYBODYS:
         raise
     except Exception as error:
-        log.debug("caught", exc_info=True)
+        _noted(error)
         return Mishap(error)
     except BaseException as error:
         # What a library in Rust stumbled over is none of Python's exceptions.
         if type(error).__name__ != "PanicException":
             raise
-        log.debug("caught", exc_info=True)
+        _noted(error)
         return Mishap(RuntimeError(str(error)))
