@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from llmner.projection import Budget, project, project_reply
-from llmner.replies import read_reply
+from llmner.replies import find_places, read_reply
 from llmner.spans import Mention
 from tests.pumping import FORMATS, RUNS, SCHEMA, TEXT, Pattern, growth, look
 
@@ -44,6 +44,7 @@ SHAPES: dict[str, Callable[[int], str]] = {
     "cells of a table": lambda n: "PS|" * n + "x|" * n,
     "escaped quotes": lambda n: "\\" * n + '"',
     "quotes escaped again and again": lambda n: "".join("\\" * (k % 9) + '"' for k in range(n)),
+    "strings that never end": lambda n: '（[]\\"' * n,
     "open brackets": lambda n: "[" * n,
     "open objects": lambda n: '{"PS":' * n,
     "thoughts": lambda n: "<think>" * n + "</think>" * n,
@@ -63,7 +64,9 @@ def test_known_shapes_stay_linear_and_hide_no_mention(shape: str) -> None:
 
     def run(text: str) -> None:
         for format in FORMATS:
-            project_reply(TEXT, text, SCHEMA, format)
+            reply = project_reply(TEXT, text, SCHEMA, format).reply
+            assert reply is not None
+            find_places(text, reply.mentions, reply.format)
 
     unit = SHAPES[shape]
     pattern = Pattern("", "", "")

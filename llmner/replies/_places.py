@@ -25,7 +25,8 @@ Place = tuple[tuple[int, int], tuple[int, int] | None]
 # What may be searched in vain: so often the whole reply, and so many characters on top.
 _LOOKS = 100
 _CHARACTERS = 1_000_000
-_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_PIECE = re.compile(r'"(?:[^"\\]|\\.)*+(")?|[\[\]{}]', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
 _COLON = re.compile(r"\s*:")
 
 
@@ -69,12 +70,24 @@ class _String:
     inside: int
 
 
+def _pieces(reply: str) -> Iterator[re.Match[str]]:
+    """Whole strings and brackets. Behind a string that never ends none of the others does, and they are no
+    longer looked for."""
+    pattern, at = _PIECE, 0
+    while (match := pattern.search(reply, at)) is not None:
+        if pattern is _PIECE and reply[match.start()] == '"' and match[1] is None:
+            pattern, at = _BRACKET, match.start() + 1
+        else:
+            at = match.end()
+            yield match
+
+
 def _strings(reply: str) -> list[_String]:
     """Every double-quoted string, with the number of the innermost bracket or brace around it."""
     found: list[_String] = []
     opened = [0]
     count = 0
-    for match in _PIECE.finditer(reply):
+    for match in _pieces(reply):
         piece = match[0]
         if piece in "[{":
             count += 1
