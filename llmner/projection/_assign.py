@@ -64,16 +64,12 @@ def _settle(groups: Sequence[Group]) -> bool:
     """Give every place to the only group that wants it, if nobody competes for any; say whether so."""
     places: list[Candidate] = []
     alone = True
-    wanted: set[int] = set()
     for group in groups:
         candidates, count = group.candidates, len(group.members)
         if len(candidates) > count or (len(candidates) < count and any(a is not None for a in group.anchors)):
             alone = False
-        elif candidates and id(candidates) in wanted:
-            # Two labels for one name.
-            alone = False
         if alone:
-            wanted.add(id(candidates))
+            # No more places than mentions, so far.
             places += candidates
     if alone and len(places) > 1:
         places.sort()
@@ -123,11 +119,9 @@ def assign(groups: Sequence[Group], fits: Callable[[int, Candidate], int], budge
         for candidate in groups[numbers[0]].candidates
     )
     budget.spend(len(claims))
-    components = [
-        sorted(number for name in joined for number in names[name])
-        for joined in _components(len(names), claims)
-    ]
-    components.sort()
+    components = _components(len(names), claims)
+    if len(names) < len(groups):
+        components = [sorted(number for name in joined for number in names[name]) for joined in components]
     placed: dict[str, list[tuple[int, int]]] = {}
     open_components = []
     for component in components:

@@ -121,7 +121,8 @@ class Finder:
             person: Whether it is said to be a person, who may be called by a title.
         """
         text, source = self.text, self.source
-        self._budget.spend(self._pass)
+        if self._budget is not UNBOUNDED:
+            self._budget.spend(self._pass)
         copies = -1 if self._positions.indexed else text.text.count(mention)
         if copies == 1 and text.plain:
             # Most mentions: the only place, and a copy to the letter.

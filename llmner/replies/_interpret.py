@@ -86,7 +86,8 @@ class Found:
         self, label: str, text: str, attributes: dict[str, Any] | None = None, start: int | None = None
     ) -> None:
         """One mention, with its label resolved."""
-        self.budget.spend(4)
+        if self.budget is not UNBOUNDED:
+            self.budget.spend(4)
         code = self.schema.resolve(label) if self.schema is not None else None
         if code is not None and code != label:
             self.repairs["label-name"] = None

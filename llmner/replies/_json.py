@@ -102,22 +102,21 @@ def find_values(text: str, budget: Budget = UNBOUNDED) -> list[Draft]:
     """Every top-level object or list in ``text``, in order. Linear; raises nothing but what the budget does."""
     drafts: list[Draft] = []
     at = 0
-    try_strict = True
-    sight = _Sight(text)
+    # Made for the first value that is not JSON as it should be; most replies have none.
+    sight: _Sight | None = None
     while (found := _START.search(text, at)) is not None:
         start = found.start()
-        draft = None
-        if try_strict:
-            draft = _strict(text, start)
-            # After one failure strict parsing is given up: failing again and again is not linear.
-            try_strict = draft is not None
-            if draft is None:
-                draft = _Lenient(sight, start, budget).parse()
+        # After one failure strict parsing is given up: failing again and again is not linear.
+        draft = _strict(text, start) if sight is None else None
+        if draft is None:
+            first, sight = sight is None, sight or _Sight(text)
+            draft = _Lenient(sight, start, budget).parse()
+            if first:
                 draft.repairs = draft.repairs or ["syntax"]
-        draft = draft or _Lenient(sight, start, budget).parse()
         drafts.append(draft)
         at = max(draft.end, start + 1)
-        budget.spend(8 + (at - start) // _CHARACTERS_A_STEP)
+        if budget is not UNBOUNDED:
+            budget.spend(8 + (at - start) // _CHARACTERS_A_STEP)
     return drafts
 
 
