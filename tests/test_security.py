@@ -123,3 +123,10 @@ def test_no_command_runs_code_of_a_model_unasked(tmp_path: Path, unknown: bool) 
     assert not owned.exists()
     assert (ended.exit_code == 0) == (not unknown)
     assert "Traceback" not in ended.output
+
+
+def test_the_figure_is_the_measured_one() -> None:
+    kept = json.loads((ROOT / "benchmarks" / "results" / "pumping.json").read_text(encoding="utf-8"))
+    assert f"Of {kept['figures']['all_patterns']:,} patterns" in (ROOT / "SECURITY.md").read_text("utf-8")
+    assert kept["command"] in (ROOT / "SECURITY.md").read_text("utf-8")
+    assert kept["figures"]["findings"] == []
