@@ -5,10 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from llmner.errors import LlmnerError
 
 Break = Callable[[Path], object]
 
@@ -47,7 +51,7 @@ def breaks(folder: Path, *, depth: int = 3, most: int = 6, one_in: int = 1) -> I
                 yield f"{name}-is-{other}", lambda at, name=name, other=other: _swap(at / name, at / other)
         if name.endswith(".json"):
             whole = json.loads((folder / name).read_text("utf-8"))
-            for at_all, place in enumerate(_places(whole, depth, most)):
+            for at_all, place in enumerate(places(whole, depth, most)):
                 for number, value in enumerate(VALUES):
                     if (at_all + number) % one_in:
                         continue
@@ -55,12 +59,38 @@ def breaks(folder: Path, *, depth: int = 3, most: int = 6, one_in: int = 1) -> I
                     yield (
                         f"{name}-{at_key}-{number}",
                         lambda at, name=name, whole=whole, place=place, value=value: (at / name).write_text(
-                            json.dumps(_put(whole, place, value)), "utf-8"
+                            json.dumps(put(whole, place, value)), "utf-8"
                         ),
                     )
         if name.endswith(".safetensors"):
             for kind, header in _HEADERS.items():
                 yield f"{name}-header-{kind}", lambda at, name=name, header=header: header(at / name)
+
+
+def outcomes(
+    good: Path, place: Path, work: Callable[[Path], Any], *, one_in: int = 1, skip: str | None = None
+) -> Iterator[tuple[str, Any]]:
+    """What comes of each way to break a folder: a result, or one of llmner's own errors.
+
+    Args:
+        good: A good folder; copies of it are broken.
+        place: Where the copies lie.
+        work: What is done with one.
+        one_in: As of :func:`breaks`.
+        skip: The end of the names of breaks that are left out.
+    """
+    for name, spoil in breaks(good, one_in=one_in):
+        if skip is not None and name.endswith(skip):
+            continue
+        broken = place / "broken"
+        shutil.rmtree(broken, ignore_errors=True)
+        shutil.copytree(good, broken)
+        spoil(broken)
+        try:
+            result = work(broken)
+        except LlmnerError as error:
+            result = error
+        yield name, result
 
 
 def _directory(path: Path) -> None:
@@ -92,15 +122,19 @@ def _swap(path: Path, other: Path) -> None:
     path.write_bytes(other.read_bytes())
 
 
-def _places(value: Any, depth: int, most: int, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def places(
+    value: Any, depth: int = sys.maxsize, most: int | None = None, at: tuple[Any, ...] = ()
+) -> Iterator[tuple[Any, ...]]:
+    """The way to every value in JSON: keys and numbers; so deep, and so many of each but the outermost."""
     yield at
     if depth and isinstance(value, dict | list):
         items = list(value.items() if isinstance(value, dict) else enumerate(value))
         for key, held in items if not at else items[:most]:
-            yield from _places(held, depth - 1, most, (*at, key))
+            yield from places(held, depth - 1, most, (*at, key))
 
 
-def _put(whole: Any, at: tuple[Any, ...], value: Any) -> Any:
+def put(whole: Any, at: tuple[Any, ...], value: Any) -> Any:
+    """A copy of JSON with another value in a place."""
     if not at:
         return value
     changed = copy.deepcopy(whole)

@@ -81,7 +81,7 @@ def patterns(seed: int, replies: Sequence[str] = ()) -> Callable[[], Pattern]:
 
 def growth(
     run: Callable[[str], object],
-    pattern: Pattern,
+    of: Callable[[int], str],
     *,
     size: int = 1_500,
     worth: float = 0.012,
@@ -90,15 +90,15 @@ def growth(
     """How the time of ``run`` grows, if it grows too fast; ``None`` if it is as good as linear.
 
     Args:
-        run: What is given the pattern.
-        pattern: The pattern.
+        run: What is given the text.
+        of: Makes a text of about so many characters, as :meth:`Pattern.of` does.
         size: Characters of the smallest size.
         worth: Seconds below which nobody minds.
         ratio: What one size may take of the one before, which is a quarter as long.
     """
 
     def timed(length: int) -> float:
-        text = pattern.of(length)
+        text = of(length)
         started = time.thread_time()
         run(text)
         return time.thread_time() - started
@@ -171,7 +171,7 @@ def look(name: str, seconds: float, seed: int) -> tuple[int, str | None]:
         pattern, schema, format = draw(), choose.choice((SCHEMA, SCHEMA, None)), choose.choice(FORMATS)
         told = f"{name}, seed {seed}: {pattern} as {format}, schema {schema is not None}"
         try:
-            grown = growth(partial(run, schema=schema, format=format), pattern)
+            grown = growth(partial(run, schema=schema, format=format), pattern.of)
         except Exception as error:
             return count, f"{told} raised {error!r}"
         if grown is not None:

@@ -18,7 +18,7 @@ import pytest
 from llmner.projection import Budget, project, project_reply
 from llmner.replies import find_places, read_reply
 from llmner.spans import Mention
-from tests.pumping import FORMATS, RUNS, SCHEMA, TEXT, Pattern, growth, look
+from tests.pumping import FORMATS, RUNS, SCHEMA, TEXT, growth, look
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -68,10 +68,7 @@ def test_known_shapes_stay_linear_and_hide_no_mention(shape: str) -> None:
             assert reply is not None
             find_places(text, reply.mentions, reply.format)
 
-    unit = SHAPES[shape]
-    pattern = Pattern("", "", "")
-    sized = type("Sized", (), {"of": staticmethod(lambda size: unit(size // 4))})
-    assert growth(run, sized, size=4_000) is None, pattern  # type: ignore[arg-type]
+    assert growth(run, lambda size: SHAPES[shape](size // 4), size=4_000) is None
 
 
 @pytest.mark.parametrize("shape", ["", *SHAPES])

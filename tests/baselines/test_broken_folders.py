@@ -9,7 +9,6 @@ import struct
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,10 @@ from llmner.baselines import (
 )
 from llmner.baselines._crfsuite import check_crfsuite
 from llmner.confidence import Calibrator
-from llmner.errors import GenerationError, InputError, LlmnerError
+from llmner.errors import GenerationError, InputError
 from llmner.generation import create_generator
 from tests.baselines.tiny import SENTENCES, tiny_encoder
-from tests.corruption import breaks
+from tests.corruption import outcomes
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -60,22 +59,6 @@ def use(folder: Path) -> Any:
     return [extraction.row() for extraction in extractor.extract(["손흥민이 왔다."])]
 
 
-def every(good: Path, place: Path, work: Callable[[Path], Any], one_in: int) -> Iterator[tuple[str, Any]]:
-    for name, spoil in breaks(good, one_in=one_in):
-        if name.endswith("replies.json-pipe"):
-            # Replies may come through a pipe: whoever reads one waits for its writer.
-            continue
-        broken = place / "broken"
-        shutil.rmtree(broken, ignore_errors=True)
-        shutil.copytree(good, broken)
-        spoil(broken)
-        try:
-            result = work(broken)
-        except LlmnerError as error:
-            result = error
-        yield name, result
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("hashed", [True, False], ids=["hashed", "unhashed"])
 def test_a_baseline_however_broken_is_one_line_that_names_it(
@@ -91,7 +74,7 @@ def test_a_baseline_however_broken_is_one_line_that_names_it(
     # A network is made for each.
     one_in = {"crf": 1, "bilstm-crf": 5, "encoder": 13}[record["kind"]]
     count: Counter[str] = Counter()
-    for name, result in every(good, tmp_path, use, one_in):
+    for name, result in outcomes(good, tmp_path, use, one_in=one_in):
         if isinstance(result, Exception):
             line = str(result)
             assert isinstance(result, InputError | GenerationError), (name, result)
@@ -205,7 +188,7 @@ def test_a_calibration_however_broken_is_one_line(tmp_path: Path) -> None:
     good = tmp_path / "good"
     good.mkdir()
     Calibrator((0.0, 0.5, 1.0), (0.1, 0.5, 0.9)).save(good / "c.json")
-    for name, result in every(good, tmp_path, lambda at: Calibrator.load(at / "c.json")(0.5), 1):
+    for name, result in outcomes(good, tmp_path, lambda at: Calibrator.load(at / "c.json")(0.5)):
         if isinstance(result, Exception):
             assert isinstance(result, InputError), name
             assert "c.json" in str(result), name
@@ -220,8 +203,12 @@ def test_recorded_replies_however_broken_are_one_line(tmp_path: Path) -> None:
     good.mkdir()
     (good / "replies.json").write_text(json.dumps({"id": "s0", "text": "가", "reply": "{}"}), "utf-8")
     count: Counter[str] = Counter()
-    for name, result in every(
-        good, tmp_path, lambda at: create_generator("recorded", path=at / "replies.json").describe(), 1
+    for name, result in outcomes(
+        good,
+        tmp_path,
+        lambda at: create_generator("recorded", path=at / "replies.json").describe(),
+        # Replies may come through a pipe: whoever reads one waits for its writer.
+        skip="replies.json-pipe",
     ):
         if isinstance(result, Exception):
             assert isinstance(result, InputError), name

@@ -6,20 +6,20 @@ import json
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmner.chat import Prompt
-from llmner.errors import GenerationError, InputError, LlmnerError
+from llmner.errors import GenerationError, InputError
 from llmner.generation import _model_files, adapters
 from llmner.generation.adapters import check_adapter, find_adapter, weights
 from llmner.generation.merging import merge_adapter
 from llmner.generation.transformers_engine import TransformersGenerator
 from llmner.generation.vllm_engine import VllmGenerator
-from tests.corruption import breaks
+from tests.corruption import breaks, outcomes
 from tests.tiny import tiny_model
 
 torch = pytest.importorskip("torch", reason='needs pip install "llmner[local]"')
@@ -57,20 +57,6 @@ def adapter(base: Path) -> Path:
     return folder
 
 
-def every(good: Path, place: Path, use: Callable[[Path], Any], *, one_in: int = 1) -> Iterator[tuple[str, Any]]:
-    """What comes of each way to break a folder: a result, or one of llmner's own errors."""
-    for name, spoil in breaks(good, one_in=one_in):
-        broken = place / "broken"
-        shutil.rmtree(broken, ignore_errors=True)
-        shutil.copytree(good, broken)
-        spoil(broken)
-        try:
-            result = use(broken)
-        except LlmnerError as error:
-            result = error
-        yield name, result
-
-
 def untold(error: Exception) -> str | None:
     """What is wrong with how an error is told."""
     line = str(error)
@@ -92,7 +78,7 @@ def test_an_adapter_however_broken_is_one_line_that_names_it(base: Path, adapter
         return engine
 
     count: Counter[str] = Counter()
-    for name, result in every(adapter, tmp_path, use):
+    for name, result in outcomes(adapter, tmp_path, use):
         if isinstance(result, Exception):
             assert untold(result) is None, (name, result)
             count["refused"] += 1
@@ -165,7 +151,7 @@ def test_a_model_however_broken_is_one_line_that_names_it(base: Path, tmp_path: 
         return engine.generate([PROMPT])
 
     count: Counter[str] = Counter()
-    for name, result in every(base, tmp_path, use, one_in=7):
+    for name, result in outcomes(base, tmp_path, use, one_in=7):
         if isinstance(result, Exception):
             assert untold(result) is None, (name, result)
             count["refused"] += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import gzip
 import json
 import time
@@ -17,6 +16,7 @@ from llmner.chat import Prompt
 from llmner.errors import GenerationError, InputError
 from llmner.generation import Reply
 from llmner.generation._answers import UnreadableError, read_answer, read_models
+from tests.corruption import places, put
 from tests.generation.endpoint import Endpoint, Fault, serving
 
 pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
@@ -216,24 +216,6 @@ def caught(kind: type[Exception], work: Callable[..., Any], *arguments: Any, **o
         return work(*arguments, **options)
     except kind as error:
         return error
-
-
-def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    yield at
-    if isinstance(value, dict | list):
-        for key, held in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from places(held, (*at, key))
-
-
-def put(whole: Any, at: tuple[Any, ...], value: Any) -> Any:
-    if not at:
-        return value
-    changed = copy.deepcopy(whole)
-    held = changed
-    for key in at[:-1]:
-        held = held[key]
-    held[at[-1]] = value
-    return changed
 
 
 ANY_JSON = st.recursive(
