@@ -7,13 +7,13 @@ What becomes of a mishap, a row with ``error`` or one line that names a folder, 
 from __future__ import annotations
 
 import logging
-import re
 import traceback
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
+from llmner._shown import visible
 from llmner.errors import MissingExtraError, WorkLimitError
 
 __all__ = ["Mishap", "attempt", "one_line"]
@@ -25,8 +25,6 @@ log = logging.getLogger("llmner")
 
 # What concerns every row: no memory, a part that is not installed, a caller who does not wait any more.
 _EVERYBODYS = (MemoryError, MissingExtraError, CancelledError, WorkLimitError)
-# Controls, marks that turn the direction of writing, halves of surrogate pairs.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 # Longer texts are cut before anything is looked for in them.
 _MOST = 1 << 16
 
@@ -38,9 +36,7 @@ def one_line(text: object, longest: int = 300) -> str:
         text: The text.
         longest: Characters of it at most.
     """
-    line = _UNSEEN.sub(
-        lambda found: found[0].encode("unicode_escape").decode("ascii"), " ".join(str(text)[:_MOST].split())
-    )
+    line = visible(" ".join(str(text)[:_MOST].split()))
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from llmner._numbers import is_number, is_whole
 from llmner.generation._decoding import placed
 from llmner.generation._types import Token
 
@@ -136,8 +137,7 @@ def _start(body: bytes) -> str:
 
 
 def _count(value: Any) -> int | None:
-    known = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
-    return value if known else None
+    return value if is_whole(value) and 0 <= value <= _MOST_TOKENS else None
 
 
 def _logprobs(told: Any) -> tuple[tuple[bytes, float], ...] | None:
@@ -171,5 +171,4 @@ def _bytes(token: Any, held: Any = None) -> bytes | None:
 
 
 def _is_logprob(value: Any) -> bool:
-    # NaN is neither.
-    return type(value) in (int, float) and _LEAST <= value <= _ROUNDING
+    return is_number(value) and _LEAST <= value <= _ROUNDING

@@ -6,13 +6,12 @@ library then makes of a folder is its own; :func:`broken_file` finds out which f
 
 from __future__ import annotations
 
-import json
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmner._files import kind_of, read_json
 from llmner._mishaps import one_line
 from llmner.errors import InputError, MissingExtraError
 
@@ -21,7 +20,6 @@ __all__ = [
     "broken_file",
     "check_finite",
     "check_model_folder",
-    "is_regular",
     "read_object",
     "read_tensors",
     "regular",
@@ -29,6 +27,7 @@ __all__ = [
 
 # Bytes of a JSON file; the largest tokenizers are a quarter of it.
 _LONGEST_JSON = 128 << 20
+_NO_FILE = {"missing": "is missing", "folder": "is a directory", "special": "is no regular file"}
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = "model.safetensors"
 _FLOATS = ("F16", "BF16", "F32", "F64")
@@ -49,14 +48,6 @@ class Tensor:
     shape: tuple[int, ...]
 
 
-def is_regular(path: Path) -> bool:
-    """Whether a regular file lies there, through however many links."""
-    try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except (OSError, ValueError):
-        return False
-
-
 def regular(path: Path, expected: str) -> int:
     """The size of a regular file, in bytes. A pipe would keep its reader waiting for ever.
 
@@ -67,19 +58,10 @@ def regular(path: Path, expected: str) -> int:
     Raises:
         InputError: It is missing, a directory, a device or a pipe, or links that lead in a circle.
     """
-    try:
-        held = path.stat()
-    except FileNotFoundError:
-        raise InputError("is missing", path=path, hint=f"expected {expected}") from None
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
-        raise InputError(problem, path=path, hint=f"expected {expected}") from None
-    except ValueError:
-        raise InputError("is no name of a file", path=one_line(path)) from None
-    if stat.S_ISREG(held.st_mode):
-        return held.st_size
-    what = "is a directory" if stat.S_ISDIR(held.st_mode) else "is no regular file"
-    raise InputError(what, path=path, hint=f"expected {expected}")
+    kind = kind_of(path)
+    if kind != "file":
+        raise InputError(_NO_FILE[kind], path=path, hint=f"expected {expected}")
+    return path.stat().st_size
 
 
 def read_object(path: Path, expected: str) -> dict[str, Any]:
@@ -95,17 +77,7 @@ def read_object(path: Path, expected: str) -> dict[str, Any]:
     hint = f"expected {expected}"
     if regular(path, expected) > _LONGEST_JSON:
         raise InputError(f"holds more than {_LONGEST_JSON >> 20} MiB", path=path, hint=hint)
-    try:
-        held = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", path=path, hint=hint) from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 (byte {error.start})", path=path, hint=hint) from None
-    except ValueError as error:
-        problem = error.msg if isinstance(error, json.JSONDecodeError) else one_line(error)
-        raise InputError(f"not JSON ({problem})", path=path, hint=hint) from None
-    except RecursionError:
-        raise InputError("JSON nested too deeply", path=path, hint=hint) from None
+    held = read_json(path, hint=hint)
     if not isinstance(held, dict):
         raise InputError(f"holds a {type(held).__name__} instead of an object", path=path, hint=hint)
     return held

@@ -16,9 +16,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from llmner._files import is_file
 from llmner._mishaps import Mishap, attempt, one_line
 from llmner.errors import GenerationError, InputError, MissingExtraError
-from llmner.generation._model_files import Tensor, check_finite, is_regular, read_object, read_tensors, regular
+from llmner.generation._model_files import Tensor, check_finite, read_object, read_tensors, regular
 from llmner.generation.embedded import EMBEDDED_MODEL, EMBEDDED_ON_HUB
 from llmner.recipes import Recipe
 
@@ -278,7 +279,7 @@ def weights(*names: str | None) -> dict[str, str]:
     for folder in folders:
         for path in sorted((*folder.glob("*.safetensors"), *folder.glob("*config.json"))):
             # What is no file, or cannot be read, is told by whoever loads it.
-            if not is_regular(path):
+            if not is_file(path):
                 continue
             try:
                 with path.open("rb") as stream:
