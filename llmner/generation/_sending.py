@@ -6,20 +6,20 @@ What is sent, and what an answer means, is ``openai_engine``'s.
 from __future__ import annotations
 
 import math
-import re
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmner._mishaps import one_line
+from llmner._secrets import masked
 from llmner.errors import GenerationError
 from llmner.generation._answers import UnreadableError
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-__all__ = ["SentenceError", "bounded", "first", "masked", "may_pass", "message", "sent"]
+__all__ = ["SentenceError", "bounded", "first", "may_pass", "message", "sent"]
 
 _T = TypeVar("_T")
 
@@ -28,16 +28,6 @@ _LONGEST_WAIT = 30.0
 _LONGEST_ANSWER = 32 << 20
 # Bytes that are read of an error; no more than its first sentences are shown.
 _LONGEST_ERROR = 1 << 16
-# What looks like a key, wherever it stands: sk-..., hf_..., Bearer ..., api_key=..., user:password@host.
-_KEYS = re.compile(
-    r"""(?ix) \b(?P<kept> sk- | hf_ | gsk_ | AIza | Bearer\s+ | Basic\s+ ) [\w.~+/=*-]{6,}
-    | \b(?P<named> (?:api[-_ ]?key | access[-_]?token | authorization | password | secret)
-        ["']? \s* [:=] \s* ["']? ) (?: (?:Bearer|Basic) \s+ )? [^\s"',;&}]{4,}
-    | (?P<scheme> :// ) [^/\s@]+ @
-    """
-)
-# What local servers are given in place of a key, and words that say more than they hide.
-_NO_KEYS = ("none", "empty", "dummy", "test")
 
 
 class SentenceError(GenerationError):
@@ -76,7 +66,7 @@ async def sent(
     except (APIConnectionError, UnreadableError, TimeoutError) as error:
         why = error.__cause__ if isinstance(error, APIConnectionError) and error.__cause__ else error
         kind_of = type(why).__name__.lstrip("_")
-        told = one_line(masked(f"{kind_of}: {why}" if str(why) else kind_of, key))
+        told = one_line(masked(f"{kind_of}: {why}" if str(why) else kind_of, (key,)))
         # Where nothing listens, no other question need be asked; a question may also take too long.
         late = isinstance(error, APITimeoutError) and type(why).__name__ != "ConnectTimeout"
         silent = isinstance(error, APIConnectionError) and not late
@@ -173,21 +163,7 @@ def message(error: Any, key: str) -> str:
     if isinstance(body, dict):
         body = body.get("error", body)
     told = body.get("message") if isinstance(body, dict) else body
-    return one_line(masked(told if isinstance(told, str) and told.strip() else error, key))
-
-
-def masked(text: object, key: str) -> str:
-    """A text without the key in use, nor anything else that looks like a key."""
-    shown = str(text)
-    if len(key) >= 4 and key.lower() not in _NO_KEYS:
-        shown = shown.replace(key, "***")
-    return _KEYS.sub(_mask, shown)
-
-
-def _mask(found: re.Match[str]) -> str:
-    if found["scheme"]:
-        return "://***@"
-    return f"{found['kept'] or found['named']}***"
+    return one_line(masked(told if isinstance(told, str) and told.strip() else str(error), (key,)))
 
 
 def first(errors: BaseExceptionGroup[Any]) -> GenerationError:

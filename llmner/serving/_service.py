@@ -20,6 +20,7 @@ import anyio
 import anyio.to_thread
 from pydantic import BaseModel
 
+from llmner._secrets import masked
 from llmner.errors import GenerationError, LlmnerError, WorkLimitError
 from llmner.extraction import Extraction, Extractor
 from llmner.generation import Generator
@@ -31,7 +32,6 @@ from llmner.serving._bodies import Projected, checked, is_short, named, projecte
 from llmner.serving._metrics import Metrics
 from llmner.serving._refusals import INTERNAL, RefusalError, refusal_of
 from llmner.serving._schemas import ProjectRequest
-from llmner.serving._secrets import masked
 
 __all__ = ["Asked", "Limits", "Service"]
 

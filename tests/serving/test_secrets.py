@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmner._secrets import masked
 from llmner.errors import InputError
-from llmner.serving._secrets import checked_keys, masked
+from llmner.serving._secrets import checked_keys
+from tests.pumping import growth
 
 KEY = "sk-proj-8fJq2LmXw93kTzRb"
 
@@ -53,6 +55,14 @@ def test_a_key_that_is_known_is_hidden_however_it_looks(key: str) -> None:
 )
 def test_all_else_is_told_as_it_is(message: str) -> None:
     assert masked(message, [KEY, ""]) == message
+
+
+@pytest.mark.parametrize(
+    "unit", ["a", "a.", "a*", "*", "key ", "//", "sk-", "api-key", "a1_", "//a", "bearer "]
+)
+def test_a_long_message_is_masked_in_linear_time(unit: str) -> None:
+    """Endpoints say what they like."""
+    assert growth(lambda text: masked(text, [KEY]), lambda size: unit * (size // len(unit)), size=4_000) is None
 
 
 def test_a_message_is_one_line() -> None:
