@@ -14,10 +14,11 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from llmner._mishaps import Mishap, attempt, one_line
+from llmner._secrets import masked
 from llmner.chat import Prompt
 from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.generation._answers import EndpointAnswer, read_answer, read_models
-from llmner.generation._sending import SentenceError, bounded, first, masked, may_pass, message, sent
+from llmner.generation._sending import SentenceError, bounded, first, may_pass, message, sent
 from llmner.generation._types import PLAIN_QUESTION, Reply, decoding, prompt_seed
 from llmner.generation.grammars import continued, is_answer
 
@@ -206,7 +207,7 @@ class OpenAIGenerator:
     @property
     def _shown(self) -> str:
         """The address, as errors have it."""
-        return one_line(masked(self.base_url, self._key))
+        return one_line(masked(self.base_url, (self._key,)))
 
     def _call(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         """Run ``work(client, *arguments)`` in the client's loop."""
@@ -239,8 +240,12 @@ class OpenAIGenerator:
             async with anyio.create_task_group() as group:
                 for number in range(len(prompts)):
                     group.start_soon(ask, number)
-        except* GenerationError as errors:
-            raise first(errors) from None
+        except BaseExceptionGroup as errors:
+            # Not except*: what is raised there comes in a group of its own, in some releases of Python 3.11.
+            ours, others = errors.split(GenerationError)
+            if ours is None or others is not None:
+                raise
+            raise first(ours) from None
         lost = next((reply.error for reply in replies if reply.error is not None), None)
         # What a dead endpoint leaves unanswered is asked again by the next run; no row is made of it.
         if lost is not None and not await self._answers(client):
