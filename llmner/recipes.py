@@ -18,9 +18,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from llmner._files import is_file, kind_of, open_bytes, target_of
 from llmner._templates import fill_template
 from llmner._yaml import line_of, parse_yaml
-from llmner.errors import InputError, RecipeError, UnknownNameError
+from llmner.errors import CorpusError, InputError, RecipeError, UnknownNameError
 from llmner.markup import parse_markup
 from llmner.replies import REPLY_FORMATS, render_reply
 from llmner.schema import Label, LabelSchema
@@ -248,17 +249,16 @@ class Recipe(_Model):
         """What the recipe that another one extends says; a path is looked for beside the other."""
         if not isinstance(name, str):
             raise RecipeError("extends: expected the name or path of a recipe", path=path)
+        beside = path.parent / name
         try:
-            beside = path.parent / name
-            again = beside.resolve() in (*above, path.resolve())
-            there = beside.is_file()
-        except (OSError, RuntimeError, ValueError):
+            again = target_of(beside) in (*above, target_of(path))
+        except InputError:
             # A link that leads to itself, or a name that no file can have.
             raise RecipeError(f"extends: {name!r} is no name or path of a recipe", path=path) from None
         if again:
             raise RecipeError(f"extends: {name} extends this recipe in turn", path=path)
         try:
-            found = cls._load(beside if there else name, (*above, path.resolve()))
+            found = cls._load(beside if is_file(beside) else name, (*above, target_of(path)))
             return found.model_dump(exclude_defaults=True)
         except InputError as error:
             raise RecipeError(f"extends: {error}", path=path) from None
@@ -276,23 +276,19 @@ def _read(path: Path, *, pipe: bool) -> str:
         RecipeError: It is missing, a folder, too long, or not UTF-8.
     """
     try:
-        if not pipe and path.exists() and not path.is_file() and not path.is_dir():
+        if not pipe and kind_of(path) == "special":
             raise RecipeError("is no regular file", path=path)
-        with path.open("rb") as stream:
+        with open_bytes(path) as stream:
             raw = stream.read(_LONGEST + 1)
         if len(raw) > _LONGEST:
             raise RecipeError(f"is longer than a recipe can be ({_LONGEST:,} bytes)", path=path)
         return raw.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise RecipeError("no such file", path=path) from None
-    except IsADirectoryError:
-        raise RecipeError("is a directory", path=path, hint="give a YAML file") from None
     except UnicodeDecodeError as error:
         raise RecipeError(f"not UTF-8 (byte {error.start})", path=path, hint="save it as UTF-8") from None
     except OSError as error:
         raise RecipeError(f"cannot be read ({error.strerror})", path=path) from None
-    except (RuntimeError, ValueError):
-        raise RecipeError("no file can have this name", path=path) from None
+    except CorpusError as error:
+        raise RecipeError(error.problem, path=path, hint=error.hint) from None
 
 
 def _explain(error: Any) -> str:

@@ -61,7 +61,10 @@ def regular(path: Path, expected: str) -> int:
     kind = kind_of(path)
     if kind != "file":
         raise InputError(_NO_FILE[kind], path=path, hint=f"expected {expected}")
-    return path.stat().st_size
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", path=path, hint=f"expected {expected}") from None
 
 
 def read_object(path: Path, expected: str) -> dict[str, Any]:
