@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from llmner._mishaps import Mishap, attempt, one_line
+from llmner._mishaps import Mishap, attempt
 from llmner._numbers import is_whole
 from llmner.baselines._alignment import spans_of_tokens, token_tags
 from llmner.baselines._types import BestEpoch, Epoch, Fields, Trained, judge, learnt_labels
 from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.generation._denormals import denormals_flushed
-from llmner.generation._model_files import check_finite, check_model_folder
-from llmner.generation.transformers_engine import not_loaded
+from llmner.generation._loading import load_pretrained
+from llmner.generation._model_files import check_finite
 from llmner.spans import Sentence, Span
 
 if TYPE_CHECKING:
@@ -395,7 +395,7 @@ def _load(
     """A model for token classification in float32, and its tokenizer; with ``tags`` its last layer is new."""
     try:
         import torch
-        from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
+        from transformers import AutoModelForTokenClassification
         from transformers.utils import logging as told
     except ImportError:
         raise MissingExtraError("baselines", "an encoder") from None
@@ -412,30 +412,16 @@ def _load(
             "label2id": {tag: number for number, tag in enumerate(tags)},
             "ignore_mismatched_sizes": True,
         }
-    try:
-        check_model_folder(Path(name))
-    except InputError as error:
-        raise GenerationError(f"{name} cannot be loaded: {error}") from None
-    config = attempt(AutoConfig.from_pretrained, name, trust_remote_code=trust_remote_code)
-    if isinstance(config, Mishap):
-        raise not_loaded(name, "config.json", config) from config.error
-    tokenizer = attempt(AutoTokenizer.from_pretrained, name, trust_remote_code=trust_remote_code, use_fast=True)
-    if isinstance(tokenizer, Mishap):
-        raise not_loaded(name, "tokenizer.json or tokenizer_config.json", tokenizer) from tokenizer.error
-    found = attempt(
-        AutoModelForTokenClassification.from_pretrained,
+    model, tokenizer = load_pretrained(
+        AutoModelForTokenClassification,
+        name,
         name,
         dtype=torch.float32,
         trust_remote_code=trust_remote_code,
-        output_loading_info=True,
+        # As the last layer is before it is trained.
+        new_layers=tags is not None,
         **labels,
     )
-    if isinstance(found, Mishap):
-        raise not_loaded(name, "config.json or the weights", found) from found.error
-    model, known = found
-    if tags is None and (lacking := sorted(known["missing_keys"])):
-        # They would be drawn at random, as the last layer is before it is trained.
-        raise GenerationError(f"{name} cannot be loaded: its weights lack {one_line(lacking[0], 120)}")
     return model, tokenizer
 
 

@@ -19,7 +19,8 @@ from llmner.chat import Message, Prompt
 from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.generation._decoding import Answer, Grammars, choose, normalizers
 from llmner.generation._denormals import denormals_flushed
-from llmner.generation._model_files import broken_file, check_model_folder, read_tensors
+from llmner.generation._loading import load_pretrained
+from llmner.generation._model_files import read_tensors
 from llmner.generation._processor import fits_in_float32, multiplies_bfloat16
 from llmner.generation._types import PLAIN_QUESTION, Reply, decoding, prompt_seed
 from llmner.generation.adapters import (
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["TransformersGenerator", "encode_prompt", "load_model", "not_loaded"]
+__all__ = ["TransformersGenerator", "encode_prompt", "load_model"]
 
 # A batch stops once no more than one in so many of its answers goes on.
 _FEW = 4
@@ -405,7 +406,7 @@ def load_model(
     """
     try:
         import torch
-        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
         from transformers.utils import logging
     except ImportError:
         raise MissingExtraError("local", "the transformers engine") from None
@@ -418,64 +419,21 @@ def load_model(
             f"{name} is an EXAONE 3 checkpoint, which needs code of its own; write it in Llama's layout "
             f"with python scripts/convert_exaone.py {name} {name}-llama"
         )
-    else:
-        try:
-            check_model_folder(Path(name))
-        except InputError as error:
-            raise GenerationError(f"{name} cannot be loaded: {error}") from None
     if report is not None:
         report(f"Loading {name}")
-    # Each file by itself, so that an error names it: the tokenizer's reader reads the configuration too.
-    config = attempt(AutoConfig.from_pretrained, path, trust_remote_code=trust_remote_code)
-    if isinstance(config, Mishap):
-        raise not_loaded(name, "config.json", config) from config.error
-    tokenizer = attempt(AutoTokenizer.from_pretrained, path, trust_remote_code=trust_remote_code)
-    if isinstance(tokenizer, Mishap):
-        raise not_loaded(name, "tokenizer.json or tokenizer_config.json", tokenizer) from tokenizer.error
-
-    def loaded() -> Any:
-        with denormals_flushed():
-            return AutoModelForCausalLM.from_pretrained(
-                path,
-                dtype=torch.bfloat16,
-                trust_remote_code=trust_remote_code,
-                output_loading_info=True,
-                **options,
-            )
-
-    found = attempt(loaded)
-    if isinstance(found, Mishap):
-        raise not_loaded(name, "config.json or the weights", found) from found.error
-    model, known = found
-    if lacking := sorted(known["missing_keys"]):
-        # They would be drawn at random.
-        raise GenerationError(
-            f"{name} cannot be loaded: its weights lack {one_line(lacking[0], 120)} ({len(lacking)} in all)"
+    with denormals_flushed():
+        model, tokenizer = load_pretrained(
+            AutoModelForCausalLM,
+            name,
+            path,
+            dtype=torch.bfloat16,
+            trust_remote_code=trust_remote_code,
+            **options,
         )
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer
-
-
-def not_loaded(name: str, files: str, mishap: Mishap) -> GenerationError:
-    """Why a model could not be loaded, in one line.
-
-    Args:
-        name: Which. Of a folder the file is named that is broken, if one is.
-        files: What was being read, else.
-        mishap: What reading it raised.
-    """
-    if not Path(name).is_dir():
-        # Libraries' messages go on for paragraphs.
-        return GenerationError(f"{name} cannot be loaded: {mishap.message.partition('. ')[0]}")
-    broken = broken_file(Path(name))
-    if broken is not None:
-        return GenerationError(f"{name} cannot be loaded: {broken}")
-    why = mishap.message
-    if "ignore_mismatched_sizes" in why:
-        why = "the weights have other shapes than the configuration says"
-    return GenerationError(f"{name} cannot be loaded: {files}: {why}")
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[int]:
