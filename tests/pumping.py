@@ -20,6 +20,7 @@ from llmner.recipes import Recipe
 from llmner.replies import REPLY_FORMATS, find_places, read_reply
 from llmner.schema import Label, LabelSchema
 from llmner.spans import Mention
+from tests.costs import seconds
 
 __all__ = ["FORMATS", "RUNS", "SCHEMA", "TEXT", "TOKENS", "Growth", "Pattern", "growth", "look", "patterns"]
 
@@ -99,9 +100,7 @@ def growth(
 
     def timed(length: int) -> float:
         text = of(length)
-        started = time.thread_time()
-        run(text)
-        return time.thread_time() - started
+        return seconds(lambda: run(text), times=1)
 
     middle = timed(4 * size)
     if middle < worth:

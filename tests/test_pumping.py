@@ -11,6 +11,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from llmner.projection import Budget, project, project_reply
 from llmner.replies import find_places, read_reply
 from llmner.spans import Mention
+from tests.costs import seconds
 from tests.pumping import FORMATS, RUNS, SCHEMA, TEXT, growth, look
 
 
@@ -141,13 +143,14 @@ def test_work_can_be_ended_wherever_it_is() -> None:
     ]
     for run in runs:
         whole = Budget()
-        started = time.thread_time()
         run(whole)
-        seconds = time.thread_time() - started
         assert whole.spent > 1000
+        taken = seconds(partial(run, Budget()))
         for share in (0.1, 0.5, 0.9):
-            started = time.thread_time()
-            with pytest.raises(WorkLimitError):
-                run(Budget(int(whole.spent * share)))
+
+            def ended(run: Callable[[Any], object] = run, steps: int = int(whole.spent * share)) -> None:
+                with pytest.raises(WorkLimitError):
+                    run(Budget(steps))
+
             # In one run, and with room for a busy machine: a tenth of the steps is not all of the time.
-            assert time.thread_time() - started < seconds * (share + 0.4) + 0.05
+            assert seconds(ended) < taken * (share + 0.4) + 0.05

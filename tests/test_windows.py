@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 import tracemalloc
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from hypothesis import strategies as st
 
 from llmner.chat import Prompt
 from llmner.errors import InputError
-from llmner.extraction import Extractor
+from llmner.extraction import Extraction, Extractor
 from llmner.generation import Reply, create_generator
 from llmner.recipes import Recipe
 from llmner.replies import REPLY_FORMATS, render_reply
@@ -26,6 +25,7 @@ from llmner.runs import run_extraction
 from llmner.scoring import Prediction, read_predictions
 from llmner.spans import Mention, Sentence, Span
 from llmner.windows import Window, check_windows, halve_window, split_windows
+from tests.costs import seconds
 from tests.strategies import texts
 
 
@@ -197,16 +197,12 @@ def test_no_cut_in_a_number_or_a_character(text: str, size: int, overlap: int) -
     ["손흥민은 춘천에서 태어났다. ", "가", ".", '."', "🇰🇷", "e\u0301", "\n", " ", "1", "。", "\u0301"],
 )
 def test_splitting_takes_time_in_proportion_to_the_text(unit: str) -> None:
-    def seconds(length: int) -> float:
+    def cost(length: int) -> float:
         text = (unit * length)[:length]
-        started = time.process_time()
-        for _ in split_windows(text, 400, 80):
-            pass
-        return time.process_time() - started
+        return seconds(lambda: list(split_windows(text, 400, 80)))
 
-    seconds(1000)
-    few = min(seconds(10_000) for _ in range(3))
-    assert min(seconds(80_000) for _ in range(2)) < 40 * max(few, 0.001)
+    cost(1000)
+    assert cost(80_000) < 40 * max(cost(10_000), 0.001)
 
 
 # Asking
@@ -441,15 +437,17 @@ def test_a_document_of_200_000_characters(klue: Recipe) -> None:
             return [Reply(answer(prompt)) for prompt in prompts]
 
     def ask(gold: Sentence) -> tuple[float, float]:
-        started = time.process_time()
-        (extraction,) = Extractor(klue, Forgetful(answer), batch_size=16).extract([gold])
-        seconds = time.process_time() - started
-        assert extraction.spans == gold.spans
+        def run() -> Extraction:
+            (extraction,) = Extractor(klue, Forgetful(answer), batch_size=16).extract([gold])
+            return extraction
+
+        taken = seconds(run, times=2)
         tracemalloc.start()
-        (extraction,) = Extractor(klue, Forgetful(answer), batch_size=16).extract([gold])
+        extraction = run()
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        return seconds, peak
+        assert extraction.spans == gold.spans
+        return taken, peak
 
     small, large = document(25_000), document(200_000)
     few, little = ask(small)

@@ -79,6 +79,11 @@ def read_reply(
         rows = reply.replace("\r\n", "\n")
         if drop_end_of_turn(rows, []) == rows and (exact := read_exact(rows, schema, format)) is not None:
             return exact
+    if schema is not None and format == "tagged" and _LOOKS_JSON.search(reply) and not _is_json(reply):
+        # A sentence may begin as JSON does: "[1] 손흥민은", marked, is no list.
+        exact = read_exact(reply, schema, format)
+        if exact is not None and exact.mentions:
+            return exact
     repairs: list[str] = []
     text = drop_end_of_turn(drop_reasoning(reply, repairs), repairs)
     blocks, outside = split_fences(text, repairs)
@@ -165,6 +170,14 @@ def _exact_json(reply: str, *, by_type: bool) -> tuple[Mention, ...] | None:
     if not all(isinstance(part, str) for pair in pairs for part in pair):
         return None
     return tuple(Mention(label, surface) for label, surface in pairs)
+
+
+def _is_json(reply: str) -> bool:
+    try:
+        json.loads(reply)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 # A line that begins as JSON does. Lines of pretty-printed JSON would pass for lines of another format.

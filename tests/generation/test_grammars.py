@@ -80,6 +80,9 @@ def test_whatever_can_be_answered_is_read_and_stands_in_the_text(
     read = read_reply(reply, SCHEMA, format)
     # A surface, or a whole sentence, like "-" is read as a word for nothing wherever it comes from.
     allowed = {"none-word", "format"} if "none-word" in read.repairs else set()
+    if format == "tagged" and reply.strip() in ("[]", "{}"):
+        # Such a sentence, said again, is JSON without a mention too.
+        allowed = {"format"}
     assert set(read.repairs) <= allowed, (reply, read)
     for mention in read.mentions:
         assert mention.label in SCHEMA.codes

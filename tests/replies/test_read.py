@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +9,8 @@ from hypothesis import strategies as st
 from llmner.projection import project_reply
 from llmner.replies import REPLY_FORMATS, ReadReply, read_exact, read_reply, render_reply
 from llmner.schema import LabelSchema
-from llmner.spans import Mention, Sentence
+from llmner.spans import Mention, Sentence, Span
+from tests.costs import seconds
 from tests.strategies import sentences, texts
 
 S, C = ("PS", "손흥민"), ("LC", "춘천")
@@ -228,14 +227,12 @@ GARBAGE = [
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", GARBAGE)
 def test_a_megabyte_of_garbage_takes_linear_time(schema: LabelSchema, unit: str) -> None:
-    def seconds(size: int) -> float:
+    def cost(size: int) -> float:
         reply = unit * (size // len(unit))
-        started = time.perf_counter()
-        read_reply(reply, schema)
-        return time.perf_counter() - started
+        return seconds(lambda: read_reply(reply, schema), times=1)
 
-    seconds(20_000)
-    small, large = seconds(100_000), seconds(1_000_000)
+    cost(20_000)
+    small, large = cost(100_000), cost(1_000_000)
     assert large < 20
     # Ten times the text; twenty-five leaves room for noise and none for a square.
     assert large < 25 * max(small, 0.02)
@@ -262,6 +259,17 @@ def test_the_sentence_again_is_an_answer_whatever_it_looks_like(text: str) -> No
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["[1] 손흥민은", '["손흥민"]은', "{손흥민}: 골", "[] 손흥민", '{"a": ["손흥민"]', "뉴스\n[\n손흥민\n]"],
+)
+def test_a_marked_sentence_that_begins_as_json_does_is_no_json(text: str) -> None:
+    at = text.index("손흥민")
+    sentence = Sentence(text, (Span(at, at + 3, "PS"),))
+    read = read_reply(render_reply(sentence, "tagged"), LabelSchema.of("PS", "LC"), "tagged")
+    assert read == ReadReply((Mention("PS", "손흥민", start=at),), "ok", (), "tagged", "text", text)
+
+
+@pytest.mark.parametrize(
     "reply",
     [
         "x" + " " * 800 + ":" + " " * 800 + ":     y",
@@ -271,10 +279,7 @@ def test_the_sentence_again_is_an_answer_whatever_it_looks_like(text: str) -> No
     ],
 )
 def test_no_regular_expression_runs_away(schema: LabelSchema, reply: str) -> None:
-    started = time.perf_counter()
-    read_reply(reply, schema)
-    schema.resolve(reply)
-    assert time.perf_counter() - started < 0.5
+    assert seconds(lambda: (read_reply(reply, schema), schema.resolve(reply))) < 0.5
 
 
 @pytest.mark.parametrize(
