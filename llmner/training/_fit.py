@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from llmner.generation._processor import multiplies_bfloat16
 from llmner.training._config import TrainingConfig
 from llmner.training._memory import GIB, Kind, MemoryEstimate, estimate
 from llmner.training._shape import Shape, shape_of
@@ -28,12 +29,14 @@ class Device:
         kind: "cuda" or "cpu".
         memory: Bytes.
         found: False for a GPU that is only planned with.
+        float32: Whether models are trained in float32 there: a processor without bfloat16.
     """
 
     name: str
     kind: Kind
     memory: int
     found: bool = True
+    float32: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def check_fit(config: TrainingConfig, planned: float = 24.0) -> tuple[Shape, lis
     shape = shape_of(config.model.model)
     found = []
     for device in devices(planned):
-        needed = estimate(config, shape, device=device.kind)
+        needed = estimate(config, shape, device=device.kind, float32=device.float32)
         short = needed.total > device.memory
         found.append(Fit(device, needed, tuple(advice(config, shape, device)) if short else ()))
     return shape, found
@@ -89,9 +92,9 @@ def devices(planned: float = 24.0) -> list[Device]:
     try:
         import torch
     except ImportError:
-        count = 0
+        count, float32 = 0, False
     else:
-        count = torch.cuda.device_count()
+        count, float32 = torch.cuda.device_count(), not multiplies_bfloat16()
     if count:
         return [
             Device(
@@ -103,7 +106,9 @@ def devices(planned: float = 24.0) -> list[Device]:
         ]
     found = [Device(f"a GPU with {planned:g} GiB", "cuda", round(planned * GIB), found=False)]
     memory = _ram()
-    return found if memory is None else [*found, Device("this machine's CPU", "cpu", memory)]
+    if memory is None:
+        return found
+    return [*found, Device("this machine's CPU", "cpu", memory, float32=float32)]
 
 
 def _ram() -> int | None:
@@ -135,7 +140,7 @@ def advice(config: TrainingConfig, shape: Shape, device: Device) -> list[str]:
         changed = config
         for change in changes:
             changed = changed if change is None else change.of(changed)
-        return estimate(changed, shape, device=device.kind).total <= device.memory
+        return estimate(changed, shape, device=device.kind, float32=device.float32).total <= device.memory
 
     def cost(changes: tuple[_Change | None, ...]) -> int:
         return sum(3 + change.cost for change in changes if change is not None)

@@ -86,13 +86,18 @@ class MemoryEstimate:
         return {name: round(value / GIB, 3) for name, value in {**parts, **sums}.items()}
 
 
-def estimate(config: TrainingConfig, shape: Shape | None = None, *, device: Kind = "cuda") -> MemoryEstimate:
+def estimate(
+    config: TrainingConfig, shape: Shape | None = None, *, device: Kind = "cuda", float32: bool = False
+) -> MemoryEstimate:
     """What a run takes on each of its devices.
 
     Args:
         config: The run's configuration.
         shape: The model's shape; ``None`` to look it up.
         device: Where it runs. Loss and dropout are computed differently on a CPU.
+        float32: Whether the model computes in float32, as on a CPU without bfloat16 (``_processor``). What
+            it keeps is then estimated from above: twice what bfloat16 would take, though some of that
+            is float32 in both. In 4 bits it never does.
 
     Raises:
         InputError: The model's shape is not known, or ``lora_targets`` names a layer that it does not have.
@@ -103,18 +108,22 @@ def estimate(config: TrainingConfig, shape: Shape | None = None, *, device: Kind
     logits = _logits(config, shape, device)
     activations = _activations(config, shape, device)
     workspace = _workspace(config, shape, device)
+    times = 2 if float32 and config.model.quantization == "none" else 1
+    activations, workspace = times * activations, times * workspace
+    if times == 2:
+        logits += 4 * _tokens(config) * shape.width
     # What is allocated and freed in ever new sizes leaves gaps; a twentieth is taken to be lost.
     gaps = (activations + max(workspace, logits)) // 20
     return MemoryEstimate(
         device=device,
-        weights=_weights(config, shape),
+        weights=times * _weights(config, shape),
         adapter=adapter * width,
         gradients=adapter * width,
         optimizer=sum(_state(config, count) for count in factors) * shape.layers,
         activations=activations,
         workspace=workspace,
         logits=logits,
-        answering=_answering(config, shape),
+        answering=times * _answering(config, shape),
         overhead=round(_OVERHEAD * GIB) + gaps,
     )
 

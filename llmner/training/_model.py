@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmner.errors import InputError, MissingExtraError
+from llmner.generation._processor import fits_in_float32, multiplies_bfloat16
 from llmner.generation.transformers_engine import load_model
 from llmner.training._config import LoraOptions, ModelOptions
 
@@ -66,6 +67,8 @@ def load_for_training(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model and its tokenizer, on this process's device, in 4 bits where that is asked for.
 
+    Its numbers are bfloat16; on a processor that has no instructions for them float32, if that fits in memory.
+
     Raises:
         MissingExtraError: A library of the ``train`` extra is not installed.
         GenerationError: The model cannot be loaded.
@@ -86,6 +89,9 @@ def load_for_training(
     model, tokenizer = load_model(
         options.model, trust_remote_code=options.trust_remote_code, report=report, **settings
     )
+    on_cpu = options.quantization == "none" and not torch.cuda.is_available() and not is_fsdp()
+    if on_cpu and not multiplies_bfloat16() and fits_in_float32(model):
+        model.float()
     model.config.use_cache = False
     return model, tokenizer
 

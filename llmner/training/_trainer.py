@@ -169,12 +169,13 @@ class _EpochEnds(TrainerCallback):  # type: ignore[misc]
         return control
 
 
-def sft_config(config: TrainingConfig, folder: Path) -> SFTConfig:
+def sft_config(config: TrainingConfig, folder: Path, *, bfloat16: bool = True) -> SFTConfig:
     """trl's configuration for a run.
 
     Args:
         config: The run's.
         folder: Where checkpoints go.
+        bfloat16: Whether the model computes in it; else in float32.
     """
     optim, evaluation = config.optim, config.evaluation
     cuda = torch.cuda.is_available()
@@ -205,7 +206,7 @@ def sft_config(config: TrainingConfig, folder: Path) -> SFTConfig:
         data_seed=optim.seed,
         logging_steps=optim.log_steps,
         logging_nan_inf_filter=False,
-        bf16=True,
+        bf16=bfloat16,
         use_cpu=not cuda,
         gradient_checkpointing=config.model.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
@@ -268,7 +269,8 @@ def build_trainer(
         on_log: Called with each log entry and the trainer's state.
     """
     with _quiet():
-        args = sft_config(config, checkpoints)
+        bfloat16 = prepared.model.dtype != torch.float32
+        args = sft_config(config, checkpoints, bfloat16=bfloat16)
     callbacks: list[Any] = [_Listener(on_log)] if on_log is not None else []
     if config.evaluation.eval_steps is not None:
         callbacks.append(_EpochEnds())

@@ -103,6 +103,16 @@ def grouped(folder: Path, architecture: str) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True, scope="module")
+def processor() -> Iterator[dict[str, bool]]:
+    """A processor with bfloat16, whatever this one has, unless a test says otherwise."""
+    pytest.importorskip("torch")
+    has = {"bfloat16": True}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("llmner.training._model.multiplies_bfloat16", lambda: has["bfloat16"])
+        yield has
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[TrainingConfig, Measured]]:
     """Trains two steps: tensors kept are counted in the first, allocations in the second."""
@@ -219,6 +229,23 @@ def test_a_run_keeps_what_was_estimated(
     assert estimated.activations + loss == pytest.approx(measured.activations, rel=0.15)
     passing = estimated.gradients + estimated.activations + max(estimated.workspace, estimated.logits)
     assert passing == pytest.approx(measured.peak, rel=0.15)
+
+
+@pytest.mark.parametrize("settings", [{}, {"gradient_checkpointing": True, "lora_dropout": 0.05}])
+def test_in_float32_a_run_keeps_no_more_than_was_estimated(
+    trained: Callable[..., tuple[TrainingConfig, Measured]],
+    processor: dict[str, bool],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, object],
+) -> None:
+    monkeypatch.setitem(processor, "bfloat16", False)
+    config, measured = trained("Llama", **settings)
+    estimated = estimate(config, device="cpu", float32=True)
+    for part in ("weights", "adapter", "gradients", "optimizer"):
+        assert getattr(estimated, part) == pytest.approx(getattr(measured, part), rel=0.02), part
+    assert measured.activations < estimated.activations * 1.02 < measured.activations * 2
+    passing = estimated.gradients + estimated.activations + max(estimated.workspace, estimated.logits)
+    assert measured.peak < passing * 1.02 < measured.peak * 2
 
 
 @pytest.mark.parametrize("tokens", [300, 1024])

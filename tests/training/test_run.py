@@ -121,6 +121,28 @@ def test_the_adapter_is_saved_in_bfloat16_and_changes_the_answers(done: tuple[Pa
     assert answers(str(folder)) != answers(None)
 
 
+def test_a_processor_without_bfloat16_trains_in_float32(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    kinds: set[torch.dtype] = set()
+    linear = torch.nn.functional.linear
+
+    def watched(given: torch.Tensor, *rest: torch.Tensor | None) -> torch.Tensor:
+        kinds.add(given.dtype)
+        return linear(given, *rest)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", watched)
+    for fast, kind in ((False, {torch.float32}), (True, {torch.bfloat16, torch.float32})):
+        monkeypatch.setattr("llmner.training._model.multiplies_bfloat16", lambda fast=fast: fast)
+        kinds.clear()
+        folder = tmp_path / str(fast)
+        train(configured(model, folder, max_steps=2))
+        assert kinds == kind
+        assert (folder / "adapter_model.safetensors").exists()
+
+
 def test_the_same_seed_gives_the_same_losses_and_another_one_others(
     done: tuple[Path, Any], model: Path, tmp_path: Path
 ) -> None:
