@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmner.chat import Prompt
-from llmner.generation.transformers_engine import encode_prompt
+from llmner.engines.transformers_engine import encode_prompt
+from llmner.recipes.chat import Prompt
 
 
 def margin(model: Any, tokenizer: Any, prompt: Prompt, one: str, other: str) -> float:

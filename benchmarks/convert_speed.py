@@ -19,7 +19,7 @@ from _report import klue, write
 CHILD = """
 import resource, sys, time
 from pathlib import Path
-from llmner.chat import write_chat
+from llmner.recipes.chat import write_chat
 from llmner.corpora import read_corpus
 from llmner.recipes import Recipe
 recipe = Recipe.load("klue")

@@ -22,12 +22,12 @@ from _report import ROOT, klue, write
 from evaluation import figures, projected
 from round_trip import micro_f1
 
-from llmner._files import dump_json, read_jsonl
 from llmner.corpora import read_corpus
 from llmner.extraction import Extractor
+from llmner.extraction.runs import run_extraction
+from llmner.files import dump_json, read_jsonl
 from llmner.recipes import Recipe
 from llmner.replies import read_reply
-from llmner.runs import run_extraction
 from llmner.scoring import evaluate_all, sample
 from llmner.spans import Sentence
 

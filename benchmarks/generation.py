@@ -17,11 +17,11 @@ from typing import Any
 
 from _report import klue, vllm_package, write
 
-from llmner.chat import Prompt
 from llmner.corpora import read_corpus
+from llmner.engines import Generator, create_generator
+from llmner.engines.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.extraction import Extractor
-from llmner.generation import Generator, create_generator
-from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
+from llmner.recipes.chat import Prompt
 from llmner.spans import Sentence
 
 

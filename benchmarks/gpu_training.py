@@ -89,7 +89,8 @@ class Bench:
 
         from llmner.recipes import Recipe
         from llmner.training._model import check_coverage
-        from llmner.training._run import Prepared, trainer_builder
+        from llmner.training._prepared import Prepared
+        from llmner.training._run import trainer_builder
 
         cuda = self.device != "cpu"
         model = random_model(self.shape, self.device, self.tokenizer.eos_token_id)

@@ -21,16 +21,16 @@ from typing import Any
 from _report import ROOT, klue, write
 from evaluation import figures
 
-from llmner.confidence import Calibrator
 from llmner.corpora import read_corpus
+from llmner.corpora._held_out import split_held_out
+from llmner.engines import create_generator
+from llmner.engines.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.extraction import Extractor
-from llmner.generation import create_generator
-from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
+from llmner.extraction.confidence import Calibrator
+from llmner.extraction.runs import run_extraction, run_record
 from llmner.recipes import Recipe
-from llmner.runs import run_extraction, run_record
 from llmner.scoring import Prediction, evaluate_all, read_predictions, reliability
 from llmner.spans import Sentence
-from llmner.training._rows import split_held_out
 
 TIMED = 512
 BATCH = 128

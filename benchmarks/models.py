@@ -15,7 +15,7 @@ import sys
 import yaml
 from _report import RESULTS, ROOT, klue, write
 
-from llmner.baselines._models import ComparedModel, ModelsConfig, compare_models, write_models
+from llmner.comparison import ComparedModel, ModelsConfig, compare_models, write_models
 
 FOLDER = ROOT / "build" / "models"
 

@@ -18,10 +18,10 @@ from _report import klue, write
 from sklearn.metrics import roc_auc_score
 
 from llmner.corpora import read_corpus
+from llmner.corpora._held_out import split_held_out
 from llmner.extraction import Extractor
 from llmner.replies import find_places
 from llmner.scoring import reliability
-from llmner.training._rows import split_held_out
 
 DEFINITIONS: dict[str, Callable[[list[float]], float]] = {
     "product": lambda logprobs: math.exp(sum(logprobs)),

@@ -38,8 +38,8 @@ import psutil
 from _report import ROOT, write
 
 from llmner.corpora import read_corpus
-from llmner.generation.adapters import PACKAGED_ADAPTER
-from llmner.generation.embedded import EMBEDDED_MODEL
+from llmner.engines.adapters import PACKAGED_ADAPTER
+from llmner.engines.embedded import EMBEDDED_MODEL
 
 REPLIES = Path(
     os.environ.get(

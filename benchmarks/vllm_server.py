@@ -24,12 +24,12 @@ from typing import Any
 from _report import ROOT, klue, vllm_package, write
 from _ties import margin
 
-from llmner.chat import build_prompt
 from llmner.corpora import read_corpus, write_corpus
+from llmner.engines import create_generator
+from llmner.engines.adapters import PACKAGED_ADAPTER, find_adapter
+from llmner.engines.embedded import EMBEDDED_MODEL
 from llmner.extraction import Extractor
-from llmner.generation import create_generator
-from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
-from llmner.generation.embedded import EMBEDDED_MODEL
+from llmner.recipes.chat import build_prompt
 from llmner.scoring import score
 from llmner.spans import Sentence, Span
 

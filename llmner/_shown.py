@@ -1,7 +1,7 @@
 """Text fit to be shown to people: nothing in it steers a terminal, and it is no longer than need be.
 
 Whatever people read goes through here once: messages of errors, notes on standard error, what rich prints.
-Data does not: JSON has its own escapes (:func:`llmner._files.dump_json`).
+Data does not: JSON has its own escapes (:func:`llmner.files.dump_json`).
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmner.errors import SpanError
+from llmner.tagging import spans_to_tags
 
 __all__ = ["Mention", "Sentence", "Span", "check_spans"]
 
@@ -133,8 +134,6 @@ class Sentence:
 
     def tags(self) -> list[str]:
         """IOB2 tags, one a code point: ``len(tags) == len(text)``."""
-        from llmner.tagging import spans_to_tags
-
         return spans_to_tags(self.spans, len(self.text))
 
     def surface(self, span: Span) -> str:

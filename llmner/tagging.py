@@ -1,17 +1,17 @@
 """Tags and spans, back and forth. The only place that knows IOB2, IOB1 and BIOES.
 
-It does not know characters from words: positions are tokens, whatever a caller's tokens are.
+It does not know characters from words: positions are tokens, whatever a caller's tokens are. Nor does it know
+spans of a text: it gives a start, an end and a label.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple, Protocol
 
 from llmner.errors import TagError
-from llmner.spans import Span
 
-__all__ = ["Scheme", "guess_scheme", "spans_to_tags", "tags_to_spans"]
+__all__ = ["Labelled", "Scheme", "TagSpan", "guess_scheme", "spans_to_tags", "tags_to_spans"]
 
 Scheme = Literal["iob2", "iob1", "bioes"]
 
@@ -20,7 +20,38 @@ _OUTSIDE = "O"
 _PREFIXES = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S", "M": "I", "W": "S"}
 
 
-def spans_to_tags(spans: Iterable[Span], length: int) -> list[str]:
+class Labelled(Protocol):
+    """Anything with a start, an end and a label."""
+
+    @property
+    def start(self) -> int:
+        """Its first position."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """One past its last position."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """Its label."""
+        ...
+
+
+class TagSpan(NamedTuple):
+    """A stretch of positions that tags give one label, half-open.
+
+    >>> TagSpan(0, 3, "PS").label
+    'PS'
+    """
+
+    start: int
+    end: int
+    label: str
+
+
+def spans_to_tags(spans: Iterable[Labelled], length: int) -> list[str]:
     """IOB2 tags of non-overlapping spans over ``length`` positions. O(length + spans)."""
     tags = [_OUTSIDE] * length
     for span in spans:
@@ -32,7 +63,7 @@ def spans_to_tags(spans: Iterable[Span], length: int) -> list[str]:
 
 def tags_to_spans(
     tags: Sequence[str], *, scheme: Scheme = "iob2", strict: bool = False, drop: bool = False
-) -> tuple[list[Span], list[str]]:
+) -> tuple[list[TagSpan], list[str]]:
     """Spans of a tag sequence, and what had to be repaired to get them.
 
     In IOB2 an ``I-X`` that does not continue an ``X`` is a fault: by default it opens a span, as
@@ -53,7 +84,7 @@ def tags_to_spans(
         TagError: A tag that is no tag of any scheme; under ``strict`` any fault. ``line`` is the
             position counted from 1, for callers whose positions are lines.
     """
-    spans: list[Span] = []
+    spans: list[TagSpan] = []
     repairs: list[str] = []
     start: int | None = None
     label = ""
@@ -70,7 +101,7 @@ def tags_to_spans(
             if start is not None:
                 if scheme == "bioes":
                     fault(position, f"{label} span not closed by E-{label}")
-                spans.append(Span(start, position, label))
+                spans.append(TagSpan(start, position, label))
                 start = None
             continue
         head, dash, name = tag.partition("-")
@@ -88,7 +119,7 @@ def tags_to_spans(
             if start is not None:
                 if scheme == "bioes":
                     fault(position, f"{label} span not closed by E-{label}")
-                spans.append(Span(start, position, label))
+                spans.append(TagSpan(start, position, label))
             if prefix in "IE" and scheme != "iob1":
                 fault(position, f"{tag} without B-{name}")
                 if drop and scheme == "iob2":
@@ -97,12 +128,12 @@ def tags_to_spans(
             start, label = position, name
         if prefix in "ES":
             assert start is not None
-            spans.append(Span(start, position + 1, label))
+            spans.append(TagSpan(start, position + 1, label))
             start = None
     if start is not None:
         if scheme == "bioes":
             fault(len(tags) - 1, f"{label} span not closed by E-{label}")
-        spans.append(Span(start, len(tags), label))
+        spans.append(TagSpan(start, len(tags), label))
     return spans, repairs
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from llmner.cli._common import guarded, note
-from llmner.generation.exaone import convert_exaone
+from llmner.engines.exaone import convert_exaone
 
 
 @guarded

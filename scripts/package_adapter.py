@@ -9,8 +9,8 @@ Gemma's terms go with it: every recipient must get a copy.
 import sys
 from pathlib import Path
 
-from llmner.training._folder import read_folder
-from llmner.training._push import publishable
+from llmner.hub.adapters import publishable
+from llmner.hub.folder import read_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "llmner" / "models"

@@ -38,7 +38,7 @@ found=$("$python" - "$model" "$adapter" "${CONTEXT:-4096}" <<'PYTHON'
 import sys
 
 from llmner.errors import LlmnerError
-from llmner.generation.vllm_engine import VllmGenerator
+from llmner.engines.vllm_engine import VllmGenerator
 
 try:
     print(*VllmGenerator(sys.argv[1], adapter=sys.argv[2] or None, max_model_len=int(sys.argv[3])).paths(), sep="\n")

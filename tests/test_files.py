@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from llmner import _whole
-from llmner._files import (
+from llmner.errors import CorpusError, InputError
+from llmner.files import (
     beside,
     check_output,
     clear_dead,
@@ -29,7 +30,6 @@ from llmner._files import (
     too_deep,
     whole_file,
 )
-from llmner.errors import CorpusError, InputError
 
 
 def write(path: Path, data: bytes, like: Path | None = None) -> None:
@@ -55,7 +55,7 @@ def umask() -> Iterator[None]:
 HOLDING = """
 import sys, time
 from pathlib import Path
-from llmner._files import whole_file
+from llmner.files import whole_file
 with whole_file(Path(sys.argv[1])) as stream:
     stream.write(sys.argv[2].encode())
     stream.flush()
@@ -105,7 +105,7 @@ def test_what_a_killed_writer_left_is_cleared_and_a_living_one_is_left_alone(tmp
 def test_many_writers_of_one_file_all_end_well(tmp_path: Path) -> None:
     """Each clears what the dead left while the others make, lock and move their own."""
     code = (
-        "import sys\nfrom pathlib import Path\nfrom llmner._files import whole_file\n"
+        "import sys\nfrom pathlib import Path\nfrom llmner.files import whole_file\n"
         "for n in range(150):\n    with whole_file(Path(sys.argv[1])) as stream:\n        stream.write(b'x' * 10)\n"
     )
     path = tmp_path / "out"

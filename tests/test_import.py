@@ -77,7 +77,7 @@ def test_public_names() -> None:
             "projection",
             "Budget Canonical Outcome OutcomeKind Policy Projection canonical_surface canonicalize is_particle project project_read project_reply",
         ),
-        ("generation", "ENGINES Generator Reply Token create_generator"),
+        ("engines", "ENGINES Generator Reply Token create_generator"),
         (
             "scoring",
             "CAUSES FIGURES KLUE_LABELS MODEL_COLUMNS PRF Breakdown Calibration CalibrationBin Ceilings Change Comparison "
@@ -100,3 +100,25 @@ def test_names_of_each_room(package: str, names: str) -> None:
     assert sorted(module.__all__) == sorted(names.split())
     for name in module.__all__:
         assert hasattr(module, name)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "names"),
+    [
+        ("generation", "engines", "ENGINES Generator Reply Token create_generator"),
+        ("windows", "extraction.windows", "Window check_windows halve_window split_windows"),
+        ("confidence", "extraction.confidence", "Calibrator drop_unsure score_spans vote"),
+        ("runs", "extraction.runs", "RunSummary retry_failed run_extraction run_record"),
+        ("chat", "recipes.chat", "Message Prompt build_prompt chat_row completion_row write_chat"),
+    ],
+)
+def test_rooms_of_0_1_are_found_under_their_old_names(old: str, new: str, names: str) -> None:
+    sys.modules.pop(f"llmner.{old}", None)
+    with pytest.warns(DeprecationWarning, match=rf"llmner\.{old} is llmner\.{new} now"):
+        before = importlib.import_module(f"llmner.{old}")
+    now = importlib.import_module(f"llmner.{new}")
+    for name in names.split():
+        assert getattr(before, name) is getattr(now, name)
+    with pytest.raises(AttributeError):
+        _ = before.none_such
+    sys.modules.pop(f"llmner.{old}")

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-import llmner._questions
-import llmner.extraction
+import llmner.extraction.extractor
+import llmner.extraction.questions
 import llmner.projection._project
 from llmner._mishaps import Mishap, attempt, one_line
 from llmner.baselines import BaselineExtractor
-from llmner.chat import Prompt
 from llmner.cli import app
-from llmner.confidence import Calibrator
+from llmner.engines import Reply, Token
 from llmner.errors import GenerationError, InputError, MissingExtraError, RecipeError
 from llmner.extraction import Extraction, Extractor
-from llmner.generation import Reply, Token
+from llmner.extraction.confidence import Calibrator
 from llmner.recipes import Recipe
+from llmner.recipes.chat import Prompt
 from llmner.spans import Sentence, Span
 
 BAD = "나쁜"
@@ -75,18 +75,18 @@ def pairs(klue: Recipe) -> Recipe:
 
 OPTIONS: dict[str, Any] = {"calibrator": Calibrator((0.0, 1.0), (0.5, 1.0)), "min_score": 0.1}
 STAGES: list[tuple[Any, str, dict[str, Any]]] = [
-    (llmner.extraction, "build_prompt", {}),
-    (llmner.extraction, "reply_grammar", {"grounded": True}),
-    (llmner.extraction, "project_reply", {}),
+    (llmner.extraction.extractor, "build_prompt", {}),
+    (llmner.extraction.extractor, "reply_grammar", {"grounded": True}),
+    (llmner.extraction.extractor, "project_reply", {}),
     (llmner.projection._project, "read_reply", {}),
     (llmner.projection._project, "canonicalize", {}),
-    (llmner.extraction, "read_exact", {"grounded": True}),
-    (llmner.extraction, "score_spans", {}),
-    (llmner.extraction, "vote", {"samples": 2}),
-    (llmner.extraction, "drop_unsure", OPTIONS),
+    (llmner.extraction.extractor, "read_exact", {"grounded": True}),
+    (llmner.extraction.extractor, "score_spans", {}),
+    (llmner.extraction.extractor, "vote", {"samples": 2}),
+    (llmner.extraction.extractor, "drop_unsure", OPTIONS),
     (Calibrator, "calibrate", OPTIONS),
-    (llmner._questions, "split_windows", {}),
-    (llmner.extraction, "merge_windows", {"window": 4, "overlap": 1}),
+    (llmner.extraction.questions, "split_windows", {}),
+    (llmner.extraction.extractor, "merge_windows", {"window": 4, "overlap": 1}),
 ]
 ERRORS = [
     lambda: ValueError("planted\n\x1b[31mred"),
@@ -221,7 +221,7 @@ def test_a_reply_that_is_none_is_a_row_with_an_error_or_one_without_a_score(
 def test_a_window_that_fails_leaves_the_others_their_answers(
     monkeypatch: pytest.MonkeyPatch, pairs: Recipe
 ) -> None:
-    plant(monkeypatch, llmner.extraction, "project_reply", lambda: ValueError("planted"))
+    plant(monkeypatch, llmner.extraction.extractor, "project_reply", lambda: ValueError("planted"))
     text = f"손흥민이 왔다. {BAD} 문장이다. 이강인이 갔다."
     (found,) = Extractor(pairs, Engine(), window=12, overlap=0).extract([Sentence(text, (), "s")])
     row = found.row()
@@ -405,14 +405,14 @@ def test_project_keeps_the_good_rows(
 def test_a_disk_that_is_full_ends_the_run(
     monkeypatch: pytest.MonkeyPatch, corpus: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    import llmner.runs
+    import llmner.extraction.runs
 
     gold, replies = corpus
 
     def full(*_: Any) -> bytes:
         raise OSError(28, "No space left on device")
 
-    real = llmner.runs.dump_json
+    real = llmner.extraction.runs.dump_json
     calls: list[int] = []
 
     def dump(value: Any, **options: Any) -> bytes:
@@ -422,7 +422,7 @@ def test_a_disk_that_is_full_ends_the_run(
                 full()
         return real(value, **options)
 
-    monkeypatch.setattr(llmner.runs, "dump_json", dump)
+    monkeypatch.setattr(llmner.extraction.runs, "dump_json", dump)
     output = tmp_path / "out.jsonl"
     told = run("extract", "-i", gold, "-o", output, "--engine", "recorded", "--replies", replies, code=1)
     assert "No space left on device" in told.stderr

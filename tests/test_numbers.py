@@ -10,9 +10,9 @@ import pytest
 
 from llmner._numbers import is_number, is_whole
 from llmner.baselines import CrfConfig, load_models_config
-from llmner.baselines._models import _asking
 from llmner.baselines.bilstm import BilstmCrfConfig
 from llmner.baselines.encoder import EncoderConfig
+from llmner.comparison.models import _asking
 from llmner.corpora import read_corpus
 from llmner.errors import CorpusError, InputError
 from llmner.projection import Policy

@@ -14,21 +14,21 @@ from tests.tiny import tiny_model
 
 CLAIMS = {
     # Recipes and adapters
-    "Loading a recipe runs no code": ["test_recipes.py::test_a_recipe_runs_no_code_wherever_it_is_loaded"],
+    "Loading a recipe runs no code": ["recipes/test_recipes.py::test_a_recipe_runs_no_code_wherever_it_is_loaded"],
     "A recipe's templates see texts": [
-        "test_templates.py::test_nothing_that_a_template_reaches_can_be_called_but_what_is_listed",
-        "test_templates.py::test_what_a_template_cannot_do_is_one_line",
-        "test_templates.py::test_everything_a_template_may_do_is_in_the_guide",
+        "recipes/test_templates.py::test_nothing_that_a_template_reaches_can_be_called_but_what_is_listed",
+        "recipes/test_templates.py::test_what_a_template_cannot_do_is_one_line",
+        "recipes/test_templates.py::test_everything_a_template_may_do_is_in_the_guide",
     ],
-    "A template that loops": ["test_templates.py::test_what_a_template_does_is_counted"],
-    "YAML keeps to plain data": ["test_recipes.py::test_yaml_stays_small_whatever_its_aliases_stand_for"],
-    "A recipe that extends another": ["test_recipes.py::test_a_recipe_does_not_wait_for_what_it_extends"],
-    "Weights are read from safetensors": ["generation/test_broken_models.py::test_pickled_weights_are_not_loaded"],
+    "A template that loops": ["recipes/test_templates.py::test_what_a_template_does_is_counted"],
+    "YAML keeps to plain data": ["recipes/test_recipes.py::test_yaml_stays_small_whatever_its_aliases_stand_for"],
+    "A recipe that extends another": ["recipes/test_recipes.py::test_a_recipe_does_not_wait_for_what_it_extends"],
+    "Weights are read from safetensors": ["engines/test_broken_models.py::test_pickled_weights_are_not_loaded"],
     "Code that comes with a model": ["test_security.py::test_no_command_runs_code_of_a_model_unasked"],
-    "A recipe that comes with an adapter": ["generation/test_broken_models.py::test_a_recipe_from_the_hub_is_told_by_name"],
+    "A recipe that comes with an adapter": ["engines/test_broken_models.py::test_a_recipe_from_the_hub_is_told_by_name"],
     "A broken adapter": [
-        "generation/test_broken_models.py::test_an_adapter_however_broken_is_one_line_that_names_it",
-        "generation/test_broken_models.py::test_it_is_told_before_a_base_model_is_loaded",
+        "engines/test_broken_models.py::test_an_adapter_however_broken_is_one_line_that_names_it",
+        "engines/test_broken_models.py::test_it_is_told_before_a_base_model_is_loaded",
     ],
     # Replies, texts and rows
     "Reading and projecting never raise": [
@@ -50,17 +50,17 @@ CLAIMS = {
     ],
     "What a terminal would obey": ["test_shown.py::test_what_is_shown_steers_no_terminal_and_is_stable"],
     "Reports, model cards and the page": [
-        "scoring/test_report.py::test_nothing_from_a_corpus_or_a_model_becomes_markup",
-        "training/test_card.py::test_any_corpus_name_leaves_metadata_and_tables_whole",
+        "reports/test_report.py::test_nothing_from_a_corpus_or_a_model_becomes_markup",
+        "hub/test_card.py::test_any_corpus_name_leaves_metadata_and_tables_whole",
         "serving/test_page_browser.py::test_markup_in_texts_labels_and_replies_stays_text",
     ],
     # Endpoints
     "Whatever an endpoint answers": [
-        "generation/test_odd_answers.py::test_every_prompt_has_one_reply_in_order_whatever_the_endpoint_sends",
-        "generation/test_odd_answers.py::test_what_is_no_answer_is_asked_for_again_and_then_a_row_with_its_error",
+        "engines/test_odd_answers.py::test_every_prompt_has_one_reply_in_order_whatever_the_endpoint_sends",
+        "engines/test_odd_answers.py::test_what_is_no_answer_is_asked_for_again_and_then_a_row_with_its_error",
     ],
     "Keys stay out": [
-        "generation/test_odd_answers.py::test_no_error_shows_a_key",
+        "engines/test_odd_answers.py::test_no_error_shows_a_key",
         "serving/test_secrets.py::test_nothing_that_looks_like_a_key_is_left",
     ],
     # The server
@@ -88,7 +88,7 @@ CLAIMS = {
     "What a killed run left": [
         "test_files.py::test_what_a_killed_writer_left_is_cleared_and_a_living_one_is_left_alone"
     ],
-    "Texts kept in the cache": ["test_runs.py::test_the_cache_of_runs_is_its_owners"],
+    "Texts kept in the cache": ["extraction/test_runs.py::test_the_cache_of_runs_is_its_owners"],
     # Dependencies
     "Every package that": ["test_constraints.py::test_make_installs_nothing_that_is_not_pinned"],
 }  # fmt: skip

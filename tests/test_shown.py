@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmner._files import dump_json
 from llmner._shown import shortened, visible
 from llmner.errors import CorpusError, GenerationError, HubError, InputError, SpanError
+from llmner.files import dump_json
 
 # Surrogates, controls and format characters among them.
 ANY = st.text(st.characters())

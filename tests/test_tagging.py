@@ -7,7 +7,7 @@ from seqeval.scheme import IOB2, Entities
 
 from llmner.errors import TagError
 from llmner.spans import Sentence, Span
-from llmner.tagging import guess_scheme, spans_to_tags, tags_to_spans
+from llmner.tagging import TagSpan, guess_scheme, spans_to_tags, tags_to_spans
 from tests.strategies import sentences
 
 tag = st.sampled_from(["O", "B-PS", "I-PS", "B-LC", "I-LC"])
@@ -16,7 +16,7 @@ tag = st.sampled_from(["O", "B-PS", "I-PS", "B-LC", "I-LC"])
 @given(sentences())
 def test_spans_to_tags_to_spans_is_the_identity(sentence: Sentence) -> None:
     spans, repairs = tags_to_spans(sentence.tags(), strict=True)
-    assert tuple(spans) == sentence.spans
+    assert tuple(Span(*span) for span in spans) == sentence.spans
     assert repairs == []
 
 
@@ -40,26 +40,26 @@ def test_a_repair_is_reported_exactly_where_strict_raises(tags: list[str]) -> No
 
 def test_an_inside_without_a_beginning_opens_a_span_and_says_so() -> None:
     spans, repairs = tags_to_spans(["O", "I-PS", "I-PS", "I-LC"])
-    assert spans == [Span(1, 3, "PS"), Span(3, 4, "LC")]
+    assert spans == [TagSpan(1, 3, "PS"), TagSpan(3, 4, "LC")]
     assert repairs == ["position 1: I-PS without B-PS", "position 3: I-LC without B-LC"]
 
 
 def test_iob1_needs_a_beginning_only_between_neighbours() -> None:
     tags = ["I-PS", "I-PS", "B-PS", "O", "I-LC"]
     spans, repairs = tags_to_spans(tags, scheme="iob1", strict=True)
-    assert spans == [Span(0, 2, "PS"), Span(2, 3, "PS"), Span(4, 5, "LC")]
+    assert spans == [TagSpan(0, 2, "PS"), TagSpan(2, 3, "PS"), TagSpan(4, 5, "LC")]
     assert repairs == []
 
 
 @pytest.mark.parametrize("tags", [["B-PS", "I-PS", "E-PS", "S-LC"], ["B-PS", "I-PS", "L-PS", "U-LC"]])
 def test_bioes_and_its_other_spelling(tags: list[str]) -> None:
     assert guess_scheme(tags) == "bioes"
-    assert tags_to_spans(tags, scheme="bioes", strict=True)[0] == [Span(0, 3, "PS"), Span(3, 4, "LC")]
+    assert tags_to_spans(tags, scheme="bioes", strict=True)[0] == [TagSpan(0, 3, "PS"), TagSpan(3, 4, "LC")]
 
 
 def test_an_unclosed_bioes_span_is_closed_and_reported() -> None:
     spans, repairs = tags_to_spans(["B-PS", "I-PS", "O"], scheme="bioes")
-    assert spans == [Span(0, 2, "PS")]
+    assert spans == [TagSpan(0, 2, "PS")]
     assert repairs == ["position 2: PS span not closed by E-PS"]
 
 

@@ -4,21 +4,20 @@ Each gives spans of characters with scores, through the same ``Extraction``. Imp
 libraries; training and tagging do.
 """
 
+from typing import TYPE_CHECKING
+
+from llmner._lazy import lazy_names
 from llmner.baselines._extract import BaselineExtractor
-from llmner.baselines._models import (
-    ComparedModel,
-    ModelEntry,
-    ModelsConfig,
-    compare_models,
-    load_models_config,
-)
-from llmner.baselines._push import push_baseline
 from llmner.baselines._store import find_baseline, load_baseline
 from llmner.baselines._train import train_baseline
 from llmner.baselines._types import Baseline, Epoch, Trained
 from llmner.baselines.bilstm import BilstmCrfConfig, BilstmCrfTagger
 from llmner.baselines.crf import CrfConfig, CrfTagger
 from llmner.baselines.encoder import EncoderConfig, EncoderTagger
+
+if TYPE_CHECKING:
+    from llmner.comparison import ComparedModel, ModelEntry, ModelsConfig, compare_models, load_models_config
+    from llmner.hub.taggers import push_baseline
 
 __all__ = [
     "Baseline",
@@ -41,3 +40,13 @@ __all__ = [
     "push_baseline",
     "train_baseline",
 ]
+
+# Comparisons and uploads are rooms above; they were here before.
+__getattr__ = lazy_names(
+    __name__,
+    dict.fromkeys(
+        ("ComparedModel", "ModelEntry", "ModelsConfig", "compare_models", "load_models_config"),
+        "llmner.comparison",
+    )
+    | {"push_baseline": "llmner.hub.taggers"},
+)

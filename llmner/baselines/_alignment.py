@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from llmner.extraction.windows import continues
 from llmner.spans import Sentence, Span
 from llmner.tagging import tags_to_spans
-from llmner.windows import continues
 
 __all__ = ["owners", "spans_of_tokens", "token_tags"]
 

@@ -12,10 +12,10 @@ from typing import Any
 from llmner._mishaps import Mishap, attempt
 from llmner.baselines._store import fingerprint, load_baseline, read_baseline_record
 from llmner.baselines._types import Baseline
-from llmner.confidence import Calibrator, check_min_score
+from llmner.engines import Reply
 from llmner.errors import GenerationError, InputError
-from llmner.extraction import Extraction, lost
-from llmner.generation import Reply
+from llmner.extraction.confidence import Calibrator, check_min_score
+from llmner.extraction.extractor import Extraction, lost
 from llmner.projection import Projection
 from llmner.spans import Sentence, Span
 

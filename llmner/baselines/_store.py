@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from llmner._files import dump_json, kind_of, too_deep, whole_file
 from llmner._mishaps import one_line
-from llmner.baselines._types import Baseline, Trained
+from llmner._versions import versions
+from llmner.baselines._types import RECORD_FILE, Baseline, Trained
+from llmner.engines._model_files import read_object, regular
+from llmner.engines.adapters import fetch
 from llmner.errors import InputError
-from llmner.generation._model_files import read_object, regular
-from llmner.generation.adapters import fetch
-from llmner.training._record import versions
+from llmner.files import dump_json, kind_of, too_deep, whole_file
 
 __all__ = [
     "KINDS",
     "MODEL_FILES",
     "RECORD_FILE",
     "TOKENIZER_FILES",
-    "baseline_config",
     "clear",
     "find_baseline",
     "fingerprint",
@@ -30,7 +30,6 @@ __all__ = [
     "size_on_disk",
 ]
 
-RECORD_FILE = "baseline.json"
 TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer_config.json", "vocab.txt")
 MODEL_FILES: dict[str, tuple[str, ...]] = {
     "crf": ("model.crfsuite",),
@@ -38,6 +37,12 @@ MODEL_FILES: dict[str, tuple[str, ...]] = {
     "encoder": ("model.safetensors", "config.json", "tokenizer.json", *TOKENIZER_FILES),
 }
 """The files of each kind's model."""
+_TAGGERS = {
+    "crf": "llmner.baselines.crf:CrfTagger",
+    "bilstm-crf": "llmner.baselines.bilstm:BilstmCrfTagger",
+    "encoder": "llmner.baselines.encoder:EncoderTagger",
+}
+"""The class of each kind, which is imported when one is loaded."""
 _WRITTEN = "what llmner train-baseline wrote"
 KINDS = tuple(MODEL_FILES)
 # What a record is made of, where it has it.
@@ -91,33 +96,6 @@ def read_baseline_record(folder: Path) -> dict[str, Any]:
     if not all(isinstance(held, str) for held in record.get("files", {}).values()):
         raise InputError("'files' is broken", path=path, hint="train it again")
     return record
-
-
-def baseline_config(folder: Path, **limits: tuple[float, float]) -> dict[str, float]:
-    """The numbers of a baseline's configuration that tagging needs, as far as they are there.
-
-    Args:
-        folder: Where it lies.
-        **limits: Their names, each with the lowest and the highest that it can be; of whole numbers whole ones.
-
-    Raises:
-        InputError: One is no such number.
-    """
-    config = read_baseline_record(folder).get("config") or {}
-    found: dict[str, float] = {}
-    for name, (low, high) in limits.items():
-        value = config.get(name)
-        if value is None:
-            continue
-        whole = isinstance(low, int)
-        if type(value) not in ((int,) if whole else (int, float)) or not low <= value <= high:
-            raise InputError(
-                f"{name!r} cannot be {one_line(repr(value), 40)}",
-                path=folder / RECORD_FILE,
-                hint=f"expected {low} to {high}",
-            )
-        found[name] = value
-    return found
 
 
 def find_baseline(name: str, report: Callable[[str], None] | None = None) -> Path:
@@ -200,17 +178,9 @@ def load_baseline(folder: Path, *, device: str = "auto", trust_remote_code: bool
     record = read_baseline_record(folder)
     kind = record["kind"]
     _check_files(folder, record)
-    if kind == "crf":
-        from llmner.baselines.crf import CrfTagger
-
-        return CrfTagger.load(folder)
-    if kind == "bilstm-crf":
-        from llmner.baselines.bilstm import BilstmCrfTagger
-
-        return BilstmCrfTagger.load(folder)
-    from llmner.baselines.encoder import EncoderTagger
-
-    return EncoderTagger.load(folder, device=device, trust_remote_code=trust_remote_code)
+    module, _, name = _TAGGERS[kind].partition(":")
+    tagger: type[Baseline] = getattr(import_module(module), name)
+    return tagger.load(folder, record, device=device, trust_remote_code=trust_remote_code)
 
 
 def size_on_disk(folder: Path) -> int:

@@ -6,16 +6,16 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from llmner._files import is_file, kind_of
 from llmner.baselines._store import RECORD_FILE, clear, save_baseline
 from llmner.baselines._types import Epoch, Told, Trained, silent, tag_counts
 from llmner.baselines.bilstm import BilstmCrfConfig, train_bilstm_crf
 from llmner.baselines.crf import CrfConfig, train_crf
 from llmner.baselines.encoder import EncoderConfig, train_encoder
+from llmner.corpora._held_out import split_held_out
 from llmner.errors import InputError
+from llmner.files import is_file, kind_of
 from llmner.scoring import corpus_signature
 from llmner.spans import Sentence
-from llmner.training._rows import split_held_out
 
 __all__ = ["CONFIGS", "BaselineConfig", "check_folder", "train_baseline"]
 

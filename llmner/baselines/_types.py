@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
+from llmner._mishaps import one_line
 from llmner._numbers import not_bool
 from llmner.errors import InputError
 from llmner.scoring import score
 from llmner.spans import Sentence, Span
 
 __all__ = [
+    "RECORD_FILE",
     "Baseline",
     "BestEpoch",
     "Epoch",
     "Fields",
     "Told",
     "Trained",
+    "baseline_config",
     "judge",
     "learnt_labels",
     "silent",
     "tag_counts",
 ]
+
+RECORD_FILE = "baseline.json"
 
 Told = Callable[[str], None]
 """What is told of the progress, in a sentence."""
@@ -54,6 +59,22 @@ class Baseline(Protocol):
 
     kind: ClassVar[str]
     labels: tuple[str, ...]
+
+    @classmethod
+    def load(cls, folder: Path, record: Mapping[str, Any], *, device: str, trust_remote_code: bool) -> Baseline:
+        """The tagger in a folder that :meth:`save` wrote to.
+
+        Args:
+            folder: The folder.
+            record: What its ``baseline.json`` says.
+            device: Where it computes, if it is an encoder.
+            trust_remote_code: Whether an encoder may run Python code that comes with it.
+
+        Raises:
+            InputError: A file is missing or broken.
+            MissingExtraError: The ``baselines`` extra is not installed.
+        """
+        ...
 
     def tag(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
         """Spans of each text, of any length, sorted, lying apart, each with a score.
@@ -192,3 +213,31 @@ def tag_counts(sentences: Iterable[Sentence]) -> dict[str, int]:
             if not char.isspace():
                 counts[tag] += 1
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def baseline_config(record: Mapping[str, Any], folder: Path, **limits: tuple[float, float]) -> dict[str, float]:
+    """The numbers of a baseline's configuration that tagging needs, as far as they are there.
+
+    Args:
+        record: What ``baseline.json`` says.
+        folder: Where it lies, for errors.
+        **limits: Their names, each with the lowest and the highest that it can be; of whole numbers whole ones.
+
+    Raises:
+        InputError: One is no such number.
+    """
+    config = record.get("config") or {}
+    found: dict[str, float] = {}
+    for name, (low, high) in limits.items():
+        value = config.get(name)
+        if value is None:
+            continue
+        whole = isinstance(low, int)
+        if type(value) not in ((int,) if whole else (int, float)) or not low <= value <= high:
+            raise InputError(
+                f"{name!r} cannot be {one_line(repr(value), 40)}",
+                path=folder / RECORD_FILE,
+                hint=f"expected {low} to {high}",
+            )
+        found[name] = value
+    return found

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from llmner._files import dump_json, whole_file
 from llmner._mishaps import Mishap, attempt
 from llmner.baselines._syllables import TAG, apart, bioes_tags, pieces, places_of, spans_of
 from llmner.baselines._types import BestEpoch, Epoch, Fields, Trained, judge, learnt_labels
+from llmner.engines._denormals import denormals_flushed
+from llmner.engines._model_files import check_finite, read_object, read_tensors
 from llmner.errors import InputError, MissingExtraError
-from llmner.generation._denormals import denormals_flushed
-from llmner.generation._model_files import check_finite, read_object, read_tensors
+from llmner.files import dump_json, whole_file
 from llmner.spans import Sentence, Span
 
 if TYPE_CHECKING:
@@ -103,8 +103,10 @@ class BilstmCrfTagger:
         self.labels = tuple(sorted({tag[2:] for tag in tags if tag != "O"}))
 
     @classmethod
-    def load(cls, folder: Path) -> BilstmCrfTagger:
-        """The tagger in a folder that :meth:`save` wrote to.
+    def load(
+        cls, folder: Path, record: Mapping[str, Any], *, device: str = "auto", trust_remote_code: bool = False
+    ) -> BilstmCrfTagger:
+        """The tagger in a folder that :meth:`save` wrote to; it computes on the CPU, whatever ``device`` says.
 
         Raises:
             InputError: A file is missing or broken.

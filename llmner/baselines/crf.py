@@ -15,9 +15,8 @@ from pydantic import Field
 from llmner._mishaps import Mishap, attempt
 from llmner.baselines._crfsuite import check_crfsuite
 from llmner.baselines._features import features
-from llmner.baselines._store import baseline_config
 from llmner.baselines._syllables import TAG, apart, bioes_tags, follows, pieces, places_of, spans_of
-from llmner.baselines._types import Epoch, Fields, Trained, judge, learnt_labels
+from llmner.baselines._types import Epoch, Fields, Trained, baseline_config, judge, learnt_labels
 from llmner.errors import InputError, MissingExtraError
 from llmner.spans import Sentence, Span
 
@@ -93,9 +92,11 @@ class CrfTagger:
             raise InputError(f"is no model of CRFsuite ({asked})", path=path, hint="train it again")
 
     @classmethod
-    def load(cls, folder: Path) -> CrfTagger:
-        """The CRF in a folder that :meth:`save` wrote to."""
-        config = baseline_config(folder, outside_penalty=(0.0, 1e6))
+    def load(
+        cls, folder: Path, record: Mapping[str, Any], *, device: str = "auto", trust_remote_code: bool = False
+    ) -> CrfTagger:
+        """The CRF in a folder that :meth:`save` wrote to; it computes on the CPU, whatever ``device`` says."""
+        config = baseline_config(record, folder, outside_penalty=(0.0, 1e6))
         return cls(folder / WEIGHTS, outside_penalty=config.get("outside_penalty", 0.0))
 
     def tag(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:

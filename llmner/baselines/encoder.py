@@ -16,11 +16,11 @@ from pydantic import Field
 from llmner._mishaps import Mishap, attempt
 from llmner._numbers import is_whole
 from llmner.baselines._alignment import spans_of_tokens, token_tags
-from llmner.baselines._types import BestEpoch, Epoch, Fields, Trained, judge, learnt_labels
+from llmner.baselines._types import BestEpoch, Epoch, Fields, Trained, baseline_config, judge, learnt_labels
+from llmner.engines._denormals import denormals_flushed
+from llmner.engines._loading import load_pretrained
+from llmner.engines._model_files import check_finite
 from llmner.errors import GenerationError, InputError, MissingExtraError
-from llmner.generation._denormals import denormals_flushed
-from llmner.generation._loading import load_pretrained
-from llmner.generation._model_files import check_finite
 from llmner.spans import Sentence, Span
 
 if TYPE_CHECKING:
@@ -119,11 +119,14 @@ class EncoderTagger:
         self.labels = tuple(sorted({tag[2:] for tag in self.tags if tag != "O"}))
 
     @classmethod
-    def load(cls, folder: Path, *, device: str = "auto", trust_remote_code: bool = False) -> EncoderTagger:
+    def load(
+        cls, folder: Path, record: Mapping[str, Any], *, device: str = "auto", trust_remote_code: bool = False
+    ) -> EncoderTagger:
         """The encoder in a folder that :meth:`save` wrote to.
 
         Args:
             folder: The folder.
+            record: What its ``baseline.json`` says.
             device: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda:0"``, ...
             trust_remote_code: Run Python code that comes with the model.
 
@@ -131,9 +134,7 @@ class EncoderTagger:
             InputError: A file is missing or broken.
             MissingExtraError: The ``baselines`` extra is not installed.
         """
-        from llmner.baselines._store import baseline_config
-
-        config = baseline_config(folder, max_length=(8, 1 << 20), stride=(0, 1 << 20))
+        config = baseline_config(record, folder, max_length=(8, 1 << 20), stride=(0, 1 << 20))
         try:
             model, tokenizer = _load(str(folder), trust_remote_code=trust_remote_code)
         except GenerationError as error:

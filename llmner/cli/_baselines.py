@@ -46,9 +46,9 @@ def make_baseline(
     Raises:
         InputError: Such an option, or a folder that holds no baseline.
     """
-    from llmner._files import kind_of
     from llmner.baselines import BaselineExtractor, find_baseline
-    from llmner.confidence import Calibrator
+    from llmner.extraction.confidence import Calibrator
+    from llmner.files import kind_of
 
     for name in _ASKS:
         if given(context, name) and not beside_replies:

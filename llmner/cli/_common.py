@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from llmner._files import beside, check_output, dump_json, is_file, whole_file
 from llmner.cli._ending import guarded as guarded
 from llmner.cli._ending import note as note
 from llmner.errors import GenerationError, InputError
+from llmner.files import beside, check_output, dump_json, is_file, whole_file
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, Task, TaskID
 
     from llmner.corpora import BadRow, ReadStats
-    from llmner.generation import Generator
-    from llmner.generation.adapters import Adapter
+    from llmner.engines import Generator
+    from llmner.engines.adapters import Adapter
     from llmner.recipes import Recipe
 
 # Sentences that the transformers engine answers together.
@@ -191,7 +191,7 @@ def make_generator(
 
     ``patience`` has an endpoint's ``timeout``, ``attempts`` and ``deadline`` that are not the usual ones.
     """
-    from llmner.generation import create_generator
+    from llmner.engines import create_generator
 
     if temperature is None:
         temperature = 0.7 if samples > 1 else 0.0
@@ -254,7 +254,7 @@ def load_recipe(
 
     It asks for the reply format that was named, if any.
     """
-    from llmner.generation.adapters import RECIPE_FILE
+    from llmner.engines.adapters import RECIPE_FILE
     from llmner.recipes import Recipe
 
     merged = None if model is None else Path(model) / RECIPE_FILE
@@ -275,7 +275,7 @@ def choose_adapter(
     Asked with another recipe or in another format than it was trained on, an adapter answers worse than the
     bare model; and recorded replies (``asks`` is false) need none.
     """
-    from llmner.generation.adapters import PACKAGED_ADAPTER, find_adapter
+    from llmner.engines.adapters import PACKAGED_ADAPTER, find_adapter
 
     if name is None and asks and (model, recipe, reply_format) == (None, None, None):
         name = PACKAGED_ADAPTER
@@ -297,7 +297,7 @@ def windows(window: int, overlap: int) -> dict[str, Any]:
     Raises:
         InputError: The overlap is not below the window.
     """
-    from llmner.windows import check_windows
+    from llmner.extraction.windows import check_windows
 
     check_windows(window, overlap)
     return {"window": window, "overlap": overlap}
@@ -311,7 +311,7 @@ def answering(
     Raises:
         InputError: The calibration cannot be read.
     """
-    from llmner.confidence import Calibrator
+    from llmner.extraction.confidence import Calibrator
 
     return {
         "grounded": grounded,

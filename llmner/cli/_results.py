@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmner._files import check_output, dump_json, target_of, whole_file, write_bytes
 from llmner.cli._common import tell_repairs
 from llmner.corpora import ReadStats, read_corpus
 from llmner.errors import InputError
+from llmner.files import check_output, dump_json, target_of, whole_file, write_bytes
 
 if TYPE_CHECKING:
     from llmner.scoring import Comparison, Evaluation, Source
@@ -75,7 +75,7 @@ def write_report(
     path: Path | None, evaluations: Mapping[str, Evaluation], comparisons: Mapping[str, Comparison]
 ) -> None:
     """Write the report where one was asked for."""
-    from llmner.scoring import render_report
+    from llmner.reports import render_report
 
     if path is None:
         return

@@ -24,9 +24,9 @@ def calibrate(
 
     Fit on sentences that neither trained the model nor will be reported on: a part kept from training.
     """
-    from llmner.confidence import Calibrator
     from llmner.errors import InputError
-    from llmner.runs import run_record
+    from llmner.extraction.confidence import Calibrator
+    from llmner.extraction.runs import run_record
     from llmner.scoring import align, read_predictions, reliability
 
     check_outputs(None, output, [Path(gold), predicted])

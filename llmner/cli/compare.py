@@ -51,7 +51,7 @@ def compare(
         run_names,
         write_report,
     )
-    from llmner.cli._show import console, show_changes, show_comparison
+    from llmner.reports.console import console, show_changes, show_comparison
     from llmner.scoring import compare as compare_runs
     from llmner.scoring import evaluate_runs, evaluate_sources
 

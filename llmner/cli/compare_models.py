@@ -31,12 +31,12 @@ def compare_models(
 
     Taggers that were trained alike before are loaded, and answers are kept: called again, it goes on.
     """
-    from llmner._files import kind_of
-    from llmner.baselines._models import compare_models as compare_all
-    from llmner.baselines._models import load_models_config, models_dict, write_models
     from llmner.cli._results import print_json
-    from llmner.cli._show import console, show_models
+    from llmner.comparison import compare_models as compare_all
+    from llmner.comparison import load_models_config, models_dict, write_models
     from llmner.errors import InputError
+    from llmner.files import kind_of
+    from llmner.reports.console import console, show_models
 
     if kind_of(output) not in ("missing", "folder"):
         raise InputError("is no folder", path=output, hint="name another")

@@ -45,9 +45,9 @@ def convert(
     skip_bad: SkipBadOption = False,
 ) -> None:
     """Convert INPUT to OUTPUT. The file is written whole or not at all."""
-    from llmner.chat import write_chat
     from llmner.corpora import CORPUS_FORMATS, ReadStats, read_corpus, write_corpus
     from llmner.errors import UnknownNameError
+    from llmner.recipes.chat import write_chat
 
     if to != "chat" and to not in CORPUS_FORMATS:
         raise UnknownNameError(f"unknown format {to!r}", hint=f"expected chat, {', '.join(CORPUS_FORMATS)}")

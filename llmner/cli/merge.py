@@ -25,10 +25,10 @@ def merge(
 
     vLLM serves it faster than the adapter beside its base model.
     """
-    from llmner._files import target_of
-    from llmner.generation.adapters import find_adapter
-    from llmner.generation.merging import merge_adapter
-    from llmner.training._licences import check_name, terms_of
+    from llmner.engines.adapters import find_adapter
+    from llmner.engines.merging import merge_adapter
+    from llmner.files import target_of
+    from llmner.hub.licences import check_name, terms_of
 
     found = find_adapter(adapter, note, model=model)
     base = model or found.model or ""

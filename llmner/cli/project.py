@@ -43,12 +43,12 @@ def project(
     """Project replies that any LLM gave onto their texts, with an outcome for every mention."""
     from collections import Counter
 
-    from llmner._files import dump_json, open_lines, parse_row, whole_file
     from llmner._mishaps import Mishap, attempt
     from llmner.corpora import BadRow
     from llmner.corpora.jsonl import row_text_and_id
     from llmner.errors import CorpusError, LlmnerError, UnknownNameError
-    from llmner.extraction import nothing, projection_row
+    from llmner.extraction.extractor import nothing, projection_row
+    from llmner.files import dump_json, open_lines, parse_row, whole_file
     from llmner.projection import Projection, project_reply
     from llmner.recipes import Recipe
     from llmner.replies import REPLY_FORMATS

@@ -11,7 +11,7 @@ from llmner.cli._common import JsonOption, guarded, note
 from llmner.errors import InputError
 
 if TYPE_CHECKING:
-    from llmner.training._push import PushResult
+    from llmner.hub.adapters import PushResult
 
 _CARD_LINES = 30
 
@@ -42,9 +42,9 @@ def push(
 
     The token comes from HF_TOKEN or hf auth login. The folder's README.md stays: the card is written anew.
     """
-    from llmner._files import is_file
     from llmner.baselines._store import RECORD_FILE
-    from llmner.training._push import push_adapter
+    from llmner.files import is_file
+    from llmner.hub.adapters import push_adapter
 
     if is_file(folder / RECORD_FILE):
         from llmner.baselines import push_baseline
@@ -83,7 +83,7 @@ def _show(result: PushResult) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from llmner.cli._show import console, printable
+    from llmner.reports.console import console, printable
 
     out = console()
     table = Table(box=None, padding=(0, 2), header_style="bold")

@@ -132,7 +132,7 @@ def serve(
 
     POST /infer, /v1/extract and /v1/project; /healthz, /readyz, /metrics and /openapi.json.
     """
-    from llmner.generation.adapters import PACKAGED_ADAPTER
+    from llmner.engines.adapters import PACKAGED_ADAPTER
     from llmner.serving import Limits, Service, run_server
     from llmner.serving._safety import is_loopback
 

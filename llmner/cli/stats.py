@@ -42,8 +42,8 @@ def stats(
 ) -> None:
     """Show figures of each FILE, and hold every later file against every earlier one (train, then dev)."""
     from llmner.cli._results import print_json
-    from llmner.cli._show import console
     from llmner.corpora import ReadStats, compare_corpora, corpus_stats, is_file_name, read_corpus
+    from llmner.reports.console import console
 
     corpora = []
     # Beside data sets, plain files are read whole.
@@ -88,7 +88,7 @@ def _names(files: Sequence[str]) -> list[str]:
 
 
 def _summary(names: Sequence[str], corpora: Sequence[CorpusStats]) -> Table:
-    from llmner.cli._show import plain_table
+    from llmner.reports.console import plain_table
 
     table = plain_table("", *names)
     columns = [_figures(figures) for figures in corpora]
@@ -122,7 +122,7 @@ def _figures(figures: CorpusStats) -> dict[str, str]:
 def _labels(name: str, figures: CorpusStats) -> Table:
     from rich.text import Text
 
-    from llmner.cli._show import plain_table, printable
+    from llmner.reports.console import plain_table, printable
 
     table = plain_table(name, "entities", "share", "mean length", "surfaces")
     for row in figures.labels:
@@ -139,7 +139,7 @@ def _labels(name: str, figures: CorpusStats) -> Table:
 def _show_pair(out: Console, earlier: str, later: str, pair: CorpusComparison) -> None:
     from rich.text import Text
 
-    from llmner.cli._show import printable
+    from llmner.reports.console import printable
 
     out.print()
     out.print(Text(f"  {printable(later)} against {printable(earlier)}", style="bold"))
@@ -169,7 +169,7 @@ def _show_pair(out: Console, earlier: str, later: str, pair: CorpusComparison) -
 def _shifts(pair: CorpusComparison) -> Table:
     from rich.text import Text
 
-    from llmner.cli._show import plain_table, printable
+    from llmner.reports.console import plain_table, printable
 
     def shown(value: float | None, form: str) -> str:
         return "-" if value is None else format(value, form)

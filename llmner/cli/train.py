@@ -52,7 +52,7 @@ def _tell(logs: dict[str, Any], state: Any) -> None:
 def _print_example(parts: list[ExamplePart]) -> None:
     from rich.text import Text
 
-    from llmner.cli._show import console
+    from llmner.reports.console import console
 
     out = console()
     plain = not out.is_terminal or out.no_color
@@ -72,7 +72,7 @@ def _print_example(parts: list[ExamplePart]) -> None:
 def _print_table(result: TrainingResult) -> None:
     from rich.table import Table
 
-    from llmner.cli._show import console
+    from llmner.reports.console import console
 
     table = Table(box=None, padding=(0, 2), header_style="bold")
     for column in ("epoch", "steps", "train loss", "eval loss", "precision", "recall", "F1", "seconds"):

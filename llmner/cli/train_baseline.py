@@ -189,7 +189,7 @@ def _show(trained: Trained, output: Path) -> None:
     from rich.text import Text
 
     from llmner.baselines._store import read_baseline_record
-    from llmner.cli._show import console, plain_table, printable
+    from llmner.reports.console import console, plain_table, printable
 
     out = console()
     tags = read_baseline_record(output)["tags"]

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 
-from llmner._files import kind_of, open_lines, regular_file, told_of, whole_file
 from llmner.corpora._types import BadRow, CorpusFormat, ReadOptions, ReadStats
 from llmner.corpora.conll import CONLL
 from llmner.corpora.gmb import GMB_CSV, names_columns
@@ -19,6 +18,7 @@ from llmner.corpora.klue import KLUE_TSV
 from llmner.corpora.markup import MARKUP
 from llmner.corpora.text import DOCUMENT, TEXT
 from llmner.errors import CorpusError, InputError, UnknownNameError
+from llmner.files import kind_of, open_lines, regular_file, told_of, whole_file
 from llmner.spans import Sentence
 
 __all__ = ["CORPUS_FORMATS", "guess_format", "is_file_name", "read_corpus", "write_corpus"]

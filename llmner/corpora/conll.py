@@ -13,9 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner._files import open_lines
 from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.errors import CorpusError, TagError
+from llmner.files import open_lines
 from llmner.spans import Sentence, Span
 from llmner.tagging import Scheme, guess_scheme, tags_to_spans
 

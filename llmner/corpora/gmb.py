@@ -15,10 +15,10 @@ from io import StringIO
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner._files import open_bytes
 from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.corpora.words import from_words, word_tags
 from llmner.errors import CorpusError, InputError, TagError
+from llmner.files import open_bytes
 from llmner.spans import Sentence
 
 __all__ = ["GMB_CSV", "HEADER", "names_columns", "split_sentences"]

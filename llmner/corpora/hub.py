@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from llmner._files import is_file
 from llmner._numbers import is_whole
 from llmner.corpora._types import ReadOptions
 from llmner.errors import CorpusError, MissingExtraError, TagError
+from llmner.files import is_file
 from llmner.spans import Sentence, Span
 from llmner.tagging import guess_scheme, tags_to_spans
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from llmner._files import dump_json, open_lines, parse_row
 from llmner._numbers import is_number, is_whole
 from llmner.corpora._types import CorpusFormat, ReadOptions
 from llmner.errors import CorpusError, SpanError
+from llmner.files import dump_json, open_lines, parse_row
 from llmner.spans import Sentence, Span
 
 __all__ = ["SPANS_JSONL", "row_text_and_id", "span_of_row", "span_rows"]

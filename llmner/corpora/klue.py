@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner._files import open_lines
 from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.errors import CorpusError, TagError
+from llmner.files import open_lines
 from llmner.markup import render_markup
-from llmner.spans import Sentence
+from llmner.spans import Sentence, Span
 from llmner.tagging import tags_to_spans
 
 __all__ = ["KLUE_TSV"]
@@ -59,7 +59,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
             if fault is not None:
                 raise fault
             spans, repairs = tags_to_spans(tags, strict=options.strict)
-            sentence = options.sentence(path, first, id, "".join(chars), spans)
+            sentence = options.sentence(path, first, id, "".join(chars), [Span(*part) for part in spans])
         except TagError as error:
             line = None if error.line is None else first + error.line - 1
             options.bad(

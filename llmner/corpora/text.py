@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner._files import open_lines
 from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.errors import CorpusError
+from llmner.files import open_lines
 from llmner.spans import Sentence
 
 __all__ = ["DOCUMENT", "TEXT"]

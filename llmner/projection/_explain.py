@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from llmner.projection._outcome import Outcome, Projection
+from llmner.projection._outcome import Outcome
+from llmner.replies import ReadReply
+from llmner.spans import Span
 
 __all__ = ["explain"]
 
 
-def explain(projection: Projection) -> str:
-    """The text with its spans marked, then a line for each mention. See :meth:`Projection.explain`."""
-    lines = [_marked(projection)]
-    read = projection.reply
+def explain(text: str, spans: Sequence[Span], outcomes: Sequence[Outcome], read: ReadReply | None) -> str:
+    """The text with its spans marked, then a line for each mention.
+
+    Args:
+        text: The text.
+        spans: Its spans.
+        outcomes: What became of each mention.
+        read: How the reply was read, if there was one.
+    """
+    lines = [_marked(text, spans)]
     if read is not None:
         repairs = f"; repaired: {', '.join(read.repairs)}" if read.repairs else ""
         lines.append(f"reply: {read.status}, {read.format or 'no format'}{repairs}")
-    if not projection.outcomes:
+    if not outcomes:
         lines.append("no mentions")
-    lines += _aligned([_row(projection.text, outcome) for outcome in projection.outcomes])
+    lines += _aligned([_row(text, outcome) for outcome in outcomes])
     return "\n".join(lines)
 
 
-def _marked(projection: Projection) -> str:
+def _marked(text: str, spans: Sequence[Span]) -> str:
     parts: list[str] = []
     at = 0
-    for span in projection.spans:
-        parts += [
-            projection.text[at : span.start],
-            "[",
-            projection.text[span.start : span.end],
-            f"]{span.label}",
-        ]
+    for span in spans:
+        parts += [text[at : span.start], "[", text[span.start : span.end], f"]{span.label}"]
         at = span.end
-    return _printable("".join([*parts, projection.text[at:]]))
+    return _printable("".join([*parts, text[at:]]))
 
 
 def _row(text: str, outcome: Outcome) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What projection takes and gives: a policy in, spans and an outcome for every mention out."""
+"""What projection takes, and what it gives for every mention: a policy in, outcomes out."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import Literal
 from llmner._numbers import is_number
 from llmner.errors import InputError
 from llmner.projection._candidates import Particles
-from llmner.projection._explain import explain
-from llmner.replies import Order, ReadReply
+from llmner.replies import Order
 from llmner.spans import Mention, Span
-from llmner.tagging import spans_to_tags
 
-__all__ = ["Outcome", "OutcomeKind", "Policy", "Projection"]
+__all__ = ["Outcome", "OutcomeKind", "Policy"]
 
 Repeats = Literal["listed", "all"]
 OutcomeKind = Literal[
@@ -85,31 +83,3 @@ class Outcome:
     similarity: float = 0.0
     reason: str = ""
     repeats: tuple[Span, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Projection:
-    """Spans of a text, and what became of every mention.
-
-    Attributes:
-        text: The text.
-        spans: Sorted by start, lying apart, each covering whole characters.
-        outcomes: One for each mention, in the reply's order.
-        reply: How the reply was read, where one was given.
-    """
-
-    text: str
-    spans: tuple[Span, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
-    reply: ReadReply | None = None
-
-    def tags(self) -> list[str]:
-        """IOB2 tags, one a code point of the text."""
-        return spans_to_tags(self.spans, len(self.text))
-
-    def explain(self) -> str:
-        """The text with its spans marked, and below a line for each mention: what became of it and why.
-
-        For people: the wording may change. Programs read ``outcomes``.
-        """
-        return explain(self)

@@ -18,8 +18,9 @@ from llmner.markup import unescape
 from llmner.projection._assign import Group, assign
 from llmner.projection._candidates import Candidate, Finder
 from llmner.projection._canonical import Canonical, canonical_surface, canonicalize
-from llmner.projection._outcome import Outcome, Policy, Projection
+from llmner.projection._outcome import Outcome, Policy
 from llmner.projection._positions import INDEX_ABOVE, MAX_OCCURRENCES
+from llmner.projection._projection import Projection
 from llmner.projection._surroundings import place_cost
 from llmner.replies import Order, ReadReply, read_reply
 from llmner.schema import LabelSchema, cues_of, means_person

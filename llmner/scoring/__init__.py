@@ -4,6 +4,9 @@ Takes aligned gold and predicted spans. How spans came about is of no concern to
 it (outcomes of mentions, reading statuses, raw replies) goes into the breakdown and the report.
 """
 
+from typing import TYPE_CHECKING
+
+from llmner._lazy import lazy_names
 from llmner.scoring._bootstrap import Difference, Interval
 from llmner.scoring._calibration import Calibration, CalibrationBin, reliability
 from llmner.scoring._evaluate import (
@@ -28,19 +31,21 @@ from llmner.scoring._predictions import (
     read_predictions,
     sample,
 )
-from llmner.scoring._report import (
-    FIGURES,
-    MODEL_COLUMNS,
-    Facts,
-    Figure,
-    headline,
-    label_rows,
-    model_rows,
-    quotes,
-    render_report,
-)
 from llmner.scoring._scores import KLUE_LABELS, PRF, KlueScores, LabelScore, ModeScore, Scores, score
 from llmner.scoring._sources import Source, evaluate_runs, evaluate_sources, from_extractor, from_file
+
+if TYPE_CHECKING:
+    from llmner.reports import (
+        FIGURES,
+        MODEL_COLUMNS,
+        Facts,
+        Figure,
+        headline,
+        label_rows,
+        model_rows,
+        quotes,
+        render_report,
+    )
 
 __all__ = [
     "CAUSES",
@@ -93,3 +98,22 @@ __all__ = [
     "signature_line",
     "write_run",
 ]
+
+# Reports are a room above; they were here before.
+__getattr__ = lazy_names(
+    __name__,
+    dict.fromkeys(
+        (
+            "FIGURES",
+            "MODEL_COLUMNS",
+            "Facts",
+            "Figure",
+            "headline",
+            "label_rows",
+            "model_rows",
+            "quotes",
+            "render_report",
+        ),
+        "llmner.reports",
+    ),
+)

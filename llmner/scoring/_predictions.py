@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llmner._files import read_jsonl, regular_file, told_of
 from llmner._numbers import is_number, is_whole
 from llmner._unicode import normalized
 from llmner.corpora import ReadStats, guess_format, read_corpus
 from llmner.corpora.hub import is_saved_dataset
 from llmner.corpora.jsonl import row_text_and_id, span_of_row
 from llmner.errors import CorpusError, InputError, MismatchError, SpanError, TagError
-from llmner.extraction import Extraction, outcome_of
+from llmner.extraction.extractor import Extraction, outcome_of
+from llmner.files import read_jsonl, regular_file, told_of
 from llmner.projection import Outcome, canonical_surface
 from llmner.scoring._counts import Claims, surfaces
 from llmner.spans import Sentence, Span, check_spans
@@ -61,7 +61,8 @@ class Prediction:
         except SpanError as error:
             raise error.located(id=self.id) from None
         if self.tags is not None and (
-            len(self.tags) != len(self.text) or tuple(tags_to_spans(self.tags)[0]) != self.spans
+            len(self.tags) != len(self.text)
+            or tuple(Span(*part) for part in tags_to_spans(self.tags)[0]) != self.spans
         ):
             raise TagError("the tags are not those of the spans", id=self.id, hint="expected one a character")
 

@@ -202,7 +202,7 @@ def score_and_count(
             for row, held in zip(predicted_tags, tags, strict=True)
         ]
         stricts = [
-            spans if held is None else tuple(tags_to_spans(held, drop=True)[0])
+            spans if held is None else tuple(Span(*part) for part in tags_to_spans(held, drop=True)[0])
             for spans, held in zip(founds, tags, strict=True)
         ]
     lenient = _report(*_squeezed(gold_tags, predicted_tags))

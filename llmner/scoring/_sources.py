@@ -10,8 +10,8 @@ from typing import Any
 from llmner._mishaps import Mishap, attempt
 from llmner.corpora import ReadStats
 from llmner.errors import MismatchError
-from llmner.extraction import Extraction, SpanExtractor, lost
-from llmner.runs import kept_rows, run_record
+from llmner.extraction.extractor import Extraction, SpanExtractor, lost
+from llmner.extraction.runs import kept_rows, run_record
 from llmner.scoring._evaluate import Evaluation, evaluate_all, read_run
 from llmner.scoring._predictions import Prediction, align, corpus_signature, draw, read_predictions
 from llmner.spans import Sentence
@@ -88,7 +88,7 @@ def from_extractor(
         whole: Whether recorded replies must all be asked for.
         on_prediction: Called after each sentence that is asked.
         keep: Given what decides the answers, the file to keep them in until the evaluation is done (see
-            ``llmner.runs``), or ``None`` to keep none; an interrupted evaluation goes on from there.
+            ``llmner.extraction.runs``), or ``None`` to keep none; an interrupted evaluation goes on from there.
         restart: Throw away what an interrupted evaluation kept.
         on_resume: Called with the number of sentences that were answered before.
     """

@@ -20,8 +20,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from llmner import __version__
-from llmner._files import dump_json
 from llmner.extraction import Extraction
+from llmner.files import dump_json
 from llmner.replies import REPAIRS, REPLY_FORMATS
 from llmner.serving import _schemas as schemas
 from llmner.serving._bodies import json_bytes, markup_of

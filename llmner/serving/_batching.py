@@ -15,9 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from llmner.chat import Prompt
+from llmner.engines import Generator, Reply
 from llmner.errors import GenerationError
-from llmner.generation import Generator, Reply
+from llmner.recipes.chat import Prompt
 from llmner.serving._refusals import unanswered
 
 __all__ = ["Batcher", "Turn"]

@@ -15,9 +15,9 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
-from llmner._files import dump_json
 from llmner.errors import MarkupError
-from llmner.extraction import projection_row
+from llmner.extraction.extractor import projection_row
+from llmner.files import dump_json
 from llmner.markup import render_markup
 from llmner.projection import Budget, Projection, project_reply
 from llmner.schema import LabelSchema

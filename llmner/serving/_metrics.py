@@ -8,8 +8,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from llmner.engines import Reply
 from llmner.extraction import Extraction
-from llmner.generation import Reply
 
 __all__ = ["Metrics", "replies_of"]
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from llmner._files import dump_json
 from llmner.errors import GenerationError, InputError, LlmnerError, MissingExtraError, WorkLimitError
+from llmner.files import dump_json
 
 __all__ = ["INTERNAL", "RefusalError", "refusal_of", "refused", "unanswered"]
 

@@ -21,9 +21,9 @@ import anyio.to_thread
 from pydantic import BaseModel
 
 from llmner._secrets import masked
+from llmner.engines import Generator
 from llmner.errors import GenerationError, LlmnerError, WorkLimitError
 from llmner.extraction import Extraction, Extractor
-from llmner.generation import Generator
 from llmner.projection import Budget
 from llmner.recipes import Recipe, builtin_recipes
 from llmner.serving import _apart

@@ -3,7 +3,8 @@
 Importing it loads no torch; a run does. Whether a run fits into memory is worked out before any download.
 """
 
-from llmner.training._card import model_card
+from llmner.hub.adapters import PushResult, push_adapter
+from llmner.hub.card import model_card
 from llmner.training._config import (
     DataOptions,
     EvaluationOptions,
@@ -18,7 +19,6 @@ from llmner.training._config import (
 from llmner.training._example import ExamplePart, example_row
 from llmner.training._fit import check_fit
 from llmner.training._memory import MemoryEstimate, estimate
-from llmner.training._push import PushResult, push_adapter
 from llmner.training._record import EpochRow
 from llmner.training._run import TrainingResult, is_main_process, train
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from llmner._files import is_file, read_text
 from llmner._yaml import load_yaml
 from llmner.errors import CorpusError, InputError, MissingExtraError
+from llmner.files import is_file, read_text
 
 if TYPE_CHECKING:
     import jsonargparse

@@ -9,8 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from llmner.training._config import TrainingConfig
+from llmner.training._prepared import prepare
 from llmner.training._rows import IGNORED
-from llmner.training._run import prepare, trainer_builder
+from llmner.training._run import trainer_builder
 
 __all__ = ["ExamplePart", "example_row"]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmner.generation._processor import multiplies_bfloat16
+from llmner.engines._processor import multiplies_bfloat16
 from llmner.training._config import TrainingConfig
 from llmner.training._memory import GIB, Kind, MemoryEstimate, estimate
 from llmner.training._shape import Shape, shape_of

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmner.engines._processor import fits_in_float32, multiplies_bfloat16
+from llmner.engines.transformers_engine import load_model
 from llmner.errors import InputError, MissingExtraError
-from llmner.generation._processor import fits_in_float32, multiplies_bfloat16
-from llmner.generation.transformers_engine import load_model
 from llmner.training._config import LoraOptions, ModelOptions
 
 if TYPE_CHECKING:

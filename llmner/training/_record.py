@@ -5,19 +5,16 @@ It reads trainer logs; it trains nothing.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from llmner._files import dump_json, whole_file
+from llmner._versions import versions
 from llmner.errors import MissingExtraError
+from llmner.files import dump_json, whole_file
 
-_DECISIVE = ("llmner", "torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes")
-
-__all__ = ["EpochRow", "best_row", "epoch_rows", "versions", "write_curves", "write_record"]
+__all__ = ["EpochRow", "best_row", "epoch_rows", "write_curves", "write_record"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +82,6 @@ def best_row(history: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
         "epoch": round(best["epoch"], 4),
         **{key: best[f"eval_{key}"] for key in ("precision", "recall", "f1", "loss")},
     }
-
-
-def versions(*others: str) -> dict[str, str]:
-    """Versions of what decides a run's numbers (``others`` too), and of Python."""
-    found = {"python": platform.python_version()}
-    for name in (*_DECISIVE, *others):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def write_record(path: Path, rows: Sequence[EpochRow], **known: Any) -> None:

@@ -6,19 +6,18 @@ them, so that a model meets in training what it will meet when it is asked. Rows
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmner.chat import build_prompt
+from llmner.engines.transformers_engine import encode_prompt
 from llmner.errors import InputError
-from llmner.generation.transformers_engine import encode_prompt
 from llmner.recipes import Recipe
+from llmner.recipes.chat import build_prompt
 from llmner.replies import render_reply
 from llmner.spans import Sentence
 
-__all__ = ["IGNORED", "TokenRow", "build_rows", "end_of_turn", "split_held_out"]
+__all__ = ["IGNORED", "TokenRow", "build_rows", "end_of_turn"]
 
 IGNORED = -100
 """The label of a token that is not learnt, as torch's cross entropy has it."""
@@ -115,38 +114,3 @@ def build_rows(
             hint="raise --max_length, or leave them out with --over_long drop",
         )
     return rows, over
-
-
-def split_held_out(
-    sentences: Sequence[Sentence], held_out: float, seed: int
-) -> tuple[list[Sentence], list[Sentence]]:
-    """(training, held-out) sentences, chosen at random; equal texts stay on one side.
-
-    Args:
-        sentences: All of them.
-        held_out: A share below 1, or a number of sentences; texts that occur more than once may make it
-            slightly more.
-        seed: Decides which.
-
-    Raises:
-        InputError: Nothing would be left to learn from.
-    """
-    wanted = round(held_out * len(sentences)) if held_out < 1 else int(held_out)
-    texts = list(dict.fromkeys(sentence.text for sentence in sentences))
-    random.Random(seed).shuffle(texts)
-    copies: dict[str, int] = {}
-    for sentence in sentences:
-        copies[sentence.text] = copies.get(sentence.text, 0) + 1
-    chosen, count = set(), 0
-    for text in texts:
-        if count >= wanted:
-            break
-        chosen.add(text)
-        count += copies[text]
-    train = [sentence for sentence in sentences if sentence.text not in chosen]
-    if not train:
-        raise InputError(
-            f"held_out {held_out:g} leaves none of {len(sentences)} sentences to learn from",
-            hint="hold out fewer",
-        )
-    return train, [sentence for sentence in sentences if sentence.text in chosen]

@@ -17,18 +17,13 @@ from typing import Any
 
 import yaml
 
-from llmner._files import kind_of, whole_file
 from llmner._yaml import load_yaml
-from llmner.corpora import is_file_name, read_corpus
+from llmner.engines._denormals import denormals_flushed
+from llmner.engines.embedded import EMBEDDED_MODEL, EMBEDDED_ON_HUB
 from llmner.errors import InputError, MissingExtraError
-from llmner.generation._denormals import denormals_flushed
-from llmner.generation.embedded import EMBEDDED_MODEL, EMBEDDED_ON_HUB
-from llmner.recipes import Recipe
-from llmner.scoring import sample
-from llmner.spans import Sentence
-from llmner.training._card import model_card
-from llmner.training._config import TrainingConfig
-from llmner.training._folder import (
+from llmner.files import kind_of, whole_file
+from llmner.hub.card import model_card
+from llmner.hub.folder import (
     ADAPTER_FILE,
     CARD_FILE,
     CURVES_FILE,
@@ -36,16 +31,15 @@ from llmner.training._folder import (
     RECORD_FILE,
     TRAINING_FILE,
 )
-from llmner.training._model import Coverage, check_coverage, is_fsdp, load_for_training
+from llmner.training._config import TrainingConfig
+from llmner.training._model import Coverage, check_coverage, is_fsdp
+from llmner.training._prepared import Prepared, prepare
 from llmner.training._record import EpochRow, best_row, epoch_rows, write_curves, write_record
-from llmner.training._rows import TokenRow, build_rows, end_of_turn, split_held_out
 
 __all__ = [
-    "Prepared",
     "TrainingResult",
     "is_main_process",
     "last_checkpoint",
-    "prepare",
     "train",
     "trainer_builder",
 ]
@@ -72,82 +66,6 @@ class TrainingResult:
     sentences: int
     held_out: int
     over_long: int
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Everything a trainer needs, and the counts that go into the record.
-
-    Attributes:
-        recipe: How sentences are asked and answered.
-        model: The base model.
-        tokenizer: Its tokenizer.
-        rows: Rows to learn from.
-        held_rows: Rows of the held-out sentences.
-        held_out: Held-out sentences that evaluations answer.
-        over_long: Sentences left out for their length.
-    """
-
-    recipe: Recipe
-    model: Any
-    tokenizer: Any
-    rows: tuple[TokenRow, ...]
-    held_rows: tuple[TokenRow, ...] = ()
-    held_out: tuple[Sentence, ...] = ()
-    over_long: int = 0
-
-
-def prepare(config: TrainingConfig, report: Callable[[str], None] | None = None) -> Prepared:
-    """Read the corpus, load the model, and build the rows.
-
-    Raises:
-        InputError: A corpus or recipe that cannot be read, rows that are too long, a template that never
-            ends an answer.
-        GenerationError: The model cannot be loaded.
-        MissingExtraError: The ``train`` extra is not installed.
-    """
-    data = config.data
-    recipe = Recipe.load(data.recipe)
-    if data.reply_format is not None:
-        recipe = recipe.with_reply_format(data.reply_format)
-    sentences = _sentences(config, recipe)
-    learnt, held_out = split_held_out(sentences, data.held_out, config.optim.seed)
-    model, tokenizer = load_for_training(config.model, report)
-    ends = model.generation_config.eos_token_id
-    end = end_of_turn(tokenizer, ends if isinstance(ends, list) else [] if ends is None else [ends])
-    rows: list[list[TokenRow]] = []
-    over = 0
-    for part in (learnt, held_out):
-        built, left_out = build_rows(
-            part,
-            recipe,
-            tokenizer,
-            end,
-            max_length=data.max_length,
-            over_long=data.over_long,
-            loss_on=data.loss_on,
-        )
-        rows.append(built)
-        over += left_out
-    answered = held_out[: config.evaluation.eval_sentences]
-    return Prepared(recipe, model, tokenizer, tuple(rows[0]), tuple(rows[1]), tuple(answered), over)
-
-
-def _sentences(config: TrainingConfig, recipe: Recipe) -> list[Sentence]:
-    # A file is learnt whole; of a data set, which may be in several parts, the one for that.
-    split = None if is_file_name(config.data.train) else "train"
-    sentences = list(read_corpus(config.data.train, config.data.train_format, split=split))
-    known = set(recipe.schema_.codes)
-    for sentence in sentences:
-        for span in sentence.spans:
-            if span.label not in known:
-                raise InputError(
-                    f"label {span.label!r} is not among the recipe's {', '.join(sorted(known))}",
-                    path=config.data.train,
-                    id=sentence.id,
-                    hint="train with a recipe that has it",
-                )
-    return sample(sentences, config.data.train_limit, config.optim.seed)
 
 
 def train(

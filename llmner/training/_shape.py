@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmner.engines.embedded import EMBEDDED_MODEL
 from llmner.errors import InputError
-from llmner.generation.embedded import EMBEDDED_MODEL
 
 __all__ = ["Parameters", "Shape", "shape_of"]
 

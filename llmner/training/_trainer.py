@@ -26,17 +26,17 @@ from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames
 from trl import SFTConfig, SFTTrainer
 
+from llmner.engines.transformers_engine import TransformersGenerator
 from llmner.errors import InputError
 from llmner.extraction import Extractor
-from llmner.generation.transformers_engine import TransformersGenerator
 from llmner.recipes import Recipe
 from llmner.scoring import score
 from llmner.spans import Sentence, Span
 from llmner.training._config import OptimOptions, TrainingConfig
 from llmner.training._cpu_head import score_answers_only
 from llmner.training._model import adapter_config, is_fsdp
+from llmner.training._prepared import Prepared
 from llmner.training._rows import TokenRow
-from llmner.training._run import Prepared
 
 __all__ = ["NerTrainer", "build_trainer", "check_optimisation", "sft_config"]
 

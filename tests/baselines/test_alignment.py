@@ -15,8 +15,8 @@ tokenizers = pytest.importorskip("tokenizers", reason='needs pip install "llmner
 
 from llmner.baselines._alignment import owners, spans_of_tokens, token_tags  # noqa: E402
 from llmner.corpora import read_corpus  # noqa: E402
+from llmner.extraction.windows import continues  # noqa: E402
 from llmner.spans import Sentence, Span  # noqa: E402
-from llmner.windows import continues  # noqa: E402
 from tests.conftest import ROOT, shared  # noqa: E402
 
 TEXTS = [s.text for name in ("sample.tsv", "sample-en.txt") for s in read_corpus(ROOT / "data" / name)]

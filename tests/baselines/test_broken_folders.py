@@ -26,9 +26,9 @@ from llmner.baselines import (
     train_baseline,
 )
 from llmner.baselines._crfsuite import check_crfsuite
-from llmner.confidence import Calibrator
+from llmner.engines import create_generator
 from llmner.errors import GenerationError, InputError
-from llmner.generation import create_generator
+from llmner.extraction.confidence import Calibrator
 from tests.baselines.tiny import SENTENCES, tiny_encoder
 from tests.corruption import outcomes
 

@@ -22,8 +22,8 @@ from llmner.corpora import read_corpus, write_corpus
 from llmner.errors import InputError
 from tests.baselines.tiny import tiny_encoder
 from tests.conftest import ROOT
+from tests.hub.hub_server import TOKEN, HubServer, serving
 from tests.tiny import tiny_model
-from tests.training.hub_server import TOKEN, HubServer, serving
 
 SAMPLE = ROOT / "data" / "sample.tsv"
 

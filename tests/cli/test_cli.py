@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from llmner.chat import Prompt
 from llmner.cli import app
 from llmner.corpora import read_corpus
-from llmner.generation import Reply
+from llmner.engines import Reply
 from llmner.recipes import Recipe
+from llmner.recipes.chat import Prompt
 from llmner.replies import render_reply
 from tests.conftest import ROOT
 

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from llmner.cli import app
-from llmner.confidence import Calibrator
 from llmner.corpora import read_corpus, write_corpus
+from llmner.extraction.confidence import Calibrator
 from llmner.spans import Sentence, Span
-from tests.generation.endpoint import Endpoint, serving
+from tests.engines.endpoint import Endpoint, serving
 from tests.tiny import tiny_model
 
 pytest.importorskip("torch", reason='needs pip install "llmner[local]"')

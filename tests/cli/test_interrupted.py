@@ -21,10 +21,10 @@ from llmner.cli._common import pace, progress
 from llmner.corpora import read_corpus, write_corpus
 from llmner.spans import Sentence
 from tests.conftest import ROOT
-from tests.generation.endpoint import Endpoint, serving
+from tests.engines.endpoint import Endpoint, serving
 
 pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
-from llmner.generation import _sending, openai_engine
+from llmner.engines import _sending, openai_engine
 
 Run = Callable[..., Result]
 REPLIES = ROOT / "data" / "sample-replies.jsonl"

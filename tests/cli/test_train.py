@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.hub.hub_server import TOKEN, HubServer, serving
 from tests.tiny import EXAONE, tiny_model
-from tests.training.hub_server import TOKEN, HubServer, serving
 
 pytest.importorskip("trl", reason='needs pip install "llmner[train]"')
 pytest.importorskip("bitsandbytes", reason='needs pip install "llmner[train]"')

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmner.chat import build_prompt
 from llmner.corpora import BadRow, ReadStats, from_words, guess_format, read_corpus, word_tags, write_corpus
 from llmner.corpora.gmb import split_sentences
 from llmner.errors import CorpusError, InputError, MismatchError
 from llmner.recipes import Recipe
+from llmner.recipes.chat import build_prompt
 from llmner.spans import Sentence, Span
 
 ROWS = [

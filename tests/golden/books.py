@@ -225,8 +225,8 @@ def rows(scratch: Path) -> Iterator[Line]:
 
 def recipes(scratch: Path) -> Iterator[Line]:
     """Recipes as they are asked: hashes, messages, grammars and schemas."""
-    from llmner.chat import build_prompt
-    from llmner.generation.grammars import reply_grammar, reply_schema
+    from llmner.engines.grammars import reply_grammar, reply_schema
+    from llmner.recipes.chat import build_prompt
 
     sentences = list(read_corpus(DATA / "sample.tsv"))[:2]
     for path in sorted((ROOT / "prompts").glob("*.yaml")):

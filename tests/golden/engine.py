@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmner import Recipe, Sentence, Span, render_reply
-from llmner.chat import Prompt
-from llmner.generation import Reply, Token
+from llmner.engines import Reply, Token
+from llmner.recipes.chat import Prompt
 
 __all__ = ["Scripted"]
 

@@ -233,7 +233,7 @@ def test_what_strict_mode_counts_is_kept(tmp_path: Path) -> None:
     path.write_text("가\tI-PS\n나\tO\n다\tB-LC\n", encoding="utf-8")
     (prediction,) = read_predictions(path)
     assert prediction.tags == ("I-PS", "O", "O", "O", "B-LC")
-    assert tuple(tags_to_spans(prediction.tags, drop=True)[0]) == prediction.spans[1:]
+    assert [Span(*part) for part in tags_to_spans(prediction.tags, drop=True)[0]] == list(prediction.spans[1:])
     gold = [Sentence(prediction.text, prediction.spans)]
     first = evaluate(gold, [prediction], resamples=10)
     assert (first.scores.micro.f1, first.scores.strict.f1) == (1, pytest.approx(2 / 3))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from llmner.scoring._scores import _squeezed
 from llmner.spans import Sentence, Span
 from llmner.tagging import spans_to_tags, tags_to_spans
 from tests.scoring.runs import random_run, runs
+
+
+def spans_of(tags: Sequence[str]) -> list[Span]:
+    return [Span(*part) for part in tags_to_spans(tags)[0]]
 
 
 @pytest.mark.slow
@@ -155,7 +160,7 @@ def test_klues_pair_against_an_independent_count(run: tuple[list[Sentence], list
 
 def broken(tags: list[str], text: str, gold: tuple[Span, ...]) -> Scores:
     """Scores of spans that were read from tags as they stand."""
-    return score([gold], [tags_to_spans(tags)[0]], texts=[text], tags=[tags])
+    return score([gold], [spans_of(tags)], texts=[text], tags=[tags])
 
 
 def test_strict_figures_leave_out_what_broken_tags_began() -> None:
@@ -189,7 +194,7 @@ def test_klues_pair_of_broken_tags_is_that_of_the_tags_themselves(
     tags = [[f"I{t[1:]}" if t[0] == "B" and rng.random() < 0.4 else t for t in s.tags()] for s in found]
     scores = score(
         [s.spans for s in gold],
-        [tags_to_spans(row)[0] for row in tags],
+        [spans_of(row) for row in tags],
         texts=[s.text for s in gold],
         tags=tags,
     )
@@ -214,7 +219,7 @@ def test_klues_pair_of_broken_tags_is_that_of_the_tags_themselves(
 @given(st.lists(st.sampled_from(("O", "B-PS", "I-PS", "B-LC", "I-LC")), min_size=1, max_size=12))
 def test_dropping_broken_tags_is_what_seqevals_strict_mode_does(tags: list[str]) -> None:
     entities = Entities([tags], IOB2).entities[0]
-    assert tags_to_spans(tags, drop=True)[0] == [Span(e.start, e.end, e.tag) for e in entities]
+    assert tags_to_spans(tags, drop=True)[0] == [(e.start, e.end, e.tag) for e in entities]
 
 
 @pytest.mark.parametrize("label", ["micro avg", "macro avg", "A-", "-A", "A-B", "O", "a b", "개체", "_"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from tests.generation.endpoint import Endpoint, serving
+from tests.engines.endpoint import Endpoint, serving
 from tests.serving.fakes import named
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ from typing import Any
 import anyio
 import uvicorn
 
-from llmner.chat import Prompt
-from llmner.generation import Reply
+from llmner.engines import Reply
 from llmner.recipes import Recipe
+from llmner.recipes.chat import Prompt
 from llmner.serving import Limits, Service, create_app
 from llmner.serving._protocol import BoundedProtocol
 from llmner.serving._run import watched

@@ -22,8 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from llmner.engines import Reply
 from llmner.errors import GenerationError, InputError, MissingExtraError
-from llmner.generation import Reply
 from llmner.projection import project_reply
 from llmner.recipes import Recipe
 from llmner.replies import REPAIRS

@@ -12,9 +12,9 @@ import pytest
 
 pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
 
-from llmner.chat import Prompt
+from llmner.engines import Reply
 from llmner.errors import GenerationError
-from llmner.generation import Reply
+from llmner.recipes.chat import Prompt
 from llmner.serving._batching import Batcher, Turn
 from tests.serving.fakes import Model, eventually
 

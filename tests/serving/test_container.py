@@ -60,7 +60,7 @@ def test_what_is_copied_is_there_and_what_is_run_is_the_script() -> None:
 @pytest.mark.slow
 @pytest.mark.network
 def test_the_script_makes_a_server_that_is_healthy_and_answers_before_an_endpoint(tmp_path: Path) -> None:
-    from tests.generation.endpoint import Endpoint, serving
+    from tests.engines.endpoint import Endpoint, serving
     from tests.serving.fakes import eventually, named
 
     venv.create(tmp_path / "env", with_pip=True)

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
 
-from llmner.generation import Reply, Token
+from llmner.engines import Reply, Token
 from tests.serving.fakes import Model, named, running, service
 
 if TYPE_CHECKING:

@@ -368,7 +368,7 @@ def test_an_endpoint_that_dies_under_load_costs_clean_503s_and_comes_back_by_its
 
 def test_stopping_answers_what_is_being_answered(start: Start) -> None:
     pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
-    from tests.generation.endpoint import Endpoint, serving
+    from tests.engines.endpoint import Endpoint, serving
 
     slow = Endpoint(named, faults=lambda question, _: {"delay": 1.0 if "서울" in question else 0})
     with serving(slow), ThreadPoolExecutor(1) as pool:

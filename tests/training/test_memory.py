@@ -122,8 +122,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Tra
 
     from llmner.recipes import Recipe
     from llmner.training._model import load_for_training
+    from llmner.training._prepared import Prepared
     from llmner.training._rows import TokenRow
-    from llmner.training._run import Prepared, trainer_builder
+    from llmner.training._run import trainer_builder
 
     folders: dict[str, Path] = {}
 
@@ -364,8 +365,9 @@ def test_a_gpu_allocates_what_was_estimated(tmp_path: Path, quantization: str, c
         pytest.skip("no CUDA device")
     from llmner.recipes import Recipe
     from llmner.training._model import load_for_training
+    from llmner.training._prepared import Prepared
     from llmner.training._rows import TokenRow
-    from llmner.training._run import Prepared, trainer_builder
+    from llmner.training._run import trainer_builder
 
     tiny_model(tmp_path / "model", width=1024, layers=8)
     config = configured(

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from llmner.chat import build_prompt
+from llmner.corpora._held_out import split_held_out
 from llmner.errors import InputError
 from llmner.markup import parse_markup
 from llmner.recipes import Recipe
+from llmner.recipes.chat import build_prompt
 from llmner.spans import Sentence
 from tests.tiny import EXAONE, NO_SYSTEM, tiny_model
 
 transformers = pytest.importorskip("transformers", reason='needs pip install "llmner[local]"')
-from llmner.generation.transformers_engine import encode_prompt  # noqa: E402
-from llmner.training._rows import IGNORED, build_rows, end_of_turn, split_held_out  # noqa: E402
+from llmner.engines.transformers_engine import encode_prompt  # noqa: E402
+from llmner.training._rows import IGNORED, build_rows, end_of_turn  # noqa: E402
 
 
 def sentence(markup: str, id: str | None = None) -> Sentence:

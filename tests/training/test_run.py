@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from llmner.corpora import read_corpus
+from llmner.engines import create_generator
 from llmner.errors import InputError
 from llmner.extraction import Extractor
-from llmner.generation import create_generator
 from llmner.recipes import Recipe
 from llmner.training import TrainingConfig, example_row, parse_config, train
 from tests.conftest import ROOT

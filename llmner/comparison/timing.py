@@ -1,0 +1,97 @@
+"""What a model costs: sentences a second of a loaded one, parameters, bytes."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from llmner.baselines._extract import BaselineExtractor
+from llmner.baselines._store import size_on_disk
+from llmner.errors import InputError
+from llmner.extraction import Extraction, Extractor, SpanExtractor
+from llmner.files import dump_json, parse_json, read_text, whole_file
+from llmner.spans import Sentence
+
+__all__ = ["Timed", "size_of", "speed"]
+
+
+class Timed:
+    """An extractor whose sentences a second are measured: of a loaded model, without what is done with them."""
+
+    def __init__(self, extractor: Extractor | BaselineExtractor, told: Callable[[], None]) -> None:
+        self.extractor: Extractor | BaselineExtractor | None = extractor
+        self.batch_size = extractor.batch_size
+        self.sentences = 0
+        self.seconds = 0.0
+        self._described = extractor.describe()
+        self._told = told
+
+    def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
+        """Extract, and count sentences and seconds."""
+        assert self.extractor is not None
+        _load(self.extractor)
+        found = self.extractor.extract(sentences)
+        while True:
+            started = time.perf_counter()
+            extraction = next(found, None)
+            self.seconds += time.perf_counter() - started
+            if extraction is None:
+                return
+            self.sentences += 1
+            self._told()
+            yield extraction
+
+    def describe(self) -> dict[str, Any]:
+        """As the extractor does."""
+        return self._described
+
+    def release(self) -> None:
+        """Let go of the model: the next one needs the memory."""
+        self.extractor = None
+        gc.collect()
+        if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _load(extractor: Extractor | BaselineExtractor) -> None:
+    owner: Any = getattr(extractor, "generator", extractor)
+    if (load := getattr(owner, "load", None)) is not None:
+        load()
+
+
+def speed(timed: Timed, rows: Path | None, *, restart: bool) -> dict[str, Any]:
+    """Sentences a second, over this call and those before it that the kept rows are of."""
+    sentences, seconds = timed.sentences, timed.seconds
+    if rows is not None:
+        path = rows.with_name(f"{rows.name}.speed.json")
+        if restart:
+            path.unlink(missing_ok=True)
+        try:
+            before = parse_json(read_text(path))
+            sentences, seconds = sentences + int(before["sentences"]), seconds + float(before["seconds"])
+        except (InputError, ValueError, LookupError, TypeError):
+            pass
+        if timed.sentences:
+            with whole_file(path) as stream:
+                stream.write(dump_json({"sentences": sentences, "seconds": round(seconds, 3)}) + b"\n")
+    if not sentences or not seconds:
+        return {}
+    return {"sentences_a_second": sentences / seconds, "timed_sentences": sentences}
+
+
+def size_of(extractor: SpanExtractor | None) -> dict[str, Any]:
+    """Parameters and bytes of what answered, where it is in this process."""
+    if isinstance(extractor, BaselineExtractor):
+        return {"parameters": extractor.load().parameters(), "bytes": size_on_disk(extractor.folder)}
+    generator: Any = getattr(extractor, "generator", None)
+    if getattr(generator, "model_name", None) is None or not hasattr(generator, "around"):
+        return {}
+    model, _ = generator.load()
+    return {
+        "parameters": sum(weights.numel() for weights in model.parameters()),
+        "bytes": sum(weights.numel() * weights.element_size() for weights in model.parameters()),
+    }

@@ -1,0 +1,254 @@
+"""EXAONE 3.0 and 3.5 without remote code: their checkpoints in Llama's layout.
+
+The two architectures are one: RMS norms, rotary embeddings, grouped queries and a gated SiLU feed-forward
+without biases, under other names. Renamed, a checkpoint loads with ``transformers``' own Llama classes, in
+releases that the model's remote code no longer runs on, and serves with engines that know Llama. EXAONE 4 is
+native and needs none of this. The weights' licence is non-commercial and goes with the copy.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from llmner._mishaps import one_line
+from llmner.engines._model_files import read_object
+from llmner.errors import GenerationError, InputError, MissingExtraError
+
+__all__ = ["convert_exaone", "is_exaone3", "llama_name"]
+
+_OUTSIDE: Final = {
+    "transformer.wte.weight": "model.embed_tokens.weight",
+    "transformer.ln_f.weight": "model.norm.weight",
+    "lm_head.weight": "lm_head.weight",
+}
+_IN_LAYER: Final = {
+    "ln_1.weight": "input_layernorm.weight",
+    "attn.attention.q_proj.weight": "self_attn.q_proj.weight",
+    "attn.attention.k_proj.weight": "self_attn.k_proj.weight",
+    "attn.attention.v_proj.weight": "self_attn.v_proj.weight",
+    "attn.attention.out_proj.weight": "self_attn.o_proj.weight",
+    "ln_2.weight": "post_attention_layernorm.weight",
+    "mlp.c_fc_0.weight": "mlp.gate_proj.weight",
+    "mlp.c_fc_1.weight": "mlp.up_proj.weight",
+    "mlp.c_proj.weight": "mlp.down_proj.weight",
+}
+_LAYER: Final = re.compile(r"transformer\.h\.(\d+)\.(.+)")
+# Computed from the configuration, stored by old releases.
+_BUFFER: Final = re.compile(r"(?:^|\.)(?:rotary(?:_emb)?\.inv_freq|attention\.(?:bias|masked_bias))$")
+_INDEX: Final = "model.safetensors.index.json"
+# What of a checkpoint is neither weights, configuration nor code.
+_CARRIED: Final = re.compile(
+    r"(?:tokenizer.*|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|chat_template.*|"
+    r"generation_config\.json|LICENSE.*|NOTICE.*)"
+)
+
+
+def is_exaone3(folder: Path) -> bool:
+    """Whether a folder holds a checkpoint in EXAONE 3.0's and 3.5's own layout."""
+    try:
+        return read_object(folder / "config.json", "a model's configuration").get("model_type") == "exaone"
+    except InputError:
+        return False
+
+
+def llama_name(name: str) -> str | None:
+    """Llama's name of one of EXAONE's tensors, or ``None`` for a buffer that Llama computes.
+
+    Raises:
+        KeyError: No tensor of EXAONE 3.0 or 3.5 is called so.
+    """
+    if _BUFFER.search(name):
+        return None
+    layer = _LAYER.fullmatch(name)
+    if layer is None:
+        return _OUTSIDE[name]
+    return f"model.layers.{layer[1]}.{_IN_LAYER[layer[2]]}"
+
+
+def convert_exaone(source: Path, target: Path, *, report: Callable[[str], None] | None = None) -> int:
+    """Write a copy of an EXAONE 3.0 or 3.5 checkpoint in Llama's layout.
+
+    A shard at a time, so that memory is that of one shard; the copy appears whole or not at all. Tokenizer,
+    chat template, end-of-turn token and licence are carried over; the model's code is not.
+
+    Args:
+        source: Folder of the checkpoint, with ``config.json`` and safetensors.
+        target: Folder to write; it must not exist. The licence asks that its name begin with ``EXAONE``.
+        report: Told in a sentence what is being done.
+
+    Returns:
+        The number of tensors.
+
+    Raises:
+        InputError: Not such a checkpoint, a tensor too many or too few, or the target exists.
+        MissingExtraError: The ``local`` extra is not installed.
+        GenerationError: A shard cannot be read.
+    """
+    if not is_exaone3(source):
+        raise InputError(
+            "holds no EXAONE 3.0 or 3.5 checkpoint",
+            path=source,
+            hint='its config.json must say model_type "exaone"; EXAONE 4 loads as it is',
+        )
+    if target.exists():
+        raise InputError("exists", path=target, hint="name a folder that does not")
+    if not target.parent.is_dir():
+        raise InputError("its folder does not exist", path=target, hint="make it first")
+    if not target.name.upper().startswith("EXAONE"):
+        raise InputError(
+            f"a derived model may not be called {target.name!r}",
+            path=target,
+            hint='EXAONE\'s licence asks for a name that begins with "EXAONE"',
+        )
+    config = read_object(source / "config.json", "a model's configuration")
+    shards = _shards(source)
+    with tempfile.TemporaryDirectory(prefix=".exaone-", dir=target.parent) as folder:
+        copy = Path(folder) / target.name
+        copy.mkdir()
+        names = _rename_shards(source, shards, copy, report)
+        _check_complete(source, names, config)
+        _write_json(copy / "config.json", _llama_config(source, config))
+        for file in sorted(source.iterdir()):
+            if file.is_file() and _CARRIED.fullmatch(file.name):
+                _carry(file, copy / file.name)
+        if not (copy / "generation_config.json").exists():
+            ends = {
+                key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id") if key in config
+            }
+            _write_json(copy / "generation_config.json", ends)
+        copy.replace(target)
+    return len(names)
+
+
+def _shards(source: Path) -> list[str]:
+    """Names of the weight files, in the index's order."""
+    index = source / _INDEX
+    if index.exists():
+        weights = read_object(index, "an index of safetensors").get("weight_map")
+        if not isinstance(weights, dict) or not weights:
+            raise InputError("is no index of safetensors", path=index, hint="expected 'weight_map'")
+        return list(dict.fromkeys(map(str, weights.values())))
+    if (source / "model.safetensors").exists():
+        return ["model.safetensors"]
+    raise InputError(
+        "holds no safetensors",
+        path=source,
+        hint="pickled weights (.bin) are not read; save them as safetensors",
+    )
+
+
+def _rename_shards(
+    source: Path, shards: list[str], copy: Path, report: Callable[[str], None] | None
+) -> dict[str, str]:
+    """Write every shard under Llama's names; gives each tensor's shard."""
+    try:
+        from safetensors import SafetensorError, safe_open
+        from safetensors.torch import save_file
+    except ImportError:
+        raise MissingExtraError("local", "converting a checkpoint") from None
+    names: dict[str, str] = {}
+    size = 0
+    for number, shard in enumerate(shards, 1):
+        if report is not None:
+            report(f"Shard {number} of {len(shards)}: {shard}")
+        if Path(shard).name != shard or not (source / shard).is_file():
+            raise InputError("a shard of the index is missing", path=source / shard)
+        tensors = {}
+        try:
+            with safe_open(source / shard, framework="pt") as stream:
+                for name in stream.keys():  # noqa: SIM118 - it is no mapping
+                    try:
+                        renamed = llama_name(name)
+                    except KeyError:
+                        raise InputError(
+                            f"tensor {one_line(name, 120)!r} is none of EXAONE 3.0's or 3.5's",
+                            path=source / shard,
+                        ) from None
+                    if renamed is not None:
+                        tensors[renamed] = stream.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise GenerationError(f"{source / shard} cannot be read: {one_line(error)}") from None
+        save_file(tensors, copy / shard, metadata={"format": "pt"})
+        names.update(dict.fromkeys(tensors, shard))
+        size += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if shards != ["model.safetensors"]:
+        _write_json(
+            copy / _INDEX, {"metadata": {"total_size": size}, "weight_map": dict(sorted(names.items()))}
+        )
+    return names
+
+
+def _check_complete(source: Path, names: Iterable[str], config: dict[str, Any]) -> None:
+    """Make sure that every tensor Llama expects is there; a missing one would be made up at random."""
+    layers = config.get("num_layers", config.get("num_hidden_layers"))
+    names = list(names)
+    if not isinstance(layers, int) or layers > len(names):
+        raise InputError("has no 'num_layers', or more than weights", path=source / "config.json")
+    expected = {f"model.layers.{n}.{name}" for n in range(layers) for name in _IN_LAYER.values()}
+    expected |= {name for name in _OUTSIDE.values() if name != "lm_head.weight"}
+    if not config.get("tie_word_embeddings"):
+        expected.add("lm_head.weight")
+    found = set(names)
+    missing = sorted(expected - found)
+    surplus = sorted(found - expected - {"lm_head.weight"})
+    if missing or surplus:
+        what = f"lacks {missing[0]!r}" if missing else f"has {surplus[0]!r}, which {layers} layers do not"
+        raise InputError(
+            f"the checkpoint {what} ({len(missing)} missing, {len(surplus)} too many)", path=source
+        )
+
+
+def _llama_config(source: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration as Llama reads it; rope scaling and special tokens stay as they are."""
+
+    def known(*names: str) -> Any:
+        for name in names:
+            if config.get(name) is not None:
+                return config[name]
+        raise InputError(f"has no {names[0]!r}", path=source / "config.json")
+
+    heads, hidden = known("num_attention_heads"), known("hidden_size")
+    if not all(isinstance(each, int) and each > 0 for each in (heads, hidden)):
+        raise InputError("'num_attention_heads' and 'hidden_size' are no numbers", path=source / "config.json")
+    carried = (
+        "rope_scaling", "bos_token_id", "eos_token_id", "pad_token_id", "initializer_range",
+        "attention_dropout", "tie_word_embeddings", "torch_dtype", "dtype", "use_cache",
+    )  # fmt: skip
+    return {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "vocab_size": known("vocab_size"),
+        "hidden_size": hidden,
+        "intermediate_size": known("intermediate_size"),
+        "num_hidden_layers": known("num_layers", "num_hidden_layers"),
+        "num_attention_heads": heads,
+        "num_key_value_heads": config.get("num_key_value_heads") or heads,
+        "head_dim": config.get("head_dim") or hidden // heads,
+        "hidden_act": config.get("activation_function", "silu"),
+        "rms_norm_eps": known("layer_norm_epsilon"),
+        "rope_theta": config.get("rope_theta", 10000.0),
+        "max_position_embeddings": known("max_position_embeddings"),
+        "attention_bias": False,
+        "mlp_bias": False,
+        **{key: config[key] for key in carried if key in config},
+    }
+
+
+def _carry(file: Path, target: Path) -> None:
+    """Copy a file; a tokenizer's configuration loses its reference to the model's code."""
+    if file.name != "tokenizer_config.json":
+        shutil.copyfile(file, target)
+        return
+    config = read_object(file, "a tokenizer's configuration")
+    config.pop("auto_map", None)
+    _write_json(target, config)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

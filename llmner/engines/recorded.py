@@ -1,0 +1,115 @@
+"""The ``recorded`` engine: replays a JSON Lines file of ``{"id", "text", "reply"}``.
+
+For replies that came from anywhere: another program, another model, yesterday's run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from llmner.engines._types import Reply
+from llmner.errors import CorpusError, MismatchError
+from llmner.files import read_jsonl
+from llmner.recipes.chat import Prompt
+
+__all__ = ["RecordedGenerator"]
+
+
+class RecordedGenerator:
+    """Answers with recorded replies, found by id, or by text where a row has no id.
+
+    Equal keys are answered in the order of the file. The whole file is held in memory.
+
+    Args:
+        path: The file. Rows need ``reply`` and one of ``id`` and ``text``; where both the row and the
+            prompt have a text, they must agree.
+
+    Raises:
+        CorpusError: The file cannot be read, or a row has no reply.
+    """
+
+    # Replies were recorded for whole texts, however long.
+    whole_texts = True
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self._path = Path(path)
+        self._by_id: dict[str, deque[tuple[str, str | None]]] = {}
+        self._by_text: dict[str, deque[str]] = {}
+        digest = hashlib.sha256()
+        count = 0
+        for number, row in read_jsonl(self._path):
+            reply, text, id = row.get("reply"), row.get("text"), row.get("id", row.get("klue_id"))
+            if not isinstance(reply, str):
+                raise CorpusError(
+                    "no 'reply'" if "reply" not in row else "'reply' is not a string",
+                    path=path,
+                    line=number,
+                    hint='expected {"id", "text", "reply"}',
+                )
+            if id is not None:
+                self._by_id.setdefault(str(id), deque()).append((reply, text))
+            elif isinstance(text, str):
+                self._by_text.setdefault(text, deque()).append(reply)
+            else:
+                raise CorpusError("neither 'id' nor 'text'", path=path, line=number)
+            digest.update(reply.encode("utf-8", "surrogatepass"))
+            count += 1
+        if not count:
+            raise CorpusError("holds no reply", path=path, hint="the file is empty")
+        self._digest = digest.hexdigest()[:12]
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
+        """The recorded reply of each prompt.
+
+        Raises:
+            MismatchError: A sentence without a recorded reply, or one recorded for another text.
+        """
+        return [Reply(self._find(prompt)) for prompt in prompts]
+
+    def covers(self, sentences: Iterable[tuple[str | None, str]]) -> list[bool]:
+        """For each (id, text), asked in this order, whether there is a reply left to it."""
+        ids = Counter({id: len(replies) for id, replies in self._by_id.items()})
+        texts = Counter({text: len(replies) for text, replies in self._by_text.items()})
+        found = []
+        for id, text in sentences:
+            left, key = (ids, id) if id is not None and ids[id] > 0 else (texts, text)
+            found.append(left[key] > 0)
+            left[key] -= 1
+        return found
+
+    def skip(self, prompt: Prompt) -> None:
+        """Pass over the reply of a prompt that was answered in an earlier, interrupted run."""
+        self._find(prompt)
+
+    def unused(self) -> int:
+        """How many recorded replies nobody has asked for yet."""
+        return sum(map(len, self._by_id.values())) + sum(map(len, self._by_text.values()))
+
+    def _find(self, prompt: Prompt) -> str:
+        if prompt.id is not None and self._by_id.get(prompt.id):
+            reply, text = self._by_id[prompt.id].popleft()
+            if isinstance(text, str) and text != prompt.text:
+                raise MismatchError(
+                    "the recorded reply is for another text",
+                    path=self._path,
+                    id=prompt.id,
+                    hint="record and gold must be of one corpus version (KLUE v1 and v1.1 differ)",
+                )
+            return reply
+        if self._by_text.get(prompt.text):
+            return self._by_text[prompt.text].popleft()
+        raise MismatchError(
+            f"no recorded reply for {prompt.text[:40]!r}",
+            path=self._path,
+            id=prompt.id,
+            hint="ids and number of rows must match the input's",
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Engine, file name and a hash of the replies."""
+        return {"engine": "recorded", "model": self._path.name, "replies": self._digest}

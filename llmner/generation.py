@@ -1,0 +1,5 @@
+"""Where this was before 0.2; its names are in ``llmner.engines``."""
+
+from llmner._lazy import moved
+
+__getattr__ = moved(__name__, "llmner.engines")

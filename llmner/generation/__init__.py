@@ -1,9 +1,0 @@
-"""Engines: what answers prompts. One small protocol, and one module an engine.
-
-Engines know prompts and replies as text. What a reply means is ``replies``' to say. Heavy libraries are
-imported when an engine starts to work, not before.
-"""
-
-from llmner.generation._types import ENGINES, Generator, Reply, Token, create_generator
-
-__all__ = ["ENGINES", "Generator", "Reply", "Token", "create_generator"]

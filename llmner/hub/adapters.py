@@ -1,0 +1,390 @@
+"""An adapter's folder to the Hugging Face Hub: what may go there, put right, in one commit.
+
+What goes is on a list; what is not on it stays. What the folder says is ``_folder``'s to read, the card
+``_card``'s to write, and the wire ``_hub``'s.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from llmner._yaml import load_yaml
+from llmner.engines.adapters import PACKAGED_ADAPTER
+from llmner.errors import InputError
+from llmner.files import dump_json
+from llmner.hub.card import card_of, notices
+from llmner.hub.client import Hub
+from llmner.hub.folder import (
+    ADAPTER_FILE,
+    CONFIG_FILE,
+    EVALUATION_FILE,
+    AdapterFolder,
+    is_regular,
+    read_folder,
+    without_file_names,
+)
+from llmner.hub.licences import Terms, check_name, terms_of
+
+__all__ = [
+    "Content",
+    "PushResult",
+    "check_weights",
+    "checked_repo",
+    "publishable",
+    "push_adapter",
+    "refuse_secrets",
+]
+
+Content = bytes | Path
+
+_TOKENIZER = frozenset(
+    "tokenizer.json tokenizer_config.json special_tokens_map.json added_tokens.json vocab.json vocab.txt "
+    "merges.txt tokenizer.model spiece.model sentencepiece.bpe.model chat_template.jinja "
+    "chat_template.json".split()
+)
+# Read, put right where need be, and written anew.
+_REWRITTEN = frozenset({CONFIG_FILE, "README.md", "recipe.yaml", "training.yaml", "training.json"})
+_GEMMA_TERMS = "GEMMA_TERMS.txt"
+_LEGAL = re.compile(r"(?:LICEN[CS]E|NOTICE|GEMMA_TERMS)[\w-]*(?:\.(?:txt|md))?")
+_EXPECTED = ("tokenizer.json", "training.yaml", "training.json", "curves.png")
+# As the Hub has it; "--", ".." and a final ".git" are not allowed either.
+_NAME = re.compile(r"[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
+_TOKEN = re.compile(rb"hf_[A-Za-z0-9]{30,}")
+_OPTIMIZER = re.compile(r"(?:^|[._/])(?:optimizer|exp_avg|exp_avg_sq|momentum_buffer|lr_scheduler)(?:$|[._/])")
+_LONGEST_HEADER = 100_000_000
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """What was uploaded, or would be.
+
+    Attributes:
+        repo: ``USER/NAME``.
+        url: Its page.
+        commit: The commit's hash; ``None`` for a dry run.
+        files: (name, size in bytes) of every file, sorted.
+        left: (name, why) of what lies in the folder and stays there.
+        card: The model card, which is uploaded as ``README.md``.
+        dry_run: Whether nothing was uploaded.
+    """
+
+    repo: str
+    url: str
+    commit: str | None
+    files: tuple[tuple[str, int], ...]
+    left: tuple[tuple[str, str], ...]
+    card: str
+    dry_run: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``push --json`` prints it."""
+        return {
+            "repo": self.repo,
+            "url": self.url,
+            "commit": self.commit,
+            "dry_run": self.dry_run,
+            "files": [{"name": name, "bytes": size} for name, size in self.files],
+            "left": [{"name": name, "why": why} for name, why in self.left],
+            "card": self.card,
+        }
+
+
+def push_adapter(
+    folder: Path,
+    repo: str,
+    *,
+    private: bool = False,
+    dry_run: bool = False,
+    recipe: str | None = None,
+    evaluations: Sequence[Path] = (),
+    token: str | None = None,
+    endpoint: str | None = None,
+    report: Callable[[str], None] | None = None,
+) -> PushResult:
+    """Upload an adapter with its tokenizer, recipe, settings, record and a card; the repository is made.
+
+    Checkpoints, logs, optimiser state, links and whatever is not known stay where they are. In the copies
+    that are uploaded, paths of this machine are cut down to their last part.
+
+    Args:
+        folder: The adapter's folder.
+        repo: ``USER/NAME`` on the Hub.
+        private: Make the repository private. One that exists must be private already.
+        dry_run: Prepare and check everything, and ask the Hub nothing.
+        recipe: A built-in recipe's name or a YAML path, for a folder without ``recipe.yaml``.
+        evaluations: Outputs of ``llmner evaluate --json``, besides ``evaluation-*.json`` in the folder.
+        token: The Hub's token; by default ``HF_TOKEN`` or what ``hf auth login`` left.
+        endpoint: The Hub's address; by default ``HF_ENDPOINT`` or the public Hub.
+        report: Told in a sentence what is done, put right, left out, and tried again.
+
+    Raises:
+        InputError: A name the Hub or the base model's licence does not allow, no adapter, no recipe, a file
+            that must not be published, or one that cannot be read.
+        HubError: The Hub refused, or could not be reached.
+        MissingExtraError: huggingface_hub is not installed.
+    """
+    told = report if report is not None else _silent
+    hub = Hub(checked_repo(repo), token=token, endpoint=endpoint, report=told)
+    adapter = read_folder(folder, recipe=recipe, evaluations=evaluations)
+    check_name(repo, terms_of(adapter.base.name, adapter.base.also))
+    if adapter.recipe is None:
+        raise InputError(
+            "has no recipe.yaml, without which nobody can ask the model as it was trained",
+            path=folder,
+            hint="name the recipe it was trained with, --recipe NAME_OR_PATH",
+        )
+    contents, left = publishable(adapter, repo, given=recipe is not None)
+    for line in _remarks(adapter, contents, left):
+        told(line)
+    files = tuple((name, _size(content)) for name, content in contents.items())
+    commit = None if dry_run else hub.upload(contents, private=private)
+    card = contents["README.md"]
+    assert isinstance(card, bytes)
+    return PushResult(repo, hub.url, commit, files, left, card.decode(), dry_run)
+
+
+def publishable(
+    adapter: AdapterFolder, repo: str | None = None, *, given: bool = False
+) -> tuple[dict[str, Content], tuple[tuple[str, str], ...]]:
+    """What of an adapter's folder others may have, by name in order, and (name, why) of what stays.
+
+    Args:
+        adapter: The folder, read; with a recipe.
+        repo: ``USER/NAME`` for the card; the folder's name stands in where there is none.
+        given: Whether the recipe is not the folder's own.
+
+    Raises:
+        InputError: A file that must not be published, or one that cannot be read.
+    """
+    contents, left = _contents(adapter, given=given)
+    terms = terms_of(adapter.base.name, adapter.base.also)
+    if notice := _notice(contents, notices(adapter, terms), terms, adapter):
+        contents["NOTICE"] = notice
+    if terms is not None and terms.licence == "gemma":
+        # They ask that whoever gets a derivative gets their text as well. It lies beside the packaged adapter.
+        packaged = resources.files("llmner") / "models" / PACKAGED_ADAPTER / _GEMMA_TERMS
+        contents.setdefault(_GEMMA_TERMS, packaged.read_bytes())
+    contents["README.md"] = card_of(adapter, repo).encode()
+    refuse_secrets(adapter.path, contents)
+    return dict(sorted(contents.items())), left
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+def checked_repo(repo: str) -> str:
+    """A repository's name, if the Hub would take it.
+
+    Raises:
+        InputError: It would not.
+    """
+    hint = "expected USER/NAME of letters, digits, '-', '_' and '.'"
+    owner, slash, name = repo.partition("/")
+    if not slash:
+        raise InputError(f"{repo!r} does not say whose it is", hint=hint)
+    wrong = "--" in repo or ".." in repo or repo.endswith(".git")
+    if wrong or not (_NAME.fullmatch(owner) and _NAME.fullmatch(name)):
+        raise InputError(f"{repo!r} is no name of a repository", hint=hint)
+    return repo
+
+
+def _contents(adapter: AdapterFolder, *, given: bool) -> tuple[dict[str, Content], tuple[tuple[str, str], ...]]:
+    """What goes to the Hub, by name, and (name, why) of what stays.
+
+    Raises:
+        InputError: A file that cannot be read, or weights that are none.
+    """
+    folder = adapter.path
+    contents: dict[str, Content] = {}
+    left = []
+    for path in sorted(folder.iterdir()):
+        name = path.name
+        if path.is_symlink():
+            left.append((name, "a link"))
+        elif not path.is_file():
+            left.append((f"{name}/" if path.is_dir() else name, "a folder" if path.is_dir() else "no file"))
+        elif name in _TOKENIZER or name == ADAPTER_FILE:
+            contents[name] = path
+        elif _LEGAL.fullmatch(name) or name == CONFIG_FILE:
+            contents[name] = _read(path)
+        elif name == "curves.png":
+            if _read(path).startswith(_PNG):
+                contents[name] = path
+            else:
+                left.append((name, "no PNG"))
+        elif name not in _REWRITTEN and not EVALUATION_FILE.fullmatch(name):
+            left.append((name, "not part of an adapter"))
+    if ADAPTER_FILE not in contents:
+        raise InputError(
+            f"holds no adapter: {ADAPTER_FILE} is missing, or a link",
+            path=folder,
+            hint="save the adapter with save_pretrained(folder)",
+        )
+    check_weights(folder / ADAPTER_FILE)
+    _rewrite(contents, CONFIG_FILE, folder, json.loads, adapter.config, _json_bytes)
+    if adapter.training:
+        _rewrite(contents, "training.yaml", folder, _yaml_mapping, adapter.training, _yaml_bytes)
+    if adapter.record:
+        _rewrite(contents, "training.json", folder, json.loads, adapter.record, _json_bytes)
+    if "tokenizer_config.json" in contents:
+        _mend_tokenizer(contents, folder / "tokenizer_config.json")
+    contents["recipe.yaml"] = _recipe_bytes(adapter, given=given)
+    for scored in adapter.evaluations:
+        contents[scored.file] = _json_bytes(scored.content)
+    return contents, tuple(left)
+
+
+def _rewrite(
+    contents: dict[str, Content],
+    name: str,
+    folder: Path,
+    parse: Callable[[bytes], Any],
+    wanted: Mapping[str, Any],
+    dump: Callable[[Mapping[str, Any]], bytes],
+) -> None:
+    """The file as it is where it says what is wanted, else a copy that does."""
+    source = _read(folder / name)
+    contents[name] = source if parse(source) == wanted else dump(wanted)
+
+
+def _yaml_mapping(source: bytes) -> Any:
+    return load_yaml(source.decode())
+
+
+def _mend_tokenizer(contents: dict[str, Content], path: Path) -> None:
+    """Where a tokenizer was loaded from is nobody's business; its tokens are left alone."""
+    try:
+        config = json.loads(_read(path))
+    except (ValueError, RecursionError):
+        raise InputError("not JSON", path=path) from None
+    if isinstance(config, dict):
+        mended = without_file_names(config)
+        if mended != config:
+            contents[path.name] = _json_bytes(mended)
+
+
+def _recipe_bytes(adapter: AdapterFolder, *, given: bool) -> bytes:
+    """The recipe's file; written out where it is not in the folder or extends one that is elsewhere."""
+    assert adapter.recipe is not None
+    if given and not is_regular(adapter.path / "recipe.yaml"):
+        return adapter.recipe.to_yaml().encode()
+    source = _read(adapter.path / "recipe.yaml")
+    return adapter.recipe.to_yaml().encode() if "extends" in _yaml_mapping(source) else source
+
+
+def check_weights(path: Path) -> None:
+    """Make sure that a file is safetensors, whole, and holds no optimiser's state.
+
+    Raises:
+        InputError: It is not.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header: Any = None
+        if 0 < length <= min(size - 8, _LONGEST_HEADER):
+            source = stream.read(length)
+            try:
+                header = json.loads(source)
+            except (ValueError, RecursionError):
+                header = None
+    if not isinstance(header, dict):
+        raise InputError("not a safetensors file", path=path, hint="save the adapter again")
+    if _TOKEN.search(source):
+        raise InputError("holds what looks like a token of the Hub", path=path, hint="take it out")
+    about = header.pop("__metadata__", None)
+    try:
+        end = max((entry["data_offsets"][1] for entry in header.values()), default=None)
+    except (LookupError, TypeError):
+        end = None
+    if end != size - 8 - length:
+        raise InputError("is cut short, or holds no tensors", path=path, hint="save the adapter again")
+    for name in [*header, *(about if isinstance(about, dict) else ())]:
+        if _OPTIMIZER.search(name):
+            raise InputError(f"holds an optimiser's state ({name})", path=path, hint="save the adapter alone")
+
+
+def _notice(
+    contents: dict[str, Content], needed: Sequence[str], terms: Terms | None, adapter: AdapterFolder
+) -> bytes | None:
+    """The text of ``NOTICE`` where one is needed: what is there, and what is not in it yet."""
+    if terms is not None and terms.name is not None and not any(name.startswith("LICEN") for name in contents):
+        # Its licence goes with copies; the folder of the base model has it, if that is at hand.
+        for source in (Path(name) for name in adapter.base.also):
+            if source.is_dir():
+                for path in sorted(source.iterdir()):
+                    if _LEGAL.fullmatch(path.name) and path.name.startswith("LICEN") and is_regular(path):
+                        contents.setdefault(path.name, _read(path))
+    known = contents.get("NOTICE", b"")
+    assert isinstance(known, bytes)
+    added = [line for line in needed if line.encode() not in known]
+    if not added:
+        return None
+    return b"\n\n".join([*([known.rstrip()] if known else []), *(line.encode() for line in added)]) + b"\n"
+
+
+def refuse_secrets(folder: Path, contents: Mapping[str, Content]) -> None:
+    """Look for tokens of the Hub in everything but the weights.
+
+    Raises:
+        InputError: A file holds one.
+    """
+    for name, content in contents.items():
+        # Weights are looked at by their header alone.
+        if name.endswith((".safetensors", ".crfsuite")):
+            continue
+        if _TOKEN.search(content if isinstance(content, bytes) else _read(content)):
+            raise InputError(
+                "holds what looks like a token of the Hub",
+                path=folder / name,
+                hint="take it out, and revoke it if it is one",
+            )
+
+
+def _remarks(
+    adapter: AdapterFolder, contents: Mapping[str, Content], left: Sequence[tuple[str, str]]
+) -> list[str]:
+    """What people should know before they look at the repository."""
+    lines = list(adapter.told)
+    missing = [name for name in _EXPECTED if name not in contents]
+    if missing:
+        lines.append(f"not in the folder, and so not uploaded: {', '.join(missing)}")
+    if not adapter.evaluations:
+        lines.append("no evaluation: the card has no results (llmner evaluate --json > evaluation-NAME.json)")
+    names = {adapter.path.resolve().name, adapter.path.name}
+    for scored in adapter.evaluations:
+        if scored.ours and scored.adapter is not None and Path(scored.adapter).name not in names:
+            lines.append(f"{scored.file} was answered by an adapter called {scored.adapter}")
+    if left:
+        lines.append(f"not uploaded: {', '.join(f'{name} ({why})' for name, why in left)}")
+    # One line each, whatever a file is called.
+    return [" ".join(line.split()) for line in lines]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", path=path) from None
+
+
+def _size(content: Content) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def _json_bytes(value: Mapping[str, Any]) -> bytes:
+    return dump_json(value, indent=2) + b"\n"
+
+
+def _yaml_bytes(value: Mapping[str, Any]) -> bytes:
+    return yaml.safe_dump(dict(value), allow_unicode=True, sort_keys=False).encode()

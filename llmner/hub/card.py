@@ -1,0 +1,288 @@
+"""The model card of an adapter, from what lies in its folder.
+
+A figure that is in no file is not in the card. What files say is escaped, so that it can neither end the
+metadata nor break a table. Uploading is ``_push``'s.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from llmner.errors import MissingExtraError
+from llmner.hub.folder import AdapterFolder, Scored, is_regular, read_folder
+from llmner.hub.licences import KLUE_NOTICE, Terms, terms_of
+from llmner.recipes import Recipe
+from llmner.replies import render_reply
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+__all__ = ["card_of", "model_card", "notices"]
+
+_CORPUS_ON_HUB = "klue/klue"
+_TAGS = ["llmner", "named-entity-recognition"]
+# Of a configuration, what decides no result.
+_LEFT_OUT = {"output", "log_steps", "keep_checkpoints", "eval_batch_size", "train_format", "trust_remote_code"}
+_LONGEST = 300
+_EXAMPLES = {"ko": "손흥민은 춘천에서 태어났다.", "en": "Ada Lovelace was born in London."}
+
+
+def model_card(folder: Path, repo: str | None = None, evaluations: Sequence[Path] = ()) -> str:
+    """The card of an adapter: Markdown with a block of metadata before it.
+
+    Args:
+        folder: The adapter's folder; what is missing in it is missing in the card.
+        repo: ``USER/NAME`` on the Hub; the folder's name stands in where there is none.
+        evaluations: Outputs of ``llmner evaluate --json``, besides ``evaluation-*.json`` in the folder.
+
+    Raises:
+        InputError: No adapter, or a file that cannot be read.
+        MissingExtraError: huggingface_hub is not installed.
+    """
+    return card_of(read_folder(folder, evaluations=evaluations), repo)
+
+
+def card_of(adapter: AdapterFolder, repo: str | None = None) -> str:
+    """As :func:`model_card`, of a folder that was read."""
+    try:
+        from huggingface_hub import ModelCard, ModelCardData
+    except ImportError:
+        raise MissingExtraError("hub", "writing a model card") from None
+    title = repo or adapter.path.resolve().name
+    terms = terms_of(adapter.base.name, adapter.base.also)
+    recipe = adapter.recipe
+    results = _results(adapter.evaluations)
+    data = ModelCardData(
+        # The Hub refuses names it does not know.
+        base_model=adapter.base.name if adapter.base.on_hub else None,
+        datasets=[_CORPUS_ON_HUB] if adapter.on_klue else None,
+        language=None if recipe is None or recipe.language == "und" else recipe.language.partition("-")[0],
+        library_name="peft",
+        license=_declared(adapter) if terms is None else terms.licence,
+        license_name=None if terms is None else terms.name,
+        license_link=None if terms is None or terms.name is None else terms.link,
+        # The pipeline that can load it. "token-classification" would promise a classification head, which an
+        # adapter of a causal model has not; that its task is NER stands in the tags and the results.
+        pipeline_tag="text-generation",
+        tags=[*_TAGS, "lora"] if _is_lora(adapter) else _TAGS,
+        eval_results=results or None,
+        model_name=title.rpartition("/")[2] if results else None,
+    )
+    body = _environment().get_template("card.md.jinja").render(_context(adapter, repo, title, terms))
+    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}"))
+
+
+def notices(adapter: AdapterFolder, terms: Terms | None) -> list[str]:
+    """Sentences that must go with every copy of the adapter."""
+    held = [] if terms is None or terms.notice is None else [terms.notice]
+    return [*held, KLUE_NOTICE] if adapter.on_klue else held
+
+
+def _context(adapter: AdapterFolder, repo: str | None, title: str, terms: Terms | None) -> dict[str, Any]:
+    worked = _worked(adapter.recipe)
+    return {
+        "title": title,
+        "repo": repo,
+        "adapter": title,
+        "base": adapter.base,
+        # The adapter's own figures come first.
+        "evaluations": sorted(adapter.evaluations, key=lambda scored: not scored.ours),
+        "recipe": adapter.recipe,
+        "worked": worked,
+        "example": _one_line(worked[0]) if worked else _example(adapter.recipe),
+        "settings": [
+            (key, _setting(value))
+            for key, value in adapter.training.items()
+            if key not in _LEFT_OUT and value is not None
+        ],
+        "epochs": _epochs(adapter.record),
+        "facts": _facts(adapter.record),
+        "chosen": _number(_part(adapter.record, "best").get("step")) is not None,
+        "kind": "LoRA" if _is_lora(adapter) else "PEFT",
+        "versions": _versions(adapter.record),
+        "curves": is_regular(adapter.path / "curves.png"),
+        "terms": terms,
+        "declared": _declared(adapter),
+        "notices": notices(adapter, terms),
+    }
+
+
+def _results(evaluations: Sequence[Scored]) -> list[EvalResult]:
+    """The figures as the Hub's model index has them; only those that this adapter is known to have made."""
+    from huggingface_hub import EvalResult
+
+    found = []
+    corpora = [(scored.corpus, scored.revision) for scored in evaluations if scored.ours]
+    for scored in evaluations:
+        if not scored.ours:
+            continue
+        alone = corpora.count((scored.corpus, scored.revision)) == 1
+        for title, value, interval in scored.figures.values():
+            args = {} if interval is None else {"interval_95": [round(bound, 4) for bound in interval]}
+            found.append(
+                EvalResult(
+                    task_type="token-classification",
+                    task_name="Named Entity Recognition",
+                    # A type that is no name on the Hub: the corpus is the user's own.
+                    dataset_type="custom" if scored.klue is None else _CORPUS_ON_HUB,
+                    dataset_name=_one_line(scored.corpus)
+                    if scored.klue is None
+                    else f"KLUE-NER {scored.klue} ({_one_line(scored.corpus)})",
+                    dataset_config=None if scored.klue is None else "ner",
+                    dataset_split=scored.split,
+                    # Two corpora are told apart by it, where the Hub's index has no other place for that.
+                    dataset_revision=f"sha256:{_one_line(scored.revision)}",
+                    dataset_args={"sentences": scored.sentences},
+                    metric_type="f1",
+                    metric_value=round(value, 4),
+                    metric_name=title if alone else f"{title} ({scored.file})",
+                    metric_args=args or None,
+                )
+            )
+    return found
+
+
+def _is_lora(adapter: AdapterFolder) -> bool:
+    return str(adapter.config.get("peft_type", "LORA")).upper() == "LORA"
+
+
+def _declared(adapter: AdapterFolder) -> str | None:
+    """The base model's licence as the training record gives it, where that is an identifier."""
+    declared = adapter.record.get("model_license")
+    known = isinstance(declared, str) and re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,40}", declared)
+    # "other" asks for a name and a link, which the record has not.
+    return declared if known and declared != "other" else None
+
+
+def _worked(recipe: Recipe | None) -> tuple[str, str] | None:
+    """(sentence, answer) of the recipe's first worked example."""
+    sentence = None if recipe is None else next(recipe.example_sentences(), None)
+    if recipe is None or sentence is None:
+        return None
+    return sentence.text, render_reply(sentence, recipe.reply_format, recipe.schema_)
+
+
+def _example(recipe: Recipe | None) -> str:
+    """A sentence to try, for a recipe without worked examples."""
+    return _EXAMPLES.get("" if recipe is None else recipe.language.partition("-")[0], "…")
+
+
+def _facts(record: Mapping[str, Any]) -> list[str]:
+    """Sentences on a run's size, as far as its record knows it."""
+    facts = []
+    sentences, parameters, best = (_part(record, key) for key in ("sentences", "parameters", "best"))
+    learnt, held, answered = (_number(sentences.get(key)) for key in ("train", "held_out", "answered"))
+    if learnt is not None:
+        apart = "" if held is None else f", {held:,.0f} held out"
+        asked = "" if answered in (None, held) else f" ({answered:,.0f} of them answered in each evaluation)"
+        facts.append(f"{learnt:,.0f} sentences to learn from{apart}{asked}.")
+    trained, total = (_number(parameters.get(key)) for key in ("trained", "all"))
+    if trained is not None and total:
+        share = f" ({trained / total:.2%})"
+        facts.append(f"{trained:,.0f} of {total:,.0f} parameters were trained{share}.")
+    step, f1 = (_number(best.get(key)) for key in ("step", "f1"))
+    if step is not None and f1 is not None:
+        facts.append(f"Best on the held-out sentences: step {step:,.0f}, micro F1 {100 * f1:.2f} percent.")
+    seconds = _number(record.get("seconds"))
+    if seconds is not None:
+        facts.append(f"It took {seconds:,.0f} seconds.")
+    return facts
+
+
+def _epochs(record: Mapping[str, Any]) -> list[list[str]]:
+    """Cells of the table of epochs."""
+    rows = record.get("epochs")
+    cells = []
+    for row in rows if isinstance(rows, list) else []:
+        if isinstance(row, dict):
+            losses = (_shown(row.get(key), "{:.4f}") for key in ("train_loss", "eval_loss"))
+            quality = (_shown(row.get(key), "{:.2%}").rstrip("%") for key in ("precision", "recall", "f1"))
+            seconds = _shown(row.get("seconds"), "{:,.0f}")
+            cells.append([_shown(row.get("epoch"), "{:g}"), *losses, *quality, seconds])
+    return cells
+
+
+def _versions(record: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in _part(record, "versions").items())
+
+
+def _part(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = record.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or ``None`` for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _shown(value: Any, form: str) -> str:
+    known = _number(value)
+    return "–" if known is None else form.format(known)
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("llmner.hub"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        # Markdown, not HTML: every value goes through one of the filters below.
+        autoescape=False,
+    )
+    environment.filters |= {
+        "cell": _cell,
+        "block": _block,
+        "code": _code,
+        "literal": lambda text: _code(json.dumps(text, ensure_ascii=False)),
+        "points": lambda value: f"{100 * value:.2f}",
+        "quoted": lambda text: _code(shlex.quote(text)),
+    }
+    return environment
+
+
+def _one_line(text: str) -> str:
+    """A text without line breaks, control characters and half surrogate pairs, cut where it is very long."""
+    plain = " ".join(text.encode("utf-8", "replace").decode().split())
+    plain = "".join(char if char.isprintable() else "\ufffd" for char in plain)
+    return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1] + "…"
+
+
+def _cell(text: str) -> str:
+    """A text as it can stand in Markdown, in a table too."""
+    text = _one_line(text)
+    for char in "\\`*_[]<>|":
+        text = text.replace(char, f"\\{char}")
+    return text
+
+
+def _block(text: str) -> str:
+    """A text as it can stand in a fenced block, with its line breaks."""
+    plain = text.encode("utf-8", "replace").decode().replace("`", "'")
+    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in plain)
+
+
+def _code(text: str) -> str:
+    """A text as it can stand between backticks, or in a fenced block as one line."""
+    return _block(" ".join(text.split()))

@@ -1,0 +1,312 @@
+"""Recipes: a YAML file that says which labels there are, what to ask, and how to answer.
+
+A recipe may extend another, and then says only what differs. It fills in its own templates. How the
+filled-in parts become a conversation is ``chat``'s to know; how answers are written and read is ``replies``'.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from importlib import resources
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from llmner._yaml import line_of, parse_yaml
+from llmner.errors import CorpusError, InputError, RecipeError, UnknownNameError
+from llmner.files import is_file, kind_of, open_bytes, target_of
+from llmner.markup import parse_markup
+from llmner.recipes._templates import fill_template
+from llmner.replies import REPLY_FORMATS, render_reply
+from llmner.schema import Label, LabelSchema
+from llmner.spans import Sentence
+
+__all__ = ["Layout", "Recipe", "builtin_recipes", "recipe_folder"]
+
+
+_LONGEST = 4_000_000
+
+
+def recipe_folder() -> Path:
+    """The folder the built-in recipes lie in: inside an installed wheel, or ``prompts/`` of a checkout."""
+    package = Path(str(resources.files("llmner"))).resolve()
+    installed = package / "prompts"
+    return installed if installed.is_dir() else package.parent / "prompts"
+
+
+def builtin_recipes() -> list[str]:
+    """Names that :meth:`Recipe.load` knows, sorted."""
+    return sorted(path.stem for path in recipe_folder().glob("*.yaml"))
+
+
+def _known_format(value: str) -> str:
+    if value not in REPLY_FORMATS:
+        raise ValueError(f"expected one of {', '.join(sorted(REPLY_FORMATS))}")
+    return value
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Layout(_Model):
+    """How a conversation is laid out as plain text, for models without a chat template.
+
+    Attributes:
+        input: What stands before a sentence.
+        output: What stands before its answer.
+        end: What ends an answer; generation stops there.
+    """
+
+    input: str = "Input: "
+    output: str = "Output: "
+    end: str = Field(default="\n\n", min_length=1)
+
+
+class Recipe(_Model):
+    """What to ask a model and how it should answer.
+
+    Attributes:
+        name: Short name, for signatures and file names.
+        language: BCP 47 code of the texts it is for.
+        description: One sentence for people choosing a recipe.
+        labels: The label set, in the order answers use.
+        units: Units by how else they are written, ``{평: [坪]}``; projection takes them for the same.
+        reply_format: ``json-by-type``, ``json-list``, ``tagged``, ``lines`` or ``pairs``.
+        system: System prompt, a Jinja template; ``labels`` (each with the fields of a label and ``words``,
+            everything it goes by), ``examples`` (each with ``text`` and ``answer``) and ``empty`` (the answer
+            for a sentence without entities) may be used. What else a template can do is listed in
+            ``docs/recipes.md``.
+        user: The question for one sentence, a Jinja template over ``text``.
+        examples: Worked examples in markup: ``"<손흥민:PS>은 <춘천:LC>에서 태어났다."``
+        examples_as: ``"turns"`` asks and answers each example before the real question;
+            ``"system"`` leaves them to the system template.
+        completion: Layout for models without a chat template.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    language: str = Field(default="und", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$")
+    description: str = ""
+    labels: tuple[Label, ...] = Field(min_length=1)
+    units: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    reply_format: Annotated[str, AfterValidator(_known_format)] = "json-by-type"
+    system: str
+    user: str = "{{ text }}"
+    examples: tuple[str, ...] = ()
+    examples_as: Literal["turns", "system"] = "turns"
+    completion: Layout = Layout()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        _ = self.schema_
+        codes = set(self.schema_.codes)
+        for number, example in enumerate(self.examples):
+            try:
+                spans = parse_markup(example)[1]
+            except InputError as error:
+                raise ValueError(f"examples[{number}]: {error}") from None
+            for span in spans:
+                if span.label not in codes:
+                    raise ValueError(
+                        f"examples[{number}]: {span.label!r} is not among the labels {', '.join(sorted(codes))}"
+                    )
+        for key in ("system", "user"):
+            try:
+                _ = self.system_prompt if key == "system" else self._question("가")
+            except RecipeError as error:
+                raise ValueError(f"{key}: {error.problem}") from None
+        if "가나다" not in self.question("가나다"):
+            raise ValueError("user: the template never uses {{ text }}, so no sentence would reach the model")
+        return self
+
+    @cached_property
+    def schema_(self) -> LabelSchema:
+        """The label set."""
+        return LabelSchema(labels=self.labels, units=self.units)
+
+    @cached_property
+    def hash(self) -> str:
+        """The first 12 hex digits of the SHA-256 of everything the recipe says, for signatures."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+    def example_sentences(self) -> Iterator[Sentence]:
+        """The worked examples as sentences with gold spans."""
+        for example in self.examples:
+            text, spans = parse_markup(example)
+            yield Sentence(text, spans)
+
+    @cached_property
+    def system_prompt(self) -> str:
+        """The system template filled in; may be empty."""
+        examples = [{"text": text, "answer": answer} for text, answer in self._worked()]
+        labels = [{**label.model_dump(), "words": label.words} for label in self.labels]
+        empty = self._answer(Sentence(""))
+        return fill_template(self.system, labels=labels, examples=examples, empty=empty).strip()
+
+    @cached_property
+    def turns(self) -> tuple[tuple[str, str], ...]:
+        """(question, answer) of each worked example that is asked and answered before the real question."""
+        if self.examples_as != "turns":
+            return ()
+        return tuple((self.question(text), answer) for text, answer in self._worked())
+
+    def question(self, text: str) -> str:
+        """The user template filled in for one sentence.
+
+        Raises:
+            RecipeError: The template fails on this text.
+        """
+        try:
+            return self._question(text)
+        except RecipeError as error:
+            raise RecipeError(f"recipe {self.name}: user: {error.problem}") from None
+
+    def _question(self, text: str) -> str:
+        return text if self.user == "{{ text }}" else fill_template(self.user, text=text)
+
+    def _answer(self, sentence: Sentence) -> str:
+        return render_reply(sentence, self.reply_format, self.schema_)
+
+    def _worked(self) -> list[tuple[str, str]]:
+        return [(sentence.text, self._answer(sentence)) for sentence in self.example_sentences()]
+
+    def with_reply_format(self, reply_format: str) -> Recipe:
+        """The same recipe asking for another reply format.
+
+        Raises:
+            UnknownNameError: No such reply format.
+        """
+        if reply_format not in REPLY_FORMATS:
+            raise UnknownNameError(
+                f"unknown reply format {reply_format!r}",
+                hint=f"expected one of {', '.join(sorted(REPLY_FORMATS))}",
+            )
+        # Not model_copy: it would carry over what is cached for the old format.
+        return Recipe.model_validate({**self.model_dump(), "reply_format": reply_format})
+
+    def to_yaml(self) -> str:
+        """The recipe as a file says it; loading that gives an equal recipe."""
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump(said, allow_unicode=True, sort_keys=False, width=100)
+
+    @classmethod
+    def load(cls, name_or_path: str | PathLike[str]) -> Recipe:
+        """A built-in recipe by name (``"klue"``) or any recipe by path.
+
+        Anything with a path separator or a YAML ending is a path.
+
+        Raises:
+            UnknownNameError: No built-in recipe of that name.
+            RecipeError: The file is missing, is not YAML, or says something a recipe cannot say; the
+                message names file, line and key.
+        """
+        return cls._load(name_or_path, ())
+
+    @classmethod
+    def _load(cls, name_or_path: str | PathLike[str], above: tuple[Path, ...]) -> Recipe:
+        """The same, knowing the recipes that extend this one."""
+        given = str(name_or_path)
+        path = Path(given)
+        if isinstance(name_or_path, str) and path.name == given and path.suffix not in (".yaml", ".yml"):
+            path = recipe_folder() / f"{given}.yaml"
+            if not path.is_file():
+                raise UnknownNameError(
+                    f"no recipe is called {given!r}",
+                    hint=f"built in are {', '.join(builtin_recipes())}; for a file of yours give its path",
+                )
+        return cls._parse(_read(path, pipe=not above), path, above)
+
+    @classmethod
+    def _parse(cls, source: str, path: Path, above: tuple[Path, ...]) -> Recipe:
+        try:
+            data, node = parse_yaml(source)
+        except InputError as error:
+            raise RecipeError(error.problem, path=path, line=error.line) from None
+        if not isinstance(data, dict):
+            raise RecipeError(
+                "holds no recipe", path=path, hint="expected keys such as name, labels and system"
+            )
+        if "extends" in data:
+            data = {**cls._extended(data.pop("extends"), path, above), **data}
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            # A misspelt key is told as that, not as the key that is missing for it.
+            errors = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+            message = _explain(errors[0])
+            location = errors[0]["loc"]
+            if not location and (named := re.match(r"(examples)\[(\d+)\]|(system|user)\b", message)):
+                location = (named[3],) if named[3] else (named[1], int(named[2]))
+            raise RecipeError(message, path=path, line=line_of(node, location)) from None
+
+    @classmethod
+    def _extended(cls, name: Any, path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+        """What the recipe that another one extends says; a path is looked for beside the other."""
+        if not isinstance(name, str):
+            raise RecipeError("extends: expected the name or path of a recipe", path=path)
+        beside = path.parent / name
+        try:
+            again = target_of(beside) in (*above, target_of(path))
+        except InputError:
+            # A link that leads to itself, or a name that no file can have.
+            raise RecipeError(f"extends: {name!r} is no name or path of a recipe", path=path) from None
+        if again:
+            raise RecipeError(f"extends: {name} extends this recipe in turn", path=path)
+        try:
+            found = cls._load(beside if is_file(beside) else name, (*above, target_of(path)))
+            return found.model_dump(exclude_defaults=True)
+        except InputError as error:
+            raise RecipeError(f"extends: {error}", path=path) from None
+
+
+def _read(path: Path, *, pipe: bool) -> str:
+    """The text of a recipe's file, which is no more than a million characters long.
+
+    Args:
+        path: The file.
+        pipe: Whether it may be a pipe. A recipe that another one extends is a regular file: nobody waits for
+            what a stranger's recipe names.
+
+    Raises:
+        RecipeError: It is missing, a folder, too long, or not UTF-8.
+    """
+    try:
+        if not pipe and kind_of(path) == "special":
+            raise RecipeError("is no regular file", path=path)
+        with open_bytes(path) as stream:
+            raw = stream.read(_LONGEST + 1)
+        if len(raw) > _LONGEST:
+            raise RecipeError(f"is longer than a recipe can be ({_LONGEST:,} bytes)", path=path)
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"not UTF-8 (byte {error.start})", path=path, hint="save it as UTF-8") from None
+    except OSError as error:
+        raise RecipeError(f"cannot be read ({error.strerror})", path=path) from None
+    except CorpusError as error:
+        raise RecipeError(error.problem, path=path, hint=error.hint) from None
+
+
+def _explain(error: Any) -> str:
+    """One line for one pydantic error: the key, and what was expected there."""
+    key = ".".join(str(part) for part in error["loc"])
+    kind, message = error["type"], error["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        known = Recipe if len(error["loc"]) == 1 else (Label if error["loc"][0] == "labels" else Layout)
+        from rapidfuzz import process
+
+        fields = list(known.model_fields)
+        nearest = process.extractOne(str(error["loc"][-1]), fields, score_cutoff=60)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(fields)}"
+        return f"unknown key {key!r}; {hint}"
+    if kind == "missing":
+        return f"key {key!r} is missing"
+    if kind == "tuple_type":
+        # YAML knows no tuples.
+        return f"{key}: expected a list, like [a, b]"
+    return f"{key}: {message}" if key else message

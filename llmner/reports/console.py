@@ -1,0 +1,314 @@
+"""Entities for people: the text with entities in colour, and a table of what became of each mention.
+
+Text from models and corpora goes in as plain text, never as console markup, and comes out without control
+characters: the console sees to both, :func:`printable` to widths that are right.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from llmner._shown import visible
+from llmner.errors import InputError
+
+if TYPE_CHECKING:
+    from llmner.projection import Projection
+    from llmner.reports.figures import Facts
+    from llmner.scoring import Comparison, Evaluation
+    from llmner.spans import Span
+
+_COLOURS = (
+    "bold black on bright_cyan",
+    "bold black on bright_green",
+    "bold black on bright_yellow",
+    "bold black on bright_magenta",
+    "bold white on blue",
+    "bold black on bright_red",
+    "bold black on white",
+    "bold white on dark_green",
+)
+
+
+class _PlainConsole(Console):
+    """A console whose texts are texts: no markup, and no character that steers a terminal."""
+
+    def __init__(self, width: int | None = None) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, width=width)
+
+    def render(self, *args: Any, **options: Any) -> Iterable[Segment]:
+        """What is printed, piece by piece."""
+        for segment in super().render(*args, **options):
+            shown = segment.text if segment.control else printable(segment.text)
+            yield segment if shown == segment.text else Segment(shown, segment.style)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line how it ends."""
+        raise BrokenPipeError
+
+
+def console() -> Console:
+    """Standard output. Wide when it is no terminal, so tables in files and pipes are not cut.
+
+    Raises:
+        InputError: It is closed.
+    """
+    if sys.stdout is None:
+        raise InputError("standard output is closed", hint="open it, or name a file to write")
+    if hasattr(sys.stdout, "reconfigure"):
+        # It may be of an encoding that lacks what a text has.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    out = _PlainConsole()
+    return out if out.is_terminal else _PlainConsole(width=120)
+
+
+def printable(text: str) -> str:
+    """A text that any terminal can be given; line breaks stay."""
+    return visible(text, lines=True)
+
+
+def _colours(labels: Sequence[str]) -> dict[str, str]:
+    return {label: _COLOURS[at % len(_COLOURS)] for at, label in enumerate(labels)}
+
+
+def _coloured(text: str, spans: Sequence[Span], colours: Mapping[str, str]) -> Text:
+    """A text with its spans in their labels' colours."""
+    shown = Text()
+    at = 0
+    for span in spans:
+        shown.append(printable(text[at : span.start]))
+        shown.append(printable(text[span.start : span.end]), style=colours.get(span.label, "reverse"))
+        shown.append(f"[{span.label}]", style="dim")
+        at = span.end
+    shown.append(printable(text[at:]))
+    return shown
+
+
+def show_projection(out: Console, projection: Projection, labels: Sequence[str], title: str | None) -> None:
+    """One sentence: its text, its entities, and the outcome of every mention."""
+    if title:
+        out.print(Text(printable(title), style="dim"))
+    out.print(_coloured(projection.text, projection.spans, _colours(labels)))
+    if projection.spans and not projection.outcomes:
+        _show_spans(out, projection)
+        return
+    if not projection.outcomes:
+        status = projection.reply.status if projection.reply is not None else "ok"
+        out.print(Text("  no entities" if status in ("ok", "repaired") else f"  reply {status}", style="dim"))
+        out.print()
+        return
+    table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
+    for column, justify in (("label", "left"), ("text", "left"), ("start", "right"), ("end", "right")):
+        table.add_column(column, justify="right" if justify == "right" else "left")
+    table.add_column("outcome")
+    for outcome in projection.outcomes:
+        place = outcome.span
+        shown = outcome.mention.text if place is None else projection.text[place.start : place.end]
+        kind = Text(outcome.kind, style="green" if place is not None else "red")
+        if outcome.repeats:
+            kind.append(f" (again at {', '.join(str(again.start) for again in outcome.repeats)})", style="dim")
+        if outcome.reason:
+            kind.append(f" ({printable(outcome.reason)})", style="dim")
+        table.add_row(
+            Text(printable(outcome.mention.label) if place is None else place.label),
+            Text(printable(shown)),
+            "" if place is None else str(place.start),
+            "" if place is None else str(place.end),
+            kind,
+        )
+    out.print(table)
+    out.print()
+
+
+def _show_spans(out: Console, projection: Projection) -> None:
+    """The spans of a tagger, which have no outcomes."""
+    table = plain_table("label", "text", "start", "end", "score")
+    table.columns[1].justify = "left"
+    for span in projection.spans:
+        surface = printable(projection.text[span.start : span.end])
+        score = "" if span.score is None else f"{span.score:.3f}"
+        table.add_row(Text(printable(span.label)), Text(surface), str(span.start), str(span.end), score)
+    out.print(table)
+    out.print()
+
+
+def show_evaluation(out: Console, evaluation: Evaluation) -> None:
+    """The classification report with intervals, the other figures, where the F1 went, counts and signature."""
+    from llmner.reports.figures import headline, label_rows
+    from llmner.scoring import signature_line
+
+    table = plain_table("label", "precision", "recall", "f1", "95 % interval", "support")
+    labels = len(evaluation.scores.per_label)
+    for number, (name, precision, recall, f1, interval, support) in enumerate(label_rows(evaluation)):
+        if number == labels:
+            table.add_section()
+        table.add_row(
+            Text(printable(name)),
+            *(f"{value:.4f}" for value in (precision, recall, f1)),
+            _interval(interval),
+            str(support),
+            style="bold" if name == "micro (seqeval)" else "",
+        )
+    out.print(table)
+    figures = headline(evaluation)
+
+    def told(title: str, names: dict[str, str]) -> None:
+        parts = [
+            f"{name} {figures[key].value:.4f} {_interval(figures[key].interval)}".rstrip()
+            for key, name in names.items()
+            if key in figures
+        ]
+        if parts:
+            out.print(Text(f"  {title:<12}{'   '.join(parts)}"))
+
+    told("KLUE", {"klue.entity_f1": "entity F1", "klue.char_f1": "character F1"})
+    told("SemEval", {f"partial.{mode}.f1": mode for mode in ("exact", "partial", "type")})
+    told("text level", {"text.f1": "F1"})
+    _show_losses(out, evaluation)
+    if evaluation.calibration is not None:
+        held = evaluation.calibration
+        out.print(f"  calibration  error {held.ece:.4f} over {held.scored} predictions with a confidence")
+    for title, counts in (("mentions", evaluation.outcomes), ("replies", evaluation.replies)):
+        if counts:
+            listed = ", ".join(f"{kind} {count}" for kind, count in counts.items() if count)
+            out.print(Text(f"  {title:<12}{listed or 'none'}"))
+    out.print(Text(f"  {printable(signature_line(evaluation.signature))}", style="dim"))
+
+
+def plain_table(*columns: str) -> Table:
+    """A plain table: the first column to the left, the others to the right."""
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(Text(printable(column)), justify="right" if number else "left", overflow="fold")
+    return table
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f"[{interval[0]:.4f}, {interval[1]:.4f}]"
+
+
+def _show_losses(out: Console, evaluation: Evaluation) -> None:
+    from llmner.scoring import CAUSES
+
+    breakdown = evaluation.breakdown
+    if not breakdown.losses:
+        return
+    most = max(loss.f1_lost for loss in breakdown.losses)
+    table = plain_table("where the F1 went", "not found", "wrong", "F1 lost", "F1 if mended", "")
+    table.columns[-1].justify = "left"
+    for loss in breakdown.losses:
+        table.add_row(
+            CAUSES[loss.cause][0],
+            str(loss.missed),
+            str(loss.wrong),
+            f"{loss.f1_lost:.4f}",
+            f"{loss.f1_mended:.4f}",
+            "█" * max(1, round(20 * loss.f1_lost / most)),
+        )
+    out.print()
+    out.print(table)
+    held = breakdown.ceilings
+    out.print(
+        f"  F1 with perfect projection {held.projection:.4f}, perfect labels {held.labels:.4f}, "
+        f"perfect boundaries {held.boundaries:.4f}"
+    )
+    out.print()
+
+
+def show_evaluations(
+    out: Console, evaluations: Mapping[str, Evaluation], comparisons: Mapping[str, Comparison]
+) -> None:
+    """Several runs side by side, and what sets each off from the first."""
+    from llmner.reports.figures import FIGURES, headline
+    from llmner.scoring import CAUSES, signature_line
+
+    figures = {name: headline(run) for name, run in evaluations.items()}
+    table = plain_table("F1", *evaluations)
+    for key in next(iter(figures.values())):
+        cells = [f"{held[key].value:.4f} {_interval(held[key].interval)}".rstrip() for held in figures.values()]
+        table.add_row(FIGURES[key][0], *cells)
+    table.add_section()
+    for cause, (title, _) in CAUSES.items():
+        lost = [
+            next((loss.f1_lost for loss in run.breakdown.losses if loss.cause == cause), None)
+            for run in evaluations.values()
+        ]
+        if any(lost):
+            table.add_row(f"lost: {title}", *("" if value is None else f"{value:.4f}" for value in lost))
+    out.print(table)
+    for name, comparison in comparisons.items():
+        out.print()
+        show_comparison(out, comparison, next(iter(evaluations)), name)
+    for name, run in evaluations.items():
+        out.print(Text(f"  {printable(name)}: {printable(signature_line(run.signature))}", style="dim"))
+
+
+def show_models(
+    out: Console,
+    evaluations: Mapping[str, Evaluation],
+    facts: Mapping[str, Facts],
+    cited: Sequence[tuple[str, str]],
+) -> None:
+    """A column for each model: figures on the same sentences, and what they cost."""
+    from llmner.reports.figures import MODEL_COLUMNS, model_rows
+
+    rows = model_rows(evaluations, facts)
+    table = plain_table("", *(row[0] for row in rows))
+    for number, column in enumerate(MODEL_COLUMNS[1:], 1):
+        table.add_row(column, *(row[number] for row in rows))
+    out.print(table)
+    for figures, source in cited:
+        out.print(Text(f"  published elsewhere: {printable(figures)} ({printable(source)})", style="dim"))
+
+
+def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> None:
+    """Each figure of two runs, their difference, its interval and p."""
+    from llmner.reports.figures import FIGURES
+
+    table = plain_table("figure", a, b, "difference", "95 % interval", "p")
+    names = [*FIGURES, *(name for name in comparison.differences if re.match(r"per_label\..*\.f1$", name))]
+    for name in names:
+        held = comparison.differences.get(name)
+        if held is not None:
+            title = FIGURES[name][0] if name in FIGURES else f"{name.split('.', 1)[1].removesuffix('.f1')} F1"
+            table.add_row(
+                Text(printable(title)),
+                f"{held.a:.4f}",
+                f"{held.b:.4f}",
+                f"{held.difference:+.4f}",
+                "" if held.interval is None else f"[{held.interval[0]:+.4f}, {held.interval[1]:+.4f}]",
+                f"{held.p:.4f}",
+            )
+    out.print(table)
+    out.print(
+        Text(
+            f"  {len(comparison.changes)} sentences changed: {printable(b)} is better on {comparison.better}, "
+            f"worse on {comparison.worse}"
+        )
+    )
+
+
+def show_changes(out: Console, comparison: Comparison, runs: Mapping[str, Evaluation], limit: int) -> None:
+    """The first changed sentences: gold, and what each run found."""
+    first = next(iter(runs.values()))
+    for change in comparison.changes[:limit]:
+        row = first.rows[change.number]
+        sentence = row.sentence
+        colours = _colours(first.counts.labels)
+        errors = " → ".join(map(str, change.errors))
+        out.print(Text(f"{printable(row.name(change.number))}  errors {errors}", style="dim"))
+        sides = {"gold": sentence.spans} | {
+            name: run.rows[change.number].prediction.spans for name, run in runs.items()
+        }
+        for name, spans in sides.items():
+            out.print(Text(f"  {printable(name)}: ", style="dim") + _coloured(sentence.text, spans, colours))
+    left = len(comparison.changes) - limit
+    if left > 0:
+        out.print(Text(f"and {left} more (--show N shows more, --report FILE.html all)", style="dim"))

@@ -1,0 +1,162 @@
+"""Reports of evaluations for people: one HTML file that needs no network, or Markdown for a README.
+
+Everything that comes from a corpus or a model is escaped: by the templates in what they print, and as JSON
+without markup characters in what the page's script reads, which writes it as text only. A content security
+policy allows that one script and no connection.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from llmner.files import dump_json
+from llmner.reports.figures import (
+    FIGURES,
+    MODEL_COLUMNS,
+    Facts,
+    headline,
+    label_rows,
+    model_rows,
+    points,
+    quotes,
+)
+from llmner.scoring import CAUSES, Comparison, Evaluation, Row, signature_line
+
+__all__ = ["render_report"]
+
+
+def render_report(
+    evaluations: Mapping[str, Evaluation],
+    comparisons: Mapping[str, Comparison] | None = None,
+    format: Literal["html", "md"] = "html",
+    *,
+    facts: Mapping[str, Facts] | None = None,
+    curves: bytes | None = None,
+    cited: Sequence[tuple[str, str]] = (),
+) -> str:
+    """A report of one run, or of several on the same sentences side by side.
+
+    Args:
+        evaluations: The runs by name, scored together (``evaluate_all``); the first is what the others
+            are compared with.
+        comparisons: Of the other runs with the first, by name.
+        format: ``"html"`` (one self-contained file) or ``"md"``.
+        facts: What each run's model costs: a table of models then comes first.
+        curves: A PNG of their training, to stand below that table (HTML only).
+        cited: (figures, source) published elsewhere, to stand below it.
+    """
+    comparisons = comparisons or {}
+    first = next(iter(evaluations.values()))
+    known = first.signature.get("corpus")
+    context: dict[str, Any] = {
+        "columns": MODEL_COLUMNS,
+        "models": model_rows(evaluations, facts) if facts else [],
+        "curves": None if curves is None else base64.b64encode(curves).decode(),
+        "cited": cited,
+        "runs": evaluations,
+        "first": first,
+        "figures": FIGURES,
+        "headlines": {name: headline(run, comparisons.get(name)) for name, run in evaluations.items()},
+        "label_rows": {name: label_rows(run) for name, run in evaluations.items()},
+        "quotes": {name: quotes(run) for name, run in evaluations.items()},
+        "comparisons": comparisons,
+        "causes": CAUSES,
+        "cause_numbers": {cause: number for number, cause in enumerate(CAUSES)},
+        "signatures": {name: signature_line(run.signature) for name, run in evaluations.items()},
+        "corpus": str(known.get("name")) if isinstance(known, Mapping) else "a corpus",
+    }
+    if format == "html":
+        script = _asset("report.js")
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        context |= {
+            "style": _asset("report.css"),
+            "script": script,
+            "digest": digest,
+            "data": _data(evaluations),
+        }
+    return _environment().get_template(f"report.{format}.jinja").render(context)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("llmner.reports"),
+        autoescape=lambda name: name is not None and name.endswith(".html.jinja"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"points": points, "cell": _cell, "plain": _plain}
+    return environment
+
+
+def _asset(name: str) -> str:
+    return files("llmner.reports").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _plain(text: str) -> str:
+    """Half surrogate pairs, which UTF-8 lacks, replaced."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _cell(text: str) -> str:
+    """A text as it can stand in a Markdown table."""
+    for char in "\\`*_[]<>|":
+        text = text.replace(char, f"\\{char}")
+    return _plain(" ".join(text.split()))
+
+
+def _data(evaluations: Mapping[str, Evaluation]) -> str:
+    """Every sentence that some run has wrong, as JSON that cannot end the element it stands in."""
+    first, *others = evaluations.values()
+    sentences = []
+    for number, row in enumerate(first.rows):
+        rows = [row, *(run.rows[number] for run in others)]
+        if any(one.faults for one in rows):
+            sentence = row.sentence
+            sentences.append(
+                {
+                    "id": row.name(number),
+                    "text": sentence.text,
+                    "gold": [[span.start, span.end, span.label] for span in sentence.spans],
+                    "runs": [_run_row(one) for one in rows],
+                }
+            )
+    data = {
+        "runs": list(evaluations),
+        "labels": list(first.counts.labels),
+        "causes": [[cause, title, meaning] for cause, (title, meaning) in CAUSES.items()],
+        "sentences": sentences,
+    }
+    text = dump_json(data).decode()
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
+
+
+def _run_row(row: Row) -> dict[str, Any]:
+    known = row.prediction
+    return {
+        "spans": [[span.start, span.end, span.label, span.score] for span in known.spans],
+        "faults": [[f.kind, f.span.start, f.span.end, f.span.label, f.cause] for f in row.faults],
+        "outcomes": [
+            [
+                outcome.mention.label if outcome.span is None else outcome.span.label,
+                outcome.mention.text,
+                outcome.kind,
+                None if outcome.span is None else [outcome.span.start, outcome.span.end],
+                outcome.reason,
+            ]
+            for outcome in known.outcomes
+        ],
+        "status": known.status if known.error is None else f"{known.status} ({known.error})",
+        "reply": known.reply,
+    }
