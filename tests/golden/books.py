@@ -376,7 +376,8 @@ def doors(scratch: Path) -> Iterator[Line]:
     for name in sorted(llmner.__all__):
         yield {"name": name, **_door(getattr(llmner, name))}
     for name, command in sorted(_commands().items()):
-        for parameter in command.params:
+        # In the order of their names: help shows them in groups.
+        for parameter in sorted(command.params, key=lambda parameter: str(parameter.name)):
             kind = parameter.param_type_name
             yield {
                 "command": name,
