@@ -77,7 +77,7 @@ def test_public_names() -> None:
             "projection",
             "Budget Canonical Outcome OutcomeKind Policy Projection canonical_surface canonicalize is_particle project project_read project_reply",
         ),
-        ("engines", "ENGINES Generator Reply Token create_generator"),
+        ("engines", "ENGINES Capabilities Engine Generator Reply Token create_generator engine_names"),
         (
             "scoring",
             "CAUSES FIGURES KLUE_LABELS MODEL_COLUMNS PRF Breakdown Calibration CalibrationBin Ceilings Change Comparison "

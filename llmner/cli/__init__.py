@@ -27,6 +27,7 @@ from llmner.cli import (
     train,
     train_baseline,
 )
+from llmner.cli._asking import GroupedCommand
 from llmner.cli._ending import Root, fill_standard_files
 
 __all__ = ["app", "main"]
@@ -40,11 +41,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Named entities from any LLM: exact, auditable spans; run in batches, scored as the field scores.",
 )
-app.command("extract")(extract.extract)
+app.command("extract", cls=GroupedCommand)(extract.extract)
 app.command("project")(project.project)
 app.command("convert")(convert.convert)
 app.command("stats")(stats.stats)
-app.command("evaluate")(evaluate.evaluate)
+app.command("evaluate", cls=GroupedCommand)(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("compare-models")(compare_models.compare_models)
 app.command("calibrate")(calibrate.calibrate)
@@ -56,7 +57,7 @@ app.command(
 app.add_typer(train_baseline.app, name="train-baseline")
 app.command("merge")(merge.merge)
 app.command("push")(push.push)
-app.command("serve")(serve.serve)
+app.command("serve", cls=GroupedCommand)(serve.serve)
 app.command("doctor")(doctor.doctor)
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from llmner.asking.building import load_recipe
+from llmner.asking.options import RecipeOptions
 from llmner.cli._common import (
     BadRows,
     RecipeOption,
@@ -16,7 +18,6 @@ from llmner.cli._common import (
     StrictOption,
     counted,
     guarded,
-    load_recipe,
     note,
     progress,
     tell_repairs,
@@ -51,7 +52,7 @@ def convert(
 
     if to != "chat" and to not in CORPUS_FORMATS:
         raise UnknownNameError(f"unknown format {to!r}", hint=f"expected chat, {', '.join(CORPUS_FORMATS)}")
-    asked = load_recipe(recipe, reply_format) if to == "chat" else None
+    asked = load_recipe(RecipeOptions(recipe, reply_format)) if to == "chat" else None
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
     stats = ReadStats()
     sentences = read_corpus(

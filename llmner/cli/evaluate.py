@@ -4,58 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from llmner.cli._baselines import is_baseline, make_baseline
+from llmner.asking import AskOptions, build, build_baseline, is_baseline, prepare
+from llmner.asking.building import extractor_options
+from llmner.cli._asking import dashed, given_options, with_ask_options
 from llmner.cli._common import (
-    AdapterOption,
-    BaseUrlOption,
-    BatchSizeOption,
-    CalibrationOption,
-    ConcurrencyOption,
-    DeviceOption,
-    FuzzyOption,
-    GpuMemoryOption,
-    GroundedOption,
     JsonOption,
-    JsonSchemaOption,
-    MaxModelLenOption,
-    MaxNewTokensOption,
-    MinScoreOption,
-    ModelOption,
-    OverlapOption,
-    ParticlesOption,
-    RecipeOption,
-    RemoteCodeOption,
-    RepeatsOption,
-    ReplyFormatOption,
     ReportOption,
     ResamplesOption,
     RestartOption,
-    SamplesOption,
     SplitOption,
     StrictOption,
-    TemperatureOption,
-    WindowOption,
-    answering,
-    at_once,
-    choose_adapter,
     guarded,
-    load_recipe,
-    make_generator,
     note,
-    policy,
     progress,
     resumable,
     tell_unanswered,
-    windows,
 )
 
 
+# Without an engine there are predictions or recorded replies to score.
 @guarded
+@with_ask_options(
+    without=("replies",),
+    defaults={"engine": None},
+    help={
+        "engine": "Ask an engine now: transformers, vllm, openai, or baseline:FOLDER for a tagger. Answers are "
+        "kept until the evaluation is done; an interrupted one goes on."
+    },
+)
 def evaluate(
     context: typer.Context,
     gold: Annotated[str, typer.Option(help="The labelled corpus: file, saved data set, or Hub name.")],
@@ -67,14 +49,6 @@ def evaluate(
         list[Path] | None,
         typer.Option(help='Recorded replies, rows {"id", "text", "reply"}. May be given several times.'),
     ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            help="Ask an engine now: transformers, vllm, openai, or baseline:FOLDER for a tagger. Answers are "
-            "kept until the evaluation is done; an interrupted one goes on.",
-            show_default=False,
-        ),
-    ] = None,
     gold_format: Annotated[str | None, typer.Option(help="The corpus's format; by default guessed.")] = None,
     split: SplitOption = None,
     limit: Annotated[
@@ -84,29 +58,7 @@ def evaluate(
     partial: Annotated[
         bool, typer.Option("--partial", help="Score only the sentences that have a prediction.")
     ] = False,
-    recipe: RecipeOption = None,
-    reply_format: ReplyFormatOption = None,
-    model: ModelOption = None,
-    adapter: AdapterOption = None,
-    base_url: BaseUrlOption = None,
-    concurrency: ConcurrencyOption = 32,
-    grounded: GroundedOption = False,
-    json_schema: JsonSchemaOption = False,
-    samples: SamplesOption = 1,
-    temperature: TemperatureOption = None,
-    min_score: MinScoreOption = None,
-    calibration: CalibrationOption = None,
-    batch_size: BatchSizeOption = None,
-    max_model_len: MaxModelLenOption = None,
-    gpu_memory_utilization: GpuMemoryOption = None,
-    max_new_tokens: MaxNewTokensOption = 256,
-    window: WindowOption = 400,
-    overlap: OverlapOption = 80,
-    device: DeviceOption = "auto",
-    trust_remote_code: RemoteCodeOption = False,
-    particles: ParticlesOption = "auto",
-    fuzzy: FuzzyOption = 0.75,
-    repeats: RepeatsOption = "listed",
+    options: AskOptions = AskOptions(),
     strict: StrictOption = False,
     resamples: ResamplesOption = 1000,
     report: ReportOption = None,
@@ -128,75 +80,37 @@ def evaluate(
         write_report,
     )
     from llmner.errors import InputError
-    from llmner.extraction import Extractor, SpanExtractor
+    from llmner.extraction import SpanExtractor
     from llmner.extraction.runs import cached_rows, drop_rows, partial_path
     from llmner.files import kind_of
     from llmner.reports.console import console, show_evaluation, show_evaluations
     from llmner.scoring import compare, evaluate_sources, from_extractor, write_run
 
-    tagged = is_baseline(engine)
-    engines = [("recorded", path) for path in replies or ()] + ([(engine, None)] if engine else [])
-    count = len(predicted or ()) + len(engines)
+    given = given_options(context, options.flat())
+    engine = options.engine.engine if context.params["engine"] is not None else None
+    left_out: dict[str, Any] = {"base_url": None, "max_model_len": None, "gpu_memory_utilization": None}
+    asked = [(str(path), options.but(engine="recorded", replies=path, **left_out)) for path in replies or ()]
+    asked += [(engine, options)] if engine is not None else []
+    count = len(predicted or ()) + len(asked)
     if not count:
         raise InputError("there is nothing to score", hint="give --predicted, --replies or --engine")
     if output is not None and count > 1:
         raise InputError("--output keeps one run, and several are given", hint="evaluate them one by one")
     check_outputs(report, output, [Path(gold), *(predicted or ()), *(replies or ())])
-    if not engines and (
-        grounded or json_schema or samples > 1 or min_score is not None or calibration is not None
-    ):
+    alone = ("grounded", "json_schema", "samples", "min_score", "calibration")
+    if not asked and any(name in options.given() for name in alone):
         raise InputError(
             "predictions are scored as they are",
             hint="give --min-score and the like to extract, or --engine here",
         )
-    found = choose_adapter(
-        adapter,
-        model=model,
-        recipe=recipe,
-        reply_format=reply_format,
-        asks=engine in ("transformers", "vllm"),
-    )
-    asked = load_recipe(recipe, reply_format, found, model)
-    projecting = policy(particles, fuzzy, repeats)
-    splitting = windows(window, overlap)
-    chosen = answering(grounded, json_schema, samples, min_score, calibration)
+    asking = prepare(options if engine is not None else options.but(engine="recorded"), note)
+    extractor_options(options)
     extractors: list[SpanExtractor] = [
-        make_baseline(
-            str(engine),
-            context,
-            batch_size=batch_size,
-            min_score=min_score,
-            calibration=calibration,
-            device=device,
-            trust_remote_code=trust_remote_code,
-            beside_replies=bool(replies),
-        )
-        if tagged and path is None
-        else Extractor(
-            asked,
-            make_generator(
-                name,
-                model=model,
-                adapter=found,
-                replies=path,
-                base_url=base_url,
-                concurrency=concurrency,
-                batch_size=batch_size,
-                max_new_tokens=max_new_tokens,
-                device=device,
-                trust_remote_code=trust_remote_code,
-                max_model_len=max_model_len,
-                gpu_memory_utilization=gpu_memory_utilization,
-                samples=samples,
-                temperature=temperature,
-            ),
-            batch_size=at_once(name, batch_size, concurrency),
-            read_as="auto" if path is not None and reply_format is None else None,
-            **splitting,
-            **chosen,
-            **projecting,
-        )
-        for name, path in engines
+        build_baseline(one, given=() if replies else given, report=note, spell=dashed)
+        if is_baseline(one.engine.engine)
+        # Replies are of the adapter's recipe too, where there is one.
+        else build(replace(asking, options=one), report=note, spell=dashed)
+        for _, one in asked
     ]
     corpus = read_gold(gold, gold_format, split, strict=strict)
     whole = limit is None and not partial
@@ -211,7 +125,7 @@ def evaluate(
         return path
 
     with (
-        progress("evaluating", len(engines) * (limit or len(corpus))) as step,
+        progress("evaluating", len(asked) * (limit or len(corpus))) as step,
         resumable(step, restart=restart) if engine else nullcontext(),
     ):
 
@@ -221,16 +135,16 @@ def evaluate(
 
         sources += [
             from_extractor(
-                name if path is None else str(path),
+                name,
                 extractor,
                 corpus,
                 whole=whole,
                 on_prediction=lambda: step(1),
-                keep=keep if path is None else None,
+                keep=None if one.engine.replies is not None else keep,
                 restart=restart,
                 on_resume=resumed,
             )
-            for (name, path), extractor in zip(engines, extractors, strict=True)
+            for (name, one), extractor in zip(asked, extractors, strict=True)
         ]
         results = evaluate_sources(
             corpus,

@@ -8,54 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmner.cli._baselines import is_baseline, make_baseline
+from llmner.asking import AskOptions, build, build_baseline, is_baseline, prepare
+from llmner.asking.building import extractor_options
+from llmner.cli._asking import dashed, given_options, with_ask_options
 from llmner.cli._common import (
-    BATCH_SIZE,
-    AdapterOption,
     BadRows,
-    BaseUrlOption,
-    BatchSizeOption,
-    CalibrationOption,
-    ConcurrencyOption,
-    DeviceOption,
-    EngineOption,
-    FuzzyOption,
-    GpuMemoryOption,
-    GroundedOption,
     JsonOption,
-    JsonSchemaOption,
-    MaxModelLenOption,
-    MaxNewTokensOption,
-    MinScoreOption,
-    ModelOption,
-    OverlapOption,
-    ParticlesOption,
-    RecipeOption,
-    RemoteCodeOption,
-    RepeatsOption,
-    RepliesOption,
-    ReplyFormatOption,
     RestartOption,
-    SamplesOption,
     SkipBadOption,
     SplitOption,
     StrictOption,
-    TemperatureOption,
-    WindowOption,
-    answering,
-    at_once,
-    choose_adapter,
     guarded,
-    load_recipe,
-    make_generator,
     not_both,
     note,
-    policy,
     progress,
     resumable,
     tell_repairs,
     tell_unanswered,
-    windows,
 )
 
 if TYPE_CHECKING:
@@ -64,6 +33,7 @@ if TYPE_CHECKING:
 
 
 @guarded
+@with_ask_options()
 def extract(
     context: typer.Context,
     text: Annotated[str | None, typer.Argument(help="A text to extract from.", show_default=False)] = None,
@@ -82,31 +52,7 @@ def extract(
         ),
     ] = None,
     split: SplitOption = None,
-    recipe: RecipeOption = None,
-    reply_format: ReplyFormatOption = None,
-    engine: EngineOption = "transformers",
-    model: ModelOption = None,
-    adapter: AdapterOption = None,
-    replies: RepliesOption = None,
-    base_url: BaseUrlOption = None,
-    concurrency: ConcurrencyOption = 32,
-    grounded: GroundedOption = False,
-    json_schema: JsonSchemaOption = False,
-    samples: SamplesOption = 1,
-    temperature: TemperatureOption = None,
-    min_score: MinScoreOption = None,
-    calibration: CalibrationOption = None,
-    batch_size: BatchSizeOption = None,
-    max_model_len: MaxModelLenOption = None,
-    gpu_memory_utilization: GpuMemoryOption = None,
-    max_new_tokens: MaxNewTokensOption = 256,
-    window: WindowOption = 400,
-    overlap: OverlapOption = 80,
-    device: DeviceOption = "auto",
-    trust_remote_code: RemoteCodeOption = False,
-    particles: ParticlesOption = "auto",
-    fuzzy: FuzzyOption = 0.75,
-    repeats: RepeatsOption = "listed",
+    options: AskOptions = AskOptions(),
     strict: StrictOption = False,
     skip_bad: SkipBadOption = False,
     restart: RestartOption = False,
@@ -125,38 +71,27 @@ def extract(
     from llmner.cli._results import check_outputs
     from llmner.corpora import ReadStats, read_corpus
     from llmner.errors import InputError
-    from llmner.extraction import Extractor
     from llmner.spans import Sentence
 
     not_both(text=text, input=input)
     if str(output) == "-":
         output, json = None, True
     if output is not None:
+        replies, calibration = options.engine.replies, options.scores.calibration
         check_outputs(None, output, [path for path in (input, replies, calibration) if path is not None])
     if retry and (output is None or input is None or restart):
         raise InputError(
             "--retry-failed mends a finished --output of --input", hint="give both, and no --restart"
         )
-    tagger = (
-        make_baseline(
-            engine,
-            context,
-            batch_size=batch_size,
-            min_score=min_score,
-            calibration=calibration,
-            device=device,
-            trust_remote_code=trust_remote_code,
-        )
-        if is_baseline(engine)
-        else None
-    )
-    found = choose_adapter(
-        adapter, model=model, recipe=recipe, reply_format=reply_format, asks=engine in ("transformers", "vllm")
-    )
-    asked = load_recipe(recipe, reply_format, found, model)
-    projecting = policy(particles, fuzzy, repeats)
-    splitting = windows(window, overlap)
-    chosen = answering(grounded, json_schema, samples, min_score, calibration)
+    tagger, asking = None, None
+    if is_baseline(options.engine.engine):
+        if retry:
+            raise InputError("--retry-failed means nothing to a baseline", hint="leave it out")
+        given = given_options(context, options.flat())
+        tagger = build_baseline(options, given=given, report=note, spell=dashed)
+    else:
+        asking = prepare(options, note)
+        extractor_options(options)
     bad = BadRows(output, skip=skip_bad)
     stats = ReadStats()
     sentences: list[Sentence]
@@ -169,43 +104,18 @@ def extract(
             read_corpus(str(input), input_format, split, strict=strict, on_bad=bad.collect, stats=stats)
         )
         tell_repairs(stats)
-    if tagger is not None:
-        try:
-            _run(tagger, tagger.labels, sentences, output, str(input), restart=restart, show=show, json=json)
-        finally:
-            bad.close()
-        return
-    generator = make_generator(
-        engine,
-        model=model,
-        adapter=found,
-        replies=replies,
-        base_url=base_url,
-        concurrency=concurrency,
-        batch_size=batch_size,
-        max_new_tokens=max_new_tokens,
-        device=device,
-        trust_remote_code=trust_remote_code,
-        max_model_len=max_model_len,
-        gpu_memory_utilization=gpu_memory_utilization,
-        samples=samples,
-        temperature=temperature,
-    )
-    # Sorting by length pays off over several batches; a reader wants the first sentence soon.
-    soon = engine == "transformers" and (show or output is None)
-    extractor = Extractor(
-        asked,
-        generator,
-        batch_size=(batch_size or BATCH_SIZE) if soon else at_once(engine, batch_size, concurrency),
-        read_as="auto" if engine == "recorded" and reply_format is None else None,
-        **splitting,
-        **chosen,
-        **projecting,
-    )
+    extractor: SpanExtractor
+    if asking is None:
+        assert tagger is not None
+        extractor, labels = tagger, tagger.labels
+    else:
+        # A reader wants the first sentence soon.
+        extractor = build(asking, soon=show or output is None, report=note, spell=dashed)
+        labels = asking.recipe.schema_.codes
     try:
         _run(
             extractor,
-            asked.schema_.codes,
+            labels,
             sentences,
             output,
             str(input),

@@ -4,54 +4,29 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from llmner.cli._baselines import is_baseline
-from llmner.cli._common import (
-    BATCH_SIZE,
-    AdapterOption,
-    BaseUrlOption,
-    BatchSizeOption,
-    CalibrationOption,
-    ConcurrencyOption,
-    DeviceOption,
-    EngineOption,
-    FuzzyOption,
-    GpuMemoryOption,
-    GroundedOption,
-    JsonSchemaOption,
-    MaxModelLenOption,
-    MaxNewTokensOption,
-    MinScoreOption,
-    ModelOption,
-    ParticlesOption,
-    RecipeOption,
-    RemoteCodeOption,
-    RepeatsOption,
-    ReplyFormatOption,
-    SamplesOption,
-    TemperatureOption,
-    answering,
-    choose_adapter,
-    given,
-    guarded,
-    load_recipe,
-    make_generator,
-    note,
-    policy,
-    windows,
-)
+from llmner.asking import AskOptions, is_baseline, prepare
+from llmner.asking.building import build_engine, extractor_options, load_recipe
+from llmner.asking.options import SENTENCE_WINDOWS
+from llmner.cli._asking import dashed, given_options, with_ask_options
+from llmner.cli._common import guarded, note
 from llmner.errors import InputError
 from llmner.serving._secrets import checked_keys
 
 _KEYS = "LLMNER_API_KEYS"
-# Window and overlap for the model in the box, which was trained on single sentences: benchmarks/windows.py.
-_SENTENCE = (60, 0)
 
 
 @guarded
+@with_ask_options(
+    without=("replies",),
+    help={
+        "window": "Longest stretch of a text asked about at once, in characters; for the model in the box 60.",
+        "overlap": "Context on either side of a window's core, in characters; for the model in the box 0.",
+    },
+)
 def serve(
     context: typer.Context,
     host: Annotated[
@@ -61,42 +36,7 @@ def serve(
     no_model: Annotated[
         bool, typer.Option("--no-model", help="Project replies of other models only; needs no engine.")
     ] = False,
-    recipe: RecipeOption = None,
-    reply_format: ReplyFormatOption = None,
-    engine: EngineOption = "transformers",
-    model: ModelOption = None,
-    adapter: AdapterOption = None,
-    base_url: BaseUrlOption = None,
-    concurrency: ConcurrencyOption = 32,
-    grounded: GroundedOption = False,
-    json_schema: JsonSchemaOption = False,
-    samples: SamplesOption = 1,
-    temperature: TemperatureOption = None,
-    min_score: MinScoreOption = None,
-    calibration: CalibrationOption = None,
-    batch_size: BatchSizeOption = None,
-    max_model_len: MaxModelLenOption = None,
-    gpu_memory_utilization: GpuMemoryOption = None,
-    max_new_tokens: MaxNewTokensOption = 256,
-    window: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Longest stretch of a text asked about at once, in characters; for the model in the box 60.",
-        ),
-    ] = 400,
-    overlap: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="Context on either side of a window's core, in characters; for the model in the box 0.",
-        ),
-    ] = 80,
-    device: DeviceOption = "auto",
-    trust_remote_code: RemoteCodeOption = False,
-    particles: ParticlesOption = "auto",
-    fuzzy: FuzzyOption = 0.75,
-    repeats: RepeatsOption = "listed",
+    options: AskOptions = AskOptions(),
     queue: Annotated[
         int, typer.Option(min=1, help="Requests that are answered or wait at once; one more gets a 503.")
     ] = 64,
@@ -132,73 +72,53 @@ def serve(
 
     POST /infer, /v1/extract and /v1/project; /healthz, /readyz, /metrics and /openapi.json.
     """
-    from llmner.engines.adapters import PACKAGED_ADAPTER
+    from llmner.engines._registry import engine_class
     from llmner.serving import Limits, Service, run_server
     from llmner.serving._safety import is_loopback
 
-    if is_baseline(engine) or engine == "recorded":
-        raise InputError(f"--engine {engine} cannot be served", hint="expected transformers, vllm or openai")
+    engine = options.engine
+    if is_baseline(engine.engine) or engine_class(engine.engine).capabilities.replays:
+        raise InputError(
+            f"--engine {engine.engine} cannot be served", hint="expected transformers, vllm or openai"
+        )
+    able = engine_class(engine.engine).capabilities
+    given = given_options(context, [*options.flat(), "batch_wait"])
     if no_model:
-        for name in _ASKS:
-            if given(context, name):
-                option = name.replace("_", "-")
-                raise InputError(f"--{option} means nothing with --no-model", hint="leave one of them out")
+        for name in given:
+            if name != "recipe":
+                raise InputError(f"{dashed(name)} means nothing with --no-model", hint="leave one of them out")
     keys = _read_keys(api_keys)
     if not keys and not is_loopback(host):
         note(f"warning: anyone who reaches {host} can ask; --api-keys FILE or {_KEYS} asks for a key")
-    found = choose_adapter(
-        adapter,
-        model=model,
-        recipe=recipe,
-        reply_format=reply_format,
-        asks=not no_model and engine in ("transformers", "vllm"),
-    )
-    if (
-        found is not None
-        and found.name == PACKAGED_ADAPTER
-        and not (given(context, "window") or given(context, "overlap"))
-    ):
-        window, overlap = _SENTENCE
     generator = None
-    if not no_model:
-        generator = make_generator(
-            engine,
-            model=model,
-            adapter=found,
-            replies=None,
-            base_url=base_url,
-            concurrency=concurrency,
-            batch_size=batch_size,
-            max_new_tokens=max_new_tokens,
-            device=device,
-            trust_remote_code=trust_remote_code,
-            max_model_len=max_model_len,
-            gpu_memory_utilization=gpu_memory_utilization,
-            samples=samples,
-            temperature=temperature,
+    if no_model:
+        recipe = load_recipe(options.recipe)
+    else:
+        asking = prepare(options, note)
+        recipe = asking.recipe
+        if asking.in_the_box and not {"window", "overlap"} & set(given):
+            options = options.but(**SENTENCE_WINDOWS)
+        generator = build_engine(
+            asking,
+            report=note,
             # Whoever waits would rather hear at once that the endpoint is away, and before the time is over.
-            patience={"timeout": timeout, "attempts": 2, "deadline": 0.9 * timeout},
+            more={"timeout": timeout, "attempts": 2, "deadline": 0.9 * timeout},
+            spell=dashed,
         )
-    options: dict[str, Any] = {
-        **answering(grounded, json_schema, samples, min_score, calibration),
-        **windows(window, overlap),
-        **policy(particles, fuzzy, repeats),
-    }
-    endpoint = engine == "openai"
     service = Service(
-        load_recipe(recipe, reply_format, found, model),
+        recipe,
         generator,
-        options=options,
+        options=extractor_options(options),
         limits=Limits(
             queue=queue,
             timeout=timeout,
             body=int(max_body * (1 << 20)),
             # An endpoint makes batches itself, of whatever is on its way.
-            batch_size=1 if endpoint else batch_size or (128 if engine == "vllm" else BATCH_SIZE),
-            batch_wait=0.0 if endpoint else batch_wait / 1000,
-            lanes=concurrency if endpoint else 1,
+            batch_size=1 if able.concurrent else engine.batch_size or able.batch_size,
+            batch_wait=0.0 if able.concurrent else batch_wait / 1000,
+            lanes=engine.concurrency if able.concurrent else 1,
         ),
-        engine_loads=not endpoint,
+        engine_loads=able.in_process,
         log_texts=log_texts,
     )
     run_server(
@@ -210,14 +130,6 @@ def serve(
         cors=frozenset(origin.rstrip("/") for origin in cors_origin or ()),
         access_log=access_log,
     )
-
-
-# What is for a model alone.
-_ASKS = (
-    "reply_format engine model adapter base_url concurrency grounded json_schema samples temperature min_score "
-    "calibration batch_size max_model_len gpu_memory_utilization max_new_tokens window overlap device "
-    "trust_remote_code particles fuzzy repeats batch_wait"
-).split()
 
 
 def _read_keys(path: str | None) -> tuple[str, ...]:

@@ -10,7 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from llmner._numbers import is_number, is_whole
+from llmner._numbers import is_number
+from llmner.asking import AskOptions, build, prepare
+from llmner.asking.options import OPTIONS
 from llmner.baselines._extract import BaselineExtractor
 from llmner.baselines._store import RECORD_FILE, find_baseline, read_baseline_record
 from llmner.baselines._train import CONFIGS, BaselineConfig, check_folder, train_baseline
@@ -18,12 +20,10 @@ from llmner.baselines._types import Epoch, Told, silent
 from llmner.comparison.config import ModelEntry, ModelsConfig, slug
 from llmner.comparison.results import ComparedModel
 from llmner.comparison.timing import Timed, size_of, speed
-from llmner.engines import create_generator
-from llmner.engines.adapters import PACKAGED_ADAPTER, RECIPE_FILE, find_adapter
+from llmner.engines._registry import engine_class, options_taken
 from llmner.errors import InputError
 from llmner.extraction import Extractor
 from llmner.files import dump_json, is_file, kind_of, parse_json, read_text
-from llmner.recipes import Recipe
 from llmner.reports.figures import Facts
 from llmner.scoring import Prediction, Source, corpus_signature, evaluate_sources, from_extractor, from_file
 from llmner.spans import Sentence
@@ -219,36 +219,33 @@ def _trained(
 
 def _asking(entry: ModelEntry, told: Told) -> tuple[Extractor, Mapping[str, Any]]:
     """An extractor around an engine, and the record of its adapter's training."""
-    assert entry.engine is not None
-    options = dict(entry.options)
-    for name, value in options.items():
+    for name, value in entry.options.items():
         if isinstance(value, bool) and name not in _SWITCHES:
             raise InputError(f"{entry.name}: options.{name}: {str(value).lower()} is no value that it can have")
-    record: Mapping[str, Any] = {}
-    adapter = None
-    name = options.pop("adapter", None)
-    asks = entry.engine in ("transformers", "vllm")
-    if name is None and asks and entry.recipe is None and "model" not in options:
-        name = PACKAGED_ADAPTER
-    if isinstance(name, str) and name != "none":
-        base = options.get("model")
-        adapter = find_adapter(name, told, model=base if isinstance(base, str) else None)
-        record = _record_of(adapter.folder)
-        options |= {"adapter": adapter, "model": options.get("model") or adapter.model}
-    own = adapter.recipe if adapter is not None and entry.recipe is None else None
-    merged = Path(str(options.get("model"))) / RECIPE_FILE
-    if own is None and is_file(merged):
-        own = Recipe.load(merged)
-    recipe = own if entry.recipe is None and own is not None else Recipe.load(entry.recipe or "klue")
-    if entry.engine != "openai":
-        options["report"] = told
+    known = {name: value for name, value in entry.options.items() if name in OPTIONS}
+    more = {name: value for name, value in entry.options.items() if name not in OPTIONS}
     try:
-        generator = create_generator(entry.engine, **options)
+        options = AskOptions.of(engine=entry.engine, recipe=entry.recipe, grounded=entry.grounded, **known)
+        asking = prepare(options, told)
+        _refuse_unknown(more, options.engine.engine)
+        extractor = build(asking, report=told, more=more)
     except TypeError as error:
         raise InputError(f"{entry.name}: options: {error}") from None
-    size = options.get("batch_size", 32)
-    at_once = 4 * size if is_whole(size) and size > 0 else 128
-    return Extractor(recipe, generator, grounded=entry.grounded, batch_size=at_once), record
+    except InputError as error:
+        raise InputError(f"{entry.name}: options: {error.problem}", hint=error.hint) from None
+    return extractor, {} if asking.adapter is None else _record_of(asking.adapter.folder)
+
+
+def _refuse_unknown(more: Mapping[str, Any], engine: str) -> None:
+    """Refuse options that are neither ours nor the engine's.
+
+    Raises:
+        InputError: There is one.
+    """
+    taken = options_taken(engine_class(engine))
+    for name in more:
+        if name not in taken:
+            raise InputError(f"{name} means nothing to the {engine} engine", hint="leave it out")
 
 
 def _record_of(folder: Path) -> Mapping[str, Any]:

@@ -58,9 +58,7 @@ class Timed:
 
 
 def _load(extractor: Extractor | BaselineExtractor) -> None:
-    owner: Any = getattr(extractor, "generator", extractor)
-    if (load := getattr(owner, "load", None)) is not None:
-        load()
+    (extractor.engine if isinstance(extractor, Extractor) else extractor).load()
 
 
 def speed(timed: Timed, rows: Path | None, *, restart: bool) -> dict[str, Any]:
@@ -87,11 +85,4 @@ def size_of(extractor: SpanExtractor | None) -> dict[str, Any]:
     """Parameters and bytes of what answered, where it is in this process."""
     if isinstance(extractor, BaselineExtractor):
         return {"parameters": extractor.load().parameters(), "bytes": size_on_disk(extractor.folder)}
-    generator: Any = getattr(extractor, "generator", None)
-    if getattr(generator, "model_name", None) is None or not hasattr(generator, "around"):
-        return {}
-    model, _ = generator.load()
-    return {
-        "parameters": sum(weights.numel() for weights in model.parameters()),
-        "bytes": sum(weights.numel() * weights.element_size() for weights in model.parameters()),
-    }
+    return (extractor.engine.model_size() or {}) if isinstance(extractor, Extractor) else {}

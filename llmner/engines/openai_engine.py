@@ -17,7 +17,7 @@ from llmner._mishaps import Mishap, attempt, one_line
 from llmner._secrets import masked
 from llmner.engines._answers import EndpointAnswer, read_answer, read_models
 from llmner.engines._sending import SentenceError, bounded, first, may_pass, message, sent
-from llmner.engines._types import PLAIN_QUESTION, Reply, decoding, prompt_seed
+from llmner.engines._types import PLAIN_QUESTION, Capabilities, Engine, Reply, decoding, prompt_seed
 from llmner.engines.grammars import continued, is_answer
 from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.recipes.chat import Prompt
@@ -42,7 +42,7 @@ _REFUSED = (400, 413, 422)
 _FORM = re.compile(r"(?i)grammar|structured.?outputs?|response.?format|json.?schema")
 
 
-class OpenAIGenerator:
+class OpenAIGenerator(Engine):
     """Answers prompts through an OpenAI-compatible endpoint.
 
     What may pass is sent again, with growing waits or as long as the endpoint asks for: 408, 409, 429, 5xx,
@@ -73,7 +73,9 @@ class OpenAIGenerator:
         InputError: A number that must be positive is not.
     """
 
-    constrains = True
+    capabilities = Capabilities(
+        grammar=True, json_schema=True, logprobs=True, samples=True, concurrent=True, batch_size=1
+    )
 
     def __init__(
         self,

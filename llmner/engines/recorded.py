@@ -10,9 +10,9 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from llmner.engines._types import Reply
+from llmner.engines._types import Capabilities, Engine, RecordedReplies, Reply
 from llmner.errors import CorpusError, MismatchError
 from llmner.files import read_jsonl
 from llmner.recipes.chat import Prompt
@@ -20,7 +20,7 @@ from llmner.recipes.chat import Prompt
 __all__ = ["RecordedGenerator"]
 
 
-class RecordedGenerator:
+class RecordedGenerator(Engine):
     """Answers with recorded replies, found by id, or by text where a row has no id.
 
     Equal keys are answered in the order of the file. The whole file is held in memory.
@@ -34,7 +34,8 @@ class RecordedGenerator:
     """
 
     # Replies were recorded for whole texts, however long.
-    whole_texts = True
+    capabilities = Capabilities(whole_texts=True, replays=True)
+    parameters: ClassVar[dict[str, str]] = {"replies": "path"}
 
     def __init__(self, path: str | PathLike[str]) -> None:
         self._path = Path(path)
@@ -85,6 +86,10 @@ class RecordedGenerator:
     def skip(self, prompt: Prompt) -> None:
         """Pass over the reply of a prompt that was answered in an earlier, interrupted run."""
         self._find(prompt)
+
+    def recorded(self) -> RecordedReplies:
+        """These."""
+        return self
 
     def unused(self) -> int:
         """How many recorded replies nobody has asked for yet."""

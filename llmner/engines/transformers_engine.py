@@ -20,7 +20,7 @@ from llmner.engines._denormals import denormals_flushed
 from llmner.engines._loading import load_pretrained
 from llmner.engines._model_files import read_tensors
 from llmner.engines._processor import fits_in_float32, multiplies_bfloat16
-from llmner.engines._types import PLAIN_QUESTION, Reply, decoding, prompt_seed
+from llmner.engines._types import PLAIN_QUESTION, Capabilities, Engine, Reply, decoding, prompt_seed
 from llmner.engines.adapters import (
     ADAPTER_FILE,
     CONFIG_FILE,
@@ -45,7 +45,7 @@ __all__ = ["TransformersGenerator", "encode_prompt", "load_model"]
 _FEW = 4
 
 
-class TransformersGenerator:
+class TransformersGenerator(Engine):
     """Answers prompts with a ``transformers`` model.
 
     Nothing is loaded before the first prompt. A model computes in bfloat16, but in float32 on a processor that
@@ -64,7 +64,9 @@ class TransformersGenerator:
         report: Told in a sentence what is being waited for.
     """
 
-    constrains = True
+    capabilities = Capabilities(
+        grammar=True, json_schema=True, logprobs=True, samples=True, adapters=True, in_process=True, sorts=True
+    )
 
     def __init__(
         self,
@@ -101,6 +103,14 @@ class TransformersGenerator:
             **weights(self.model_name, adapter),
             **decoding(self.temperature, self.seed),
             "max_new_tokens": self.max_new_tokens,
+        }
+
+    def model_size(self) -> dict[str, int]:
+        """Parameters and bytes of the model, the adapter in its weights."""
+        weights = list(self.load()[0].parameters())
+        return {
+            "parameters": sum(weight.numel() for weight in weights),
+            "bytes": sum(weight.numel() * weight.element_size() for weight in weights),
         }
 
     @classmethod

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from llmner._mishaps import Mishap, attempt
 from llmner.engines._decoding import Answer
 from llmner.engines._model_files import check_model_folder, read_object
-from llmner.engines._types import Reply, decoding, prompt_seed
+from llmner.engines._types import Capabilities, Engine, Reply, decoding, prompt_seed
 from llmner.engines.adapters import Adapter, check_adapter, find_adapter, lora_settings, weights
 from llmner.engines.embedded import EMBEDDED_MODEL, embedded_model
 from llmner.engines.exaone import is_exaone3
@@ -32,7 +32,7 @@ __all__ = ["VllmGenerator"]
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
-class VllmGenerator:
+class VllmGenerator(Engine):
     """Answers prompts with vLLM, in this process.
 
     Nothing is loaded before the first prompt. The defaults suit a model of 7.8B parameters in bfloat16, with an
@@ -53,7 +53,17 @@ class VllmGenerator:
         report: Told in a sentence what is being waited for.
     """
 
-    constrains = True
+    capabilities = Capabilities(
+        grammar=True,
+        json_schema=True,
+        logprobs=True,
+        samples=True,
+        adapters=True,
+        in_process=True,
+        batch_size=128,
+        queue=8,
+    )
+    parameters: ClassVar[dict[str, str]] = {"batch_size": "max_num_seqs"}
 
     def __init__(
         self,

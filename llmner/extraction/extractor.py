@@ -12,7 +12,8 @@ from typing import Any, Protocol, get_args
 
 from llmner._mishaps import Mishap, attempt
 from llmner.corpora.jsonl import span_rows
-from llmner.engines import Generator, Reply, create_generator
+from llmner.engines import Engine, Generator, Reply, create_generator
+from llmner.engines._types import as_engine
 from llmner.engines.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.engines.grammars import reply_grammar, reply_schema, schema_grammar
 from llmner.errors import InputError, SpanError
@@ -211,7 +212,8 @@ class Extractor:
         check_min_score(min_score)
         if grounded and json_schema:
             raise InputError("a grounded reply keeps to its format anyway", hint="leave out the JSON schema")
-        if (grounded or json_schema) and not getattr(generator, "constrains", False):
+        able = as_engine(generator).capabilities
+        if (grounded and not able.grammar) or (json_schema and not able.json_schema):
             raise InputError(
                 f"the {generator.describe().get('engine', 'given')} engine cannot keep replies to a grammar"
             )
@@ -227,6 +229,11 @@ class Extractor:
         self.min_score = min_score
         self.calibrator = calibrator
         self._policy = policy
+
+    @property
+    def engine(self) -> Engine:
+        """The generator with all that engines have."""
+        return as_engine(self.generator)
 
     @classmethod
     def from_adapter(cls, name: str = PACKAGED_ADAPTER, **options: Any) -> Extractor:
@@ -263,13 +270,13 @@ class Extractor:
             WorkLimitError: The budget is used up or was ended.
         """
         asked = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
-        questions = ask_about(asked, self._prompt, self.generator, self.window, self.overlap)
+        questions = ask_about(asked, self._prompt, self.engine, self.window, self.overlap)
         parts: list[WindowReply] = []
         while batch := list(islice(questions, max(1, self.batch_size // self.samples))):
             asked_now = [question.prompt for question in batch if isinstance(question.prompt, Prompt)]
             answers = iter(
                 answers_to(
-                    self.generator,
+                    self.engine,
                     [replace(prompt, sample=n) for prompt in asked_now for n in range(self.samples)],
                 )
             )
@@ -364,12 +371,12 @@ class Extractor:
         """Everything that decides the result: recipe, engine, policy, version."""
         from llmner import __version__
 
-        whole_texts = getattr(self.generator, "whole_texts", False)
+        whole_texts = self.engine.capabilities.whole_texts
         return {
             "recipe": self.recipe.name,
             "recipe_hash": self.recipe.hash,
             "reply_format": self.read_as,
-            **self.generator.describe(),
+            **self.engine.describe(),
             **({} if whole_texts else {"window": self.window, "overlap": self.overlap}),
             **self._choices(),
             # Unless it is set, how far order counts follows from each reply's format.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from llmner._mishaps import Mishap, attempt
-from llmner.engines import Generator, Reply
+from llmner.engines import Engine, Reply
 from llmner.engines._types import PLAIN_QUESTION
 from llmner.errors import GenerationError, LlmnerError
 from llmner.extraction.windows import Window, halve_window, split_windows
@@ -44,7 +44,7 @@ class Question:
 def ask_about(
     sentences: Iterable[Sentence],
     build: Callable[[Sentence], Prompt],
-    generator: Generator,
+    engine: Engine,
     size: int,
     overlap: int,
 ) -> Iterator[Question]:
@@ -53,15 +53,15 @@ def ask_about(
     Args:
         sentences: The sentences.
         build: Makes the prompt for a sentence.
-        generator: Who will be asked, for its ``fits`` and ``whole_texts``.
+        engine: Who will be asked.
         size: Longest window, in characters.
         overlap: Longest context on either side of a core, in characters.
 
     Raises:
         GenerationError: The engine cannot be loaded, or fails at an empty text.
     """
-    whole_texts = getattr(generator, "whole_texts", False)
-    fits = getattr(generator, "fits", None)
+    whole_texts = engine.capabilities.whole_texts
+    fits: Callable[[Prompt], bool] | None = None if whole_texts else engine.fits
     checked = False
     for sentence in sentences:
         text = sentence.text
@@ -72,7 +72,7 @@ def ask_about(
         if whole_texts:
             prompt = attempt(build, sentence)
             if isinstance(prompt, Mishap):
-                _pass_over(generator, sentence)
+                _pass_over(engine, sentence)
             yield Question(sentence, prompt, Window.of(text), True)
             continue
         for number, (window, prompt) in enumerate(_windows(sentence, build, fits, size, overlap), 1):
@@ -81,7 +81,7 @@ def ask_about(
             yield Question(sentence, prompt, window, window.core_end == len(text))
 
 
-def answers_to(generator: Generator, prompts: Sequence[Prompt]) -> list[Reply]:
+def answers_to(engine: Engine, prompts: Sequence[Prompt]) -> list[Reply]:
     """One reply to each prompt, in their order.
 
     Where the engine raises something that nobody foresaw, it is asked a plain question. If it answers that,
@@ -90,22 +90,22 @@ def answers_to(generator: Generator, prompts: Sequence[Prompt]) -> list[Reply]:
     Raises:
         GenerationError: The engine could not answer, or fails at the plain question too.
     """
-    found = _replies(generator, prompts)
+    found = _replies(engine, prompts)
     if not isinstance(found, Mishap):
         return found
-    if getattr(generator, "isolates", False):
+    if engine.capabilities.isolates:
         raise found.error
-    plain = _replies(generator, [PLAIN_QUESTION])
+    plain = _replies(engine, [PLAIN_QUESTION])
     if isinstance(plain, Mishap):
         raise GenerationError(f"the engine fails whatever it is asked: {found}") from found.error
     replies: list[Reply] = []
     for prompt in prompts:
-        one = found if len(prompts) == 1 else _replies(generator, [prompt])
+        one = found if len(prompts) == 1 else _replies(engine, [prompt])
         replies += [Reply("", "error", error=str(one))] if isinstance(one, Mishap) else one
     return replies
 
 
-def _replies(generator: Generator, prompts: Sequence[Prompt]) -> list[Reply] | Mishap:
+def _replies(engine: Engine, prompts: Sequence[Prompt]) -> list[Reply] | Mishap:
     """The engine's replies, as many as there are prompts.
 
     Raises:
@@ -113,7 +113,7 @@ def _replies(generator: Generator, prompts: Sequence[Prompt]) -> list[Reply] | M
     """
 
     def ask() -> list[Reply]:
-        replies = list(generator.generate(prompts)) if prompts else []
+        replies = list(engine.generate(prompts)) if prompts else []
         if len(replies) != len(prompts):
             raise ValueError(f"the engine gave {len(replies)} replies to {len(prompts)} prompts")
         return replies
@@ -139,11 +139,11 @@ def _has_room(build: Callable[[Sentence], Prompt], fits: Callable[[Prompt], bool
     return found
 
 
-def _pass_over(generator: Generator, sentence: Sentence) -> None:
-    """Have an engine that counts what it is asked leave out a sentence that it cannot be asked about."""
-    skip = getattr(generator, "skip", None)
-    if skip is not None:
-        skip(Prompt((), "", "", sentence.text, sentence.id))
+def _pass_over(engine: Engine, sentence: Sentence) -> None:
+    """Have recorded replies leave out a sentence that cannot be asked about."""
+    recorded = engine.recorded()
+    if recorded is not None:
+        recorded.skip(Prompt((), "", "", sentence.text, sentence.id))
 
 
 def _windows(

@@ -452,9 +452,9 @@ def _matched(path: Path, items: Iterator[Sentence]) -> Iterator[tuple[dict[str, 
 
 
 def _resumed(path: Path, items: Iterator[Sentence], extractor: SpanExtractor) -> Iterator[dict[str, Any]]:
-    """The rows that are there; an engine whose answers depend on what it was asked before is told of them."""
-    skip = getattr(extractor.generator, "skip", None) if isinstance(extractor, Extractor) else None
+    """The rows that are there; recorded replies to them are passed over."""
+    recorded = extractor.engine.recorded() if isinstance(extractor, Extractor) else None
     for row, sentence in _matched(path, items):
-        if skip is not None and isinstance(extractor, Extractor):
-            skip(build_prompt(extractor.recipe, sentence))
+        if recorded is not None and isinstance(extractor, Extractor):
+            recorded.skip(build_prompt(extractor.recipe, sentence))
         yield row

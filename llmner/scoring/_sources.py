@@ -10,7 +10,7 @@ from typing import Any
 from llmner._mishaps import Mishap, attempt
 from llmner.corpora import ReadStats
 from llmner.errors import MismatchError
-from llmner.extraction.extractor import Extraction, SpanExtractor, lost
+from llmner.extraction.extractor import Extraction, Extractor, SpanExtractor, lost
 from llmner.extraction.runs import kept_rows, run_record
 from llmner.scoring._evaluate import Evaluation, evaluate_all, read_run
 from llmner.scoring._predictions import Prediction, align, corpus_signature, draw, read_predictions
@@ -92,10 +92,8 @@ def from_extractor(
         restart: Throw away what an interrupted evaluation kept.
         on_resume: Called with the number of sentences that were answered before.
     """
-    generator = getattr(extractor, "generator", None)
-    covers = getattr(generator, "covers", None)
-    covered = None if covers is None else covers((sentence.id, sentence.text) for sentence in corpus)
-    unused = getattr(generator, "unused", None)
+    recorded = extractor.engine.recorded() if isinstance(extractor, Extractor) else None
+    covered = None if recorded is None else recorded.covers((s.id, s.text) for s in corpus)
 
     def answers(places: Sequence[int]) -> Iterator[tuple[Prediction, bool]]:
         """Each prediction, and whether it was asked for now."""
@@ -122,9 +120,10 @@ def from_extractor(
             found.append(prediction)
             if fresh and on_prediction is not None:
                 on_prediction()
-        if whole and unused is not None and unused():
+        left = recorded.unused() if whole and recorded is not None else 0
+        if left:
             raise MismatchError(
-                f"{unused()} recorded replies belong to no gold sentence", path=name, hint="ids must match"
+                f"{left} recorded replies belong to no gold sentence", path=name, hint="ids must match"
             )
         return found
 

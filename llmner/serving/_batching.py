@@ -15,7 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from llmner.engines import Generator, Reply
+from llmner.engines import Engine, Generator, Reply
+from llmner.engines._types import as_engine
 from llmner.errors import GenerationError
 from llmner.recipes.chat import Prompt
 from llmner.serving._refusals import unanswered
@@ -169,24 +170,21 @@ class Batcher:
                     each.answer.set_result(reply)
 
 
-class Turn:
+class Turn(Engine):
     """An engine as one request sees it: it can be given up from another thread.
+
+    The batcher asks each question alone where some fail; what still fails is for the server to tell.
 
     Args:
         batcher: Where it asks.
         on_unanswered: Told what the engine says of a text that it has no answer to, and what the client hears.
     """
 
-    # The batcher does, and what still fails is for the server to tell.
-    isolates = True
-
     def __init__(
         self, batcher: Batcher, *, on_unanswered: Callable[[str, str], None] = lambda error, told: None
     ) -> None:
-        generator: Any = batcher.generator
-        self.constrains = bool(getattr(generator, "constrains", False))
-        self.whole_texts = bool(getattr(generator, "whole_texts", False))
-        self.fits: Callable[[Prompt], bool] | None = getattr(generator, "fits", None)
+        self._engine = as_engine(batcher.generator)
+        self.capabilities = replace(self._engine.capabilities, isolates=True)
         self._batcher = batcher
         self._on_unanswered = on_unanswered
         self._lock = threading.Lock()
@@ -220,7 +218,11 @@ class Turn:
 
     def describe(self) -> dict[str, Any]:
         """That of the engine."""
-        return self._batcher.generator.describe()
+        return self._engine.describe()
+
+    def fits(self, prompt: Prompt) -> bool:
+        """Whether the engine has room for a prompt."""
+        return self._engine.fits(prompt)
 
     def end(self) -> None:
         """Ask no more, and take back what waits."""

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 
 from llmner._secrets import masked
 from llmner.engines import Generator
+from llmner.engines._types import as_engine
 from llmner.errors import GenerationError, LlmnerError, WorkLimitError
 from llmner.extraction import Extraction, Extractor
 from llmner.projection import Budget
@@ -190,7 +191,7 @@ class Service:
     @property
     def constrains(self) -> bool:
         """Whether replies can be grounded."""
-        return bool(getattr(self.generator, "constrains", False))
+        return self.generator is not None and as_engine(self.generator).capabilities.grammar
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

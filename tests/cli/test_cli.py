@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,9 @@ from typer.testing import CliRunner, Result
 
 from llmner.cli import app
 from llmner.corpora import read_corpus
-from llmner.engines import Reply
 from llmner.recipes import Recipe
-from llmner.recipes.chat import Prompt
 from llmner.replies import render_reply
+from tests.asking.plugins import installed
 from tests.conftest import ROOT
 
 Run = Callable[..., Result]
@@ -78,18 +76,22 @@ def test_extract_a_text(run: Run, tmp_path: Path) -> None:
 def test_extract_a_document(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file read whole, asked about in windows, and its row scored."""
 
-    class Names:
-        def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
-            return [Reply(json.dumps({"PS": re.findall(r"사람\d+", prompt.text)})) for prompt in prompts]
+    source = """
+import json, re
+from llmner.engines import Engine, Reply
 
-        def describe(self) -> dict[str, Any]:
-            return {"engine": "names", "model": None}
+class Names(Engine):
+    def generate(self, prompts):
+        return [Reply(json.dumps({"PS": re.findall(r"사람\\d+", prompt.text)})) for prompt in prompts]
 
-    for command in ("extract", "evaluate"):
-        monkeypatch.setattr(f"llmner.cli.{command}.make_generator", lambda *args, **options: Names())
+    def describe(self):
+        return {"engine": "names", "model": None}
+"""
+    points = {"llmner.engines": {"names": "names_of_people:Names"}}
+    monkeypatch.syspath_prepend(installed(tmp_path, points, {"names_of_people": source}))
     report, output = tmp_path / "report.txt", tmp_path / "out.jsonl"
     report.write_text("\n".join(f"사람{n}씨가 왔다." for n in range(40)) + "\n", "utf-8")
-    size = ("--engine", "openai", "--window", 60, "--overlap", 20)
+    size = ("--engine", "names", "--window", 60, "--overlap", 20)
     done = run("extract", "-i", report, "-o", output, "--input-format", "document", *size)
     assert done.exit_code == 0, done.stderr
     (row,) = rows(output)

@@ -1,0 +1,283 @@
+"""Every option of asking, with its default: what is asked, what answers, and what becomes of the answers.
+
+An option has one name, one default and one meaning, on the command line, in the server, in YAML and in Python.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Le
+
+from llmner.errors import InputError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+__all__ = [
+    "BASELINE",
+    "GROUPS",
+    "OPTIONS",
+    "SENTENCE_WINDOWS",
+    "AskOptions",
+    "DecodingOptions",
+    "EngineOptions",
+    "ProjectionOptions",
+    "RecipeOptions",
+    "ScoreOptions",
+    "Spell",
+    "WindowOptions",
+    "is_baseline",
+    "option_help",
+    "plain",
+]
+
+Spell = Callable[[str], str]
+"""How an option is written where its user wrote it: ``max_new_tokens``, or ``--max-new-tokens``."""
+
+BASELINE = "baseline:"
+"""What an engine's name begins with that is a tagger's folder."""
+
+SENTENCE_WINDOWS = {"window": 60, "overlap": 0}
+"""For the model in the box, which was trained on single sentences: ``benchmarks/windows.py``."""
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    """What is asked.
+
+    Attributes:
+        recipe: A built-in recipe (klue, klue-strict, gmb) or a YAML file; by default the adapter's, else klue.
+        reply_format: json-by-type, json-list, tagged, lines or pairs, not the recipe's own.
+    """
+
+    recipe: str | None = None
+    reply_format: str | None = None
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What answers.
+
+    Attributes:
+        engine: transformers, vllm, openai (any OpenAI-compatible endpoint), recorded, or baseline:FOLDER for a
+            tagger that train-baseline made (or USER/NAME on the Hub).
+        model: Model name or folder; by default the adapter's, else the embedded Gemma 3 270M.
+        adapter: PEFT adapter: a folder or USER/NAME on the Hub; brings model and recipe unless they are named.
+            The one in the package, trained on KLUE-NER, is used unless an adapter, model, recipe or reply
+            format is named; none asks the bare model.
+        replies: Recorded replies, JSON Lines of {"id", "text", "reply"}.
+        base_url: Address of the openai engine's endpoint, ending in /v1; by default OPENAI_BASE_URL.
+        concurrency: Requests that the openai engine has on their way at once.
+        batch_size: Sentences answered together; 16, with vllm 128, with a baseline 64.
+        max_model_len: vllm: longest question and answer together, in tokens; 4096.
+        gpu_memory_utilization: vllm: share of the card's memory to take; 0.9.
+        device: auto, cpu, cuda, cuda:1, ...
+        trust_remote_code: Run Python code that comes with the model.
+    """
+
+    engine: str = "transformers"
+    model: str | None = None
+    adapter: str | None = None
+    replies: Path | None = None
+    base_url: str | None = None
+    concurrency: Annotated[int, Ge(1)] = 32
+    batch_size: Annotated[int, Ge(1)] | None = None
+    max_model_len: Annotated[int, Ge(1)] | None = None
+    gpu_memory_utilization: Annotated[float, Ge(0.05), Le(1)] | None = None
+    device: str = "auto"
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How answers are written.
+
+    Attributes:
+        max_new_tokens: Longest answer, in tokens.
+        temperature: 0 for the likeliest reply, the default; with samples 0.7.
+        samples: Replies drawn for each text; spans that more than half have are kept.
+        grounded: Keep each reply to its format, its labels and stretches of the text: nothing is invented.
+        json_schema: Keep each reply to its JSON format, for endpoints that cannot do grounded.
+    """
+
+    max_new_tokens: Annotated[int, Ge(1)] = 256
+    temperature: Annotated[float, Ge(0)] | None = None
+    samples: Annotated[int, Ge(1)] = 1
+    grounded: bool = False
+    json_schema: bool = False
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """How long texts are split.
+
+    Attributes:
+        window: Longest stretch of a text asked about at once, in characters; longer texts are split.
+        overlap: Context on either side of what a window of a longer text is asked for, in characters.
+    """
+
+    window: Annotated[int, Ge(1)] = 400
+    overlap: Annotated[int, Ge(0)] = 80
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What is made of scores.
+
+    Attributes:
+        min_score: Drop spans with a lower score.
+        calibration: Turn scores into shares of right spans; a file that calibrate wrote.
+    """
+
+    min_score: Annotated[float, Ge(0), Le(1)] | None = None
+    calibration: Path | None = None
+
+
+@dataclass(frozen=True)
+class ProjectionOptions:
+    """How mentions find their places.
+
+    Attributes:
+        particles: Korean particles and titles at the end of a mention: auto, keep or trim.
+        fuzzy: Lowest similarity of a fuzzy match; 1 allows none.
+        repeats: listed: place what is listed; all: every place of a name that is listed once.
+    """
+
+    particles: Literal["auto", "keep", "trim"] = "auto"
+    fuzzy: Annotated[float, Ge(0), Le(1)] = 0.75
+    repeats: Literal["listed", "all"] = "listed"
+
+    def policy(self) -> dict[str, Any]:
+        """The fields of a projection policy.
+
+        >>> ProjectionOptions(fuzzy=1).policy()["fuzzy"] is None
+        True
+        """
+        fuzzy = None if self.fuzzy >= 1 else self.fuzzy
+        return {"particles": self.particles, "fuzzy": fuzzy, "repeats": self.repeats}
+
+
+GROUPS: dict[str, type] = {
+    "recipe": RecipeOptions,
+    "engine": EngineOptions,
+    "decoding": DecodingOptions,
+    "windows": WindowOptions,
+    "scores": ScoreOptions,
+    "projection": ProjectionOptions,
+}
+
+
+@dataclass(frozen=True)
+class AskOptions:
+    """All of them. Options have one name each, in files, on the command line and in Python.
+
+    >>> AskOptions.of(window=100).windows.overlap
+    80
+
+    Attributes:
+        recipe: What is asked.
+        engine: What answers.
+        decoding: How answers are written.
+        windows: How long texts are split.
+        scores: What is made of scores.
+        projection: How mentions find their places.
+    """
+
+    recipe: RecipeOptions = RecipeOptions()
+    engine: EngineOptions = EngineOptions()
+    decoding: DecodingOptions = DecodingOptions()
+    windows: WindowOptions = WindowOptions()
+    scores: ScoreOptions = ScoreOptions()
+    projection: ProjectionOptions = ProjectionOptions()
+
+    @classmethod
+    def of(cls, *, spell: Spell | None = None, **values: Any) -> AskOptions:
+        """Options by name; those that are not named have their defaults.
+
+        Args:
+            spell: How options are written in errors.
+            **values: The options.
+
+        Raises:
+            InputError: There is no such option, or it cannot have that value.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
+        unknown = [name for name in values if name not in OPTIONS]
+        if unknown:
+            raise InputError(f"unknown option {unknown[0]!r}", hint=f"expected one of {', '.join(OPTIONS)}")
+        groups: dict[str, Any] = {}
+        for name, group in GROUPS.items():
+            own = {key: values[key] for key in _names(group) if key in values}
+            try:
+                groups[name] = TypeAdapter(group).validate_python(own)
+            except ValidationError as error:
+                raise _wrong_value(error, spell or plain) from None
+        return cls(**groups)
+
+    def but(self, **values: Any) -> AskOptions:
+        """These options, some of them others.
+
+        >>> AskOptions().but(samples=3).decoding.samples
+        3
+        """
+        return AskOptions.of(**self.flat() | values)
+
+    def flat(self) -> dict[str, Any]:
+        """Every option by name."""
+        return {
+            name: value for group in GROUPS for name, value in dataclasses.asdict(getattr(self, group)).items()
+        }
+
+    def given(self) -> list[str]:
+        """Names of the options that are not at their defaults."""
+        defaults = AskOptions().flat()
+        return [name for name, value in self.flat().items() if value != defaults[name]]
+
+
+def _names(group: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(group)]
+
+
+OPTIONS = [name for group in GROUPS.values() for name in _names(group)]
+
+
+def plain(name: str) -> str:
+    """An option as Python and YAML write it."""
+    return name
+
+
+def option_help(group: type) -> dict[str, str]:
+    """What each field of a group of options means, from its docstring.
+
+    >>> option_help(WindowOptions)["overlap"][:23]
+    'Context on either side '
+    """
+    text = (inspect.getdoc(group) or "").partition("Attributes:\n")[2]
+    parts = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", text, re.MULTILINE)
+    return {name: " ".join(words.split()) for name, words in parts}
+
+
+def _wrong_value(error: ValidationError, spell: Spell) -> InputError:
+    first = error.errors()[0]
+    name, value = spell(str(first["loc"][0])), first["input"]
+    if first["type"] == "literal_error":
+        *others, last = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        return InputError(f"{name} {value!r} is unknown", hint=f"expected {', '.join(others)} or {last}")
+    return InputError(f"{name} {value!r}: {first['msg']}")
+
+
+def is_baseline(engine: str | None) -> bool:
+    """Whether an engine's name is that of a tagger's folder.
+
+    >>> is_baseline("baseline:build/crf")
+    True
+    """
+    return engine is not None and engine.startswith(BASELINE)

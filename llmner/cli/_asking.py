@@ -1,0 +1,146 @@
+"""The options of asking on the command line: made from ``asking``'s fields, their types and docstrings."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import fields
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import typer
+from annotated_types import Ge, Le
+from typer.core import TyperCommand
+
+from llmner.asking.options import GROUPS, AskOptions, option_help
+
+__all__ = ["GroupedCommand", "dashed", "given_options", "with_ask_options"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose help shows its options in groups; those that are in none come first."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write them."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                is_argument = parameter.param_type_name == "argument"
+                title = "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None) or "Options"
+                groups.setdefault(title, []).append(record)
+        for title in sorted(groups, key=lambda title: title not in ("Arguments", "Options")):
+            with formatter.section(title):
+                formatter.write_dl(groups[title])
+
+
+def dashed(name: str) -> str:
+    """An option as the command line has it.
+
+    >>> dashed("max_new_tokens")
+    '--max-new-tokens'
+    """
+    return f"--{name.replace('_', '-')}"
+
+
+def with_ask_options(
+    *,
+    without: Collection[str] = (),
+    defaults: Mapping[str, Any] | None = None,
+    help: Mapping[str, str] | None = None,
+) -> Callable[[_F], _F]:
+    """Give a command all options of asking in place of its parameter ``options``, which gets their values.
+
+    Args:
+        without: Options that it has not.
+        defaults: Defaults of its own, by name.
+        help: Words of its own, by name.
+    """
+
+    def decorate(command: _F) -> _F:
+        signature = inspect.signature(command, eval_str=True)
+        own = _parameters(without, defaults or {}, help or {})
+        names = [parameter.name for parameter in own]
+
+        @functools.wraps(command)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            values = {name: kwargs.pop(name) for name in names}
+            # An engine that was not named is the command's to see to.
+            asked = {name: value for name, value in values.items() if name != "engine" or value is not None}
+            return command(*args, options=AskOptions.of(spell=dashed, **asked), **kwargs)
+
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature.parameters.values():
+            parameters += own if parameter.name == "options" else [parameter]
+        wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return wrapper  # type: ignore[return-value]
+
+    return decorate
+
+
+def _parameters(
+    without: Collection[str], defaults: Mapping[str, Any], help: Mapping[str, str]
+) -> list[inspect.Parameter]:
+    parameters = []
+    for group in GROUPS.values():
+        words = {**option_help(group), **help}
+        hints = get_type_hints(group, include_extras=True)
+        title = (inspect.getdoc(group) or "").partition("\n")[0].rstrip(".")
+        for field in fields(group):
+            if field.name in without:
+                continue
+            default = defaults.get(field.name, field.default)
+            option = typer.Option(
+                *([dashed(field.name)] if isinstance(default, bool) else []),
+                help=words[field.name],
+                rich_help_panel=title,
+                show_default=default is not None,
+                **_bounds(hints[field.name]),
+            )
+            annotated: Any = Annotated
+            annotation = annotated[_bare(hints[field.name], default), option]
+            parameters.append(
+                inspect.Parameter(
+                    field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation
+                )
+            )
+    return parameters
+
+
+def _bounds(hint: Any) -> dict[str, Any]:
+    """The least and the greatest value of a type, however deep it says so."""
+    bounds: dict[str, Any] = {}
+    for part in get_args(hint):
+        if isinstance(part, Ge):
+            bounds["min"] = part.ge
+        elif isinstance(part, Le):
+            bounds["max"] = part.le
+        else:
+            bounds |= _bounds(part)
+    return bounds
+
+
+def _bare(hint: Any, default: Any) -> Any:
+    """A type as typer takes it. Words out of a few are told by ``asking`` if they are none of them."""
+    if get_origin(hint) is Annotated:
+        return _bare(get_args(hint)[0], default)
+    if get_origin(hint) is Literal:
+        return str
+    parts = get_args(hint)
+    if type(None) in parts:
+        (one,) = (part for part in parts if part is not type(None))
+        bare: Any = _bare(one, default)
+        return bare | None
+    return hint | None if default is None else hint
+
+
+def given_options(context: typer.Context, names: Collection[str]) -> list[str]:
+    """Those of some options that were given on the command line."""
+    return [
+        name
+        for name in names
+        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+    ]

@@ -1,0 +1,186 @@
+"""Options of asking: one name, one default and one meaning, wherever they are given."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from llmner.asking import AskOptions, build, build_baseline, prepare
+from llmner.asking.options import GROUPS, OPTIONS, option_help
+from llmner.cli import app
+from llmner.comparison.config import ModelEntry
+from llmner.comparison.models import _asking
+from llmner.engines._registry import ENGINES, engine_class, options_taken
+from llmner.errors import InputError, LlmnerError
+from llmner.extraction import Extractor
+from llmner.projection._outcome import Policy
+from tests.asking.plugins import installed
+
+
+def parameters(command: str) -> dict[str, Any]:
+    group: Any = typer.main.get_command(app)
+    return {parameter.name: parameter for parameter in group.commands[command].params}
+
+
+@pytest.mark.parametrize("command", ["extract", "evaluate", "serve"])
+def test_the_command_line_has_pythons_options_and_defaults(command: str) -> None:
+    own = parameters(command)
+    defaults = AskOptions().flat()
+    # Several files of replies are evaluate's own option, and a server replays none; without an engine there
+    # are predictions to score.
+    apart = {"extract": set(), "evaluate": {"replies", "engine"}, "serve": {"replies"}}[command]
+    assert set(OPTIONS) - set(own) <= {"replies"}
+    for name in set(OPTIONS) - apart:
+        assert own[name].default == defaults[name], name
+        assert own[name].help
+
+
+def test_help_shows_the_groups(tmp_path: Path) -> None:
+    shown = CliRunner().invoke(app, ["extract", "--help"], env={"COLUMNS": "100"}).stdout
+    titles = [(inspect.getdoc(group) or "").partition("\n")[0].rstrip(".") for group in GROUPS.values()]
+    places = [shown.index(f"\n{title}:\n") for title in titles]
+    assert places == sorted(places)
+    for group in GROUPS.values():
+        assert set(option_help(group)) == set(inspect.signature(group).parameters)
+
+
+def test_yaml_has_the_same_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = ModelEntry(name="x", engine="openai", options={"model": "m"})
+    asked, _ = _asking(entry, lambda _: None)
+    built = build(AskOptions.of(engine="openai", model="m"))
+    assert asked.describe() == built.describe()
+    assert vars(asked) | {"generator": None} == vars(built) | {"generator": None}
+    kept = {name: value for name, value in vars(built.generator).items() if not name.startswith("_")}
+    assert kept == {name: value for name, value in vars(asked.generator).items() if not name.startswith("_")}
+
+
+def test_what_is_built_by_hand_has_the_same_defaults() -> None:
+    defaults = AskOptions().flat()
+    for name, parameter in inspect.signature(Extractor).parameters.items():
+        # An extractor counts questions, the option sentences.
+        if name in defaults and name not in ("recipe", "batch_size"):
+            assert parameter.default == defaults[name], name
+    for engine in ENGINES:
+        for option, name in options_taken(engine_class(engine)).items():
+            default = inspect.signature(engine_class(engine)).parameters[name].default
+            if option in defaults and defaults[option] is not None:
+                assert default == defaults[option], (engine, option)
+    policy = AskOptions().projection.policy()
+    assert {name: getattr(Policy(), name) for name in policy} == policy
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"windows": 3}, "unknown option 'windows'; expected one of recipe, "),
+        ({"window": 0}, "window 0: Input should be greater than or equal to 1"),
+        ({"fuzzy": 1.5}, "fuzzy 1.5: Input should be less"),
+        ({"particles": "x"}, "particles 'x' is unknown; expected auto, keep or trim"),
+        ({"repeats": "some"}, "repeats 'some' is unknown; expected listed or all"),
+        ({"samples": "many"}, "samples 'many': "),
+    ],
+)
+def test_options_that_cannot_be_are_refused_by_name(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError) as refused:
+        AskOptions.of(**values)
+    assert str(refused.value).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"engine": "none-such"}, "unknown engine 'none-such'; expected one of transformers, vllm, openai"),
+        ({"engine": "recorded"}, "the recorded engine has nothing to replay; give replies FILE"),
+        ({"replies": "x.jsonl"}, "replies and engine transformers exclude each other"),
+        ({"base_url": "http://a/v1"}, "base_url means nothing to engine transformers; add engine openai"),
+        (
+            {"engine": "openai", "max_model_len": 9},
+            "max_model_len means nothing to engine openai; add engine vllm",
+        ),
+        ({"samples": 3, "temperature": 0}, "samples at temperature 0 are all the same"),
+        ({"window": 10, "overlap": 10}, "overlap"),
+        ({"grounded": True, "json_schema": True}, "a grounded reply keeps to its format anyway"),
+    ],
+)
+def test_options_that_exclude_each_other_are_refused(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(LlmnerError) as refused:
+        build(AskOptions.of(**values))
+    assert told in str(refused.value)
+
+
+def test_a_tagger_refuses_what_it_has_no_use_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="window means nothing to a baseline"):
+        build_baseline(AskOptions.of(engine=f"baseline:{tmp_path}", window=100))
+
+
+def test_the_model_in_the_box_answers_where_nothing_else_is_named() -> None:
+    assert prepare(AskOptions()).in_the_box
+    for other in ({"recipe": "klue"}, {"adapter": "none"}, {"model": "m"}, {"reply_format": "lines"}):
+        assert not prepare(AskOptions.of(**other)).in_the_box
+    assert not prepare(AskOptions.of(engine="openai")).in_the_box
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    folder = installed(tmp_path, {"llmner.engines": {"shouting": "shouting:Shouting"}})
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments], capture_output=True, text=True, env=environment, cwd=tmp_path
+        )
+
+    return run
+
+
+def test_an_engine_of_another_package_answers(toy: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    text = "ANNA lives in Bern"
+    done = toy("-m", "llmner", "extract", text, "--engine", "shouting", "--device", "moon", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["spans"] == [{"start": 0, "end": 4, "label": "PS"}]
+    refused = toy("-m", "llmner", "extract", text, "--engine", "shouting", "--base-url", "http://a/v1")
+    assert refused.returncode == 2
+    assert "--base-url means nothing to --engine shouting; add --engine openai" in refused.stderr
+    unknown = toy("-m", "llmner", "extract", text, "--engine", "whispering")
+    assert "recorded, shouting" in unknown.stderr
+    grounded = toy("-m", "llmner", "extract", text, "--engine", "shouting", "--grounded")
+    assert "the shouting engine cannot keep replies to a grammar" in grounded.stderr
+
+
+def test_an_engine_of_another_package_is_served(
+    toy: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    script = """
+import json, threading, time, httpx, uvicorn
+from llmner.asking import AskOptions, build, prepare
+from llmner.asking.building import build_engine
+from llmner.serving import Service, create_app
+asking = prepare(AskOptions.of(engine="shouting"))
+service = Service(asking.recipe, build_engine(asking), engine_loads=False)
+server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_level="error"))
+threading.Thread(target=server.run, daemon=True).start()
+while not server.started:
+    time.sleep(0.05)
+port = server.servers[0].sockets[0].getsockname()[1]
+for _ in range(100):
+    answer = httpx.post(f"http://127.0.0.1:{port}/infer", json={"text": "ANNA lives in Bern"}, timeout=30)
+    if answer.status_code == 200:
+        break
+    time.sleep(0.1)
+print(answer.text)
+server.should_exit = True
+"""
+    done = toy("-c", script)
+    assert done.returncode == 0, done.stderr
+    (entity,) = json.loads(done.stdout)["result"]
+    assert (entity["word"], entity["entity_group"]) == ("ANNA", "PS")
