@@ -13,7 +13,7 @@ from typing import Any
 from llmner.errors import SpanError
 from llmner.tagging import spans_to_tags
 
-__all__ = ["Mention", "Sentence", "Span", "check_spans"]
+__all__ = ["Mention", "Sentence", "Span", "TextLabel", "check_spans"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -25,6 +25,7 @@ class Span:
         end: One past its last code point (half-open), so ``text[start:end]`` is its surface.
         label: The label, for example ``"PS"``.
         score: Confidence in [0, 1], or ``None`` where nothing measured it. Not compared.
+        attributes: What else is said of it (``{"sentiment": "positive"}``). Not compared.
 
     Raises:
         SpanError: ``start`` is negative, or ``end`` is not after ``start``, or the label is empty.
@@ -34,6 +35,7 @@ class Span:
     end: int
     label: str
     score: float | None = field(default=None, compare=False)
+    attributes: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if self.start < 0 or self.end <= self.start:
@@ -110,6 +112,24 @@ def check_spans(spans: Iterable[Span], length: int) -> tuple[Span, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class TextLabel:
+    """A label of a text as a whole.
+
+    >>> TextLabel("price", {"sentiment": "negative"}).label
+    'price'
+
+    Attributes:
+        label: The label.
+        attributes: What else is said of it.
+        score: Confidence in [0, 1], or ``None`` where nothing measured it. Not compared.
+    """
+
+    label: str
+    attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    score: float | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Sentence:
     """A text with its gold spans.
 
@@ -117,6 +137,7 @@ class Sentence:
         text: The text. Offsets count its code points.
         spans: Gold spans, sorted by start and lying apart; sorted and checked on creation.
         id: The sentence's id in its corpus.
+        labels: Gold labels of the whole text.
 
     Raises:
         SpanError: A span is out of range or overlaps another.
@@ -125,6 +146,7 @@ class Sentence:
     text: str
     spans: tuple[Span, ...] = ()
     id: str | None = None
+    labels: tuple[TextLabel, ...] = ()
 
     def __post_init__(self) -> None:
         try:

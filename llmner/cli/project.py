@@ -47,7 +47,8 @@ def project(
     from llmner.corpora import BadRow
     from llmner.corpora.jsonl import row_text_and_id
     from llmner.errors import CorpusError, LlmnerError, UnknownNameError
-    from llmner.extraction.extractor import nothing, projection_row
+    from llmner.extraction.extractor import nothing
+    from llmner.extraction.rows import projection_row
     from llmner.files import dump_json, open_lines, parse_row, whole_file
     from llmner.projection import Projection, project_reply
     from llmner.recipes import Recipe

@@ -1,11 +1,14 @@
-"""Spans JSONL: ``{"id", "text", "spans": [{"start", "end", "label", "score"?}]}``, one sentence a line.
+"""Spans JSONL: ``{"id", "text", "spans": [{"start", "end", "label"}]}``, one sentence a line.
+
+A span may have a ``score`` and ``attributes``, and a sentence ``labels`` of its whole text, which may too.
 
 Offsets are half-open code points. Other keys are left alone, so what ``extract`` writes can be read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,9 +16,16 @@ from llmner._numbers import is_number, is_whole
 from llmner.corpora._types import CorpusFormat, ReadOptions
 from llmner.errors import CorpusError, SpanError
 from llmner.files import dump_json, open_lines, parse_row
-from llmner.spans import Sentence, Span
+from llmner.spans import Sentence, Span, TextLabel
 
-__all__ = ["SPANS_JSONL", "row_text_and_id", "span_of_row", "span_rows"]
+__all__ = [
+    "SPANS_JSONL",
+    "row_text_and_id",
+    "span_of_row",
+    "span_rows",
+    "text_label_of_row",
+    "text_label_rows",
+]
 
 
 def _looks_like(lines: list[str]) -> bool:
@@ -53,15 +63,41 @@ def span_of_row(path: Path, number: int, id: str | None, row: Any) -> Span:
     if not isinstance(row, dict):
         raise wrong("a span is not an object", '{"start", "end", "label"}')
     start, end = _offset(row, "start", wrong), _offset(row, "end", wrong)
-    label, score = row.get("label"), row.get("score")
-    if not isinstance(label, str):
-        raise wrong(f"a span's 'label' is {label!r}", "a string")
-    if score is not None and not (is_number(score) and 0 <= score <= 1):
-        raise wrong(f"a span's 'score' is {score!r}", "a number from 0 to 1")
+    label, score, attributes = _labelled(row, "span", wrong)
     try:
-        return Span(start, end, label, None if score is None else float(score))
+        return Span(start, end, label, score, attributes)
     except SpanError as error:
         raise CorpusError(error.problem, path=path, line=number, id=id, hint=error.hint) from None
+
+
+def text_label_of_row(path: Path, number: int, id: str | None, row: Any) -> TextLabel:
+    """One label of a whole text; ``number`` is the row's line.
+
+    Raises:
+        CorpusError: No such label.
+    """
+
+    def wrong(problem: str, expected: str) -> CorpusError:
+        return CorpusError(problem, path=path, line=number, id=id, hint=f"expected {expected}")
+
+    if not isinstance(row, dict):
+        raise wrong("a label is not an object", '{"label"}')
+    label, score, attributes = _labelled(row, "label", wrong)
+    return TextLabel(label, attributes, score)
+
+
+def _labelled(
+    row: dict[str, Any], what: str, wrong: Callable[[str, str], CorpusError]
+) -> tuple[str, float | None, dict[str, Any]]:
+    """Label, score and attributes of what has them."""
+    label, score, attributes = row.get("label"), row.get("score"), row.get("attributes", {})
+    if not isinstance(label, str):
+        raise wrong(f"a {what}'s 'label' is {label!r}", "a string")
+    if score is not None and not (is_number(score) and 0 <= score <= 1):
+        raise wrong(f"a {what}'s 'score' is {score!r}", "a number from 0 to 1")
+    if not isinstance(attributes, dict):
+        raise wrong(f"a {what}'s 'attributes' is {attributes!r}", "an object")
+    return label, None if score is None else float(score), attributes
 
 
 def _offset(row: dict[str, Any], key: str, wrong: Callable[[str, str], CorpusError]) -> int:
@@ -83,23 +119,36 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
                 raise CorpusError("'spans' is not a list", path=path, line=number, id=id)
             read = [span_of_row(path, number, id, span) for span in spans]
             sentence = options.sentence(path, number, id, text, read)
+            labels = row.get("labels")
+            # Files of others call other things so: those are left alone, as all unknown keys are.
+            if isinstance(labels, list) and all(isinstance(label, dict) for label in labels):
+                found = [text_label_of_row(path, number, id, label) for label in labels]
+                sentence = replace(sentence, labels=tuple(found))
         except CorpusError as error:
             options.bad(error, line)
             continue
         yield sentence
 
 
-def span_rows(spans: tuple[Span, ...]) -> list[dict[str, Any]]:
-    """Spans as JSON has them; ``score`` only where there is one."""
-    return [
-        {"start": span.start, "end": span.end, "label": span.label}
-        | ({} if span.score is None else {"score": span.score})
-        for span in spans
-    ]
+def span_rows(spans: Iterable[Span]) -> list[dict[str, Any]]:
+    """Spans as JSON has them; ``score`` and ``attributes`` only where there are any."""
+    return [{"start": span.start, "end": span.end, "label": span.label} | _said(span) for span in spans]
+
+
+def text_label_rows(labels: Iterable[TextLabel]) -> list[dict[str, Any]]:
+    """Labels of a whole text as JSON has them; ``score`` and ``attributes`` only where there are any."""
+    return [{"label": label.label} | _said(label) for label in labels]
+
+
+def _said(thing: Span | TextLabel) -> dict[str, Any]:
+    known: dict[str, Any] = {} if thing.score is None else {"score": thing.score}
+    return known | {"attributes": dict(thing.attributes)} if thing.attributes else known
 
 
 def _write(sentence: Sentence, stream: BinaryIO) -> None:
     row = {"id": sentence.id, "text": sentence.text, "spans": span_rows(sentence.spans)}
+    if sentence.labels:
+        row["labels"] = text_label_rows(sentence.labels)
     stream.write(dump_json(row) + b"\n")
 
 

@@ -5,10 +5,10 @@ What keeps its rows on disk is ``runs``; what a run is scored by is ``scoring``'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
 from llmner._mishaps import Mishap, attempt
 from llmner.corpora.jsonl import span_rows
@@ -16,18 +16,19 @@ from llmner.engines import Engine, Generator, Reply, create_generator
 from llmner.engines._types import as_engine
 from llmner.engines.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.engines.grammars import reply_grammar, reply_schema, schema_grammar
-from llmner.errors import InputError, SpanError
+from llmner.errors import InputError
 from llmner.extraction.confidence import Calibrator, check_min_score, drop_unsure, score_spans, vote
-from llmner.extraction.merging import WindowReply, merge_windows, window_rows
+from llmner.extraction.merging import WindowReply, merge_windows
 from llmner.extraction.questions import Question, answers_to, ask_about
+from llmner.extraction.rows import projection_row, reply_fields, window_rows
 from llmner.extraction.windows import Window, check_windows
-from llmner.projection import Budget, Outcome, OutcomeKind, Policy, Projection, project_read, project_reply
+from llmner.projection import Budget, Policy, Projection, project_read, project_reply
 from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt, build_prompt, writable
 from llmner.replies import ReadReply, read_exact
-from llmner.spans import Mention, Sentence, Span
+from llmner.spans import Sentence, Span
 
-__all__ = ["Extraction", "Extractor", "SpanExtractor", "WindowReply", "lost", "nothing", "projection_row"]
+__all__ = ["Extraction", "Extractor", "SpanExtractor", "WindowReply", "lost", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,81 +62,11 @@ class Extraction:
         A long text's has its windows too: place, raw reply and reading status of each. A tagger's is a spans
         row and no more.
         """
+        sentence = {"id": self.sentence.id, "text": self.sentence.text}
         if self.projection.reply is None:
-            return {"id": self.sentence.id, "text": self.sentence.text, "spans": span_rows(self.spans)}
-        known: dict[str, Any] = {"finish_reason": self.reply.finish_reason}
-        if self.reply.error is not None:
-            known["error"] = self.reply.error
-        if self.samples:
-            known["samples"] = [reply.text for reply in self.samples]
-        row = projection_row(self.sentence.id, self.projection, self.reply.text, **known)
+            return sentence | {"spans": span_rows(self.spans)}
+        row = projection_row(self.sentence.id, self.projection, self.reply.text, **reply_fields(self))
         return row | {"windows": window_rows(self.windows)} if self.windows else row
-
-
-def projection_row(id: str | None, projection: Projection, reply: str, **known: Any) -> dict[str, Any]:
-    """A projected reply as JSON has it; ``known`` is what else there is to say of the reply."""
-    read = projection.reply
-    assert read is not None
-    return {
-        "id": id,
-        "text": projection.text,
-        "spans": span_rows(projection.spans),
-        "outcomes": outcome_rows(projection.outcomes),
-        "reply": reply,
-        **known,
-        "status": read.status,
-        "repairs": list(read.repairs),
-    }
-
-
-def outcome_rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
-    """Outcomes as JSON has them: label, surface, kind, place, similarity, reason, repeats if any."""
-    return [
-        {
-            "label": outcome.mention.label if outcome.span is None else outcome.span.label,
-            "text": outcome.mention.text,
-            "kind": outcome.kind,
-            "start": None if outcome.span is None else outcome.span.start,
-            "end": None if outcome.span is None else outcome.span.end,
-            "similarity": round(outcome.similarity, 4),
-            "reason": outcome.reason,
-            **({"repeats": span_rows(outcome.repeats)} if outcome.repeats else {}),
-        }
-        for outcome in outcomes
-    ]
-
-
-def outcome_of(row: Mapping[str, Any]) -> Outcome:
-    """The outcome in one of :func:`outcome_rows`.
-
-    Raises:
-        ValueError: A kind that does not exist, or a place that is none.
-    """
-    start, end, label = row.get("start"), row.get("end"), str(row.get("label"))
-    kind: OutcomeKind | None = next((k for k in get_args(OutcomeKind) if k == row.get("kind")), None)
-    if kind is None:
-        raise ValueError(f"outcome kind {row.get('kind')!r} is unknown")
-    similarity = row.get("similarity")
-    try:
-        span = None if start is None or end is None else Span(start, end, label)
-    except (SpanError, TypeError):
-        raise ValueError(f"an outcome at [{start!r}, {end!r})") from None
-    return Outcome(
-        Mention(label, str(row.get("text", ""))),
-        kind,
-        span,
-        float(similarity) if isinstance(similarity, int | float) else 0.0,
-        str(row.get("reason") or ""),
-        tuple(_repeats(row.get("repeats", []))),
-    )
-
-
-def _repeats(rows: Any) -> Iterator[Span]:
-    for row in rows if isinstance(rows, list) else ():
-        try:
-            yield Span(row["start"], row["end"], row["label"], row.get("score"))
-        except (SpanError, TypeError, KeyError, AttributeError):
-            raise ValueError(f"an outcome's repeat is {row!r}") from None
 
 
 class SpanExtractor(Protocol):

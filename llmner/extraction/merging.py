@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from llmner.engines import Reply
 from llmner.extraction.windows import Window
@@ -17,7 +17,7 @@ from llmner.projection import Outcome, Projection
 from llmner.replies import ReadReply, Status
 from llmner.spans import Mention, Span
 
-__all__ = ["WindowReply", "merge_windows", "window_rows"]
+__all__ = ["WindowReply", "merge_windows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +45,6 @@ class WindowReply:
     def end(self) -> int:
         """One past the window's last character."""
         return self.window.end
-
-
-def window_rows(parts: Iterable[WindowReply]) -> list[dict[str, Any]]:
-    """Windows as JSON has them: place, raw reply and how it was read."""
-    rows: list[dict[str, Any]] = []
-    for part in parts:
-        read = part.projection.reply
-        assert read is not None
-        row: dict[str, Any] = {
-            "start": part.start,
-            "end": part.end,
-            "reply": part.reply.text,
-            "finish_reason": part.reply.finish_reason,
-            "status": read.status,
-            "repairs": list(read.repairs),
-        }
-        if part.reply.error is not None:
-            row["error"] = part.reply.error
-        if part.samples:
-            row["samples"] = [reply.text for reply in part.samples]
-        rows.append(row)
-    return rows
 
 
 def merge_windows(text: str, parts: Sequence[WindowReply]) -> tuple[Reply, Projection]:
@@ -112,7 +90,7 @@ def _at_home(part: WindowReply) -> WindowReply:
         if span is not None and (span.end <= low or span.start >= high):
             place = _free_place(text, text[span.start : span.end], low, high, taken)
             if place is not None:
-                moved = Span(place, place + span.end - span.start, span.label, span.score)
+                moved = replace(span, start=place, end=place + span.end - span.start)
                 taken.append(moved)
                 outcome = replace(
                     outcome, span=moved, reason=outcome.reason or "its place in the window's core"
@@ -205,7 +183,7 @@ def _moved(outcome: Outcome, by: int) -> Outcome:
 
 
 def _shift(span: Span, by: int) -> Span:
-    return Span(span.start + by, span.end + by, span.label, span.score)
+    return replace(span, start=span.start + by, end=span.end + by)
 
 
 def _merge_read(reads: Sequence[ReadReply], outcomes: Sequence[Outcome]) -> ReadReply:

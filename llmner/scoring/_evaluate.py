@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from llmner.corpora.jsonl import row_text_and_id, span_of_row, span_rows
 from llmner.errors import CorpusError, InputError, MismatchError, SpanError, TagError
-from llmner.extraction.extractor import outcome_rows
+from llmner.extraction.rows import outcome_rows
 from llmner.files import dump_json, read_json, too_deep, whole_file
 from llmner.projection import OutcomeKind
 from llmner.replies import Status

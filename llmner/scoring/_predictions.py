@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llmner._numbers import is_number, is_whole
 from llmner._unicode import normalized
 from llmner.corpora import ReadStats, guess_format, read_corpus
 from llmner.corpora.hub import is_saved_dataset
 from llmner.corpora.jsonl import row_text_and_id, span_of_row
 from llmner.errors import CorpusError, InputError, MismatchError, SpanError, TagError
-from llmner.extraction.extractor import Extraction, outcome_of
+from llmner.extraction import Extraction
+from llmner.extraction.rows import outcomes_of_row
 from llmner.files import read_jsonl, regular_file, told_of
 from llmner.projection import Outcome, canonical_surface
 from llmner.scoring._counts import Claims, surfaces
@@ -74,7 +74,7 @@ class Prediction:
             extraction.sentence.text,
             extraction.spans,
             extraction.sentence.id,
-            extraction.projection.outcomes,
+            tuple(replace(one, similarity=round(one.similarity, 4)) for one in extraction.projection.outcomes),
             None if read is None else _status(read.status, extraction.reply.error),
             extraction.reply.text,
             extraction.reply.error,
@@ -153,41 +153,10 @@ def reply_of(
     Raises:
         CorpusError: Outcomes that are none.
     """
-    outcomes = row.get("outcomes", [])
     status, reply, error = (
         value if isinstance(value := row.get(key), str) else None for key in ("status", "reply", "error")
     )
-    if not isinstance(outcomes, list) or not all(isinstance(o, dict) for o in outcomes):
-        raise CorpusError("'outcomes' is not a list of objects", path=path, line=line)
-    for outcome in outcomes:
-        _check_outcome(outcome, path, line)
-    try:
-        read = tuple(map(outcome_of, outcomes))
-    except ValueError as broken:
-        raise CorpusError(str(broken), path=path, line=line, hint="expected what extract writes") from None
-    return read, _status(status, error), reply, error
-
-
-def _check_outcome(row: dict[str, Any], path: Path, line: int | None) -> None:
-    """Make sure that the numbers of an outcome are some; what they say is checked where it is read.
-
-    Raises:
-        CorpusError: They are none.
-    """
-    for key in ("start", "end"):
-        if row.get(key) is not None and not is_whole(row[key]):
-            problem = f"an outcome's {key!r} is {row[key]!r}"
-            raise CorpusError(problem, path=path, line=line, hint="expected a whole number or null")
-    similarity = row.get("similarity")
-    if similarity is not None and not (is_number(similarity) and 0 <= similarity <= 1):
-        problem = f"an outcome's 'similarity' is {similarity!r}"
-        raise CorpusError(problem, path=path, line=line, hint="expected a number from 0 to 1")
-    repeats = row.get("repeats")
-    if repeats is not None and not isinstance(repeats, list):
-        problem = f"an outcome's 'repeats' is {repeats!r}"
-        raise CorpusError(problem, path=path, line=line, hint="expected a list of spans")
-    for repeat in repeats or ():
-        span_of_row(path, line or 0, None, repeat)
+    return outcomes_of_row(row, path, line), _status(status, error), reply, error
 
 
 def sample(sentences: Sequence[_T], limit: int | None, seed: int) -> list[_T]:

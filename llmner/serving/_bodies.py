@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from llmner.errors import MarkupError
-from llmner.extraction.extractor import projection_row
+from llmner.extraction.rows import projection_row
 from llmner.files import dump_json
 from llmner.markup import render_markup
 from llmner.projection import Budget, Projection, project_reply

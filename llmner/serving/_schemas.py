@@ -147,6 +147,7 @@ class SpanRow(BaseModel):
     end: int
     label: str
     score: float | None = None
+    attributes: dict[str, Any] = Field(default={}, description="What else is said of it.")
 
 
 class OutcomeRow(BaseModel):
@@ -160,6 +161,8 @@ class OutcomeRow(BaseModel):
     similarity: float
     reason: str
     repeats: list[SpanRow] = Field(default=[], description="Further places, with repeats: all.")
+    attributes: dict[str, Any] = Field(default={}, description="What else the reply said of it.")
+    said: str | None = Field(default=None, description="The reply's own label, where it is another.")
 
 
 class Usage(BaseModel):

@@ -1,0 +1,176 @@
+"""Rows: what an extraction, a projection, an outcome and a reading are in JSON, and back.
+
+The one place that knows these keys. Rows of spans are ``corpora.jsonl``'s, which this stands on; how rows
+survive is ``runs``'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from llmner._numbers import is_number, is_whole
+from llmner.corpora.jsonl import span_of_row, span_rows
+from llmner.errors import CorpusError, SpanError
+from llmner.projection import Outcome, OutcomeKind, Projection
+from llmner.replies import ReadReply
+from llmner.spans import Mention, Span
+
+if TYPE_CHECKING:
+    from llmner.engines import Reply
+    from llmner.extraction.extractor import Extraction
+    from llmner.extraction.merging import WindowReply
+
+__all__ = [
+    "outcome_of_row",
+    "outcome_row",
+    "outcome_rows",
+    "outcomes_of_row",
+    "projection_row",
+    "reading_row",
+    "reply_fields",
+    "window_rows",
+]
+
+_DIGITS = 4
+
+
+def projection_row(id: str | None, projection: Projection, reply: str, **fields: Any) -> dict[str, Any]:
+    """A projected reply as JSON has it.
+
+    Args:
+        id: The sentence's.
+        projection: The projection.
+        reply: The raw reply.
+        **fields: What else there is to say of the reply.
+    """
+    read = projection.reply
+    assert read is not None
+    return {
+        "id": id,
+        "text": projection.text,
+        "spans": span_rows(projection.spans),
+        "outcomes": outcome_rows(projection.outcomes),
+        "reply": reply,
+        **fields,
+        **reading_row(read),
+    }
+
+
+def reading_row(read: ReadReply) -> dict[str, Any]:
+    """How a reply was read."""
+    return {"status": read.status, "repairs": list(read.repairs)}
+
+
+def reply_fields(answer: Extraction | WindowReply) -> dict[str, Any]:
+    """What an engine said beside its reply: why it ended, why there is none, and further samples."""
+    reply: Reply = answer.reply
+    fields: dict[str, Any] = {"finish_reason": reply.finish_reason}
+    if reply.error is not None:
+        fields["error"] = reply.error
+    if answer.samples:
+        fields["samples"] = [sample.text for sample in answer.samples]
+    return fields
+
+
+def window_rows(parts: Iterable[WindowReply]) -> list[dict[str, Any]]:
+    """Windows as JSON has them: place, raw reply and how it was read."""
+    rows: list[dict[str, Any]] = []
+    for part in parts:
+        read = part.projection.reply
+        assert read is not None
+        fields = reply_fields(part)
+        row = {"start": part.start, "end": part.end, "reply": part.reply.text}
+        row |= {"finish_reason": fields.pop("finish_reason"), **reading_row(read), **fields}
+        rows.append(row)
+    return rows
+
+
+def outcome_rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+    """Outcomes as JSON has them, each as :func:`outcome_row` says."""
+    return [outcome_row(outcome) for outcome in outcomes]
+
+
+def outcome_row(outcome: Outcome) -> dict[str, Any]:
+    """One outcome: label, surface, kind, place, similarity, reason.
+
+    Where there are any: ``repeats``, ``attributes`` of the mention, and ``said``, the label as the reply had
+    it, where the span has another. Its span's score and attributes stand with the spans.
+    """
+    mention, span = outcome.mention, outcome.span
+    row: dict[str, Any] = {
+        "label": mention.label if span is None else span.label,
+        "text": mention.text,
+        "kind": outcome.kind,
+        "start": None if span is None else span.start,
+        "end": None if span is None else span.end,
+        "similarity": round(outcome.similarity, _DIGITS),
+        "reason": outcome.reason,
+    }
+    if outcome.repeats:
+        row["repeats"] = span_rows(outcome.repeats)
+    if mention.attributes:
+        row["attributes"] = dict(mention.attributes)
+    if span is not None and span.label != mention.label:
+        row["said"] = mention.label
+    return row
+
+
+def outcome_of_row(row: Any, path: Path, line: int | None = None) -> Outcome:
+    """The outcome in one of :func:`outcome_rows`.
+
+    Args:
+        row: The row.
+        path: Its file, for errors.
+        line: The line it stands in.
+
+    Raises:
+        CorpusError: A kind that does not exist, a place that is none, or a value of another type.
+    """
+
+    def wrong(problem: str, expected: str) -> CorpusError:
+        return CorpusError(problem, path=path, line=line, hint=f"expected {expected}")
+
+    if not isinstance(row, dict):
+        raise wrong("'outcomes' is not a list of objects", "what extract writes")
+    start, end, label = row.get("start"), row.get("end"), str(row.get("label"))
+    for key in ("start", "end"):
+        if row.get(key) is not None and not is_whole(row[key]):
+            raise wrong(f"an outcome's {key!r} is {row[key]!r}", "a whole number or null")
+    similarity = row.get("similarity")
+    if similarity is not None and not (is_number(similarity) and 0 <= similarity <= 1):
+        raise wrong(f"an outcome's 'similarity' is {similarity!r}", "a number from 0 to 1")
+    repeats = row.get("repeats")
+    if repeats is not None and not isinstance(repeats, list):
+        raise wrong(f"an outcome's 'repeats' is {repeats!r}", "a list of spans")
+    attributes = row.get("attributes")
+    if attributes is not None and not isinstance(attributes, dict):
+        raise wrong(f"an outcome's 'attributes' is {attributes!r}", "an object")
+    kind: OutcomeKind | None = next((k for k in get_args(OutcomeKind) if k == row.get("kind")), None)
+    if kind is None:
+        raise wrong(f"outcome kind {row.get('kind')!r} is unknown", "what extract writes")
+    try:
+        span = None if start is None or end is None else Span(start, end, label)
+    except SpanError:
+        raise wrong(f"an outcome at [{start!r}, {end!r})", "what extract writes") from None
+    return Outcome(
+        Mention(str(row.get("said", label)), str(row.get("text", "")), attributes or {}),
+        kind,
+        span,
+        0.0 if similarity is None else float(similarity),
+        str(row.get("reason") or ""),
+        tuple(span_of_row(path, line or 0, None, repeat) for repeat in repeats or ()),
+    )
+
+
+def outcomes_of_row(row: Mapping[str, Any], path: Path, line: int | None = None) -> tuple[Outcome, ...]:
+    """The outcomes of a row that ``extract`` wrote; none where it says nothing of them.
+
+    Raises:
+        CorpusError: Outcomes that are none.
+    """
+    outcomes = row.get("outcomes", [])
+    if not isinstance(outcomes, list):
+        raise CorpusError("'outcomes' is not a list of objects", path=path, line=line)
+    return tuple(outcome_of_row(outcome, path, line) for outcome in outcomes)
