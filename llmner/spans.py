@@ -46,6 +46,16 @@ class Span:
         if not self.label:
             raise SpanError(f"span [{self.start}, {self.end}) has an empty label")
 
+    def __repr__(self) -> str:
+        return _shown(self, ("start", "end", "label", "score"), "attributes")
+
+
+def _shown(thing: object, names: tuple[str, ...], other: str) -> str:
+    """A dataclass as it shows itself, a field that most have nothing in left out where it is empty."""
+    shown = [*names, *([other] if getattr(thing, other) else [])]
+    fields = ", ".join(f"{name}={getattr(thing, name)!r}" for name in shown)
+    return f"{type(thing).__name__}({fields})"
+
 
 @dataclass(frozen=True, slots=True)
 class Mention:
@@ -153,6 +163,9 @@ class Sentence:
             object.__setattr__(self, "spans", check_spans(self.spans, len(self.text)))
         except SpanError as error:
             raise error.located(id=self.id) from None
+
+    def __repr__(self) -> str:
+        return _shown(self, ("text", "spans", "id"), "labels")
 
     def tags(self) -> list[str]:
         """IOB2 tags, one a code point: ``len(tags) == len(text)``."""

@@ -6,18 +6,43 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
 from llmner.recipes import Recipe
 from llmner.schema import LabelSchema
+from tests.skips import not_allowed
 
 # Examples are drawn anew on a developer's machine and are the same ones in continuous integration.
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """In continuous integration, tell of tests that were skipped for no reason that it takes."""
+    reports = terminalreporter.stats.get("skipped", []) if os.environ.get("CI") else []
+    # A skipped test's report has (file, line, "Skipped: REASON").
+    for reason in dict.fromkeys(
+        not_allowed(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
+    ):
+        terminalreporter.write_line(f"a skip that tests/skips.py does not allow: {reason}", red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Such a skip is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("CI") or reporter is None:
+        return
+    reports = reporter.stats.get("skipped", [])
+    if session.exitstatus == 0 and not_allowed(
+        report.longrepr[2].removeprefix("Skipped: ") for report in reports
+    ):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -61,6 +61,9 @@ def test_a_span_comes_back_with_all_that_is_said_of_it(span: Span) -> None:
 
 
 def test_what_is_empty_is_left_out() -> None:
+    assert repr(Span(0, 3, "PS")) == "Span(start=0, end=3, label='PS', score=None)"
+    assert repr(Span(0, 3, "PS", None, {"a": 1})).endswith("score=None, attributes={'a': 1})")
+    assert repr(Sentence("가")) == "Sentence(text='가', spans=(), id=None)"
     assert span_rows([Span(0, 3, "PS")]) == [{"start": 0, "end": 3, "label": "PS"}]
     row = outcome_row(Outcome(Mention("PS", "손흥민"), "not_found", reason="not in the text"))
     assert list(row) == ["label", "text", "kind", "start", "end", "similarity", "reason"]

@@ -88,8 +88,7 @@ def test_a_tagged_reply_gives_back_every_span(sentence: Sentence) -> None:
         and characters.parts(span.start)
         and characters.parts(span.end)
     ]
-    if said == list(sentence.spans) and sentence.spans:
-        assert projection.spans == sentence.spans
+    assert [span for span in projection.spans if span in said] == said
 
 
 digits = st.text(alphabet="0123456789,.일원명 만k%㎞１２３", min_size=1, max_size=8)
