@@ -12,9 +12,16 @@ from llmner.corpora._compare import (
     ShiftTest,
     compare_corpora,
 )
-from llmner.corpora._registry import CORPUS_FORMATS, guess_format, is_file_name, read_corpus, write_corpus
+from llmner.corpora._registry import (
+    CORPUS_FORMATS,
+    corpus_formats,
+    guess_format,
+    is_file_name,
+    read_corpus,
+    write_corpus,
+)
 from llmner.corpora._stats import CorpusStats, LabelStats, Lengths, Place, corpus_stats
-from llmner.corpora._types import BadRow, CorpusFormat, ReadStats
+from llmner.corpora._types import BadRow, CorpusFormat, ReadOptions, ReadStats
 from llmner.corpora.hub import read_dataset
 from llmner.corpora.words import from_words, word_tags
 
@@ -29,10 +36,12 @@ __all__ = [
     "Lengths",
     "Overlap",
     "Place",
+    "ReadOptions",
     "ReadStats",
     "SharedSentence",
     "ShiftTest",
     "compare_corpora",
+    "corpus_formats",
     "corpus_stats",
     "from_words",
     "guess_format",

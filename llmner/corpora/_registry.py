@@ -1,4 +1,4 @@
-"""Formats by name, and which one a file is in by looking at it."""
+"""Formats by name, ours and those of other packages, and which one a file is in by looking at it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from importlib.metadata import entry_points
 from os import PathLike
 from pathlib import Path
 
@@ -21,22 +22,37 @@ from llmner.errors import CorpusError, InputError, UnknownNameError
 from llmner.files import kind_of, open_lines, regular_file, told_of, whole_file
 from llmner.spans import Sentence
 
-__all__ = ["CORPUS_FORMATS", "guess_format", "is_file_name", "read_corpus", "write_corpus"]
+__all__ = ["CORPUS_FORMATS", "corpus_formats", "guess_format", "is_file_name", "read_corpus", "write_corpus"]
 
 CORPUS_FORMATS: dict[str, CorpusFormat] = {
     format.name: format for format in (KLUE_TSV, SPANS_JSONL, GMB_CSV, CONLL, MARKUP, TEXT, DOCUMENT)
 }
 """In the order in which a file is held against them."""
 
+_GROUP = "llmner.corpora"
+
+
+def corpus_formats() -> dict[str, CorpusFormat]:
+    """All formats that are installed: ours, then those that other packages bring by the entry point
+    ``llmner.corpora``, each a :class:`CorpusFormat`.
+
+    >>> list(corpus_formats())[:2]
+    ['klue-tsv', 'spans']
+    """
+    plugins = {point.name: point for point in entry_points(group=_GROUP) if point.name not in CORPUS_FORMATS}
+    return CORPUS_FORMATS | {name: plugins[name].load() for name in sorted(plugins)}
+
+
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def _format(name: str) -> CorpusFormat:
-    if name not in CORPUS_FORMATS:
-        raise UnknownNameError(
-            f"unknown corpus format {name!r}", hint=f"expected one of {', '.join(CORPUS_FORMATS)}"
-        )
-    return CORPUS_FORMATS[name]
+    if name in CORPUS_FORMATS:
+        return CORPUS_FORMATS[name]
+    formats = corpus_formats()
+    if name not in formats:
+        raise UnknownNameError(f"unknown corpus format {name!r}", hint=f"expected one of {', '.join(formats)}")
+    return formats[name]
 
 
 def guess_format(path: str | PathLike[str]) -> str:
@@ -54,13 +70,13 @@ def guess_format(path: str | PathLike[str]) -> str:
     lines = [line for _, line in itertools.islice(open_lines(path), 200)]
     if not any(line.strip() for line in lines):
         raise CorpusError("holds no sentence", path=path, hint="the file is empty")
-    for format in CORPUS_FORMATS.values():
+    for name, format in corpus_formats().items():
         if format.looks_like(lines):
-            return format.name
+            return name
     if path.suffix == ".txt":
         return TEXT.name
     raise CorpusError(
-        "looks like none of the corpus formats", path=path, hint=f"name one: {', '.join(CORPUS_FORMATS)}"
+        "looks like none of the corpus formats", path=path, hint=f"name one: {', '.join(corpus_formats())}"
     )
 
 
@@ -80,7 +96,7 @@ def read_corpus(
     Args:
         path_or_name: A file, a folder saved by ``datasets``, or a data set on the Hub
             (``"klue/ner"``) where no such file exists.
-        format: A name in :data:`CORPUS_FORMATS`, or ``"hub"``; ``None`` looks at the file.
+        format: A name in :func:`corpus_formats`, or ``"hub"``; ``None`` looks at the file.
         split: Which split of a data set; of a ``gmb-csv`` file ``"train"`` (four fifths) or ``"test"``,
             drawn by a seed (``"test:7"``; 42 by default).
         strict: An ``I-X`` that continues nothing is an error. By default it is read as the beginning
