@@ -6,7 +6,6 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from importlib.metadata import entry_points
 from os import PathLike
 from pathlib import Path
 
@@ -39,6 +38,8 @@ def corpus_formats() -> dict[str, CorpusFormat]:
     >>> list(corpus_formats())[:2]
     ['klue-tsv', 'spans']
     """
+    from importlib.metadata import entry_points
+
     plugins = {point.name: point for point in entry_points(group=_GROUP) if point.name not in CORPUS_FORMATS}
     return CORPUS_FORMATS | {name: plugins[name].load() for name in sorted(plugins)}
 
