@@ -109,6 +109,13 @@ def read_exact(reply: str, schema: LabelSchema, format: str) -> ReadReply | None
         reply: The raw reply.
         schema: Its codes are the labels.
         format: The format.
+
+    >>> from llmner.schema import LabelSchema
+    >>> schema = LabelSchema.of("PS", "LC")
+    >>> read_exact("손흥민\\tPS", schema, "pairs").mentions[0].text
+    '손흥민'
+    >>> read_exact("PS: 손흥민", schema, "pairs") is None
+    True
     """
     asked = REPLY_FORMATS.get(format)
     return None if asked is None else _checked(asked.read_exact(reply, schema), schema, asked)
@@ -135,6 +142,9 @@ def find_places(reply: str, mentions: Sequence[Mention], format: str | None) -> 
         reply: The raw reply.
         mentions: What it was read as.
         format: The format it was read as.
+
+    >>> find_places("손흥민\\tPS", [Mention("PS", "손흥민")], "pairs")
+    [((0, 4), (4, 6))]
     """
     read_as = REPLY_FORMATS.get(format or "")
     return places_of(reply, mentions) if read_as is None else read_as.places(reply, mentions)

@@ -18,12 +18,15 @@ from llmner.spans import Mention
 __all__ = ["escape_line", "read_rows", "rows_grammar", "rows_text", "settled_rows", "whole_rows"]
 
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_TABLE = str.maketrans(_ESCAPES)
 
 
 def escape_line(surface: str) -> str:
     """A surface as it stands in a row."""
-    escaped = surface.translate(_TABLE)
+    escaped = surface
+    # The backslash first, or it would escape the others' own; most surfaces hold none of them.
+    for char, written in _ESCAPES.items():
+        if char in escaped:
+            escaped = escaped.replace(char, written)
     if escaped[:1] == " ":
         escaped = "\\s" + escaped[1:]
     if escaped[-1:] == " ":
