@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from llmner.errors import MarkupError
 from llmner.spans import Span, check_spans
 
-__all__ = ["escape", "parse_markup", "render_markup", "unescape"]
+__all__ = ["escape", "escape_outside", "parse_markup", "render_markup", "unescape"]
 
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\", "<": "\\<"}
 _OUTER = str.maketrans(_ESCAPES)
@@ -43,16 +43,21 @@ def render_markup(text: str, spans: Iterable[Span]) -> str:
             raise MarkupError(
                 f"label {span.label!r} cannot be written in markup", hint="use letters, digits, - and _"
             )
-        parts.append(text[at : span.start].translate(_OUTER))
+        parts.append(escape_outside(text[at : span.start]))
         parts.append(f"<{escape(text[span.start : span.end])}:{span.label}>")
         at = span.end
-    parts.append(text[at:].translate(_OUTER))
+    parts.append(escape_outside(text[at:]))
     return "".join(parts)
 
 
 def escape(surface: str) -> str:
     """A surface as it stands inside a mention's brackets."""
     return surface.translate(_INNER)
+
+
+def escape_outside(text: str) -> str:
+    """Text as it stands between mentions."""
+    return text.translate(_OUTER)
 
 
 def unescape(text: str) -> str:

@@ -2,18 +2,20 @@
 
 One grammar a sentence: valid in the reply format, with labels of the schema, each mention a stretch of the
 sentence, character for character, as the format escapes it. Beside them JSON schemas, for endpoints that take
-no grammars: valid in the reply format, but free to invent text. How an engine keeps to either is the engine's.
+no grammars: valid in the reply format, but free to invent text. The rules are each format's own; what is put
+around them for engines is here, and how an engine keeps to them is the engine's.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from llmner.errors import InputError, MissingExtraError
-from llmner.replies import NOTHING
+from llmner.replies import REPLY_FORMATS
 from llmner.schema import LabelSchema
+from llmner.spans import Sentence
 
 __all__ = [
     "GROUNDED_FORMATS",
@@ -26,87 +28,26 @@ __all__ = [
 ]
 
 _START = "start: reply\n"
-_LINE = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_OUTSIDE = {**_LINE, "<": "\\<"}
-_INSIDE = {**_OUTSIDE, ">": "\\>", ":": "\\:"}
 
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _mention(text: str, escape: Callable[[str], str]) -> str:
-    """The terminal MENTION: a stretch of the text that is not empty and has no space at its edges."""
-    chunks = json.dumps([escape(char) for char in text], ensure_ascii=False)
-    return f'STRETCH: %regex {{"substring_chunks": {chunks}}}\nMENTION: STRETCH & /[^ ]([^\\n]*[^ ])?/\n'
+class _Grounded(Mapping[str, Callable[[str, tuple[str, ...]], str]]):
+    """The grammars of the formats there are, also of one that is registered later."""
+
+    def __getitem__(self, name: str) -> Callable[[str, tuple[str, ...]], str]:
+        return REPLY_FORMATS[name].grammar
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(REPLY_FORMATS)
+
+    def __len__(self) -> int:
+        return len(REPLY_FORMATS)
 
 
-def _json_escape(char: str) -> str:
-    return json.dumps(char, ensure_ascii=False)[1:-1]
-
-
-def _json_by_type(text: str, codes: tuple[str, ...]) -> str:
-    """Each label at most once, in the schema's order, so that a reply ends when all labels are through."""
-    rules = ['reply: "{}" | "{" from_0 "}"']
-    for at in range(len(codes)):
-        # From this label on, the first one that is there, and what follows it.
-        firsts = []
-        for number in range(at, len(codes)):
-            rest = f' (", " from_{number + 1})?' if number + 1 < len(codes) else ""
-            firsts.append(f"label_{number}{rest}")
-        rules.append(f"from_{at}: {' | '.join(firsts)}")
-    for number, code in enumerate(codes):
-        head = _quoted(f"{json.dumps(code, ensure_ascii=False)}: [")
-        rules.append(f'label_{number}: {head} surface (", " surface)* "]"')
-    rules.append('surface: "\\"" MENTION "\\""')
-    return "\n".join(rules) + "\n" + _mention(text, _json_escape)
-
-
-def _json_list(text: str, codes: tuple[str, ...]) -> str:
-    labels = " | ".join(_quoted(json.dumps(code, ensure_ascii=False)) for code in codes)
-    rules = [
-        'reply: "[]" | "[" entity (", " entity)* "]"',
-        r'entity: "{\"label\": " label ", \"text\": \"" MENTION "\"}"',
-        f"label: {labels}",
-    ]
-    return "\n".join(rules) + "\n" + _mention(text, _json_escape)
-
-
-def _rows(row: str) -> Callable[[str, tuple[str, ...]], str]:
-    def grammar(text: str, codes: tuple[str, ...]) -> str:
-        rules = [
-            f'reply: {_quoted(NOTHING)} | row ("\\n" row)*',
-            f"row: {row}",
-            f"label: {' | '.join(map(_quoted, codes))}",
-        ]
-        return "\n".join(rules) + "\n" + _mention(text, lambda char: _LINE.get(char, char))
-
-    return grammar
-
-
-def _tagged(text: str, codes: tuple[str, ...]) -> str:
-    """The sentence itself; before each character a mention may begin, and after it one may end."""
-    last = len(text)
-    rules = ["reply: out_0"]
-    for at, char in enumerate(text):
-        own, inside = _quoted(_OUTSIDE.get(char, char)), _quoted(_INSIDE.get(char, char))
-        rules.append(f'out_{at}: {own} out_{at + 1} | "<" in_{at}')
-        ends = f'":" label ">" out_{at + 1}'
-        rules.append(
-            f"in_{at}: {inside} (in_{at + 1} | {ends})" if at + 1 < last else f"in_{at}: {inside} {ends}"
-        )
-    rules.append(f'out_{last}: ""')
-    rules.append(f"label: {' | '.join(map(_quoted, codes))}")
-    return "\n".join(rules) + "\n"
-
-
-GROUNDED_FORMATS: dict[str, Callable[[str, tuple[str, ...]], str]] = {
-    "json-by-type": _json_by_type,
-    "json-list": _json_list,
-    "tagged": _tagged,
-    "lines": _rows('label "\\t" MENTION'),
-    "pairs": _rows('MENTION "\\t" label'),
-}
+GROUNDED_FORMATS: Mapping[str, Callable[[str, tuple[str, ...]], str]] = _Grounded()
 """How the grammar of each reply format is made."""
 
 
@@ -121,13 +62,13 @@ def reply_grammar(text: str, format: str, schema: LabelSchema) -> str:
     Raises:
         InputError: A format without a grammar.
     """
-    if format not in GROUNDED_FORMATS:
-        raise InputError(f"replies in {format} cannot be grounded", hint=f"use {', '.join(GROUNDED_FORMATS)}")
+    if format not in REPLY_FORMATS:
+        raise InputError(f"replies in {format} cannot be grounded", hint=f"use {', '.join(REPLY_FORMATS)}")
     if not text.strip(" "):
         # Nothing to name: only the reply that says so.
-        empty = {"json-by-type": "{}", "json-list": "[]", "tagged": text}.get(format, NOTHING)
-        return f"{_START}reply: {_quoted(empty)}\n"
-    return _START + GROUNDED_FORMATS[format](text, schema.codes)
+        nothing = REPLY_FORMATS[format].write(Sentence(text), None)
+        return f"{_START}reply: {_quoted(nothing)}\n"
+    return _START + REPLY_FORMATS[format].grammar(text, schema.codes)
 
 
 def reply_schema(format: str, schema: LabelSchema) -> dict[str, Any]:
@@ -136,25 +77,11 @@ def reply_schema(format: str, schema: LabelSchema) -> dict[str, Any]:
     Raises:
         InputError: A format that is no JSON.
     """
-    if format == "json-by-type":
-        surfaces = {"type": "array", "items": {"type": "string", "minLength": 1}}
-        return {
-            "type": "object",
-            "properties": dict.fromkeys(schema.codes, surfaces),
-            "additionalProperties": False,
-        }
-    if format == "json-list":
-        entity = {
-            "type": "object",
-            "properties": {
-                "label": {"type": "string", "enum": list(schema.codes)},
-                "text": {"type": "string", "minLength": 1},
-            },
-            "required": ["label", "text"],
-            "additionalProperties": False,
-        }
-        return {"type": "array", "items": entity}
-    raise InputError(f"replies in {format} have no JSON schema", hint="use json-by-type or json-list")
+    asked = REPLY_FORMATS.get(format)
+    if asked is None or asked.json_schema is None:
+        json_formats = [name for name, each in REPLY_FORMATS.items() if each.json_schema is not None]
+        raise InputError(f"replies in {format} have no JSON schema", hint=f"use {' or '.join(json_formats)}")
+    return asked.json_schema(schema.codes)
 
 
 def schema_grammar(schema: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from llmner.engines import Engine, Generator, Reply, create_generator
 from llmner.engines._types import as_engine
 from llmner.engines.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.engines.grammars import reply_grammar, reply_schema, schema_grammar
-from llmner.errors import InputError
+from llmner.errors import InputError, UnknownNameError
 from llmner.extraction.confidence import Calibrator, check_min_score, drop_unsure, score_spans, vote
 from llmner.extraction.merging import WindowReply, merge_windows
 from llmner.extraction.questions import Question, answers_to, ask_about
@@ -25,7 +25,7 @@ from llmner.extraction.windows import Window, check_windows
 from llmner.projection import Budget, Policy, Projection, project_read, project_reply
 from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt, build_prompt, writable
-from llmner.replies import ReadReply, read_exact
+from llmner.replies import REPLY_FORMATS, ReadReply, read_exact
 from llmner.spans import Sentence, Span
 
 __all__ = ["Extraction", "Extractor", "SpanExtractor", "WindowReply", "lost", "nothing"]
@@ -117,6 +117,7 @@ class Extractor:
         TypeError: A policy field that does not exist.
         InputError: A batch size, window or number of samples below 1, an overlap below 0 or not below the
             window, a ``min_score`` out of [0, 1], or a grammar asked of an engine or a format that takes none.
+        UnknownNameError: A format to read replies as that does not exist.
     """
 
     def __init__(
@@ -141,6 +142,7 @@ class Extractor:
             if number < 1:
                 raise InputError(f"{name} {number} is not positive")
         check_min_score(min_score)
+        self.read_as = _checked_format(read_as or recipe.reply_format)
         if grounded and json_schema:
             raise InputError("a grounded reply keeps to its format anyway", hint="leave out the JSON schema")
         able = as_engine(generator).capabilities
@@ -151,7 +153,6 @@ class Extractor:
         self.recipe = recipe
         self.generator = generator
         self.batch_size = batch_size
-        self.read_as = read_as or recipe.reply_format
         self.window = window
         self.overlap = overlap
         self.grounded = grounded
@@ -268,7 +269,7 @@ class Extractor:
         schema = self.recipe.schema_
         if not self.grounded:
             return project_reply(text, reply.text, schema, self.read_as, budget=budget, **self._policy)
-        whole = _whole_rows(reply, self.read_as)
+        whole = _whole_part(reply, self.read_as)
         exact = read_exact(whole, schema, self.read_as)
         if exact is not None:
             projection = project_read(text, exact, schema, budget=budget, **self._policy)
@@ -369,8 +370,22 @@ def _unasked(question: Question, mishap: Mishap) -> WindowReply:
     return WindowReply(window, _failed(Reply(""), mishap), nothing(text))
 
 
-def _whole_rows(reply: Reply, format: str) -> str:
-    """A grounded reply without the row that its limit cut off, whose name or label may be half of one."""
-    if reply.finish_reason == "length" and format in ("lines", "pairs"):
-        return reply.text.rpartition("\n")[0]
+def _checked_format(name: str) -> str:
+    """The name of a format to read replies as, or ``"auto"``: readers take any other name for it.
+
+    Raises:
+        UnknownNameError: It is neither.
+    """
+    if name != "auto" and name not in REPLY_FORMATS:
+        raise UnknownNameError(
+            f"unknown reply format {name!r}", hint=f"expected auto, {', '.join(REPLY_FORMATS)}"
+        )
+    return name
+
+
+def _whole_part(reply: Reply, format: str) -> str:
+    """A grounded reply without what its limit cut through, such as a row whose name may be half of one."""
+    read_as = REPLY_FORMATS.get(format)
+    if reply.finish_reason == "length" and read_as is not None and read_as.whole_part is not None:
+        return read_as.whole_part(reply.text)
     return reply.text

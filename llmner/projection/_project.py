@@ -22,7 +22,7 @@ from llmner.projection._outcome import Outcome, Policy
 from llmner.projection._positions import INDEX_ABOVE, MAX_OCCURRENCES
 from llmner.projection._projection import Projection
 from llmner.projection._surroundings import place_cost
-from llmner.replies import Order, ReadReply, read_reply
+from llmner.replies import REPLY_FORMATS, Order, ReadReply, read_reply
 from llmner.schema import LabelSchema, cues_of, means_person
 from llmner.spans import Mention, Span
 
@@ -115,9 +115,10 @@ def project_reply(
         WorkLimitError: The budget is used up or was ended.
     """
     read = read_reply(reply, schema, format, budget=budget)
-    if format == "tagged" and read.format != "tagged" and _repeats(reply, text):
+    asked = REPLY_FORMATS.get(format)
+    if asked is not None and asked.repeats_text and read.format != format and _repeats(reply, text):
         # The text again, with no mention marked: whatever it looks like, it says that there is none.
-        read = ReadReply((), "ok", (), "tagged", "text", text)
+        read = ReadReply((), "ok", (), format, asked.order, text)
     return project_read(text, read, schema, budget=budget, **policy)
 
 

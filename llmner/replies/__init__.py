@@ -1,14 +1,15 @@
 """Replies: what a model should answer, and what is made of what it did answer.
 
 :func:`render_reply` writes the answer that spans deserve; :func:`read_reply` reads any string a model
-may send into mentions, salvaging what is damaged. Where a mention stands in the text is
-``projection``'s to find.
+may send into mentions, salvaging what is damaged. Each format is one module of ``formats``, which has
+both and all else that is done with it. Where a mention stands in the text is ``projection``'s to find.
 """
 
-from llmner.replies._places import Place, find_places
-from llmner.replies._read import ReadReply, Status, read_exact, read_reply
-from llmner.replies._render import NOTHING, REPLY_FORMATS, Order, ReplyFormat, render_reply
+from llmner.replies._read import find_places, read_exact, read_reply
+from llmner.replies._render import render_reply
 from llmner.replies._repairs import REPAIRS
+from llmner.replies._types import NOTHING, Order, Place, ReadReply, Status
+from llmner.replies.formats import REPLY_FORMATS, ReplyFormat
 
 __all__ = [
     "NOTHING",

@@ -6,11 +6,13 @@ Knows nothing of syntax. Nothing that may be a mention is dropped without a repa
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 from llmner._budget import UNBOUNDED, Budget
 from llmner.replies._json import Number, Pairs
+from llmner.replies._types import Reading
 from llmner.schema import LabelSchema
 from llmner.spans import Mention
 
@@ -92,6 +94,16 @@ class Found:
         if code is not None and code != label:
             self.repairs["label-name"] = None
         self.mentions.append(Mention(code or label.strip(), str(text), attributes or {}, start))
+
+    def reading(self, format: str, extra: Iterable[str] = (), text: str | None = None) -> Reading:
+        """What was gathered, as a format's reading.
+
+        Args:
+            format: The format.
+            extra: Repairs that were made before the values were looked at.
+            text: The plain sentence, where the reply repeats it.
+        """
+        return Reading(format, tuple(self.mentions), (*extra, *self.repairs), text)
 
 
 def interpret(value: Any, found: Found) -> None:

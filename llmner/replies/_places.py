@@ -1,6 +1,7 @@
 """Where in a reply each mention stands: its surface, and the label it was given.
 
-The readers mend what they read, so places are looked for afterwards, in the reply as it came.
+The readers mend what they read, so places are looked for afterwards, in the reply as it came. How a
+surface is written and which way its label lies is each format's to say.
 """
 
 from __future__ import annotations
@@ -12,15 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from llmner.markup import escape
 from llmner.replies._interpret import LABEL_KEYS, TEXT_KEYS, normal_key
-from llmner.replies._render import escape_line
+from llmner.replies._types import Place
 from llmner.spans import Mention
 
-__all__ = ["Place", "find_places"]
+__all__ = ["before_on_line", "behind", "places_in_json", "places_of"]
 
-Place = tuple[tuple[int, int], tuple[int, int] | None]
-"""Code points of a surface, with what ends it, and of its label if that could be found."""
+Written = Callable[[str], tuple[str, str, str]]
+LabelOf = Callable[[str, int, int], tuple[int, int] | None]
 
 # What may be searched in vain: so often the whole reply, and so many characters on top.
 _LOOKS = 100
@@ -30,23 +30,20 @@ _BRACKET = re.compile(r"[\[\]{}]")
 _COLON = re.compile(r"\s*:")
 
 
-def find_places(reply: str, mentions: Sequence[Mention], format: str | None) -> list[Place | None]:
-    """The place of each mention, in the reply's order; ``None`` for one that is not there as it was read.
-
-    A surface's place takes in the character after it, or the end of the reply: that a name ends here is part
-    of what was said. Linear in the reply and the mentions: those that are not there as they were read are
-    looked for as long as that takes no more than some hundred looks through the whole reply.
+def places_of(
+    reply: str, mentions: Sequence[Mention], written: Written | None = None, label_of: LabelOf | None = None
+) -> list[Place | None]:
+    """The place of each mention of a reply that is no JSON; see :func:`llmner.replies.find_places`.
 
     Args:
         reply: The raw reply.
         mentions: What it was read as.
-        format: The format it was read as.
+        written: A surface as the format writes it, with what goes before and after it. A surface that
+            does not stand in the reply in this way is looked for as it is.
+        label_of: From the reply and the ends of a surface to its label's.
     """
-    if format in ("json-by-type", "json-list"):
-        return _in_json(reply, mentions, by_type=format == "json-by-type")
-    label_of = _LABELS.get(format or "")
     places: list[Place | None] = []
-    search = _Search(reply, format)
+    search = _Search(reply, written)
     at = 0
     for mention in mentions:
         found = search.surface(mention.text, at)
@@ -57,6 +54,20 @@ def find_places(reply: str, mentions: Sequence[Mention], format: str | None) -> 
         at = end
         places.append(((start, end + 1), None if label_of is None else label_of(reply, start, end)))
     return places
+
+
+def behind(reply: str, start: int, end: int) -> tuple[int, int] | None:
+    """The label behind a surface and a character: up to the end of the line or of the tag."""
+    until = end + 1
+    while until < len(reply) and reply[until] not in "\n>":
+        until += 1
+    return (end + 1, until) if until > end + 1 else None
+
+
+def before_on_line(reply: str, start: int, end: int) -> tuple[int, int] | None:
+    """The label before a surface: from the beginning of the line to the tab."""
+    begin = reply.rfind("\n", 0, start) + 1
+    return (begin, start) if begin < start else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +116,16 @@ def _strings(reply: str) -> list[_String]:
     return found
 
 
-def _in_json(reply: str, mentions: Sequence[Mention], *, by_type: bool) -> list[Place | None]:
+def places_in_json(reply: str, mentions: Sequence[Mention], *, by_type: bool) -> list[Place | None]:
+    """The place of each mention of a reply in JSON; see :func:`llmner.replies.find_places`.
+
+    Args:
+        reply: The raw reply.
+        mentions: What it was read as.
+        by_type: Whether a label is the key of what stands under it.
+    """
     strings = _strings(reply)
-    search = _Search(reply, None)
+    search = _Search(reply)
     # Where each text is said, and for each string the nearest key before it that is no text's.
     said: dict[str, list[int]] = {}
     key_before: list[int | None] = []
@@ -144,15 +162,18 @@ def _in_json(reply: str, mentions: Sequence[Mention], *, by_type: bool) -> list[
 class _Search:
     """Looks for surfaces in a reply, and stops looking for what is not there before it takes long."""
 
-    def __init__(self, reply: str, format: str | None) -> None:
+    def __init__(self, reply: str, written: Written | None = None) -> None:
         self.reply = reply
-        self.format = format
+        self.written = written
         self._left = _LOOKS * len(reply) + _CHARACTERS
 
     def surface(self, text: str, at: int) -> tuple[int, int] | None:
         """The next place of a surface, as the format writes it or as it stands; else the first there is."""
+        forms = [] if self.written is None else [self.written(text)]
+        if text:
+            forms.append(("", text, ""))
         for begin in (at, 0) if at else (0,):
-            for before, written, after in _written(text, self.format):
+            for before, written, after in forms:
                 if self._left < 0:
                     return None
                 found = self.reply.find(before + written + after, begin)
@@ -161,36 +182,3 @@ class _Search:
                     start = found + len(before)
                     return start, start + len(written)
         return None
-
-
-def _written(text: str, format: str | None) -> Iterator[tuple[str, str, str]]:
-    """A surface as it may stand in a reply, with what goes before and after it, the surest first."""
-    if format == "pairs":
-        yield "", escape_line(text), "\t"
-    elif format == "lines":
-        yield "\t", escape_line(text), ""
-    elif format == "tagged":
-        yield "<", escape(text), ":"
-    if text:
-        yield "", text, ""
-
-
-def _after(reply: str, start: int, end: int) -> tuple[int, int] | None:
-    """Up to the end of the line or of the tag."""
-    until = end + 1
-    while until < len(reply) and reply[until] not in "\n>":
-        until += 1
-    return (end + 1, until) if until > end + 1 else None
-
-
-def _before(reply: str, start: int, end: int) -> tuple[int, int] | None:
-    """From the beginning of the line to the tab."""
-    begin = reply.rfind("\n", 0, start) + 1
-    return (begin, start) if begin < start else None
-
-
-_LABELS: dict[str, Callable[[str, int, int], tuple[int, int] | None]] = {
-    "lines": _before,
-    "pairs": _after,
-    "tagged": _after,
-}

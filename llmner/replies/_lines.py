@@ -1,23 +1,22 @@
-"""Replies that are no JSON: the sentence with markup, or one mention a line.
+"""Replies with one mention a line, in whatever style a model writes lines.
 
-Reads what the formats ``tagged`` and ``lines`` write, and what models write instead of them.
+What ``lines`` and ``pairs`` write to the letter is read by ``formats/_rows.py``; all else is read here.
 """
 
 from __future__ import annotations
 
 import re
 
-from llmner.markup import parse_markup
 from llmner.replies._interpret import Found, is_label, is_nothing, split_labelled, surfaces_under
 from llmner.replies._json import find_values
+from llmner.replies._types import NOTHING, Reading, Unwrapped
 from llmner.schema import LabelSchema
-from llmner.spans import Mention
 
-__all__ = ["read_lines", "read_rows", "read_tagged"]
+__all__ = ["SQUARE_MARKUP", "read_lines", "unescape_line"]
 
-_XML = re.compile(r"<([^<>/\s][^<>/]{0,60})>([^<>]+)</([^<>/]{1,60})>")
-_LINK = re.compile(r"\[([^\[\]\n]+)\]\(([^()\n]{1,60})\)")
-_SQUARE = re.compile(r"[\[［]([^\[\]［］<>\n]+)[:：]\s*([^\[\]:：［］<>\n]{1,60})[\]］]")
+SQUARE_MARKUP = re.compile(r"[\[［]([^\[\]［］<>\n]+)[:：]\s*([^\[\]:：［］<>\n]{1,60})[\]］]")
+"""``[손흥민:PS]``."""
+
 _BULLET = re.compile(r"^[ \t]*(?:[-*+•·‣▪◦]|\d{1,3}[.)]|\(\d{1,3}\))[ \t]+")
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]+")
 _COMMAS = re.compile(r"[,，][ \t]+|[、;；]")
@@ -26,39 +25,26 @@ _LINE_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "s": " ", "\\": "\\"}
 _EDGE_QUOTES = "\"'“”‘’`*"
 
 
-def read_tagged(text: str, schema: LabelSchema | None, found: Found) -> str:
-    """Mentions of a sentence with markup, each with its place in the plain sentence, which is returned.
-
-    Only the lines from the first to the last one with a mention count, so prose around the sentence is
-    not taken for part of it. XML-like tags and Markdown links with a known label are read too.
-    """
-    rewritten = _XML.sub(
-        lambda m: f"<{m[2]}:{m[1].strip()}>" if m[1] == m[3] and is_label(m[1], schema) else m[0], text
-    )
-    rewritten = _LINK.sub(lambda m: f"<{m[1]}:{m[2].strip()}>" if is_label(m[2], schema) else m[0], rewritten)
-    rewritten = _SQUARE.sub(lambda m: f"<{m[1]}:{m[2].strip()}>" if is_label(m[2], schema) else m[0], rewritten)
-    if rewritten != text:
-        found.repairs["other-markup"] = None
-    lines = rewritten.strip("\n").split("\n")
-    parsed = [parse_markup(line, strict=False) for line in lines]
-    marked = [number for number, (_, spans) in enumerate(parsed) if spans]
-    if marked:
-        if marked[0] > 0 or marked[-1] < len(lines) - 1:
-            found.repairs["prose"] = None
-        parsed = parsed[marked[0] : marked[-1] + 1]
-    plain: list[str] = []
-    length = 0
-    for line, spans in parsed:
-        for span in spans:
-            found.add(span.label, line[span.start : span.end], start=length + span.start)
-        plain.append(line)
-        length += len(line) + 1
-    found.shapes["tagged"] = None
-    return "\n".join(plain)
+def unescape_line(surface: str) -> str:
+    """A surface without the escapes that rows are written with."""
+    if "\\" not in surface:
+        return surface
+    return _LINE_ESCAPE.sub(lambda match: _LINE_ESCAPES[match[1]], surface)
 
 
-def _unescape(surface: str) -> str:
-    return _LINE_ESCAPE.sub(lambda match: _LINE_ESCAPES[match[1]], surface) if "\\" in surface else surface
+def read_lines(unwrapped: Unwrapped) -> Reading | None:
+    """What a reply says one mention a line, as ``pairs`` where they were asked for, else as ``lines``."""
+    name = "pairs" if unwrapped.asked == "pairs" else "lines"
+    schema, parts = unwrapped.schema, unwrapped.parts
+    for part in parts:
+        if len(parts) == 1 and is_nothing(part):
+            as_asked = unwrapped.asked == name and part.strip() == NOTHING
+            return Reading(name, (), () if as_asked else ("none-word",))
+        found = Found(schema, unwrapped.budget)
+        understood, not_understood = _read_part(part, schema, found, surface_first=name == "pairs")
+        if found.mentions or (understood and not not_understood):
+            return found.reading(name, ["prose"] if not_understood else [])
+    return None
 
 
 def _bare(surface: str) -> str:
@@ -71,23 +57,7 @@ def _bare(surface: str) -> str:
     return stripped
 
 
-def read_rows(reply: str, schema: LabelSchema, *, surface_first: bool) -> tuple[Mention, ...] | None:
-    """Mentions of a reply that is just what ``lines`` or ``pairs`` writes; ``None`` for any other.
-
-    Such a reply needs no guesses, whatever its surfaces look like: brackets, bullets, a word for nothing.
-    """
-    mentions = []
-    for line in reply.strip("\n").split("\n"):
-        surface, tab, label = line.rpartition("\t") if surface_first else line.partition("\t")[::-1]
-        if not tab or label not in schema.codes or not surface.strip() or "\t" in surface:
-            return None
-        mentions.append(Mention(label, _unescape(surface)))
-    return tuple(mentions)
-
-
-def read_lines(
-    text: str, schema: LabelSchema | None, found: Found, *, surface_first: bool = False
-) -> tuple[int, int]:
+def _read_part(text: str, schema: LabelSchema | None, found: Found, *, surface_first: bool) -> tuple[int, int]:
     """Mentions written one a line, and (lines understood, lines not understood).
 
     Understands ``PS<TAB>손흥민`` (what the format writes), either order, ``PS: 손흥민, 박지성``,
@@ -115,7 +85,7 @@ def read_lines(
         else:
             label, tab, surface = line.partition("\t")
         if tab and is_label(label, schema) and surface.strip():
-            found.add(label, _unescape(surface))
+            found.add(label, unescape_line(surface))
             understood += 1
             continue
         count = len(found.mentions) + len(found.repairs)
@@ -147,7 +117,7 @@ def read_lines(
 
 def _line(body: str, schema: LabelSchema | None, found: Found) -> bool:
     """Read one line's mentions; False where it holds none."""
-    bracketed = [(match[2], match[1]) for match in _SQUARE.finditer(body) if is_label(match[2], schema)]
+    bracketed = [(match[2], match[1]) for match in SQUARE_MARKUP.finditer(body) if is_label(match[2], schema)]
     if bracketed:
         for label, surface in bracketed:
             found.add(label, surface)
@@ -159,7 +129,7 @@ def _line(body: str, schema: LabelSchema | None, found: Found) -> bool:
         named = set(labels)
         others = [cell for cell in cells if cell not in named]
         if len(labels) == 1 and len(others) >= 1:
-            found.add(labels[0], _unescape(others[0]))
+            found.add(labels[0], unescape_line(others[0]))
             return True
     body = body.replace("**", "")
     pieces = _COMMAS.split(body)

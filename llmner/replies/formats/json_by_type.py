@@ -1,0 +1,83 @@
+"""``json-by-type``: ``{"PS": ["손흥민"]}``, the surfaces under each label that has any.
+
+The order of mentions is the text's within a label only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from llmner.replies._drafts import exact_json, read_json
+from llmner.replies._places import places_in_json
+from llmner.replies._types import Place, Reading
+from llmner.replies.formats._format import ReplyFormat
+from llmner.replies.formats._grammar import json_character, mention_terminal, quoted
+from llmner.schema import LabelSchema
+from llmner.spans import Mention, Sentence
+
+__all__ = ["FORMAT"]
+
+
+def _write(sentence: Sentence, schema: LabelSchema | None) -> str:
+    codes = schema.codes if schema is not None else ()
+    by_label: dict[str, list[str]] = {code: [] for code in codes}
+    for span in sentence.spans:
+        by_label.setdefault(span.label, []).append(sentence.surface(span))
+    filled = {label: surfaces for label, surfaces in by_label.items() if surfaces}
+    return json.dumps(filled, ensure_ascii=False)
+
+
+def _pairs(value: Any) -> list[tuple[Any, Any]] | None:
+    if not isinstance(value, dict):
+        return None
+    if not all(isinstance(surfaces, list) for surfaces in value.values()):
+        return None
+    return [(label, surface) for label, surfaces in value.items() for surface in surfaces]
+
+
+def _read_exact(reply: str, schema: LabelSchema) -> Reading | None:
+    return exact_json("json-by-type", reply, _pairs)
+
+
+def _places(reply: str, mentions: Sequence[Mention]) -> list[Place | None]:
+    return places_in_json(reply, mentions, by_type=True)
+
+
+def _grammar(text: str, codes: tuple[str, ...]) -> str:
+    """Each label at most once, in the schema's order, so that a reply ends when all labels are through."""
+    rules = ['reply: "{}" | "{" from_0 "}"']
+    for at in range(len(codes)):
+        # From this label on, the first one that is there, and what follows it.
+        firsts = []
+        for number in range(at, len(codes)):
+            rest = f' (", " from_{number + 1})?' if number + 1 < len(codes) else ""
+            firsts.append(f"label_{number}{rest}")
+        rules.append(f"from_{at}: {' | '.join(firsts)}")
+    for number, code in enumerate(codes):
+        head = quoted(f"{json.dumps(code, ensure_ascii=False)}: [")
+        rules.append(f'label_{number}: {head} surface (", " surface)* "]"')
+    rules.append('surface: "\\"" MENTION "\\""')
+    return "\n".join(rules) + "\n" + mention_terminal(text, json_character)
+
+
+def _json_schema(codes: tuple[str, ...]) -> dict[str, Any]:
+    surfaces = {"type": "array", "items": {"type": "string", "minLength": 1}}
+    return {
+        "type": "object",
+        "properties": dict.fromkeys(codes, surfaces),
+        "additionalProperties": False,
+    }
+
+
+FORMAT = ReplyFormat(
+    name="json-by-type",
+    order="label",
+    write=_write,
+    read_exact=_read_exact,
+    read=read_json,
+    places=_places,
+    grammar=_grammar,
+    json_schema=_json_schema,
+)

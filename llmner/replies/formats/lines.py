@@ -1,0 +1,56 @@
+"""``lines``: one mention a row, the label first: ``PS<TAB>손흥민``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmner.replies._lines import read_lines
+from llmner.replies._places import before_on_line, places_of
+from llmner.replies._types import Place, Reading
+from llmner.replies.formats._format import ReplyFormat
+from llmner.replies.formats._rows import (
+    escape_line,
+    read_rows,
+    rows_grammar,
+    rows_text,
+    settled_rows,
+    whole_rows,
+)
+from llmner.schema import LabelSchema
+from llmner.spans import Mention, Sentence
+
+__all__ = ["FORMAT"]
+
+
+def _write(sentence: Sentence, schema: LabelSchema | None) -> str:
+    return rows_text([f"{span.label}\t{escape_line(sentence.surface(span))}" for span in sentence.spans])
+
+
+def _read_exact(reply: str, schema: LabelSchema) -> Reading | None:
+    return read_rows("lines", reply, schema, surface_first=False)
+
+
+def _read_sure(reply: str, schema: LabelSchema) -> Reading | None:
+    rows = settled_rows(reply)
+    return None if rows is None else _read_exact(rows, schema)
+
+
+def _places(reply: str, mentions: Sequence[Mention]) -> list[Place | None]:
+    return places_of(reply, mentions, lambda surface: ("\t", escape_line(surface), ""), before_on_line)
+
+
+def _grammar(text: str, codes: tuple[str, ...]) -> str:
+    return rows_grammar('label "\\t" MENTION', text, codes)
+
+
+FORMAT = ReplyFormat(
+    name="lines",
+    order="text",
+    write=_write,
+    read_exact=_read_exact,
+    read=read_lines,
+    places=_places,
+    grammar=_grammar,
+    read_sure=_read_sure,
+    whole_part=whole_rows,
+)
