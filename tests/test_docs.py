@@ -27,7 +27,7 @@ from tests.conftest import ROOT
 
 PAGES = sorted([ROOT / "README.md", ROOT / "data" / "README.md", *(ROOT / "docs").glob("*.md")])
 _BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_KNOWN = {"python", "console", "yaml", "json", "text", "pycon"}
+_KNOWN = {"python", "console", "yaml", "json", "text", "pycon", "mermaid"}
 # Why a command of a page is not run here, and which these are. There is no other reason.
 _NOT_RUN = {
     "needs a GPU": (
