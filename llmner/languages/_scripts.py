@@ -30,13 +30,18 @@ KINDS: Final = _Kinds()
 """Character → ``h`` for Hangul, ``c`` for an ideograph, ``k`` for kana, ``d`` for a digit, ``a`` for another
 letter, empty for the rest."""
 
-# Of canonical letters only: composed, lower-cased, of ordinary width.
-_HANGUL: Final = re.compile("[가-힣]").search
-_LATIN: Final = re.compile("[a-z]").search
-# 々 and 〇 stand among ideographs as ideographs do.
-_HAN: Final = re.compile("[々〇\u3400-\u4dbf\u4e00-\u9fff]").search
-_KANA: Final = re.compile("[\u3041-\u30ff]").search
-_HAN_OR_KANA: Final = re.compile("[々〇\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff]").search
+# Of canonical letters only: composed, lower-cased, of ordinary width. 々 and 〇 stand among ideographs.
+_HAN_RANGE: Final = "々〇\u3400-\u4dbf\u4e00-\u9fff"
+_KANA_RANGE: Final = "\u3041-\u30ff"
+_OTHER_THAN_HANGUL: Final = re.compile(f"[a-z{_KANA_RANGE}{_HAN_RANGE}]").search
+_SEARCHES: Final = {
+    "hangul": re.compile("[가-힣]").search,
+    "han": re.compile(f"[{_HAN_RANGE}]").search,
+    "kana": re.compile(f"[{_KANA_RANGE}]").search,
+    "latin": re.compile("[a-z]").search,
+}
+_HANGUL: Final = _SEARCHES["hangul"]
+_HANGUL_ONLY: Final = ("hangul",)
 
 
 def scripts_of(text: str) -> tuple[str, ...]:
@@ -45,11 +50,9 @@ def scripts_of(text: str) -> tuple[str, ...]:
     >>> scripts_of("손흥민은토트넘(spurs)의"), scripts_of("東京へ"), scripts_of("1,000")
     (('hangul', 'latin'), ('han', 'kana'), ())
     """
-    latin = ("latin",) if _LATIN(text) else ()
+    if _OTHER_THAN_HANGUL(text) is None:
+        # Most texts: searched once for all that they do not have.
+        return _HANGUL_ONLY if _HANGUL(text) else ()
     if text.isascii():
-        return latin
-    scripts = ("hangul", *latin) if _HANGUL(text) else latin
-    if _HAN_OR_KANA(text):
-        # Most texts have neither, and are searched once for both.
-        scripts += ("han",) * bool(_HAN(text)) + ("kana",) * bool(_KANA(text))
-    return scripts
+        return ("latin",)
+    return tuple([script for script, search in _SEARCHES.items() if search(text)])

@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
-from llmner._budget import UNBOUNDED, Budget
-from llmner.languages import Language, Reason
-from llmner.projection._canonical import Canonical
+from llmner._budget import UNBOUNDED
+from llmner.languages import Reason
 from llmner.projection._edges import (
     EDGES,
     PAIRED,
@@ -30,11 +29,11 @@ from llmner.projection._edges import (
 )
 from llmner.projection._intervals import Intervals
 from llmner.projection._near import Letters, compare, cuts
-from llmner.projection._outcome import Policy
-from llmner.projection._positions import MAX_OCCURRENCES, Positions, occurrences
+from llmner.projection._positions import INDEX_ABOVE, MAX_OCCURRENCES, Positions, occurrences
 from llmner.projection._quantities import Quantities, may_be_written_otherwise
 from llmner.projection._similar import same_numbers
 from llmner.projection._surroundings import place_cost
+from llmner.projection._task import Task
 
 __all__ = ["Candidate", "Finder"]
 
@@ -83,40 +82,25 @@ class Finder:
     """Finds the places of mentions in one text.
 
     Args:
-        source: The text itself, for what stands around a place.
-        text: Its canonical form.
-        language: The rules of its languages and of those of the mentions.
-        policy: How to project.
-        units: Further units, see :class:`Quantities`.
-        mentions: The canonical mentions that will be looked for, if they are so many and the text so long
-            that an index of the letters they need is worth its while; see :class:`Positions`.
-        budget: What looking may cost.
+        task: The text, its mentions and its rules. If mentions are so many and the text so long that it is
+            worth its while, an index is made of the letters that they need; see :class:`Positions`.
     """
 
-    def __init__(
-        self,
-        source: str,
-        text: Canonical,
-        language: Language,
-        policy: Policy,
-        *,
-        units: tuple[tuple[str, tuple[str, ...]], ...] = (),
-        mentions: Sequence[str] = (),
-        budget: Budget = UNBOUNDED,
-    ) -> None:
-        self.source = source
-        self.text = text
-        self.language = language
-        self.particles = policy.particles
-        self.cutoff = policy.fuzzy
-        self._units = units
+    def __init__(self, task: Task) -> None:
+        self.source = source = task.text
+        self.text = task.canonical
+        self.language = task.language
+        self.particles = task.policy.particles
+        self.cutoff = task.policy.fuzzy
+        self._units = () if task.schema is None else task.schema.unit_table
         self._quantities: Quantities | None = None
         self._joints: list[int] | None = None
-        self._budget = budget
-        self._pass = 1 + len(text.text) // _CHARACTERS_A_STEP
-        if mentions:
-            budget.spend(20 * self._pass)
-        self._positions = Positions(text.text, mentions)
+        self._budget = task.budget
+        self._pass = 1 + len(task.canonical.text) // _CHARACTERS_A_STEP
+        wanted = task.surfaces if len(source) * len(task.mentions) > INDEX_ABOVE else ()
+        if wanted:
+            task.budget.spend(20 * self._pass)
+        self._positions = Positions(task.canonical.text, wanted)
 
     def find(self, mention: str, spaced: str, person: bool) -> list[Candidate]:
         """Every place for a canonical mention, in text order, all of the best kind there is.
@@ -229,6 +213,9 @@ class Finder:
                 return True
         begin, stop = self.text.source(at, end)
         if stop - begin <= end - at or _SPACED_DIGITS.search(spaced):
+            return False
+        if not any(map(str.isdigit, self.text.text[at:end])):
+            # Most names: nothing in them that could be brought together.
             return False
         joints = self._joints
         if joints is None:

@@ -7,26 +7,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from llmner._budget import Budget
-from llmner.languages import Language, Reason
+from llmner.languages import Reason
 from llmner.projection._assign import Group, assign
 from llmner.projection._candidates import Candidate
-from llmner.projection._canonical import Canonical
 from llmner.projection._explain import in_words
 from llmner.projection._intervals import Intervals, lie_apart
-from llmner.projection._outcome import Outcome, OutcomeKind, Policy
+from llmner.projection._outcome import Outcome, OutcomeKind
 from llmner.projection._positions import MAX_OCCURRENCES
+from llmner.projection._task import Task
 from llmner.replies import Order
 from llmner.schema import LabelSchema, cues_of, means_person
 from llmner.spans import Mention, Span
 
 __all__ = [
     "Claim",
-    "Task",
     "decide",
     "label_of",
     "outcome_at",
@@ -57,19 +54,6 @@ class Claim(NamedTuple):
     near: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is to be projected, and by which rules."""
-
-    text: str
-    canonical: Canonical
-    mentions: Sequence[Mention]
-    schema: LabelSchema | None
-    language: Language
-    policy: Policy
-    budget: Budget
-
-
 def undisputed(claims: Sequence[Claim]) -> bool:
     """Whether every mention has one place at most, and no two want the same."""
     places: list[Candidate] = []
@@ -88,12 +72,13 @@ def decide(task: Task, claims: Sequence[Claim], taken: Intervals, outcomes: list
     lists: dict[int, tuple[int, list[Candidate]]] = {}
     starts: dict[tuple[int, ...], int] = {}
     order = _infer_order(claims) if task.policy.order == "auto" else task.policy.order
+    any_taken = bool(taken)
     for number, label, surface, candidates, near in claims:
         # Copies of a name compete for the same places; another spelling may have others.
         if id(candidates) not in lists:
             task.budget.spend(len(candidates))
             places = starts.setdefault(tuple([candidate.start for candidate in candidates]), len(starts))
-            free = [c for c in candidates if not taken.overlap(c.start, c.end)] if taken else candidates
+            free = [c for c in candidates if not taken.overlap(c.start, c.end)] if any_taken else candidates
             lists[id(candidates)] = places, free
         places, free = lists[id(candidates)]
         key = label, surface, places

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
@@ -11,14 +11,12 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
-from llmner._budget import UNBOUNDED, Budget
-from llmner.languages import find_language
+from llmner._budget import Budget
 from llmner.markup import unescape
 from llmner.projection._candidates import Candidate, Finder
 from llmner.projection._canonical import Canonical, canonical_surface, canonicalize
 from llmner.projection._decide import (
     Claim,
-    Task,
     decide,
     label_of,
     outcome_at,
@@ -28,9 +26,9 @@ from llmner.projection._decide import (
 )
 from llmner.projection._intervals import Intervals
 from llmner.projection._outcome import Outcome, Policy
-from llmner.projection._positions import INDEX_ABOVE
 from llmner.projection._projection import Projection
 from llmner.projection._surroundings import place_cost
+from llmner.projection._task import Task, task_of
 from llmner.replies import ReadReply, read_reply
 from llmner.schema import LabelSchema
 from llmner.spans import Mention, Span
@@ -91,7 +89,7 @@ def project(
         InputError: A policy field with a value that does not exist.
         WorkLimitError: The budget is used up or was ended.
     """
-    return _project(text, tuple(mentions), schema, _policy(policy), budget=budget)
+    return _project(task_of(text, tuple(mentions), schema, _policy(policy), budget))
 
 
 def project_reply(
@@ -149,8 +147,7 @@ def project_read(
         whole = _verbatim(text, read, schema)
         if whole is not None:
             return whole
-    projection = _project(text, read.mentions, schema, chosen, read.text, budget)
-    return Projection(text, projection.spans, projection.outcomes, read)
+    return _project(task_of(text, read.mentions, schema, chosen, budget), read)
 
 
 def _verbatim(text: str, read: ReadReply, schema: LabelSchema | None) -> Projection | None:
@@ -174,34 +171,13 @@ def _verbatim(text: str, read: ReadReply, schema: LabelSchema | None) -> Project
     return Projection(text, tuple(o.span for o in outcomes if o.span is not None), tuple(outcomes), read)
 
 
-def _project(
-    text: str,
-    mentions: Sequence[Mention],
-    schema: LabelSchema | None,
-    policy: Policy,
-    reply_text: str | None = None,
-    budget: Budget | None = None,
-) -> Projection:
-    work = budget or UNBOUNDED
-    canonical = canonicalize(text)
-    surfaces = [canonical_surface(mention.text) for mention in mentions]
-    # A mention may carry the particles of another language than the text's.
-    language = find_language("".join([canonical.text, *surfaces]), None if schema is None else schema.language)
-    task = Task(text, canonical, mentions, schema, language, policy, work)
-    many = len(text) * len(mentions) > INDEX_ABOVE
-    finder = Finder(
-        text,
-        canonical,
-        language,
-        policy,
-        units=() if schema is None else schema.unit_table,
-        mentions=surfaces if many else (),
-        budget=work,
-    )
+def _project(task: Task, read: ReadReply | None = None) -> Projection:
+    text, mentions = task.text, task.mentions
+    finder = Finder(task)
     outcomes: list[Outcome | None] = [None] * len(mentions)
-    work.spend(1 + 4 * len(mentions) + len(text) // 16)
-    anchor = _anchors(canonical, reply_text) if reply_text is not None else None
-    claims, taken = _claim(task, surfaces, finder, anchor, outcomes)
+    task.budget.spend(1 + 4 * len(mentions) + len(text) // 16)
+    anchor = None if read is None or read.text is None else _anchors(task.canonical, read.text)
+    claims, taken = _claim(task, finder, anchor, outcomes)
     if taken or not undisputed(claims):
         decide(task, claims, taken, outcomes)
     else:
@@ -211,19 +187,19 @@ def _project(
                 outcomes[number] = outcome_at(mention, candidates[0], label, text)
             else:
                 outcomes[number] = outcome_not_found(mention, surface)
-    if policy.repeats == "all":
-        _repeat(text, finder, outcomes, work)
+    everywhere = task.policy.repeats == "all"
+    if everywhere:
+        _repeat(task, finder, outcomes)
     settled = tuple([outcome for outcome in outcomes if outcome is not None])
     spans = [outcome.span for outcome in settled if outcome.span is not None]
-    if policy.repeats == "all":
+    if everywhere:
         spans += [span for outcome in settled for span in outcome.repeats]
     spans.sort(key=_start)
-    return Projection(text, tuple(spans), settled)
+    return Projection(text, tuple(spans), settled, read)
 
 
 def _claim(
     task: Task,
-    surfaces: Sequence[str],
     finder: Finder,
     anchor: Callable[[int], int | None] | None,
     outcomes: list[Outcome | None],
@@ -238,7 +214,7 @@ def _claim(
     claims: list[Claim] = []
     found: dict[tuple[str, bool], list[Candidate]] = {}
     alike: dict[tuple[Candidate, ...], list[Candidate]] = {}
-    for number, (mention, surface) in enumerate(zip(task.mentions, surfaces, strict=True)):
+    for number, (mention, surface) in enumerate(zip(task.mentions, task.surfaces, strict=True)):
         label, person = known.get(mention.label) or label_of(mention.label, schema)
         if not label:
             outcomes[number] = outcome_unknown(mention)
@@ -267,9 +243,10 @@ def _claim(
     return claims, taken
 
 
-def _repeat(text: str, finder: Finder, outcomes: list[Outcome | None], budget: Budget) -> None:
+def _repeat(task: Task, finder: Finder, outcomes: list[Outcome | None]) -> None:
     """Give every free place of a name to the last mention placed on that name; longer names choose first."""
     last: dict[tuple[str, str], tuple[int, Outcome]] = {}
+    text = task.text
     places: list[tuple[int, int]] = []
     for number, outcome in enumerate(outcomes):
         if outcome is not None and (span := outcome.span) is not None:
@@ -279,7 +256,7 @@ def _repeat(text: str, finder: Finder, outcomes: list[Outcome | None], budget: B
     for (label, surface), (number, outcome) in sorted(last.items(), key=lambda item: -len(item[0][1])):
         more: list[Span] = []
         candidates = finder.again(surface)
-        budget.spend(len(candidates))
+        task.budget.spend(len(candidates))
         for candidate in candidates:
             free = not taken.overlap(candidate.start, candidate.end)
             if candidate.cost <= _OWN_WORD and free:
