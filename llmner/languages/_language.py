@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
@@ -170,7 +169,7 @@ def merge(languages: Sequence[Language]) -> Language:
         if len(functions) == 1:
             fields[name] = functions[0]
         elif functions:
-            fields[name] = partial(combine, functions)
+            fields[name] = combine(functions)
     return Language(**fields)
 
 
@@ -182,40 +181,52 @@ def _merged_lists(tables: Iterable[Mapping[str, Iterable[str]]]) -> dict[str, tu
     return merged
 
 
-_Functions = Sequence[Callable[..., Any]]
+_Rules = Sequence[Callable[..., Any]]
 
 
-def _each(functions: _Functions, *args: Any) -> Iterator[tuple[str, Any]]:
-    """What every function gives, each form once."""
-    forms: set[str] = set()
-    for function in functions:
-        for form, what in function(*args):
-            if form not in forms:
-                forms.add(form)
-                yield form, what
+def _each(rules: _Rules) -> Callable[..., Iterator[tuple[str, Any]]]:
+    """What every rule gives, each form once."""
+
+    def forms(*args: Any) -> Iterator[tuple[str, Any]]:
+        given: set[str] = set()
+        for rule in rules:
+            for form, what in rule(*args):
+                if form not in given:
+                    given.add(form)
+                    yield form, what
+
+    return forms
 
 
-def _all(functions: Sequence[Callable[..., bool]], *args: Any) -> bool:
-    return all(function(*args) for function in functions)
+def _every(rules: _Rules) -> Callable[..., bool]:
+    return lambda *args: all(rule(*args) for rule in rules)
 
 
-def _most(functions: Sequence[Callable[..., int]], *args: Any) -> int:
-    return max(function(*args) for function in functions)
+def _most(rules: _Rules) -> Callable[..., int]:
+    return lambda *args: max([rule(*args) for rule in rules])
 
 
-def _least(functions: Sequence[Callable[..., int]], *args: Any) -> int:
-    return min(function(*args) for function in functions)
+def _least(rules: _Rules) -> Callable[..., int]:
+    return lambda *args: min([rule(*args) for rule in rules])
 
 
-def _first(functions: _Functions, *args: Any) -> Any:
-    """What the first function says that says anything."""
-    return next((said for function in functions if (said := function(*args)) is not None), None)
+def _first(rules: _Rules) -> Callable[..., float | None]:
+    """What the first rule says that says anything."""
+
+    def said(*args: Any) -> float | None:
+        for rule in rules:
+            cost: float | None = rule(*args)
+            if cost is not None:
+                return cost
+        return None
+
+    return said
 
 
 # Field → what a language without a rule has there, and how the rules of several become one.
 _COMBINED: Final[dict[str, tuple[Callable[..., Any], Callable[..., Any]]]] = {
     "split_particles": (_no_pairs, _each),
-    "particle_fits": (_fits, _all),
+    "particle_fits": (_fits, _every),
     "particle_at_end": (_nothing, _most),
     "name_length": (_whole, _least),
     "names_before_title": (_no_pairs, _each),

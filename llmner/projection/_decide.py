@@ -75,13 +75,14 @@ def decide(task: Task, claims: Sequence[Claim], taken: Intervals, outcomes: list
     any_taken = bool(taken)
     for number, label, surface, candidates, near in claims:
         # Copies of a name compete for the same places; another spelling may have others.
-        if id(candidates) not in lists:
+        listed = lists.get(id(candidates))
+        if listed is None:
             task.budget.spend(len(candidates))
-            places = starts.setdefault(tuple([candidate.start for candidate in candidates]), len(starts))
+            places = tuple([candidate.start for candidate in candidates])
             free = [c for c in candidates if not taken.overlap(c.start, c.end)] if any_taken else candidates
-            lists[id(candidates)] = places, free
-        places, free = lists[id(candidates)]
-        key = label, surface, places
+            listed = lists[id(candidates)] = starts.setdefault(places, len(starts)), free
+        place, free = listed
+        key = label, surface, place
         group = groups.get(key)
         if group is None:
             chain = "" if order == "text" else label if order == "label" else str(number)
