@@ -16,8 +16,8 @@ from collections import Counter
 from _report import klue, write
 
 from llmner.corpora import read_corpus
+from llmner.languages.korean import NEVER_IN_A_NAME, PARTICLES
 from llmner.projection import project
-from llmner.projection._korean import NEVER_IN_A_NAME, PARTICLES
 from llmner.recipes import Recipe
 from llmner.spans import Mention, Sentence
 

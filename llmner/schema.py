@@ -10,28 +10,17 @@ from collections import Counter
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, model_validator
 
 from llmner._kept import kept
 from llmner._unicode import normalized
+from llmner.languages import cues_after, meaning_of
 
 __all__ = ["Label", "LabelSchema", "cues_of", "means_person"]
 
 # Codes stand in tags (B-PS), markup (<..:PS>) and JSON keys, so they hold no space or delimiter.
 Code = Annotated[str, StringConstraints(pattern=r"^[^\s<>:\\\"'{}\[\],]+$", max_length=64)]
 
-# What follows places and organisations in Korean, counted on KLUE's train sentences.
-_FOLLOWED_BY = (
-    (
-        frozenset("lc loc location place gpe 장소 지역 지명 위치".split()),
-        ("에서", "에", "으로", "로", "을", "를"),
-    ),
-    (
-        frozenset("og org organization organisation 기관 단체 조직 기업".split()),
-        ("은", "는", "이", "가", "에 따르면", " 측", " 소속", "으로부터", "로부터"),
-    ),
-)
-_PERSON = frozenset("ps per person people pers 사람 인물 인명 人物 人名 人".split())
 _TAG_PREFIX = re.compile(r"^[bieslu]-(?=.)")
 
 
@@ -85,11 +74,25 @@ class LabelSchema(_Model):
 
     labels: tuple[Label, ...] = Field(min_length=1)
     units: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    _language: str | None = PrivateAttr(default=None)
 
     @classmethod
     def of(cls, *codes: str) -> LabelSchema:
         """A schema of bare codes: ``LabelSchema.of("PS", "LC")``."""
         return cls(labels=tuple(Label(code=code) for code in codes))
+
+    def in_language(self, code: str) -> LabelSchema:
+        """The same labels for texts of a language, which recipes name.
+
+        Args:
+            code: Its BCP 47 code; ``"und"`` for none.
+
+        >>> LabelSchema.of("PS").in_language("ko-KR").language
+        'ko-KR'
+        """
+        schema = LabelSchema(labels=self.labels, units=self.units)
+        schema._language = code
+        return schema
 
     @model_validator(mode="after")
     def _unambiguous(self) -> LabelSchema:
@@ -118,6 +121,14 @@ class LabelSchema(_Model):
     def codes(self) -> tuple[str, ...]:
         """The codes, in the schema's order."""
         return tuple(label.code for label in self.labels)
+
+    @cached_property
+    def language(self) -> str | None:
+        """BCP 47 code of a language whose rules projection uses whatever letters a text has.
+
+        ``None`` leaves it to the letters.
+        """
+        return self._language
 
     @cached_property
     def _words(self) -> dict[str, str]:
@@ -182,14 +193,13 @@ class LabelSchema(_Model):
 @kept(1024)
 def means_person(word: str) -> bool:
     """Whether a label name says that its entities are people."""
-    return _fold(word) in _PERSON
+    return meaning_of(_fold(word)) == "person"
 
 
 @kept(1024)
 def cues_of(word: str) -> tuple[str, ...]:
     """What often follows entities of a label, if its name says that they are places or organisations."""
-    key = _fold(word)
-    return next((cues for words, cues in _FOLLOWED_BY if key in words), ())
+    return cues_after(meaning_of(_fold(word)))
 
 
 def _fold(word: str) -> str:

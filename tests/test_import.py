@@ -81,6 +81,11 @@ def test_public_names() -> None:
             "projection",
             "Budget Canonical Outcome OutcomeKind Policy Projection canonical_surface canonicalize is_particle project project_read project_reply",
         ),
+        (
+            "languages",
+            "EVERY_LANGUAGE KINDS LANGUAGES Language Reason cues_after find_language find_languages is_particle "
+            "meaning_of merge scripts_of",
+        ),
         ("engines", "ENGINES Capabilities Engine Generator Reply Token create_generator engine_names"),
         (
             "scoring",

@@ -5,8 +5,8 @@ to know; how good the spans are is ``scoring``'s.
 """
 
 from llmner._budget import Budget
+from llmner.languages import is_particle
 from llmner.projection._canonical import Canonical, canonical_surface, canonicalize
-from llmner.projection._korean import is_particle
 from llmner.projection._outcome import Outcome, OutcomeKind, Policy
 from llmner.projection._project import project, project_read, project_reply
 from llmner.projection._projection import Projection

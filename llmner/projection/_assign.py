@@ -6,7 +6,7 @@ makes a place a good one for a mention alone is ``_candidates``' to say.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -14,6 +14,7 @@ from typing import Final
 
 from llmner._budget import UNBOUNDED, Budget
 from llmner.projection._candidates import Candidate
+from llmner.projection._intervals import Intervals, lie_apart
 
 __all__ = ["Group", "assign"]
 
@@ -73,12 +74,7 @@ def _settle(groups: Sequence[Group]) -> bool:
             places += candidates
     if alone and len(places) > 1:
         places.sort()
-        reach = 0
-        for place in places:
-            if place[0] < reach:
-                alone = False
-                break
-            reach = place[1]
+        alone = lie_apart(places)
     for group in groups:
         group.taken = [None] * len(group.members)
         if alone:
@@ -130,7 +126,7 @@ def assign(groups: Sequence[Group], fits: Callable[[int, Candidate], int], budge
             len(component) == 1
             and len(group.candidates) <= len(group.members)
             and not any(anchor is not None for anchor in group.anchors)
-            and _apart(group.candidates)
+            and lie_apart(group.candidates)
         ):
             for slot, candidate in enumerate(group.candidates):
                 group.taken[slot] = candidate
@@ -171,23 +167,18 @@ def _fill(groups: list[Group], budget: Budget) -> None:
         for candidate in group.candidates
     )
     by_start = [{candidate.start: candidate for candidate in group.candidates} for group in groups]
-    held: list[tuple[int, int]] = []
+    taken = Intervals()
     chosen: list[list[Candidate]] = [[] for _ in groups]
     for _, start, number in places:
         candidate = by_start[number][start]
-        at = bisect_left(held, (start,))
-        around = held[max(0, at - 1) : at + 1]
-        free = all(candidate.end <= s or e <= candidate.start for s, e in around)
-        if free and len(chosen[number]) < len(groups[number].members):
-            insort(held, (candidate.start, candidate.end))
+        if taken.overlap(start, candidate.end):
+            continue
+        if len(chosen[number]) < len(groups[number].members):
+            taken.add(start, candidate.end)
             chosen[number].append(candidate)
-    for group, taken in zip(groups, chosen, strict=True):
-        for slot, candidate in enumerate(sorted(taken, key=lambda c: c.start)):
+    for group, candidates in zip(groups, chosen, strict=True):
+        for slot, candidate in enumerate(sorted(candidates, key=lambda c: c.start)):
             group.taken[slot] = candidate
-
-
-def _apart(candidates: Sequence[Candidate]) -> bool:
-    return all(a.end <= b.start for a, b in pairwise(candidates))
 
 
 def _components(count: int, claims: list[tuple[int, int, int]]) -> list[list[int]]:

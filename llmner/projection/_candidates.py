@@ -9,32 +9,33 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
-from llmner._budget import UNBOUNDED, Budget
-from llmner.projection._canonical import Canonical
+from llmner._budget import UNBOUNDED
+from llmner.languages import Reason
 from llmner.projection._edges import (
+    EDGES,
     PAIRED,
-    across_a_space,
+    Reasons,
+    bare_forms,
     begins_alike,
     first_particle_fits,
-    forms_of,
+    lighter_forms,
     loose_end,
     may_be_lighter,
     stands_alone,
 )
-from llmner.projection._korean import name_length, particle_reads_better, tail_is_function_word
+from llmner.projection._intervals import Intervals
 from llmner.projection._near import Letters, compare, cuts
-from llmner.projection._positions import MAX_OCCURRENCES, Positions, occurrences
+from llmner.projection._positions import INDEX_ABOVE, MAX_OCCURRENCES, Positions, occurrences
 from llmner.projection._quantities import Quantities, may_be_written_otherwise
 from llmner.projection._similar import same_numbers
-from llmner.projection._surroundings import KINDS, place_cost, tail_of
+from llmner.projection._surroundings import place_cost
+from llmner.projection._task import Task
 
-__all__ = ["Candidate", "Finder", "Particles"]
-
-Particles = Literal["auto", "keep", "trim"]
+__all__ = ["Candidate", "Finder"]
 
 _SPACED_DIGITS: Final = re.compile(r"\d\s+\d")
 _MAX_SEEDS: Final = 256
@@ -43,6 +44,10 @@ _WORD_EDGE: Final = 0.2
 _IN_A_LATIN_WORD: Final = 1.0
 _SHORT_CUTOFF: Final = 0.8
 _IN_A_WORD: Final = 0.2
+_SAME_QUANTITY: Final = (Reason("same quantity"),)
+# How far behind a place a language looks for what belongs to it: its particles, its titles.
+_AHEAD: Final = 6
+_AHEAD_OF_A_NAME: Final = 4
 _LENGTH: Final = 0.03
 _MAX_FUZZY_LENGTH: Final = 200
 # How much of a text is searched in the time of one step.
@@ -61,7 +66,7 @@ class Candidate(NamedTuple):
         kind: ``canonical`` (which may turn out exact), ``trimmed`` or ``fuzzy``.
         similarity: 1 for all but fuzzy ones.
         cost: How badly it sits among its neighbours (inside a longer word), from 0.
-        reason: What was trimmed, for the outcome.
+        reasons: What was trimmed, from the outside in, and what else differs.
     """
 
     start: int
@@ -70,45 +75,32 @@ class Candidate(NamedTuple):
     kind: Literal["canonical", "trimmed", "fuzzy"]
     similarity: float
     cost: float
-    reason: str = ""
+    reasons: Reasons = ()
 
 
 class Finder:
     """Finds the places of mentions in one text.
 
     Args:
-        source: The text itself, for what stands around a place.
-        text: Its canonical form.
-        particles: Whether particles and titles at the end are trimmed.
-        cutoff: Lowest similarity of a fuzzy match; ``None`` for none.
-        units: Further units, see :class:`Quantities`.
-        mentions: The canonical mentions that will be looked for, if they are so many and the text so long
-            that an index of the letters they need is worth its while; see :class:`Positions`.
-        budget: What looking may cost.
+        task: The text, its mentions and its rules. If mentions are so many and the text so long that it is
+            worth its while, an index is made of the letters that they need; see :class:`Positions`.
     """
 
-    def __init__(
-        self,
-        source: str,
-        text: Canonical,
-        particles: Particles,
-        cutoff: float | None,
-        units: tuple[tuple[str, tuple[str, ...]], ...] = (),
-        mentions: Sequence[str] = (),
-        budget: Budget = UNBOUNDED,
-    ) -> None:
-        self.source = source
-        self.text = text
-        self.particles = particles
-        self.cutoff = cutoff
-        self._units = units
+    def __init__(self, task: Task) -> None:
+        self.source = source = task.text
+        self.text = task.canonical
+        self.language = task.language
+        self.particles = task.policy.particles
+        self.cutoff = task.policy.fuzzy
+        self._units = () if task.schema is None else task.schema.unit_table
         self._quantities: Quantities | None = None
         self._joints: list[int] | None = None
-        self._budget = budget
-        self._pass = 1 + len(text.text) // _CHARACTERS_A_STEP
-        if mentions:
-            budget.spend(20 * self._pass)
-        self._positions = Positions(text.text, mentions)
+        self._budget = task.budget
+        self._pass = 1 + len(task.canonical.text) // _CHARACTERS_A_STEP
+        wanted = task.surfaces if len(source) * len(task.mentions) > INDEX_ABOVE else ()
+        if wanted:
+            task.budget.spend(20 * self._pass)
+        self._positions = Positions(task.canonical.text, wanted)
 
     def find(self, mention: str, spaced: str, person: bool) -> list[Candidate]:
         """Every place for a canonical mention, in text order, all of the best kind there is.
@@ -131,9 +123,9 @@ class Finder:
             number = mention[0].isdigit() or mention[-1].isdigit()
             if (
                 at >= 0
-                and (not number or place_cost(source, at, end) is not None)
+                and (not number or place_cost(source, at, end, self.language) is not None)
                 and spaced[0] != " " != spaced[-1]
-                and (self.particles == "keep" or not may_be_lighter(source, at, end, person))
+                and (self.particles == "keep" or not may_be_lighter(source, at, end, person, self.language))
             ):
                 return [Candidate(at, end, len(mention), "canonical", 1.0, 0.0)]
         found = self._verbatim(mention, spaced, copies) if copies else []
@@ -147,7 +139,7 @@ class Finder:
             return self._trimmed(mention, spaced, person) or found
         return [
             self._lighter(candidate, spaced, person)
-            if may_be_lighter(source, candidate.start, candidate.end, person)
+            if may_be_lighter(source, candidate.start, candidate.end, person, self.language)
             else candidate
             for candidate in found
         ]
@@ -166,8 +158,8 @@ class Finder:
             return self._copies(spaced, len(mention))
         return self._places(mention, spaced)
 
-    def _places(self, mention: str, spaced: str, form: bool = False, reason: str = "") -> list[Candidate]:
-        """Places through the way back. ``form``: of some form of what was said, trimmed for a reason."""
+    def _places(self, mention: str, spaced: str, form: bool = False, reasons: Reasons = ()) -> list[Candidate]:
+        """Places through the way back. ``form``: of some form of what was said, trimmed for reasons."""
         text, source = self.text, self.source
         starts, simple = text.starts, text.simple
         size = len(mention)
@@ -188,12 +180,12 @@ class Finder:
                 continue
             if (digits or stop - begin != size) and self._fused(at, end, spaced):
                 continue
-            cost = 0.0 if alone else place_cost(source, begin, stop)
+            cost = 0.0 if alone else place_cost(source, begin, stop, self.language)
             if cost is not None:
                 if not alone and not form and source[begin:stop] != spaced:
                     # Of a name and a word that differ in capitals or spaces, the copy is meant.
                     cost += _NO_COPY
-                found.append(Candidate(begin, stop, size, kind, 1.0, cost, reason))
+                found.append(Candidate(begin, stop, size, kind, 1.0, cost, reasons))
         return found
 
     def _copies(self, surface: str, size: int) -> list[Candidate]:
@@ -205,7 +197,7 @@ class Finder:
         if len(places) > 1:
             self._budget.spend(len(places))
         for at in places:
-            cost = place_cost(source, at, at + length)
+            cost = place_cost(source, at, at + length, self.language)
             if cost is not None:
                 found.append(Candidate(at, at + length, size, "canonical", 1.0, cost))
         return found
@@ -221,6 +213,9 @@ class Finder:
                 return True
         begin, stop = self.text.source(at, end)
         if stop - begin <= end - at or _SPACED_DIGITS.search(spaced):
+            return False
+        if not any(map(str.isdigit, self.text.text[at:end])):
+            # Most names: nothing in them that could be brought together.
             return False
         joints = self._joints
         if joints is None:
@@ -251,42 +246,49 @@ class Finder:
             self._budget.spend(40 * self._pass)
             self._quantities = Quantities(self.text, self._units)
         found: list[Candidate] = []
-        for form, reason in ((mention, ""), *self._forms(mention, spaced, person)):
+        for form, reasons in self._mention_and_forms(mention, spaced, person):
             for start, end in self._quantities.occurrences(self._quantities.mention(form)):
                 if not self.text.whole(start, end) or self._fused(start, end, ""):
                     continue
                 begin, stop = self.text.source(start, end)
-                cost = place_cost(self.source, begin, stop)
+                cost = place_cost(self.source, begin, stop, self.language)
                 if cost is not None:
-                    kind: Literal["canonical", "trimmed"] = "trimmed" if reason else "canonical"
-                    said = f"the same quantity, {reason}" if reason else "the same quantity"
-                    found.append(Candidate(begin, stop, end - start, kind, 1.0, cost, said))
+                    kind: Literal["canonical", "trimmed"] = "trimmed" if reasons else "canonical"
+                    why = _SAME_QUANTITY + reasons
+                    found.append(Candidate(begin, stop, end - start, kind, 1.0, cost, why))
             if found:
                 break
         return found
 
     # Without what the mention carries at its edges.
 
-    def _forms(self, mention: str, spaced: str, person: bool) -> Iterator[tuple[str, str]]:
-        return forms_of(mention, spaced, person, self.particles != "keep")
+    def _forms(self, mention: str, spaced: str, person: bool) -> Iterator[tuple[str, Reasons]]:
+        yield from bare_forms(mention, spaced)
+        if self.particles != "keep":
+            yield from lighter_forms(mention, spaced, person, self.language)
+
+    def _mention_and_forms(self, mention: str, spaced: str, person: bool) -> Iterator[tuple[str, Reasons]]:
+        yield mention, ()
+        yield from self._forms(mention, spaced, person)
 
     def _trimmed(self, mention: str, spaced: str, person: bool) -> list[Candidate]:
         """Places of the mention with its edges off: of the least trimmed form that stands in the text as a
         word, or else of the form that is least inside one."""
         text = self.text.text
         inside: list[Candidate] = []
-        for form, reason in self._forms(mention, spaced, person):
+        for form, reasons in self._forms(mention, spaced, person):
             self._budget.spend(self._pass)
             if form not in text:
                 continue
-            found = self._places(form, spaced, form=True, reason=reason)
-            if reason != "edges":
+            found = self._places(form, spaced, form=True, reasons=reasons)
+            kind, title = reasons[-1]
+            if kind != "edges":
                 # One syllable that is left must be a word, a short name before a title no part of one.
-                addressed = reason.endswith(("title 씨", "title 님"))
-                short = (len(form) == 2 and not addressed) or "long title" in reason
                 if len(form) == 1:
-                    found = [c for c in found if stands_alone(form, c.cost, person)]
-                elif "title" in reason and short:
+                    found = [c for c in found if stands_alone(form, c.cost, person, self.language)]
+                elif kind == "long title" or (
+                    kind == "title" and len(form) == 2 and title not in self.language.common_addresses
+                ):
                     found = [c for c in found if c.cost < _IN_A_WORD]
             if not found:
                 continue
@@ -295,10 +297,14 @@ class Finder:
                 return found
             if not inside or best < min(candidate.cost for candidate in inside):
                 inside = found
-        if inside and inside[0].reason.startswith("particle") and not first_particle_fits(mention):
+        if (
+            inside
+            and inside[0].reasons[0].kind == "particle"
+            and not first_particle_fits(mention, self.language)
+        ):
             # 디즈이: 이 does not go with 디즈, and the whole is nearer to the word 디즈니.
             near = [
-                c for c in self._near(mention, "", spaced) if c.cost < _IN_A_WORD and c.size <= len(mention)
+                c for c in self._near(mention, (), spaced) if c.cost < _IN_A_WORD and c.size <= len(mention)
             ]
             return near or inside
         return inside
@@ -306,39 +312,37 @@ class Finder:
     def _lighter(self, candidate: Candidate, spaced: str, person: bool) -> Candidate:
         """A place less the particle or the title at its end, where that reads better."""
         source, begin, end = self.source, candidate.start, candidate.end
-        if source.startswith("(家", end):
+        if source.startswith(self.language.kept_before, end):
             return candidate
-        reasons = [candidate.reason] if candidate.reason else []
+        reasons = list(candidate.reasons)
         close = PAIRED.get(source[begin])
         if end - begin > 2 and close == source[end - 1] and source.find(close, begin + 1) == end - 1:
             # In quotes on both sides, in the text as in the mention.
             begin, end = begin + 1, end - 1
-            reasons.append("edges")
+            reasons.append(EDGES)
         loose = loose_end(source[begin:end])
         if loose and self.text.parts(end - loose):
             end -= loose
-            reasons.append("edges")
+            reasons.append(EDGES)
         surface = source[begin:end]
         length = len(surface)
-        trimmed = candidate.kind != "canonical" and candidate.reason.startswith("particle")
-        if not trimmed and (end == len(source) or KINDS[source[end]] in ("", "h")):
-            tail = tail_of(source, end)
-            size = particle_reads_better(surface, tail, person)
-            if not size and not tail_is_function_word(tail):
-                size = across_a_space(surface, spaced)
+        if not (candidate.reasons and candidate.reasons[0].kind == "particle"):
+            after = source[end : end + _AHEAD]
+            size = self.language.particle_at_end(surface, after, spaced, person)
             if size:
                 length -= size
-                reasons.append(f"particle {surface[length:]}")
+                reasons.append(Reason("particle", surface[length:]))
                 length = len(surface[:length].rstrip())
         if person:
-            name = name_length(surface[:length], surface[length:] + source[end : end + 4])
+            after = surface[length:] + source[end : end + _AHEAD_OF_A_NAME]
+            name = self.language.name_length(surface[:length], after)
             if name < length:
-                reasons.append(f"title {surface[name:length].strip()}")
+                reasons.append(Reason("title", surface[name:length].strip()))
                 length = len(surface[:name].rstrip())
         stop = begin + length
         if stop == begin or (begin, stop) == candidate[:2] or not self.text.parts(stop):
             return candidate
-        cost = place_cost(source, begin, stop)
+        cost = place_cost(source, begin, stop, self.language)
         if cost is None:
             return candidate
         taken_off = source[candidate.start : begin] + source[stop : candidate.end]
@@ -347,19 +351,19 @@ class Finder:
             # Brackets around nothing: they are all there is.
             return candidate
         kind: Literal["fuzzy", "trimmed"] = "fuzzy" if candidate.kind == "fuzzy" else "trimmed"
-        return Candidate(begin, stop, size, kind, candidate.similarity, cost, ", ".join(reasons))
+        return Candidate(begin, stop, size, kind, candidate.similarity, cost, tuple(reasons))
 
     # Nearly so.
 
     def _fuzzy(self, mention: str, spaced: str, person: bool) -> list[Candidate]:
         """Nearly equal places, the most similar ones only; without its edges if not with them."""
-        for form, reason in ((mention, ""), *self._forms(mention, spaced, person)):
-            found = self._near(form, reason, spaced)
+        for form, reasons in self._mention_and_forms(mention, spaced, person):
+            found = self._near(form, reasons, spaced)
             if found:
                 return found
         return []
 
-    def _near(self, mention: str, reason: str, spaced: str) -> list[Candidate]:
+    def _near(self, mention: str, reasons: Reasons, spaced: str) -> list[Candidate]:
         """Places at most a few edits away.
 
         Cut a mention with at most k edits into k + 1 pieces, and one of them is free of edits (the
@@ -400,10 +404,10 @@ class Finder:
             for at in self._positions.of(first):
                 if text[at + 2 : at + 3] == last:
                     compare(text, said, at, 0, 1, 1, cutoff, best)
-        return self._nearest(mention, best, reason, spaced) if best else []
+        return self._nearest(mention, best, reasons, spaced) if best else []
 
     def _nearest(
-        self, mention: str, best: dict[tuple[int, int], float], reason: str, spaced: str
+        self, mention: str, best: dict[tuple[int, int], float], reasons: Reasons, spaced: str
     ) -> list[Candidate]:
         """The most similar places; of stretches that overlap, the one that ends where words end."""
         ranked: list[tuple[float, Candidate]] = []
@@ -414,18 +418,20 @@ class Finder:
             stretch = self.text.text[start:end]
             if not (begins_alike(mention, stretch) and begins_alike(mention[::-1], stretch[::-1])):
                 continue
-            if not same_numbers(mention, stretch):
+            if not same_numbers(mention, stretch, self.language):
                 continue
             begin, stop = self.text.source(start, end)
-            cost = place_cost(self.source, begin, stop)
+            cost = place_cost(self.source, begin, stop, self.language)
             if cost is not None and cost < _IN_A_LATIN_WORD:
                 score = alike - _WORD_EDGE * cost - _LENGTH * abs(end - start - len(mention))
-                ranked.append((score, Candidate(begin, stop, end - start, "fuzzy", alike, cost, reason)))
+                ranked.append((score, Candidate(begin, stop, end - start, "fuzzy", alike, cost, reasons)))
         ranked.sort(key=lambda item: (-item[0], item[1].start, item[1].end))
         found: list[Candidate] = []
+        taken = Intervals()
         for _, candidate in ranked:
             if found and candidate.similarity < found[0].similarity:
                 continue
-            if all(candidate.end <= other.start or other.end <= candidate.start for other in found):
+            if not taken.overlap(candidate.start, candidate.end):
+                taken.add(candidate.start, candidate.end)
                 found.append(candidate)
         return sorted(found)

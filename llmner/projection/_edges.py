@@ -9,22 +9,16 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from llmner.projection._korean import (
-    FUNCTION_SYLLABLES,
-    agrees,
-    is_particle,
-    may_carry,
-    names_before_a_title,
-    particle_splits,
-)
-from llmner.projection._surroundings import KINDS
+from llmner.languages import KINDS, Language, Reason
 
 __all__ = [
+    "EDGES",
     "PAIRED",
-    "across_a_space",
+    "Reasons",
+    "bare_forms",
     "begins_alike",
     "first_particle_fits",
-    "forms_of",
+    "lighter_forms",
     "loose_end",
     "may_be_lighter",
     "stands_alone",
@@ -51,30 +45,38 @@ _LOOSE: Final = frozenset(_OPENS) | frozenset("([{<「『《〈“‘,;:·…、
 _BULLET: Final = re.compile(r"\W*[-–—]\s")
 # What one syllable costs that stands alone (``place_cost``).
 _LONE_SYLLABLE: Final = 0.35
+EDGES: Final = Reason("edges")
+"""Why a form is shorter that has lost signs only."""
+
+Reasons = tuple[Reason, ...]
 
 
-def forms_of(mention: str, spaced: str, person: bool, particles: bool) -> Iterator[tuple[str, str]]:
-    """What a canonical mention is without its edges, the least trimmed first."""
+def bare_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reasons]]:
+    """What a canonical mention is without the signs at its edges, the least trimmed first."""
     quoted = mention.strip(_QUOTES)
     if quoted and quoted != mention:
-        yield quoted, "edges"
+        yield quoted, (EDGES,)
     bare = _bare(mention, spaced)
     if bare and bare not in (mention, quoted):
-        yield bare, "edges"
-    stem = bare or mention
-    if not particles:
-        return
-    stems = [(stem, "")]
-    for left, particle in particle_splits(stem):
+        yield bare, (EDGES,)
+
+
+def lighter_forms(mention: str, spaced: str, person: bool, language: Language) -> Iterator[tuple[str, Reasons]]:
+    """What it is without all that its language says is no part of a name, the least trimmed first."""
+    stem = _bare(mention, spaced) or mention
+    stems: list[tuple[str, Reasons]] = [(stem, ())]
+    for left, particle in language.split_particles(stem):
         left = _bare(left, spaced)
         if left:
-            yield left, f"particle {particle}"
-            stems.append((left, f"particle {particle}, "))
-    if not person:
-        return
-    for left, reason in stems:
-        for name, title in names_before_a_title(left):
-            yield name, reason + title
+            trimmed: Reasons = (Reason("particle", particle),)
+            yield left, trimmed
+            stems.append((left, trimmed))
+    if person:
+        for left, reasons in stems:
+            for name, title in language.names_before_title(left):
+                yield name, (*reasons, title)
+    for form, reason in language.other_forms(stem, spaced):
+        yield form, (reason,)
 
 
 def _bare(surface: str, spaced: str) -> str:
@@ -105,23 +107,28 @@ def _bare(surface: str, spaced: str) -> str:
     return surface[left:right]
 
 
-def stands_alone(syllable: str, cost: float, person: bool) -> bool:
+def stands_alone(syllable: str, cost: float, person: bool, language: Language) -> bool:
     """Whether one syllable left of a mention and its particle may be a name: 김 before a title, 괌 alone."""
     if person:
-        return cost == 0 or (cost <= _LONE_SYLLABLE and syllable not in FUNCTION_SYLLABLES)
-    return 0 < cost <= _LONE_SYLLABLE and syllable not in FUNCTION_SYLLABLES
+        return cost == 0 or (cost <= _LONE_SYLLABLE and syllable not in language.lone_words)
+    return 0 < cost <= _LONE_SYLLABLE and syllable not in language.lone_words
 
 
-def first_particle_fits(mention: str) -> bool:
+def first_particle_fits(mention: str, language: Language) -> bool:
     """Whether the longest particle a mention may end in has the form that follows its stem."""
-    split = next(particle_splits(mention), None)
-    return split is None or agrees(*split)
+    split = next(iter(language.split_particles(mention)), None)
+    return split is None or language.particle_fits(*split)
 
 
-def may_be_lighter(source: str, start: int, end: int, person: bool) -> bool:
+def may_be_lighter(source: str, start: int, end: int, person: bool, language: Language) -> bool:
     """A quick look: whether something at the edges of a place may be no part of the name."""
     last = source[end - 1]
-    return may_carry(last, person) or last in _LOOSE or source[start] in PAIRED
+    return (
+        last in language.particle_ends
+        or (person and last in language.title_ends)
+        or last in _LOOSE
+        or source[start] in PAIRED
+    )
 
 
 def loose_end(surface: str) -> int:
@@ -141,15 +148,3 @@ def loose_end(surface: str) -> int:
 def begins_alike(mention: str, stretch: str) -> bool:
     """Whether a fuzzy stretch begins with a letter, or with the sign that the mention begins with."""
     return stretch[0].isalnum() or stretch[0] == mention[0]
-
-
-def across_a_space(surface: str, spaced: str) -> int:
-    """1 where the text parts the last syllable, a particle's, by a space that the mention does not have.
-
-    주윤발이 in "주윤발 이것만": the text's 이 begins another word.
-    """
-    if len(surface) > 2 and surface[-2].isspace() and is_particle(surface[-1]):
-        said = spaced.strip()
-        if len(said) > 1 and not said[-2].isspace():
-            return 1
-    return 0

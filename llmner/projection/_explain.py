@@ -1,14 +1,41 @@
-"""A projection told to a person: where every mention went, and why."""
+"""A projection told to a person: where every mention went, and why. The only module that has words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+from llmner.languages import Reason
 from llmner.projection._outcome import Outcome
 from llmner.replies import ReadReply
 from llmner.spans import Span
 
-__all__ = ["explain"]
+__all__ = ["explain", "in_words"]
+
+# Kind of reason → its words. What is not listed, a language's own kinds among it, says its kind and its text.
+_WORDS: Final = {
+    "edges": "edges",
+    "first places": "only the first {} places are looked at",
+    "near": "near {!r}",
+    "no label": "no label {!r}",
+    "not in the text": "not in the text",
+    "places held": "its places are held by other mentions",
+    "same quantity": "the same quantity",
+    "some placed": "{} placed, other places are held by other mentions",
+    "the text has it": "the text has it {}",
+    "white space": "nothing but white space",
+}
+
+
+def in_words(reasons: Sequence[Reason]) -> str:
+    """Why a place is not to the letter what was said, or why there is none; empty for no reason.
+
+    >>> in_words([Reason("particle", "에게"), Reason("title", "씨")])
+    'particle 에게, title 씨'
+    """
+    return ", ".join(
+        _WORDS[kind].format(text) if kind in _WORDS else f"{kind} {text}" for kind, text in reasons
+    )
 
 
 def explain(text: str, spans: Sequence[Span], outcomes: Sequence[Outcome], read: ReadReply | None) -> str:

@@ -7,12 +7,12 @@ from typing import Literal
 
 from llmner._numbers import is_number
 from llmner.errors import InputError
-from llmner.projection._candidates import Particles
 from llmner.replies import Order
 from llmner.spans import Mention, Span
 
 __all__ = ["Outcome", "OutcomeKind", "Policy"]
 
+Particles = Literal["auto", "keep", "trim"]
 Repeats = Literal["listed", "all"]
 OutcomeKind = Literal[
     "exact",

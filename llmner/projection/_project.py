@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
-from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
-from llmner._budget import UNBOUNDED, Budget
+from llmner._budget import Budget
 from llmner.markup import unescape
-from llmner.projection._assign import Group, assign
 from llmner.projection._candidates import Candidate, Finder
 from llmner.projection._canonical import Canonical, canonical_surface, canonicalize
+from llmner.projection._decide import (
+    Claim,
+    decide,
+    label_of,
+    outcome_at,
+    outcome_not_found,
+    outcome_unknown,
+    undisputed,
+)
+from llmner.projection._intervals import Intervals
 from llmner.projection._outcome import Outcome, Policy
-from llmner.projection._positions import INDEX_ABOVE, MAX_OCCURRENCES
 from llmner.projection._projection import Projection
 from llmner.projection._surroundings import place_cost
-from llmner.replies import REPLY_FORMATS, Order, ReadReply, read_reply
-from llmner.schema import LabelSchema, cues_of, means_person
+from llmner.projection._task import Task, task_of
+from llmner.replies import REPLY_FORMATS, ReadReply, read_reply
+from llmner.schema import LabelSchema
 from llmner.spans import Mention, Span
 
 __all__ = ["project", "project_read", "project_reply"]
 
 # What a place may cost and still be a word of its own, with a particle or a unit behind it at most.
 _OWN_WORD = 0.1
-_TITLES_BEFORE = ("Mr ", "Mr. ", "Mrs ", "Mrs. ", "Ms ", "Ms. ", "Dr ", "Dr. ", "Sir ", "President ")
 # Candidates of a mention that are not worth comparing with those of others.
 _FEW = 8
 _start = attrgetter("start")
@@ -83,7 +89,7 @@ def project(
         InputError: A policy field with a value that does not exist.
         WorkLimitError: The budget is used up or was ended.
     """
-    return _project(text, tuple(mentions), schema, _policy(policy), budget=budget)
+    return _project(task_of(text, tuple(mentions), schema, _policy(policy), budget))
 
 
 def project_reply(
@@ -142,8 +148,7 @@ def project_read(
         whole = _verbatim(text, read, schema)
         if whole is not None:
             return whole
-    projection = _project(text, read.mentions, schema, chosen, read.text, budget)
-    return Projection(text, projection.spans, projection.outcomes, read)
+    return _project(task_of(text, read.mentions, schema, chosen, budget), read)
 
 
 def _verbatim(text: str, read: ReadReply, schema: LabelSchema | None) -> Projection | None:
@@ -160,58 +165,73 @@ def _verbatim(text: str, read: ReadReply, schema: LabelSchema | None) -> Project
             return None
         label = mention.label if schema is None else schema.resolve(mention.label)
         if label is None:
-            outcomes.append(Outcome(mention, "unknown_label", reason=f"no label {mention.label!r}"))
+            outcomes.append(outcome_unknown(mention))
             continue
         outcomes.append(Outcome(mention, "exact", Span(start, end, label, mention.confidence), 1.0))
         at = end
     return Projection(text, tuple(o.span for o in outcomes if o.span is not None), tuple(outcomes), read)
 
 
-# A mention with a label that is known, and where it may stand: its number, label, canonical surface,
-# candidates, and the offset the reply gives it.
-_Claim = tuple[int, str, str, list[Candidate], int | None]
-
-
-def _project(
-    text: str,
-    mentions: Sequence[Mention],
-    schema: LabelSchema | None,
-    policy: Policy,
-    reply_text: str | None = None,
-    budget: Budget | None = None,
-) -> Projection:
-    work = budget or UNBOUNDED
-    canonical = canonicalize(text)
-    anchor = _anchors(canonical, reply_text) if reply_text is not None else None
+def _project(task: Task, read: ReadReply | None = None) -> Projection:
+    text, mentions = task.text, task.mentions
+    finder = Finder(task)
     outcomes: list[Outcome | None] = [None] * len(mentions)
-    held: list[tuple[int, int]] = []
+    task.budget.spend(1 + 4 * len(mentions) + len(text) // 16)
+    anchor = None if read is None or read.text is None else _anchors(task.canonical, read.text)
+    claims, taken = _claim(task, finder, anchor, outcomes)
+    if taken or not undisputed(claims):
+        decide(task, claims, taken, outcomes)
+    else:
+        for number, label, surface, candidates, _ in claims:
+            mention = mentions[number]
+            if candidates:
+                outcomes[number] = outcome_at(mention, candidates[0], label, text)
+            else:
+                outcomes[number] = outcome_not_found(mention, surface)
+    everywhere = task.policy.repeats == "all"
+    if everywhere:
+        _repeat(task, finder, outcomes)
+    settled = tuple([outcome for outcome in outcomes if outcome is not None])
+    spans = [outcome.span for outcome in settled if outcome.span is not None]
+    if everywhere:
+        spans += [span for outcome in settled for span in outcome.repeats]
+    spans.sort(key=_start)
+    return Projection(text, tuple(spans), settled, read)
+
+
+def _claim(
+    task: Task,
+    finder: Finder,
+    anchor: Callable[[int], int | None] | None,
+    outcomes: list[Outcome | None],
+) -> tuple[list[Claim], Intervals]:
+    """Find the places of all mentions; also, where mentions stand whose place the reply itself gives.
+
+    Enters the outcomes of those, and of mentions whose label is unknown.
+    """
+    schema, canonical = task.schema, task.canonical
     known = {} if schema is None else schema.known
-    units = () if schema is None else schema.unit_table
-    many = len(text) * len(mentions) > INDEX_ABOVE
-    wanted = [canonical_surface(mention.text) for mention in mentions] if many else ()
-    finder = Finder(text, canonical, policy.particles, policy.fuzzy, units, wanted, work)
-    claims: list[_Claim] = []
+    taken = Intervals()
+    claims: list[Claim] = []
     found: dict[tuple[str, bool], list[Candidate]] = {}
     alike: dict[tuple[Candidate, ...], list[Candidate]] = {}
-    work.spend(1 + 4 * len(mentions) + len(text) // 16)
-    for number, mention in enumerate(mentions):
-        label, person = known.get(mention.label) or _label(mention.label, schema)
+    for number, (mention, surface) in enumerate(zip(task.mentions, task.surfaces, strict=True)):
+        label, person = known.get(mention.label) or label_of(mention.label, schema)
         if not label:
-            outcomes[number] = Outcome(mention, "unknown_label", reason=f"no label {mention.label!r}")
+            outcomes[number] = outcome_unknown(mention)
             continue
-        surface = canonical_surface(mention.text)
         near = None
         if anchor is not None and mention.start is not None:
-            at = anchor(mention.start)
-            place = None if at is None else _stands_at(text, canonical, surface, at, held)
+            offset = anchor(mention.start)
+            place = None if offset is None else _stands_at(task, surface, offset, taken)
             if place is not None:
                 # The reply repeats the sentence and says itself where the mention is.
-                insort(held, place)
+                taken.add(*place)
                 there = Candidate(*place, len(surface), "canonical", 1.0, 0.0)
-                outcomes[number] = _placed(mention, there, label, text)
+                outcomes[number] = outcome_at(mention, there, label, task.text)
                 continue
-            if at is not None and at < len(canonical.starts):
-                near = canonical.starts[at]
+            if offset is not None and offset < len(canonical.starts):
+                near = canonical.starts[offset]
         # By the spelling, not its canonical form: 12번 is not in "1 2번", but "1 2번" is.
         candidates = found.get((mention.text, person))
         if candidates is None:
@@ -220,203 +240,45 @@ def _project(
                 # Many spellings of a name have the same places; they are kept once.
                 candidates = alike.setdefault(tuple(candidates), candidates)
             found[mention.text, person] = candidates
-        claims.append((number, label, surface, candidates, near))
-    if held or not _undisputed(claims):
-        _decide(text, mentions, claims, held, schema, policy, outcomes, work)
-    else:
-        for number, label, surface, candidates, _ in claims:
-            mention = mentions[number]
-            outcomes[number] = (
-                _placed(mention, candidates[0], label, text) if candidates else _not_found(mention, surface)
-            )
-    if policy.repeats == "all":
-        _repeat(text, finder, outcomes, work)
-    settled = tuple([outcome for outcome in outcomes if outcome is not None])
-    spans = [outcome.span for outcome in settled if outcome.span is not None]
-    if policy.repeats == "all":
-        spans += [span for outcome in settled for span in outcome.repeats]
-    spans.sort(key=_start)
-    return Projection(text, tuple(spans), settled)
+        claims.append(Claim(number, label, surface, candidates, near))
+    return claims, taken
 
 
-def _undisputed(claims: Sequence[_Claim]) -> bool:
-    """Whether every mention has one place at most, and no two want the same."""
-    places: list[Candidate] = []
-    for claim in claims:
-        candidates = claim[3]
-        if len(candidates) > 1:
-            return False
-        places += candidates
-    places.sort()
-    reach = 0
-    for place in places:
-        if place[0] < reach:
-            return False
-        reach = place[1]
-    return True
-
-
-def _decide(
-    text: str,
-    mentions: Sequence[Mention],
-    claims: Sequence[_Claim],
-    held: list[tuple[int, int]],
-    schema: LabelSchema | None,
-    policy: Policy,
-    outcomes: list[Outcome | None],
-    budget: Budget,
-) -> None:
-    """Decide jointly where mentions compete for places or have several, and enter the outcomes."""
-    groups: dict[tuple[str, str, int], Group] = {}
-    # Mentions of one spelling hold the same list of places: what is made of a list is made once.
-    lists: dict[int, tuple[int, list[Candidate]]] = {}
-    starts: dict[tuple[int, ...], int] = {}
-    order = _infer_order(claims) if policy.order == "auto" else policy.order
-    for number, label, surface, candidates, near in claims:
-        # Copies of a name compete for the same places; another spelling may have others.
-        if id(candidates) not in lists:
-            budget.spend(len(candidates))
-            places = starts.setdefault(tuple([candidate.start for candidate in candidates]), len(starts))
-            apart = [c for c in candidates if not _overlaps(held, c.start, c.end)] if held else candidates
-            lists[id(candidates)] = places, apart
-        places, free = lists[id(candidates)]
-        key = label, surface, places
-        group = groups.get(key)
-        if group is None:
-            chain = "" if order == "text" else label if order == "label" else str(number)
-            groups[key] = Group(label, chain, [number], free, [near])
-        else:
-            group.members.append(number)
-            group.anchors.append(near)
-    ordered = list(groups.values())
-    assign(ordered, _cues(text, list(groups), schema), budget)
-    for (label, surface, _), group in groups.items():
-        placed = sum(candidate is not None for candidate in group.taken)
-        for member, candidate in zip(group.members, group.taken, strict=True):
-            mention = mentions[member]
-            if candidate is None:
-                outcomes[member] = _unplaced(mention, surface, group, placed)
-            else:
-                outcomes[member] = _placed(mention, candidate, label, text)
-
-
-def _label(word: str, schema: LabelSchema | None) -> tuple[str, bool]:
-    """The label a reply means, empty for none, and whether its entities are people."""
-    if schema is None:
-        return word, means_person(word)
-    label = schema.resolve(word) or ""
-    return label, label in schema.persons
-
-
-def _infer_order(claims: Sequence[_Claim]) -> Order:
-    """What the order of the mentions tells, going by those that have one place.
-
-    Replies list names as they come, or label by label, or in no order. Where the certain ones ascend,
-    the labels tell the first two apart; where too few are certain, less is assumed.
-    """
-    runs = 1 + sum(a[1] != b[1] for a, b in pairwise(claims))
-    by_label = runs == len({claim[1] for claim in claims})
-    certain = [(claim[1], claim[3][0].start) for claim in claims if len(claim[3]) == 1]
-    steps = [(a[0] == b[0], a[1] <= b[1]) for a, b in pairwise(certain)]
-    ascending = sum(up for _, up in steps)
-    if ascending == len(steps) and (not by_label or not all(within for within, _ in steps)):
-        return "text"
-    within = [up for same, up in steps if same]
-    if by_label and 4 * sum(within) >= 3 * len(within):
-        return "label"
-    return "text" if 4 * ascending >= 3 * len(steps) else "none"
-
-
-def _cues(
-    text: str, groups: Sequence[tuple[str, str, int]], schema: LabelSchema | None
-) -> Callable[[int, Candidate], int]:
-    """How much of what follows a place speaks for a group's label, where labels compete for a surface."""
-    cues = {label: cues_of(label) for label, *_ in groups} if schema is None else schema.cues
-    persons = {label for label, *_ in groups if _label(label, schema)[1]}
-    named = [label for label, *_ in groups]
-    claimed = Counter(surface for _, surface in {(label, surface) for label, surface, _ in groups})
-    follows = [cues.get(label, ()) if claimed[surface] > 1 else () for label, surface, _ in groups]
-
-    def fits(number: int, candidate: Candidate) -> int:
-        length = max((len(cue) for cue in follows[number] if text.startswith(cue, candidate.end)), default=0)
-        if named[number] in persons and text[max(0, candidate.start - 10) : candidate.start].endswith(
-            _TITLES_BEFORE
-        ):
-            length = max(length, 3)
-        return length
-
-    return fits
-
-
-def _repeat(text: str, finder: Finder, outcomes: list[Outcome | None], budget: Budget) -> None:
+def _repeat(task: Task, finder: Finder, outcomes: list[Outcome | None]) -> None:
     """Give every free place of a name to the last mention placed on that name; longer names choose first."""
     last: dict[tuple[str, str], tuple[int, Outcome]] = {}
-    taken: list[tuple[int, int]] = []
+    text = task.text
+    places: list[tuple[int, int]] = []
     for number, outcome in enumerate(outcomes):
         if outcome is not None and (span := outcome.span) is not None:
             last[span.label, canonical_surface(text[span.start : span.end])] = number, outcome
-            taken.append((span.start, span.end))
-    taken.sort()
+            places.append((span.start, span.end))
+    taken = Intervals(places)
     for (label, surface), (number, outcome) in sorted(last.items(), key=lambda item: -len(item[0][1])):
         more: list[Span] = []
-        places = finder.again(surface)
-        budget.spend(len(places))
-        for candidate in places:
-            if candidate.cost <= _OWN_WORD and not _overlaps(taken, candidate.start, candidate.end):
-                insort(taken, (candidate.start, candidate.end))
+        candidates = finder.again(surface)
+        task.budget.spend(len(candidates))
+        for candidate in candidates:
+            free = not taken.overlap(candidate.start, candidate.end)
+            if candidate.cost <= _OWN_WORD and free:
+                taken.add(candidate.start, candidate.end)
                 more.append(Span(candidate.start, candidate.end, label, outcome.mention.confidence))
         if more:
             outcomes[number] = replace(outcome, repeats=tuple(more))
 
 
-def _stands_at(
-    source: str, text: Canonical, surface: str, at: int, held: list[tuple[int, int]]
-) -> tuple[int, int] | None:
+def _stands_at(task: Task, surface: str, offset: int, taken: Intervals) -> tuple[int, int] | None:
     """Source offsets of a surface at a canonical offset, if it stands there whole and free."""
-    end = at + len(surface)
-    if not surface or not text.text.startswith(surface, at) or not text.whole(at, end):
+    canonical = task.canonical
+    end = offset + len(surface)
+    if not surface or not canonical.text.startswith(surface, offset):
         return None
-    place = text.source(at, end)
-    if _overlaps(held, *place) or place_cost(source, *place) is None:
+    if not canonical.whole(offset, end):
+        return None
+    place = canonical.source(offset, end)
+    if taken.overlap(*place) or place_cost(task.text, *place, task.language) is None:
         return None
     return place
-
-
-def _overlaps(held: list[tuple[int, int]], start: int, end: int) -> bool:
-    """Whether a stretch overlaps one of those held, which are sorted and lie apart."""
-    at = bisect_left(held, (start,))
-    return any(
-        start < other_end and other_start < end for other_start, other_end in held[max(0, at - 1) : at + 1]
-    )
-
-
-def _placed(mention: Mention, candidate: Candidate, label: str, text: str) -> Outcome:
-    start, end, _, kind, similarity, _, reason = candidate
-    span = Span(start, end, label, mention.confidence if mention.attributes else None)
-    if kind == "canonical":
-        copied = text[start:end] == mention.text
-        return Outcome(mention, "exact" if copied else kind, span, similarity, reason)
-    if kind == "fuzzy":
-        near = f"near {text[start:end]!r}"
-        reason = f"{near}, {reason}" if reason else near
-    return Outcome(mention, kind, span, similarity, reason)
-
-
-def _not_found(mention: Mention, surface: str) -> Outcome:
-    return Outcome(mention, "not_found", reason="not in the text" if surface else "nothing but white space")
-
-
-def _unplaced(mention: Mention, surface: str, group: Group, held: int) -> Outcome:
-    """Why a mention has no place; ``held`` copies of it have one."""
-    if not group.candidates:
-        return _not_found(mention, surface)
-    if held >= MAX_OCCURRENCES:
-        return Outcome(mention, "surplus", reason=f"only the first {MAX_OCCURRENCES} places are looked at")
-    if held and held >= len(group.candidates):
-        return Outcome(mention, "surplus", reason=f"the text has it {'once' if held == 1 else f'{held} times'}")
-    if held:
-        return Outcome(mention, "surplus", reason=f"{held} placed, other places are held by other mentions")
-    return Outcome(mention, "overlapped", reason="its places are held by other mentions")
 
 
 def _anchors(text: Canonical, reply_text: str) -> Callable[[int], int | None]:

@@ -1,7 +1,8 @@
 """Units and numbers that are written in more than one way: 7.2킬로미터 and 7.2km, 5퍼센트 and 5%, $5 and 5달러.
 
 Both sides are rewritten alike, on top of the canonical form, and only where a number stands before the
-unit (or behind a currency sign). The table is small on purpose; recipes add to it with ``units``.
+unit (or behind a currency sign). The tables of the languages are small on purpose; recipes add to them
+with ``units``.
 """
 
 from __future__ import annotations
@@ -13,55 +14,25 @@ from functools import lru_cache
 from typing import Final
 
 from llmner._kept import kept
+from llmner.languages import EVERY_LANGUAGE
 from llmner.projection._canonical import Canonical, canonical_surface
 from llmner.projection._positions import occurrences
 
 __all__ = ["UNITS", "Quantities", "may_be_written_otherwise", "units_in"]
 
-UNITS: Final[dict[str, tuple[str, ...]]] = {
-    "km": (
-        "킬로미터",
-        "키로미터",
-        "kilometers",
-        "kilometer",
-        "kilometres",
-        "kilometre",
-        "キロメートル",
-        "公里",
-        "千米",
-    ),
-    "m": ("미터", "meters", "meter", "metres", "metre", "メートル"),
-    "cm": ("센티미터", "센치미터", "센티", "센치", "centimeters", "centimeter", "センチ"),
-    "mm": ("밀리미터", "millimeters", "millimeter", "ミリ"),
-    "kg": ("킬로그램", "킬로그람", "kilograms", "kilogram", "キログラム", "公斤"),
-    "g": ("그램", "그람", "grams", "gram", "グラム"),
-    "mg": ("밀리그램", "milligrams", "milligram"),
-    "t": ("톤", "tons", "ton", "tonnes", "tonne", "トン"),
-    "l": ("리터", "liters", "liter", "litres", "litre", "リットル"),
-    "ml": ("밀리리터", "milliliters", "milliliter"),
-    "m2": ("제곱미터", "평방미터", "m^2"),
-    "km2": ("제곱킬로미터", "평방킬로미터", "km^2"),
-    "ha": ("헥타르",),
-    "kwh": ("킬로와트시",),
-    "kw": ("킬로와트",),
-    "mw": ("메가와트",),
-    "mb": ("메가바이트",),
-    "gb": ("기가바이트",),
-    "tb": ("테라바이트",),
-    "%p": ("퍼센트포인트", "%포인트"),
-    "%": ("퍼센트", "프로", "percent", "パーセント"),
-    "°c": ("도씨", "도"),
-    "달러": ("$", "불", "us$", "dollars", "dollar", "usd", "ドル", "美元"),
-    "원": ("₩", "won", "krw", "ウォン", "韩元", "韓元"),
-    "엔": ("¥", "円", "yen", "jpy"),
-    "유로": ("€", "euros", "euro", "eur", "ユーロ", "欧元", "歐元"),
-    "위안": ("元", "위엔", "yuan", "cny", "rmb", "人民币"),
-    "파운드": ("£", "pounds", "gbp", "ポンド"),
-}
-"""Unit → other ways to write it. Canonical forms (㎞ → km) need no entry."""
+UNITS: Final = EVERY_LANGUAGE.units
+"""Unit → other ways to write it, in every language: a number says enough of what follows it."""
 
-_BEFORE: Final = r"(?:(?<=[0-9만억조천백십수몇])|(?<=illion))"
-_AMOUNT: Final = r"(?:[0-9](?:[0-9,.]*[0-9])?(?:[만억조천백]|million|billion)*)+"
+
+def _any_of(words: Sequence[str], group: str) -> str:
+    """A pattern for any of some words, each in a group of a kind; letters are looked up at once."""
+    letters = "".join(re.escape(word) for word in words if len(word) == 1)
+    longer = [re.escape(word) for word in words if len(word) > 1]
+    return "|".join(f"(?{group}{pattern})" for pattern in (f"[{letters}]", *longer))
+
+
+_BEFORE: Final = _any_of(("0", *"123456789", *EVERY_LANGUAGE.number_ends), "<=")
+_AMOUNT: Final = rf"(?:[0-9](?:[0-9,.]*[0-9])?(?:{_any_of(EVERY_LANGUAGE.magnitudes, ':')})*)+"
 _FOUR_DIGITS: Final = re.compile(r"[0-9]{4}").search
 _SEPARATED: Final = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 
@@ -82,7 +53,7 @@ class _Rules:
         before = "|".join(map(re.escape, signs)) or "(?!)"
         self.pattern = re.compile(
             rf"(?P<separated>{_SEPARATED.pattern})"
-            rf"|{_BEFORE}(?P<unit>{after})"
+            rf"|(?:{_BEFORE})(?P<unit>{after})"
             rf"|(?P<sign>{before})(?P<amount>{_AMOUNT})"
         )
 

@@ -9,6 +9,7 @@ from typing import Final
 from rapidfuzz.distance import Levenshtein
 
 from llmner._kept import kept
+from llmner.languages import EVERY_LANGUAGE, Language
 from llmner.projection._quantities import units_in
 
 __all__ = ["jamo", "numbers", "same_numbers"]
@@ -16,38 +17,13 @@ __all__ = ["jamo", "numbers", "same_numbers"]
 _LEADS: Final = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ"
 _VOWELS: Final = "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
 _TAILS: Final = ("", *"ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ")
-_NUMERALS: Final = frozenset(
-    "일이삼사오육륙칠팔구십백천만억조영공한두세네〇零一二三四五六七八九十百千万萬億亿兆两兩壹貳參"
-)
-_COUNTED_BY: Final = _NUMERALS - frozenset("공한두세네") | frozenset("명개원월일년시분초회번살점위차층호주")
-# Words that count, or name a day: of letters so alike that one edit makes another of them.
-_EXACT_WORDS: Final = re.compile(
-    r"three|four|five|seven|eight|nine|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen|"
-    r"(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|thousand|[mbtr]+illion|"
-    r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|[월화수목금토일]요일|[月火水木金土日]曜日?|(?:星期|周|週)[一二三四五六日天]|"
-    r"영상|영하|오전|오후|이상|이하|초과|미만"
-)
 # With the sign or the point that belongs to it: -5, .5; but 2010-2012 are two numbers.
 _NUMBER: Final = re.compile(r"(?:(?<![0-9A-Za-z가-힣])[-.])?\d+(?:[.,:/]\d+)*")
 _THOUSANDS: Final = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-# What any of these words has, and any quantity: a quick look before the long one.
-_HINTS: Final = (
-    "요일",
-    "曜",
-    "星期",
-    "周",
-    "週",
-    "영상",
-    "영하",
-    "오전",
-    "오후",
-    "이상",
-    "이하",
-    "초과",
-    "미만",
-)
-_LATIN: Final = re.compile(r"[a-z]{4}").search
-_COUNTABLE: Final = re.compile(r"[0-9만억조천백십수몇]").search
+# A digit, or one letter that counts: what most mentions with a unit have.
+_COUNTABLE: Final = re.compile(
+    "[0-9{}]".format("".join(end for end in EVERY_LANGUAGE.number_ends if len(end) == 1))
+).search
 
 
 class _Jamo(dict[int, str]):
@@ -81,19 +57,20 @@ def numbers(text: str) -> tuple[str, ...]:
     )
 
 
-def same_numbers(mention: str, stretch: str) -> bool:
+def same_numbers(mention: str, stretch: str, language: Language) -> bool:
     """Whether no quantity differs: digits, units, numerals (삼십, 사십; 三, 四), signs, days of the week."""
     if numbers(mention) != numbers(stretch):
         return False
     # Where only one side has such a word, a letter of it is wrong on the other.
-    hinted = _LATIN(mention) or any(hint in mention for hint in _HINTS)
-    if hinted and _differ(_EXACT_WORDS.findall(mention), _EXACT_WORDS.findall(stretch)):
+    if language.hints_at_exact_words(mention) and _differ(
+        language.find_exact_words(mention), language.find_exact_words(stretch)
+    ):
         return False
     if _COUNTABLE(mention) and _differ(units_in(mention), units_in(stretch)):
         return False
     for op in Levenshtein.editops(mention, stretch):
-        if (op.tag == "insert" or _counts(mention, op.src_pos)) and (
-            op.tag == "delete" or _counts(stretch, op.dest_pos)
+        if (op.tag == "insert" or _counts(mention, op.src_pos, language)) and (
+            op.tag == "delete" or _counts(stretch, op.dest_pos, language)
         ):
             return False
     return True
@@ -103,9 +80,9 @@ def _differ(said: Sequence[str], stands: Sequence[str]) -> bool:
     return bool(said and stands) and said != stands
 
 
-def _counts(text: str, at: int) -> bool:
+def _counts(text: str, at: int, language: Language) -> bool:
     """Whether a numeral counts: 이 in 이십 and 이월, not in 이정재."""
-    if text[at] not in _NUMERALS:
+    if text[at] not in language.numerals:
         return False
     around = text[max(0, at - 1) : at] + text[at + 1 : at + 2]
-    return any(char in _COUNTED_BY or char.isdigit() for char in around)
+    return any(char in language.counted_by or char.isdigit() for char in around)

@@ -128,7 +128,7 @@ class Recipe(_Model):
     @cached_property
     def schema_(self) -> LabelSchema:
         """The label set."""
-        return LabelSchema(labels=self.labels, units=self.units)
+        return LabelSchema(labels=self.labels, units=self.units).in_language(self.language)
 
     @cached_property
     def hash(self) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from llmner.languages import Language, Reason
 from llmner.projection import project
-from llmner.projection._korean import name_length, names_before_a_title, particle_reads_better
+from llmner.projection._edges import lighter_forms
+from llmner.projection._explain import in_words
 from llmner.schema import Label, LabelSchema
 from llmner.spans import Mention
 
@@ -143,8 +145,14 @@ def test_people_are_found_by_how_they_are_called(text: str, surface: str, start:
     assert project(text, [Mention(label, surface)]).spans[0].start == start
 
 
-def test_the_functions_never_take_a_whole_name() -> None:
-    for surface in ("씨", "님", "대통령", "은", "에서", "모", "김", " 씨", "전 의원", "(26)", ""):
-        assert surface == "" or name_length(surface, "") >= 1
-        assert particle_reads_better(surface, "", person=True) < max(1, len(surface))
-        assert all(0 < len(name) < len(surface) for name, _ in names_before_a_title(surface))
+def test_a_language_may_have_forms_of_its_own() -> None:
+    """What an article or a legal form would need: nothing but a module of its language."""
+    german = Language(
+        code="de",
+        other_forms=lambda mention, spaced: (
+            [(mention.removesuffix("gmbh"), Reason("legal form", "GmbH"))] if spaced.endswith(" GmbH") else []
+        ),
+    )
+    forms = list(lighter_forms("mustergmbh", "Muster GmbH", False, german))
+    assert forms == [("muster", (("legal form", "GmbH"),))]
+    assert in_words(forms[0][1]) == "legal form GmbH"

@@ -1,7 +1,6 @@
-"""What a Korean mention carries that is no part of the name: particles and titles.
+"""Korean: particles, titles, what stands around a name, numerals, units, and what labels are called.
 
-Pure functions on strings. The rules were counted on the labelled KLUE train sentences
-(``benchmarks/particles.py``); where they apply is for ``_candidates`` to say.
+The rules were counted on the labelled KLUE train sentences (``benchmarks/particles.py``).
 """
 
 from __future__ import annotations
@@ -10,17 +9,21 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from llmner.languages._language import Language, Reason
+from llmner.languages._scripts import KINDS
+
 __all__ = [
-    "FUNCTION_SYLLABLES",
+    "KOREAN",
     "NEVER_IN_A_NAME",
     "PARTICLES",
     "agrees",
-    "is_particle",
-    "may_carry",
+    "lone_cost",
     "name_length",
-    "names_before_a_title",
+    "names_before_title",
+    "particle_at_end",
     "particle_reads_better",
-    "particle_splits",
+    "split_particles",
+    "tail_cost",
     "tail_is_function_word",
 ]
 
@@ -51,10 +54,6 @@ _LONG_PARTICLES: Final = frozenset(
     "까지 까지는 까지도 부터 부터는 으로 으로는 으로도 께서 께서는 보다 처럼 한테".split()
 )
 _ENDINGS_AND_PARTICLES: Final = _ENDINGS | PARTICLES
-# Words of one syllable that stand alone and name nothing.
-FUNCTION_SYLLABLES: Final = frozenset(
-    "이그저전한두세네본총첫각매현신구수등및중내외더또못안잘다왜꼭참것때곳데뿐채줄"
-)
 _AFTER_CONSONANT: Final = frozenset("은 이 을 과".split())
 _AFTER_VOWEL: Final = frozenset("는 가 를 와 로".split())
 # A number and what it counts: 100명, 3위, 2.5%, 오후 8시, 세 번.
@@ -101,13 +100,23 @@ _LAST_OF_PARTICLES: Final = frozenset(particle[-1] for particle in PARTICLES) | 
 _LAST_OF_EVERY_TITLE: Final = frozenset(
     title[-1] for title in f"{_TITLES}|{_MORE_TITLES}|{_ADDRESSES}".split("|")
 )
+# What follows one syllable that is a surname: 이씨, 이 씨, 김모(26), 전 전 대통령, 박 감독.
+_NAMED: Final = re.compile(
+    r"모?\s?(?:씨|군|양|옹|\(\d)|모\b|\s(?:전\s)?(?:대통령|총리|장관|차관|의원|위원장|위원|총재|회장|부회장|사장|"
+    r"부사장|대표|이사|교수|박사|감독|코치|선수|기자|판사|검사|변호사|청장|차장|국장|실장|수석|후보|시장|지사|경위|경사|순경|"
+    r"대위|대령|중위|병장|상병|일병|원장|소장|팀장|과장|부장|작가|배우|할머니|할아버지)"
+)
+_COUNTRIES: Final = frozenset("한일중미북남영러불독")
 _MAX_NAME: Final = 60
 _LONGEST: Final = max(map(len, PARTICLES))
 
 
-def is_particle(text: str) -> bool:
-    """Whether ``text`` is one particle, or several in a row that are listed as one."""
-    return text in PARTICLES
+def tail_of(text: str, start: int) -> str:
+    """The Hangul run from ``start``, up to six syllables; longer ones are no particle."""
+    end = start
+    while end < len(text) and end - start < 6 and "가" <= text[end] <= "힣":
+        end += 1
+    return text[start:end]
 
 
 def tail_is_function_word(tail: str) -> bool:
@@ -115,12 +124,7 @@ def tail_is_function_word(tail: str) -> bool:
     return tail in PARTICLES or tail.startswith(("씨", "님", "군", "양"))
 
 
-def may_carry(last: str, person: bool) -> bool:
-    """A quick look at the last letter of a mention: whether it may carry something at its end."""
-    return last in _LAST_OF_PARTICLES or (person and last in _LAST_OF_TITLES)
-
-
-def particle_splits(surface: str) -> Iterator[tuple[str, str]]:
+def split_particles(surface: str) -> Iterator[tuple[str, str]]:
     """(stem, particle) for each particle the surface may end in, the longest first."""
     if surface[-1:] not in _LAST_OF_PARTICLES:
         return
@@ -168,7 +172,7 @@ def particle_reads_better(surface: str, tail: str, person: bool) -> int:
             # 서울까 in 서울까지: half of a particle.
             if len(surface) > size + 1 and surface[-size:] + tail in _LONG_PARTICLES:
                 return size
-    for stem, particle in particle_splits(surface):
+    for stem, particle in split_particles(surface):
         size = len(particle)
         if len(stem) < 2 and size < 2 and not stem.isdigit():
             continue
@@ -225,7 +229,7 @@ def name_length(surface: str, after: str) -> int:
     return end if called else len(surface)
 
 
-def names_before_a_title(surface: str) -> Iterator[tuple[str, str]]:
+def names_before_title(surface: str) -> Iterator[tuple[str, Reason]]:
     """(name, reason) for a canonical mention that ends in a title, the longest name first.
 
     이대형님 → 이대형, 이대; 신동빈총괄회장 → 신동빈총괄, and of titles with more before them 신동빈총, 신동빈.
@@ -239,12 +243,12 @@ def names_before_a_title(surface: str) -> Iterator[tuple[str, str]]:
             continue
         end = len(surface) - len(titled[0])
         if end:
-            yield surface[:end], f"title {surface[end:]}"
+            yield surface[:end], Reason("title", surface[end:])
     for length in range(end - 1, max(1, end - 3), -1):
         if not "가" <= surface[length] <= "힣":
             # Only syllables may belong to the title: digits are never taken off.
             break
-        yield surface[:length], f"long title {surface[length:]}"
+        yield surface[:length], Reason("long title", surface[length:])
 
 
 def _is_name(surface: str, title: re.Match[str]) -> bool:
@@ -257,3 +261,137 @@ def _is_name(surface: str, title: re.Match[str]) -> bool:
         # 하느님, 부처님, 유느님 are names; 송강호님 is called so.
         return len(before) > 2
     return len(before) > 1 or before in _SURNAMES or before.isascii() or title.group()[0].isspace()
+
+
+def particle_at_end(surface: str, after: str, spaced: str, person: bool) -> int:
+    """How many letters of particle to take off a mention that stands in the text as it is; 0 for none.
+
+    Args:
+        surface: The stretch of the text.
+        after: What follows it, six letters at least where there are so many.
+        spaced: The mention as the reply wrote it.
+        person: Whether it is said to be a person.
+    """
+    if after and KINDS[after[0]] not in ("", "h"):
+        return 0
+    tail = tail_of(after, 0)
+    size = particle_reads_better(surface, tail, person)
+    if not size and not tail_is_function_word(tail):
+        size = _across_a_space(surface, spaced)
+    return size
+
+
+def _across_a_space(surface: str, spaced: str) -> int:
+    """1 where the text parts the last syllable, a particle's, by a space that the mention does not have.
+
+    주윤발이 in "주윤발 이것만": the text's 이 begins another word.
+    """
+    if len(surface) > 2 and surface[-2].isspace() and surface[-1] in PARTICLES:
+        said = spaced.strip()
+        if len(said) > 1 and not said[-2].isspace():
+            return 1
+    return 0
+
+
+def tail_cost(last: str, text: str, end: int) -> float | None:
+    """What a place costs by the syllables behind it: nothing for a particle, more for people of a place (인).
+
+    Args:
+        last: The kind of the place's last letter.
+        text: The text.
+        end: Where the place ends.
+    """
+    tail = tail_of(text, end)
+    if not tail:
+        return None
+    if tail_is_function_word(tail):
+        return 0.0
+    return 0.3 if last == "h" and tail[0] == "인" else None
+
+
+def lone_cost(text: str, start: int, cost: float) -> float | None:
+    """What one syllable costs that stands for a whole name.
+
+    It is more often a word of its own (이, 전, 한): 0.35 more, unless a title or an age follows, or it
+    stands in a pair of countries (한일).
+
+    Args:
+        text: The text.
+        start: Where the syllable stands.
+        cost: What its neighbours cost it.
+    """
+    syllable = text[start]
+    if not "가" <= syllable <= "힣":
+        return None
+    if _NAMED.match(text, start + 1):
+        # 노무현 전 대통령: the office is a former one. 전 전 대통령: the first 전 is a name.
+        return cost + 0.35 if syllable == "전" and text[start + 1 : start + 4] != " 전 " else 0.0
+    if syllable in _COUNTRIES:
+        around = text[max(0, start - 1) : start] + text[start + 1 : start + 2]
+        if any(char in _COUNTRIES for char in around):
+            return 0.05
+    return cost + 0.35
+
+
+_POWERS: Final = "만억조천백"
+
+KOREAN: Final = Language(
+    code="ko",
+    # Ideographs too: names and titles are written with them (朴씨, 롯데가(家)).
+    scripts=frozenset({"hangul", "han"}),
+    particles=PARTICLES,
+    particle_ends=_LAST_OF_PARTICLES,
+    split_particles=split_particles,
+    particle_fits=agrees,
+    particle_at_end=particle_at_end,
+    title_ends=_LAST_OF_TITLES,
+    name_length=name_length,
+    names_before_title=names_before_title,
+    common_addresses=frozenset("씨님"),
+    tail_cost=tail_cost,
+    lone_cost=lone_cost,
+    lone_words=frozenset("이그저전한두세네본총첫각매현신구수등및중내외더또못안잘다왜꼭참것때곳데뿐채줄"),
+    kept_before=("(家",),
+    numerals=frozenset("일이삼사오육륙칠팔구십백천만억조영공한두세네"),
+    counted_by=frozenset("일이삼사오육륙칠팔구십백천만억조영명개원월년시분초회번살점위차층호주"),
+    exact_words=("[월화수목금토일]요일", "영상|영하|오전|오후|이상|이하|초과|미만"),
+    exact_hints=("요일", "영상", "영하", "오전", "오후", "이상", "이하", "초과", "미만"),
+    magnitudes=tuple(_POWERS),
+    number_ends=(*_POWERS, *"십수몇"),
+    units={
+        "km": ("킬로미터", "키로미터"),
+        "m": ("미터",),
+        "cm": ("센티미터", "센치미터", "센티", "센치"),
+        "mm": ("밀리미터",),
+        "kg": ("킬로그램", "킬로그람"),
+        "g": ("그램", "그람"),
+        "mg": ("밀리그램",),
+        "t": ("톤",),
+        "l": ("리터",),
+        "ml": ("밀리리터",),
+        "m2": ("제곱미터", "평방미터"),
+        "km2": ("제곱킬로미터", "평방킬로미터"),
+        "ha": ("헥타르",),
+        "kwh": ("킬로와트시",),
+        "kw": ("킬로와트",),
+        "mw": ("메가와트",),
+        "mb": ("메가바이트",),
+        "gb": ("기가바이트",),
+        "tb": ("테라바이트",),
+        "%p": ("퍼센트포인트", "%포인트"),
+        "%": ("퍼센트", "프로"),
+        "°c": ("도씨", "도"),
+        "달러": ("불",),
+        "위안": ("위엔",),
+    },
+    label_words={
+        "person": frozenset("사람 인물 인명".split()),
+        "place": frozenset("장소 지역 지명 위치".split()),
+        "organisation": frozenset("기관 단체 조직 기업".split()),
+    },
+    # Counted on KLUE's train sentences.
+    cues={
+        "place": ("에서", "에", "으로", "로", "을", "를"),
+        "organisation": ("은", "는", "이", "가", "에 따르면", " 측", " 소속", "으로부터", "로부터"),
+    },
+)

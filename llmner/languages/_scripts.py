@@ -1,0 +1,58 @@
+"""Letters told apart by their script: which one a character is of, and which ones a text has."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["KINDS", "scripts_of"]
+
+
+class _Kinds(dict[str, str]):
+    """Character → its kind, worked out when it is first asked for."""
+
+    def __missing__(self, char: str) -> str:
+        if "가" <= char <= "힣" or "ㄱ" <= char <= "ㆎ":
+            kind = "h"
+        elif "\u4e00" <= char <= "\u9fff" or "\u3400" <= char <= "\u4dbf":
+            kind = "c"
+        elif "\u3041" <= char <= "\u30ff":
+            kind = "k"
+        else:
+            kind = "d" if char.isnumeric() else "a" if char.isalpha() else ""
+        # Texts use few characters; a hostile one cannot make this grow without end.
+        if len(self) < 100_000:
+            self[char] = kind
+        return kind
+
+
+KINDS: Final = _Kinds()
+"""Character → ``h`` for Hangul, ``c`` for an ideograph, ``k`` for kana, ``d`` for a digit, ``a`` for another
+letter, empty for the rest."""
+
+# Of canonical letters only: composed, lower-cased, of ordinary width. 々 and 〇 stand among ideographs.
+_HAN_RANGE: Final = "々〇\u3400-\u4dbf\u4e00-\u9fff"
+_KANA_RANGE: Final = "\u3041-\u30ff"
+_OTHER_THAN_HANGUL: Final = re.compile(f"[a-z{_KANA_RANGE}{_HAN_RANGE}]").search
+_SEARCHES: Final = {
+    "hangul": re.compile("[가-힣]").search,
+    "han": re.compile(f"[{_HAN_RANGE}]").search,
+    "kana": re.compile(f"[{_KANA_RANGE}]").search,
+    "latin": re.compile("[a-z]").search,
+}
+_HANGUL: Final = _SEARCHES["hangul"]
+_HANGUL_ONLY: Final = ("hangul",)
+
+
+def scripts_of(text: str) -> tuple[str, ...]:
+    """The scripts of a canonical text that some language is told by. O(length).
+
+    >>> scripts_of("손흥민은토트넘(spurs)의"), scripts_of("東京へ"), scripts_of("1,000")
+    (('hangul', 'latin'), ('han', 'kana'), ())
+    """
+    if _OTHER_THAN_HANGUL(text) is None:
+        # Most texts: searched once for all that they do not have.
+        return _HANGUL_ONLY if _HANGUL(text) else ()
+    if text.isascii():
+        return ("latin",)
+    return tuple([script for script, search in _SEARCHES.items() if search(text)])
