@@ -27,7 +27,7 @@ __all__ = [
     "label_tags",
     "labels_of",
     "looks_like_tag",
-    "rename_labels",
+    "renamed_tags",
     "spans_to_tags",
     "split_tag",
     "tags_to_spans",
@@ -144,20 +144,20 @@ def labels_of(tags: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({split_tag(tag)[1] for tag in tags if tag != OUTSIDE}))
 
 
-def rename_labels(tags: Sequence[str], names: Mapping[str, str]) -> list[str]:
-    """The tags with each label by its name in ``names``.
+def renamed_tags(tags: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
+    """Each different tag, and what it becomes where labels go by their names in ``names``.
 
     Raises:
         KeyError: A label has no name.
 
-    >>> rename_labels(["O", "B-PS"], {"PS": "PER"})
-    ['O', 'B-PER']
+    >>> renamed_tags(["B-PS", "B-PS"], {"PS": "PER"})
+    {'B-PS': 'B-PER'}
     """
     renamed = {}
     for tag in set(tags):
         prefix, label = split_tag(tag)
         renamed[tag] = tag if tag == OUTSIDE else f"{prefix}-{names[label]}"
-    return [renamed[tag] for tag in tags]
+    return renamed
 
 
 def is_tag(text: str, scheme: Scheme) -> bool:

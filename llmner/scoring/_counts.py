@@ -99,10 +99,15 @@ def count(sides: Sequence[Sides], labels: Labels) -> Counts:
 
     blocks, parts = [], []
     for function in dict.fromkeys(metric.count for metric in METRICS):
-        rows = [function(one) for one in sides]
-        if any(row is None for row in rows):
+        first = function(sides[0])
+        if first is None:
             continue
-        columns = [np.array(column, dtype=np.float64) for column in zip(*rows, strict=True)]
-        blocks.append(Block(function, type(rows[0]), tuple(column.shape[1:] for column in columns)))
+        shapes = tuple(np.shape(value) for value in first)
+        # Filled a sentence at a time: rows that were kept until all are counted cost more than counting.
+        columns = [np.zeros((len(sides), *shape)) for shape in shapes]
+        for number, one in enumerate(sides):
+            for column, value in zip(columns, function(one), strict=True):
+                column[number] = value
+        blocks.append(Block(function, type(first), shapes))
         parts += [column.reshape(len(sides), -1) for column in columns]
     return Counts(labels.names, tuple(blocks), np.concatenate(parts, axis=1))

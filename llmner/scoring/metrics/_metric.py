@@ -45,7 +45,7 @@ class Metric:
     Attributes:
         name: Its key in JSON; figures are called ``name.part``.
         count: Counts one sentence, in columns with names; ``None`` where the sentence lacks what it
-            takes, and then for all sentences of a scoring. Metrics with one counting function share
+            takes, which goes for all sentences of a scoring then. Metrics with one counting function share
             its columns.
         figures: Figures of summed columns, given the labels in their columns' order. Every resample is
             a row of the sums, so it works on arrays.

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 from llmner.scoring._sides import Labels, Whole
 from llmner.scoring.metrics._metric import PRF
-from llmner.tagging import OUTSIDE, rename_labels, split_tag
+from llmner.tagging import OUTSIDE, renamed_tags, split_tag
 
 __all__ = ["lenient_label_rows", "lenient_prf", "report", "row_prf", "squeezed", "strict_prf"]
 
@@ -70,14 +71,17 @@ def report(
     from seqeval.metrics import classification_report
     from seqeval.scheme import IOB2
 
-    names = _neutral(labels)
-    sides = [[rename_labels(tags, names) for tags in side] for side in squeezed(gold, predicted)]
+    sides = squeezed(gold, predicted)
+    rows = [row for side in sides for row in side]
+    renamed = renamed_tags(set().union(*rows), _neutral(labels))
+    for row in rows:
+        row[:] = map(renamed.__getitem__, row)
     mode = {"mode": "strict", "scheme": IOB2} if strict else {}
     with warnings.catch_warnings():
         # Its averages over no entity at all are the mean of nothing; row_prf makes that 0.
         warnings.simplefilter("ignore", RuntimeWarning)
-        rows: Report = classification_report(*sides, output_dict=True, zero_division=0, **mode)
-    return rows
+        found: Report = classification_report(*sides, output_dict=True, zero_division=0, **mode)
+    return found
 
 
 def row_prf(row: Mapping[str, float] | None) -> PRF:
@@ -95,19 +99,18 @@ def squeezed(
     Positions that repeat the one before them on both sides, without beginning anything, are left out; a
     ``long`` sequence is cut where neither side has an entity.
     """
-    tags = {tag for side in (gold, predicted) for row in side for tag in row}
-    beginning = {tag for tag in tags if split_tag(tag)[0] == "B"}
+    begins = cache(lambda tag: split_tag(tag)[0] == "B")
     shorter: tuple[Tags, Tags] = [], []
     for right, found in zip(gold, predicted, strict=True):
         rights: list[str] = []
         founds: list[str] = []
         last: tuple[str, str] | None = None
         for pair in zip(right, found, strict=True):
-            if pair == last and pair[0] not in beginning and pair[1] not in beginning:
+            if pair == last:
                 continue
             rights.append(pair[0])
             founds.append(pair[1])
-            last = pair
+            last = None if begins(pair[0]) or begins(pair[1]) else pair
             if pair == (OUTSIDE, OUTSIDE) and len(rights) >= long:
                 shorter[0].append(rights)
                 shorter[1].append(founds)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmner.scoring._sides import Labels, Sides, Whole
@@ -63,7 +64,7 @@ def _count(sides: Sides) -> _Columns | None:
     if sides.text is None:
         return None
     labels = sides.labels
-    gold_tags, read_tags = _without_spaces(sides.text, sides.gold_tags), None
+    gold_tags = _without_spaces(sides.text, sides.gold_tags)
     gold, gold_numbers = _entities(gold_tags), _tag_numbers(gold_tags, labels)
     if sides.read_tags == sides.gold_tags:
         predicted, read_numbers = gold, gold_numbers
@@ -86,7 +87,7 @@ def _count(sides: Sides) -> _Columns | None:
 
 
 def _without_spaces(text: str, tags: Sequence[str]) -> list[str]:
-    return [OUTSIDE, *(tag for char, tag in zip(text, tags, strict=True) if char != " "), OUTSIDE]
+    return [OUTSIDE, *compress(tags, map(" ".__ne__, text)), OUTSIDE]
 
 
 def _entities(tags: Sequence[str]) -> set[Any]:
