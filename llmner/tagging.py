@@ -1,23 +1,48 @@
 """Tags and spans, back and forth. The only place that knows IOB2, IOB1 and BIOES.
 
-It does not know characters from words: positions are tokens, whatever a caller's tokens are. Nor does it know
-spans of a text: it gives a start, an end and a label.
+Nobody else takes a tag apart or puts one together: that is what the small functions here are
+for. It does not know characters from words: positions are tokens, whatever a caller's tokens are.
+Nor does it know spans of a text: it gives a start, an end and a label.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from llmner.errors import TagError
 
-__all__ = ["Labelled", "Scheme", "TagSpan", "guess_scheme", "spans_to_tags", "tags_to_spans"]
+__all__ = [
+    "OUTSIDE",
+    "Labelled",
+    "Scheme",
+    "TagSpan",
+    "begin_tag",
+    "follows",
+    "goes_on",
+    "guess_scheme",
+    "inside_tag",
+    "is_tag",
+    "label_tags",
+    "labels_of",
+    "looks_like_tag",
+    "renamed_tags",
+    "spans_to_tags",
+    "split_tag",
+    "tags_to_spans",
+]
 
 Scheme = Literal["iob2", "iob1", "bioes"]
 
-_OUTSIDE = "O"
+OUTSIDE = "O"
+"""The tag of a position that no entity has."""
+
 # BILOU and BMEWO spell BIOES' end and single in other letters.
 _PREFIXES = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S", "M": "I", "W": "S"}
+# The prefixes that each scheme is written in, in the order that trained models number their tags.
+_WRITTEN = {"iob2": "BI", "iob1": "BI", "bioes": "BIES"}
+_LOOKS = re.compile(r"O|[A-Z]-\S+")
 
 
 class Labelled(Protocol):
@@ -51,13 +76,125 @@ class TagSpan(NamedTuple):
     label: str
 
 
-def spans_to_tags(spans: Iterable[Labelled], length: int) -> list[str]:
-    """IOB2 tags of non-overlapping spans over ``length`` positions. O(length + spans)."""
-    tags = [_OUTSIDE] * length
+def split_tag(tag: str) -> tuple[str, str]:
+    """The prefix and the label of a tag; ``O`` is a prefix without a label.
+
+    >>> split_tag("B-PS"), split_tag("O")
+    (('B', 'PS'), ('O', ''))
+    """
+    prefix, _, label = tag.partition("-")
+    return prefix, label
+
+
+def begin_tag(tag: str) -> str:
+    """The tag with which an entity of this tag's label begins; ``O`` stays ``O``.
+
+    >>> begin_tag("I-PS")
+    'B-PS'
+    """
+    return tag if tag == OUTSIDE else f"B-{split_tag(tag)[1]}"
+
+
+def inside_tag(tag: str) -> str:
+    """The tag with which an entity of this tag's label goes on; ``O`` stays ``O``.
+
+    >>> inside_tag("B-PS")
+    'I-PS'
+    """
+    return tag if tag == OUTSIDE else f"I-{split_tag(tag)[1]}"
+
+
+def goes_on(before: str, tag: str) -> bool:
+    """Whether an IOB2 tag continues the entity of the tag before it.
+
+    >>> goes_on("B-PS", "I-PS"), goes_on("B-PS", "B-PS"), goes_on("O", "I-PS")
+    (True, False, False)
+    """
+    return tag.startswith("I-") and split_tag(before)[1] == split_tag(tag)[1]
+
+
+def follows(before: str | None, after: str | None) -> bool:
+    """Whether BIOES allows one tag after another; ``None`` stands for the edge of the text.
+
+    >>> follows("B-PS", "E-PS"), follows("B-PS", "O"), follows(None, "I-PS")
+    (True, False, False)
+    """
+    prefix, label = split_tag(before or OUTSIDE)
+    open_label = label if prefix in "BI" else None
+    prefix, label = split_tag(after or OUTSIDE)
+    continued = label if prefix in "IE" else None
+    return open_label == continued
+
+
+def label_tags(labels: Iterable[str], scheme: Scheme = "iob2") -> list[str]:
+    """Every tag that a scheme has for these labels, label by label; ``O`` is not among them.
+
+    >>> label_tags(["PS"], "bioes")
+    ['B-PS', 'I-PS', 'E-PS', 'S-PS']
+    """
+    return [f"{prefix}-{label}" for label in labels for prefix in _WRITTEN[scheme]]
+
+
+def labels_of(tags: Iterable[str]) -> tuple[str, ...]:
+    """The labels that tags name, sorted.
+
+    >>> labels_of(["O", "B-PS", "I-PS", "B-LC"])
+    ('LC', 'PS')
+    """
+    return tuple(sorted({split_tag(tag)[1] for tag in tags if tag != OUTSIDE}))
+
+
+def renamed_tags(tags: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
+    """Each different tag, and what it becomes where labels go by their names in ``names``.
+
+    Raises:
+        KeyError: A label has no name.
+
+    >>> renamed_tags(["B-PS", "B-PS"], {"PS": "PER"})
+    {'B-PS': 'B-PER'}
+    """
+    renamed = {}
+    for tag in set(tags):
+        prefix, label = split_tag(tag)
+        renamed[tag] = tag if tag == OUTSIDE else f"{prefix}-{names[label]}"
+    return renamed
+
+
+def is_tag(text: str, scheme: Scheme) -> bool:
+    """Whether a text is a tag as a scheme is written here: ``O``, or one of its prefixes and any label.
+
+    >>> is_tag("E-PS", "bioes"), is_tag("E-PS", "iob2"), is_tag("B-", "iob2")
+    (True, False, False)
+    """
+    prefix, label = split_tag(text)
+    return text == OUTSIDE or (len(prefix) == 1 and prefix in _WRITTEN[scheme] and label != "")
+
+
+def looks_like_tag(text: str) -> bool:
+    """Whether a text may be a tag of any scheme, other spellings included; for telling file formats.
+
+    >>> looks_like_tag("U-PS"), looks_like_tag("Seoul")
+    (True, False)
+    """
+    return _LOOKS.fullmatch(text) is not None
+
+
+def spans_to_tags(
+    spans: Iterable[Labelled], length: int, *, scheme: Literal["iob2", "bioes"] = "iob2"
+) -> list[str]:
+    """Tags of non-overlapping spans over ``length`` positions. O(length + spans).
+
+    >>> spans_to_tags([TagSpan(0, 2, "PS")], 3)
+    ['B-PS', 'I-PS', 'O']
+    """
+    tags = [OUTSIDE] * length
     for span in spans:
         tags[span.start] = f"B-{span.label}"
         if span.end - span.start > 1:
             tags[span.start + 1 : span.end] = [f"I-{span.label}"] * (span.end - span.start - 1)
+        if scheme == "bioes":
+            single = span.end - span.start == 1
+            tags[span.end - 1] = f"{'S' if single else 'E'}-{span.label}"
     return tags
 
 
@@ -97,7 +234,7 @@ def tags_to_spans(
         repairs.append(f"position {position}: {problem}")
 
     for position, tag in enumerate(tags):
-        if tag == _OUTSIDE:
+        if tag == OUTSIDE:
             if start is not None:
                 if scheme == "bioes":
                     fault(position, f"{label} span not closed by E-{label}")
@@ -146,12 +283,12 @@ def guess_scheme(tags: Iterable[str]) -> Scheme:
     """
     opening_inside = False
     needless_begin = False
-    previous = _OUTSIDE
+    previous = OUTSIDE
     for tag in tags:
         head, _, name = tag.partition("-")
         if _PREFIXES.get(head) in ("E", "S"):
             return "bioes"
-        touching = previous != _OUTSIDE and previous.partition("-")[2] == name
+        touching = previous != OUTSIDE and previous.partition("-")[2] == name
         if head == "I" and not touching:
             opening_inside = True
         if head == "B" and not touching:

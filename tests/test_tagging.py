@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,23 @@ from seqeval.scheme import IOB2, Entities
 
 from llmner.errors import TagError
 from llmner.spans import Sentence, Span
-from llmner.tagging import TagSpan, guess_scheme, spans_to_tags, tags_to_spans
+from llmner.tagging import (
+    OUTSIDE,
+    TagSpan,
+    begin_tag,
+    follows,
+    goes_on,
+    guess_scheme,
+    inside_tag,
+    is_tag,
+    label_tags,
+    labels_of,
+    looks_like_tag,
+    renamed_tags,
+    spans_to_tags,
+    split_tag,
+    tags_to_spans,
+)
 from tests.strategies import sentences
 
 tag = st.sampled_from(["O", "B-PS", "I-PS", "B-LC", "I-LC"])
@@ -86,3 +104,35 @@ def test_an_end_tag_in_iob2_is_an_error() -> None:
 )
 def test_the_scheme_is_guessed_from_the_whole(tags: list[str], scheme: str) -> None:
     assert guess_scheme(tags) == scheme
+
+
+@given(sentences())
+def test_bioes_tags_give_the_same_spans_back(sentence: Sentence) -> None:
+    tags = spans_to_tags(sentence.spans, len(sentence.text), scheme="bioes")
+    spans, repairs = tags_to_spans(tags, scheme="bioes", strict=True)
+    assert tuple(Span(*span) for span in spans) == sentence.spans
+    assert repairs == []
+    assert all(follows(before, after) for before, after in pairwise([None, *tags, None]))
+
+
+@pytest.mark.parametrize("label", ["PS", "A-B", "-", "O", "a b", "개체"])
+def test_a_tag_is_taken_apart_whatever_its_label(label: str) -> None:
+    tags = label_tags([label], "bioes")
+    assert [split_tag(tag) for tag in tags] == [(prefix, label) for prefix in "BIES"]
+    assert {begin_tag(tag) for tag in tags} == {f"B-{label}"}
+    assert {inside_tag(tag) for tag in tags} == {f"I-{label}"}
+    assert begin_tag(OUTSIDE) == inside_tag(OUTSIDE) == OUTSIDE
+    assert labels_of([OUTSIDE, *tags]) == (label,)
+    renamed = renamed_tags([OUTSIDE, *tags], {label: "X"})
+    assert [renamed[tag] for tag in [OUTSIDE, *tags]] == [OUTSIDE, *label_tags(["X"], "bioes")]
+    assert all(is_tag(tag, "bioes") for tag in [OUTSIDE, *tags])
+    assert [is_tag(tag, "iob2") for tag in tags] == [True, True, False, False]
+    assert goes_on(f"B-{label}", f"I-{label}")
+    assert not goes_on(OUTSIDE, f"I-{label}")
+    assert not goes_on(f"B-{label}", f"B-{label}")
+
+
+def test_what_is_no_tag() -> None:
+    assert not any(is_tag(text, "bioes") for text in ("", "B", "B-", "-", "-PS", "BI-PS", "PS", "L-PS"))
+    assert looks_like_tag("L-PS")
+    assert not any(looks_like_tag(text) for text in ("", "B", "b-PS", "B-", "Seoul"))

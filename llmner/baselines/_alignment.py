@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from llmner.extraction.windows import continues
 from llmner.spans import Sentence, Span
-from llmner.tagging import tags_to_spans
+from llmner.tagging import OUTSIDE, begin_tag, goes_on, inside_tag, tags_to_spans
 
 __all__ = ["owners", "spans_of_tokens", "token_tags"]
 
@@ -55,12 +55,12 @@ def token_tags(sentence: Sentence, offsets: Offsets) -> list[str | None]:
 
 def _begun(tags: list[str | None]) -> list[str | None]:
     """Tags in which no entity goes on that was never begun: its beginning may lie inside a token before."""
-    before = "O"
+    before = OUTSIDE
     for at, tag in enumerate(tags):
         if tag is None:
             continue
-        if tag.startswith("I-") and before[2:] != tag[2:]:
-            tag = tags[at] = f"B-{tag[2:]}"
+        if not goes_on(before, tag):
+            tag = tags[at] = begin_tag(tag)
         before = tag
     return tags
 
@@ -88,8 +88,8 @@ def spans_of_tokens(
         if token is None or tags[token] is None:
             continue
         tag = str(tags[token])
-        if token == before and tag.startswith("B-"):
-            tag = f"I-{tag[2:]}"
+        if token == before:
+            tag = inside_tag(tag)
         places.append(at)
         held.append(tag)
         if probabilities is not None:

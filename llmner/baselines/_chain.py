@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from llmner.baselines._syllables import follows
+from llmner.tagging import follows
 
 __all__ = ["LinearChain"]
 

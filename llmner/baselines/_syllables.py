@@ -7,16 +7,12 @@ spaces, and character spans agree.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from llmner.spans import Sentence, Span
-from llmner.tagging import tags_to_spans
+from llmner.tagging import TagSpan, spans_to_tags, tags_to_spans
 
-__all__ = ["TAG", "apart", "bioes_tags", "follows", "pieces", "places_of", "spans_of"]
-
-TAG = re.compile(r"O|[BIES]-.+", re.DOTALL)
-"""One tag of BIOES, of any label."""
+__all__ = ["apart", "bioes_tags", "pieces", "places_of", "spans_of"]
 
 # Places in a piece of a long text, and of its neighbours on either side.
 _PIECE, _AROUND = 1000, 100
@@ -33,16 +29,13 @@ def bioes_tags(sentence: Sentence, places: Sequence[int]) -> list[str]:
     BIOES tells a linear chain more than IOB2: how an entity ends, and that one is a single character. A span
     of nothing but white space leaves no tag.
     """
-    at = {place: number for number, place in enumerate(places)}
-    tags = ["O"] * len(places)
+    number_of = {place: number for number, place in enumerate(places)}
+    spans = []
     for span in sentence.spans:
-        held = [at[place] for place in range(span.start, span.end) if place in at]
-        for number in held:
-            tags[number] = f"I-{span.label}"
-        if held:
-            tags[held[-1]] = f"E-{span.label}"
-            tags[held[0]] = f"{'S' if len(held) == 1 else 'B'}-{span.label}"
-    return tags
+        numbers = [number_of[place] for place in range(span.start, span.end) if place in number_of]
+        if numbers:
+            spans.append(TagSpan(numbers[0], numbers[-1] + 1, span.label))
+    return spans_to_tags(spans, len(places), scheme="bioes")
 
 
 def spans_of(
@@ -67,13 +60,6 @@ def spans_of(
         )
         for span in tags_to_spans(tags, scheme="bioes")[0]
     )
-
-
-def follows(before: str | None, after: str | None) -> bool:
-    """Whether BIOES allows one tag after another; ``None`` stands for the edge of the text."""
-    open_label = before[2:] if before is not None and before[0] in "BI" else None
-    continued = after[2:] if after is not None and after[0] in "IE" else None
-    return open_label == continued
 
 
 def pieces(length: int) -> Iterator[tuple[int, int, int, int]]:

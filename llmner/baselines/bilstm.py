@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from llmner._mishaps import Mishap, attempt
-from llmner.baselines._syllables import TAG, apart, bioes_tags, pieces, places_of, spans_of
+from llmner.baselines._syllables import apart, bioes_tags, pieces, places_of, spans_of
 from llmner.baselines._types import BestEpoch, Epoch, Fields, Trained, judge, learnt_labels
 from llmner.engines._denormals import denormals_flushed
 from llmner.engines._model_files import check_finite, read_object, read_tensors
 from llmner.errors import InputError, MissingExtraError
 from llmner.files import dump_json, whole_file
 from llmner.spans import Sentence, Span
+from llmner.tagging import OUTSIDE, is_tag, label_tags, labels_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,7 +101,7 @@ class BilstmCrfTagger:
         self.tags = tuple(tags)
         self.vocabulary = vocabulary
         self.config = config
-        self.labels = tuple(sorted({tag[2:] for tag in tags if tag != "O"}))
+        self.labels = labels_of(tags)
 
     @classmethod
     def load(
@@ -227,7 +228,7 @@ def train_bilstm_crf(
 
     started = time.perf_counter()
     labels = learnt_labels(sentences)
-    tags = ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BIES")]
+    tags = [OUTSIDE, *label_tags(labels, "bioes")]
     number_of = {tag: number for number, tag in enumerate(tags)}
     learnt = [(sentence, places) for sentence in sentences if (places := places_of(sentence.text))]
     vocabulary = vocabularies((views(s.text, places) for s, places in learnt), config.min_frequency)
@@ -314,7 +315,7 @@ def _are_tags(held: Any) -> bool:
     return (
         isinstance(held, list)
         and len(held) > 1
-        and all(isinstance(tag, str) and TAG.fullmatch(tag) for tag in held)
+        and all(isinstance(tag, str) and is_tag(tag, "bioes") for tag in held)
         and len(set(held)) == len(held)
     )
 

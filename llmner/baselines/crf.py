@@ -15,10 +15,11 @@ from pydantic import Field
 from llmner._mishaps import Mishap, attempt
 from llmner.baselines._crfsuite import check_crfsuite
 from llmner.baselines._features import features
-from llmner.baselines._syllables import TAG, apart, bioes_tags, follows, pieces, places_of, spans_of
+from llmner.baselines._syllables import apart, bioes_tags, pieces, places_of, spans_of
 from llmner.baselines._types import Epoch, Fields, Trained, baseline_config, judge, learnt_labels
 from llmner.errors import InputError, MissingExtraError
 from llmner.spans import Sentence, Span
+from llmner.tagging import OUTSIDE, follows, is_tag, labels_of
 
 __all__ = ["CrfConfig", "CrfTagger", "train_crf"]
 
@@ -74,10 +75,10 @@ class CrfTagger:
         except ValueError:
             raise InputError("is no model of CRFsuite", path=path, hint="train it again") from None
         self._tags = list(self._tagger.labels())
-        if not self._tags or not all(map(TAG.fullmatch, self._tags)):
+        if not self._tags or not all(is_tag(tag, "bioes") for tag in self._tags):
             raise InputError("its tags are none", path=path, hint="train it again")
         self._penalty = outside_penalty
-        self.labels = tuple(sorted({tag[2:] for tag in self._tags if tag != "O"}))
+        self.labels = labels_of(self._tags)
         first, last, between = (
             [follows(None, tag) for tag in self._tags],
             [follows(tag, None) for tag in self._tags],
@@ -120,7 +121,7 @@ class CrfTagger:
         tags = self._tagger.tag()
         if not self._penalty:
             # Marginals are asked for where there is an entity only.
-            sure = [1.0 if tag == "O" else self._tagger.marginal(tag, at) for at, tag in enumerate(tags)]
+            sure = [1.0 if tag == OUTSIDE else self._tagger.marginal(tag, at) for at, tag in enumerate(tags)]
             return spans_of(tags, places, sure)
         marginal = self._tagger.marginal
         # (places, tags)
@@ -132,8 +133,8 @@ class CrfTagger:
     def _best(self, marginals: NDArray[np.float64]) -> list[int]:
         """The likeliest sequence that BIOES allows, were places apart, with the penalty on ``O`` (Viterbi)."""
         scores = np.log(np.clip(marginals, 1e-12, None))
-        if "O" in self._tags:
-            scores[:, self._tags.index("O")] -= self._penalty
+        if OUTSIDE in self._tags:
+            scores[:, self._tags.index(OUTSIDE)] -= self._penalty
         best = self._first + scores[0]
         came = []
         for row in scores[1:]:

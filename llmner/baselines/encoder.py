@@ -22,6 +22,7 @@ from llmner.engines._loading import load_pretrained
 from llmner.engines._model_files import check_finite
 from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.spans import Sentence, Span
+from llmner.tagging import OUTSIDE, is_tag, label_tags, labels_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -32,7 +33,6 @@ __all__ = ["EncoderConfig", "EncoderTagger", "Window", "train_encoder"]
 _NO_TAG = -100
 _TOGETHER = 32
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_TAG = re.compile(r"O|[BI]-.+", re.DOTALL)
 
 
 class EncoderConfig(Fields):
@@ -116,7 +116,7 @@ class EncoderTagger:
         self.max_length = _longest(model, tokenizer, max_length)
         self.stride = min(stride, self.max_length // 4)
         self.tags = [str(model.config.id2label[number]) for number in range(model.config.num_labels)]
-        self.labels = tuple(sorted({tag[2:] for tag in self.tags if tag != "O"}))
+        self.labels = labels_of(self.tags)
 
     @classmethod
     def load(
@@ -155,7 +155,11 @@ class EncoderTagger:
         made = attempt(cls, model, tokenizer, **{key: int(value) for key, value in config.items()})
         # Its tokenizer may know tokens that the model does not, or the model labels that are no tags.
         asked = made if isinstance(made, Mishap) else attempt(made.tag, ["."])
-        if isinstance(made, Mishap) or isinstance(asked, Mishap) or not all(map(_TAG.fullmatch, made.tags)):
+        if (
+            isinstance(made, Mishap)
+            or isinstance(asked, Mishap)
+            or not all(is_tag(tag, "iob2") for tag in made.tags)
+        ):
             why = f" ({asked})" if isinstance(asked, Mishap) else ""
             raise InputError(
                 f"cannot be loaded: its files are not of one tagger{why}", path=folder, hint="train it again"
@@ -267,7 +271,7 @@ def train_encoder(
         MissingExtraError: The ``baselines`` extra is not installed.
     """
     labels = learnt_labels(sentences)
-    tags = ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BI")]
+    tags = [OUTSIDE, *label_tags(labels)]
     if report is not None:
         report(f"Loading {config.model}")
     _seed(config.seed)

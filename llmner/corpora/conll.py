@@ -17,12 +17,21 @@ from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, enc
 from llmner.errors import CorpusError, TagError
 from llmner.files import open_lines
 from llmner.spans import Sentence, Span
-from llmner.tagging import Scheme, guess_scheme, tags_to_spans
+from llmner.tagging import (
+    OUTSIDE,
+    Scheme,
+    begin_tag,
+    goes_on,
+    guess_scheme,
+    inside_tag,
+    looks_like_tag,
+    split_tag,
+    tags_to_spans,
+)
 
 __all__ = ["CONLL"]
 
 _COMMENT = re.compile(r"#+ *(\w+) *= ?(.*)", re.DOTALL)
-_TAG = re.compile(r"O|[A-Z]-\S+")
 _TOKEN = re.compile(r"\S+")
 
 
@@ -32,7 +41,7 @@ def _columns(line: str) -> list[str]:
 
 def _is_row(line: str) -> bool:
     columns = _columns(line)
-    return len(columns) >= 2 and bool(columns[0].strip()) and _TAG.fullmatch(columns[-1]) is not None
+    return len(columns) >= 2 and bool(columns[0].strip()) and looks_like_tag(columns[-1])
 
 
 def _looks_like(lines: list[str]) -> bool:
@@ -43,7 +52,7 @@ def _looks_like(lines: list[str]) -> bool:
 def _tags(path: Path) -> Iterator[str]:
     for _, line in open_lines(path):
         if not line.strip():
-            yield "O"
+            yield OUTSIDE
         elif not _COMMENT.fullmatch(line) and _is_row(line):
             yield _columns(line)[-1]
 
@@ -125,12 +134,12 @@ def _finish(path: Path, block: _Block, scheme: Scheme, options: ReadOptions) -> 
 
 def _character_tags(block: _Block, starts: list[int], length: int) -> list[str]:
     """The tokens' tags, one a character: what stands between two tokens belongs to what goes on over it."""
-    tags = ["O"] * length
-    before = "O"
+    tags = [OUTSIDE] * length
+    before = OUTSIDE
     at = 0
     for token, start, tag in zip(block.tokens, starts, block.tags, strict=True):
-        inside = "O" if tag == "O" else f"I-{tag[2:]}"
-        if tag.startswith("I-") and before[2:] == tag[2:]:
+        inside = inside_tag(tag)
+        if goes_on(before, tag):
             tags[at:start] = [inside] * (start - at)
         at = start + len(token)
         tags[start:at] = [tag, *[inside] * (len(token) - 1)]
@@ -170,11 +179,11 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     tags = sentence.tags()
     for start, end in pairwise(edges):
         # A span that begins with a space begins with its first token here.
-        opening = tags[start].startswith("B-")
+        opening = split_tag(tags[start])[0] == "B"
         for token in _TOKEN.finditer(sentence.text, start, end):
             tag = tags[token.start()]
-            if tag != "O":
-                tag = ("B" if opening else "I") + tag[1:]
+            if tag != OUTSIDE:
+                tag = begin_tag(tag) if opening else inside_tag(tag)
                 opening = False
             lines.append(f"{token[0]}\t{tag}\n")
     lines.append("\n")

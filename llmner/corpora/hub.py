@@ -16,7 +16,7 @@ from llmner.corpora._types import ReadOptions
 from llmner.errors import CorpusError, MissingExtraError, TagError
 from llmner.files import is_file
 from llmner.spans import Sentence, Span
-from llmner.tagging import guess_scheme, tags_to_spans
+from llmner.tagging import OUTSIDE, guess_scheme, tags_to_spans
 
 __all__ = ["is_saved_dataset", "read_dataset", "read_hub"]
 
@@ -128,7 +128,7 @@ def read_dataset(
 
     head = list(whole(dataset.select(range(min(200, len(dataset))))))
     joiner = "" if all(len(token) == 1 for tokens, _ in head for token in tokens) else " "
-    scheme = guess_scheme(tag for _, tags in head for tag in [*tags, "O"])
+    scheme = guess_scheme(tag for _, tags in head for tag in [*tags, OUTSIDE])
     for number, row in enumerate(dataset):
         id = str(row.get("guid") or row.get("id") or f"{split}-{number:05d}")
         try:

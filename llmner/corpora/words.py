@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from llmner.errors import MismatchError
 from llmner.spans import Sentence, Span
-from llmner.tagging import tags_to_spans
+from llmner.tagging import TagSpan, spans_to_tags, tags_to_spans
 
 __all__ = ["from_words", "word_tags"]
 
@@ -49,16 +49,17 @@ def word_tags(sentence: Sentence) -> list[tuple[str, str]]:
     A word is tagged with the first span that has a character of it. So spans whose edges are those of words
     come back whole from :func:`from_words`, and a span that covers a part of a word becomes the word.
     """
-    rows = []
+    words: list[str] = []
+    covered: list[TagSpan] = []
     spans = iter(sentence.spans)
     span = next(spans, None)
     begun: Span | None = None
     for word in _WORD.finditer(sentence.text):
         while span is not None and span.end <= word.start():
             span = next(spans, None)
-        if span is None or span.start >= word.end():
-            rows.append((word[0], "O"))
-            continue
-        rows.append((word[0], f"{'I' if begun is span else 'B'}-{span.label}"))
-        begun = span
-    return rows
+        words.append(word[0])
+        if span is not None and span.start < word.end():
+            first = covered.pop().start if begun is span else len(words) - 1
+            covered.append(TagSpan(first, len(words), span.label))
+            begun = span
+    return list(zip(words, spans_to_tags(covered, len(words)), strict=True))

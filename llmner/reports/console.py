@@ -141,7 +141,7 @@ def _show_spans(out: Console, projection: Projection) -> None:
 
 def show_evaluation(out: Console, evaluation: Evaluation) -> None:
     """The classification report with intervals, the other figures, where the F1 went, counts and signature."""
-    from llmner.reports.figures import headline, label_rows
+    from llmner.reports.figures import figure_lines, headline, label_rows
     from llmner.scoring import signature_line
 
     table = plain_table("label", "precision", "recall", "f1", "95 % interval", "support")
@@ -168,9 +168,8 @@ def show_evaluation(out: Console, evaluation: Evaluation) -> None:
         if parts:
             out.print(Text(f"  {title:<12}{'   '.join(parts)}"))
 
-    told("KLUE", {"klue.entity_f1": "entity F1", "klue.char_f1": "character F1"})
-    told("SemEval", {f"partial.{mode}.f1": mode for mode in ("exact", "partial", "type")})
-    told("text level", {"text.f1": "F1"})
+    for title, names in figure_lines():
+        told(title, names)
     _show_losses(out, evaluation)
     if evaluation.calibration is not None:
         held = evaluation.calibration

@@ -11,12 +11,14 @@ from typing import Any
 
 from llmner.scoring._bootstrap import Difference, Interval
 from llmner.scoring._evaluate import Comparison, Evaluation, signature_line
+from llmner.scoring.metrics import METRICS
 
 __all__ = [
     "FIGURES",
     "MODEL_COLUMNS",
     "Facts",
     "Figure",
+    "figure_lines",
     "headline",
     "label_rows",
     "model_rows",
@@ -25,20 +27,36 @@ __all__ = [
 ]
 
 
-FIGURES = {
-    "micro.f1": ("micro F1", "seqeval's default; most NER papers and the Hugging Face trainers quote it"),
-    "strict.f1": ("micro F1, strict IOB2", "seqeval's strict mode with scheme IOB2"),
-    "macro.f1": ("macro F1", "mean over labels, each label alike"),
-    "weighted.f1": ("weighted F1", "mean over labels, weighted by their entities"),
-    "klue.entity_f1": ("KLUE entity F1", "the KLUE benchmark's first figure: strict macro, spaces dropped"),
-    "klue.char_f1": ("KLUE character F1", "the KLUE benchmark's second: macro over character tags"),
-    "partial.exact.f1": ("SemEval exact", "the place is right, whatever the label"),
-    "partial.partial.f1": ("SemEval partial", "an overlap counts half, whatever the label"),
-    "partial.type.f1": ("SemEval type", "an overlap with the right label counts"),
-    "text.f1": ("text-level F1", "label and surface, offsets ignored: for models that give no offsets"),
-}
+# The order they are read in; figures of metrics that are not named here come after.
+_FIRST = ("micro", "strict", "macro", "weighted", "klue", "partial", "text")
+
+
+def _figures() -> dict[str, tuple[str, str]]:
+    titles = {metric.name: metric.titles for metric in METRICS}
+    return {
+        figure: title for name in dict.fromkeys((*_FIRST, *titles)) for figure, title in titles[name].items()
+    }
+
+
+FIGURES = _figures()
 """The figures of a report by name: a title, and what it is or who quotes it. SemEval's ``strict`` is the micro
 average again."""
+
+_LINES = (
+    ("KLUE", {"klue.entity_f1": "entity F1", "klue.char_f1": "character F1"}),
+    ("SemEval", {f"partial.{mode}.f1": mode for mode in ("exact", "partial", "type")}),
+    ("text level", {"text.f1": "F1"}),
+)
+
+
+def figure_lines() -> list[tuple[str, dict[str, str]]]:
+    """What stands below a table of labels and averages, a line each: its title, and figures with
+    what they are called there. Figures of metrics that have no line of their own share the last.
+    """
+    shown = {name for _, names in _LINES for name in names}
+    shown |= {f"{average}.f1" for average in ("micro", "strict", "macro", "weighted")}
+    others = {name: title for name, (title, _) in FIGURES.items() if name not in shown}
+    return [*_LINES, ("others", others)]
 
 
 @dataclass(frozen=True, slots=True)

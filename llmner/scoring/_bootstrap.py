@@ -120,7 +120,7 @@ def compare_counts(
 
     if resamples < 0 or shuffles < 1:
         raise InputError(f"{resamples} resamples and {shuffles} shuffles", hint="1,000 and 10,000 are usual")
-    if a.labels != b.labels or a.tags != b.tags or a.table.shape != b.table.shape:
+    if a.labels != b.labels or a.blocks != b.blocks or a.table.shape != b.table.shape:
         raise MismatchError("counts of different corpora", hint="count both runs with the same labels")
     whole = a.figures(a.table.sum(0)[None]), b.figures(b.table.sum(0)[None])
     drawn = None

@@ -1,62 +1,73 @@
 """What every figure is made of, counted sentence by sentence, and the figures of any sum of sentences.
 
 Figures are ratios of sums over sentences. Kept a row a sentence, the counts give the figures of every
-resample by one matrix product. The quoted figures come from seqeval and scikit-learn (``_scores``); tests
-hold the two together.
+resample by one matrix product. What is counted and what follows from it is each metric's (``metrics``), and
+the quoted figures may come from seqeval and scikit-learn; tests hold the two together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from llmner.projection import canonical_surface
-from llmner.scoring._partial import MODES, mode_counts
-from llmner.spans import Span
+from llmner.scoring._sides import Labels, Sides
+from llmner.scoring.metrics import METRICS, Columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Claims", "Counts", "KlueTags", "count", "surfaces"]
-
-Claims: TypeAlias = frozenset[tuple[str, str]]
-"""(label, canonical surface) of a sentence, each once."""
+__all__ = ["Block", "Counts", "count"]
 
 
 @dataclass(frozen=True, slots=True)
-class KlueTags:
-    """Tags as KLUE compares them: without spaces, an ``O`` before and after each sentence.
+class Block:
+    """The columns of one counting function, side by side in the table.
 
     Attributes:
-        gold: Gold tags of each sentence.
-        predicted: Predicted tags.
-        tags: The tags that character F1 averages over.
-        columns: Number of each label's column, by the label's name in the tags.
+        count: The function.
+        columns: The ``NamedTuple`` it gives, which names them.
+        shapes: The shape of each one's value for a sentence: ``()``, or ``(labels,)`` and the like.
     """
 
-    gold: Sequence[Sequence[str]]
-    predicted: Sequence[Sequence[str]]
-    tags: Sequence[str]
-    columns: Mapping[str, int]
+    count: Callable[[Sides], Any]
+    columns: Callable[..., Columns]
+    shapes: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Counts of each sentence, in blocks of columns.
+    """Counts of each sentence.
 
     Attributes:
         labels: The labels that are counted.
-        tags: Number of tags that character F1 averages over; 0 where there is none.
-        table: (sentences, columns). The columns: right, gold and predicted entities of each label; the same
-            with the predictions that strict IOB2 counts; the same of KLUE's entities, which drop spaces;
-            right, gold and predicted characters of each tag; right, gold and predicted (label, surface)
-            pairs; five counts for each of SemEval's modes.
+        blocks: What the table's columns are, from left to right.
+        table: (sentences, columns).
     """
 
     labels: tuple[str, ...]
-    tags: int
+    blocks: tuple[Block, ...]
     table: NDArray[Any]
+
+    def columns(self, sums: NDArray[Any]) -> dict[Callable[[Sides], Any], Columns]:
+        """Summed counts by counting function, under their names again.
+
+        Args:
+            sums: (n, columns), each row the sum over some sentences, as often as they were drawn.
+
+        Returns:
+            For each function its columns, arrays of n values (or of n rows, one value a label).
+        """
+        found: dict[Callable[[Sides], Any], Columns] = {}
+        first = 0
+        for block in self.blocks:
+            values = []
+            for shape in block.shapes:
+                last = first + (shape[0] if shape else 1)
+                values.append(sums[:, first:last] if shape else sums[:, first])
+                first = last
+            found[block.count] = block.columns(*values)
+        return found
 
     def figures(self, sums: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Figures of summed counts, by name (``micro.f1``, ``per_label.PS.f1``, ``klue.char_f1``).
@@ -69,142 +80,34 @@ class Counts:
             of an average, and a figure without anything to count is 0; the label's own figure is NaN then.
             A tag without a character has character F1 1, as KLUE-baseline has it.
         """
-        import numpy as np
-
-        n, label_count = len(sums), len(self.labels)
-        at = 0
-
-        def block(columns: int) -> Any:
-            nonlocal at
-            part = sums[:, at : at + 3 * columns].reshape(n, 3, columns)
-            at += 3 * columns
-            return part[:, 0], part[:, 1], part[:, 2]
-
-        found: dict[str, NDArray[Any]] = {}
-
-        def add(name: str, values: Iterable[Any]) -> None:
-            found.update({f"{name}.{part}": value for part, value in zip(_PARTS, values, strict=True)})
-
-        right, gold, predicted = block(label_count)
-        micro = _prf(right.sum(1), gold.sum(1), predicted.sum(1))
-        add("micro", micro)
-        add("spans", micro)
-        per_label = _prf(right, gold, predicted)
-        occurs = (gold + predicted) > 0
-        add("macro", _means(per_label, occurs))
-        add("weighted", _means(per_label, gold))
-        for number, label in enumerate(self.labels):
-            one = occurs[:, number]
-            add(f"per_label.{label}", [np.where(one, values[:, number], np.nan) for values in per_label])
-        add("strict", _prf(*(side.sum(1) for side in block(label_count))))
-        right, gold, predicted = block(label_count)
-        if self.tags:
-            entities = _prf(right, gold, predicted)
-            found["klue.entity_f1"] = _means(entities, (gold + predicted) > 0)[2]
-        right, gold, predicted = block(self.tags)
-        if self.tags:
-            f1 = np.where(gold + predicted > 0, _prf(right, gold, predicted)[2], 1.0)
-            found["klue.char_f1"] = f1.mean(1)
-        add("text", [value[:, 0] for value in _prf(*block(1))])
-        for mode in MODES:
-            correct, incorrect, partial, missed, spurious = sums[:, at : at + 5].T
-            at += 5
-            common = correct + incorrect + partial
-            add(f"partial.{mode}", _prf(correct + partial / 2, common + missed, common + spurious))
-        return found
+        columns = self.columns(sums)
+        figures: dict[str, NDArray[Any]] = {}
+        for metric in METRICS:
+            if metric.count in columns:
+                figures |= metric.figures(columns[metric.count], self.labels)
+        return figures
 
 
-_PARTS = ("precision", "recall", "f1")
-
-
-def _means(values: tuple[Any, Any, Any], weights: Any) -> tuple[Any, Any, Any]:
-    """Means over labels, weighted; 0 where no label has any weight."""
-    import numpy as np
-
-    total = np.maximum(weights.sum(1), 1)
-    precision, recall, f1 = ((value * weights).sum(1) / total for value in values)
-    return precision, recall, f1
-
-
-def _prf(right: Any, gold: Any, predicted: Any) -> tuple[Any, Any, Any]:
-    import numpy as np
-
-    return (
-        right / np.maximum(predicted, 1),
-        right / np.maximum(gold, 1),
-        2 * right / np.maximum(gold + predicted, 1),
-    )
-
-
-def surfaces(text: str, spans: Sequence[Span]) -> Claims:
-    """What spans say once their places are forgotten, in the canonical form that projection compares."""
-    return frozenset((span.label, canonical_surface(text[span.start : span.end])) for span in spans)
-
-
-def count(
-    gold: Sequence[Sequence[Span]],
-    predicted: Sequence[Sequence[Span]],
-    strict: Sequence[Sequence[Span]],
-    labels: Sequence[str],
-    *,
-    klue: KlueTags | None = None,
-    text: tuple[Sequence[Claims], Sequence[Claims]] | None = None,
-) -> Counts:
-    """Count every sentence once.
+def count(sides: Sequence[Sides], labels: Labels) -> Counts:
+    """Count every sentence once, in each way that some metric counts.
 
     Args:
-        gold: Gold spans, sorted and lying apart.
-        predicted: Predicted spans, likewise.
-        strict: Those of them that strict IOB2 counts.
-        labels: All labels that occur, and any others to have columns for.
-        klue: Tags as KLUE compares them.
-        text: Gold and predicted (label, surface) pairs of each sentence.
+        sides: Both sides of each sentence; at least one.
+        labels: The labels they share.
     """
     import numpy as np
 
-    column = {label: at for at, label in enumerate(labels)}
-    size = len(gold)
-    entities, strict_entities, klue_entities = np.zeros((3, size, 3, len(labels)))
-    tag_set = () if klue is None else klue.tags
-    characters = np.zeros((size, 3, len(tag_set)))
-    texts = np.zeros((size, 3, 1))
-    modes = np.zeros((size, len(MODES), 5))
-    for row, (right, found, strictly) in enumerate(zip(gold, predicted, strict, strict=True)):
-        _add(entities[row], column, set(right), set(found))
-        _add(strict_entities[row], column, set(right), set(strictly))
-        modes[row] = mode_counts(right, found)
-    if klue is not None:
-        number = {tag: at for at, tag in enumerate(tag_set)}
-        other = len(tag_set)
-        for row, (right_tags, found_tags) in enumerate(zip(klue.gold, klue.predicted, strict=True)):
-            _add(klue_entities[row], klue.columns, _strict_entities(right_tags), _strict_entities(found_tags))
-            a = np.array([number.get(tag, other) for tag in right_tags])
-            b = np.array([number.get(tag, other) for tag in found_tags])
-            for at, given in enumerate((a[a == b], a, b)):
-                characters[row, at] = np.bincount(given, minlength=other + 1)[:other]
-    if text is not None:
-        for row, (right_pairs, found_pairs) in enumerate(zip(*text, strict=True)):
-            texts[row, :, 0] = len(right_pairs & found_pairs), len(right_pairs), len(found_pairs)
-    blocks = (entities, strict_entities, klue_entities, characters, texts, modes)
-    return Counts(
-        tuple(labels), len(tag_set), np.concatenate([block.reshape(size, -1) for block in blocks], axis=1)
-    )
-
-
-def _add(row: Any, column: Mapping[str, int], gold: set[Span], predicted: set[Span]) -> None:
-    for at, spans in enumerate((gold & predicted, gold, predicted)):
-        for span in spans:
-            row[at, column[span.label]] += 1
-
-
-def _strict_entities(tags: Sequence[str]) -> set[Span]:
-    """Entities as strict IOB2 has them: an ``I-`` that continues nothing is nothing."""
-    found: set[Span] = set()
-    start, label = -1, ""
-    for at, tag in enumerate((*tags, "O")):
-        if start >= 0 and tag != f"I-{label}":
-            found.add(Span(start, at, label))
-            start = -1
-        if tag.startswith("B-"):
-            start, label = at, tag[2:]
-    return found
+    blocks, parts = [], []
+    for function in dict.fromkeys(metric.count for metric in METRICS):
+        first = function(sides[0])
+        if first is None:
+            continue
+        shapes = tuple(np.shape(value) for value in first)
+        # Filled a sentence at a time: rows that were kept until all are counted cost more than counting.
+        columns = [np.zeros((len(sides), *shape)) for shape in shapes]
+        for number, one in enumerate(sides):
+            for column, value in zip(columns, function(one), strict=True):
+                column[number] = value
+        blocks.append(Block(function, type(first), shapes))
+        parts += [column.reshape(len(sides), -1) for column in columns]
+    return Counts(labels.names, tuple(blocks), np.concatenate(parts, axis=1))

@@ -18,7 +18,7 @@ from llmner.scoring._bootstrap import LEVEL, Difference, Interval, compare_count
 from llmner.scoring._calibration import Calibration, reliability
 from llmner.scoring._counts import Counts
 from llmner.scoring._losses import Breakdown, Fault, break_down, find_faults
-from llmner.scoring._partial import pairs
+from llmner.scoring._pairing import pairs
 from llmner.scoring._predictions import UNANSWERED, Prediction, reply_of
 from llmner.scoring._scores import Scores, score_and_count
 from llmner.spans import Sentence
@@ -129,6 +129,7 @@ class Evaluation:
             "klue": {key: klue.get(key) for key in ("entity_f1", "char_f1")},
             "partial": figures["partial"],
             "text": figures["text"],
+            **{name: figures[name] for name in self.scores.others},
             "intervals": {name: list(interval) for name, interval in self.intervals.items()},
             "losses": [asdict(loss) for loss in self.breakdown.losses],
             "ceilings": asdict(self.breakdown.ceilings),

@@ -16,7 +16,7 @@ from typing import Final, Literal
 from rapidfuzz import fuzz
 
 from llmner.projection import Outcome, canonical_surface, is_particle
-from llmner.scoring._partial import overlapping
+from llmner.scoring._pairing import overlapping
 from llmner.spans import Span
 
 __all__ = ["BOUNDARY", "CAUSES", "Breakdown", "Ceilings", "Fault", "Loss", "break_down", "find_faults"]

@@ -17,7 +17,7 @@ from llmner.extraction import Extraction
 from llmner.extraction.rows import outcomes_of_row
 from llmner.files import read_jsonl, regular_file, told_of
 from llmner.projection import Outcome, canonical_surface
-from llmner.scoring._counts import Claims, surfaces
+from llmner.scoring._sides import Claims, surfaces
 from llmner.spans import Sentence, Span, check_spans
 from llmner.tagging import tags_to_spans
 

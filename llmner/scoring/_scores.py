@@ -1,76 +1,35 @@
-"""The figures themselves: seqeval's and KLUE's on IOB2 tags, one tag a character; the rest from offsets."""
+"""The scores of one set of predictions: what every metric says of them.
+
+What a metric counts and says is its own (``metrics``); here both sides are made ready for all of them.
+"""
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, replace
-from typing import Any, TypeAlias
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from llmner.errors import MismatchError
-from llmner.scoring._counts import Claims, Counts, KlueTags, count, surfaces
-from llmner.scoring._partial import MODES
+from llmner.scoring._counts import Counts, count
+from llmner.scoring._sides import Claims, Labels, Sides, Whole, surfaces
+from llmner.scoring.metrics import METRICS, PRF
+from llmner.scoring.metrics.klue import KLUE_LABELS, KlueScores, task_labels
+from llmner.scoring.metrics.partial import ModeScore
+from llmner.scoring.metrics.per_label import LabelScore
 from llmner.spans import Span, check_spans
 from llmner.tagging import spans_to_tags, tags_to_spans
 
-__all__ = ["KLUE_LABELS", "PRF", "KlueScores", "LabelScore", "ModeScore", "Scores", "score", "score_and_count"]
-
-Tags: TypeAlias = list[list[str]]
-
-KLUE_LABELS = ("PS", "LC", "OG", "DT", "TI", "QT")
-"""KLUE-NER's label set; its character F1 is a macro average over all 13 tags these give."""
-
-
-@dataclass(frozen=True, slots=True)
-class PRF:
-    """Precision, recall and F1, as fractions from 0 to 1."""
-
-    precision: float
-    recall: float
-    f1: float
-
-
-@dataclass(frozen=True, slots=True)
-class LabelScore(PRF):
-    """One label's figures; ``support`` counts its gold entities."""
-
-    support: int
-
-
-@dataclass(frozen=True, slots=True)
-class KlueScores:
-    """KLUE's official pair, as fractions from 0 to 1.
-
-    Attributes:
-        entity_f1: Macro F1 over labels, strict IOB2.
-        char_f1: Macro F1 over character tags.
-        gold_entities: Strict gold entities left once spaces are dropped (an entity that begins with a
-            space loses its ``B-`` and is none).
-    """
-
-    entity_f1: float
-    char_f1: float
-    gold_entities: int
-
-
-@dataclass(frozen=True, slots=True)
-class ModeScore(PRF):
-    """Figures of one of SemEval-2013's modes, with the counts they come from.
-
-    Attributes:
-        correct: Predictions that are right in this mode.
-        incorrect: Predictions that overlap a gold entity and are wrong.
-        partial: Overlaps that count half (mode ``partial`` only).
-        missed: Gold entities no prediction overlaps.
-        spurious: Predictions that overlap no gold entity that is free.
-    """
-
-    correct: int
-    incorrect: int
-    partial: int
-    missed: int
-    spurious: int
+__all__ = [
+    "KLUE_LABELS",
+    "PRF",
+    "KlueScores",
+    "LabelScore",
+    "ModeScore",
+    "Scored",
+    "Scores",
+    "score",
+    "score_and_count",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +50,8 @@ class Scores:
         spans: The micro average counted from offsets, without tags.
         partial: SemEval-2013's modes ``strict``, ``exact``, ``partial`` and ``type``.
         text: (label, surface) pairs compared a sentence at a time, places ignored and each counted once;
-            ``None`` where neither texts nor claims were given.
+            ``None`` where no texts were given.
+        others: What metrics without an attribute of their own say, by the metric's name.
     """
 
     sentences: int
@@ -106,10 +66,13 @@ class Scores:
     spans: PRF
     partial: dict[str, ModeScore]
     text: PRF | None
+    others: dict[str, Any] = field(init=False, default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as plain values for JSON."""
-        return asdict(self)
+        """The figures as plain values for JSON, each metric's under its name."""
+        figures = asdict(self)
+        others = figures.pop("others")
+        return {**figures, **others}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,174 +137,90 @@ def score_and_count(
         )
     if not gold:
         raise MismatchError("nothing to score", hint="give at least one sentence")
-    lengths = [
-        len(texts[number])
-        if texts is not None
-        else max((span.end for span in (*gold[number], *predicted[number])), default=0) + 1
-        for number in range(len(gold))
-    ]
+    lengths = _lengths(gold, predicted, texts)
     rights = [check_spans(spans, length) for spans, length in zip(gold, lengths, strict=True)]
     founds = [check_spans(spans, length) for spans, length in zip(predicted, lengths, strict=True)]
     gold_labels = {span.label for spans in rights for span in spans}
     if columns is None:
         columns = sorted(gold_labels | {span.label for spans in founds for span in spans})
-    # seqeval takes labels apart at hyphens and calls its averages like labels: it gets names of our own.
-    neutral = {label: f"L{number:06}" for number, label in enumerate(columns)}
-
-    def written(sides: Sequence[Sequence[Span]]) -> Tags:
-        return [
-            spans_to_tags((replace(span, label=neutral[span.label]) for span in spans), length)
-            for spans, length in zip(sides, lengths, strict=True)
-        ]
-
-    gold_tags, predicted_tags = written(rights), written(founds)
-    raw_tags, stricts = predicted_tags, founds
-    if tags is not None:
-        raw_tags = [
-            row if held is None else [tag if tag == "O" else f"{tag[:2]}{neutral[tag[2:]]}" for tag in held]
-            for row, held in zip(predicted_tags, tags, strict=True)
-        ]
-        stricts = [
-            spans if held is None else tuple(Span(*part) for part in tags_to_spans(held, drop=True)[0])
-            for spans, held in zip(founds, tags, strict=True)
-        ]
-    lenient = _report(*_squeezed(gold_tags, predicted_tags))
-    strictly = _report(*_squeezed(gold_tags, raw_tags), strict=True)
-    per_label = {
-        label: LabelScore(
-            float(row["precision"]), float(row["recall"]), float(row["f1-score"]), int(row["support"])
-        )
-        for label, name in neutral.items()
-        if (row := lenient.get(name)) is not None
-    }
-    klue = klue_tags = pairs = None
-    if texts is not None:
-        klue_tags = KlueTags(
-            gold=_padded(texts, gold_tags),
-            predicted=_padded(texts, raw_tags),
-            tags=_tag_set([neutral.get(label, label) for label in labels or _label_set(gold_labels)]),
-            columns={name: at for at, name in enumerate(neutral.values())},
-        )
-        klue = _klue(klue_tags)
-        said = [surfaces(text, spans) for text, spans in zip(texts, founds, strict=True)]
-        pairs = (
-            [surfaces(text, spans) for text, spans in zip(texts, rights, strict=True)],
-            said if claims is None else claims,
-        )
-    counts = count(rights, founds, stricts, columns, klue=klue_tags, text=pairs)
-    figures = {name: float(value[0]) for name, value in counts.figures(counts.table.sum(0)[None]).items()}
-
-    def prf(name: str) -> PRF:
-        return PRF(*(figures[f"{name}.{part}"] for part in ("precision", "recall", "f1")))
-
-    modes = counts.table.sum(0)[-5 * len(MODES) :].reshape(len(MODES), 5).astype(int).tolist()
-    partial = {
-        mode: ModeScore(*astuple(prf(f"partial.{mode}")), *row) for mode, row in zip(MODES, modes, strict=True)
-    }
-    scores = Scores(
-        sentences=len(gold),
-        gold_spans=sum(map(len, rights)),
-        predicted_spans=sum(map(len, founds)),
-        micro=_prf(lenient.get("micro avg")),
-        strict=_prf(strictly.get("micro avg")),
-        macro=_prf(lenient.get("macro avg")),
-        weighted=_prf(lenient.get("weighted avg")),
-        per_label=per_label,
-        klue=klue,
-        spans=prf("spans"),
-        partial=partial,
-        text=None if pairs is None else prf("text"),
+    shared = Labels(tuple(columns), tuple(labels or task_labels(gold_labels)))
+    whole = Whole(
+        shared,
+        tuple(
+            _sides(
+                shared,
+                right,
+                found,
+                length,
+                text=None if texts is None else texts[number],
+                claims=None if claims is None else claims[number],
+                tags=None if tags is None else tags[number],
+            )
+            for number, (right, found, length) in enumerate(zip(rights, founds, lengths, strict=True))
+        ),
     )
-    return Scored(scores, counts)
+    counts = count(whole.sides, shared)
+    return Scored(_scores(whole, counts), counts)
 
 
-def _squeezed(
-    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], long: int = 100
-) -> tuple[Tags, Tags]:
-    """The same entities in shorter sequences, since seqeval is quadratic in a sequence's length.
-
-    Positions that repeat the one before them on both sides, without beginning anything, are left out; a
-    ``long`` sequence is cut where neither side has an entity.
-    """
-    shorter: tuple[Tags, Tags] = [], []
-    for right, found in zip(gold, predicted, strict=True):
-        rights: list[str] = []
-        founds: list[str] = []
-        last: tuple[str, str] | None = None
-        for pair in zip(right, found, strict=True):
-            if pair == last and pair[0][0] != "B" and pair[1][0] != "B":
-                continue
-            rights.append(pair[0])
-            founds.append(pair[1])
-            last = pair
-            if pair == ("O", "O") and len(rights) >= long:
-                shorter[0].append(rights)
-                shorter[1].append(founds)
-                rights, founds = [], []
-        if rights or not shorter[0]:
-            shorter[0].append(rights)
-            shorter[1].append(founds)
-    return shorter
-
-
-def _report(gold: Tags, predicted: Tags, *, strict: bool = False) -> dict[str, Any]:
-    """seqeval's classification report, in its default mode or as strict IOB2."""
-    from seqeval.metrics import classification_report
-    from seqeval.scheme import IOB2
-
-    mode = {"mode": "strict", "scheme": IOB2} if strict else {}
-    with warnings.catch_warnings():
-        # Its averages over no entity at all are the mean of nothing; _prf makes that 0.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        report: dict[str, Any] = classification_report(
-            gold, predicted, output_dict=True, zero_division=0, **mode
-        )
-    return report
-
-
-def _prf(row: dict[str, float] | None) -> PRF:
-    if row is None or math.isnan(row["f1-score"]):
-        return PRF(0.0, 0.0, 0.0)
-    return PRF(float(row["precision"]), float(row["recall"]), float(row["f1-score"]))
-
-
-def _label_set(gold: set[str]) -> tuple[str, ...]:
-    """The labels whose tags are averaged over: those of the task, whatever else was predicted."""
-    return KLUE_LABELS if gold <= set(KLUE_LABELS) else tuple(sorted(gold))
-
-
-def _tag_set(labels: Sequence[str]) -> list[str]:
-    """All tags of a label set, in KLUE-baseline's order: 13 for KLUE's own."""
-    return [f"{prefix}-{label}" for label in labels for prefix in "BI"] + ["O"]
-
-
-def _padded(texts: Sequence[str], tags: Sequence[Sequence[str]]) -> Tags:
-    """Each sentence's tags without its spaces, an ``O`` before and after."""
+def _lengths(
+    gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]], texts: Sequence[str] | None
+) -> list[int]:
+    """Each text's length, in code points; without texts, one that has room for the spans."""
+    if texts is not None:
+        return [len(text) for text in texts]
     return [
-        ["O", *(tag for char, tag in zip(text, row, strict=True) if char != " "), "O"]
-        for text, row in zip(texts, tags, strict=True)
+        max((span.end for span in (*right, *found)), default=0) + 1
+        for right, found in zip(gold, predicted, strict=True)
     ]
 
 
-def _klue(klue: KlueTags) -> KlueScores:
-    from sklearn.metrics import f1_score
+def _sides(
+    labels: Labels,
+    gold: tuple[Span, ...],
+    predicted: tuple[Span, ...],
+    length: int,
+    *,
+    text: str | None,
+    claims: Claims | None,
+    tags: Sequence[str] | None,
+) -> Sides:
+    """Both sides of one sentence, as metrics are given them."""
+    written = spans_to_tags(predicted, length)
+    strict = predicted
+    if tags is not None:
+        strict = tuple(Span(*part) for part in tags_to_spans(tags, drop=True)[0])
+    gold_claims = predicted_claims = None
+    if text is not None:
+        gold_claims = surfaces(text, gold)
+        predicted_claims = surfaces(text, predicted) if claims is None else claims
+    return Sides(
+        labels=labels,
+        gold=gold,
+        predicted=predicted,
+        strict=strict,
+        gold_tags=spans_to_tags(gold, length),
+        predicted_tags=written,
+        read_tags=written if tags is None else list(tags),
+        text=text,
+        gold_claims=gold_claims,
+        predicted_claims=predicted_claims,
+    )
 
-    # KLUE-baseline joins all sentences into one sequence. The O around each keeps entities from crossing,
-    # so a sequence a sentence gives the same entities, and seqeval is quadratic in a sequence's length.
-    report = _report(*_squeezed(klue.gold, klue.predicted), strict=True)
-    # scikit-learn compares numbers far faster than strings.
-    number = {tag: at for at, tag in enumerate(klue.tags)}
-    other = len(klue.tags)
-    char_f1 = f1_score(
-        [number.get(tag, other) for row in klue.gold for tag in row],
-        [number.get(tag, other) for row in klue.predicted for tag in row],
-        labels=list(range(other)),
-        average="macro",
-        zero_division=1,
+
+def _scores(whole: Whole, counts: Counts) -> Scores:
+    """What each metric says; ``None`` for one that lacks what it counts."""
+    sums = counts.columns(counts.table.sum(0)[None])
+    said: dict[str, Any] = {
+        metric.name: metric.score(whole, sums[metric.count]) if metric.count in sums else None
+        for metric in METRICS
+    }
+    own = {attribute.name for attribute in fields(Scores)}
+    scores = Scores(
+        sentences=len(whole.sides),
+        gold_spans=sum(len(one.gold) for one in whole.sides),
+        predicted_spans=sum(len(one.predicted) for one in whole.sides),
+        **{name: value for name, value in said.items() if name in own},
     )
-    entities = report.get("macro avg")
-    return KlueScores(
-        entity_f1=_prf(entities).f1,
-        char_f1=float(char_f1),
-        gold_entities=0 if entities is None else int(entities["support"]),
-    )
+    scores.others.update({name: value for name, value in said.items() if name not in own})
+    return scores

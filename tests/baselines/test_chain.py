@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason='needs pip install "llmner[baselines]"')
 
 from llmner.baselines._chain import LinearChain  # noqa: E402
-from llmner.baselines._syllables import follows  # noqa: E402
+from llmner.tagging import follows  # noqa: E402
 
 TAGS = ["O", "B-A", "I-A", "E-A", "S-A", "B-B", "E-B"]
 

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmner.scoring import score
-from llmner.scoring._partial import MODES, mode_counts, pairs
+from llmner.scoring._pairing import pairs
+from llmner.scoring.metrics.partial import MODES, Tally, tallies
 from llmner.spans import Sentence, Span
 from tests.scoring.runs import random_run, runs
 
@@ -55,9 +56,10 @@ def test_the_four_modes_are_nervaluates_on_a_corpus() -> None:
 @given(runs())
 def test_every_span_is_counted_once_in_every_mode(run: tuple[list[Sentence], list[Sentence]]) -> None:
     for gold, predicted in zip(*run, strict=True):
-        for correct, incorrect, partial, missed, spurious in mode_counts(gold.spans, predicted.spans):
-            assert correct + incorrect + partial + missed == len(gold.spans)
-            assert correct + incorrect + partial + spurious == len(predicted.spans)
+        for tally in tallies(gold.spans, predicted.spans):
+            common = tally.correct + tally.incorrect + tally.partial
+            assert common + tally.missed == len(gold.spans)
+            assert common + tally.spurious == len(predicted.spans)
         paired = pairs(gold.spans, predicted.spans)
         assert sorted(at for at, _ in paired if at is not None) == list(range(len(gold.spans)))
         assert sorted(at for _, at in paired if at is not None) == list(range(len(predicted.spans)))
@@ -72,4 +74,4 @@ def test_a_prediction_takes_the_overlap_of_its_label_with_the_nearest_edges() ->
 @given(st.integers(1, 300))
 def test_one_character_of_overlap_is_an_overlap_however_long_the_entity(length: int) -> None:
     gold, predicted = (Span(0, length, "PS"),), (Span(length - 1, length + 5, "PS"),)
-    assert mode_counts(gold, predicted)[MODES.index("partial")] == [0, 0, 1, 0, 0]
+    assert tallies(gold, predicted)[MODES.index("partial")] == Tally(partial=1)

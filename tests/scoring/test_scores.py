@@ -17,7 +17,7 @@ from sklearn.metrics import f1_score
 from llmner.corpora import read_corpus
 from llmner.errors import MismatchError, SpanError
 from llmner.scoring import KLUE_LABELS, Scores, score
-from llmner.scoring._scores import _squeezed
+from llmner.scoring.metrics._seqeval import squeezed
 from llmner.spans import Sentence, Span
 from llmner.tagging import spans_to_tags, tags_to_spans
 from tests.scoring.runs import random_run, runs
@@ -250,16 +250,16 @@ def test_what_seqeval_is_given_squeezed_gives_the_same(
     run: tuple[list[Sentence], list[Sentence]], long: int
 ) -> None:
     a, b = ([s.tags() for s in side] for side in run)
-    short = _squeezed(a, b, long)
+    short = squeezed(a, b, long)
     assert all(len(row) == len(other) for row, other in zip(*short, strict=True))
     if all(tag == "O" for row in (*a, *b) for tag in row):
         return
     for options in ({}, {"mode": "strict", "scheme": IOB2}):
-        whole, squeezed = (
+        whole, shorter = (
             classification_report(*side, output_dict=True, zero_division=0, **options)
             for side in ((a, b), short)
         )
-        assert whole == squeezed
+        assert whole == shorter
 
 
 def test_a_text_of_ten_thousand_entities_is_scored_in_seconds() -> None:

@@ -1,0 +1,43 @@
+"""The metrics, one a module. Scores, intervals, comparisons, JSON and reports go over all there are.
+
+A new metric is a new module here, with a ``METRIC``; nothing else is told of it::
+
+    class Edges(NamedTuple):
+        right: Number
+        gold: Number
+        predicted: Number
+
+    def _count(sides: Sides) -> Edges:
+        gold, predicted = ({edge for span in side for edge in (span.start, span.end)}
+                           for side in (sides.gold, sides.predicted))
+        return Edges(len(gold & predicted), len(gold), len(predicted))
+
+    def _figures(sums: Edges, labels: Sequence[str]) -> Figures:
+        return named("boundary", ratios(*sums))
+
+    METRIC = Metric("boundary", _count, _figures, {"boundary.f1": ("boundary F1", "edges, labels ignored")})
+
+Modules that begin with ``_`` are what metrics share.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from llmner.scoring.metrics._metric import PRF, Columns, Figures, Hits, Metric, Number, named, prf, ratios
+
+__all__ = ["METRICS", "PRF", "Columns", "Figures", "Hits", "Metric", "Number", "named", "prf", "ratios"]
+
+# The order of figures in JSON since 0.1; metrics that are not named here come after, by name.
+_ORDER = ("micro", "spans", "macro", "weighted", "per_label", "strict", "klue", "text", "partial")
+
+
+def _metrics() -> tuple[Metric, ...]:
+    names = [module.name for module in iter_modules(__path__) if not module.name.startswith("_")]
+    names.sort(key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+    return tuple(import_module(f"{__name__}.{name}").METRIC for name in names)
+
+
+METRICS: tuple[Metric, ...] = _metrics()
+"""All metrics, in the order of figures in JSON."""

@@ -1,0 +1,149 @@
+"""KLUE's official pair: entity F1 and character F1, as KLUE-baseline computes them.
+
+Characters that are spaces are dropped, and an ``O`` stands before and after each sentence. KLUE-baseline
+joins all sentences into one sequence; the ``O`` around each keeps entities from crossing, so a sequence a
+sentence gives the same entities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from llmner.scoring._sides import Labels, Sides, Whole
+from llmner.scoring.metrics._metric import Figures, Hits, Metric, Number, mean_ratios, ratios
+from llmner.scoring.metrics._seqeval import report, row_prf
+from llmner.tagging import OUTSIDE, tags_to_spans
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["KLUE_LABELS", "KlueScores", "task_labels"]
+
+KLUE_LABELS = ("PS", "LC", "OG", "DT", "TI", "QT")
+"""KLUE-NER's label set; its character F1 is a macro average over all 13 tags these give."""
+
+
+@dataclass(frozen=True, slots=True)
+class KlueScores:
+    """KLUE's official pair, as fractions from 0 to 1.
+
+    Attributes:
+        entity_f1: Macro F1 over labels, strict IOB2.
+        char_f1: Macro F1 over character tags.
+        gold_entities: Strict gold entities left once spaces are dropped (an entity that begins with a
+            space loses its ``B-`` and is none).
+    """
+
+    entity_f1: float
+    char_f1: float
+    gold_entities: int
+
+
+class _Columns(NamedTuple):
+    """Entities by label, then characters by tag."""
+
+    right_entities: Number
+    gold_entities: Number
+    predicted_entities: Number
+    right_characters: Number
+    gold_characters: Number
+    predicted_characters: Number
+
+
+def task_labels(gold: set[str]) -> tuple[str, ...]:
+    """The labels whose tags are averaged over: those of the task, whatever else was predicted."""
+    return KLUE_LABELS if gold <= set(KLUE_LABELS) else tuple(sorted(gold))
+
+
+def _count(sides: Sides) -> _Columns | None:
+    import numpy as np
+
+    if sides.text is None:
+        return None
+    labels = sides.labels
+    gold_tags = _without_spaces(sides.text, sides.gold_tags)
+    gold, gold_numbers = _entities(gold_tags), _tag_numbers(gold_tags, labels)
+    if sides.read_tags == sides.gold_tags:
+        predicted, read_numbers = gold, gold_numbers
+    else:
+        read_tags = _without_spaces(sides.text, sides.read_tags)
+        predicted, read_numbers = _entities(read_tags), _tag_numbers(read_tags, labels)
+
+    def characters(numbers: NDArray[Any]) -> NDArray[Any]:
+        # The last number is that of all tags that are not averaged over.
+        return np.bincount(numbers, minlength=len(labels.tag_numbers) + 1)[:-1]
+
+    return _Columns(
+        labels.count(gold & predicted),
+        labels.count(gold),
+        labels.count(predicted),
+        characters(gold_numbers[gold_numbers == read_numbers]),
+        characters(gold_numbers),
+        characters(read_numbers),
+    )
+
+
+def _without_spaces(text: str, tags: Sequence[str]) -> list[str]:
+    return [OUTSIDE, *compress(tags, map(" ".__ne__, text)), OUTSIDE]
+
+
+def _entities(tags: Sequence[str]) -> set[Any]:
+    return set(tags_to_spans(tags, drop=True)[0])
+
+
+def _tag_numbers(tags: Sequence[str], labels: Labels) -> NDArray[Any]:
+    import numpy as np
+
+    numbers, other = labels.tag_numbers, len(labels.tag_numbers)
+    return np.array([numbers.get(tag, other) for tag in tags])
+
+
+def _figures(sums: _Columns, labels: Sequence[str]) -> Figures:
+    """Labels that do not occur are left out of the mean; a tag without a character has F1 1."""
+    import numpy as np
+
+    entities, characters = Hits(*sums[:3]), Hits(*sums[3:])
+    occurs = (entities.gold + entities.predicted) > 0
+    tags = np.where(characters.gold + characters.predicted > 0, ratios(*characters)[2], 1.0)
+    return {"klue.entity_f1": mean_ratios(entities, occurs)[2], "klue.char_f1": tags.mean(1)}
+
+
+def _quote(whole: Whole, sums: _Columns) -> KlueScores:
+    """seqeval's entity F1 and scikit-learn's character F1, which KLUE-baseline calls."""
+    from sklearn.metrics import f1_score
+
+    gold = [_without_spaces(one.text or "", one.gold_tags) for one in whole.sides]
+    predicted = [_without_spaces(one.text or "", one.read_tags) for one in whole.sides]
+    entities = report(whole.labels, gold, predicted, strict=True).get("macro avg")
+    # scikit-learn compares numbers far faster than strings.
+    numbers, other = whole.labels.tag_numbers, len(whole.labels.tag_numbers)
+    char_f1 = f1_score(
+        [numbers.get(tag, other) for row in gold for tag in row],
+        [numbers.get(tag, other) for row in predicted for tag in row],
+        labels=list(range(other)),
+        average="macro",
+        zero_division=1,
+    )
+    return KlueScores(
+        entity_f1=row_prf(entities).f1,
+        char_f1=float(char_f1),
+        gold_entities=0 if entities is None else int(entities["support"]),
+    )
+
+
+METRIC = Metric(
+    "klue",
+    _count,
+    _figures,
+    {
+        "klue.entity_f1": (
+            "KLUE entity F1",
+            "the KLUE benchmark's first figure: strict macro, spaces dropped",
+        ),
+        "klue.char_f1": ("KLUE character F1", "the KLUE benchmark's second: macro over character tags"),
+    },
+    _quote,
+)

@@ -1,0 +1,27 @@
+"""The mean over labels, each label alike, of those in gold or predicted; seqeval's default mode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmner.scoring._sides import Whole
+from llmner.scoring.metrics._entities import count_entities
+from llmner.scoring.metrics._metric import PRF, Figures, Hits, Metric, mean_ratios, named
+from llmner.scoring.metrics._seqeval import lenient_prf
+
+
+def _figures(sums: Hits, labels: Sequence[str]) -> Figures:
+    return named("macro", mean_ratios(sums, (sums.gold + sums.predicted) > 0))
+
+
+def _quote(whole: Whole, sums: Hits) -> PRF:
+    return lenient_prf(whole, "macro avg")
+
+
+METRIC = Metric(
+    "macro",
+    count_entities,
+    _figures,
+    {"macro.f1": ("macro F1", "mean over labels, each label alike")},
+    _quote,
+)

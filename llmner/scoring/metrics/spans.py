@@ -1,0 +1,21 @@
+"""The micro average counted from offsets, without tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmner.scoring._sides import Whole
+from llmner.scoring.metrics._entities import count_entities
+from llmner.scoring.metrics._metric import PRF, Figures, Hits, Metric, named, prf, ratios
+
+
+def _figures(sums: Hits, labels: Sequence[str]) -> Figures:
+    return named("spans", ratios(*(column.sum(1) for column in sums)))
+
+
+def _quote(whole: Whole, sums: Hits) -> PRF:
+    return prf(_figures(sums, whole.labels.names).values())
+
+
+# Without a title: it is the micro average again.
+METRIC = Metric("spans", count_entities, _figures, quote=_quote)

@@ -1,0 +1,32 @@
+"""(label, surface) pairs compared a sentence at a time, places ignored and each counted once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmner.scoring._sides import Sides, Whole
+from llmner.scoring.metrics._metric import PRF, Figures, Hits, Metric, named, prf, ratios
+
+
+def _count(sides: Sides) -> Hits | None:
+    gold, predicted = sides.gold_claims, sides.predicted_claims
+    if gold is None or predicted is None:
+        return None
+    return Hits(len(gold & predicted), len(gold), len(predicted))
+
+
+def _figures(sums: Hits, labels: Sequence[str]) -> Figures:
+    return named("text", ratios(*sums))
+
+
+def _quote(whole: Whole, sums: Hits) -> PRF:
+    return prf(_figures(sums, whole.labels.names).values())
+
+
+METRIC = Metric(
+    "text",
+    _count,
+    _figures,
+    {"text.f1": ("text-level F1", "label and surface, offsets ignored: for models that give no offsets")},
+    _quote,
+)
