@@ -68,8 +68,15 @@ CLAIMS = {
         "serving/test_apart.py::test_nothing_that_grows_with_a_request_is_done_in_the_loop",
         "serving/test_slow_clients.py::test_three_hundred_slow_bodies_keep_nobody_out",
     ],
+    "Clients that do not read": [
+        "serving/test_slow_clients.py::test_answers_that_are_not_read_take_up_no_room",
+        "serving/test_slow_clients.py::test_a_blocked_connection_waits_whatever_is_being_answered",
+        "serving/test_hostile_requests.py::test_whoever_sends_on_and_on_after_the_answer_is_cut_off",
+    ],
+    "`llmner serve` runs nothing": ["serving/test_server.py::test_nothing_that_lies_in_the_current_folder_is_run"],
     "A long projection ends": [
         "serving/test_apart.py::test_whoever_hangs_up_ends_the_process_that_worked_for_it",
+        "serving/test_server.py::test_a_client_that_hangs_up_is_noticed_though_it_has_asked_again",
         "serving/test_apart.py::test_what_is_given_up_is_killed",
     ],
     "What an endpoint says in its errors": ["serving/test_app.py::test_no_client_hears_what_an_endpoint_says"],
@@ -77,6 +84,8 @@ CLAIMS = {
     "Texts and replies are logged": ["serving/test_app.py::test_texts_are_logged_only_when_asked"],
     "Memory stays bounded": [
         "serving/test_apart.py::test_work_has_so_much_memory",
+        "serving/test_hostile_requests.py::test_what_comes_behind_a_body_has_an_end",
+        "serving/test_hostile_requests.py::test_a_projection_that_would_be_too_large_is_refused",
         "test_kept.py::test_nothing_of_a_long_string_stays",
     ],
     # Files

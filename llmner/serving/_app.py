@@ -27,7 +27,7 @@ from llmner.serving import _schemas as schemas
 from llmner.serving._bodies import json_bytes, markup_of
 from llmner.serving._metrics import replies_of
 from llmner.serving._refusals import RefusalError, refused
-from llmner.serving._safety import Safety
+from llmner.serving._safety import DEADLINE, Safety
 from llmner.serving._secrets import checked_keys
 from llmner.serving._service import Asked, Service
 
@@ -75,7 +75,7 @@ def create_app(
     the app itself does so under ``if __name__ == "__main__":``.
 
     Raises:
-        InputError: A key is empty, or cannot stand in a header.
+        InputError: A key is empty, or cannot stand in a header; or ``keys`` is one string.
     """
     keys = checked_keys(keys)
 
@@ -195,7 +195,7 @@ async def _attended(request: Request, service: Service, work: Callable[[], Await
 
     async with anyio.create_task_group() as group:
         group.start_soon(watch)
-        with anyio.move_on_after(service.limits.timeout) as clock:
+        with anyio.CancelScope(deadline=request.scope[DEADLINE]) as clock:
             try:
                 done.append(await work())
             except Exception as error:

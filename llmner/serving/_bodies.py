@@ -37,6 +37,10 @@ _LABELS = 50
 # An empty text does not make a long reply short, nor the other way round.
 _LEAST = 100
 
+# Bytes of a span and of an outcome in an answer, whatever stands in them.
+_SPAN = len('{"start":0,"end":0,"label":""},')
+_OUTCOME = len('{"label":"","text":"","kind":"exact","start":0,"end":0,"similarity":1.0,"reason":""},')
+
 
 @dataclass(frozen=True, slots=True)
 class Projected:
@@ -108,7 +112,11 @@ def is_short(asked: ProjectRequest) -> bool:
 
 
 def projected(
-    asked: ProjectRequest, schemas: Mapping[str, LabelSchema], default: str, budget: Budget
+    asked: ProjectRequest,
+    schemas: Mapping[str, LabelSchema],
+    default: str,
+    budget: Budget,
+    answer: int,
 ) -> Projected:
     """A reply of any model, projected onto its text.
 
@@ -117,9 +125,10 @@ def projected(
         schemas: Labels by the recipe that they are of.
         default: The recipe of a request that names none.
         budget: Steps that it may take.
+        answer: Bytes that its answer may have.
 
     Raises:
-        RefusalError: Labels that are none, or a recipe that does not exist.
+        RefusalError: Labels that are none, a recipe that does not exist, or a longer answer.
         WorkLimitError: It takes more steps.
     """
     schema = None if asked.any_label else own_labels(asked) or named(schemas, asked.recipe, default)
@@ -133,14 +142,38 @@ def projected(
         fuzzy=asked.fuzzy,
         repeats=asked.repeats,
     )
+    # Before rows are made: they take many times their bytes.
+    _check_answer(_least(projection, asked.reply), answer)
     row = projection_row(None, projection, asked.reply)
     row.pop("id")
+    body = json_bytes(row | {"markup": markup_of(projection)})
+    _check_answer(len(body), answer)
     return Projected(
-        json_bytes(row | {"markup": markup_of(projection)}),
+        body,
         "" if projection.reply is None else projection.reply.status,
         Counter(outcome.kind for outcome in projection.outcomes),
         (asked.text, asked.reply),
     )
+
+
+def _least(projection: Projection, reply: str) -> int:
+    """Bytes that the answer has at least: a character has one or more."""
+    spans = len(projection.spans)
+    size = len(projection.text) + len(reply) + _SPAN * spans
+    for outcome in projection.outcomes:
+        size += _OUTCOME + len(outcome.mention.text) + _SPAN * len(outcome.repeats)
+    return size
+
+
+def _check_answer(size: int, limit: int) -> None:
+    """See that an answer is not too long.
+
+    Raises:
+        RefusalError: It is.
+    """
+    if size > limit:
+        message = f"the answer would have more than {limit} bytes; send less at once"
+        raise RefusalError(422, "too_much", message)
 
 
 def own_labels(asked: ProjectRequest) -> LabelSchema | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 
 import uvicorn
 
 from llmner.errors import InputError
 from llmner.serving._app import create_app
-from llmner.serving._protocol import BoundedProtocol
+from llmner.serving._protocol import bounded
 from llmner.serving._safety import is_loopback
 from llmner.serving._service import Service
 
@@ -53,11 +54,14 @@ def run_server(
         hosts = frozenset({"localhost", "127.0.0.1", "::1", host.lower(), *(name.lower() for name in names)})
     fatal: list[Exception] = []
     service.secrets = (*service.secrets, *keys)
+    # Long requests are worked on in processes that Python starts as modules. Without this they would
+    # import what lies in the current folder, which may be somebody's download.
+    os.environ["PYTHONSAFEPATH"] = "1"
     app = create_app(service, keys=keys, hosts=hosts, cors=cors)
     listening = _listen(host, port)
     config = uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=bounded(service.limits.timeout),
         ws="none",
         log_config=_LOGGING,
         access_log=access_log,
@@ -106,10 +110,15 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _Quiet(logging.Filter):
-    """Leaves out the probes that come every few seconds and say nothing new."""
+    """Leaves out what says nothing new: probes that come every few seconds, clients that do not read.
+
+    The latter are counted, and anyone could fill the log with them.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a line of the access log is kept."""
+        """Whether a line of the log is kept."""
+        if record.msg == "ASGI callable returned without completing response.":
+            return False
         paths = ("/healthz", "/readyz", "/metrics")
         return not (isinstance(record.args, tuple) and len(record.args) > 2 and record.args[2] in paths)
 

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import anyio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,7 +23,7 @@ from llmner.serving._metrics import Metrics
 from llmner.serving._patience import body_of, rest_of, send_long, send_part
 from llmner.serving._refusals import INTERNAL, RefusalError, refused
 
-__all__ = ["Safety", "is_loopback"]
+__all__ = ["DEADLINE", "Safety", "is_loopback"]
 
 log = logging.getLogger("llmner.serving")
 
@@ -30,6 +31,8 @@ log = logging.getLogger("llmner.serving")
 _OPEN = ("/", "/healthz", "/readyz", "/openapi.json")
 # Bytes of an answer that wait for a client in buffers anyway.
 _LONG = 1 << 16
+# Where a request's scope has the time by which it must be answered, on the event loop's clock.
+DEADLINE = "llmner.deadline"
 _HEADERS = tuple(
     (name.encode(), value.encode())
     for name, value in {
@@ -68,13 +71,13 @@ class Safety:
             own name point here to get around the browser's rules. None for any.
         routes: The app's paths, for metrics; other paths are counted as one.
         cors: Origins whose pages may read answers.
-        room: Requests that are there and not answered yet; one more is told to come again. As many are on
-            their way: when there is one more, the one that has been longest is let go, so that those who send
-            slowly keep out nobody.
+        room: Requests that are there and not answered yet, beside those that anyone may ask; one more is told
+            to come again. As many are on their way, and as many answers wait to be read: when there is one
+            more, the one that has been longest is let go, so that those who are slow keep out nobody.
         waiting: Bytes of bodies that are on their way together.
         answers: Bytes of long answers that wait together for clients to read them.
         streams: Streamed answers that wait at once for clients to read them: each holds a place in a queue.
-        timeout: Seconds that a body may take to come, and a client to read a part of what is streamed.
+        timeout: Seconds that a request may take, from its headers on; and a client to read a part of an answer.
     """
 
     app: ASGIApp
@@ -110,27 +113,27 @@ class Safety:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        status = 0
         path = _path(scope)
         headers = dict(scope["headers"])
-        allowed = self._cors_headers(headers)
-
-        async def answer(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *_HEADERS, *allowed]
-            if message.get("more_body"):
-                await send_part(message, send, self.timeout, self._streamed)
-            elif len(message.get("body", b"")) > _LONG:
-                await send_long(message, send, self._reading)
-            else:
-                await send(message)
-
+        # One for all of a request: its body, its reading and the work.
+        scope = {**scope, DEADLINE: anyio.current_time() + self.timeout}
         if scope["method"] == "HEAD":
             # Answered as GET is; the server leaves the body out.
-            scope = {**scope, "method": "GET"}
-        inside = False
+            scope["method"] = "GET"
+        answer = _Answer(self, send, (*_HEADERS, *self._cors_headers(headers)))
+        try:
+            await self._answer(scope, receive, answer, path, headers)
+        except ClientDisconnect:
+            # Nobody reads the answer: the server cuts the connection of one that is not complete.
+            self.metrics.hung_up.inc()
+        finally:
+            answer.leave()
+            route = path if path in self.routes else "other"
+            self.metrics.request(route, answer.status or 499, time.perf_counter() - started)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, answer: _Answer, path: str, headers: dict[bytes, bytes]
+    ) -> None:
         try:
             self._check(scope, path, headers)
             if path in self.routes and scope["method"] in ("POST", "PUT", "PATCH"):
@@ -138,34 +141,29 @@ class Safety:
                 length = headers.get(b"content-length", b"")
                 body = await body_of(receive, length, self.body, self.timeout, self._coming)
                 receive = rest_of(body, receive)
-            self._check_room(path)
-            inside = True
-            self._inside += 1
-            if scope["method"] == "OPTIONS" and allowed and b"access-control-request-method" in headers:
+            if not _is_open(path):
+                self._check_room()
+                answer.enter()
+            if _is_preflight(scope, headers) and self._cors_headers(headers):
                 await answer({"type": "http.response.start", "status": 204, "headers": []})
                 await answer({"type": "http.response.body", "body": b""})
             else:
                 await self.app(scope, receive, answer)
         except RefusalError as error:
-            if not status:
+            if not answer.status:
                 await refused(error)(scope, receive, answer)
         except ClientDisconnect:
-            # Nobody reads the answer: the server cuts the connection of one that is not complete.
-            self.metrics.hung_up.inc()
+            raise
         except Exception as error:
             # The message may quote a text: the log has the place and no more.
             frames = "".join(traceback.format_tb(error.__traceback__))
             log.error("%s while answering %r\n%s", type(error).__name__, path, frames)
-            if not status:
+            if not answer.status:
                 told = RefusalError(500, "internal", INTERNAL)
                 await refused(told)(scope, receive, answer)
             else:
                 # Half an answer must not pass for a whole one: the connection is cut.
                 raise RuntimeError("an answer broke off") from None
-        finally:
-            self._inside -= inside
-            route = path if path in self.routes else "other"
-            self.metrics.request(route, status or 499, time.perf_counter() - started)
 
     def _check(self, scope: Scope, path: str, headers: dict[bytes, bytes]) -> None:
         """Make sure that a request may be answered.
@@ -175,8 +173,7 @@ class Safety:
         """
         if self.hosts is not None and _host(headers.get(b"host", b"")) not in self.hosts:
             raise RefusalError(403, "host", "this server does not go by that name; see --allow-host")
-        preflight = scope["method"] == "OPTIONS" and b"access-control-request-method" in headers
-        if self._digests and not preflight and not _is_open(path):
+        if self._digests and not _is_preflight(scope, headers) and not _is_open(path):
             kind, _, key = headers.get(b"authorization", b"").partition(b" ")
             digest = hashlib.sha256(key.strip()).digest()
             # All of them, every time: how long it takes tells nothing.
@@ -185,13 +182,13 @@ class Safety:
                 message = "this server wants a key: send Authorization: Bearer KEY"
                 raise RefusalError(401, "unauthorized", message)
 
-    def _check_room(self, path: str) -> None:
+    def _check_room(self) -> None:
         """Make sure that there is room for one more request.
 
         Raises:
             RefusalError: There is none.
         """
-        if self._inside >= self.room and not _is_open(path):
+        if self._inside >= self.room:
             self.metrics.refused.inc()
             message = f"{self.room} requests are on their way; try again in a moment"
             raise RefusalError(503, "busy", message, retry_after=1)
@@ -210,6 +207,57 @@ class Safety:
         ]
 
 
+class _Answer:
+    """An answer on its way to its client: with headers of the server's, and for no longer than it may take.
+
+    Its request takes up room until the last of it is sent: that waits for the client, in a crowd.
+    """
+
+    def __init__(self, safety: Safety, send: Send, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.status = 0
+        self._safety = safety
+        self._send = send
+        self._headers = headers
+        self._start: Message | None = None
+        self._inside = False
+
+    def enter(self) -> None:
+        """Take up room."""
+        self._inside = True
+        self._safety._inside += 1
+
+    def leave(self) -> None:
+        """Give it back; once is enough, more often does no harm."""
+        self._safety._inside -= self._inside
+        self._inside = False
+
+    async def __call__(self, message: Message) -> None:
+        """Send a part.
+
+        Raises:
+            ClientDisconnect: The client does not read.
+        """
+        safety = self._safety
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            # With the first part of the body: it too may wait for the client.
+            self._start = {**message, "headers": [*message.get("headers", ()), *self._headers]}
+        elif message.get("more_body"):
+            await send_part(message, self._begun, safety.timeout, safety._streamed)
+        else:
+            self.leave()
+            if len(message.get("body", b"")) > _LONG:
+                await send_long(message, self._begun, safety._reading)
+            else:
+                await send_part(message, self._begun, safety.timeout, safety._reading)
+
+    async def _begun(self, message: Message) -> None:
+        if self._start is not None:
+            start, self._start = self._start, None
+            await self._send(start)
+        await self._send(message)
+
+
 def _path(scope: Scope) -> str:
     """The path within this app, which may be mounted in another."""
     path, root = str(scope["path"]), str(scope.get("root_path", ""))
@@ -219,6 +267,11 @@ def _path(scope: Scope) -> str:
 def _is_open(path: str) -> bool:
     """Whether anyone may see it, however much is going on."""
     return path in _OPEN or path.startswith("/static/")
+
+
+def _is_preflight(scope: Scope, headers: dict[bytes, bytes]) -> bool:
+    """Whether a browser asks what it may ask."""
+    return scope["method"] == "OPTIONS" and b"access-control-request-method" in headers
 
 
 def _host(header: bytes) -> str:

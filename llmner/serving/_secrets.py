@@ -21,9 +21,11 @@ def checked_keys(keys: Iterable[str], where: str = "keys") -> tuple[str, ...]:
         where: Where they were given, for errors.
 
     Raises:
-        InputError: One is empty, or cannot stand in a header. The message says which by its number, never by
-            itself.
+        InputError: They are one string; or one is empty, or cannot stand in a header. The message says
+            which by its number, never by itself.
     """
+    if isinstance(keys, str):
+        raise InputError(f"{where}: one string, whose letters would each be a key", hint="write (key,)")
     told = tuple(keys)
     for number, key in enumerate(told, 1):
         which = f"{where}: key {number} of {len(told)}"

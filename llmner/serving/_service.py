@@ -168,9 +168,11 @@ class Service:
         self._suspected = False
         self._gate = _Gate(self.limits.queue, self.metrics)
         self._projecting = _Gate(self.limits.queue, self.metrics)
+        self._reading = _Gate(self.limits.queue, self.metrics)
         self._threads: anyio.CapacityLimiter | None = None
-        self._projectors: _apart.Apart | None = None
-        self._readers: _apart.Apart | None = None
+        self._projectors = _apart.Apart(_PROCESSES, self.limits.memory)
+        # Long projections are not to keep long texts out.
+        self._readers = _apart.Apart(1, self.limits.memory)
         self._schemas = {name: recipe.schema_ for name, recipe in self.recipes.items()}
         self._packed = _apart.Schemas.of(self._schemas, self.recipe.name)
         self._in_format: dict[tuple[str, str], Recipe] = {}
@@ -186,7 +188,7 @@ class Service:
         return 0 if self.batcher is None else len(self.batcher)
 
     def _inside(self) -> int:
-        return self._gate.inside + self._projecting.inside
+        return self._gate.inside + self._projecting.inside + self._reading.inside
 
     @property
     def constrains(self) -> bool:
@@ -197,9 +199,6 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """The engine at work, and watched; at the end what waits is answered still."""
         self._threads = anyio.CapacityLimiter(self.limits.queue + 8)
-        self._projectors = _apart.Apart(_PROCESSES, self.limits.memory)
-        # Long projections are not to keep long texts out.
-        self._readers = _apart.Apart(1, self.limits.memory)
         if self.generator is None:
             yield
             return
@@ -382,13 +381,14 @@ class Service:
         """The answer to a request for a short projection; ``None`` for one that may hold up others.
 
         Raises:
-            RefusalError: The request is wrong.
+            RefusalError: The request is wrong, or its answer too long.
         """
         asked = self.read_short(ProjectRequest, body)
         if asked is None or not is_short(asked):
             return None
         try:
-            done = projected(asked, self._schemas, self.recipe.name, Budget(_STEPS))
+            budget = Budget(_STEPS)
+            done = projected(asked, self._schemas, self.recipe.name, budget, self.limits.answer)
         except WorkLimitError:
             # Short, and a lot of work nevertheless.
             return None
@@ -398,13 +398,14 @@ class Service:
         """The answer to a request for a projection, made in another process; given up, that is killed.
 
         Raises:
-            RefusalError: The request is wrong, takes more steps or memory than there are for one, or finds no
-                place in the queue.
+            RefusalError: The request is wrong, takes more steps, memory or bytes of an answer than there are
+                for one, or finds no place in the queue.
         """
         leave = self._projecting.enter()
         try:
             steps = int(self.limits.timeout * _STEPS_A_SECOND)
-            return self._counted(await _done(self._projectors, _apart.project, body, self._packed, steps))
+            asked = body, self._packed, steps, self.limits.answer
+            return self._counted(await _done(self._projectors, _apart.project, *asked))
         finally:
             leave()
 
@@ -426,17 +427,21 @@ class Service:
         """A request's body, checked in another process.
 
         Raises:
-            RefusalError: It is wrong, or takes more memory than there is for one.
+            RefusalError: It is wrong, takes more memory than there is for one, or finds no place in the
+                queue.
         """
-        return cast(_M, await _done(self._readers, _apart.check, model, body))
+        leave = self._reading.enter()
+        try:
+            return cast(_M, await _done(self._readers, _apart.check, model, body))
+        finally:
+            leave()
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """In a thread; given up, it goes on alone until it notices."""
         return await anyio.to_thread.run_sync(work, *arguments, abandon_on_cancel=True, limiter=self._threads)
 
 
-async def _done(processes: _apart.Apart | None, work: Callable[..., Any], *arguments: object) -> Any:
-    assert processes is not None, "the service is not running"
+async def _done(processes: _apart.Apart, work: Callable[..., Any], *arguments: object) -> Any:
     try:
         return await processes.do(work, *arguments)
     except _apart.ApartError as error:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from contextvars import ContextVar
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import anyio
+import anyio.to_process
 import psutil
 import pytest
 
@@ -67,11 +71,11 @@ def test_work_is_done_elsewhere_and_its_process_is_used_again() -> None:
 
 def test_a_projection_has_so_many_steps() -> None:
     body = json.dumps({"text": "서울", "reply": json.dumps({"LC": ["서울"] * 100})}).encode()
-    made = done(_apart.project, body, SCHEMAS, 1_000_000)
+    made = done(_apart.project, body, SCHEMAS, 1_000_000, MIB)
     assert json.loads(made.body)["spans"] == [{"start": 0, "end": 2, "label": "LC"}]
     assert sum(made.outcomes.values()) == 100
     with pytest.raises(RefusalError) as refused:
-        done(_apart.project, body, SCHEMAS, 10)
+        done(_apart.project, body, SCHEMAS, 10, MIB)
     assert (refused.value.status_code, refused.value.type) == (422, "too_much")
 
 
@@ -91,6 +95,121 @@ def test_a_process_that_dies_costs_one_request() -> None:
         return await processes.do(number_of)
 
     assert in_a_loop(both) > 0
+
+
+class PanicException(BaseException):
+    """As Rust's, which is no ``Exception`` and cannot be pickled."""
+
+    def __reduce__(self) -> str:
+        raise TypeError
+
+
+def panic(memory: int) -> None:
+    def raises() -> None:
+        raise PanicException
+
+    _apart._guarded(raises, memory)
+
+
+@pytest.mark.parametrize("work", [panic, fill])
+def test_a_process_that_ran_out_of_memory_is_not_used_again(work: Callable[..., Any]) -> None:
+    async def thrice() -> tuple[int, int]:
+        processes = Apart(1, 128 * MIB)
+        first = await processes.do(number_of)
+        with pytest.raises(RefusalError) as refused:
+            await processes.do(work)
+        assert (refused.value.status_code, refused.value.type) == (422, "too_much")
+        return first, await processes.do(number_of)
+
+    first, second = in_a_loop(thrice)
+    assert first != second
+
+
+@pytest.mark.parametrize("memory", [32, 48, 64])
+def test_memory_that_ends_in_pydantic_ends_the_work(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Rust wants memory to tell where it panicked, and waits for ever where there is none.
+    monkeypatch.setenv("RUST_BACKTRACE", "1")
+    body = b'{"text": "", "reply": "", "more": [' + b"[]," * 700_000 + b"[]]}"
+
+    async def checked() -> None:
+        with anyio.fail_after(60):
+            await Apart(1, memory * MIB).do(_apart.check, ProjectRequest, body)
+
+    with pytest.raises(RefusalError) as refused:
+        in_a_loop(checked)
+    # Rust may end the whole process; "invalid" would be where the memory is enough.
+    assert refused.value.type in ("too_much", "worker_lost", "invalid")
+
+
+def test_a_signal_to_the_whole_group_leaves_work_to_the_server() -> None:
+    async def signalled() -> tuple[int, int]:
+        processes = Apart(1, 1024 * MIB)
+        first = await processes.do(number_of)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(first, number)
+        await anyio.sleep(0.3)
+        return first, await processes.do(number_of)
+
+    first, second = in_a_loop(signalled)
+    assert first == second
+
+
+def test_a_process_that_does_not_start_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: object, **__: object) -> None:
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(_apart, "_STARTING", 0.1)
+    monkeypatch.setattr("anyio.to_process.run_sync", never)
+    with pytest.raises(RefusalError) as refused:
+        done(number_of)
+    assert (refused.value.status_code, refused.value.type) == (503, "worker_lost")
+
+
+def test_processes_are_started_where_nothing_gives_them_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, run = anyio.to_process.open_process, anyio.to_process.run_sync
+    starts_for: list[bool] = []
+    warming: ContextVar[bool] = ContextVar("warming")
+
+    async def begun(*arguments: Any, **named: Any) -> Any:
+        starts_for.append(warming.get())
+        return await begin(*arguments, **named)
+
+    async def used() -> None:
+        warming.set(True)
+        await run(partial(number_of, 0), limiter=cast(Any, nullcontext()))
+
+    async def one() -> None:
+        async with anyio.create_task_group() as group:
+
+            async def watched(work: Any, *arguments: Any, **named: Any) -> Any:
+                warming.set(work.func is _apart._settled)
+                made = await run(work, *arguments, **named)
+                if work.func is _apart._settled:
+                    # Somebody else is there for the same process, at the loop's next turn.
+                    group.start_soon(used)
+                return made
+
+            monkeypatch.setattr("anyio.to_process.run_sync", watched)
+            await Apart(1, 1024 * MIB).do(number_of)
+
+    monkeypatch.setattr("anyio.to_process.open_process", begun)
+    in_a_loop(one)
+    assert starts_for == [True, True]
+
+
+def test_long_bodies_that_wait_to_be_read_are_counted() -> None:
+    async def two() -> tuple[int, str]:
+        served = service(queue=1, timeout=60)
+        body = json.dumps({"text": "가" * 10_000}).encode()
+        async with anyio.create_task_group() as group:
+            group.start_soon(served.read_apart, InferRequest, body)
+            await anyio.sleep(0)
+            assert served._inside() == 1
+            with pytest.raises(RefusalError) as refused:
+                await served.read_apart(InferRequest, body)
+        return refused.value.status_code, refused.value.type
+
+    assert in_a_loop(two) == (503, "busy")
 
 
 def test_what_nobody_foresaw_comes_back_with_its_place_and_without_its_message() -> None:

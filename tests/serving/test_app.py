@@ -444,6 +444,16 @@ def test_mounted_in_another_app_it_does_the_same(client: Open) -> None:
         assert not re.findall(r"""(?:href=|src=|ask\(|submit\()["']/[^"']*""", page)
 
 
+def test_mounted_without_a_model_nothing_has_to_be_entered() -> None:
+    app = FastAPI()
+    app.mount("/ner", create_app(service(timeout=60)))
+    asked = {"text": "서울에서 " * 2000, "reply": "LC: 서울"}
+    with TestClient(app) as server:
+        for _ in range(2):
+            answer = server.post("/ner/v1/project", json=asked)
+            assert (answer.status_code, answer.json()["spans"][0]["label"]) == (200, "LC")
+
+
 def test_tokens_of_every_sample_are_counted(client: Open) -> None:
     server = client(Model(), options={"samples": 3})
     row = server.post("/v1/extract", json={"texts": ["서울"]}).json()

@@ -6,6 +6,8 @@ import gzip
 import json
 import logging
 import re
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -14,6 +16,10 @@ import pytest
 pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
 httpx = pytest.importorskip("httpx")
 
+from llmner.projection import Budget
+from llmner.recipes import Recipe
+from llmner.serving import _bodies
+from llmner.serving._schemas import ProjectRequest
 from tests.serving.fakes import Model, connection, received, request, running, service
 
 ASKED = b'{"text": "\xec\x84\x9c\xec\x9a\xb8", "reply": "LC: \xec\x84\x9c\xec\x9a\xb8"}'
@@ -148,6 +154,54 @@ def test_bytes_that_are_hardly_http_are_answered_or_cut_off(
     assert httpx.get(f"{address}/healthz").status_code == 200
 
 
+def is_cut_off(client: socket.socket, piece: bytes, times: int, pause: float) -> bool:
+    """Whether a server closes a connection before it is sent a piece so often."""
+    try:
+        for _ in range(times):
+            client.sendall(piece)
+            time.sleep(pause)
+    except ConnectionError:
+        return True
+    return False
+
+
+CHUNKED = head(b"/v1/recipes") + HOST + b"Transfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize("begun", [b"", b"a: "], ids=["trailers", "a trailer"])
+@pytest.mark.parametrize("key", [b"", b"Authorization: Bearer k\r\n"], ids=["refused", "answered"])
+def test_what_comes_behind_a_body_has_an_end(begun: bytes, key: bytes) -> None:
+    piece = b"a" * 4_000 if begun else b"a: b\r\n" * 700
+    with running(service(), keys=("k",)) as address, connection(address) as client:
+        client.sendall(CHUNKED + key + b"\r\n0\r\n" + begun)
+        # A server that reads on takes all of it.
+        assert is_cut_off(client, piece, 2_000, 0.001)
+        assert httpx.get(f"{address}/healthz").status_code == 200
+
+
+def test_what_comes_behind_a_body_is_no_header() -> None:
+    with running(service(), keys=("k",)) as address:
+        sent = CHUNKED + b"\r\n0\r\nAuthorization: Bearer k\r\n\r\n"
+        assert told(address, sent).startswith(b"HTTP/1.1 401")
+
+
+def test_whoever_sends_on_and_on_after_the_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmner.serving._protocol._SECONDS", 0.5)
+    with running(service(), keys=("k",)) as address, connection(address) as client:
+        client.sendall(CHUNKED + b"\r\n")
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 401")
+        assert is_cut_off(client, b"1\r\na\r\n", 400, 0.05)
+
+
+def test_a_body_that_is_sent_after_its_answer_keeps_the_connection() -> None:
+    asked = request("/v1/recipes", b"x" * 300_000, method="GET")
+    with running(service(), keys=("k",)) as address, connection(address) as client:
+        for _ in range(2):
+            client.sendall(asked[:200])
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 401")
+            client.sendall(asked[200:])
+
+
 BODIES = {
     "deep": (b"[" * 1_000_000, 422),
     "deep objects": (b'{"a":' * 500_000, 422),
@@ -220,6 +274,30 @@ def test_an_answer_that_would_be_too_large_is_refused_and_streamed_where_it_is_a
             f"{address}/v1/extract", json=body, headers={"Accept": "application/x-ndjson"}, timeout=30
         )
         assert len(streamed.text.splitlines()) == 100
+
+
+@pytest.mark.parametrize("text", ["서울 " * 200, "서울 " * 5_000], ids=["here", "in another process"])
+def test_a_projection_that_would_be_too_large_is_refused(text: str) -> None:
+    with running(service(answer=1_000)) as address:
+        asked = {"text": text, "reply": "LC: 서울", "repeats": "all"}
+        refused = httpx.post(f"{address}/v1/project", json=asked, timeout=60)
+        assert (refused.status_code, refused.json()["error"]["type"]) == (422, "too_much")
+        asked["text"] = "서울"
+        assert httpx.post(f"{address}/v1/project", json=asked, timeout=60).status_code == 200
+
+
+def test_what_an_answer_has_at_least_is_less_than_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nothing is refused that is not too large."""
+    seen: list[int] = []
+    monkeypatch.setattr(_bodies, "_check_answer", lambda size, _: seen.append(size))
+    schemas, replies = {"klue": Recipe.load("klue").schema_}, ("LC: 서울\nPS: 없음", "", '{"LC": ["a", ""]}')
+    for text in ("", "서울 a 서울", "a" * 500):
+        for reply in replies:
+            for repeats in ("all", "listed"):
+                asked = ProjectRequest(text=text, reply=reply, repeats=repeats)
+                _bodies.projected(asked, schemas, "klue", Budget(), 1)
+    assert seen
+    assert all(least <= whole for least, whole in zip(seen[::2], seen[1::2], strict=True))
 
 
 def test_many_requests_in_one_piece_are_answered_in_their_order(address: str) -> None:

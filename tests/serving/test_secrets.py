@@ -88,6 +88,12 @@ def test_what_no_client_can_show_is_no_key(keys: list[str], words: str) -> None:
     assert "Evil" not in str(refused.value)
 
 
+def test_one_string_is_not_a_key_for_each_of_its_letters() -> None:
+    with pytest.raises(InputError, match="one string") as refused:
+        checked_keys("secret")
+    assert "secret" not in str(refused.value)
+
+
 def test_keys_may_hold_whatever_a_header_can() -> None:
     keys = ("a b", "하나", "naïve", "-._~+/=", "x" * 5000)
     assert checked_keys(keys) == keys

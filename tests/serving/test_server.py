@@ -29,7 +29,7 @@ from typer.testing import CliRunner
 from llmner.cli import app as cli
 from llmner.cli.serve import _read_keys
 from tests.conftest import ROOT
-from tests.serving.fakes import Model, eventually, named, running, service
+from tests.serving.fakes import Model, eventually, named, request, running, service
 
 Start = Callable[..., tuple[str, "subprocess.Popen[str]", Path]]
 
@@ -168,6 +168,43 @@ def test_a_client_that_hangs_up_frees_its_place() -> None:
         model.gate.set()
         assert httpx.post(f"{address}/infer", json={"text": "서울"}).status_code == 200
         assert _metric(address, "hung_up_total") == 2
+
+
+@pytest.mark.parametrize("size", [0, 100_000, 400_000])
+def test_a_client_that_hangs_up_is_noticed_though_it_has_asked_again(
+    size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = Model()
+    with running(service(model, queue=1, batch_size=1, batch_wait=0, timeout=120)) as address:
+        model.gate.clear()
+        with _connection(address) as connection:
+            connection.sendall(_request({"texts": ["서울"]}))
+            assert eventually(lambda: _metric(address, "queue_requests") == 1)
+            # One that sends too much ahead is cut off while it does.
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(_request({"texts": ["a" * size]}))
+        # The model itself waits for longer.
+        assert eventually(lambda: _metric(address, "queue_requests") == 0, 10)
+        model.gate.set()
+        assert httpx.post(f"{address}/infer", json={"text": "서울"}, timeout=60).status_code == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_client_that_asks_again_does_not_read_and_hangs_up_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # An answer of more than the kernel keeps for a client.
+    body = {"text": "가" * 1_300_000, "reply": ""}
+    with running(service(timeout=120)) as address:
+        with _connection(address) as connection:
+            content = json.dumps(body, ensure_ascii=False).encode()
+            connection.sendall(request("/v1/project", content))
+            connection.settimeout(60)
+            assert connection.recv(1) == b"H"
+            connection.sendall(request("/healthz", b"", method="GET"))
+            time.sleep(0.3)
+        assert eventually(lambda: 'route="/v1/project"' in httpx.get(f"{address}/metrics").text, 60)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_each_result_is_sent_as_soon_as_it_is_there_and_hanging_up_then_frees_the_place() -> None:
@@ -412,6 +449,25 @@ def test_the_embedded_model_answers_many_at_once(start: Start) -> None:
     grounded = httpx.post(f"{address}/v1/extract", json=body, timeout=120).json()
     assert all(outcome["kind"] != "not_found" for row in grounded["results"] for outcome in row["outcomes"])
     assert grounded["usage"]["completion_tokens"] > 0
+
+
+def test_nothing_that_lies_in_the_current_folder_is_run(tmp_path: Path) -> None:
+    (tmp_path / "anyio.py").write_text("open('run', 'w').close()\n", encoding="utf-8")
+    log = tmp_path / "log"
+    # As the script `llmner` does, and unlike `python -m`, Python does not look there itself.
+    command = [sys.executable, "-P", "-m", "llmner", "serve", "--port", "0", "--no-model"]
+    with log.open("w") as stream:
+        process = subprocess.Popen(command, stderr=stream, cwd=tmp_path)
+    try:
+        assert eventually(lambda: "http://" in log.read_text(), 60)
+        address = re.findall(r"http://\S+", log.read_text())[0]
+        assert eventually(lambda: _state(address) == "ready", 60)
+        body = {"text": "서울에서 " * 2000, "reply": "LC: 서울"}
+        assert httpx.post(f"{address}/v1/project", json=body, timeout=60).status_code == 200
+    finally:
+        process.kill()
+        process.wait()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

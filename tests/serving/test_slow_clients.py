@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -15,14 +16,17 @@ import pytest
 pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
 httpx = pytest.importorskip("httpx")
 
+from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from llmner.serving import Service, _patience
+from llmner.serving._app import _attended
 from llmner.serving._crowds import Crowd
 from llmner.serving._metrics import Metrics
 from llmner.serving._patience import body_of
+from llmner.serving._protocol import BoundedProtocol, bounded
 from llmner.serving._refusals import RefusalError
-from llmner.serving._safety import Safety
+from llmner.serving._safety import DEADLINE, Safety
 from tests.conftest import ROOT
 from tests.serving.fakes import Model, connection, eventually, in_a_loop, received, request, running, service
 
@@ -177,6 +181,116 @@ def test_a_few_requests_may_be_sent_ahead_and_no_more() -> None:
             client.sendall(ahead * 1000)
             assert received(client, 5).count(b"HTTP/1.1 200") < 20
         assert httpx.get(f"{address}/healthz").status_code == 200
+
+
+class Unread:
+    """Clients that ask an app and read nothing of what they are sent."""
+
+    def __init__(self, safety: Safety) -> None:
+        self.safety = safety
+        self.waiting = 0
+
+    async def ask(self, path: str) -> None:
+        async def send(message: Message) -> None:
+            self.waiting += 1
+            try:
+                await anyio.sleep_forever()
+            finally:
+                self.waiting -= 1
+
+        await self.safety(asked_for(path), nothing, send)
+
+
+def asked_for(path: str) -> Scope:
+    return {"type": "http", "method": "GET", "path": path, "headers": []}
+
+
+async def nothing() -> Message:
+    return {"type": "http.disconnect"}
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/static/page.js", "/v1/recipes"])
+@pytest.mark.parametrize("more", [False, True])
+def test_answers_that_are_not_read_take_up_no_room(path: str, more: bool) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if more:
+            await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await send({"type": "http.response.body", "body": b"a"})
+
+    async def main() -> tuple[list[int], int]:
+        safety, statuses = Safety(app, Metrics(), room=4, streams=2), list[int]()
+        unread = Unread(safety)
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(unread.ask, path)
+            await anyio.wait_all_tasks_blocked()
+            await safety(asked_for("/v1/recipes"), nothing, send)
+            await anyio.wait_all_tasks_blocked()
+            left = unread.waiting
+            group.cancel_scope.cancel()
+        return statuses, left
+
+    statuses, left = in_a_loop(main)
+    assert statuses == [200]
+    assert left <= 4
+
+
+def test_a_blocked_connection_waits_whatever_is_being_answered() -> None:
+    blocked = BoundedProtocol.__new__(BoundedProtocol)
+    blocked.cycle = SimpleNamespace(response_complete=False, more_body=False)
+    for paused in (True, False):
+        blocked.flow = SimpleNamespace(write_paused=paused)
+        assert blocked._waits() == paused
+
+
+def test_a_client_may_take_the_timeout_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmner.serving._protocol._SECONDS", 0.5)
+    made = bounded(60.0)
+    assert issubclass(made, BoundedProtocol)
+    delays: list[float] = []
+
+    class Loop:
+        def call_later(self, delay: float, what: object) -> None:
+            delays.append(delay)
+
+    for kind in (made, BoundedProtocol):
+        protocol = kind.__new__(kind)
+        protocol.loop, protocol.transport = Loop(), SimpleNamespace(abort=None)
+        protocol.flow = SimpleNamespace(pause_writing=lambda: None)
+        protocol.pause_writing()
+    assert delays == [60.0, 0.5]
+
+
+def test_a_request_has_one_deadline_whatever_it_waits_for() -> None:
+    async def main() -> tuple[float, int]:
+        left: list[float] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            left.append(scope[DEADLINE] - anyio.current_time())
+
+        async def slowly() -> Message:
+            await anyio.sleep(0.3)
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            raise AssertionError
+
+        safety = Safety(app, Metrics(), routes=frozenset({"/v1/project"}), timeout=30.0)
+        await safety({**asked_for("/v1/project"), "method": "POST"}, slowly, send)
+        over = Request({**asked_for("/v1/project"), DEADLINE: anyio.current_time()}, anyio.sleep_forever)
+        with pytest.raises(RefusalError) as refused:
+            await _attended(over, service(timeout=600.0), anyio.sleep_forever)
+        return left[0], refused.value.status_code
+
+    left, status = in_a_loop(main)
+    assert left <= 29.8
+    assert status == 504
 
 
 def test_only_so_many_are_answered_at_once() -> None:
