@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import llmner.extraction.extractor
 import llmner.extraction.questions
 import llmner.projection._project
+import llmner.projection._task
 from llmner._mishaps import Mishap, attempt, one_line
 from llmner.baselines import BaselineExtractor
 from llmner.cli import app
@@ -79,7 +80,7 @@ STAGES: list[tuple[Any, str, dict[str, Any]]] = [
     (llmner.extraction.extractor, "reply_grammar", {"grounded": True}),
     (llmner.extraction.extractor, "project_reply", {}),
     (llmner.projection._project, "read_reply", {}),
-    (llmner.projection._project, "canonicalize", {}),
+    (llmner.projection._task, "canonicalize", {}),
     (llmner.extraction.extractor, "read_exact", {"grounded": True}),
     (llmner.extraction.extractor, "score_spans", {}),
     (llmner.extraction.extractor, "vote", {"samples": 2}),
