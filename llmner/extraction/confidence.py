@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate, pairwise
 from os import PathLike
 from pathlib import Path
@@ -43,11 +44,13 @@ def score_spans(projection: Projection, reply: Reply) -> Projection:
     if not reply.tokens or read is None:
         return projection
     places = find_places(reply.text, [outcome.mention for outcome in projection.outcomes], read.format)
-    scores: dict[int, float | None] = {}
+    outcomes = []
     for outcome, place in zip(projection.outcomes, places, strict=True):
         if place is not None:
-            scores[id(outcome)] = _probability(reply.tokens, [each for each in place if each is not None])
-    return _rescored(projection, lambda outcome, span: scores.get(id(outcome), span.score))
+            score = _probability(reply.tokens, [part for part in place if part is not None])
+            outcome = _scored(outcome, partial(_the_same, score))
+        outcomes.append(outcome)
+    return projection.with_outcomes(outcomes)
 
 
 def _probability(tokens: Sequence[Token], ranges: Sequence[tuple[int, int]]) -> float | None:
@@ -67,21 +70,16 @@ def _reaches(token: Token, start: int, end: int) -> bool:
     return token.start < end and start < token.end
 
 
-def _rescored(projection: Projection, score: Callable[[Outcome, Span], float | None]) -> Projection:
-    """The same spans with other scores, in ``spans`` and in ``outcomes``."""
-    new: dict[Span, Span] = {}
-    outcomes = []
-    for outcome in projection.outcomes:
-        if outcome.span is None:
-            outcomes.append(outcome)
-            continue
-        spans = [replace(span, score=score(outcome, span)) for span in (outcome.span, *outcome.repeats)]
-        # Spans are equal whatever their scores, so that the old ones find the new.
-        new |= dict(zip((outcome.span, *outcome.repeats), spans, strict=True))
-        outcomes.append(replace(outcome, span=spans[0], repeats=tuple(spans[1:])))
-    return replace(
-        projection, spans=tuple(new.get(span, span) for span in projection.spans), outcomes=tuple(outcomes)
-    )
+def _the_same(score: float | None, span: Span) -> float | None:
+    return score
+
+
+def _scored(outcome: Outcome, score: Callable[[Span], float | None]) -> Outcome:
+    """An outcome whose spans have other scores."""
+    if outcome.span is None:
+        return outcome
+    span, *repeats = (replace(place, score=score(place)) for place in outcome.places)
+    return replace(outcome, span=span, repeats=tuple(repeats))
 
 
 def check_min_score(min_score: float | None) -> None:
@@ -103,24 +101,18 @@ def drop_unsure(projection: Projection, min_score: float) -> Projection:
     def unsure(span: Span) -> bool:
         return span.score is not None and span.score < min_score
 
-    outcomes = [
-        replace(
-            outcome,
-            kind="unsure",
-            span=None,
-            similarity=0.0,
-            repeats=(),
-            reason=f"score {outcome.span.score:.3f} is below {min_score:g}",
-        )
+    sure = replace(projection, spans=tuple(span for span in projection.spans if not unsure(span)))
+    return sure.with_outcomes(
+        _unsure(outcome, f"score {outcome.span.score:.3f} is below {min_score:g}")
         if outcome.span is not None and unsure(outcome.span)
         else outcome
         for outcome in projection.outcomes
-    ]
-    return replace(
-        projection,
-        spans=tuple(span for span in projection.spans if not unsure(span)),
-        outcomes=tuple(outcomes),
     )
+
+
+def _unsure(outcome: Outcome, reason: str) -> Outcome:
+    """An outcome that has lost its place."""
+    return Outcome(outcome.mention, "unsure", reason=reason)
 
 
 def vote(projections: Sequence[Projection], asked: int | None = None) -> Projection:
@@ -152,9 +144,7 @@ def vote(projections: Sequence[Projection], asked: int | None = None) -> Project
                 outcomes.append(replace(outcome, span=elected[span], repeats=repeats))
             elif number == 0 and span not in elected:
                 share = f"{votes[span]} of {voters} replies have it"
-                outcomes.append(
-                    replace(outcome, kind="unsure", span=None, similarity=0.0, repeats=(), reason=share)
-                )
+                outcomes.append(_unsure(outcome, share))
     return replace(first, spans=tuple(sorted(elected.values())), outcomes=tuple(outcomes))
 
 
@@ -222,7 +212,10 @@ class Calibrator:
 
     def calibrate(self, projection: Projection) -> Projection:
         """The projection with calibrated scores; spans without one stay without."""
-        return _rescored(projection, lambda _, span: None if span.score is None else self(span.score))
+        return projection.with_outcomes(
+            _scored(outcome, lambda span: None if span.score is None else self(span.score))
+            for outcome in projection.outcomes
+        )
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write it as JSON."""

@@ -83,7 +83,7 @@ def _at_home(part: WindowReply) -> WindowReply:
     """
     text, window = part.projection.text, part.window
     low, high = window.core_start - window.start, window.core_end - window.start
-    taken = [span for outcome in part.projection.outcomes for span in _spans(outcome)]
+    taken = [span for outcome in part.projection.outcomes for span in outcome.places]
     outcomes = []
     for outcome in part.projection.outcomes:
         span = outcome.span
@@ -122,7 +122,7 @@ def _choose(length: int, parts: Sequence[WindowReply]) -> _Taken:
     for number, part in enumerate(parts):
         window = part.window
         for at, outcome in enumerate(part.projection.outcomes):
-            for span in _spans(_moved(outcome, part.start)):
+            for span in _moved(outcome, part.start).places:
                 asked = window.core_start < span.end and span.start < window.core_end
                 home = parts[max(0, bisect_right(cores, span.start) - 1)]
                 if not asked and home.reply.finish_reason != "error":
@@ -151,7 +151,7 @@ def _settle(
     """What becomes of a mention's outcome; ``None`` where another window tells of all it is about."""
     if outcome.span is None:
         return outcome
-    own = [span for span in _spans(outcome) if claims.get(span) == owner]
+    own = [span for span in outcome.places if claims.get(span) == owner]
     if own:
         return replace(outcome, span=own[0], repeats=tuple(own[1:]))
     if outcome.span in claims:
@@ -161,10 +161,6 @@ def _settle(
     held = at > 0 and taken[at - 1][0].end > span.start
     reason = "another window reads it otherwise" if held else "the window that it belongs to does not name it"
     return Outcome(outcome.mention, "overlapped", reason=reason)
-
-
-def _spans(outcome: Outcome) -> tuple[Span, ...]:
-    return outcome.repeats if outcome.span is None else (outcome.span, *outcome.repeats)
 
 
 def _moved(outcome: Outcome, by: int) -> Outcome:

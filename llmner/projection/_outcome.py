@@ -83,3 +83,8 @@ class Outcome:
     similarity: float = 0.0
     reason: str = ""
     repeats: tuple[Span, ...] = ()
+
+    @property
+    def places(self) -> tuple[Span, ...]:
+        """All spans that it became: its own first, then those of its repeats."""
+        return self.repeats if self.span is None else (self.span, *self.repeats)

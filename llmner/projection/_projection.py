@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from llmner.projection._explain import explain
 from llmner.projection._outcome import Outcome
@@ -28,6 +29,22 @@ class Projection:
     spans: tuple[Span, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     reply: ReadReply | None = None
+
+    def with_outcomes(self, outcomes: Iterable[Outcome]) -> Projection:
+        """The projection with other outcomes, and the spans that they have. O(n log n).
+
+        Spans that no outcome has had stay.
+
+        >>> from llmner import Mention
+        >>> exact = Outcome(Mention("PS", "손흥민"), "exact", Span(0, 3, "PS"))
+        >>> Projection("손흥민은").with_outcomes([exact]).spans
+        (Span(start=0, end=3, label='PS', score=None),)
+        """
+        outcomes = tuple(outcomes)
+        placed = {span for outcome in self.outcomes for span in outcome.places}
+        spans = [span for span in self.spans if span not in placed]
+        spans += [span for outcome in outcomes for span in outcome.places]
+        return replace(self, spans=tuple(sorted(spans)), outcomes=outcomes)
 
     def tags(self) -> list[str]:
         """IOB2 tags, one a code point of the text."""
