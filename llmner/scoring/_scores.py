@@ -186,22 +186,28 @@ def _sides(
     tags: Sequence[str] | None,
 ) -> Sides:
     """Both sides of one sentence, as metrics are given them."""
-    written = spans_to_tags(predicted, length)
+    gold_tags = spans_to_tags(gold, length)
+    gold_claims = None if text is None else surfaces(text, gold)
+    if predicted == gold:
+        # Most sentences of a good model: one object for both sides, which metrics see at a glance.
+        predicted, predicted_tags, predicted_claims = gold, gold_tags, gold_claims
+    else:
+        predicted_tags = spans_to_tags(predicted, length)
+        wanted = text is not None and claims is None
+        predicted_claims = surfaces(text or "", predicted) if wanted else None
+    if text is not None and claims is not None:
+        predicted_claims = claims
     strict = predicted
     if tags is not None:
         strict = tuple(Span(*part) for part in tags_to_spans(tags, drop=True)[0])
-    gold_claims = predicted_claims = None
-    if text is not None:
-        gold_claims = surfaces(text, gold)
-        predicted_claims = surfaces(text, predicted) if claims is None else claims
     return Sides(
         labels=labels,
         gold=gold,
         predicted=predicted,
         strict=strict,
-        gold_tags=spans_to_tags(gold, length),
-        predicted_tags=written,
-        read_tags=written if tags is None else list(tags),
+        gold_tags=gold_tags,
+        predicted_tags=predicted_tags,
+        read_tags=predicted_tags if tags is None else list(tags),
         text=text,
         gold_claims=gold_claims,
         predicted_claims=predicted_claims,

@@ -56,7 +56,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Gold and predictions of one sentence.
+    """Gold and predictions of one sentence; where all is right, both sides are one object.
 
     Attributes:
         labels: The labels of all sentences.

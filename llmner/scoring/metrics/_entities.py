@@ -10,6 +10,9 @@ __all__ = ["count_entities"]
 
 def count_entities(sides: Sides) -> Hits:
     """Right, gold and predicted entities of each label."""
-    gold, predicted = set(sides.gold), set(sides.predicted)
     count = sides.labels.count
+    if sides.predicted is sides.gold:
+        right = count(sides.gold)
+        return Hits(right, right, right)
+    gold, predicted = set(sides.gold), set(sides.predicted)
     return Hits(count(gold & predicted), count(gold), count(predicted))

@@ -13,6 +13,8 @@ from llmner.scoring.metrics._seqeval import strict_prf
 
 
 def _count(sides: Sides) -> Hits:
+    if sides.strict is sides.gold:
+        return Hits(len(sides.gold), len(sides.gold), len(sides.gold))
     gold, predicted = set(sides.gold), set(sides.strict)
     return Hits(len(gold & predicted), len(gold), len(predicted))
 
