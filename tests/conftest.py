@@ -20,6 +20,29 @@ settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
+# Modules that load models, start servers or browsers, or measure: make test-fast leaves them out.
+_SLOW = frozenset(
+    f"tests/{name}.py"
+    for name in (
+        "baselines/test_alignment baselines/test_broken_folders baselines/test_commands baselines/test_encoder "
+        "baselines/test_taggers benchmarks/test_gpu_training cli/test_ending cli/test_generating cli/test_hostile "
+        "cli/test_interrupted cli/test_train engines/test_adapters engines/test_broken_models "
+        "engines/test_decoding engines/test_embedded engines/test_exaone engines/test_packaged "
+        "engines/test_transformers hub/test_push projection/test_klue projection/test_properties "
+        "reports/test_report_browser serving/test_apart serving/test_container serving/test_guide "
+        "serving/test_hostile_requests serving/test_openapi serving/test_page_browser serving/test_server "
+        "serving/test_slow_clients test_docs test_kept test_packaging test_pumping test_shown test_skips "
+        "training/test_memory training/test_model training/test_run"
+    ).split()
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow."""
+    for item in items:
+        if item.nodeid.partition("::")[0] in _SLOW:
+            item.add_marker("slow")
+
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """In continuous integration, tell of tests that were skipped for no reason that it takes."""

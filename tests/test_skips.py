@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import _SLOW, ROOT
+
+
+def test_every_module_that_is_called_slow_is_there() -> None:
+    assert [name for name in _SLOW if not (ROOT / name).is_file()] == []
 
 
 @pytest.mark.parametrize(

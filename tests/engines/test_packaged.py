@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from llmner.asking import AskOptions, build
 from llmner.cli import app
 from llmner.corpora import read_corpus
 from llmner.engines.adapters import PACKAGED_ADAPTER, find_adapter
@@ -110,31 +111,17 @@ def test_the_figures_of_its_card_are_those_kept_with_the_benchmarks() -> None:
 @pytest.mark.parametrize(
     ("named", "used"),
     [
-        ((), PACKAGED_ADAPTER),
-        (("--adapter", "none"), None),
-        (("--recipe", "klue"), None),
-        (("--reply-format", "json-list"), None),
-        (("--model", EMBEDDED_MODEL), None),
-        (("--model", EMBEDDED_MODEL, "--adapter", PACKAGED_ADAPTER), PACKAGED_ADAPTER),
+        ({}, PACKAGED_ADAPTER),
+        ({"adapter": "none"}, None),
+        ({"recipe": "klue"}, None),
+        ({"reply_format": "json-list"}, None),
+        ({"model": EMBEDDED_MODEL}, None),
+        ({"model": EMBEDDED_MODEL, "adapter": PACKAGED_ADAPTER}, PACKAGED_ADAPTER),
     ],
 )
-def test_it_is_used_unless_something_else_is_named(
-    named: tuple[str, ...], used: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from llmner import generation
-
-    asked: list[dict[str, object]] = []
-
-    def instead(engine: str, **options: object) -> object:
-        asked.append(options)
-        raise SystemExit(0)
-
-    monkeypatch.setattr(generation, "create_generator", instead)
-    CliRunner().invoke(app, ["extract", "손흥민은 춘천에서 태어났다.", *named], catch_exceptions=True)
-    (options,) = asked
-    adapter = options["adapter"]
-    assert (None if adapter is None else getattr(adapter, "name", None)) == used
-    assert options["model"] == (EMBEDDED_MODEL if used or "--model" in named else None)
+def test_it_is_used_unless_something_else_is_named(named: dict[str, str], used: str | None) -> None:
+    engine = build(AskOptions.of(**named)).describe()
+    assert (engine["adapter"], engine["model"]) == (used, EMBEDDED_MODEL)
 
 
 def test_it_finds_most_entities_of_the_sample() -> None:

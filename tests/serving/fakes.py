@@ -134,13 +134,20 @@ def request(path: str, body: bytes | dict[str, Any], *headers: str, method: str 
     return "\r\n".join(lines).encode() + content
 
 
-def received(client: socket.socket, seconds: float = 10.0) -> bytes:
-    """What a server sends until it closes the connection, or for so long."""
+def received(client: socket.socket, seconds: float = 10.0, first: float | None = None) -> bytes:
+    """What a server sends until it closes the connection, or is silent for so long.
+
+    Args:
+        client: The connection.
+        seconds: How long it may be silent.
+        first: How long until it begins.
+    """
     told = b""
-    client.settimeout(seconds)
+    client.settimeout(first or seconds)
     try:
         while part := client.recv(1 << 16):
             told += part
+            client.settimeout(seconds)
     except (TimeoutError, ConnectionError):
         pass
     return told
