@@ -71,7 +71,7 @@ def test_public_names() -> None:
             "corpora",
             "CORPUS_FORMATS BadRow CorpusComparison CorpusFormat CorpusStats LabelShift LabelStats Lengths Overlap "
             "Place ReadOptions ReadStats SharedSentence ShiftTest compare_corpora corpus_formats corpus_stats guess_format read_corpus "
-            "from_words is_file_name read_dataset word_tags write_corpus",
+            "format_names from_words is_file_name read_dataset word_tags write_corpus",
         ),
         (
             "replies",

@@ -173,13 +173,13 @@ def _temperature(decoding: DecodingOptions, spell: Spell) -> float:
 
 
 def _means_nothing(name: str, engine: str, spell: Spell) -> InputError:
-    from llmner.engines._registry import engine_class, engine_names, options_taken
+    from llmner.engines._registry import ENGINES, engine_class, options_taken
 
     if name == "replies":
         problem = f"{spell(name)} and {spell('engine')} {engine} exclude each other"
         return InputError(problem, hint="give one of them")
-    others = [other for other in engine_names() if name in options_taken(engine_class(other))]
-    hint = f"add {spell('engine')} {others[0]}" if others else "leave it out"
+    owner = next(other for other in ENGINES if name in options_taken(engine_class(other)))
+    hint = f"add {spell('engine')} {owner}"
     return InputError(f"{spell(name)} means nothing to {spell('engine')} {engine}", hint=hint)
 
 

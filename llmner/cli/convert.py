@@ -46,12 +46,13 @@ def convert(
     skip_bad: SkipBadOption = False,
 ) -> None:
     """Convert INPUT to OUTPUT. The file is written whole or not at all."""
-    from llmner.corpora import ReadStats, corpus_formats, read_corpus, write_corpus
+    from llmner.corpora import ReadStats, format_names, read_corpus, write_corpus
     from llmner.errors import UnknownNameError
     from llmner.recipes.chat import write_chat
 
-    if to != "chat" and to not in corpus_formats():
-        raise UnknownNameError(f"unknown format {to!r}", hint=f"expected chat, {', '.join(corpus_formats())}")
+    formats = format_names()
+    if to != "chat" and to not in formats:
+        raise UnknownNameError(f"unknown format {to!r}", hint=f"expected chat, {', '.join(formats)}")
     asked = load_recipe(RecipeOptions(recipe, reply_format)) if to == "chat" else None
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
     stats = ReadStats()

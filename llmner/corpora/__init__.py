@@ -15,6 +15,7 @@ from llmner.corpora._compare import (
 from llmner.corpora._registry import (
     CORPUS_FORMATS,
     corpus_formats,
+    format_names,
     guess_format,
     is_file_name,
     read_corpus,
@@ -43,6 +44,7 @@ __all__ = [
     "compare_corpora",
     "corpus_formats",
     "corpus_stats",
+    "format_names",
     "from_words",
     "guess_format",
     "is_file_name",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 
+from llmner._plugins import load_plugin, plugins
 from llmner.corpora._types import BadRow, CorpusFormat, ReadOptions, ReadStats
 from llmner.corpora.conll import CONLL
 from llmner.corpora.gmb import GMB_CSV, names_columns
@@ -21,7 +22,15 @@ from llmner.errors import CorpusError, InputError, UnknownNameError
 from llmner.files import kind_of, open_lines, regular_file, told_of, whole_file
 from llmner.spans import Sentence
 
-__all__ = ["CORPUS_FORMATS", "corpus_formats", "guess_format", "is_file_name", "read_corpus", "write_corpus"]
+__all__ = [
+    "CORPUS_FORMATS",
+    "corpus_formats",
+    "format_names",
+    "guess_format",
+    "is_file_name",
+    "read_corpus",
+    "write_corpus",
+]
 
 CORPUS_FORMATS: dict[str, CorpusFormat] = {
     format.name: format for format in (KLUE_TSV, SPANS_JSONL, GMB_CSV, CONLL, MARKUP, TEXT, DOCUMENT)
@@ -38,10 +47,17 @@ def corpus_formats() -> dict[str, CorpusFormat]:
     >>> list(corpus_formats())[:2]
     ['klue-tsv', 'spans']
     """
-    from importlib.metadata import entry_points
+    others = plugins(_GROUP, CORPUS_FORMATS)
+    return CORPUS_FORMATS | {name: load_plugin(point) for name, point in others.items()}
 
-    plugins = {point.name: point for point in entry_points(group=_GROUP) if point.name not in CORPUS_FORMATS}
-    return CORPUS_FORMATS | {name: plugins[name].load() for name in sorted(plugins)}
+
+def format_names() -> list[str]:
+    """Names of all formats that are installed; no other package's is imported.
+
+    >>> format_names()[:2]
+    ['klue-tsv', 'spans']
+    """
+    return [*CORPUS_FORMATS, *plugins(_GROUP, CORPUS_FORMATS)]
 
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -50,10 +66,13 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 def _format(name: str) -> CorpusFormat:
     if name in CORPUS_FORMATS:
         return CORPUS_FORMATS[name]
-    formats = corpus_formats()
-    if name not in formats:
-        raise UnknownNameError(f"unknown corpus format {name!r}", hint=f"expected one of {', '.join(formats)}")
-    return formats[name]
+    others = plugins(_GROUP, CORPUS_FORMATS)
+    if name not in others:
+        raise UnknownNameError(
+            f"unknown corpus format {name!r}", hint=f"expected one of {', '.join(format_names())}"
+        )
+    format: CorpusFormat = load_plugin(others[name])
+    return format
 
 
 def guess_format(path: str | PathLike[str]) -> str:
@@ -71,13 +90,17 @@ def guess_format(path: str | PathLike[str]) -> str:
     lines = [line for _, line in itertools.islice(open_lines(path), 200)]
     if not any(line.strip() for line in lines):
         raise CorpusError("holds no sentence", path=path, hint="the file is empty")
-    for name, format in corpus_formats().items():
+    for name, format in CORPUS_FORMATS.items():
         if format.looks_like(lines):
+            return name
+    # Those of other packages are imported only where none of ours will do.
+    for name, point in plugins(_GROUP, CORPUS_FORMATS).items():
+        if load_plugin(point).looks_like(lines):
             return name
     if path.suffix == ".txt":
         return TEXT.name
     raise CorpusError(
-        "looks like none of the corpus formats", path=path, hint=f"name one: {', '.join(corpus_formats())}"
+        "looks like none of the corpus formats", path=path, hint=f"name one: {', '.join(format_names())}"
     )
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from llmner._plugins import load_plugin, plugins
 from llmner.engines._types import Engine, Generator
 from llmner.errors import UnknownNameError
 
@@ -24,17 +23,13 @@ ENGINES: dict[str, str] = {
 _GROUP = "llmner.engines"
 
 
-def _plugins() -> Mapping[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=_GROUP) if point.name not in ENGINES}
-
-
 def engine_names() -> list[str]:
     """Names of all engines that are installed.
 
     >>> engine_names()[:3]
     ['transformers', 'vllm', 'openai']
     """
-    return [*ENGINES, *sorted(_plugins())]
+    return [*ENGINES, *plugins(_GROUP, ENGINES)]
 
 
 def engine_class(name: str) -> type[Engine]:
@@ -42,15 +37,19 @@ def engine_class(name: str) -> type[Engine]:
 
     Raises:
         UnknownNameError: No engine is called so.
+        InputError: Another package's cannot be imported.
     """
     if name in ENGINES:
         module, _, attribute = ENGINES[name].partition(":")
         engine: type[Engine] = getattr(import_module(module), attribute)
         return engine
-    if name in _plugins():
-        plugin: type[Engine] = _plugins()[name].load()
-        return plugin
-    raise UnknownNameError(f"unknown engine {name!r}", hint=f"expected one of {', '.join(engine_names())}")
+    others = plugins(_GROUP, ENGINES)
+    if name not in others:
+        raise UnknownNameError(
+            f"unknown engine {name!r}", hint=f"expected one of {', '.join([*ENGINES, *others])}"
+        )
+    plugin: type[Engine] = load_plugin(others[name])
+    return plugin
 
 
 def options_taken(engine: type[Engine]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,24 @@ def test_a_format_of_another_package_is_one_of_ours(bars: Path) -> None:
     assert list(read_corpus(bars)) == sentences
     write_corpus(sentences, bars.with_name("b.bars"), "bars")
     assert list(read_corpus(bars.with_name("b.bars"), "bars")) == sentences
+
+
+def test_a_package_that_is_broken_is_told_where_it_is_wanted_and_nowhere_else(
+    bars: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bars.parent / "bars_format.py").write_text("import no_such_library\n", "utf-8")
+    monkeypatch.delitem(sys.modules, "bars_format", raising=False)
+    ours = bars.with_name("a.jsonl")
+    ours.write_text('{"text": "a"}\n', "utf-8")
+    assert list(read_corpus(ours)) == [Sentence("a")]
+    done = CliRunner().invoke(app, ["convert", str(ours), "-", "--to", "spans"])
+    assert done.exit_code == 0, done.stderr
+    for arguments in ([str(bars), "-", "--to", "spans"], [str(ours), "-", "--to", "bars"]):
+        refused = CliRunner().invoke(app, ["convert", *arguments])
+        assert refused.exit_code == 2
+        (line,) = refused.stderr.splitlines()
+        assert "'bars' of toy (llmner.corpora) cannot be loaded" in line
+        assert "no_such_library" in line
 
 
 def test_the_command_line_takes_it(bars: Path) -> None:
