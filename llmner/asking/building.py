@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmner.asking.options import (
     BASELINE,
+    ONE_ENGINES,
     OPTIONS,
+    SENTENCE_WINDOWS,
     AskOptions,
     DecodingOptions,
     EngineOptions,
     RecipeOptions,
+    ScoreOptions,
     Spell,
     is_baseline,
     plain,
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from llmner.engines import Engine
     from llmner.engines.adapters import Adapter
     from llmner.extraction import Extractor
+    from llmner.extraction.confidence import Calibrator
     from llmner.recipes import Recipe
 
 __all__ = [
@@ -41,23 +45,23 @@ __all__ = [
 
 # Temperature of several samples, and sentences that a tagger is given at once.
 _SAMPLING, _TAGGED_AT_ONCE = 0.7, 64
-# Options that some engines alone can do anything with; what else an engine does not take is no fault.
-_ONE_ENGINES = ("max_model_len", "gpu_memory_utilization", "replies", "base_url")
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Options with what they name: the recipe and the adapter.
+    """Options with what they name: recipe, adapter and calibration.
 
     Attributes:
         options: The options.
         recipe: What is asked.
         adapter: What was trained to be asked it, if anything was.
+        calibrator: What makes of scores shares of right spans, if anything does.
     """
 
     options: AskOptions
     recipe: Recipe
     adapter: Adapter | None
+    calibrator: Calibrator | None
 
     @property
     def in_the_box(self) -> bool:
@@ -66,9 +70,19 @@ class Asking:
 
         return self.adapter is not None and self.adapter.name == PACKAGED_ADAPTER
 
+    def by_sentences(self, given: Collection[str] = ()) -> Asking:
+        """The same for paragraphs: the model in the box is asked about a sentence at a time.
+
+        Args:
+            given: Names of the options that were given: a window or an overlap stays.
+        """
+        if not self.in_the_box or {"window", "overlap"} & set(given):
+            return self
+        return replace(self, options=self.options.but(**SENTENCE_WINDOWS))
+
 
 def prepare(options: AskOptions, report: Callable[[str], None] | None = None) -> Asking:
-    """Find the adapter and the recipe that options name. No model is loaded.
+    """Find the recipe, the adapter and the calibration that options name. No model is loaded.
 
     The adapter in the package is taken where nothing says what else to ask. Asked with another recipe or in
     another format than it was trained on, an adapter answers worse than the bare model; engines that take no
@@ -79,11 +93,13 @@ def prepare(options: AskOptions, report: Callable[[str], None] | None = None) ->
         report: Told in a sentence what is being waited for.
 
     Raises:
-        InputError: An engine, adapter or recipe that there is not.
+        InputError: An engine, adapter, recipe or calibration that there is not, or an overlap that is not below
+            the window.
         GenerationError: The Hub does not have the adapter.
     """
     from llmner.engines._registry import engine_class
     from llmner.engines.adapters import PACKAGED_ADAPTER, find_adapter
+    from llmner.extraction.windows import check_windows
 
     engine, asked = options.engine, options.recipe
     name = engine.adapter
@@ -91,7 +107,15 @@ def prepare(options: AskOptions, report: Callable[[str], None] | None = None) ->
     if name is None and takes and (engine.model, asked.recipe, asked.reply_format) == (None, None, None):
         name = PACKAGED_ADAPTER
     adapter = None if name in (None, "none") else find_adapter(name, report, model=engine.model)
-    return Asking(options, load_recipe(asked, adapter, engine.model), adapter)
+    recipe = load_recipe(asked, adapter, engine.model)
+    check_windows(options.windows.window, options.windows.overlap)
+    return Asking(options, recipe, adapter, _calibrator(options.scores))
+
+
+def _calibrator(options: ScoreOptions) -> Calibrator | None:
+    from llmner.extraction.confidence import Calibrator
+
+    return None if options.calibration is None else Calibrator.load(options.calibration)
 
 
 def load_recipe(options: RecipeOptions, adapter: Adapter | None = None, model: str | None = None) -> Recipe:
@@ -139,7 +163,7 @@ def build_engine(
     options, decoding = asking.options.engine, asking.options.decoding
     engine = engine_class(options.engine)
     able, taken = engine.capabilities, options_taken(engine)
-    for name in _ONE_ENGINES:
+    for name in ONE_ENGINES:
         if getattr(options, name) is not None and name not in taken:
             raise _means_nothing(name, options.engine, spell)
     if able.replays and options.replies is None:
@@ -197,23 +221,16 @@ def questions_at_once(options: EngineOptions, *, soon: bool = False) -> int:
     return together if soon and able.sorts else able.queue * together
 
 
-def extractor_options(options: AskOptions) -> dict[str, Any]:
-    """What an :class:`llmner.extraction.Extractor` is told of the options.
-
-    Raises:
-        InputError: The overlap is not below the window, or the calibration cannot be read.
-    """
-    from llmner.extraction.confidence import Calibrator
-    from llmner.extraction.windows import check_windows
-
-    windows, scores, decoding = options.windows, options.scores, options.decoding
-    check_windows(windows.window, windows.overlap)
+def extractor_options(asking: Asking) -> dict[str, Any]:
+    """What an :class:`llmner.extraction.Extractor` is told of the options."""
+    options = asking.options
+    windows, decoding = options.windows, options.decoding
     return {
         "grounded": decoding.grounded,
         "json_schema": decoding.json_schema,
         "samples": decoding.samples,
-        "min_score": scores.min_score,
-        "calibrator": None if scores.calibration is None else Calibrator.load(scores.calibration),
+        "min_score": options.scores.min_score,
+        "calibrator": asking.calibrator,
         "window": windows.window,
         "overlap": windows.overlap,
         **options.projection.policy(),
@@ -254,7 +271,7 @@ def build(
         batch_size=questions_at_once(options.engine, soon=soon),
         # Recorded replies may have been asked for in any way.
         read_as="auto" if engine.capabilities.replays and options.recipe.reply_format is None else None,
-        **extractor_options(options),
+        **extractor_options(asking),
     )
 
 
@@ -277,7 +294,6 @@ def build_baseline(
         InputError: An option that was given and means nothing to a tagger, or a folder that holds none.
     """
     from llmner.baselines import BaselineExtractor, find_baseline
-    from llmner.extraction.confidence import Calibrator
 
     given = options.given() if given is None else given
     for name in OPTIONS:
@@ -289,7 +305,7 @@ def build_baseline(
         find_baseline(name, report),
         batch_size=engine.batch_size or _TAGGED_AT_ONCE,
         min_score=scores.min_score,
-        calibrator=None if scores.calibration is None else Calibrator.load(scores.calibration),
+        calibrator=_calibrator(scores),
         device=engine.device,
         trust_remote_code=engine.trust_remote_code,
         name=name if kind_of(Path(name)) == "missing" else None,

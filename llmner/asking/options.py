@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BASELINE",
     "GROUPS",
+    "ONE_ENGINES",
     "OPTIONS",
     "SENTENCE_WINDOWS",
     "AskOptions",
@@ -43,6 +44,9 @@ Spell = Callable[[str], str]
 
 BASELINE = "baseline:"
 """What an engine's name begins with that is a tagger's folder."""
+
+ONE_ENGINES = ("max_model_len", "gpu_memory_utilization", "replies", "base_url")
+"""Options that one engine alone can do anything with; others that an engine does not take are no fault."""
 
 SENTENCE_WINDOWS = {"window": 60, "overlap": 0}
 """For the model in the box, which was trained on single sentences: ``benchmarks/windows.py``."""
@@ -229,6 +233,10 @@ class AskOptions:
         3
         """
         return AskOptions.of(**self.flat() | values)
+
+    def replaying(self, replies: Path) -> AskOptions:
+        """These options for recorded replies beside an engine, without what is the engine's alone."""
+        return self.but(**dict.fromkeys(ONE_ENGINES) | {"engine": "recorded", "replies": replies})
 
     def flat(self) -> dict[str, Any]:
         """Every option by name."""

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from llmner.asking import AskOptions, build, build_baseline, is_baseline, prepare
-from llmner.asking.building import extractor_options
 from llmner.cli._asking import dashed, given_options, with_ask_options
 from llmner.cli._common import (
     JsonOption,
@@ -88,8 +87,7 @@ def evaluate(
 
     given = given_options(context, options.flat())
     engine = options.engine.engine if context.params["engine"] is not None else None
-    left_out: dict[str, Any] = {"base_url": None, "max_model_len": None, "gpu_memory_utilization": None}
-    asked = [(str(path), options.but(engine="recorded", replies=path, **left_out)) for path in replies or ()]
+    asked = [(str(path), options.replaying(path)) for path in replies or ()]
     asked += [(engine, options)] if engine is not None else []
     count = len(predicted or ()) + len(asked)
     if not count:
@@ -104,7 +102,6 @@ def evaluate(
             hint="give --min-score and the like to extract, or --engine here",
         )
     asking = prepare(options if engine is not None else options.but(engine="recorded"), note)
-    extractor_options(options)
     extractors: list[SpanExtractor] = [
         build_baseline(one, given=() if replies else given, report=note, spell=dashed)
         if is_baseline(one.engine.engine)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmner.asking import AskOptions, build, build_baseline, is_baseline, prepare
-from llmner.asking.building import extractor_options
 from llmner.cli._asking import dashed, given_options, with_ask_options
 from llmner.cli._common import (
     BadRows,
@@ -91,7 +90,6 @@ def extract(
         tagger = build_baseline(options, given=given, report=note, spell=dashed)
     else:
         asking = prepare(options, note)
-        extractor_options(options)
     bad = BadRows(output, skip=skip_bad)
     stats = ReadStats()
     sentences: list[Sentence]

@@ -10,7 +10,6 @@ import typer
 
 from llmner.asking import AskOptions, is_baseline, prepare
 from llmner.asking.building import build_engine, extractor_options, load_recipe
-from llmner.asking.options import SENTENCE_WINDOWS
 from llmner.cli._asking import dashed, given_options, with_ask_options
 from llmner.cli._common import guarded, note
 from llmner.errors import InputError
@@ -77,11 +76,11 @@ def serve(
     from llmner.serving._safety import is_loopback
 
     engine = options.engine
-    if is_baseline(engine.engine) or engine_class(engine.engine).capabilities.replays:
+    able = None if is_baseline(engine.engine) else engine_class(engine.engine).capabilities
+    if able is None or able.replays:
         raise InputError(
             f"--engine {engine.engine} cannot be served", hint="expected transformers, vllm or openai"
         )
-    able = engine_class(engine.engine).capabilities
     given = given_options(context, [*options.flat(), "batch_wait"])
     if no_model:
         for name in given:
@@ -90,14 +89,11 @@ def serve(
     keys = _read_keys(api_keys)
     if not keys and not is_loopback(host):
         note(f"warning: anyone who reaches {host} can ask; --api-keys FILE or {_KEYS} asks for a key")
-    generator = None
     if no_model:
-        recipe = load_recipe(options.recipe)
+        recipe, generator, asked = load_recipe(options.recipe), None, {}
     else:
-        asking = prepare(options, note)
-        recipe = asking.recipe
-        if asking.in_the_box and not {"window", "overlap"} & set(given):
-            options = options.but(**SENTENCE_WINDOWS)
+        asking = prepare(options, note).by_sentences(given)
+        recipe, asked = asking.recipe, extractor_options(asking)
         generator = build_engine(
             asking,
             report=note,
@@ -108,7 +104,7 @@ def serve(
     service = Service(
         recipe,
         generator,
-        options=extractor_options(options),
+        options=asked,
         limits=Limits(
             queue=queue,
             timeout=timeout,

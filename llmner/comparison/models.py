@@ -222,30 +222,23 @@ def _asking(entry: ModelEntry, told: Told) -> tuple[Extractor, Mapping[str, Any]
     for name, value in entry.options.items():
         if isinstance(value, bool) and name not in _SWITCHES:
             raise InputError(f"{entry.name}: options.{name}: {str(value).lower()} is no value that it can have")
+    engine = str(entry.engine)
+    taken = options_taken(engine_class(engine))
+    for name in entry.options:
+        if name not in taken:
+            raise InputError(f"{entry.name}: options: {name} means nothing to the {engine} engine")
     known = {name: value for name, value in entry.options.items() if name in OPTIONS}
     more = {name: value for name, value in entry.options.items() if name not in OPTIONS}
     try:
-        options = AskOptions.of(engine=entry.engine, recipe=entry.recipe, grounded=entry.grounded, **known)
-        asking = prepare(options, told)
-        _refuse_unknown(more, options.engine.engine)
+        options = AskOptions.of(engine=engine, recipe=entry.recipe, grounded=entry.grounded, **known)
+    except InputError as error:
+        raise InputError(f"{entry.name}: options: {error.problem}", hint=error.hint) from None
+    asking = prepare(options, told)
+    try:
         extractor = build(asking, report=told, more=more)
     except TypeError as error:
         raise InputError(f"{entry.name}: options: {error}") from None
-    except InputError as error:
-        raise InputError(f"{entry.name}: options: {error.problem}", hint=error.hint) from None
     return extractor, {} if asking.adapter is None else _record_of(asking.adapter.folder)
-
-
-def _refuse_unknown(more: Mapping[str, Any], engine: str) -> None:
-    """Refuse options that are neither ours nor the engine's.
-
-    Raises:
-        InputError: There is one.
-    """
-    taken = options_taken(engine_class(engine))
-    for name in more:
-        if name not in taken:
-            raise InputError(f"{name} means nothing to the {engine} engine", hint="leave it out")
 
 
 def _record_of(folder: Path) -> Mapping[str, Any]:

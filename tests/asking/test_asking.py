@@ -23,6 +23,7 @@ from llmner.comparison.models import _asking
 from llmner.engines._registry import ENGINES, engine_class, options_taken
 from llmner.errors import InputError, LlmnerError
 from llmner.extraction import Extractor
+from llmner.extraction.confidence import Calibrator
 from llmner.projection._outcome import Policy
 from tests.asking.plugins import installed
 
@@ -62,6 +63,40 @@ def test_yaml_has_the_same_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     assert vars(asked) | {"generator": None} == vars(built) | {"generator": None}
     kept = {name: value for name, value in vars(built.generator).items() if not name.startswith("_")}
     assert kept == {name: value for name, value in vars(asked.generator).items() if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("engine", "options", "told"),
+    [
+        ("openai", {"device": "cuda"}, "x: options: device means nothing to the openai engine"),
+        ("openai", {"adapter": "a/b"}, "x: options: adapter means nothing to the openai engine"),
+        ("transformers", {"window": 60}, "x: options: window means nothing to the transformers engine"),
+        ("transformers", {"max_new_tokens": 0}, "x: options: max_new_tokens 0: "),
+        ("transformers", {"adapter": "no/such/adapter"}, "no/such/adapter: "),
+    ],
+)
+def test_yaml_takes_an_engines_own_options_and_no_others(
+    engine: Any, options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(LlmnerError) as refused:
+        _asking(ModelEntry(name="x", engine=engine, options=options), lambda _: None)
+    assert str(refused.value).startswith(told)
+
+
+def test_a_calibration_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "calibration.json"
+    Calibrator((0.1, 0.9), (0.2, 0.8)).save(path)
+    load, loaded = Calibrator.load, []
+
+    def counted(path: Any) -> Calibrator:
+        loaded.append(path)
+        return load(path)
+
+    monkeypatch.setattr(Calibrator, "load", counted)
+    asking = prepare(AskOptions.of(calibration=path))
+    first = build(asking)
+    assert first.calibrator is build(asking).calibrator
+    assert loaded == [path]
 
 
 def test_what_is_built_by_hand_has_the_same_defaults() -> None:
