@@ -42,8 +42,8 @@ app = typer.Typer(
     help="Named entities from any LLM: exact, auditable spans; run in batches, scored as the field scores.",
 )
 app.command("extract", cls=GroupedCommand)(extract.extract)
-app.command("project")(project.project)
-app.command("convert")(convert.convert)
+app.command("project", cls=GroupedCommand)(project.project)
+app.command("convert", cls=GroupedCommand)(convert.convert)
 app.command("stats")(stats.stats)
 app.command("evaluate", cls=GroupedCommand)(evaluate.evaluate)
 app.command("compare")(compare.compare)

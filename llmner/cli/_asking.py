@@ -12,9 +12,10 @@ import typer
 from annotated_types import Ge, Le
 from typer.core import TyperCommand
 
-from llmner.asking.options import GROUPS, AskOptions, option_help
+from llmner.asking.options import GROUPS, OPTIONS, AskOptions, option_help
+from llmner.cli._ending import dashed
 
-__all__ = ["GroupedCommand", "dashed", "given_options", "with_ask_options"]
+__all__ = ["GroupedCommand", "given_options", "with_ask_options"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -36,37 +37,27 @@ class GroupedCommand(TyperCommand):
                 formatter.write_dl(groups[title])
 
 
-def dashed(name: str) -> str:
-    """An option as the command line has it.
-
-    >>> dashed("max_new_tokens")
-    '--max-new-tokens'
-    """
-    return f"--{name.replace('_', '-')}"
-
-
 def with_ask_options(
     *,
-    without: Collection[str] = (),
+    names: Collection[str] = OPTIONS,
     defaults: Mapping[str, Any] | None = None,
     help: Mapping[str, str] | None = None,
 ) -> Callable[[_F], _F]:
-    """Give a command all options of asking in place of its parameter ``options``, which gets their values.
+    """Give a command options of asking in place of its parameter ``options``, which gets their values.
 
     Args:
-        without: Options that it has not.
+        names: The options that it has.
         defaults: Defaults of its own, by name.
         help: Words of its own, by name.
     """
 
     def decorate(command: _F) -> _F:
         signature = inspect.signature(command, eval_str=True)
-        own = _parameters(without, defaults or {}, help or {})
-        names = [parameter.name for parameter in own]
+        own = _parameters(names, defaults or {}, help or {})
 
         @functools.wraps(command)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            values = {name: kwargs.pop(name) for name in names}
+            values = {parameter.name: kwargs.pop(parameter.name) for parameter in own}
             # An engine that was not named is the command's to see to.
             asked = {name: value for name, value in values.items() if name != "engine" or value is not None}
             return command(*args, options=AskOptions.of(spell=dashed, **asked), **kwargs)
@@ -82,7 +73,7 @@ def with_ask_options(
 
 
 def _parameters(
-    without: Collection[str], defaults: Mapping[str, Any], help: Mapping[str, str]
+    names: Collection[str], defaults: Mapping[str, Any], help: Mapping[str, str]
 ) -> list[inspect.Parameter]:
     parameters = []
     for group in GROUPS.values():
@@ -90,7 +81,7 @@ def _parameters(
         hints = get_type_hints(group, include_extras=True)
         title = (inspect.getdoc(group) or "").partition("\n")[0].rstrip(".")
         for field in fields(group):
-            if field.name in without:
+            if field.name not in names:
                 continue
             default = defaults.get(field.name, field.default)
             option = typer.Option(

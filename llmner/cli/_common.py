@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from llmner.cli._ending import dashed as dashed
 from llmner.cli._ending import guarded as guarded
 from llmner.cli._ending import note as note
 from llmner.errors import GenerationError, InputError
@@ -26,28 +27,8 @@ MOST_DRAWS = 1_000_000
 
 _T = TypeVar("_T")
 
-RecipeOption = Annotated[
-    str | None,
-    typer.Option(
-        help="A built-in recipe (klue, klue-strict, gmb) or a YAML file; by default the adapter's, else klue."
-    ),
-]
-ReplyFormatOption = Annotated[
-    str | None,
-    typer.Option(help="json-by-type, json-list, tagged, lines or pairs, not the recipe's own."),
-]
-MaxNewTokensOption = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
 RemoteCodeOption = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
-]
-ParticlesOption = Annotated[
-    str, typer.Option(help="Korean particles and titles at the end of a mention: auto, keep or trim.")
-]
-RepeatsOption = Annotated[
-    str, typer.Option(help="listed: place what is listed; all: every place of a name that is listed once.")
-]
-FuzzyOption = Annotated[
-    float, typer.Option(min=0, max=1, help="Lowest similarity of a fuzzy match; 1 allows none.")
 ]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Broken tag sequences are errors instead of being repaired.")
@@ -72,15 +53,6 @@ ReportOption = Annotated[
     Path | None, typer.Option(help="Write a report: report.html (one file, no network) or report.md.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-
-
-def policy(particles: str, fuzzy: float, repeats: str) -> dict[str, Any]:
-    """Projection policy from its options."""
-    if particles not in ("auto", "keep", "trim"):
-        raise InputError(f"--particles {particles!r} is unknown", hint="expected auto, keep or trim")
-    if repeats not in ("listed", "all"):
-        raise InputError(f"--repeats {repeats!r} is unknown", hint="expected listed or all")
-    return {"particles": particles, "fuzzy": None if fuzzy >= 1 else fuzzy, "repeats": repeats}
 
 
 class BadRows:
@@ -231,7 +203,7 @@ def not_both(**given: object) -> None:
     Raises:
         InputError: Not exactly one was given.
     """
-    names = [f"--{name.replace('_', '-')}" for name in given]
+    names = [dashed(name) for name in given]
     count = sum(value is not None for value in given.values())
     if count != 1:
         raise InputError(

@@ -69,6 +69,15 @@ def guarded(command: _F) -> _F:
     return wrapper  # type: ignore[return-value]
 
 
+def dashed(name: str) -> str:
+    """An option as the command line has it.
+
+    >>> dashed("max_new_tokens")
+    '--max-new-tokens'
+    """
+    return f"--{name.replace('_', '-')}"
+
+
 def _check_finite(options: Mapping[str, Any]) -> None:
     """Refuse options that are ``nan`` or ``inf``: the first is within any bounds, the second beyond all sense.
 
@@ -77,7 +86,7 @@ def _check_finite(options: Mapping[str, Any]) -> None:
     """
     for name, value in options.items():
         if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"--{name.replace('_', '-')} is {value}", hint="expected a finite number")
+            raise InputError(f"{dashed(name)} is {value}", hint="expected a finite number")
 
 
 def _told_failure(error: OSError) -> int:

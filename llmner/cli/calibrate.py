@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llmner.cli._common import SplitOption, StrictOption, guarded, note
+from llmner.cli._common import SplitOption, StrictOption, dashed, guarded, note
 from llmner.cli._results import check_outputs, read_gold
 
 
@@ -35,7 +35,7 @@ def calibrate(
             raise InputError(
                 "its scores are no raw ones, or some are gone",
                 path=predicted,
-                hint=f"extract without --{name.replace('_', '-')}",
+                hint=f"extract without {dashed(name)}",
             )
     corpus = read_gold(gold, gold_format, split, strict=strict)
     found = align(corpus, read_predictions(predicted), complete=True, path=predicted)

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
+from llmner.asking import AskOptions
 from llmner.asking.building import load_recipe
-from llmner.asking.options import RecipeOptions
+from llmner.cli._asking import with_ask_options
 from llmner.cli._common import (
     BadRows,
-    RecipeOption,
-    ReplyFormatOption,
     SkipBadOption,
     SplitOption,
     StrictOption,
@@ -25,6 +24,7 @@ from llmner.cli._common import (
 
 
 @guarded
+@with_ask_options(names=("recipe", "reply_format"))
 def convert(
     input: Annotated[str, typer.Argument(help="A corpus file, a saved data set, or klue/ner on the Hub.")],
     output: Annotated[Path, typer.Argument(help="The file to write; - for stdout.")],
@@ -33,8 +33,7 @@ def convert(
         str | None, typer.Option("--from", help="The input's format; by default guessed from the file.")
     ] = None,
     split: SplitOption = None,
-    recipe: RecipeOption = None,
-    reply_format: ReplyFormatOption = None,
+    options: AskOptions = AskOptions(),
     prompt_completion: Annotated[
         bool,
         typer.Option(
@@ -53,7 +52,7 @@ def convert(
     formats = format_names()
     if to != "chat" and to not in formats:
         raise UnknownNameError(f"unknown format {to!r}", hint=f"expected chat, {', '.join(formats)}")
-    asked = load_recipe(RecipeOptions(recipe, reply_format)) if to == "chat" else None
+    asked = load_recipe(options.recipe) if to == "chat" else None
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
     stats = ReadStats()
     sentences = read_corpus(

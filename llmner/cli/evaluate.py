@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from llmner.asking import AskOptions, build, build_baseline, is_baseline, prepare
-from llmner.cli._asking import dashed, given_options, with_ask_options
+from llmner.asking.options import OPTIONS
+from llmner.cli._asking import given_options, with_ask_options
 from llmner.cli._common import (
     JsonOption,
     ReportOption,
@@ -19,6 +20,7 @@ from llmner.cli._common import (
     RestartOption,
     SplitOption,
     StrictOption,
+    dashed,
     guarded,
     note,
     progress,
@@ -30,7 +32,7 @@ from llmner.cli._common import (
 # Without an engine there are predictions or recorded replies to score.
 @guarded
 @with_ask_options(
-    without=("replies",),
+    names=[name for name in OPTIONS if name != "replies"],
     defaults={"engine": None},
     help={
         "engine": "Ask an engine now: transformers, vllm, openai, or baseline:FOLDER for a tagger. Answers are "

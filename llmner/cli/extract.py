@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmner.asking import AskOptions, build, build_baseline, is_baseline, prepare
-from llmner.cli._asking import dashed, given_options, with_ask_options
+from llmner.cli._asking import given_options, with_ask_options
 from llmner.cli._common import (
     BadRows,
     JsonOption,
@@ -17,6 +17,7 @@ from llmner.cli._common import (
     SkipBadOption,
     SplitOption,
     StrictOption,
+    dashed,
     guarded,
     not_both,
     note,

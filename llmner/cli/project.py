@@ -8,36 +8,32 @@ from typing import Annotated, Any
 
 import typer
 
+from llmner.asking import AskOptions
+from llmner.asking.building import load_recipe
+from llmner.cli._asking import with_ask_options
 from llmner.cli._common import (
     BadRows,
-    FuzzyOption,
-    ParticlesOption,
-    RecipeOption,
-    RepeatsOption,
     SkipBadOption,
     guarded,
     note,
-    policy,
     progress,
 )
 
 
 @guarded
+@with_ask_options(names=("recipe", "particles", "fuzzy", "repeats"), defaults={"recipe": "klue"})
 def project(
     input: Annotated[
         Path, typer.Option("--input", "-i", help='JSON Lines of {"id", "text", "reply"}; - for stdin.')
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Spans JSONL to write; - for stdout.")],
-    recipe: RecipeOption = "klue",
+    options: AskOptions = AskOptions(),
     any_label: Annotated[
         bool, typer.Option("--any-label", help="Take labels as replies have them; the recipe is not used.")
     ] = False,
     reply_format: Annotated[
         str, typer.Option(help="json-by-type, json-list, tagged, lines, or auto to look at each reply.")
     ] = "auto",
-    particles: ParticlesOption = "auto",
-    fuzzy: FuzzyOption = 0.75,
-    repeats: RepeatsOption = "listed",
     skip_bad: SkipBadOption = False,
 ) -> None:
     """Project replies that any LLM gave onto their texts, with an outcome for every mention."""
@@ -51,7 +47,6 @@ def project(
     from llmner.extraction.rows import projection_row
     from llmner.files import dump_json, open_lines, parse_row, whole_file
     from llmner.projection import Projection, project_reply
-    from llmner.recipes import Recipe
     from llmner.replies import REPLY_FORMATS
 
     if reply_format != "auto" and reply_format not in REPLY_FORMATS:
@@ -59,8 +54,8 @@ def project(
             f"unknown reply format {reply_format!r}",
             hint=f"expected auto, {', '.join(REPLY_FORMATS)}",
         )
-    schema = None if any_label else Recipe.load(recipe or "klue").schema_
-    projecting = policy(particles, fuzzy, repeats)
+    schema = None if any_label else load_recipe(options.recipe).schema_
+    projecting = options.projection.policy()
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
     outcomes: Counter[str] = Counter()
     statuses: Counter[str] = Counter()

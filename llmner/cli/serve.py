@@ -10,8 +10,9 @@ import typer
 
 from llmner.asking import AskOptions, is_baseline, prepare
 from llmner.asking.building import build_engine, extractor_options, load_recipe
-from llmner.cli._asking import dashed, given_options, with_ask_options
-from llmner.cli._common import guarded, note
+from llmner.asking.options import OPTIONS
+from llmner.cli._asking import given_options, with_ask_options
+from llmner.cli._common import dashed, guarded, note
 from llmner.errors import InputError
 from llmner.serving._secrets import checked_keys
 
@@ -20,7 +21,7 @@ _KEYS = "LLMNER_API_KEYS"
 
 @guarded
 @with_ask_options(
-    without=("replies",),
+    names=[name for name in OPTIONS if name != "replies"],
     help={
         "window": "Longest stretch of a text asked about at once, in characters; for the model in the box 60.",
         "overlap": "Context on either side of a window's core, in characters; for the model in the box 0.",
