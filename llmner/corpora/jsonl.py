@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +21,7 @@ from llmner.spans import Sentence, Span, TextLabel
 
 __all__ = [
     "SPANS_JSONL",
+    "row_error",
     "row_text_and_id",
     "span_of_row",
     "span_rows",
@@ -50,16 +52,18 @@ def row_text_and_id(path: Path, number: int, row: dict[str, Any]) -> tuple[str, 
     return text, id
 
 
+def row_error(path: Path, number: int | None, id: str | None, problem: str, expected: str) -> CorpusError:
+    """What is wrong with a row, and what was expected there."""
+    return CorpusError(problem, path=path, line=number, id=id, hint=f"expected {expected}")
+
+
 def span_of_row(path: Path, number: int, id: str | None, row: Any) -> Span:
     """One span of a row; ``number`` is the row's line.
 
     Raises:
         CorpusError: No such span.
     """
-
-    def wrong(problem: str, expected: str) -> CorpusError:
-        return CorpusError(problem, path=path, line=number, id=id, hint=f"expected {expected}")
-
+    wrong = partial(row_error, path, number, id)
     if not isinstance(row, dict):
         raise wrong("a span is not an object", '{"start", "end", "label"}')
     start, end = _offset(row, "start", wrong), _offset(row, "end", wrong)
@@ -76,10 +80,7 @@ def text_label_of_row(path: Path, number: int, id: str | None, row: Any) -> Text
     Raises:
         CorpusError: No such label.
     """
-
-    def wrong(problem: str, expected: str) -> CorpusError:
-        return CorpusError(problem, path=path, line=number, id=id, hint=f"expected {expected}")
-
+    wrong = partial(row_error, path, number, id)
     if not isinstance(row, dict):
         raise wrong("a label is not an object", '{"label"}')
     label, score, attributes = _labelled(row, "label", wrong)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-__all__ = ["fits_in_float32", "multiplies_bfloat16"]
+__all__ = ["fits_in_float32", "multiplies_bfloat16", "suit_processor"]
 
 
 def multiplies_bfloat16() -> bool:
@@ -28,6 +28,12 @@ def multiplies_bfloat16() -> bool:
         return True
     # oneDNN also says yes to an AVX-512 that has to convert.
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+
+
+def suit_processor(model: Any) -> None:
+    """Turn a model to float32 that computes on a processor without bfloat16, if it fits in memory so."""
+    if model.device.type == "cpu" and not multiplies_bfloat16() and fits_in_float32(model):
+        model.float()
 
 
 def fits_in_float32(model: Any) -> bool:

@@ -19,7 +19,7 @@ from llmner.engines._decoding import Answer, Grammars, choose, normalizers
 from llmner.engines._denormals import denormals_flushed
 from llmner.engines._loading import load_pretrained
 from llmner.engines._model_files import read_tensors
-from llmner.engines._processor import fits_in_float32, multiplies_bfloat16
+from llmner.engines._processor import suit_processor
 from llmner.engines._types import PLAIN_QUESTION, Capabilities, Engine, Reply, decoding, prompt_seed
 from llmner.engines.adapters import (
     ADAPTER_FILE,
@@ -158,8 +158,7 @@ class TransformersGenerator(Engine):
             device = "cuda" if torch.cuda.is_available() else "cpu"
         _check_questions(self.model_name, model, tokenizer)
         model.to(device)
-        if model.device.type == "cpu" and not multiplies_bfloat16() and fits_in_float32(model):
-            model.float()
+        suit_processor(model)
         model.eval()
         self._loaded = model, tokenizer
         return self._loaded

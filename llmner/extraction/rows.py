@@ -7,11 +7,12 @@ survive is ``runs``'.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from llmner._numbers import is_number, is_whole
-from llmner.corpora.jsonl import span_of_row, span_rows
+from llmner.corpora.jsonl import row_error, span_of_row, span_rows
 from llmner.errors import CorpusError, SpanError
 from llmner.projection import Outcome, OutcomeKind, Projection
 from llmner.replies import ReadReply
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from llmner.extraction.merging import WindowReply
 
 __all__ = [
+    "SIMILARITY_DIGITS",
     "outcome_of_row",
     "outcome_row",
     "outcome_rows",
@@ -33,7 +35,8 @@ __all__ = [
     "window_rows",
 ]
 
-_DIGITS = 4
+SIMILARITY_DIGITS = 4
+"""Decimals that a row keeps of a similarity."""
 
 
 def projection_row(id: str | None, projection: Projection, reply: str, **fields: Any) -> dict[str, Any]:
@@ -105,7 +108,7 @@ def outcome_row(outcome: Outcome) -> dict[str, Any]:
         "kind": outcome.kind,
         "start": None if span is None else span.start,
         "end": None if span is None else span.end,
-        "similarity": round(outcome.similarity, _DIGITS),
+        "similarity": round(outcome.similarity, SIMILARITY_DIGITS),
         "reason": outcome.reason,
     }
     if outcome.repeats:
@@ -128,10 +131,7 @@ def outcome_of_row(row: Any, path: Path, line: int | None = None) -> Outcome:
     Raises:
         CorpusError: A kind that does not exist, a place that is none, or a value of another type.
     """
-
-    def wrong(problem: str, expected: str) -> CorpusError:
-        return CorpusError(problem, path=path, line=line, hint=f"expected {expected}")
-
+    wrong = partial(row_error, path, line, None)
     if not isinstance(row, dict):
         raise wrong("'outcomes' is not a list of objects", "what extract writes")
     start, end, label = row.get("start"), row.get("end"), str(row.get("label"))

@@ -141,6 +141,13 @@ class Language:
         object.__setattr__(self, "hints_at_exact_words", re.compile(hints).search)
 
 
+# Fields by what they are; the names of the others stand below.
+_SETS: Final = (
+    "scripts particles particle_ends title_ends common_addresses lone_words numerals counted_by".split()
+)
+_WORDS: Final = "titles_before called kept_before exact_words exact_hints magnitudes number_ends".split()
+
+
 def merge(languages: Sequence[Language]) -> Language:
     """Several languages as one, for mixed texts.
 
@@ -150,11 +157,9 @@ def merge(languages: Sequence[Language]) -> Language:
     if len(languages) == 1:
         return languages[0]
     fields: dict[str, Any] = {"code": "+".join(language.code for language in languages)}
-    for (
-        name
-    ) in "scripts particles particle_ends title_ends common_addresses lone_words numerals counted_by".split():
+    for name in _SETS:
         fields[name] = frozenset().union(*(getattr(language, name) for language in languages))
-    for name in "titles_before called kept_before exact_words exact_hints magnitudes number_ends".split():
+    for name in _WORDS:
         # A word may be used by several languages; it is looked for once.
         words = chain.from_iterable(getattr(language, name) for language in languages)
         fields[name] = tuple(dict.fromkeys(words))

@@ -14,7 +14,7 @@ from llmner.corpora.hub import is_saved_dataset
 from llmner.corpora.jsonl import row_text_and_id, span_of_row
 from llmner.errors import CorpusError, InputError, MismatchError, SpanError, TagError
 from llmner.extraction import Extraction
-from llmner.extraction.rows import outcomes_of_row
+from llmner.extraction.rows import SIMILARITY_DIGITS, outcomes_of_row
 from llmner.files import read_jsonl, regular_file, told_of
 from llmner.projection import Outcome, canonical_surface
 from llmner.scoring._sides import Claims, surfaces
@@ -74,7 +74,10 @@ class Prediction:
             extraction.sentence.text,
             extraction.spans,
             extraction.sentence.id,
-            tuple(replace(one, similarity=round(one.similarity, 4)) for one in extraction.projection.outcomes),
+            tuple(
+                replace(one, similarity=round(one.similarity, SIMILARITY_DIGITS))
+                for one in extraction.projection.outcomes
+            ),
             None if read is None else _status(read.status, extraction.reply.error),
             extraction.reply.text,
             extraction.reply.error,

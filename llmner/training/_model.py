@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmner.engines._processor import fits_in_float32, multiplies_bfloat16
+from llmner.engines._processor import suit_processor
 from llmner.engines.transformers_engine import load_model
 from llmner.errors import InputError, MissingExtraError
 from llmner.training._config import LoraOptions, ModelOptions
@@ -89,9 +89,9 @@ def load_for_training(
     model, tokenizer = load_model(
         options.model, trust_remote_code=options.trust_remote_code, report=report, **settings
     )
-    on_cpu = options.quantization == "none" and not torch.cuda.is_available() and not is_fsdp()
-    if on_cpu and not multiplies_bfloat16() and fits_in_float32(model):
-        model.float()
+    # A model that is still to be sharded lies on the CPU too.
+    if options.quantization == "none" and not torch.cuda.is_available() and not is_fsdp():
+        suit_processor(model)
     model.config.use_cache = False
     return model, tokenizer
 

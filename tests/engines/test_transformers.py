@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from llmner.engines import create_generator, transformers_engine
+from llmner.engines import _processor, create_generator, transformers_engine
 from llmner.engines._processor import fits_in_float32
 from llmner.engines.transformers_engine import TransformersGenerator, _without_system
 from llmner.errors import GenerationError
@@ -62,7 +62,7 @@ def test_replies_come_in_the_prompts_order_and_do_not_depend_on_the_batch(
 def test_a_model_computes_in_what_the_processor_is_fast_at(
     base: Path, fast: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transformers_engine, "multiplies_bfloat16", lambda: fast)
+    monkeypatch.setattr(_processor, "multiplies_bfloat16", lambda: fast)
     model, _ = TransformersGenerator(str(base), device="cpu").load()
     assert {str(weight.dtype) for weight in model.parameters()} == {f"torch.{dtype}"}
 
@@ -80,7 +80,7 @@ def test_a_processor_without_bfloat16_is_known_as_one() -> None:
 
 
 def test_a_model_too_large_for_float32_stays_in_bfloat16(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transformers_engine, "multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr(_processor, "multiplies_bfloat16", lambda: False)
     model, _ = transformers_engine.load_model(str(base))
     needed = 4 * model.num_parameters()
     monkeypatch.setattr(os, "sysconf", lambda name: 2 * needed if name == "SC_PHYS_PAGES" else 1)

@@ -109,7 +109,7 @@ def processor() -> Iterator[dict[str, bool]]:
     pytest.importorskip("torch")
     has = {"bfloat16": True}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("llmner.training._model.multiplies_bfloat16", lambda: has["bfloat16"])
+        patch.setattr("llmner.engines._processor.multiplies_bfloat16", lambda: has["bfloat16"])
         yield has
 
 

@@ -135,7 +135,7 @@ def test_a_processor_without_bfloat16_trains_in_float32(
 
     monkeypatch.setattr(torch.nn.functional, "linear", watched)
     for fast, kind in ((False, {torch.float32}), (True, {torch.bfloat16, torch.float32})):
-        monkeypatch.setattr("llmner.training._model.multiplies_bfloat16", lambda fast=fast: fast)
+        monkeypatch.setattr("llmner.engines._processor.multiplies_bfloat16", lambda fast=fast: fast)
         kinds.clear()
         folder = tmp_path / str(fast)
         train(configured(model, folder, max_steps=2))
