@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from llmner.recipes.chat import Prompt
+
 Fault = dict[str, Any]
+
+
+def prompt(text: str) -> Prompt:
+    """A question about a text, whose id tells it."""
+    return Prompt(({"role": "user", "content": text},), f"{text}\n→", "\n\n", text, id=f"id-{text}")
 
 
 @dataclass

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from llmner.engines import Reply
 from llmner.engines._answers import UnreadableError, read_answer, read_models
 from llmner.errors import GenerationError, InputError
-from llmner.recipes.chat import Prompt
 from tests.corruption import places, put
-from tests.engines.endpoint import Endpoint, Fault, serving
+from tests.engines.endpoint import Endpoint, Fault, prompt, serving
 
 pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
 from llmner.engines import _sending
@@ -30,10 +29,6 @@ KEY = "sk-live-4f9a8b7c6d"
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setattr(_sending, "_LONGEST_WAIT", 0.001)
-
-
-def prompt(text: str) -> Prompt:
-    return Prompt(({"role": "user", "content": text},), f"{text}\n→", "\n\n", text, id=f"id-{text}")
 
 
 def chat(text: str = "가나", **choice: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from llmner.engines.grammars import is_answer, reply_grammar
 from llmner.errors import GenerationError, InputError
 from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt
-from tests.engines.endpoint import Endpoint, Fault, serving
+from tests.engines.endpoint import Endpoint, Fault, prompt, serving
 
 pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
 from llmner.engines import _sending
@@ -29,10 +29,6 @@ from llmner.engines.openai_engine import OpenAIGenerator
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setattr(_sending, "_LONGEST_WAIT", 0.02)
-
-
-def prompt(text: str) -> Prompt:
-    return Prompt(({"role": "user", "content": text},), f"{text}\n→", "\n\n", text, id=f"id-{text}")
 
 
 def ask(endpoint: Endpoint, texts: list[str], **options: object) -> list[Reply]:
