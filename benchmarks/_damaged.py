@@ -21,7 +21,9 @@ _MISTAKEN = {"LC": "OG", "OG": "LC", "DT": "TI", "TI": "DT", "QT": "DT", "PS": "
 _REFUSAL = "죄송하지만 이 문장에서는 무엇을 찾아야 하는지 알 수 없습니다."
 
 
-def damaged_replies(sentences: Sequence[Sentence], labels: Sequence[str], seed: int = 20) -> list[str]:
+def damaged_replies(
+    sentences: Sequence[Sentence], labels: Sequence[str], seed: int = 20
+) -> list[str]:
     """A reply in ``json-list`` to each sentence."""
     rng = random.Random(seed)
     replies = []

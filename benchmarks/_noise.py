@@ -42,7 +42,16 @@ _PARTICLES = {  # after a consonant, after a vowel
     False: "는 가 를 와 로 의 에 에서 도 만 까지 부터 에게".split(),
 }
 _TITLES = ("씨", " 씨", "님", " 님")
-_PAIRS = (("'", "'"), ('"', '"'), ("‘", "’"), ("“", "”"), ("**", "**"), ("「", "」"), ("[", "]"), ("`", "`"))
+_PAIRS = (
+    ("'", "'"),
+    ('"', '"'),
+    ("‘", "’"),
+    ("“", "”"),
+    ("**", "**"),
+    ("「", "」"),
+    ("[", "]"),
+    ("`", "`"),
+)
 _CURLY = str.maketrans("'\"‘’“”·-", "‘“''\"\"ㆍ–")
 
 
@@ -68,7 +77,13 @@ class Case:
 def gold_in_order(sentence: Sentence) -> Case:
     """A perfect reply that lists entities as they come."""
     mentions = tuple(Mention(span.label, sentence.surface(span)) for span in sentence.spans)
-    return Case(sentence.text, mentions, frozenset(sentence.spans), "text", dict.fromkeys(sentence.spans, ""))
+    return Case(
+        sentence.text,
+        mentions,
+        frozenset(sentence.spans),
+        "text",
+        dict.fromkeys(sentence.spans, ""),
+    )
 
 
 def gold_by_type(sentence: Sentence, labels: Sequence[str]) -> Case:
@@ -89,7 +104,9 @@ def _spaces_lost(surface: str, rng: random.Random, after: str) -> str | None:
 def _space_added(surface: str, rng: random.Random, after: str) -> str | None:
     if rng.random() < 0.4:
         return " ".join(unicodedata.normalize("NFC", surface))
-    places = [n for n in range(1, len(surface)) if not (surface[n].isdigit() and surface[n - 1].isdigit())]
+    places = [
+        n for n in range(1, len(surface)) if not (surface[n].isdigit() and surface[n - 1].isdigit())
+    ]
     if not places:
         return None
     at = rng.choice(places)
@@ -146,7 +163,11 @@ def _over_wide(surface: str, rng: random.Random, after: str) -> str | None:
     rest = re.match(r"[가-힣]+", after)
     if rest is None or len(surface) < 2 or not _hangul(surface[-1:]):
         return None
-    return surface + rest.group() if rest.group() in {p for ps in _PARTICLES.values() for p in ps} else None
+    return (
+        surface + rest.group()
+        if rest.group() in {p for ps in _PARTICLES.values() for p in ps}
+        else None
+    )
 
 
 def _title(surface: str, rng: random.Random, after: str) -> str | None:
@@ -155,7 +176,12 @@ def _title(surface: str, rng: random.Random, after: str) -> str | None:
 
 def _too_narrow(surface: str, rng: random.Random, after: str) -> str | None:
     """The last letter of a long word is left out. What was claimed stands in the text, and that is expected."""
-    if len(surface) < 5 or " " in surface or any(c.isdigit() for c in surface) or after[:1].isalpha():
+    if (
+        len(surface) < 5
+        or " " in surface
+        or any(c.isdigit() for c in surface)
+        or after[:1].isalpha()
+    ):
         return None
     if unicodedata.category(surface[-1])[0] == "M":
         return None
@@ -193,7 +219,11 @@ def _letter(surface: str, rng: random.Random, after: str) -> str | None:
     at = rng.choice(places[1:-1])
     if rng.random() < 0.5:
         return surface[:at] + surface[at + 1 :]
-    return surface[:at] + rng.choice([c for c in "aeiort" if c != surface[at].lower()]) + surface[at + 1 :]
+    return (
+        surface[:at]
+        + rng.choice([c for c in "aeiort" if c != surface[at].lower()])
+        + surface[at + 1 :]
+    )
 
 
 OPERATIONS: dict[str, Callable[[str, random.Random, str], str | None]] = {
@@ -253,14 +283,24 @@ def _disturb(
         if roll < 0.03 and (wrong := _wrong_digit(surface, rng)) and _plain(wrong) not in plain:
             claims.append((None, Mention(span.label, wrong)))
             continue
-        if repeats[number] in repeats[:number] and repeats[number] not in repeats[number + 1 :] and roll < 0.2:
+        if (
+            repeats[number] in repeats[:number]
+            and repeats[number] not in repeats[number + 1 :]
+            and roll < 0.2
+        ):
             continue  # the last of several copies is lost
         done[span] = ""
         if roll < _RATE and repeats.count(repeats[number]) == 1:
             # Of those that change this surface one by chance, the rarer kinds first.
-            for name in sorted(OPERATIONS, key=lambda name: rng.random() * (3 if name in _COMMON else 1)):
+            for name in sorted(
+                OPERATIONS, key=lambda name: rng.random() * (3 if name in _COMMON else 1)
+            ):
                 changed = OPERATIONS[name](surface, rng, text[span.end :])
-                if not changed or changed == surface or (name == "title" and span.label not in _PEOPLE):
+                if (
+                    not changed
+                    or changed == surface
+                    or (name == "title" and span.label not in _PEOPLE)
+                ):
                     continue
                 surface = changed
                 if name == "too narrow":
@@ -274,7 +314,11 @@ def _disturb(
     for _ in range(2):
         if rng.random() < 0.1:
             label, surface = rng.choice(surfaces)
-            if len(surface) > 1 and _plain(surface)[:2] not in plain and _plain(surface)[-2:] not in plain:
+            if (
+                len(surface) > 1
+                and _plain(surface)[:2] not in plain
+                and _plain(surface)[-2:] not in plain
+            ):
                 claims.insert(rng.randint(0, len(claims)), (None, Mention(label, surface)))
     order = "text"
     roll = rng.random()
@@ -284,4 +328,6 @@ def _disturb(
         claims.sort(key=lambda claim: labels.index(claim[1].label))
         order = "label"
     mentions = tuple(mention for _, mention in claims)
-    return Case(text, mentions, frozenset(span for span, _ in claims if span is not None), order, done)
+    return Case(
+        text, mentions, frozenset(span for span, _ in claims if span is not None), order, done
+    )

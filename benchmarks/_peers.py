@@ -88,7 +88,9 @@ def _fuzzysearch() -> Aligner:
         for mention in sorted(mentions, key=lambda m: -len(m.text)):
             if not mention.text:
                 continue
-            matches = find_near_matches(mention.text, text, max_l_dist=min(len(mention.text) // 3, 3))
+            matches = find_near_matches(
+                mention.text, text, max_l_dist=min(len(mention.text) // 3, 3)
+            )
             for match in sorted(matches, key=lambda match: (match.dist, match.start)):
                 if match.start < match.end and not any(used[match.start : match.end]):
                     used[match.start : match.end] = b"\1" * (match.end - match.start)

@@ -89,9 +89,12 @@ def random_model(shape: Shape, device: str, eos: int) -> Any:
                 weight.normal_(std=0.02, generator=generator)
             if isinstance(module, bitsandbytes.nn.Linear4bit):
                 settings = {
-                    key: getattr(empty, key) for key in ("quant_type", "quant_storage", "compress_statistics")
+                    key: getattr(empty, key)
+                    for key in ("quant_type", "quant_storage", "compress_statistics")
                 }
-                made = bitsandbytes.nn.Params4bit(weight, requires_grad=False, module=module, **settings)
+                made = bitsandbytes.nn.Params4bit(
+                    weight, requires_grad=False, module=module, **settings
+                )
                 module.weight = made.to(device)
             else:
                 setattr(module, name, torch.nn.Parameter(weight, requires_grad=False))

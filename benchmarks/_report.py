@@ -39,7 +39,9 @@ def klue(name: str) -> Path:
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=ROOT, check=False).stdout
+    return subprocess.run(
+        ["git", *arguments], capture_output=True, text=True, cwd=ROOT, check=False
+    ).stdout
 
 
 def write(

@@ -19,5 +19,7 @@ def margin(model: Any, tokenizer: Any, prompt: Prompt, one: str, other: str) -> 
     )
     at = next(n for n, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
     with torch.inference_mode():
-        logits = model(torch.tensor([question + first[:at]], device=model.device)).logits[0, -1].float()
+        logits = (
+            model(torch.tensor([question + first[:at]], device=model.device)).logits[0, -1].float()
+        )
     return abs(float(logits[first[at]] - logits[second[at]]))

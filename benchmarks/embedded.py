@@ -43,7 +43,10 @@ def main() -> None:
     adapter = parser.parse_args()
     extractor = Extractor.from_adapter(adapter.adapter, batch_size=BATCH, max_new_tokens=128)
     extractor.batch_size = 4 * BATCH
-    corpora = {version: list(read_corpus(klue(f"klue-ner-{version}_dev.tsv"))) for version in ("v1.1", "v1")}
+    corpora = {
+        version: list(read_corpus(klue(f"klue-ner-{version}_dev.tsv")))
+        for version in ("v1.1", "v1")
+    }
     list(extractor.extract(corpora["v1.1"][:1]))
     started = time.perf_counter()
     list(extractor.extract(corpora["v1.1"][:TIMED]))
@@ -52,7 +55,9 @@ def main() -> None:
     output = ROOT / "build" / f"{adapter.name}-dev.jsonl"
     output.parent.mkdir(exist_ok=True)
     if not output.exists():
-        run_extraction(extractor, [Sentence(text) for text in distinct], output, source="KLUE dev, v1.1 and v1")
+        run_extraction(
+            extractor, [Sentence(text) for text in distinct], output, source="KLUE dev, v1.1 and v1"
+        )
     replies = {row["text"]: row for _, row in read_jsonl(output)}
     for version, corpus in corpora.items():
         keep(output, version, corpus, replies)
@@ -75,7 +80,9 @@ def main() -> None:
           ("llmner", "torch", "transformers", "peft", "seqeval"))  # fmt: skip
 
 
-def keep(output: Path, version: str, corpus: list[Sentence], replies: dict[str, dict[str, Any]]) -> None:
+def keep(
+    output: Path, version: str, corpus: list[Sentence], replies: dict[str, dict[str, Any]]
+) -> None:
     """The predictions of one version, for ``llmner evaluate --predicted``, with the record of the run."""
     target = output.with_name(f"{output.stem}-{version}.jsonl")
     rows = ({**replies[sentence.text], "id": sentence.id} for sentence in corpus)
@@ -84,18 +91,24 @@ def keep(output: Path, version: str, corpus: list[Sentence], replies: dict[str, 
     target.with_name(f"{target.name}.run.json").write_bytes(record)
 
 
-def measured(gold: list[Sentence], replies: dict[str, dict[str, Any]], recipe: Recipe) -> dict[str, Any]:
+def measured(
+    gold: list[Sentence], replies: dict[str, dict[str, Any]], recipe: Recipe
+) -> dict[str, Any]:
     """Figures of one version or sample, and what the first ``find()`` makes of the same replies."""
     asked = [replies[sentence.text]["reply"] for sentence in gold]
     format = recipe.reply_format
     predictions = projected(gold, asked, format=format)
     (evaluation,) = evaluate_all(gold, [predictions])
     read = [read_reply(reply, recipe.schema_, format).mentions for reply in asked]
-    first = [first_find(sentence.text, mentions) for sentence, mentions in zip(gold, read, strict=True)]
+    first = [
+        first_find(sentence.text, mentions) for sentence, mentions in zip(gold, read, strict=True)
+    ]
     return {
         **figures(evaluation),
         "entities": evaluation.scores.gold_spans,
-        "first_find_micro_f1": round(micro_f1([set(sentence.spans) for sentence in gold], first), 4),
+        "first_find_micro_f1": round(
+            micro_f1([set(sentence.spans) for sentence in gold], first), 4
+        ),
     }
 
 

@@ -34,7 +34,9 @@ from llmner.scoring import (
 )
 from llmner.spans import Sentence
 
-RECORDED = Path(os.environ.get("LLMNER_RECORDED", ROOT.parent / "shared" / "data" / "recorded-replies"))
+RECORDED = Path(
+    os.environ.get("LLMNER_RECORDED", ROOT.parent / "shared" / "data" / "recorded-replies")
+)
 REPORTS = ROOT / "build" / "reports"
 T = TypeVar("T")
 
@@ -60,7 +62,9 @@ def projected(gold: list[Sentence], replies: list[str], **policy: Any) -> list[P
         assert projection.reply is not None
         status = projection.reply.status
         found.append(
-            Prediction(sentence.text, projection.spans, sentence.id, projection.outcomes, status, reply)
+            Prediction(
+                sentence.text, projection.spans, sentence.id, projection.outcomes, status, reply
+            )
         )
     return found
 
@@ -69,7 +73,9 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
     found = {
         FIGURES[name][0]: {
             "value": round(figure.value, 4),
-            "interval": None if figure.interval is None else [round(edge, 4) for edge in figure.interval],
+            "interval": None
+            if figure.interval is None
+            else [round(edge, 4) for edge in figure.interval],
         }
         for name, figure in headline(evaluation).items()
     }
@@ -79,7 +85,9 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
         "figures": found,
         "losses": {row["cause"]: round(row["f1_lost"], 4) for row in rows["losses"]},
         "ceilings": {name: round(value, 4) for name, value in rows["ceilings"].items()},
-        "calibration_error": None if rows["calibration"] is None else round(rows["calibration"]["ece"], 4),
+        "calibration_error": None
+        if rows["calibration"] is None
+        else round(rows["calibration"]["ece"], 4),
         "replies": rows["replies"],
         "mentions": rows["outcomes"],
     }
@@ -103,7 +111,9 @@ def measure(name: str, gold: list[Sentence], replies: list[str]) -> dict[str, An
     both = evaluate_all(gold, [other, predictions], resamples=0)
     difference = clock.timed("compare", lambda: compare(*both)).differences["micro.f1"]
     seconds = clock.seconds
-    seconds["scored_bootstrapped_and_reported"] = round(seconds["score_and_bootstrap"] + seconds["report"], 3)
+    seconds["scored_bootstrapped_and_reported"] = round(
+        seconds["score_and_bootstrap"] + seconds["report"], 3
+    )
     return {
         **figures(one),
         "without_trimming_particles": {
@@ -128,12 +138,17 @@ def main() -> None:
     for path in sorted(RECORDED.glob("*.jsonl"))[:1]:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         gold = [by_id[row["klue_id"]] for row in rows]
-        found["400 recorded replies"] = measure("recorded-replies", gold, [row["reply"] for row in rows])
+        found["400 recorded replies"] = measure(
+            "recorded-replies", gold, [row["reply"] for row in rows]
+        )
     replies = damaged_replies(corpus, Recipe.load("klue").schema_.codes)
     found["KLUE dev v1, damaged replies"] = measure("damaged-replies", corpus, replies)
     (REPORTS / "warm-up.html").unlink()
     write(
-        "evaluation", "python benchmarks/evaluation.py", found, ("llmner", "numpy", "scikit-learn", "seqeval")
+        "evaluation",
+        "python benchmarks/evaluation.py",
+        found,
+        ("llmner", "numpy", "scikit-learn", "seqeval"),
     )
 
 

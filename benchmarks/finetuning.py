@@ -25,7 +25,8 @@ ONCE = ROOT / "benchmarks" / "klue-once.yaml"
 # Name, and what differs from the shipped configuration.
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "formats": {
-        format: {"reply_format": format} for format in ("pairs", "json-by-type", "lines", "json-list", "tagged")
+        format: {"reply_format": format}
+        for format in ("pairs", "json-by-type", "lines", "json-list", "tagged")
     },
     "question": {"sentence once": {"recipe": ONCE}},
     "rank": {f"rank {rank}": {"lora_rank": rank, "lora_alpha": 2 * rank} for rank in (8, 16)},
@@ -53,7 +54,10 @@ def main() -> None:
             record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
             rows[name] = {
                 "differs": {key: getattr(value, "name", value) for key, value in changed.items()},
-                **{key: record["epochs"][-1][key] for key in ("eval_loss", "precision", "recall", "f1")},
+                **{
+                    key: record["epochs"][-1][key]
+                    for key in ("eval_loss", "precision", "recall", "f1")
+                },
                 "seconds": record["seconds"],
                 "sentences": record["sentences"],
             }
@@ -73,7 +77,9 @@ def learn(changed: dict[str, Any], sentences: int, held_out: int, folder: Any) -
         "output": folder,
         **changed,
     }
-    config = parse_config(["--config", str(CONFIG), *(f"--{key}={value}" for key, value in options.items())])
+    config = parse_config(
+        ["--config", str(CONFIG), *(f"--{key}={value}" for key, value in options.items())]
+    )
     try:
         train(config, report=print)
     except InputError as error:

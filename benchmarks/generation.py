@@ -31,8 +31,12 @@ def main() -> None:
     parser.add_argument("--one", type=int, default=24, help="sentences asked one at a time")
     parser.add_argument("--many", type=int, default=192, help="sentences asked together")
     parser.add_argument("--batch", type=int, default=128, help="sentences answered at a time")
-    parser.add_argument("--eager", action="store_true", help="vllm: compile nothing; on a CPU it takes minutes")
-    parser.add_argument("--model", help="a merged model; by default the embedded one with its adapter")
+    parser.add_argument(
+        "--eager", action="store_true", help="vllm: compile nothing; on a CPU it takes minutes"
+    )
+    parser.add_argument(
+        "--model", help="a merged model; by default the embedded one with its adapter"
+    )
     given = parser.parse_args()
     adapter = find_adapter(PACKAGED_ADAPTER)
     options: dict[str, Any] = {"max_new_tokens": 128}
@@ -40,11 +44,19 @@ def main() -> None:
     options |= (
         {"batch_size": given.batch}
         if given.engine == "transformers"
-        else {"max_num_seqs": given.batch, "max_model_len": 2048, "options": {"enforce_eager": given.eager}}
+        else {
+            "max_num_seqs": given.batch,
+            "max_model_len": 2048,
+            "options": {"enforce_eager": given.eager},
+        }
     )
     generator = create_generator(given.engine, **options)
     sentences = list(read_corpus(klue("klue-ner-v1.1_dev.tsv")))[: max(given.one, given.many)]
-    found: dict[str, Any] = {"engine": given.engine, "batch": given.batch, "merged": bool(given.model)}
+    found: dict[str, Any] = {
+        "engine": given.engine,
+        "batch": given.batch,
+        "merged": bool(given.model),
+    }
     for way in ("free", "grounded"):
         extractor = Extractor(adapter.recipe, generator, grounded=way == "grounded")
         prompts = [extractor._prompt(sentence) for sentence in sentences]
@@ -70,7 +82,9 @@ def measured(
         "together": {"sentences": many, "sentences_a_second": round(1 / together, 3)},
         "times_as_fast": round(alone / together, 2),
         "characters_a_sentence": round(sum(len(s.text) for s in sentences[:many]) / many, 1),
-        "answer_tokens_a_sentence": round(sum(reply.completion_tokens or 0 for reply in replies) / many, 1),
+        "answer_tokens_a_sentence": round(
+            sum(reply.completion_tokens or 0 for reply in replies) / many, 1
+        ),
     }
 
 

@@ -138,7 +138,10 @@ class Bench:
         )
         length = config.data.max_length
         # One row is a token shorter: padding brings a mask, which costs more than none.
-        rows = [TokenRow([7] * size, [7] * size) for size in ([length] * (batch_size - 1) + [length - 1]) * 4]
+        rows = [
+            TokenRow([7] * size, [7] * size)
+            for size in ([length] * (batch_size - 1) + [length - 1]) * 4
+        ]
         found = self.train(config, rows)
         estimated = estimate(config, self.shape, device="cpu" if self.device == "cpu" else "cuda")
         return {
@@ -199,9 +202,15 @@ class Counted:
         seconds = self._ends[-1] - self._ends[first]
         seen = {key: value - self._steps[first][key] for key, value in self._steps[-1].items()}
         speeds = {
-            f"{key}_a_second": round(count / seconds, 2) if seconds else None for key, count in seen.items()
+            f"{key}_a_second": round(count / seconds, 2) if seconds else None
+            for key, count in seen.items()
         }
-        return {"steps": len(self._ends) - 1 - first, "seconds": round(seconds, 3), **seen, **speeds}
+        return {
+            "steps": len(self._ends) - 1 - first,
+            "seconds": round(seconds, 3),
+            **seen,
+            **speeds,
+        }
 
 
 def alone(config: Any) -> Any:
@@ -242,7 +251,9 @@ def statistics(bench: Bench, config: Any) -> dict[str, Any]:
             "p95": lengths[int(len(lengths) * 0.95)],
             "longest": lengths[-1],
         },
-        "learnt_tokens_a_row": round(mean(sum(label != -100 for label in row.labels) for row in rows), 1),
+        "learnt_tokens_a_row": round(
+            mean(sum(label != -100 for label in row.labels) for row in rows), 1
+        ),
     }
 
 
@@ -258,21 +269,35 @@ def measure(
         runs[f"ours with {text}"] = bench.speed(changed, steps)
     key = "sentences_a_second"
     return {
-        "model": {**dataclasses.asdict(shape), "parameters": shape.parameters.total, "weights": "random, nf4"},
+        "model": {
+            **dataclasses.asdict(shape),
+            "parameters": shape.parameters.total,
+            "weights": "random, nf4",
+        },
         "data": statistics(bench, ours),
         "runs": runs,
         "times_the_blogs_sentences_a_second": {
-            name: round(run[key] / runs["blog"][key], 2) for name, run in runs.items() if name != "blog"
+            name: round(run[key] / runs["blog"][key], 2)
+            for name, run in runs.items()
+            if name != "blog"
         },
         "full_batches": [bench.full(ours, rows) for rows in sorted({4, ours.optim.batch_size})],
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=30, help="optimiser steps that are timed in each run")
-    parser.add_argument("--try", dest="tried", action="append", default=[], help="ours with other settings")
-    parser.add_argument("--tiny", action="store_true", help="a toy on the CPU; its figures mean nothing")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--steps", type=int, default=30, help="optimiser steps that are timed in each run"
+    )
+    parser.add_argument(
+        "--try", dest="tried", action="append", default=[], help="ours with other settings"
+    )
+    parser.add_argument(
+        "--tiny", action="store_true", help="a toy on the CPU; its figures mean nothing"
+    )
     parser.add_argument("--output", type=Path, help="with --tiny: folder for the figures")
     asked = parser.parse_args()
     try:
@@ -285,7 +310,14 @@ def main() -> None:
     if asked.tiny:
         if asked.output is None:
             parser.error("--tiny needs --output: a toy's figures are no results")
-        sizes = {"layers": 2, "width": 64, "intermediate": 128, "heads": 4, "kv_heads": 2, "head_dim": 16}
+        sizes = {
+            "layers": 2,
+            "width": 64,
+            "intermediate": 128,
+            "heads": 4,
+            "kv_heads": 2,
+            "head_dim": 16,
+        }
         shape = dataclasses.replace(shape_of("EXAONE-3.5-7.8B"), vocabulary=4096, **sizes)
         # Paging an optimiser's state is CUDA's.
         options = ["--max_length=320", "--optimizer=adamw_8bit"]
@@ -299,7 +331,13 @@ def main() -> None:
     found = measure(shape, device, asked.steps, asked.tried, options)
     command = shlex.join(["python", "benchmarks/gpu_training.py", *sys.argv[1:]])
     folder = asked.output if asked.tiny else RESULTS
-    write("gpu_training", command, {"device": where, "tiny": asked.tiny, **found}, PACKAGES, folder=folder)
+    write(
+        "gpu_training",
+        command,
+        {"device": where, "tiny": asked.tiny, **found},
+        PACKAGES,
+        folder=folder,
+    )
 
 
 if __name__ == "__main__":

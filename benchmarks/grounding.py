@@ -61,11 +61,17 @@ def in_turns(free: Extractor, grounded: Extractor, sentences: Sequence[Sentence]
             seconds[name] += time.perf_counter() - started
             found[name] += map(Prediction.of, extractions)
             replies[name] += [extraction.reply.text for extraction in extractions]
-            tokens[name] += sum(extraction.reply.completion_tokens or 0 for extraction in extractions)
-    same = sum(one == other for one, other in zip(replies["free"], replies["grounded"], strict=True))
+            tokens[name] += sum(
+                extraction.reply.completion_tokens or 0 for extraction in extractions
+            )
+    same = sum(
+        one == other for one, other in zip(replies["free"], replies["grounded"], strict=True)
+    )
     return {
         "sentences": len(sentences),
-        "seconds_a_sentence": {name: round(value / len(sentences), 4) for name, value in seconds.items()},
+        "seconds_a_sentence": {
+            name: round(value / len(sentences), 4) for name, value in seconds.items()
+        },
         "grounded_over_free": round(seconds["grounded"] / seconds["free"], 3),
         "answer_tokens": dict(tokens),
         "same_replies": same,
@@ -76,7 +82,11 @@ def in_turns(free: Extractor, grounded: Extractor, sentences: Sequence[Sentence]
 def measured(gold: Sequence[Sentence], predictions: Sequence[Prediction]) -> dict[str, Any]:
     (evaluation,) = evaluate_all(gold, [predictions])
     readable = sum(p.status not in ("unreadable", "empty", "unanswered") for p in predictions)
-    outside = sum(outcome.kind in ("not_found", "unknown_label") for p in predictions for outcome in p.outcomes)
+    outside = sum(
+        outcome.kind in ("not_found", "unknown_label")
+        for p in predictions
+        for outcome in p.outcomes
+    )
     return {
         "readable_share": round(readable / len(predictions), 4),
         "mentions_not_in_the_text_or_without_label": outside,
@@ -98,7 +108,11 @@ def calibration(pairs: list[tuple[float, bool]]) -> dict[str, Any]:
     table = reliability(pairs)
     assert table is not None
     rows = [
-        {"score": round(bin.confidence, 3), "precision": round(bin.precision, 3), "spans": bin.count}
+        {
+            "score": round(bin.confidence, 3),
+            "precision": round(bin.precision, 3),
+            "spans": bin.count,
+        }
         for bin in table.bins
     ]
     return {"spans": table.scored, "ece": round(table.ece, 4), "bins": rows}
@@ -106,7 +120,9 @@ def calibration(pairs: list[tuple[float, bool]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--timing", action="store_true", help="only in turns, on half as many sentences")
+    parser.add_argument(
+        "--timing", action="store_true", help="only in turns, on half as many sentences"
+    )
     timing = parser.parse_args().timing
     BUILD.mkdir(exist_ok=True)
     dev = list(read_corpus(klue("klue-ner-v1.1_dev.tsv")))

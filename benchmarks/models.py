@@ -25,7 +25,9 @@ def main() -> None:
     for part in ("train", "gold"):
         given[part]["path"] = str(klue(given[part]["path"]))
     config = ModelsConfig.model_validate(given)
-    models = compare_models(config, FOLDER, report=lambda line: print(line, file=sys.stderr, flush=True))
+    models = compare_models(
+        config, FOLDER, report=lambda line: print(line, file=sys.stderr, flush=True)
+    )
     write_models(config, models, FOLDER)
     if (FOLDER / "curves.png").is_file():
         shutil.copyfile(FOLDER / "curves.png", RESULTS / "models.png")
@@ -33,7 +35,15 @@ def main() -> None:
         "models",
         "python benchmarks/models.py",
         {"models": [figures(model) for model in models], "published": given["published"]},
-        ("llmner", "python-crfsuite", "sklearn-crfsuite", "torch", "transformers", "peft", "seqeval"),
+        (
+            "llmner",
+            "python-crfsuite",
+            "sklearn-crfsuite",
+            "torch",
+            "transformers",
+            "peft",
+            "seqeval",
+        ),
     )
 
 

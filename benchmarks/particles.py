@@ -65,7 +65,11 @@ def _count_titles(
     for title in TITLES:
         if after.startswith(title):
             outside[title] += 1
-        if len(surface) > len(title) and surface.endswith(title) and (len(title) > 1 or surface[-2] == " "):
+        if (
+            len(surface) > len(title)
+            and surface.endswith(title)
+            and (len(title) > 1 or surface[-2] == " ")
+        ):
             inside[title] += 1
 
 

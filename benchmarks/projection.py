@@ -41,7 +41,9 @@ SAMPLES = {
     "Chinese": "sample-zh.txt",
     "mixed scripts": "sample-mixed.txt",
 }
-RECORDED = Path(os.environ.get("LLMNER_RECORDED", ROOT.parent / "shared" / "data" / "recorded-replies"))
+RECORDED = Path(
+    os.environ.get("LLMNER_RECORDED", ROOT.parent / "shared" / "data" / "recorded-replies")
+)
 Workload = tuple[str, LabelSchema, list[Case]]
 
 
@@ -96,7 +98,9 @@ def measure(cases: Sequence[Case], align: Callable[[Case], set[Span]]) -> dict[s
         "f1": round(2 * right / max(1, predicted + expected), 5),
         "mean_microseconds": round(statistics.mean(seconds) * 1e6, 1),
         "median_microseconds": round(statistics.median(seconds) * 1e6, 1),
-        "recall_by_perturbation": {name: f"{found[name]}/{count}" for name, count in touched.most_common()},
+        "recall_by_perturbation": {
+            name: f"{found[name]}/{count}" for name, count in touched.most_common()
+        },
     }
 
 
@@ -208,20 +212,27 @@ def draw(figures: dict[str, Any]) -> None:
 def show(results: dict[str, Any]) -> None:
     """One table of F1, one of times."""
     out = Console(width=170)
-    for title, key in (("micro F1 × 100", "f1"), ("median microseconds a sentence", "median_microseconds")):
+    for title, key in (
+        ("micro F1 × 100", "f1"),
+        ("median microseconds a sentence", "median_microseconds"),
+    ):
         table = Table("workload", title=title)
         names = list(next(iter(results.values()))["aligners"])
         for name in names:
             table.add_column(name, justify="right")
         for workload, row in results.items():
             values = [row["aligners"][name][key] for name in names]
-            table.add_row(workload, *(f"{v * 100:.2f}" if key == "f1" else f"{v:,.0f}" for v in values))
+            table.add_row(
+                workload, *(f"{v * 100:.2f}" if key == "f1" else f"{v:,.0f}" for v in values)
+            )
         out.print(table)
 
 
 def tables() -> str:
     """The kept results as the two tables of docs/projection.md."""
-    kept = json.loads((RESULTS / "projection.json").read_text(encoding="utf-8"))["figures"]["workloads"]
+    kept = json.loads((RESULTS / "projection.json").read_text(encoding="utf-8"))["figures"][
+        "workloads"
+    ]
     names = list(next(iter(kept.values()))["aligners"])
     lines = []
     for key in ("f1", "median_microseconds"):
@@ -236,8 +247,12 @@ def tables() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--limit", type=int, help="first sentences of KLUE only; nothing is written")
-    parser.add_argument("--tables", action="store_true", help="print the kept results as Markdown, run nothing")
+    parser.add_argument(
+        "--limit", type=int, help="first sentences of KLUE only; nothing is written"
+    )
+    parser.add_argument(
+        "--tables", action="store_true", help="print the kept results as Markdown, run nothing"
+    )
     given = parser.parse_args()
     if given.tables:
         print(tables())

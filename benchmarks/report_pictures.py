@@ -37,7 +37,13 @@ def report(name: str, *replies: str) -> Path:
 
 
 def picture(
-    browser: Browser, page: Path, name: str, section: str | None, width: int, height: int, scheme: str = "light"
+    browser: Browser,
+    page: Path,
+    name: str,
+    section: str | None,
+    width: int,
+    height: int,
+    scheme: str = "light",
 ) -> None:
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
     opened = context.new_page()
@@ -57,7 +63,9 @@ def main() -> None:
     REPORTS.mkdir(parents=True, exist_ok=True)
     one = report("sample", "--replies", "data/sample-replies.jsonl")
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = driver.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
         picture(browser, one, "report-figures", "figures", 1000, 740)
         picture(browser, one, "report-losses", "losses", 1000, 620)
         picture(browser, one, "report-confusion", "confusion", 1000, 640)

@@ -43,7 +43,9 @@ def main() -> None:
                 for sentence, reply in zip(corpus, replies, strict=True)
             ]
             seconds = time.perf_counter() - started
-            outcomes = Counter(outcome.kind for projection in projected for outcome in projection.outcomes)
+            outcomes = Counter(
+                outcome.kind for projection in projected for outcome in projection.outcomes
+            )
             read = [read_reply(reply, schema, format).mentions for reply in replies]
             rows[format] = {
                 "characters_a_reply": round(sum(map(len, replies)) / len(replies), 1),
@@ -72,7 +74,9 @@ def main() -> None:
 
 
 def _simple(gold, corpus: list[Sentence], read, place) -> float:  # type: ignore[no-untyped-def]
-    return micro_f1(gold, [place(sentence.text, m) for sentence, m in zip(corpus, read, strict=True)])
+    return micro_f1(
+        gold, [place(sentence.text, m) for sentence, m in zip(corpus, read, strict=True)]
+    )
 
 
 if __name__ == "__main__":

@@ -40,7 +40,9 @@ def main() -> None:
         assert read is not None
         assert tokens is not None
         outcomes = extraction.projection.outcomes
-        places = find_places(extraction.reply.text, [outcome.mention for outcome in outcomes], read.format)
+        places = find_places(
+            extraction.reply.text, [outcome.mention for outcome in outcomes], read.format
+        )
         for outcome, place in zip(outcomes, places, strict=True):
             if outcome.span is None or place is None:
                 continue
@@ -48,18 +50,30 @@ def main() -> None:
             held = []
             for surface in ((start, end), (start, end - 1)):
                 ranges = [surface] if label is None else [surface, label]
-                held.append([t.logprob for t in tokens if any(t.start < b and a < t.end for a, b in ranges)])
+                held.append(
+                    [t.logprob for t in tokens if any(t.start < b and a < t.end for a, b in ranges)]
+                )
             spans.append((held[0], held[1], outcome.span in extraction.sentence.spans))
-    found: dict[str, Any] = {"sentences": len(held_out), "spans": len(spans), "right": sum(s[2] for s in spans)}
+    found: dict[str, Any] = {
+        "sentences": len(held_out),
+        "spans": len(spans),
+        "right": sum(s[2] for s in spans),
+    }
     for ending in (True, False):
         for name, definition in DEFINITIONS.items():
-            pairs = [(min(1.0, definition(one if ending else other)), right) for one, other, right in spans]
+            pairs = [
+                (min(1.0, definition(one if ending else other)), right)
+                for one, other, right in spans
+            ]
             table = reliability(pairs)
             assert table is not None
             found[f"{name}, {'with' if ending else 'without'} the character after the surface"] = {
                 "ece": round(table.ece, 4),
                 "auc": round(
-                    float(roc_auc_score([right for _, right in pairs], [score for score, _ in pairs])), 4
+                    float(
+                        roc_auc_score([right for _, right in pairs], [score for score, _ in pairs])
+                    ),
+                    4,
                 ),
             }
     write("score_definitions", "python benchmarks/score_definitions.py", found,

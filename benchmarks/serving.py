@@ -57,14 +57,27 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--port", type=int, default=8181)
-    parser.add_argument("--restart", metavar="PYTHON", help="part two, with the interpreter that has vLLM")
+    parser.add_argument(
+        "--restart", metavar="PYTHON", help="part two, with the interpreter that has vLLM"
+    )
     given = parser.parse_args()
     if given.restart:
         found = restart(given.restart, given.port)
-        write("serving_restart", "make bench-serve", found, ("llmner", "fastapi", "uvicorn", "openai"))
-        sys.exit(1 if set(found["statuses"]) - {"200", "503"} or not found["answered_after_restart"] else 0)
+        write(
+            "serving_restart", "make bench-serve", found, ("llmner", "fastapi", "uvicorn", "openai")
+        )
+        sys.exit(
+            1
+            if set(found["statuses"]) - {"200", "503"} or not found["answered_after_restart"]
+            else 0
+        )
     found = load(given.clients, given.seconds, given.port)
-    write("serving", "make bench-serve", found, ("llmner", "fastapi", "uvicorn", "torch", "transformers"))
+    write(
+        "serving",
+        "make bench-serve",
+        found,
+        ("llmner", "fastapi", "uvicorn", "torch", "transformers"),
+    )
     infer, project = list(found.values())[:2]
     errors = sum(row["errors"] for rows in found.values() for row in rows)
     best = max(row["requests_a_second"] for row in infer) / infer[0]["requests_a_second"]
@@ -108,7 +121,11 @@ def load(clients: list[int], seconds: float, port: int) -> dict[str, Any]:
     if REPLIES.exists():
         loads.append(("/v1/project, recorded replies", "/v1/project", recorded(REPLIES)))
     loads.append(
-        ("/v1/project, damaged replies", "/v1/project", recorded(ROOT / "data" / "sample-replies.jsonl"))
+        (
+            "/v1/project, damaged replies",
+            "/v1/project",
+            recorded(ROOT / "data" / "sample-replies.jsonl"),
+        )
     )
     found: dict[str, Any] = {}
     with server(port) as process:
@@ -150,7 +167,9 @@ def figures(rows: Rows) -> dict[str, Any]:
     }
 
 
-def driven(port: int, path: str, bodies: list[dict[str, Any]], clients: int, seconds: float) -> Rows:
+def driven(
+    port: int, path: str, bodies: list[dict[str, Any]], clients: int, seconds: float
+) -> Rows:
     """What a process full of clients was told."""
     with get_context("spawn").Pool(1) as pool:
         return pool.apply(drive, (port, path, bodies, clients, seconds))
@@ -213,7 +232,9 @@ def restart(python: str, port: int) -> dict[str, Any]:
     statuses = Counter(str(status) for _, _, status in rows)
     # A request that was on its way when the endpoint died could not be told before.
     refused = [began + spent - max(began, killed) for began, spent, status in rows if status == 503]
-    after = [start + spent for start, spent, status in rows if status == 200 and start + spent > back]
+    after = [
+        start + spent for start, spent, status in rows if status == 200 and start + spent > back
+    ]
     return {
         "clients": 8,
         "requests": len(rows),

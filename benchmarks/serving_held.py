@@ -52,11 +52,16 @@ def main() -> None:
         for number, (name, accepts) in enumerate(SERVERS.items()):
             port = given.port + 2 * turn + number
             with server(port, accepts), get_context("spawn").Pool(1) as pool:
-                rounds[name].append(pool.apply(drive, (port, payloads, given.clients, given.seconds)))
+                rounds[name].append(
+                    pool.apply(drive, (port, payloads, given.clients, given.seconds))
+                )
             print(name, json.dumps(rounds[name][-1]), file=sys.stderr)
     figures = {"processor": processor(), "replies": path.name, "clients": given.clients, **rounds}
     write(
-        "serving_held", "python benchmarks/serving_held.py", figures, ("llmner", "fastapi", "uvicorn", "uvloop")
+        "serving_held",
+        "python benchmarks/serving_held.py",
+        figures,
+        ("llmner", "fastapi", "uvicorn", "uvloop"),
     )
     shipped = rounds["as shipped"]
     fair = all(3 * row["answers_of_a_client"][0] > row["answers_of_a_client"][1] for row in shipped)
@@ -65,7 +70,15 @@ def main() -> None:
 
 @contextmanager
 def server(port: int, accepts: int | None) -> Any:
-    command = [sys.executable, "-c", _START.format(accepts=accepts), "serve", "--no-model", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-c",
+        _START.format(accepts=accepts),
+        "serve",
+        "--no-model",
+        "--port",
+        str(port),
+    ]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT)
     try:
         asyncio.run(ready(port, patience=60))
@@ -98,7 +111,9 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.received += data
         head, found, rest = self.received.partition(b"\r\n\r\n")
-        if not found or len(rest) < int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]):
+        if not found or len(rest) < int(
+            head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
+        ):
             return
         self.received = b""
         if self.load.counts:
@@ -133,7 +148,10 @@ async def driven(port: int, load: Load, clients: int, seconds: float) -> dict[st
     loop = asyncio.get_running_loop()
 
     async def connected() -> list[Client]:
-        coming = (loop.create_connection(lambda: Client(load), "127.0.0.1", port) for _ in range(clients // 2))
+        coming = (
+            loop.create_connection(lambda: Client(load), "127.0.0.1", port)
+            for _ in range(clients // 2)
+        )
         return [client for _, client in await asyncio.gather(*coming)]
 
     made = await connected()

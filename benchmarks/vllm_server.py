@@ -48,7 +48,12 @@ def main() -> None:
     write_corpus(sentences, folder / "sentences.jsonl", "spans")
     found: dict[str, Any] = {"sentences": len(sentences)}
     started = time.perf_counter()
-    environment = {**os.environ, "PYTHON": sys.executable, "PORT": str(given.port), "CONTEXT": "2048"}
+    environment = {
+        **os.environ,
+        "PYTHON": sys.executable,
+        "PORT": str(given.port),
+        "CONTEXT": "2048",
+    }
     server = subprocess.Popen(
         [ROOT / "scripts" / "serve_vllm.sh", EMBEDDED_MODEL, PACKAGED_ADAPTER],
         stdout=subprocess.PIPE,
@@ -78,7 +83,10 @@ def main() -> None:
         ("llmner", "torch", "transformers", vllm_package(), "openai"),
     )
     wide = [row for way in served for row in found[way]["different"] if row["margin"] > TIE]
-    lost = sum(found[way]["without_answer"] for way in served) + found["grounded"]["mentions_not_in_the_text"]
+    lost = (
+        sum(found[way]["without_answer"] for way in served)
+        + found["grounded"]["mentions_not_in_the_text"]
+    )
     sys.exit(1 if wide or lost else 0)
 
 
@@ -114,7 +122,9 @@ def compared(
         "different": different,
         "without_answer": sum("error" in row for row in rows),
         "mentions_not_in_the_text": sum(
-            outcome["kind"] in ("not_found", "unknown_label") for row in rows for outcome in row["outcomes"]
+            outcome["kind"] in ("not_found", "unknown_label")
+            for row in rows
+            for outcome in row["outcomes"]
         ),
         "spans_with_a_score": sum("score" in span for row in rows for span in row["spans"]),
         "spans": sum(len(row["spans"]) for row in rows),
@@ -128,7 +138,9 @@ def compared(
 
 
 def f1(sentences: list[Sentence], rows: list[dict[str, Any]]) -> float:
-    predicted = [[Span(span["start"], span["end"], span["label"]) for span in row["spans"]] for row in rows]
+    predicted = [
+        [Span(span["start"], span["end"], span["label"]) for span in row["spans"]] for row in rows
+    ]
     return round(score([sentence.spans for sentence in sentences], predicted).micro.f1, 4)
 
 

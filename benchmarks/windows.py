@@ -33,7 +33,12 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for window, overlap in SIZES:
         extractor = Extractor(
-            known.recipe, known.generator, batch_size=64, grounded=True, window=window, overlap=overlap
+            known.recipe,
+            known.generator,
+            batch_size=64,
+            grounded=True,
+            window=window,
+            overlap=overlap,
         )
         started = time.perf_counter()
         found = [extraction.spans for extraction in extractor.extract(paragraphs)]
@@ -46,11 +51,17 @@ def main() -> None:
                 "precision": round(micro.precision, 4),
                 "recall": round(micro.recall, 4),
                 "f1": round(micro.f1, 4),
-                "characters_a_second": round(sum(len(each.text) for each in paragraphs) / seconds, 1),
+                "characters_a_second": round(
+                    sum(len(each.text) for each in paragraphs) / seconds, 1
+                ),
             }
         )
     lengths = sorted(len(paragraph.text) for paragraph in paragraphs)
-    figures = {"paragraphs": len(paragraphs), "median_characters": lengths[len(lengths) // 2], "windows": rows}
+    figures = {
+        "paragraphs": len(paragraphs),
+        "median_characters": lengths[len(lengths) // 2],
+        "windows": rows,
+    }
     write("windows", "python benchmarks/windows.py", figures, ("llmner", "torch", "transformers"))
 
 
@@ -59,7 +70,10 @@ def joined(sentences: Sequence[Sentence]) -> Sentence:
     text, spans = "", []
     for sentence in sentences:
         text += " " if text else ""
-        spans += [Span(span.start + len(text), span.end + len(text), span.label) for span in sentence.spans]
+        spans += [
+            Span(span.start + len(text), span.end + len(text), span.label)
+            for span in sentence.spans
+        ]
         text += sentence.text
     return Sentence(text, tuple(spans))
 

@@ -54,7 +54,11 @@ def masked(message: str, secrets: Iterable[str] = ()) -> str:
         told = told.replace(secret, _HIDDEN)
         for length in range(len(secret) - 1, _FRAGMENT - 1, -1):
             for part in (secret[:length], secret[-length:]):
-                told = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", _HIDDEN, told) if part in told else told
+                told = (
+                    re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", _HIDDEN, told)
+                    if part in told
+                    else told
+                )
     for pattern, instead in _PATTERNS:
         told = pattern.sub(instead, told)
     return told

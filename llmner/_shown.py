@@ -30,7 +30,9 @@ def visible(text: str, *, lines: bool = False) -> str:
         text: Any text.
         lines: Whether line breaks may stay.
     """
-    return _UNFIT.sub(lambda found: "\n" if lines and found[0] == "\n" else ascii(found[0])[1:-1], text)
+    return _UNFIT.sub(
+        lambda found: "\n" if lines and found[0] == "\n" else ascii(found[0])[1:-1], text
+    )
 
 
 def shortened(text: str, most: int) -> str:

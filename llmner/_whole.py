@@ -25,7 +25,15 @@ try:
 except ImportError:  # Windows, where what is open cannot be removed.
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["STDIO", "clear_dead", "locked", "mode_like", "replace_file", "whole_file", "write_bytes"]
+__all__ = [
+    "STDIO",
+    "clear_dead",
+    "locked",
+    "mode_like",
+    "replace_file",
+    "whole_file",
+    "write_bytes",
+]
 
 STDIO = "-"
 _PART = ".llmner-part"

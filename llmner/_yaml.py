@@ -47,7 +47,9 @@ def parse_yaml(source: str) -> tuple[Any, yaml.Node | None]:
     except RecursionError:
         raise InputError("not YAML: nested too deeply") from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise InputError(f"not YAML: {(str(error) or type(error).__name__).splitlines()[0]}") from None
+        raise InputError(
+            f"not YAML: {(str(error) or type(error).__name__).splitlines()[0]}"
+        ) from None
 
 
 def load_yaml(source: str) -> Any:
@@ -82,7 +84,9 @@ def _check(root: yaml.Node) -> None:
             sizes[key] = 1 + sum(sizes[id(child)] for child in _children(node))
             if sizes[key] > _MOST_NODES:
                 line = node.start_mark.line + 1
-                raise InputError(f"its aliases stand for more than {_MOST_NODES:,} values", line=line)
+                raise InputError(
+                    f"its aliases stand for more than {_MOST_NODES:,} values", line=line
+                )
         elif key not in sizes:
             if key in open_nodes:
                 raise InputError("a value holds an alias of itself", line=node.start_mark.line + 1)
@@ -91,7 +95,9 @@ def _check(root: yaml.Node) -> None:
             waiting.append((node, True))
             for child in _children(node):
                 if id(child) in open_nodes:
-                    raise InputError("a value holds an alias of itself", line=child.start_mark.line + 1)
+                    raise InputError(
+                        "a value holds an alias of itself", line=child.start_mark.line + 1
+                    )
                 waiting.append((child, False))
 
 
@@ -102,7 +108,9 @@ def _refuse_duplicates(node: yaml.Node) -> None:
     seen: set[str] = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise InputError("a key is a list or a mapping; expected a word", line=key.start_mark.line + 1)
+            raise InputError(
+                "a key is a list or a mapping; expected a word", line=key.start_mark.line + 1
+            )
         if key.value in seen:
             raise InputError(f"key {key.value!r} stands twice", line=key.start_mark.line + 1)
         seen.add(key.value)
@@ -117,7 +125,9 @@ def line_of(node: yaml.Node | None, location: Sequence[Any]) -> int | None:
             if pair is None:
                 break
             line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        elif (
+            isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value)
+        ):
             node = node.value[part]
             line = node.start_mark.line + 1
         else:

@@ -20,7 +20,15 @@ from typing import Any, BinaryIO
 
 from llmner._paths import beside, check_output, is_file, kind_of, reason, target_of
 from llmner._shown import STEERING
-from llmner._whole import STDIO, clear_dead, locked, mode_like, replace_file, whole_file, write_bytes
+from llmner._whole import (
+    STDIO,
+    clear_dead,
+    locked,
+    mode_like,
+    replace_file,
+    whole_file,
+    write_bytes,
+)
 from llmner.errors import CorpusError, InputError
 
 __all__ = [
@@ -167,7 +175,9 @@ def _never_ends(stream: BinaryIO) -> bool:
     held = os.fstat(stream.fileno())
     if stat.S_ISBLK(held.st_mode):
         return True
-    return stat.S_ISCHR(held.st_mode) and not (stream.isatty() or held.st_rdev == os.stat(os.devnull).st_rdev)
+    return stat.S_ISCHR(held.st_mode) and not (
+        stream.isatty() or held.st_rdev == os.stat(os.devnull).st_rdev
+    )
 
 
 def open_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -216,7 +226,9 @@ def read_text(path: Path) -> str:
         try:
             return stream.read().decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise CorpusError(f"not UTF-8 (byte {error.start})", path=path, hint="save it as UTF-8") from None
+            raise CorpusError(
+                f"not UTF-8 (byte {error.start})", path=path, hint="save it as UTF-8"
+            ) from None
         except OSError as error:
             raise CorpusError(f"cannot be read ({reason(error)})", path=path) from None
 
@@ -275,7 +287,9 @@ def parse_row(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = parse_json(line)
     except ValueError as error:
-        raise CorpusError(str(error), path=path, line=number, hint="expected one JSON object a line") from None
+        raise CorpusError(
+            str(error), path=path, line=number, hint="expected one JSON object a line"
+        ) from None
     if not isinstance(row, dict):
         raise CorpusError(
             f"a {type(row).__name__} where an object should be",

@@ -41,7 +41,8 @@ def render_markup(text: str, spans: Iterable[Span]) -> str:
     for span in check_spans(spans, len(text)):
         if re.search(r"[<>:\\\s]", span.label):
             raise MarkupError(
-                f"label {span.label!r} cannot be written in markup", hint="use letters, digits, - and _"
+                f"label {span.label!r} cannot be written in markup",
+                hint="use letters, digits, - and _",
             )
         parts.append(escape_outside(text[at : span.start]))
         parts.append(f"<{escape(text[span.start : span.end])}:{span.label}>")

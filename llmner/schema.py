@@ -114,7 +114,9 @@ class LabelSchema(_Model):
             for word in (unit, *words):
                 # Such a unit would rewrite the number before it: 5 behind 1 makes 15 another number.
                 if not word.strip() or normalized("NFKC", word.strip()[:1]).isdigit():
-                    raise ValueError(f"unit {word!r} is empty or begins with a digit; give the word alone")
+                    raise ValueError(
+                        f"unit {word!r} is empty or begins with a digit; give the word alone"
+                    )
         return self
 
     @property
@@ -186,7 +188,9 @@ class LabelSchema(_Model):
         if code is None and key[-1:] in (")", "]", "}"):
             at = max(key.rfind(bracket) for bracket in "([{")
             if at > 0:
-                code = self._words.get(key[:at].strip()) or self._words.get(key[at + 1 : -1].strip())
+                code = self._words.get(key[:at].strip()) or self._words.get(
+                    key[at + 1 : -1].strip()
+                )
         return code
 
 

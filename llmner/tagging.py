@@ -229,7 +229,9 @@ def tags_to_spans(
     def fault(position: int, problem: str) -> None:
         if strict:
             raise TagError(
-                problem, line=position + 1, hint="mend the tags, or read without strict to have it repaired"
+                problem,
+                line=position + 1,
+                hint="mend the tags, or read without strict to have it repaired",
             )
         repairs.append(f"position {position}: {problem}")
 
@@ -245,11 +247,15 @@ def tags_to_spans(
         prefix = _PREFIXES.get(head)
         if prefix is None or not dash or not name:
             raise TagError(
-                f"{tag!r} is not a tag", line=position + 1, hint="expected O or a tag like B-PS or I-PS"
+                f"{tag!r} is not a tag",
+                line=position + 1,
+                hint="expected O or a tag like B-PS or I-PS",
             )
         if prefix in "ES" and scheme != "bioes":
             raise TagError(
-                f"{tag!r} is not a tag of {scheme}", line=position + 1, hint="read it with scheme='bioes'"
+                f"{tag!r} is not a tag of {scheme}",
+                line=position + 1,
+                hint="read it with scheme='bioes'",
             )
         continues = start is not None and name == label
         if prefix in "BS" or not continues:

@@ -49,7 +49,9 @@ def reduced(house: dict[str, set[str]]) -> dict[str, set[str]]:
         return house[name] | {far for near in house[name] for far in below(near)}
 
     return {
-        name: {one for one in near if not any(one in below(other) for other in near if other != one)}
+        name: {
+            one for one in near if not any(one in below(other) for other in near if other != one)
+        }
         for name, near in house.items()
     }
 
@@ -69,6 +71,8 @@ if __name__ == "__main__":
     picture = drawn()
     if "--write" in sys.argv[1:]:
         page = PAGE.read_text("utf-8")
-        PAGE.write_text(re.sub(r"(?<=```mermaid\n).*?(?=```)", picture, page, flags=re.DOTALL), "utf-8")
+        PAGE.write_text(
+            re.sub(r"(?<=```mermaid\n).*?(?=```)", picture, page, flags=re.DOTALL), "utf-8"
+        )
     else:
         print(picture, end="")

@@ -51,7 +51,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for reason in dict.fromkeys(
         not_allowed(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
     ):
-        terminalreporter.write_line(f"a skip that tests/skips.py does not allow: {reason}", red=True)
+        terminalreporter.write_line(
+            f"a skip that tests/skips.py does not allow: {reason}", red=True
+        )
 
 
 @pytest.hookimpl(trylast=True)
@@ -121,12 +123,16 @@ def sample() -> Path:
 def browser() -> Iterator[Browser]:
     """Headless Chromium, the machine's own; its networking is off but for what a test opens."""
     playwright = pytest.importorskip("playwright.sync_api")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    path = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if path is None:
         pytest.skip("no Chromium is installed (apt-get install chromium)")
     quiet = "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update disable-sync"
     with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=path, args=[f"--{flag}" for flag in quiet.split()])
+        started = driver.chromium.launch(
+            executable_path=path, args=[f"--{flag}" for flag in quiet.split()]
+        )
         yield started
         started.close()
 

@@ -22,7 +22,9 @@ VALUES: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-def breaks(folder: Path, *, depth: int = 3, most: int = 6, one_in: int = 1) -> Iterator[tuple[str, Break]]:
+def breaks(
+    folder: Path, *, depth: int = 3, most: int = 6, one_in: int = 1
+) -> Iterator[tuple[str, Break]]:
     """Names and doings of what breaks a copy of ``folder``, each of which may leave it working.
 
     Args:
@@ -36,7 +38,10 @@ def breaks(folder: Path, *, depth: int = 3, most: int = 6, one_in: int = 1) -> I
         size = (folder / name).stat().st_size
         for share in (0.0, 0.01, 0.5, 0.9, 1.0):
             cut = min(int(size * share), size - 1)
-            yield f"{name}-cut-{share}", lambda at, name=name, cut=cut: os.truncate(at / name, max(cut, 0))
+            yield (
+                f"{name}-cut-{share}",
+                lambda at, name=name, cut=cut: os.truncate(at / name, max(cut, 0)),
+            )
         yield f"{name}-missing", lambda at, name=name: (at / name).unlink()
         yield f"{name}-directory", lambda at, name=name: _directory(at / name)
         yield f"{name}-loop", lambda at, name=name: _loop(at / name)
@@ -48,7 +53,10 @@ def breaks(folder: Path, *, depth: int = 3, most: int = 6, one_in: int = 1) -> I
         yield f"{name}-more", lambda at, name=name: _append(at / name)
         for other in files:
             if other != name:
-                yield f"{name}-is-{other}", lambda at, name=name, other=other: _swap(at / name, at / other)
+                yield (
+                    f"{name}-is-{other}",
+                    lambda at, name=name, other=other: _swap(at / name, at / other),
+                )
         if name.endswith(".json"):
             whole = json.loads((folder / name).read_text("utf-8"))
             for at_all, place in enumerate(places(whole, depth, most)):
@@ -58,17 +66,25 @@ def breaks(folder: Path, *, depth: int = 3, most: int = 6, one_in: int = 1) -> I
                     at_key = ".".join(map(str, place))
                     yield (
                         f"{name}-{at_key}-{number}",
-                        lambda at, name=name, whole=whole, place=place, value=value: (at / name).write_text(
-                            json.dumps(put(whole, place, value)), "utf-8"
-                        ),
+                        lambda at, name=name, whole=whole, place=place, value=value: (
+                            at / name
+                        ).write_text(json.dumps(put(whole, place, value)), "utf-8"),
                     )
         if name.endswith(".safetensors"):
             for kind, header in _HEADERS.items():
-                yield f"{name}-header-{kind}", lambda at, name=name, header=header: header(at / name)
+                yield (
+                    f"{name}-header-{kind}",
+                    lambda at, name=name, header=header: header(at / name),
+                )
 
 
 def outcomes(
-    good: Path, place: Path, work: Callable[[Path], Any], *, one_in: int = 1, skip: str | None = None
+    good: Path,
+    place: Path,
+    work: Callable[[Path], Any],
+    *,
+    one_in: int = 1,
+    skip: str | None = None,
 ) -> Iterator[tuple[str, Any]]:
     """What comes of each way to break a folder: a result, or one of llmner's own errors.
 
@@ -178,7 +194,9 @@ def _nan(path: Path) -> None:
 
 
 def _renamed(header: dict[str, Any]) -> dict[str, Any]:
-    return {(name if name == "__metadata__" else f"other.{name}"): held for name, held in header.items()}
+    return {
+        (name if name == "__metadata__" else f"other.{name}"): held for name, held in header.items()
+    }
 
 
 def _lacking(header: dict[str, Any]) -> dict[str, Any]:
@@ -197,8 +215,12 @@ _HEADERS: dict[str, Callable[[Path], None]] = {
     "shape": _header(lambda header: _first(header).update(shape=[1, 2, 3])),
     "shape-huge": _header(lambda header: _first(header).update(shape=[2**62, 2**62])),
     "shape-negative": _header(lambda header: _first(header).update(shape=[-1, -1])),
-    "shape-turned": _header(lambda header: _first(header).update(shape=_first(header)["shape"][::-1])),
-    "shape-flat": _header(lambda header: _first(header).update(shape=[_size(_first(header)["shape"])])),
+    "shape-turned": _header(
+        lambda header: _first(header).update(shape=_first(header)["shape"][::-1])
+    ),
+    "shape-flat": _header(
+        lambda header: _first(header).update(shape=[_size(_first(header)["shape"])])
+    ),
     "dtype": _header(lambda header: _first(header).update(dtype="I32")),
     "dtype-none": _header(lambda header: _first(header).update(dtype="X99")),
     "offsets": _header(lambda header: _first(header).update(data_offsets=[2**40, 2**41])),

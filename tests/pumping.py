@@ -22,7 +22,18 @@ from llmner.schema import Label, LabelSchema
 from llmner.spans import Mention
 from tests.costs import seconds
 
-__all__ = ["FORMATS", "RUNS", "SCHEMA", "TEXT", "TOKENS", "Growth", "Pattern", "growth", "look", "patterns"]
+__all__ = [
+    "FORMATS",
+    "RUNS",
+    "SCHEMA",
+    "TEXT",
+    "TOKENS",
+    "Growth",
+    "Pattern",
+    "growth",
+    "look",
+    "patterns",
+]
 
 _SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 _REPLIES = _SHARED / "recorded-replies" / "gemini-2.5-flash_klue-v1-dev_0000-0399.jsonl"
@@ -113,7 +124,9 @@ def growth(
     large = timed(16 * size)
     if large < ratio * middle:
         return None
-    small, middle, large = (min(old, timed(n * size)) for n, old in ((1, small), (4, middle), (16, large)))
+    small, middle, large = (
+        min(old, timed(n * size)) for n, old in ((1, small), (4, middle), (16, large))
+    )
     return Growth((small, middle, large)) if large >= ratio * middle else None
 
 
@@ -167,7 +180,11 @@ def look(name: str, seconds: float, seed: int) -> tuple[int, str | None]:
     run, over = RUNS[name], time.monotonic() + seconds
     count = 0
     while count < 20 or time.monotonic() < over:
-        pattern, schema, format = draw(), choose.choice((SCHEMA, SCHEMA, None)), choose.choice(FORMATS)
+        pattern, schema, format = (
+            draw(),
+            choose.choice((SCHEMA, SCHEMA, None)),
+            choose.choice(FORMATS),
+        )
         told = f"{name}, seed {seed}: {pattern} as {format}, schema {schema is not None}"
         try:
             grown = growth(partial(run, schema=schema, format=format), pattern.of)

@@ -22,4 +22,6 @@ def not_allowed(reasons: Iterable[str]) -> list[str]:
     >>> not_allowed(["no CUDA device", "shared data is not at hand: x.tsv"])
     ['shared data is not at hand: x.tsv']
     """
-    return [reason for reason in reasons if not any(re.match(allowed, reason) for allowed in ALLOWED)]
+    return [
+        reason for reason in reasons if not any(re.match(allowed, reason) for allowed in ALLOWED)
+    ]

@@ -24,7 +24,12 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf
 EXTRAS = ("local", "train", "openai", "baselines", "serve", "hub")
 LOCKS = {"constraints.txt": ("dev", "upkeep"), "constraints-peers.txt": ("peers",)}
 MACHINES = [
-    {"python_version": version, "python_full_version": f"{version}.1", **system, "platform_machine": machine}
+    {
+        "python_version": version,
+        "python_full_version": f"{version}.1",
+        **system,
+        "platform_machine": machine,
+    }
     for version, system, machine in itertools.product(
         ("3.11", "3.12", "3.13"),
         (
@@ -52,7 +57,10 @@ def group(name: str) -> Iterator[str]:
 
 def asked(lock: str) -> list[Requirement]:
     """What pyproject.toml asks for, in whatever is installed with this lock."""
-    texts = [*PROJECT["project"]["dependencies"], *(text for name in LOCKS[lock] for text in group(name))]
+    texts = [
+        *PROJECT["project"]["dependencies"],
+        *(text for name in LOCKS[lock] for text in group(name)),
+    ]
     if lock == "constraints.txt":
         extras = PROJECT["project"]["optional-dependencies"]
         texts += [text for name in EXTRAS for text in extras[name]]
@@ -72,7 +80,9 @@ def pins(lock: str, machine: dict[str, str]) -> dict[str, str]:
         if holds(requirement, machine):
             name = canonicalize_name(requirement.name)
             (specifier,) = requirement.specifier
-            assert found.setdefault(name, specifier.version) == specifier.version, f"two versions of {name}"
+            assert found.setdefault(name, specifier.version) == specifier.version, (
+                f"two versions of {name}"
+            )
     return found
 
 
@@ -102,7 +112,9 @@ def test_what_the_project_asks_for_is_pinned_within_its_ranges_on_every_machine(
 
 def test_the_versions_that_were_chosen_by_hand_are_in_the_lock() -> None:
     pinned = pins("constraints.txt", MACHINES[0])
-    chosen = {canonicalize_name(row.name): row.specifier for row in requirements(ROOT / "constraints.in")}
+    chosen = {
+        canonicalize_name(row.name): row.specifier for row in requirements(ROOT / "constraints.in")
+    }
     assert str(chosen["torch"]) == "==2.13.0"
     for name, specifier in chosen.items():
         assert specifier.contains(pinned[name]), name
@@ -153,10 +165,14 @@ def test_make_installs_nothing_that_is_not_pinned(tmp_path: Path) -> None:
             assert "--build-constraint constraints.txt" in line, line
 
 
-def test_the_server_is_installed_with_the_lock_and_only_torch_from_another_index(tmp_path: Path) -> None:
+def test_the_server_is_installed_with_the_lock_and_only_torch_from_another_index(
+    tmp_path: Path,
+) -> None:
     # Stands in for the interpreter, and writes down what it is asked; the real one is test_container.py's.
     python, log = tmp_path / "python", tmp_path / "log"
-    python.write_text(f'#!/bin/sh\necho "$PIP_CONSTRAINT $PIP_BUILD_CONSTRAINT $*" >>{log}\n', encoding="utf-8")
+    python.write_text(
+        f'#!/bin/sh\necho "$PIP_CONSTRAINT $PIP_BUILD_CONSTRAINT $*" >>{log}\n', encoding="utf-8"
+    )
     python.chmod(0o755)
     environment = {**os.environ, "PYTHON": str(python), "TORCH_INDEX": "https://torch.example/cpu"}
     subprocess.run([ROOT / "scripts" / "install_server.sh"], env=environment, check=True)

@@ -46,7 +46,11 @@ _NOT_RUN = {
     ),
     "needs a key": ("llmner (?:extract --input|calibrate --gold) held-out.tsv",),
     "is the set-up that the tests stand on": ("pip install", "make "),
-    "is run against a real server by tests/serving/test_guide.py": ("llmner serve", "curl ", "MODEL="),
+    "is run against a real server by tests/serving/test_guide.py": (
+        "llmner serve",
+        "curl ",
+        "MODEL=",
+    ),
     "is run in a bare environment by tests/serving/test_container.py": ("docker ",),
     "is run by make demo": (
         "llmner extract --input data/sample.tsv",
@@ -100,7 +104,9 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
         if language == "pycon" or (language == "python" and code.startswith(">>>")):
             test = doctest.DocTestParser().get_doctest(code, namespace, page.name, str(page), 0)
             out = io.StringIO()
-            runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+            runner = doctest.DocTestRunner(
+                optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+            )
             runner.run(test, out=out.write, clear_globs=False)
             assert runner.summarize(verbose=False).failed == 0, out.getvalue()
             namespace.update(test.globs)
@@ -175,7 +181,9 @@ def test_the_table_of_reply_formats_is_the_measured_one() -> None:
     measured = result["figures"]["klue-ner-v1 dev"]["formats"]
     page = (ROOT / "docs" / "reply-formats.md").read_text("utf-8")
     table = re.findall(
-        r"^\| `([\w-]+)` \|.*\| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE
+        r"^\| `([\w-]+)` \|.*\| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$",
+        page,
+        re.MULTILINE,
     )
     assert {row[0] for row in table} == set(measured)
     for name, *cells in table:
@@ -188,7 +196,9 @@ def test_the_tables_of_projection_are_the_measured_ones() -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / "projection.json").read_text("utf-8"))
     workloads = result["figures"]["workloads"]
     page = (ROOT / "docs" / "projection.md").read_text("utf-8")
-    rows = re.findall(r"^\| ((?:KLUE|400|English|Japanese|Chinese|mixed)[^|]*) \| (.*) \|$", page, re.MULTILINE)
+    rows = re.findall(
+        r"^\| ((?:KLUE|400|English|Japanese|Chinese|mixed)[^|]*) \| (.*) \|$", page, re.MULTILINE
+    )
     assert [row[0] for row in rows] == [*workloads, *workloads]
     for number, (workload, cells) in enumerate(rows):
         measured = list(workloads[workload]["aligners"].values())
@@ -203,21 +213,28 @@ def test_the_tables_of_projection_are_the_measured_ones() -> None:
 def test_the_table_of_evaluation_is_the_measured_one() -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / "evaluation.json").read_text("utf-8"))
     page = (ROOT / "docs" / "evaluation.md").read_text("utf-8")
-    _, _, table = page.partition("| | 400 recorded replies | damaged replies, 5,000 |\n|---|---|---|\n")
+    _, _, table = page.partition(
+        "| | 400 recorded replies | damaged replies, 5,000 |\n|---|---|---|\n"
+    )
     assert table.split("\n\n")[0] == evaluation_table(result["figures"])
 
 
 def evaluation_table(measured: dict[str, dict[str, Any]]) -> str:
     runs = list(measured.values())
     rows = [
-        [name, *(f"{f['value']:.4f} [{f['interval'][0]:.4f}, {f['interval'][1]:.4f}]" for f in found)]
+        [
+            name,
+            *(f"{f['value']:.4f} [{f['interval'][0]:.4f}, {f['interval'][1]:.4f}]" for f in found),
+        ]
         for name in runs[0]["figures"]
         for found in [[run["figures"][name] for run in runs]]
     ]
     for cause, (title, _) in CAUSES.items():
         lost = [run["losses"].get(cause) for run in runs]
         if any(lost):
-            rows.append([f"F1 lost: {title}", *("" if value is None else f"{value:.4f}" for value in lost)])
+            rows.append(
+                [f"F1 lost: {title}", *("" if value is None else f"{value:.4f}" for value in lost)]
+            )
     for name in runs[0]["ceilings"]:
         rows.append([f"F1 with perfect {name}", *(f"{run['ceilings'][name]:.4f}" for run in runs)])
     for name, key in (("scored, 1,000 resamples", "score_and_bootstrap"), ("report", "report")):
@@ -229,7 +246,9 @@ def test_configurations_of_models_are_valid() -> None:
     from llmner.baselines import ModelsConfig, load_models_config
 
     found = [
-        yaml.safe_load(text) for language, text in blocks(ROOT / "docs" / "baselines.md") if language == "yaml"
+        yaml.safe_load(text)
+        for language, text in blocks(ROOT / "docs" / "baselines.md")
+        if language == "yaml"
     ]
     assert [len(ModelsConfig.model_validate(held).models) for held in found] == [3]
     load_models_config(ROOT / "scripts" / "configs" / "models" / "sample.yaml")
@@ -244,7 +263,8 @@ def test_no_page_names_a_figure_without_its_source() -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "words"), [("demo_sample", "Micro F1 is {:.3f} there"), ("few_shot_sample", "reaches {:.3f}\n")]
+    ("file", "words"),
+    [("demo_sample", "Micro F1 is {:.3f} there"), ("few_shot_sample", "reaches {:.3f}\n")],
 )
 def test_the_figures_of_the_demo_are_the_measured_ones(file: str, words: str) -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / f"{file}.json").read_text("utf-8"))
@@ -252,7 +272,9 @@ def test_the_figures_of_the_demo_are_the_measured_ones(file: str, words: str) ->
 
 
 def test_the_figures_of_training_on_a_gpu_are_the_measured_ones() -> None:
-    held = json.loads((ROOT / "benchmarks" / "results" / "gpu_training.json").read_text("utf-8"))["figures"]
+    held = json.loads((ROOT / "benchmarks" / "results" / "gpu_training.json").read_text("utf-8"))[
+        "figures"
+    ]
     page = (ROOT / "docs" / "fine-tuning.md").read_text("utf-8")
     for run in held["runs"].values():
         row = f"| {run['sentences_a_second']:.1f} | {run['highest_gib']['reserved']:.1f} GiB |"
@@ -266,8 +288,12 @@ def test_the_figures_of_training_on_a_gpu_are_the_measured_ones() -> None:
 
 
 def test_the_figures_of_the_model_in_the_box_are_the_measured_ones() -> None:
-    result = json.loads((ROOT / "benchmarks" / "results" / "embedded.json").read_text("utf-8"))["figures"]
-    readme, page = ((ROOT / name).read_text("utf-8") for name in ("README.md", "docs/fine-tuning.md"))
+    result = json.loads((ROOT / "benchmarks" / "results" / "embedded.json").read_text("utf-8"))[
+        "figures"
+    ]
+    readme, page = (
+        (ROOT / name).read_text("utf-8") for name in ("README.md", "docs/fine-tuning.md")
+    )
     whole = result["klue-ner-v1.1 dev"]
     assert f"micro F1 {whole['figures']['micro F1']['value']:.3f} on" in " ".join(readme.split())
     assert _embedded_table(result) in page
@@ -277,7 +303,9 @@ def _embedded_table(result: dict[str, Any]) -> str:
     """The table of docs/fine-tuning.md, as the benchmark's file has it."""
     rows = []
     for name in (
-        f"klue-ner-{version} dev{part}" for version in ("v1.1", "v1") for part in ("", ", published sample")
+        f"klue-ner-{version} dev{part}"
+        for version in ("v1.1", "v1")
+        for part in ("", ", published sample")
     ):
         held = result[name]
         cells = [name.removeprefix("klue-ner-"), f"{held['sentences']:,}"]
@@ -289,7 +317,9 @@ def _embedded_table(result: dict[str, Any]) -> str:
 
 
 def test_the_table_of_models_is_the_measured_one() -> None:
-    held = json.loads((ROOT / "benchmarks" / "results" / "models.json").read_text("utf-8"))["figures"]
+    held = json.loads((ROOT / "benchmarks" / "results" / "models.json").read_text("utf-8"))[
+        "figures"
+    ]
     readme = (ROOT / "README.md").read_text("utf-8")
     assert models_table(held) in readme
     for row in held["published"]:
@@ -330,29 +360,42 @@ def test_the_memory_of_shipped_configurations_is_what_doctor_says() -> None:
     from llmner.training import estimate, load_config
 
     page = (ROOT / "docs" / "fine-tuning.md").read_text("utf-8")
-    rows = re.findall(r"^\| `([\w.-]+\.yaml)` \| ([\d.]+) GiB \| ([\d.]+) GiB \|$", page, re.MULTILINE)
+    rows = re.findall(
+        r"^\| `([\w.-]+\.yaml)` \| ([\d.]+) GiB \| ([\d.]+) GiB \|$", page, re.MULTILINE
+    )
     assert len(rows) == 4
     for name, training, evaluating in rows:
         found = estimate(load_config(ROOT / "scripts" / "configs" / name))
-        assert (training, evaluating) == (f"{found.training / 2**30:.1f}", f"{found.evaluating / 2**30:.1f}")
+        assert (training, evaluating) == (
+            f"{found.training / 2**30:.1f}",
+            f"{found.evaluating / 2**30:.1f}",
+        )
         if name == "exaone-3.5-7.8b-24gb.yaml":
             for part in ("weights", "activations", "logits"):
                 assert re.search(rf"\n  {part}.* {getattr(found, part) / 2**30:.2f}\n", page)
 
 
 def test_the_table_of_grounding_is_the_measured_one() -> None:
-    result = json.loads((ROOT / "benchmarks" / "results" / "grounding.json").read_text("utf-8"))["figures"]
+    result = json.loads((ROOT / "benchmarks" / "results" / "grounding.json").read_text("utf-8"))[
+        "figures"
+    ]
     page = (ROOT / "docs" / "generation.md").read_text("utf-8")
     assert _grounding_table(result) in page
     scores = result["calibration"]
     raw, calibrated = (
-        scores[f"KLUE dev v1.1, grounded{name}"]["ece"] for name in ("", ", calibrated on the held-out part")
+        scores[f"KLUE dev v1.1, grounded{name}"]["ece"]
+        for name in ("", ", calibrated on the held-out part")
     )
-    assert f"{raw:.3f} off their precision on average, {calibrated:.3f} after" in " ".join(page.split())
+    assert f"{raw:.3f} off their precision on average, {calibrated:.3f} after" in " ".join(
+        page.split()
+    )
 
 
 def _grounding_table(result: dict[str, Any]) -> str:
-    turns, bare = result["fine-tuned, in turns"], result["bare, worked examples, data/sample.tsv, in turns"]
+    turns, bare = (
+        result["fine-tuned, in turns"],
+        result["bare, worked examples, data/sample.tsv, in turns"],
+    )
     rows = []
     for model, way, held in (
         ("fine-tuned", "free", turns["free"]),
@@ -369,39 +412,62 @@ def _grounding_table(result: dict[str, Any]) -> str:
 
 
 def test_what_the_guide_says_of_vllms_server_is_what_was_measured() -> None:
-    result = json.loads((ROOT / "benchmarks" / "results" / "vllm_server.json").read_text("utf-8"))["figures"]
+    result = json.loads((ROOT / "benchmarks" / "results" / "vllm_server.json").read_text("utf-8"))[
+        "figures"
+    ]
     page = " ".join((ROOT / "docs" / "generation.md").read_text("utf-8").split())
     free, grounded = result["free"], result["grounded"]
     assert f"of {result['sentences']} sentences of KLUE dev" in page
-    assert f"{free['same_replies']} replies are the same, and {grounded['same_replies']} grounded ones" in page
+    assert (
+        f"{free['same_replies']} replies are the same, and {grounded['same_replies']} grounded ones"
+        in page
+    )
     widest = max(row["margin"] for held in (free, grounded) for row in held["different"])
     assert f"logits are at most {widest:g} apart" in page
-    assert free["without_answer"] == grounded["without_answer"] == grounded["mentions_not_in_the_text"] == 0
+    assert (
+        free["without_answer"]
+        == grounded["without_answer"]
+        == grounded["mentions_not_in_the_text"]
+        == 0
+    )
 
 
 def test_what_the_guide_says_of_speed_is_what_was_measured() -> None:
     page = (ROOT / "docs" / "generation.md").read_text("utf-8")
     for engine in ("transformers", "vllm"):
-        held = json.loads((ROOT / "benchmarks" / "results" / f"generation_{engine}.json").read_text("utf-8"))
+        held = json.loads(
+            (ROOT / "benchmarks" / "results" / f"generation_{engine}.json").read_text("utf-8")
+        )
         for way in ("free", "grounded"):
             row = held["figures"][way]
-            alone, together = (row[name]["sentences_a_second"] for name in ("one_at_a_time", "together"))
+            alone, together = (
+                row[name]["sentences_a_second"] for name in ("one_at_a_time", "together")
+            )
             cells = f"| `{engine}` | {way} | {alone:.2f} | {together:.2f} | {row['times_as_fast']:.1f} |"
             assert cells in page, cells
-    time = json.loads((ROOT / "benchmarks" / "results" / "grounding_time.json").read_text("utf-8"))["figures"]
-    assert f"{time['grounded_over_free']:.3f} times the time of free replies" in " ".join(page.split())
+    time = json.loads((ROOT / "benchmarks" / "results" / "grounding_time.json").read_text("utf-8"))[
+        "figures"
+    ]
+    assert f"{time['grounded_over_free']:.3f} times the time of free replies" in " ".join(
+        page.split()
+    )
 
 
 def test_what_the_guide_says_of_serving_is_what_was_measured() -> None:
     page = (ROOT / "docs" / "serving.md").read_text("utf-8")
     held = {
-        name: json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))["figures"]
+        name: json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))[
+            "figures"
+        ]
         for name in ("serving", "serving_restart", "windows")
     }
     assert serving_table(held["serving"]) in page
     assert not any(row["errors"] for rows in held["serving"].values() for row in rows)
     one, *more = [row["requests_a_second"] for row in held["serving"]["/infer"]]
-    assert f"gives the embedded model {max(more) / one:.0f} times the throughput of one client" in _flat(page)
+    assert (
+        f"gives the embedded model {max(more) / one:.0f} times the throughput of one client"
+        in _flat(page)
+    )
     told = held["serving_restart"]
     assert set(told["statuses"]) == {"200", "503"}
     assert told["without_an_answer"] == 0

@@ -33,8 +33,10 @@ def test_examples_run(name: str) -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("llmner"):
             raise
-        pytest.skip(f"vLLM is not installed here ({error.name})") if error.name == "vllm" else pytest.fail(
-            str(error)
-        )
-    failures, _ = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+        pytest.skip(
+            f"vLLM is not installed here ({error.name})"
+        ) if error.name == "vllm" else pytest.fail(str(error))
+    failures, _ = doctest.testmod(
+        module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    )
     assert failures == 0

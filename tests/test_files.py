@@ -79,7 +79,9 @@ def writer(path: Path, data: str) -> subprocess.Popen[str]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGKILL")
 @pytest.mark.parametrize("name", ["out.jsonl", "가" * 85])
-def test_what_a_killed_writer_left_is_cleared_and_a_living_one_is_left_alone(tmp_path: Path, name: str) -> None:
+def test_what_a_killed_writer_left_is_cleared_and_a_living_one_is_left_alone(
+    tmp_path: Path, name: str
+) -> None:
     path = tmp_path / name
     alive, dead = writer(path, "alive"), writer(path, "dead")
     os.kill(dead.pid, signal.SIGKILL)
@@ -142,7 +144,9 @@ def test_without_locks_nothing_is_cleared(tmp_path: Path, monkeypatch: pytest.Mo
     assert names(tmp_path) == [left.name, "out"]
 
 
-def test_without_fcntl_what_is_open_keeps_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_fcntl_what_is_open_keeps_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / ".out.0a1b2c3d.llmner-part").write_text("")
     monkeypatch.setattr(_whole, "fcntl", None)
     write(tmp_path / "out", b"x")
@@ -242,7 +246,11 @@ def test_a_path_that_is_none_is_an_error_of_one_line(tmp_path: Path, name: str) 
 
 
 def test_devices_that_never_end_are_not_read(tmp_path: Path) -> None:
-    for read in (read_text, lambda path: list(open_lines(path)), lambda path: regular_file(path).__enter__()):
+    for read in (
+        read_text,
+        lambda path: list(open_lines(path)),
+        lambda path: regular_file(path).__enter__(),
+    ):
         with pytest.raises(CorpusError, match="zero: is a device"):
             read(Path("/dev/zero"))
     assert list(open_lines(Path(os.devnull))) == []

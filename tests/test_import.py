@@ -17,11 +17,15 @@ HEAVY = ("torch", "transformers", "datasets", "vllm", "fastapi", "sklearn", "num
 
 def fresh(code: str) -> str:
     """What a fresh interpreter prints."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_importing_loads_nothing_heavy() -> None:
-    code = f"import json, sys, llmner; print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+    code = (
+        f"import json, sys, llmner; print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+    )
     assert json.loads(fresh(code)) == []
 
 
@@ -86,7 +90,10 @@ def test_public_names() -> None:
             "EVERY_LANGUAGE KINDS LANGUAGES Language Reason cues_after find_language find_languages is_particle "
             "meaning_of merge scripts_of",
         ),
-        ("engines", "ENGINES Capabilities Engine Generator Reply Token create_generator engine_names"),
+        (
+            "engines",
+            "ENGINES Capabilities Engine Generator Reply Token create_generator engine_names",
+        ),
         (
             "scoring",
             "CAUSES FIGURES KLUE_LABELS MODEL_COLUMNS PRF Breakdown Calibration CalibrationBin Ceilings Change Comparison "

@@ -27,7 +27,10 @@ def test_lenient_parsing_never_raises_and_spans_fit(text: str) -> None:
 
 def test_korean_sentence() -> None:
     marked = "<손흥민:PS>은 <춘천:LC>에서 태어났다."
-    assert parse_markup(marked) == ("손흥민은 춘천에서 태어났다.", (Span(0, 3, "PS"), Span(5, 7, "LC")))
+    assert parse_markup(marked) == (
+        "손흥민은 춘천에서 태어났다.",
+        (Span(0, 3, "PS"), Span(5, 7, "LC")),
+    )
 
 
 def test_colons_in_a_surface_need_no_escape_when_read() -> None:

@@ -57,7 +57,9 @@ def mentions(value: Any) -> bool:
     return BAD in repr(value)
 
 
-def plant(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, error: Callable[[], BaseException]) -> None:
+def plant(
+    monkeypatch: pytest.MonkeyPatch, where: Any, name: str, error: Callable[[], BaseException]
+) -> None:
     """Have a function fail at the bad text, and at nothing else."""
     real = getattr(where, name)
 
@@ -164,7 +166,9 @@ def test_an_engine_that_fails_at_one_sentence_answers_the_others(
 ) -> None:
     engine = Engine(at_bad(error))
     found = list(Extractor(pairs, engine).extract(texts))
-    assert [mentions(each.sentence.text) for each in found] == [each.reply.error is not None for each in found]
+    assert [mentions(each.sentence.text) for each in found] == [
+        each.reply.error is not None for each in found
+    ]
     (bad,) = [each for each in found if mentions(each.sentence.text)]
     assert bad.reply.error == f"{type(error()).__name__}: planted"
     # Together, a plain question, and each alone.
@@ -184,7 +188,9 @@ def test_an_engine_that_fails_at_everything_ends_the_run(
 ) -> None:
     engine = Engine()
     monkeypatch.setattr(engine, "generate", replies)
-    with pytest.raises(GenerationError, match=r"the engine fails whatever it is asked: [A-Z][A-Za-z]+Error: "):
+    with pytest.raises(
+        GenerationError, match=r"the engine fails whatever it is asked: [A-Z][A-Za-z]+Error: "
+    ):
         list(Extractor(pairs, engine).extract(TEXTS))
 
 
@@ -213,7 +219,9 @@ def test_a_reply_that_is_none_is_a_row_with_an_error_or_one_without_a_score(
     monkeypatch.setattr(engine, "reply", lambda text: reply if mentions(text) else real(text))
     for options in ({}, {"samples": 2}, {"window": 4, "overlap": 1}):
         found = list(Extractor(pairs, engine, **options).extract(TEXTS))
-        assert [bool(each.spans) for each in found if not mentions(each.sentence.text)] == [True] * 3
+        assert [bool(each.spans) for each in found if not mentions(each.sentence.text)] == [
+            True
+        ] * 3
         for each in found:
             json.dumps(each.row(), allow_nan=False)
             assert isinstance(each.reply.error, str | None)
@@ -232,7 +240,9 @@ def test_a_window_that_fails_leaves_the_others_their_answers(
     assert ["error" in window for window in row["windows"]].count(True) == 1
 
 
-def test_a_template_that_fails_at_an_empty_text_is_no_reason_to_fail_at_others(klue: Recipe) -> None:
+def test_a_template_that_fails_at_an_empty_text_is_no_reason_to_fail_at_others(
+    klue: Recipe,
+) -> None:
     recipe = klue.model_copy(update={"user": "{{ text }}{{ 1 // (text | length) }}"})
 
     class Measuring(Engine):
@@ -312,11 +322,18 @@ def corpus(tmp_path: Path) -> tuple[Path, Path]:
     """Gold sentences, and replies to them."""
     gold, replies = tmp_path / "gold.jsonl", tmp_path / "replies.jsonl"
     rows = [
-        {"id": f"s{at}", "text": text, "spans": [{"start": 0, "end": len(text.split()[0]), "label": "PS"}]}
+        {
+            "id": f"s{at}",
+            "text": text,
+            "spans": [{"start": 0, "end": len(text.split()[0]), "label": "PS"}],
+        }
         for at, text in enumerate(TEXTS)
     ]
     gold.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
-    told = [{"id": row["id"], "text": row["text"], "reply": f"{row['text'].split()[0]}\tPS"} for row in rows]
+    told = [
+        {"id": row["id"], "text": row["text"], "reply": f"{row['text'].split()[0]}\tPS"}
+        for row in rows
+    ]
     replies.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in told), "utf-8")
     return gold, replies
 
@@ -333,12 +350,18 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 # Recorded replies are of whole texts: no windows.
-RUN_STAGES = [(where, name) for where, name, options in STAGES if not options and name != "split_windows"]
+RUN_STAGES = [
+    (where, name) for where, name, options in STAGES if not options and name != "split_windows"
+]
 
 
 @pytest.mark.parametrize(("where", "name"), RUN_STAGES, ids=[name for _, name in RUN_STAGES])
 def test_extract_keeps_the_good_rows(
-    monkeypatch: pytest.MonkeyPatch, corpus: tuple[Path, Path], tmp_path: Path, where: Any, name: str
+    monkeypatch: pytest.MonkeyPatch,
+    corpus: tuple[Path, Path],
+    tmp_path: Path,
+    where: Any,
+    name: str,
 ) -> None:
     plant(monkeypatch, where, name, lambda: ValueError("planted"))
     gold, replies = corpus
@@ -349,7 +372,18 @@ def test_extract_keeps_the_good_rows(
     assert [len(row["spans"]) for row in rows(output)] == [1, 0, 1, 1]
     monkeypatch.undo()
     # A mended program mends the row. What has been said of it stays where it was not asked again.
-    run("extract", "-i", gold, "-o", output, "--engine", "recorded", "--replies", replies, "--retry-failed")
+    run(
+        "extract",
+        "-i",
+        gold,
+        "-o",
+        output,
+        "--engine",
+        "recorded",
+        "--replies",
+        replies,
+        "--retry-failed",
+    )
     assert [len(row["spans"]) for row in rows(output)] == [1, 1, 1, 1]
 
 
@@ -389,9 +423,13 @@ def test_project_keeps_the_good_rows(
     if name == "project_reply":
         plant(monkeypatch, llmner.projection, "project_reply", lambda: ValueError("planted"))
     else:
-        plant(monkeypatch, llmner.projection._project, "project_read", lambda: ValueError("planted"))
+        plant(
+            monkeypatch, llmner.projection._project, "project_read", lambda: ValueError("planted")
+        )
     told = run("project", "-i", replies, "-o", output)
-    assert "warning: 1 of 4 replies could not be projected (first: ValueError: planted)" in told.stderr
+    assert (
+        "warning: 1 of 4 replies could not be projected (first: ValueError: planted)" in told.stderr
+    )
     found = list(rows(output))
     assert [row.get("error") for row in found] == [None, "ValueError: planted", None, None]
     assert [len(row["spans"]) for row in found] == [1, 0, 1, 1]
@@ -425,7 +463,9 @@ def test_a_disk_that_is_full_ends_the_run(
 
     monkeypatch.setattr(llmner.extraction.runs, "dump_json", dump)
     output = tmp_path / "out.jsonl"
-    told = run("extract", "-i", gold, "-o", output, "--engine", "recorded", "--replies", replies, code=1)
+    told = run(
+        "extract", "-i", gold, "-o", output, "--engine", "recorded", "--replies", replies, code=1
+    )
     assert "No space left on device" in told.stderr
     assert not output.exists()
 

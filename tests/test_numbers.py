@@ -78,7 +78,8 @@ def test_rows_have_numbers_where_numbers_belong(
 def test_a_row_of_a_corpus_takes_no_bool_for_an_offset(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(
-        '{"text": "가나", "spans": [{"start": false, "end": true, "label": "PS"}]}', encoding="utf-8"
+        '{"text": "가나", "spans": [{"start": false, "end": true, "label": "PS"}]}',
+        encoding="utf-8",
     )
     with pytest.raises(CorpusError, match="a span's 'start' is False; expected a whole number"):
         list(read_corpus(path))
@@ -105,23 +106,34 @@ def test_no_field_of_a_configuration_but_a_switch_takes_a_bool(kind: Any) -> Non
         ("seed: false", "seed: false is no value"),
         ("limit: true", "limit: true is no value"),
         ("resamples: true", "resamples: true is no value"),
-        ("published: [{name: x, source: y, figures: {f1: true}}]", r"published.0.figures.f1: true is no value"),
+        (
+            "published: [{name: x, source: y, figures: {f1: true}}]",
+            r"published.0.figures.f1: true is no value",
+        ),
         (f"seed: {'9' * 5000}", "not YAML"),
         ("seed: 2026-13-45", "not YAML"),
         (f"seed: {'[' * 5000}", "nested too deeply"),
         ("seed: \x07", "not YAML"),
     ],
 )
-def test_a_comparison_has_numbers_where_numbers_belong(tmp_path: Path, yaml: str, told: str) -> None:
+def test_a_comparison_has_numbers_where_numbers_belong(
+    tmp_path: Path, yaml: str, told: str
+) -> None:
     path = tmp_path / "models.yaml"
-    path.write_text(f"gold: {{path: x}}\nmodels: [{{name: a, predicted: b}}]\n{yaml}\n", encoding="utf-8")
+    path.write_text(
+        f"gold: {{path: x}}\nmodels: [{{name: a, predicted: b}}]\n{yaml}\n", encoding="utf-8"
+    )
     with pytest.raises(InputError, match=told):
         load_models_config(path)
 
 
 @pytest.mark.parametrize("engine", ["openai", "transformers"])
-@pytest.mark.parametrize("option", ["max_new_tokens", "batch_size", "temperature", "concurrency", "seed"])
-def test_options_of_engines_take_no_bool_for_a_number(tmp_path: Path, engine: str, option: str) -> None:
+@pytest.mark.parametrize(
+    "option", ["max_new_tokens", "batch_size", "temperature", "concurrency", "seed"]
+)
+def test_options_of_engines_take_no_bool_for_a_number(
+    tmp_path: Path, engine: str, option: str
+) -> None:
     path = tmp_path / "models.yaml"
     path.write_text(
         f"gold: {{path: x}}\nmodels: [{{name: a, engine: {engine}, options: {{{option}: true}}}}]\n",

@@ -64,7 +64,8 @@ def test_the_wheel_carries_recipes_and_the_typed_marker(wheel: Path) -> None:
     assert {"llmner/prompts/klue.yaml", "llmner/prompts/klue-strict.yaml"} <= set(names)
     adapter = "llmner/models/gemma-3-270m-klue-ner/"
     assert {
-        f"{adapter}{name}" for name in ("adapter_model.safetensors", "README.md", "NOTICE", "recipe.yaml")
+        f"{adapter}{name}"
+        for name in ("adapter_model.safetensors", "README.md", "NOTICE", "recipe.yaml")
     } <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "data/"))]
 
@@ -75,7 +76,8 @@ def test_the_wheel_says_what_its_parts_are_licensed_under_and_brings_the_texts(w
         (folder,) = {name.partition("/")[0] for name in archive.namelist() if ".dist-info/" in name}
         metadata = email.message_from_bytes(archive.read(f"{folder}/METADATA"))
         held = {
-            name: archive.read(f"{folder}/licenses/{name}") for name in metadata.get_all("License-File", [])
+            name: archive.read(f"{folder}/licenses/{name}")
+            for name in metadata.get_all("License-File", [])
         }
     assert metadata["License-Expression"] == EXPRESSION
     # A classifier beside an expression would be a second answer, and is refused by the index.
@@ -88,7 +90,9 @@ def test_the_source_distribution_brings_the_texts_as_well(sources: dict[str, byt
     metadata = email.message_from_bytes(sources["PKG-INFO"])
     assert metadata["License-Expression"] == EXPRESSION
     assert set(metadata.get_all("License-File", [])) == TEXTS
-    assert {name: (ROOT / name).read_bytes() for name in TEXTS} == {name: sources[name] for name in TEXTS}
+    assert {name: (ROOT / name).read_bytes() for name in TEXTS} == {
+        name: sources[name] for name in TEXTS
+    }
 
 
 def test_the_notice_accounts_for_every_licence_and_for_the_adapter() -> None:
@@ -99,7 +103,10 @@ def test_the_notice_accounts_for_every_licence_and_for_the_adapter() -> None:
     assert f"llmner/models/{PACKAGED_ADAPTER}/" in notice
     # What Gemma's terms and KLUE's licence ask for stands in both.
     for text in (notice, told):
-        assert "provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms" in text
+        assert (
+            "provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms"
+            in text
+        )
         assert "https://creativecommons.org/licenses/by-sa/4.0/" in text
         assert "(Park et al., 2021)" in text
 
@@ -118,13 +125,18 @@ def test_it_works_in_a_bare_environment(wheel: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
 
-    def run(*command: str, input: str | None = None, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, input=input, check=False)
+    def run(
+        *command: str, input: str | None = None, code: int = 0
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command, cwd=elsewhere, capture_output=True, text=True, input=input, check=False
+        )
         assert done.returncode == code, done.stderr
         return done
 
     installed = {
-        row["name"].lower() for row in json.loads(run(str(python), "-m", "pip", "list", "--format=json").stdout)
+        row["name"].lower()
+        for row in json.loads(run(str(python), "-m", "pip", "list", "--format=json").stdout)
     }
     assert not installed & {"torch", "transformers", "datasets", "vllm", "fastapi", "peft"}
     llmner = str(tmp_path / "env" / "bin" / "llmner")

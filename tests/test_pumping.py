@@ -100,7 +100,10 @@ def test_the_last_of_four_thousand_mentions_is_found(shape: str) -> None:
     [
         ("가 " * 400, lambda n: [Mention(f"L{k}", "가") for k in range(n)]),
         ("가 " * 400, lambda n: [Mention("PS", "가" + "\u200b" * k) for k in range(n // 16)]),
-        ("가나다라 " * 500, lambda n: [Mention(f"L{k % 7}", ("가나", "나다", "라")[k % 3]) for k in range(n)]),
+        (
+            "가나다라 " * 500,
+            lambda n: [Mention(f"L{k % 7}", ("가나", "나다", "라")[k % 3]) for k in range(n)],
+        ),
         ("손흥민 " * 300, lambda n: [Mention("PS", f"손훙민{k}") for k in range(n)]),
     ],
 )
@@ -136,7 +139,9 @@ def test_work_can_be_ended_wherever_it_is() -> None:
 
     runs: list[Callable[[Any], object]] = [
         lambda budget: project(*a_long_projection(), budget=budget),
-        lambda budget: project("가 " * 400, [Mention(f"L{k}", "가") for k in range(5000)], budget=budget),
+        lambda budget: project(
+            "가 " * 400, [Mention(f"L{k}", "가") for k in range(5000)], budget=budget
+        ),
         lambda budget: project_reply("손", '["x}' * 20_000, SCHEMA, budget=budget),
         lambda budget: project_reply("손", "PS\t손\n" * 20_000, SCHEMA, "lines", budget=budget),
         lambda budget: read_reply('{"PS": ["손"]}\n' * 20_000, SCHEMA, budget=budget),
@@ -148,7 +153,9 @@ def test_work_can_be_ended_wherever_it_is() -> None:
         taken = seconds(partial(run, Budget()))
         for share in (0.1, 0.5, 0.9):
 
-            def ended(run: Callable[[Any], object] = run, steps: int = int(whole.spent * share)) -> None:
+            def ended(
+                run: Callable[[Any], object] = run, steps: int = int(whole.spent * share)
+            ) -> None:
                 with pytest.raises(WorkLimitError):
                     run(Budget(steps))
 

@@ -14,7 +14,9 @@ def test_counts_are_those_of_the_readme(sample: Path) -> None:
     corpus = list(read_corpus(sample, strict=True))
     counts = Counter(span.label for sentence in corpus for span in sentence.spans)
     row = re.search(
-        r"^\| `sample\.tsv` \|(.*)\|$", (sample.parent / "README.md").read_text("utf-8"), re.MULTILINE
+        r"^\| `sample\.tsv` \|(.*)\|$",
+        (sample.parent / "README.md").read_text("utf-8"),
+        re.MULTILINE,
     )
     assert row is not None
     assert [int(cell) for cell in row[1].split("|")] == [
@@ -28,8 +30,17 @@ def test_it_covers_what_is_hard(sample: Path) -> None:
     surfaces = [[s.surface(span) for span in s.spans] for s in corpus]
     assert sum(not s.spans for s in corpus) >= 12
     assert sum(len(set(found)) < len(found) for found in surfaces) >= 10
-    assert sum(bool(re.search(r"[㎞㎝㎏㎡℃％Ａ-Ｚ０-９㈜]", "".join(found))) for found in surfaces) >= 8
-    assert {(s.id or "").rpartition("-")[2] for s in corpus} == {"news", "review", "call", "sport", "finance"}
+    assert (
+        sum(bool(re.search(r"[㎞㎝㎏㎡℃％Ａ-Ｚ０-９㈜]", "".join(found))) for found in surfaces)
+        >= 8
+    )
+    assert {(s.id or "").rpartition("-")[2] for s in corpus} == {
+        "news",
+        "review",
+        "call",
+        "sport",
+        "finance",
+    }
     assert all(span.start == 0 or s.text[span.start] != " " for s in corpus for span in s.spans)
 
 

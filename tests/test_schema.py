@@ -50,7 +50,10 @@ def test_a_code_twice_is_refused() -> None:
 
 
 def test_a_schema_takes_as_much_longer_as_it_is_larger() -> None:
-    few, many = (seconds(partial(LabelSchema.of, *(f"L{n}" for n in range(size)))) for size in (2_000, 20_000))
+    few, many = (
+        seconds(partial(LabelSchema.of, *(f"L{n}" for n in range(size))))
+        for size in (2_000, 20_000)
+    )
     # A hundred times, were each code looked for among all.
     assert many < 40 * few
 

@@ -106,7 +106,10 @@ CLAIMS = {
 def test_every_sentence_is_in_the_list_and_every_test_exists() -> None:
     page = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     sentences = [line.removeprefix("- ") for line in page.split("\n") if line.startswith("- ")]
-    named = {sentence: [claim for claim in CLAIMS if sentence.startswith(claim)] for sentence in sentences}
+    named = {
+        sentence: [claim for claim in CLAIMS if sentence.startswith(claim)]
+        for sentence in sentences
+    }
     assert {sentence for sentence, claims in named.items() if len(claims) != 1} == set()
     assert len(sentences) == len(CLAIMS)
     for tests in CLAIMS.values():
@@ -127,7 +130,16 @@ def test_no_command_runs_code_of_a_model_unasked(tmp_path: Path, unknown: bool) 
     (folder / "config.json").write_text(json.dumps(told), encoding="utf-8")
     owned = tmp_path / "owned"
     (folder / "evil.py").write_text(f"open({str(owned)!r}, 'w').close()\n", encoding="utf-8")
-    arguments = ["extract", "손흥민은", "--model", str(folder), "--adapter", "none", "--max-new-tokens", "1"]
+    arguments = [
+        "extract",
+        "손흥민은",
+        "--model",
+        str(folder),
+        "--adapter",
+        "none",
+        "--max-new-tokens",
+        "1",
+    ]
     ended = CliRunner().invoke(app, arguments)
     assert not owned.exists()
     assert (ended.exit_code == 0) == (not unknown)
@@ -135,7 +147,11 @@ def test_no_command_runs_code_of_a_model_unasked(tmp_path: Path, unknown: bool) 
 
 
 def test_the_figure_is_the_measured_one() -> None:
-    kept = json.loads((ROOT / "benchmarks" / "results" / "pumping.json").read_text(encoding="utf-8"))
-    assert f"Of {kept['figures']['all_patterns']:,} patterns" in (ROOT / "SECURITY.md").read_text("utf-8")
+    kept = json.loads(
+        (ROOT / "benchmarks" / "results" / "pumping.json").read_text(encoding="utf-8")
+    )
+    assert f"Of {kept['figures']['all_patterns']:,} patterns" in (ROOT / "SECURITY.md").read_text(
+        "utf-8"
+    )
     assert kept["command"] in (ROOT / "SECURITY.md").read_text("utf-8")
     assert kept["figures"]["findings"] == []

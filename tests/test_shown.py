@@ -20,7 +20,11 @@ BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069
 
 def steers(text: str) -> list[str]:
     """Characters of a text that a terminal obeys."""
-    return [char for char in text if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in BIDI]
+    return [
+        char
+        for char in text
+        if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in BIDI
+    ]
 
 
 @given(ANY)
@@ -35,7 +39,10 @@ def test_what_is_shown_steers_no_terminal_and_is_stable(text: str) -> None:
 
 
 def test_controls_are_written_as_python_writes_them_and_writing_stays() -> None:
-    assert visible("\x1b[31m\x07\x9b\u202e\ud800\r\n\t\x00") == r"\x1b[31m\x07\x9b\u202e\ud800\r\n\t\x00"
+    assert (
+        visible("\x1b[31m\x07\x9b\u202e\ud800\r\n\t\x00")
+        == r"\x1b[31m\x07\x9b\u202e\ud800\r\n\t\x00"
+    )
     assert visible("a\nb", lines=True) == "a\nb"
     kept = "손흥민\u3000は\u00a0👨‍👩‍👧 न्‍ [bold]"
     assert visible(kept) == kept
@@ -65,7 +72,10 @@ def test_messages_are_one_short_line_without_controls(
 
 def test_a_long_message_says_where_what_and_how_to_mend_it() -> None:
     error = CorpusError(
-        f"unknown label {'가' * 10**6!r}", path="/tmp/" + "a" * 5000 + "/x.jsonl", line=7, id="b" * 5000
+        f"unknown label {'가' * 10**6!r}",
+        path="/tmp/" + "a" * 5000 + "/x.jsonl",
+        line=7,
+        id="b" * 5000,
     )
     told = str(error)
     assert told.startswith("/tmp/aaa")
@@ -75,7 +85,11 @@ def test_a_long_message_says_where_what_and_how_to_mend_it() -> None:
     assert error.id == "b" * 5000
 
 
-@given(st.recursive(ANY | st.integers() | st.none(), lambda held: st.lists(held) | st.dictionaries(ANY, held)))
+@given(
+    st.recursive(
+        ANY | st.integers() | st.none(), lambda held: st.lists(held) | st.dictionaries(ANY, held)
+    )
+)
 def test_json_is_what_it_was_and_steers_no_terminal(value: object) -> None:
     for indent in (None, 2):
         written = dump_json(value, indent=indent).decode()

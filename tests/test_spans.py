@@ -30,7 +30,9 @@ def test_spans_of_a_sentence_are_sorted() -> None:
 
 
 def test_a_span_past_the_end_names_the_sentence() -> None:
-    with pytest.raises(SpanError, match=r"id 'a': span \[0, 9\) PS ends after the text \(2 characters\)"):
+    with pytest.raises(
+        SpanError, match=r"id 'a': span \[0, 9\) PS ends after the text \(2 characters\)"
+    ):
         Sentence("가나", (Span(0, 9, "PS"),), id="a")
 
 

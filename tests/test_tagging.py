@@ -69,10 +69,15 @@ def test_iob1_needs_a_beginning_only_between_neighbours() -> None:
     assert repairs == []
 
 
-@pytest.mark.parametrize("tags", [["B-PS", "I-PS", "E-PS", "S-LC"], ["B-PS", "I-PS", "L-PS", "U-LC"]])
+@pytest.mark.parametrize(
+    "tags", [["B-PS", "I-PS", "E-PS", "S-LC"], ["B-PS", "I-PS", "L-PS", "U-LC"]]
+)
 def test_bioes_and_its_other_spelling(tags: list[str]) -> None:
     assert guess_scheme(tags) == "bioes"
-    assert tags_to_spans(tags, scheme="bioes", strict=True)[0] == [TagSpan(0, 3, "PS"), TagSpan(3, 4, "LC")]
+    assert tags_to_spans(tags, scheme="bioes", strict=True)[0] == [
+        TagSpan(0, 3, "PS"),
+        TagSpan(3, 4, "LC"),
+    ]
 
 
 def test_an_unclosed_bioes_span_is_closed_and_reported() -> None:
@@ -133,6 +138,8 @@ def test_a_tag_is_taken_apart_whatever_its_label(label: str) -> None:
 
 
 def test_what_is_no_tag() -> None:
-    assert not any(is_tag(text, "bioes") for text in ("", "B", "B-", "-", "-PS", "BI-PS", "PS", "L-PS"))
+    assert not any(
+        is_tag(text, "bioes") for text in ("", "B", "B-", "-", "-PS", "BI-PS", "PS", "L-PS")
+    )
     assert looks_like_tag("L-PS")
     assert not any(looks_like_tag(text) for text in ("", "B", "b-PS", "B-", "Seoul"))

@@ -18,7 +18,9 @@ EXAONE = (
 """The shape of EXAONE 3.5's chat template: answers end with a token of their own."""
 
 
-def tiny_model(folder: Path, template: str | None = None, *, width: int = 32, layers: int = 2) -> Path:
+def tiny_model(
+    folder: Path, template: str | None = None, *, width: int = 32, layers: int = 2
+) -> Path:
     """Save a random Llama and its tokenizer; with EXAONE's template ``[|endofturn|]`` is token 3 and stops it."""
     import torch
     import transformers

@@ -104,7 +104,11 @@ def prepare(options: AskOptions, report: Callable[[str], None] | None = None) ->
     engine, asked = options.engine, options.recipe
     name = engine.adapter
     takes = not is_baseline(engine.engine) and engine_class(engine.engine).capabilities.adapters
-    if name is None and takes and (engine.model, asked.recipe, asked.reply_format) == (None, None, None):
+    if (
+        name is None
+        and takes
+        and (engine.model, asked.recipe, asked.reply_format) == (None, None, None)
+    ):
         name = PACKAGED_ADAPTER
     adapter = None if name in (None, "none") else find_adapter(name, report, model=engine.model)
     recipe = load_recipe(asked, adapter, engine.model)
@@ -118,7 +122,9 @@ def _calibrator(options: ScoreOptions) -> Calibrator | None:
     return None if options.calibration is None else Calibrator.load(options.calibration)
 
 
-def load_recipe(options: RecipeOptions, adapter: Adapter | None = None, model: str | None = None) -> Recipe:
+def load_recipe(
+    options: RecipeOptions, adapter: Adapter | None = None, model: str | None = None
+) -> Recipe:
     """The recipe that was named, else the adapter's or the merged model's, else ``klue``.
 
     It asks for the reply format that was named, if any.
@@ -136,7 +142,9 @@ def load_recipe(options: RecipeOptions, adapter: Adapter | None = None, model: s
         recipe = Recipe.load(merged)
     else:
         recipe = Recipe.load(options.recipe or "klue")
-    return recipe if options.reply_format is None else recipe.with_reply_format(options.reply_format)
+    return (
+        recipe if options.reply_format is None else recipe.with_reply_format(options.reply_format)
+    )
 
 
 def build_engine(
@@ -168,9 +176,14 @@ def build_engine(
             raise _means_nothing(name, options.engine, spell)
     if able.replays and options.replies is None:
         raise InputError(
-            f"the {options.engine} engine has nothing to replay", hint=f"give {spell('replies')} FILE"
+            f"the {options.engine} engine has nothing to replay",
+            hint=f"give {spell('replies')} FILE",
         )
-    values = {**asking.options.flat(), "temperature": _temperature(decoding, spell), "report": report}
+    values = {
+        **asking.options.flat(),
+        "temperature": _temperature(decoding, spell),
+        "report": report,
+    }
     if not able.samples and (decoding.samples > 1 or values["temperature"] > 0):
         raise InputError(
             f"the {options.engine} engine cannot draw replies",
@@ -182,7 +195,9 @@ def build_engine(
             "model": options.model or (asking.adapter and asking.adapter.model),
         }
     values |= more or {}
-    given = {taken[name]: value for name, value in values.items() if name in taken and value is not None}
+    given = {
+        taken[name]: value for name, value in values.items() if name in taken and value is not None
+    }
     return engine(**given)
 
 
@@ -191,7 +206,8 @@ def _temperature(decoding: DecodingOptions, spell: Spell) -> float:
         return _SAMPLING if decoding.samples > 1 else 0.0
     if decoding.samples > 1 and decoding.temperature == 0:
         raise InputError(
-            f"{spell('samples')} at {spell('temperature')} 0 are all the same", hint="leave one of them out"
+            f"{spell('samples')} at {spell('temperature')} 0 are all the same",
+            hint="leave one of them out",
         )
     return decoding.temperature
 
@@ -270,7 +286,9 @@ def build(
         engine,
         batch_size=questions_at_once(options.engine, soon=soon),
         # Recorded replies may have been asked for in any way.
-        read_as="auto" if engine.capabilities.replays and options.recipe.reply_format is None else None,
+        read_as="auto"
+        if engine.capabilities.replays and options.recipe.reply_format is None
+        else None,
         **extractor_options(asking),
     )
 
@@ -317,4 +335,11 @@ def build_baseline(
     return tagger
 
 
-_TAGGERS_OPTIONS = ("engine", "batch_size", "device", "trust_remote_code", "min_score", "calibration")
+_TAGGERS_OPTIONS = (
+    "engine",
+    "batch_size",
+    "device",
+    "trust_remote_code",
+    "min_score",
+    "calibration",
+)

@@ -216,7 +216,9 @@ class AskOptions:
 
         unknown = [name for name in values if name not in OPTIONS]
         if unknown:
-            raise InputError(f"unknown option {unknown[0]!r}", hint=f"expected one of {', '.join(OPTIONS)}")
+            raise InputError(
+                f"unknown option {unknown[0]!r}", hint=f"expected one of {', '.join(OPTIONS)}"
+            )
         groups: dict[str, Any] = {}
         for name, group in GROUPS.items():
             own = {key: values[key] for key in _names(group) if key in values}
@@ -241,7 +243,9 @@ class AskOptions:
     def flat(self) -> dict[str, Any]:
         """Every option by name."""
         return {
-            name: value for group in GROUPS for name, value in dataclasses.asdict(getattr(self, group)).items()
+            name: value
+            for group in GROUPS
+            for name, value in dataclasses.asdict(getattr(self, group)).items()
         }
 
     def given(self) -> list[str]:
@@ -278,7 +282,9 @@ def _wrong_value(error: ValidationError, spell: Spell) -> InputError:
     name, value = spell(str(first["loc"][0])), first["input"]
     if first["type"] == "literal_error":
         *others, last = re.findall(r"'([^']*)'", first["ctx"]["expected"])
-        return InputError(f"{name} {value!r} is unknown", hint=f"expected {', '.join(others)} or {last}")
+        return InputError(
+            f"{name} {value!r} is unknown", hint=f"expected {', '.join(others)} or {last}"
+        )
     return InputError(f"{name} {value!r}: {first['msg']}")
 
 

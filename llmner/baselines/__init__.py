@@ -16,7 +16,13 @@ from llmner.baselines.crf import CrfConfig, CrfTagger
 from llmner.baselines.encoder import EncoderConfig, EncoderTagger
 
 if TYPE_CHECKING:
-    from llmner.comparison import ComparedModel, ModelEntry, ModelsConfig, compare_models, load_models_config
+    from llmner.comparison import (
+        ComparedModel,
+        ModelEntry,
+        ModelsConfig,
+        compare_models,
+        load_models_config,
+    )
     from llmner.hub.taggers import push_baseline
 
 __all__ = [

@@ -66,7 +66,10 @@ def _begun(tags: list[str | None]) -> list[str | None]:
 
 
 def spans_of_tokens(
-    text: str, offsets: Offsets, tags: Sequence[str | None], probabilities: Sequence[float] | None = None
+    text: str,
+    offsets: Offsets,
+    tags: Sequence[str | None],
+    probabilities: Sequence[float] | None = None,
 ) -> tuple[Span, ...]:
     """Spans of characters from tags of tokens.
 

@@ -43,7 +43,9 @@ class LinearChain(nn.Module):  # type: ignore[misc]
             ("forbidden_first", [follows(None, tag) for tag in tags]),
             ("forbidden_last", [follows(tag, None) for tag in tags]),
         ):
-            self.register_buffer(name, (~torch.tensor(allowed)).float() * _FORBIDDEN, persistent=False)
+            self.register_buffer(
+                name, (~torch.tensor(allowed)).float() * _FORBIDDEN, persistent=False
+            )
 
     def loss(self, scores: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
         """Negative log-likelihood of tag sequences, in nats a sequence.

@@ -54,7 +54,9 @@ def check_crfsuite(path: Path) -> None:
 def _check(raw: NDArray[np.uint8]) -> None:
     if len(raw) < _HEADER.size:
         raise _BrokenError("no header")
-    magic, length, kind, _, _, labels, attributes, *offsets = _HEADER.unpack(raw[: _HEADER.size].tobytes())
+    magic, length, kind, _, _, labels, attributes, *offsets = _HEADER.unpack(
+        raw[: _HEADER.size].tobytes()
+    )
     if magic != b"lCRF" or kind != b"FOMC" or length != len(raw):
         raise _BrokenError("another header")
     at_features, at_labels, at_attributes, at_label_refs, at_attribute_refs = offsets
@@ -117,7 +119,9 @@ def _references(raw: NDArray[np.uint8], at: int, magic: bytes, wanted: int, feat
     if int(sizes.sum()) * 4 > len(raw):
         raise _BrokenError("lists of features that overlap")
     first = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    places = np.repeat(starts + 4, sizes) + 4 * (np.arange(int(sizes.sum()), dtype=np.int64) - first)
+    places = np.repeat(starts + 4, sizes) + 4 * (
+        np.arange(int(sizes.sum()), dtype=np.int64) - first
+    )
     if bool((_numbers(raw, places) >= features).any()):
         raise _BrokenError("a feature that is not there")
 

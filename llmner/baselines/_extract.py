@@ -100,8 +100,14 @@ class BaselineExtractor:
         asked = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
         tagger = self.load()
         while batch := list(islice(asked, self.batch_size)):
-            for sentence, spans in zip(batch, self._tagged(tagger, [s.text for s in batch]), strict=True):
-                found = spans if isinstance(spans, Mishap) else attempt(self._extraction, sentence, spans)
+            for sentence, spans in zip(
+                batch, self._tagged(tagger, [s.text for s in batch]), strict=True
+            ):
+                found = (
+                    spans
+                    if isinstance(spans, Mishap)
+                    else attempt(self._extraction, sentence, spans)
+                )
                 yield lost(sentence, found) if isinstance(found, Mishap) else found
 
     def _tagged(self, tagger: Baseline, texts: list[str]) -> list[tuple[Span, ...]] | list[Any]:
@@ -110,14 +116,18 @@ class BaselineExtractor:
         def tag(some: list[str]) -> list[tuple[Span, ...]]:
             found = tagger.tag(some)
             if len(found) != len(some):
-                raise ValueError(f"the tagger gave spans of {len(found)} texts instead of {len(some)}")
+                raise ValueError(
+                    f"the tagger gave spans of {len(found)} texts instead of {len(some)}"
+                )
             return found
 
         found = attempt(tag, texts)
         if not isinstance(found, Mishap):
             return found
         if isinstance(attempt(tag, ["."]), Mishap):
-            raise GenerationError(f"{self.name} fails whatever it is given: {found}") from found.error
+            raise GenerationError(
+                f"{self.name} fails whatever it is given: {found}"
+            ) from found.error
         alone = [attempt(tag, [text]) for text in texts]
         return [each if isinstance(each, Mishap) else each[0] for each in alone]
 
@@ -146,7 +156,11 @@ class BaselineExtractor:
             "kind": self.record["kind"],
             "weights": self._weights,
             # How texts are tagged, which the files of weights do not say.
-            **{key: config[key] for key in ("outside_penalty", "max_length", "stride") if key in config},
+            **{
+                key: config[key]
+                for key in ("outside_penalty", "max_length", "stride")
+                if key in config
+            },
             **{name: value for name, value in chosen.items() if value is not None},
             "llmner": __version__,
         }

@@ -56,7 +56,9 @@ def views(text: str, places: Sequence[int]) -> dict[str, list[str]]:
     return found
 
 
-def vocabularies(texts: Iterable[dict[str, list[str]]], least: int = 2) -> dict[str, dict[str, int]]:
+def vocabularies(
+    texts: Iterable[dict[str, list[str]]], least: int = 2
+) -> dict[str, dict[str, int]]:
     """Numbers of what occurs at least so often, for each view; 0 is left for everything else."""
     counts: dict[str, Counter[str]] = {view: Counter() for view in VIEWS}
     for found in texts:
@@ -66,7 +68,12 @@ def vocabularies(texts: Iterable[dict[str, list[str]]], least: int = 2) -> dict[
         view: {
             value: number
             for number, (value, _) in enumerate(
-                ((v, c) for v, c in sorted(held.items(), key=lambda item: (-item[1], item[0])) if c >= least), 1
+                (
+                    (v, c)
+                    for v, c in sorted(held.items(), key=lambda item: (-item[1], item[0]))
+                    if c >= least
+                ),
+                1,
             )
         }
         for view, held in counts.items()

@@ -86,7 +86,9 @@ def read_baseline_record(folder: Path) -> dict[str, Any]:
         raise InputError(f"holds no {RECORD_FILE}", path=folder, hint=f"expected {_WRITTEN}")
     record = read_object(path, _WRITTEN)
     if record.get("kind") not in KINDS or too_deep(record):
-        raise InputError("names no kind of baseline", path=path, hint=f"expected one of {', '.join(KINDS)}")
+        raise InputError(
+            "names no kind of baseline", path=path, hint=f"expected one of {', '.join(KINDS)}"
+        )
     record = {key: value for key, value in record.items() if value is not None}
     for key, shape in _SHAPES.items():
         if not isinstance(record.get(key, shape()), shape):
@@ -163,7 +165,9 @@ def _check_files(folder: Path, record: Mapping[str, Any]) -> None:
             )
 
 
-def load_baseline(folder: Path, *, device: str = "auto", trust_remote_code: bool = False) -> Baseline:
+def load_baseline(
+    folder: Path, *, device: str = "auto", trust_remote_code: bool = False
+) -> Baseline:
     """The tagger that ``llmner train-baseline`` left in a folder.
 
     Args:

@@ -69,7 +69,12 @@ def pieces(length: int) -> Iterator[tuple[int, int, int, int]]:
         (low, high, first, last): the piece is ``[low, high)``, and ``[first, last)`` of it is its own.
     """
     for first in range(0, length, _PIECE):
-        yield max(0, first - _AROUND), min(length, first + _PIECE + _AROUND), first, min(length, first + _PIECE)
+        yield (
+            max(0, first - _AROUND),
+            min(length, first + _PIECE + _AROUND),
+            first,
+            min(length, first + _PIECE),
+        )
 
 
 def apart(spans: Iterable[Span]) -> tuple[Span, ...]:

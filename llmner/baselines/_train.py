@@ -71,9 +71,13 @@ def train_baseline(
     )
     if held and not any(sentence.spans for sentence in held):
         told("the held-out sentences hold no entity: no epoch can be chosen by them")
-    unknown = {span.label for s in held for span in s.spans} - {span.label for s in learnt for span in s.spans}
+    unknown = {span.label for s in held for span in s.spans} - {
+        span.label for s in learnt for span in s.spans
+    }
     if unknown:
-        told(f"only held-out sentences have {', '.join(sorted(unknown))}: nothing is learnt of that")
+        told(
+            f"only held-out sentences have {', '.join(sorted(unknown))}: nothing is learnt of that"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     # What lies there is replaced when the new one is whole.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".training-") as name:
@@ -117,7 +121,9 @@ def check_folder(folder: Path, *, restart: bool) -> None:
     if kind == "missing" or not any(folder.iterdir()):
         return
     if not is_file(folder / RECORD_FILE):
-        raise InputError("is not empty, and holds no baseline", path=folder, hint="name another folder")
+        raise InputError(
+            "is not empty, and holds no baseline", path=folder, hint="name another folder"
+        )
     if not restart:
         hint = "name another, or replace it with --restart"
         raise InputError("holds a baseline already", path=folder, hint=hint)

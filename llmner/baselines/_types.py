@@ -61,7 +61,9 @@ class Baseline(Protocol):
     labels: tuple[str, ...]
 
     @classmethod
-    def load(cls, folder: Path, record: Mapping[str, Any], *, device: str, trust_remote_code: bool) -> Baseline:
+    def load(
+        cls, folder: Path, record: Mapping[str, Any], *, device: str, trust_remote_code: bool
+    ) -> Baseline:
         """The tagger in a folder that :meth:`save` wrote to.
 
         Args:
@@ -141,7 +143,9 @@ class BestEpoch:
         if epoch.f1 is not None and epoch.f1 > self._f1:
             self._f1, self.epoch = epoch.f1, epoch.epoch
             # Copies: the network goes on.
-            self._weights = {name: held.detach().cpu().clone() for name, held in network.state_dict().items()}
+            self._weights = {
+                name: held.detach().cpu().clone() for name, held in network.state_dict().items()
+            }
 
     def over(self, epoch: Epoch) -> bool:
         """Whether training should stop after this epoch."""
@@ -189,7 +193,12 @@ def learnt_labels(sentences: Iterable[Sentence]) -> list[str]:
     Raises:
         InputError: There is none that has a character other than white space.
     """
-    labels = {span.label for sentence in sentences for span in sentence.spans if sentence.surface(span).strip()}
+    labels = {
+        span.label
+        for sentence in sentences
+        for span in sentence.spans
+        if sentence.surface(span).strip()
+    }
     if not labels:
         raise InputError("the training sentences hold no entity")
     return sorted(labels)
@@ -199,7 +208,9 @@ def silent(_: str) -> None:
     """Tells nobody."""
 
 
-def judge(held: Sequence[Sentence], predicted: Sequence[Sequence[Span]]) -> tuple[float, float, float]:
+def judge(
+    held: Sequence[Sentence], predicted: Sequence[Sequence[Span]]
+) -> tuple[float, float, float]:
     """Micro precision, recall and F1, as the scorer has them."""
     micro = score([s.spans for s in held], predicted, texts=[s.text for s in held]).micro
     return micro.precision, micro.recall, micro.f1
@@ -215,7 +226,9 @@ def tag_counts(sentences: Iterable[Sentence]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def baseline_config(record: Mapping[str, Any], folder: Path, **limits: tuple[float, float]) -> dict[str, float]:
+def baseline_config(
+    record: Mapping[str, Any], folder: Path, **limits: tuple[float, float]
+) -> dict[str, float]:
     """The numbers of a baseline's configuration that tagging needs, as far as they are there.
 
     Args:

@@ -105,7 +105,12 @@ class BilstmCrfTagger:
 
     @classmethod
     def load(
-        cls, folder: Path, record: Mapping[str, Any], *, device: str = "auto", trust_remote_code: bool = False
+        cls,
+        folder: Path,
+        record: Mapping[str, Any],
+        *,
+        device: str = "auto",
+        trust_remote_code: bool = False,
     ) -> BilstmCrfTagger:
         """The tagger in a folder that :meth:`save` wrote to; it computes on the CPU, whatever ``device`` says.
 
@@ -123,9 +128,13 @@ class BilstmCrfTagger:
         config = attempt(BilstmCrfConfig.model_validate, held.get("config"))
         for name, right in (("vocabulary", _is_vocabulary(vocabulary)), ("tags", _are_tags(tags))):
             if not right:
-                raise InputError(f"holds no BiLSTM-CRF ({name!r} is none)", path=path, hint="train it again")
+                raise InputError(
+                    f"holds no BiLSTM-CRF ({name!r} is none)", path=path, hint="train it again"
+                )
         if isinstance(config, Mishap):
-            raise InputError("holds no BiLSTM-CRF ('config' is none)", path=path, hint="train it again")
+            raise InputError(
+                "holds no BiLSTM-CRF ('config' is none)", path=path, hint="train it again"
+            )
         assert tags is not None
         assert vocabulary is not None
         # Made of nothing first: sizes that no machine has room for show here.
@@ -134,7 +143,9 @@ class BilstmCrfTagger:
         wanted = {name: tuple(tensor.shape) for name, tensor in shapes.items()}
         found = read_tensors(weights, "the weights of a BiLSTM-CRF")
         if {name: tensor.shape for name, tensor in found.items()} != wanted:
-            raise InputError(f"is not of the {VOCABULARY} beside it", path=weights, hint="train it again")
+            raise InputError(
+                f"is not of the {VOCABULARY} beside it", path=weights, hint="train it again"
+            )
         check_finite(weights)
         network = _network(vocabulary, tags, config)
         network.load_state_dict(load_file(weights))
@@ -145,9 +156,14 @@ class BilstmCrfTagger:
         from safetensors.torch import save_file
 
         save_file(
-            {name: held.contiguous() for name, held in self.network.state_dict().items()}, folder / WEIGHTS
+            {name: held.contiguous() for name, held in self.network.state_dict().items()},
+            folder / WEIGHTS,
         )
-        known = {"tags": self.tags, "config": self.config.model_dump(), "vocabulary": self.vocabulary}
+        known = {
+            "tags": self.tags,
+            "config": self.config.model_dump(),
+            "vocabulary": self.vocabulary,
+        }
         with whole_file(folder / VOCABULARY) as stream:
             stream.write(dump_json(known) + b"\n")
 
@@ -164,7 +180,9 @@ class BilstmCrfTagger:
             row = self.row(text, places)
             for low, high, first, last in pieces(len(places)):
                 cut = {view: held[low:high] for view, held in row.items()}
-                cuts.append((number, (places[first], places[last - 1]), _Row(places[low:high], cut)))
+                cuts.append(
+                    (number, (places[first], places[last - 1]), _Row(places[low:high], cut))
+                )
         cuts.sort(key=lambda piece: len(piece[2]))
         for at in range(0, len(cuts), _TOGETHER):
             batch = cuts[at : at + _TOGETHER]
@@ -237,11 +255,19 @@ def train_bilstm_crf(
     network = _network(vocabulary, tags, config)
     tagger = BilstmCrfTagger(network, tags, vocabulary, config)
     rows = [
-        _Row(places, tagger.row(s.text, places), torch.tensor([number_of[t] for t in bioes_tags(s, places)]))
+        _Row(
+            places,
+            tagger.row(s.text, places),
+            torch.tensor([number_of[t] for t in bioes_tags(s, places)]),
+        )
         for s, places in learnt
     ]
     # Most rows of the embeddings are in no batch: their gradients are sparse, and so is their Adam.
-    dense = [weights for name, weights in network.named_parameters() if not name.startswith("embeddings.")]
+    dense = [
+        weights
+        for name, weights in network.named_parameters()
+        if not name.startswith("embeddings.")
+    ]
     optimizers = [
         torch.optim.Adam(dense, lr=config.learning_rate),
         torch.optim.SparseAdam(list(network.embeddings.parameters()), lr=config.learning_rate),
@@ -341,7 +367,9 @@ def _padded(rows: Sequence[_Row]) -> tuple[dict[str, Tensor], Tensor]:
     from torch.nn.utils.rnn import pad_sequence
 
     views = rows[0].numbers
-    numbers = {view: pad_sequence([row.numbers[view] for row in rows], batch_first=True) for view in views}
+    numbers = {
+        view: pad_sequence([row.numbers[view] for row in rows], batch_first=True) for view in views
+    }
     return numbers, torch.tensor([len(row) for row in rows])
 
 

@@ -94,7 +94,12 @@ class CrfTagger:
 
     @classmethod
     def load(
-        cls, folder: Path, record: Mapping[str, Any], *, device: str = "auto", trust_remote_code: bool = False
+        cls,
+        folder: Path,
+        record: Mapping[str, Any],
+        *,
+        device: str = "auto",
+        trust_remote_code: bool = False,
     ) -> CrfTagger:
         """The CRF in a folder that :meth:`save` wrote to; it computes on the CPU, whatever ``device`` says."""
         config = baseline_config(record, folder, outside_penalty=(0.0, 1e6))
@@ -121,11 +126,16 @@ class CrfTagger:
         tags = self._tagger.tag()
         if not self._penalty:
             # Marginals are asked for where there is an entity only.
-            sure = [1.0 if tag == OUTSIDE else self._tagger.marginal(tag, at) for at, tag in enumerate(tags)]
+            sure = [
+                1.0 if tag == OUTSIDE else self._tagger.marginal(tag, at)
+                for at, tag in enumerate(tags)
+            ]
             return spans_of(tags, places, sure)
         marginal = self._tagger.marginal
         # (places, tags)
-        marginals = np.array([[marginal(tag, at) for tag in self._tags] for at in range(len(places))])
+        marginals = np.array(
+            [[marginal(tag, at) for tag in self._tags] for at in range(len(places))]
+        )
         path = self._best(marginals)
         sure = marginals[np.arange(len(path)), path].tolist()
         return spans_of([self._tags[tag] for tag in path], places, sure)
@@ -157,7 +167,9 @@ class CrfTagger:
         # It is read from a printed form.
         held = attempt(self._tagger.info)
         if isinstance(held, Mishap):
-            raise InputError(f"cannot be told about ({held})", path=self._path, hint="train it again")
+            raise InputError(
+                f"cannot be told about ({held})", path=self._path, hint="train it again"
+            )
         return len(held.state_features) + len(held.transitions)
 
     def save(self, folder: Path) -> None:

@@ -16,7 +16,15 @@ from pydantic import Field
 from llmner._mishaps import Mishap, attempt
 from llmner._numbers import is_whole
 from llmner.baselines._alignment import spans_of_tokens, token_tags
-from llmner.baselines._types import BestEpoch, Epoch, Fields, Trained, baseline_config, judge, learnt_labels
+from llmner.baselines._types import (
+    BestEpoch,
+    Epoch,
+    Fields,
+    Trained,
+    baseline_config,
+    judge,
+    learnt_labels,
+)
 from llmner.engines._denormals import denormals_flushed
 from llmner.engines._loading import load_pretrained
 from llmner.engines._model_files import check_finite
@@ -110,17 +118,26 @@ class EncoderTagger:
         stride: int = 64,
     ) -> None:
         if not tokenizer.is_fast:
-            raise InputError("the tokenizer gives no offsets", hint="use a model that has a tokenizer.json")
+            raise InputError(
+                "the tokenizer gives no offsets", hint="use a model that has a tokenizer.json"
+            )
         self.model = model
         self.tokenizer = tokenizer
         self.max_length = _longest(model, tokenizer, max_length)
         self.stride = min(stride, self.max_length // 4)
-        self.tags = [str(model.config.id2label[number]) for number in range(model.config.num_labels)]
+        self.tags = [
+            str(model.config.id2label[number]) for number in range(model.config.num_labels)
+        ]
         self.labels = labels_of(self.tags)
 
     @classmethod
     def load(
-        cls, folder: Path, record: Mapping[str, Any], *, device: str = "auto", trust_remote_code: bool = False
+        cls,
+        folder: Path,
+        record: Mapping[str, Any],
+        *,
+        device: str = "auto",
+        trust_remote_code: bool = False,
     ) -> EncoderTagger:
         """The encoder in a folder that :meth:`save` wrote to.
 
@@ -162,7 +179,9 @@ class EncoderTagger:
         ):
             why = f" ({asked})" if isinstance(asked, Mishap) else ""
             raise InputError(
-                f"cannot be loaded: its files are not of one tagger{why}", path=folder, hint="train it again"
+                f"cannot be loaded: its files are not of one tagger{why}",
+                path=folder,
+                hint="train it again",
             )
         return made
 
@@ -205,12 +224,16 @@ class EncoderTagger:
 
         Where two windows overlap, the first half is the earlier one's.
         """
-        pieces = [(number, window) for number, text in enumerate(texts) for window in self.windows(text)]
+        pieces = [
+            (number, window) for number, text in enumerate(texts) for window in self.windows(text)
+        ]
         answered: dict[int, tuple[list[str], list[float]]] = {}
         order = sorted(range(len(pieces)), key=lambda at: -len(pieces[at][1].ids))
         for at in range(0, len(order), _TOGETHER):
             batch = order[at : at + _TOGETHER]
-            answered.update(zip(batch, self._answer([pieces[one][1] for one in batch]), strict=True))
+            answered.update(
+                zip(batch, self._answer([pieces[one][1] for one in batch]), strict=True)
+            )
         answers: list[list[tuple[Window, list[str], list[float]]]] = [[] for _ in texts]
         for at, (number, window) in enumerate(pieces):
             answers[number].append((window, *answered[at]))
@@ -223,7 +246,9 @@ class EncoderTagger:
         self.model.eval()
         pad = self.tokenizer.pad_token_id or 0
         ids = pad_sequence([torch.tensor(window.ids) for window in windows], True, pad)
-        mask = pad_sequence([torch.ones(len(window.ids), dtype=torch.long) for window in windows], True, 0)
+        mask = pad_sequence(
+            [torch.ones(len(window.ids), dtype=torch.long) for window in windows], True, 0
+        )
         device = self.model.device
         with torch.inference_mode(), denormals_flushed():
             scores = self.model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
@@ -233,7 +258,9 @@ class EncoderTagger:
             size = len(window.ids)
             yield [self.tags[tag] for tag in row[:size]], probabilities[:size]
 
-    def _joined(self, text: str, answers: Sequence[tuple[Window, list[str], list[float]]]) -> tuple[Span, ...]:
+    def _joined(
+        self, text: str, answers: Sequence[tuple[Window, list[str], list[float]]]
+    ) -> tuple[Span, ...]:
         """One sequence of tokens from those of all windows, and its spans."""
         offsets: list[tuple[int, int]] = []
         tags: list[str | None] = []
@@ -307,7 +334,9 @@ def train_encoder(
         began = time.perf_counter()
         loss: float | None = None
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **known: Any) -> None:
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: Any = None, **known: Any
+        ) -> None:
             logs = logs or {}
             self.loss = logs.get("loss", self.loss)
             if ("eval_loss" if held else "loss") not in logs:
@@ -378,7 +407,9 @@ def _rows(
             kept.update(spans_of_tokens(sentence.text, window.offsets, tags))
             # A label that only held-out sentences have cannot be answered, and is not asked for.
             labels = [_NO_TAG if tag is None else number_of.get(tag, _NO_TAG) for tag in tags]
-            rows.append({"input_ids": window.ids, "attention_mask": [1] * len(labels), "labels": labels})
+            rows.append(
+                {"input_ids": window.ids, "attention_mask": [1] * len(labels), "labels": labels}
+            )
         entities += len(sentence.spans)
         lost += sum(span not in kept for span in sentence.spans)
     return rows, {"windowed_sentences": cut, "entities": entities, "entities_lost_to_tokens": lost}
@@ -444,6 +475,8 @@ def _longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, wanted:
     places = getattr(model.config, "max_position_embeddings", None)
     if is_whole(places) and places > 0:
         # RoBERTa and its kin count places from behind the padding's number.
-        behind = (model.config.pad_token_id or 0) + 1 if "roberta" in str(model.config.model_type) else 0
+        behind = (
+            (model.config.pad_token_id or 0) + 1 if "roberta" in str(model.config.model_type) else 0
+        )
         limits.append(places - behind)
     return int(min(limits))

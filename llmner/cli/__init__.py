@@ -52,7 +52,11 @@ app.command("calibrate")(calibrate.calibrate)
 # Its options are the fields of a training configuration, which reads them itself.
 app.command(
     "train",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_extra_args": True,
+        "help_option_names": [],
+    },
 )(train.train)
 app.add_typer(train_baseline.app, name="train-baseline")
 app.command("merge")(merge.merge)
@@ -72,7 +76,10 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and stop."
+        ),
     ] = False,
 ) -> None:
     pass

@@ -30,7 +30,11 @@ class GroupedCommand(TyperCommand):
             record = parameter.get_help_record(ctx)
             if record is not None:
                 is_argument = parameter.param_type_name == "argument"
-                title = "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None) or "Options"
+                title = (
+                    "Arguments"
+                    if is_argument
+                    else getattr(parameter, "rich_help_panel", None) or "Options"
+                )
                 groups.setdefault(title, []).append(record)
         for title in sorted(groups, key=lambda title: title not in ("Arguments", "Options")):
             with formatter.section(title):
@@ -59,7 +63,11 @@ def with_ask_options(
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             values = {parameter.name: kwargs.pop(parameter.name) for parameter in own}
             # An engine that was not named is the command's to see to.
-            asked = {name: value for name, value in values.items() if name != "engine" or value is not None}
+            asked = {
+                name: value
+                for name, value in values.items()
+                if name != "engine" or value is not None
+            }
             return command(*args, options=AskOptions.of(spell=dashed, **asked), **kwargs)
 
         parameters: list[inspect.Parameter] = []
@@ -95,7 +103,10 @@ def _parameters(
             annotation = annotated[_bare(hints[field.name], default), option]
             parameters.append(
                 inspect.Parameter(
-                    field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation
+                    field.name,
+                    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                    default=default,
+                    annotation=annotation,
                 )
             )
     return parameters
@@ -133,5 +144,6 @@ def given_options(context: typer.Context, names: Collection[str]) -> list[str]:
     return [
         name
         for name in names
-        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+        if (source := context.get_parameter_source(name)) is not None
+        and source.name == "COMMANDLINE"
     ]

@@ -31,26 +31,32 @@ RemoteCodeOption = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
 ]
 StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Broken tag sequences are errors instead of being repaired.")
+    bool,
+    typer.Option("--strict", help="Broken tag sequences are errors instead of being repaired."),
 ]
 SkipBadOption = Annotated[
     bool, typer.Option("--skip-bad", help="Pass over bad rows and write them to a side file.")
 ]
 RestartOption = Annotated[
-    bool, typer.Option("--restart", help="Start an interrupted run over instead of going on with it.")
+    bool,
+    typer.Option("--restart", help="Start an interrupted run over instead of going on with it."),
 ]
 SplitOption = Annotated[
     str | None,
     typer.Option(
-        help="Which split of a data set; of a gmb-csv file train, test, or test:SEED.", show_default=False
+        help="Which split of a data set; of a gmb-csv file train, test, or test:SEED.",
+        show_default=False,
     ),
 ]
 ResamplesOption = Annotated[
     int,
-    typer.Option(min=0, max=MOST_DRAWS, help="Bootstrap resamples for the 95 % intervals; 0 for none."),
+    typer.Option(
+        min=0, max=MOST_DRAWS, help="Bootstrap resamples for the 95 % intervals; 0 for none."
+    ),
 ]
 ReportOption = Annotated[
-    Path | None, typer.Option(help="Write a report: report.html (one file, no network) or report.md.")
+    Path | None,
+    typer.Option(help="Write a report: report.html (one file, no network) or report.md."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -147,7 +153,9 @@ def _pace_column(unit: str) -> ProgressColumn:
 
     class Pace(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(pace(task.completed - task.fields["resumed"], task.remaining, task.elapsed, unit))
+            return Text(
+                pace(task.completed - task.fields["resumed"], task.remaining, task.elapsed, unit)
+            )
 
     return Pace(Column(no_wrap=True))
 
@@ -157,7 +165,9 @@ def pace(done: float, left: float | None, seconds: float | None, unit: str) -> s
     if not done or not seconds:
         return ""
     rate = f"{done / seconds:.1f} {unit}/s"
-    return rate if left is None else f"{rate}, {timedelta(seconds=round(left * seconds / done))} left"
+    return (
+        rate if left is None else f"{rate}, {timedelta(seconds=round(left * seconds / done))} left"
+    )
 
 
 @contextmanager
@@ -185,7 +195,9 @@ def tell_unanswered(count: int, total: int, reason: str | None, hint: str) -> No
         GenerationError: It had none to any.
     """
     if count and count == total:
-        raise GenerationError(f"no sentence has an answer (first: {reason}); {hint}", retryable=True)
+        raise GenerationError(
+            f"no sentence has an answer (first: {reason}); {hint}", retryable=True
+        )
     if count:
         note(f"warning: {count} of {total} sentences have no answer (first: {reason}); {hint}")
 

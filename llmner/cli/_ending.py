@@ -105,7 +105,9 @@ def _unforeseen(error: Exception) -> int:
     if os.environ.get(DEBUG):
         raise error
     told = f"{type(error).__name__}: {error}".rstrip(": ")
-    note(f"error: unexpected {shortened(told, 600)}; this is a fault in llmner, {DEBUG}=1 shows where")
+    note(
+        f"error: unexpected {shortened(told, 600)}; this is a fault in llmner, {DEBUG}=1 shows where"
+    )
     return 1
 
 

@@ -44,10 +44,14 @@ def check_outputs(report: Path | None, output: Path | None, inputs: Sequence[Pat
         if path is None:
             continue
         if str(path) == "-":
-            raise InputError("a run is kept in a file, not on standard output", hint="name it run.json")
+            raise InputError(
+                "a run is kept in a file, not on standard output", hint="name it run.json"
+            )
         check_output(path)
         if target_of(path) in taken:
-            raise InputError("would overwrite another file of this command", path=path, hint="name another")
+            raise InputError(
+                "would overwrite another file of this command", path=path, hint="name another"
+            )
         taken.add(target_of(path))
 
 
@@ -59,7 +63,9 @@ def read_gold(gold: str, format: str | None, split: str | None, *, strict: bool)
     return corpus
 
 
-def predicted_sources(paths: Iterable[Path], corpus: Sequence[Sentence], *, whole: bool) -> list[Source]:
+def predicted_sources(
+    paths: Iterable[Path], corpus: Sequence[Sentence], *, whole: bool
+) -> list[Source]:
     """Files of predictions; broken tags in them are told."""
     from llmner.scoring import from_file
 
@@ -97,7 +103,10 @@ def comparison_row(comparison: Comparison, evaluation: Evaluation) -> dict[str, 
         "better": comparison.better,
         "worse": comparison.worse,
         "changed": [
-            {"sentence": evaluation.rows[change.number].name(change.number), "errors": list(change.errors)}
+            {
+                "sentence": evaluation.rows[change.number].name(change.number),
+                "errors": list(change.errors),
+            }
             for change in comparison.changes
         ],
     }

@@ -13,10 +13,16 @@ from llmner.cli._results import check_outputs, read_gold
 
 @guarded
 def calibrate(
-    gold: Annotated[str, typer.Option(help="Labelled sentences that the model was not trained on.")],
+    gold: Annotated[
+        str, typer.Option(help="Labelled sentences that the model was not trained on.")
+    ],
     predicted: Annotated[Path, typer.Option(help="What extract wrote for them, with scores.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, for --calibration.")],
-    gold_format: Annotated[str | None, typer.Option(help="The corpus's format; by default guessed.")] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The file to write, for --calibration.")
+    ],
+    gold_format: Annotated[
+        str | None, typer.Option(help="The corpus's format; by default guessed.")
+    ] = None,
     split: SplitOption = None,
     strict: StrictOption = False,
 ) -> None:

@@ -20,23 +20,36 @@ from llmner.cli._common import (
 
 @guarded
 def compare(
-    a: Annotated[Path, typer.Argument(help="A run that evaluate --output kept; with --gold, predictions.")],
+    a: Annotated[
+        Path, typer.Argument(help="A run that evaluate --output kept; with --gold, predictions.")
+    ],
     b: Annotated[Path, typer.Argument(help="The run to compare it with.")],
     gold: Annotated[
-        str | None, typer.Option(help="The labelled corpus, where A and B are files of predictions.")
+        str | None,
+        typer.Option(help="The labelled corpus, where A and B are files of predictions."),
     ] = None,
-    gold_format: Annotated[str | None, typer.Option(help="The corpus's format; by default guessed.")] = None,
+    gold_format: Annotated[
+        str | None, typer.Option(help="The corpus's format; by default guessed.")
+    ] = None,
     split: SplitOption = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="With --gold: compare on a sample of this many sentences.")
+        int | None,
+        typer.Option(min=1, help="With --gold: compare on a sample of this many sentences."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of resamples and shuffles, and of the sample.")] = 42,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of resamples and shuffles, and of the sample.")
+    ] = 42,
     partial: Annotated[
-        bool, typer.Option("--partial", help="With --gold: only the sentences that both have predictions for.")
+        bool,
+        typer.Option(
+            "--partial", help="With --gold: only the sentences that both have predictions for."
+        ),
     ] = False,
     resamples: ResamplesOption = 1000,
     shuffles: Annotated[int, typer.Option(min=1, max=MOST_DRAWS, help="Shuffles for p.")] = 10_000,
-    show: Annotated[int, typer.Option(min=0, help="Show this many of the sentences that changed.")] = 10,
+    show: Annotated[
+        int, typer.Option(min=0, help="Show this many of the sentences that changed.")
+    ] = 10,
     strict: StrictOption = False,
     report: ReportOption = None,
     json: JsonOption = False,

@@ -12,18 +12,25 @@ from llmner.cli._common import JsonOption, guarded, note, progress
 
 @guarded
 def compare_models(
-    config: Annotated[Path, typer.Option(help="What to compare, on what: a YAML file, see docs/baselines.md.")],
+    config: Annotated[
+        Path, typer.Option(help="What to compare, on what: a YAML file, see docs/baselines.md.")
+    ],
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="The folder for models.md, models.json, report.html, curves.png and taggers."
+            "--output",
+            "-o",
+            help="The folder for models.md, models.json, report.html, curves.png and taggers.",
         ),
     ] = Path("models"),
     limit: Annotated[
         int | None, typer.Option(min=1, help="Evaluate on a sample of this many sentences.")
     ] = None,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Train and ask again what an earlier call left in the folder.")
+        bool,
+        typer.Option(
+            "--restart", help="Train and ask again what an earlier call left in the folder."
+        ),
     ] = False,
     json: JsonOption = False,
 ) -> None:
@@ -44,7 +51,9 @@ def compare_models(
     if limit is not None:
         chosen = chosen.model_copy(update={"limit": limit})
     with progress("evaluating", None) as step:
-        models = compare_all(chosen, output, restart=restart, report=note, on_sentence=lambda: step(1))
+        models = compare_all(
+            chosen, output, restart=restart, report=note, on_sentence=lambda: step(1)
+        )
     written = write_models(chosen, models, output)
     if json:
         print_json(models_dict(chosen, models))

@@ -26,11 +26,14 @@ from llmner.cli._common import (
 @guarded
 @with_ask_options(names=("recipe", "reply_format"))
 def convert(
-    input: Annotated[str, typer.Argument(help="A corpus file, a saved data set, or klue/ner on the Hub.")],
+    input: Annotated[
+        str, typer.Argument(help="A corpus file, a saved data set, or klue/ner on the Hub.")
+    ],
     output: Annotated[Path, typer.Argument(help="The file to write; - for stdout.")],
     to: Annotated[str, typer.Option(help="chat, spans, conll, markup, klue-tsv, gmb-csv or text.")],
     from_: Annotated[
-        str | None, typer.Option("--from", help="The input's format; by default guessed from the file.")
+        str | None,
+        typer.Option("--from", help="The input's format; by default guessed from the file."),
     ] = None,
     split: SplitOption = None,
     options: AskOptions = AskOptions(),
@@ -51,7 +54,9 @@ def convert(
 
     formats = format_names()
     if to != "chat" and to not in formats:
-        raise UnknownNameError(f"unknown format {to!r}", hint=f"expected chat, {', '.join(formats)}")
+        raise UnknownNameError(
+            f"unknown format {to!r}", hint=f"expected chat, {', '.join(formats)}"
+        )
     asked = load_recipe(options.recipe) if to == "chat" else None
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
     stats = ReadStats()
@@ -66,7 +71,9 @@ def convert(
     )
     with progress("converting") as step:
         if asked is not None:
-            count = write_chat(counted(sentences, step), output, asked, prompt_completion=prompt_completion)
+            count = write_chat(
+                counted(sentences, step), output, asked, prompt_completion=prompt_completion
+            )
         else:
             count = write_corpus(counted(sentences, step), output, to)
     bad.close()

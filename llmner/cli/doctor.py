@@ -36,10 +36,15 @@ _ROWS = {
 def doctor(
     config: Annotated[
         Path | None,
-        typer.Option(help="A training configuration: say, without downloading anything, whether it fits."),
+        typer.Option(
+            help="A training configuration: say, without downloading anything, whether it fits."
+        ),
     ] = None,
     memory: Annotated[
-        float, typer.Option(min=1, help="With --config: GiB of the GPU to plan with where none is at hand.")
+        float,
+        typer.Option(
+            min=1, help="With --config: GiB of the GPU to plan with where none is at hand."
+        ),
     ] = 24.0,
     json: JsonOption = False,
 ) -> None:
@@ -74,7 +79,9 @@ def doctor(
         mend = f'{", ".join(missing)}; pip install "llmner[{extra}]"' if missing else ""
         if extra == "core":
             mend = ", ".join(missing)
-        table.add_row(extra, "incomplete" if missing else "ready", Text(", ".join(installed)), Text(mend))
+        table.add_row(
+            extra, "incomplete" if missing else "ready", Text(", ".join(installed)), Text(mend)
+        )
     out.print(table)
 
 
@@ -149,8 +156,14 @@ def _print_fit(config: TrainingConfig, shape: Shape, found: list[Fit]) -> None:
         out.print(Text("No GPU is at hand: --memory says what to plan with."))
     for fit in found:
         if not fit.fits:
-            mend = f"it would fit with {', '.join(fit.advice)}" if fit.advice else "no setting here would help"
-            out.print(Text(f"{fit.device.name}: {fit.estimate.total / 2**30:.2f} GiB are needed; {mend}"))
+            mend = (
+                f"it would fit with {', '.join(fit.advice)}"
+                if fit.advice
+                else "no setting here would help"
+            )
+            out.print(
+                Text(f"{fit.device.name}: {fit.estimate.total / 2**30:.2f} GiB are needed; {mend}")
+            )
 
 
 def _report() -> dict[str, Any]:

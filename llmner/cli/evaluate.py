@@ -41,19 +41,28 @@ from llmner.cli._common import (
 )
 def evaluate(
     context: typer.Context,
-    gold: Annotated[str, typer.Option(help="The labelled corpus: file, saved data set, or Hub name.")],
+    gold: Annotated[
+        str, typer.Option(help="The labelled corpus: file, saved data set, or Hub name.")
+    ],
     predicted: Annotated[
         list[Path] | None,
-        typer.Option(help="Predictions: what extract wrote, or any corpus format. May be given several times."),
+        typer.Option(
+            help="Predictions: what extract wrote, or any corpus format. May be given several times."
+        ),
     ] = None,
     replies: Annotated[
         list[Path] | None,
-        typer.Option(help='Recorded replies, rows {"id", "text", "reply"}. May be given several times.'),
+        typer.Option(
+            help='Recorded replies, rows {"id", "text", "reply"}. May be given several times.'
+        ),
     ] = None,
-    gold_format: Annotated[str | None, typer.Option(help="The corpus's format; by default guessed.")] = None,
+    gold_format: Annotated[
+        str | None, typer.Option(help="The corpus's format; by default guessed.")
+    ] = None,
     split: SplitOption = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Score a sample of this many sentences, drawn as datasets does.")
+        int | None,
+        typer.Option(min=1, help="Score a sample of this many sentences, drawn as datasets does."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sample and of the intervals.")] = 42,
     partial: Annotated[
@@ -65,7 +74,9 @@ def evaluate(
     report: ReportOption = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Keep the whole run as JSON: figures, signature and every sentence, for compare."),
+        typer.Option(
+            help="Keep the whole run as JSON: figures, signature and every sentence, for compare."
+        ),
     ] = None,
     restart: RestartOption = False,
     json: JsonOption = False,
@@ -93,9 +104,13 @@ def evaluate(
     asked += [(engine, options)] if engine is not None else []
     count = len(predicted or ()) + len(asked)
     if not count:
-        raise InputError("there is nothing to score", hint="give --predicted, --replies or --engine")
+        raise InputError(
+            "there is nothing to score", hint="give --predicted, --replies or --engine"
+        )
     if output is not None and count > 1:
-        raise InputError("--output keeps one run, and several are given", hint="evaluate them one by one")
+        raise InputError(
+            "--output keeps one run, and several are given", hint="evaluate them one by one"
+        )
     check_outputs(report, output, [Path(gold), *(predicted or ()), *(replies or ())])
     alone = ("grounded", "json_schema", "samples", "min_score", "calibration")
     if not asked and any(name in options.given() for name in alone):
@@ -156,7 +171,10 @@ def evaluate(
         )
         named = dict(zip(run_names([source.name for source in sources]), results, strict=True))
         first, *others = named
-        compared = {name: compare(named[first], named[name], resamples=resamples, seed=seed) for name in others}
+        compared = {
+            name: compare(named[first], named[name], resamples=resamples, seed=seed)
+            for name in others
+        }
         write_report(report, named, compared)
         if output is not None:
             write_run(results[0], output)
@@ -169,7 +187,9 @@ def evaluate(
         print_json(
             {
                 "runs": {name: result.to_dict() for name, result in named.items()},
-                "compared": {name: comparison_row(held, named[first]) for name, held in compared.items()},
+                "compared": {
+                    name: comparison_row(held, named[first]) for name, held in compared.items()
+                },
             }
         )
     else:
@@ -177,7 +197,9 @@ def evaluate(
     for path in kept:
         drop_rows(path)
     for name, result in named.items():
-        errors = [row.prediction.error for row in result.rows if row.prediction.status == "unanswered"]
+        errors = [
+            row.prediction.error for row in result.rows if row.prediction.status == "unanswered"
+        ]
         tell_unanswered(
             len(errors),
             len(result.rows),

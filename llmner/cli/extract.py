@@ -36,13 +36,18 @@ if TYPE_CHECKING:
 @with_ask_options()
 def extract(
     context: typer.Context,
-    text: Annotated[str | None, typer.Argument(help="A text to extract from.", show_default=False)] = None,
+    text: Annotated[
+        str | None, typer.Argument(help="A text to extract from.", show_default=False)
+    ] = None,
     input: Annotated[
         Path | None,
-        typer.Option("--input", "-i", help="A corpus, or a .txt with one sentence a line; - for stdin."),
+        typer.Option(
+            "--input", "-i", help="A corpus, or a .txt with one sentence a line; - for stdin."
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Spans JSONL to write; resumed if interrupted.")
+        Path | None,
+        typer.Option("--output", "-o", help="Spans JSONL to write; resumed if interrupted."),
     ] = None,
     input_format: Annotated[
         str | None,
@@ -60,7 +65,9 @@ def extract(
         bool,
         typer.Option("--retry-failed", help="Ask again what has no answer in a finished --output."),
     ] = False,
-    show: Annotated[bool, typer.Option("--show", help="Print every sentence even with --output.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print every sentence even with --output.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Extract entities from TEXT, or from every sentence of --input.
@@ -78,10 +85,13 @@ def extract(
         output, json = None, True
     if output is not None:
         replies, calibration = options.engine.replies, options.scores.calibration
-        check_outputs(None, output, [path for path in (input, replies, calibration) if path is not None])
+        check_outputs(
+            None, output, [path for path in (input, replies, calibration) if path is not None]
+        )
     if retry and (output is None or input is None or restart):
         raise InputError(
-            "--retry-failed mends a finished --output of --input", hint="give both, and no --restart"
+            "--retry-failed mends a finished --output of --input",
+            hint="give both, and no --restart",
         )
     tagger, asking = None, None
     if is_baseline(options.engine.engine):
@@ -100,7 +110,9 @@ def extract(
         assert input is not None
         # Read whole before the engine starts: bad input should fail in a second, not after an hour.
         sentences = list(
-            read_corpus(str(input), input_format, split, strict=strict, on_bad=bad.collect, stats=stats)
+            read_corpus(
+                str(input), input_format, split, strict=strict, on_bad=bad.collect, stats=stats
+            )
         )
         tell_repairs(stats)
     extractor: SpanExtractor
@@ -163,7 +175,9 @@ def _printer(labels: Sequence[str], *, json: bool) -> Callable[[Extraction], Non
     return show
 
 
-def _show(extractor: SpanExtractor, show: Callable[[Extraction], None], sentences: list[Sentence]) -> None:
+def _show(
+    extractor: SpanExtractor, show: Callable[[Extraction], None], sentences: list[Sentence]
+) -> None:
     from llmner.extraction.runs import RunSummary
 
     summary = RunSummary()
@@ -191,7 +205,10 @@ def _keep(
     signature = corpus_signature(Path(source).name, sentences)
     source = f"{signature['name']} ({signature['sentences']} sentences, {signature['sha256']})"
     failures: list[int] = []
-    with progress("extracting", None if retry else len(sentences)) as step, resumable(step, restart=restart):
+    with (
+        progress("extracting", None if retry else len(sentences)) as step,
+        resumable(step, restart=restart),
+    ):
 
         def seen(extraction: Extraction) -> None:
             step(1)
@@ -230,6 +247,10 @@ def _keep(
         note(f"every sentence in {output} has an answer; nothing was asked")
         return
     if failures:
-        note(f"{failures[0] - summary.unanswered} of {failures[0]} failed sentences have an answer now")
+        note(
+            f"{failures[0] - summary.unanswered} of {failures[0]} failed sentences have an answer now"
+        )
     note(f"{summary.sentences} sentences are in {output}")
-    tell_unanswered(summary.unanswered, summary.sentences, summary.reason, "--retry-failed asks them again")
+    tell_unanswered(
+        summary.unanswered, summary.sentences, summary.reason, "--retry-failed asks them again"
+    )

@@ -17,7 +17,8 @@ def merge(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make.")],
     model: Annotated[
-        str | None, typer.Option(help="The base model, where it is not the one that the adapter names.")
+        str | None,
+        typer.Option(help="The base model, where it is not the one that the adapter names."),
     ] = None,
     trust_remote_code: RemoteCodeOption = False,
 ) -> None:

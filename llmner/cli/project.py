@@ -24,15 +24,22 @@ from llmner.cli._common import (
 @with_ask_options(names=("recipe", "particles", "fuzzy", "repeats"), defaults={"recipe": "klue"})
 def project(
     input: Annotated[
-        Path, typer.Option("--input", "-i", help='JSON Lines of {"id", "text", "reply"}; - for stdin.')
+        Path,
+        typer.Option("--input", "-i", help='JSON Lines of {"id", "text", "reply"}; - for stdin.'),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Spans JSONL to write; - for stdout.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Spans JSONL to write; - for stdout.")
+    ],
     options: AskOptions = AskOptions(),
     any_label: Annotated[
-        bool, typer.Option("--any-label", help="Take labels as replies have them; the recipe is not used.")
+        bool,
+        typer.Option(
+            "--any-label", help="Take labels as replies have them; the recipe is not used."
+        ),
     ] = False,
     reply_format: Annotated[
-        str, typer.Option(help="json-by-type, json-list, tagged, lines, or auto to look at each reply.")
+        str,
+        typer.Option(help="json-by-type, json-list, tagged, lines, or auto to look at each reply."),
     ] = "auto",
     skip_bad: SkipBadOption = False,
 ) -> None:
@@ -83,7 +90,9 @@ def project(
                 bad.collect(BadRow(error, line))
                 continue
 
-            def projected(id: str | None, text: str, reply: str) -> tuple[Projection, dict[str, Any]]:
+            def projected(
+                id: str | None, text: str, reply: str
+            ) -> tuple[Projection, dict[str, Any]]:
                 projection = project_reply(text, reply, schema, reply_format, **projecting)
                 return projection, projection_row(id, projection, reply)
 
@@ -111,7 +120,9 @@ def project(
     if failures and len(failures) == count:
         raise LlmnerError(f"no reply could be projected (first: {failures[0]})")
     if failures:
-        note(f"warning: {len(failures)} of {count} replies could not be projected (first: {failures[0]})")
+        note(
+            f"warning: {len(failures)} of {count} replies could not be projected (first: {failures[0]})"
+        )
 
 
 def _listed(counts: Any) -> str:

@@ -18,16 +18,24 @@ _CARD_LINES = 30
 
 @guarded
 def push(
-    folder: Annotated[Path, typer.Argument(help="The folder that llmner train or train-baseline wrote.")],
+    folder: Annotated[
+        Path, typer.Argument(help="The folder that llmner train or train-baseline wrote.")
+    ],
     repo: Annotated[str, typer.Option(help="USER/NAME on the Hub; made if it does not exist.")],
-    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make the repository private.")
+    ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Show what would be uploaded; needs neither network nor token."),
+        typer.Option(
+            "--dry-run", help="Show what would be uploaded; needs neither network nor token."
+        ),
     ] = False,
     recipe: Annotated[
         str | None,
-        typer.Option(help="What the adapter was trained with, if its folder lacks recipe.yaml: name or path."),
+        typer.Option(
+            help="What the adapter was trained with, if its folder lacks recipe.yaml: name or path."
+        ),
     ] = None,
     evaluation: Annotated[
         list[Path] | None,
@@ -53,7 +61,12 @@ def push(
             raise InputError("--recipe means nothing to a baseline", hint="leave it out")
         _tell(
             push_baseline(
-                folder, repo, private=private, dry_run=dry_run, evaluations=evaluation or (), report=note
+                folder,
+                repo,
+                private=private,
+                dry_run=dry_run,
+                evaluations=evaluation or (),
+                report=note,
             ),
             json=json,
         )
@@ -94,7 +107,9 @@ def _show(result: PushResult) -> None:
     out.print(table)
     if result.dry_run:
         lines = result.card.splitlines()
-        out.print(Text(f"\nREADME.md, its first {min(_CARD_LINES, len(lines))} of {len(lines)} lines:\n"))
+        out.print(
+            Text(f"\nREADME.md, its first {min(_CARD_LINES, len(lines))} of {len(lines)} lines:\n")
+        )
         out.print(Text(printable("\n".join(lines[:_CARD_LINES]))), soft_wrap=True)
         note(f"nothing was uploaded; without --dry-run it goes to {result.url}")
     else:

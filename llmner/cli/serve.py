@@ -32,22 +32,33 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen at; 0.0.0.0 for all of this machine's.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any that is free.")] = 8080,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port; 0 for any that is free.")
+    ] = 8080,
     no_model: Annotated[
-        bool, typer.Option("--no-model", help="Project replies of other models only; needs no engine.")
+        bool,
+        typer.Option("--no-model", help="Project replies of other models only; needs no engine."),
     ] = False,
     options: AskOptions = AskOptions(),
     queue: Annotated[
-        int, typer.Option(min=1, help="Requests that are answered or wait at once; one more gets a 503.")
+        int,
+        typer.Option(
+            min=1, help="Requests that are answered or wait at once; one more gets a 503."
+        ),
     ] = 64,
     batch_wait: Annotated[
         float,
-        typer.Option(min=0, max=1000, help="Milliseconds that a request waits for others to share a batch."),
+        typer.Option(
+            min=0, max=1000, help="Milliseconds that a request waits for others to share a batch."
+        ),
     ] = 10.0,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds that a request may take; when streamed, each text.")
+        float,
+        typer.Option(min=0.1, help="Seconds that a request may take; when streamed, each text."),
     ] = 60.0,
-    max_body: Annotated[float, typer.Option(min=0.001, help="Size of a request at most, in MiB.")] = 4.0,
+    max_body: Annotated[
+        float, typer.Option(min=0.001, help="Size of a request at most, in MiB.")
+    ] = 4.0,
     api_keys: Annotated[
         str | None,
         typer.Option(
@@ -61,9 +72,13 @@ def serve(
     ] = None,
     cors_origin: Annotated[
         list[str] | None,
-        typer.Option(help="An origin whose pages may read answers; repeatable.", show_default=False),
+        typer.Option(
+            help="An origin whose pages may read answers; repeatable.", show_default=False
+        ),
     ] = None,
-    access_log: Annotated[bool, typer.Option("--access-log", help="Log a line for each request.")] = False,
+    access_log: Annotated[
+        bool, typer.Option("--access-log", help="Log a line for each request.")
+    ] = False,
     log_texts: Annotated[
         bool, typer.Option("--log-texts", help="Log texts and replies; otherwise they never are.")
     ] = False,
@@ -80,16 +95,21 @@ def serve(
     able = None if is_baseline(engine.engine) else engine_class(engine.engine).capabilities
     if able is None or able.replays:
         raise InputError(
-            f"--engine {engine.engine} cannot be served", hint="expected transformers, vllm or openai"
+            f"--engine {engine.engine} cannot be served",
+            hint="expected transformers, vllm or openai",
         )
     given = given_options(context, [*options.flat(), "batch_wait"])
     if no_model:
         for name in given:
             if name != "recipe":
-                raise InputError(f"{dashed(name)} means nothing with --no-model", hint="leave one of them out")
+                raise InputError(
+                    f"{dashed(name)} means nothing with --no-model", hint="leave one of them out"
+                )
     keys = _read_keys(api_keys)
     if not keys and not is_loopback(host):
-        note(f"warning: anyone who reaches {host} can ask; --api-keys FILE or {_KEYS} asks for a key")
+        note(
+            f"warning: anyone who reaches {host} can ask; --api-keys FILE or {_KEYS} asks for a key"
+        )
     if no_model:
         recipe, generator, asked = load_recipe(options.recipe), None, {}
     else:
@@ -142,7 +162,9 @@ def _read_keys(path: str | None) -> tuple[str, ...]:
         if held is None:
             return ()
         if not held.replace(",", "").strip():
-            raise InputError(f"{_KEYS} is set and holds no key", hint="unset it for a server without keys")
+            raise InputError(
+                f"{_KEYS} is set and holds no key", hint="unset it for a server without keys"
+            )
         return checked_keys((key.strip() for key in held.split(",")), where=_KEYS)
     if not path.strip():
         raise InputError("--api-keys names no file", hint="leave it out for a server without keys")

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 def stats(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="Corpus files, saved data sets, or klue/ner on the Hub."),
+        typer.Argument(
+            metavar="FILE...", help="Corpus files, saved data sets, or klue/ner on the Hub."
+        ),
     ],
     format: Annotated[
         str | None, typer.Option(help="The format of every file; by default guessed of each.")
@@ -62,10 +64,12 @@ def stats(
     if json:
         report = {
             "files": [
-                {"file": file, **figures.to_dict()} for file, figures in zip(files, corpora, strict=True)
+                {"file": file, **figures.to_dict()}
+                for file, figures in zip(files, corpora, strict=True)
             ],
             "pairs": [
-                {"earlier": files[one], "later": files[two], **pair.to_dict()} for one, two, pair in pairs
+                {"earlier": files[one], "later": files[two], **pair.to_dict()}
+                for one, two, pair in pairs
             ],
         }
         print_json(report)
@@ -84,7 +88,9 @@ def stats(
 def _names(files: Sequence[str]) -> list[str]:
     """Base names, or whole paths where two base names are the same."""
     bases = [Path(file).name for file in files]
-    return [base if bases.count(base) == 1 else file for file, base in zip(files, bases, strict=True)]
+    return [
+        base if bases.count(base) == 1 else file for file, base in zip(files, bases, strict=True)
+    ]
 
 
 def _summary(names: Sequence[str], corpora: Sequence[CorpusStats]) -> Table:
@@ -144,7 +150,9 @@ def _show_pair(out: Console, earlier: str, later: str, pair: CorpusComparison) -
     out.print()
     out.print(Text(f"  {printable(later)} against {printable(earlier)}", style="bold"))
     overlap = pair.overlap
-    out.print(f"  sentences in both: {overlap.exact:,}; after NFKC and without white space: {overlap.folded:,}")
+    out.print(
+        f"  sentences in both: {overlap.exact:,}; after NFKC and without white space: {overlap.folded:,}"
+    )
     for example in overlap.examples:
         ids = [place.id or f"sentence {place.number}" for place in (example.earlier, example.later)]
         kind = "equal" if example.exact else "alike"

@@ -75,7 +75,16 @@ def _print_table(result: TrainingResult) -> None:
     from llmner.reports.console import console
 
     table = Table(box=None, padding=(0, 2), header_style="bold")
-    for column in ("epoch", "steps", "train loss", "eval loss", "precision", "recall", "F1", "seconds"):
+    for column in (
+        "epoch",
+        "steps",
+        "train loss",
+        "eval loss",
+        "precision",
+        "recall",
+        "F1",
+        "seconds",
+    ):
         table.add_column(column, justify="right")
     for row in result.epochs:
         figures = (row.train_loss, row.eval_loss, row.precision, row.recall, row.f1)

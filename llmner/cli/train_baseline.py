@@ -20,17 +20,23 @@ app = typer.Typer(
 )
 
 _DataOption = Annotated[
-    str, typer.Option("--train", help="The labelled corpus to learn from: file, saved data set, or Hub name.")
+    str,
+    typer.Option(
+        "--train", help="The labelled corpus to learn from: file, saved data set, or Hub name."
+    ),
 ]
 _OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The folder to make.")]
 _FormatOption = Annotated[str | None, typer.Option(help="The corpus's format; by default guessed.")]
 _HeldOption = Annotated[
     float,
     typer.Option(
-        min=0, help="Sentences to judge epochs by and to stop early: a share below 1, or a number; 0 for none."
+        min=0,
+        help="Sentences to judge epochs by and to stop early: a share below 1, or a number; 0 for none.",
     ),
 ]
-_SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the held-out sentences and of training.")]
+_SeedOption = Annotated[
+    int, typer.Option(min=0, help="Seed of the held-out sentences and of training.")
+]
 _RestartOption = Annotated[bool, typer.Option("--restart", help="Replace what lies in the folder.")]
 
 
@@ -45,10 +51,13 @@ def crf(
     seed: _SeedOption = 42,
     c1: Annotated[float, typer.Option(min=0, help="Weight of the L1 term.")] = 0.05,
     c2: Annotated[float, typer.Option(min=0, help="Weight of the L2 term.")] = 0.1,
-    max_iterations: Annotated[int, typer.Option(min=1, help="Passes over all sentences at the most.")] = 60,
+    max_iterations: Annotated[
+        int, typer.Option(min=1, help="Passes over all sentences at the most.")
+    ] = 60,
     min_frequency: Annotated[int, typer.Option(min=0, help="How often a feature must occur.")] = 0,
     outside_penalty: Annotated[
-        float, typer.Option(min=0, help="How much less likely O is taken to be when tagging, in nats.")
+        float,
+        typer.Option(min=0, help="How much less likely O is taken to be when tagging, in nats."),
     ] = 1.0,
     strict: StrictOption = False,
     restart: _RestartOption = False,
@@ -64,7 +73,18 @@ def crf(
         min_frequency=min_frequency,
         outside_penalty=outside_penalty,
     )
-    _train(config, train, output, format, split, held_out, seed, strict=strict, restart=restart, json=json)
+    _train(
+        config,
+        train,
+        output,
+        format,
+        split,
+        held_out,
+        seed,
+        strict=strict,
+        restart=restart,
+        json=json,
+    )
 
 
 @app.command("bilstm-crf")
@@ -78,9 +98,13 @@ def bilstm_crf(
     seed: _SeedOption = 42,
     hidden: Annotated[int, typer.Option(min=1, help="Units of each direction.")] = 200,
     layers: Annotated[int, typer.Option(min=1, help="LSTM layers.")] = 1,
-    dropout: Annotated[float, typer.Option(min=0, max=0.99, help="Share of vector elements left out.")] = 0.5,
+    dropout: Annotated[
+        float, typer.Option(min=0, max=0.99, help="Share of vector elements left out.")
+    ] = 0.5,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the sentences at the most.")] = 8,
-    patience: Annotated[int, typer.Option(min=1, help="Epochs without a better F1 before it stops.")] = 5,
+    patience: Annotated[
+        int, typer.Option(min=1, help="Epochs without a better F1 before it stops.")
+    ] = 5,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences a step.")] = 32,
     learning_rate: Annotated[float, typer.Option(min=1e-9, help="Its highest value.")] = 3e-3,
     strict: StrictOption = False,
@@ -100,7 +124,18 @@ def bilstm_crf(
         learning_rate=learning_rate,
         seed=seed,
     )
-    _train(config, train, output, format, split, held_out, seed, strict=strict, restart=restart, json=json)
+    _train(
+        config,
+        train,
+        output,
+        format,
+        split,
+        held_out,
+        seed,
+        strict=strict,
+        restart=restart,
+        json=json,
+    )
 
 
 @app.command()
@@ -114,10 +149,14 @@ def encoder(
     held_out: _HeldOption = 0.1,
     seed: _SeedOption = 42,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the sentences at the most.")] = 3,
-    patience: Annotated[int, typer.Option(min=1, help="Epochs without a better F1 before it stops.")] = 3,
+    patience: Annotated[
+        int, typer.Option(min=1, help="Epochs without a better F1 before it stops.")
+    ] = 3,
     batch_size: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 32,
     learning_rate: Annotated[float, typer.Option(min=1e-9, help="Its highest value.")] = 5e-5,
-    warmup: Annotated[float, typer.Option(min=0, max=0.99, help="Share of the steps in which it rises.")] = 0.0,
+    warmup: Annotated[
+        float, typer.Option(min=0, max=0.99, help="Share of the steps in which it rises.")
+    ] = 0.0,
     weight_decay: Annotated[float, typer.Option(min=0, help="AdamW's.")] = 0.0,
     max_length: Annotated[int, typer.Option(min=8, help="Longest window, in tokens.")] = 510,
     stride: Annotated[int, typer.Option(min=0, help="Tokens that two windows share.")] = 64,
@@ -148,7 +187,18 @@ def encoder(
         trust_remote_code=trust_remote_code,
         seed=seed,
     )
-    _train(config, train, output, format, split, held_out, seed, strict=strict, restart=restart, json=json)
+    _train(
+        config,
+        train,
+        output,
+        format,
+        split,
+        held_out,
+        seed,
+        strict=strict,
+        restart=restart,
+        json=json,
+    )
 
 
 def _train(

@@ -31,7 +31,9 @@ class CorpusEntry(Fields):
         stats = ReadStats()
         sentences = list(read_corpus(self.path, self.format, self.split, stats=stats))
         if stats.repairs:
-            told(f"{self.path}: {stats.repairs} broken tags were repaired (first: {stats.first_repair})")
+            told(
+                f"{self.path}: {stats.repairs} broken tags were repaired (first: {stats.first_repair})"
+            )
         return sentences
 
 
@@ -65,9 +67,15 @@ class ModelEntry(Fields):
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelEntry:
-        given = [key for key in ("train", "baseline", "engine", "predicted") if getattr(self, key) is not None]
+        given = [
+            key
+            for key in ("train", "baseline", "engine", "predicted")
+            if getattr(self, key) is not None
+        ]
         if len(given) != 1:
-            raise ValueError(f"needs one of train, baseline, engine and predicted, and has {len(given)}")
+            raise ValueError(
+                f"needs one of train, baseline, engine and predicted, and has {len(given)}"
+            )
         if self.engine is None and (self.recipe is not None or self.grounded):
             raise ValueError("recipe and grounded belong to an engine")
         if self.options and given[0] in ("baseline", "predicted"):
@@ -145,4 +153,6 @@ def load_models_config(path: Path) -> ModelsConfig:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the configuration"
-        raise InputError(f"{where}: {first['msg'].removeprefix('Value error, ')}", path=path) from None
+        raise InputError(
+            f"{where}: {first['msg'].removeprefix('Value error, ')}", path=path
+        ) from None

@@ -25,7 +25,14 @@ from llmner.errors import InputError
 from llmner.extraction import Extractor
 from llmner.files import dump_json, is_file, kind_of, parse_json, read_text
 from llmner.reports.figures import Facts
-from llmner.scoring import Prediction, Source, corpus_signature, evaluate_sources, from_extractor, from_file
+from llmner.scoring import (
+    Prediction,
+    Source,
+    corpus_signature,
+    evaluate_sources,
+    from_extractor,
+    from_file,
+)
 from llmner.spans import Sentence
 
 __all__ = ["compare_models"]
@@ -168,7 +175,9 @@ def _prepared(
     def predict(places: Sequence[int]) -> list[Prediction]:
         told(f"{entry.name} answers {len(places):,} sentences")
         found = source.predict(places)
-        model.facts |= speed(timed, kept[0] if kept else None, restart=restart) | size_of(timed.extractor)
+        model.facts |= speed(timed, kept[0] if kept else None, restart=restart) | size_of(
+            timed.extractor
+        )
         timed.release()
         return found
 
@@ -197,7 +206,10 @@ def _trained(
     if is_file(place / RECORD_FILE):
         record = read_baseline_record(place)
         alike = record.get("config") == chosen.model_dump() and record.get("seed") == config.seed
-        same = record.get("corpus") == corpus_signature(name, learnt) and record.get("held_out_as") == held_out
+        same = (
+            record.get("corpus") == corpus_signature(name, learnt)
+            and record.get("held_out_as") == held_out
+        )
         versions = record.get("versions")
         version = versions.get("llmner") if isinstance(versions, dict) else None
         if alike and same and version == __version__ and not restart:
@@ -221,7 +233,9 @@ def _asking(entry: ModelEntry, told: Told) -> tuple[Extractor, Mapping[str, Any]
     """An extractor around an engine, and the record of its adapter's training."""
     for name, value in entry.options.items():
         if isinstance(value, bool) and name not in _SWITCHES:
-            raise InputError(f"{entry.name}: options.{name}: {str(value).lower()} is no value that it can have")
+            raise InputError(
+                f"{entry.name}: options.{name}: {str(value).lower()} is no value that it can have"
+            )
     engine = str(entry.engine)
     taken = options_taken(engine_class(engine))
     for name in entry.options:
@@ -230,7 +244,9 @@ def _asking(entry: ModelEntry, told: Told) -> tuple[Extractor, Mapping[str, Any]
     known = {name: value for name, value in entry.options.items() if name in OPTIONS}
     more = {name: value for name, value in entry.options.items() if name not in OPTIONS}
     try:
-        options = AskOptions.of(engine=engine, recipe=entry.recipe, grounded=entry.grounded, **known)
+        options = AskOptions.of(
+            engine=engine, recipe=entry.recipe, grounded=entry.grounded, **known
+        )
     except InputError as error:
         raise InputError(f"{entry.name}: options: {error.problem}", hint=error.hint) from None
     asking = prepare(options, told)
@@ -255,7 +271,10 @@ def _epochs(record: Mapping[str, Any]) -> Iterator[Epoch]:
         # Curves are drawn of what is known; a record that somebody has broken has none.
         if isinstance(row, dict) and is_number(row.get("epoch")):
             known = {key: value for key, value in row.items() if is_number(value)}
-            figures = {key: known.get(key) for key in ("train_loss", "eval_loss", "precision", "recall", "f1")}
+            figures = {
+                key: known.get(key)
+                for key in ("train_loss", "eval_loss", "precision", "recall", "f1")
+            }
             yield Epoch(row["epoch"], **figures, seconds=known.get("seconds", 0.0))
 
 

@@ -95,7 +95,9 @@ def write_loss_curves(path: Path, models: Sequence[ComparedModel]) -> bool:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    drawn = [model for model in models if any(epoch.train_loss is not None for epoch in model.epochs)]
+    drawn = [
+        model for model in models if any(epoch.train_loss is not None for epoch in model.epochs)
+    ]
     if not drawn:
         return False
     try:
@@ -108,12 +110,18 @@ def write_loss_curves(path: Path, models: Sequence[ComparedModel]) -> bool:
     figure = Figure(figsize=(4 * len(drawn), 3.4), layout="constrained")
     for axes, model in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
         for name, label in (("train_loss", "training loss"), ("eval_loss", "held-out loss")):
-            points = [(e.epoch, value) for e in model.epochs if (value := getattr(e, name)) is not None]
+            points = [
+                (e.epoch, value) for e in model.epochs if (value := getattr(e, name)) is not None
+            ]
             if points:
                 axes.plot(*zip(*points, strict=True), label=label)
         kind = model.evaluation.signature.get("kind")
         unit = "sentence" if kind in ("crf", "bilstm-crf") else "token"
-        axes.set(title=model.name, xlabel="iteration" if kind == "crf" else "epoch", ylabel=f"nats a {unit}")
+        axes.set(
+            title=model.name,
+            xlabel="iteration" if kind == "crf" else "epoch",
+            ylabel=f"nats a {unit}",
+        )
         axes.grid(alpha=0.3)
         judged = [(e.epoch, e.f1) for e in model.epochs if e.f1 is not None]
         if len(judged) > 1:

@@ -70,12 +70,17 @@ def speed(timed: Timed, rows: Path | None, *, restart: bool) -> dict[str, Any]:
             path.unlink(missing_ok=True)
         try:
             before = parse_json(read_text(path))
-            sentences, seconds = sentences + int(before["sentences"]), seconds + float(before["seconds"])
+            sentences, seconds = (
+                sentences + int(before["sentences"]),
+                seconds + float(before["seconds"]),
+            )
         except (InputError, ValueError, LookupError, TypeError):
             pass
         if timed.sentences:
             with whole_file(path) as stream:
-                stream.write(dump_json({"sentences": sentences, "seconds": round(seconds, 3)}) + b"\n")
+                stream.write(
+                    dump_json({"sentences": sentences, "seconds": round(seconds, 3)}) + b"\n"
+                )
     if not sentences or not seconds:
         return {}
     return {"sentences_a_second": sentences / seconds, "timed_sentences": sentences}
@@ -84,5 +89,8 @@ def speed(timed: Timed, rows: Path | None, *, restart: bool) -> dict[str, Any]:
 def size_of(extractor: SpanExtractor | None) -> dict[str, Any]:
     """Parameters and bytes of what answered, where it is in this process."""
     if isinstance(extractor, BaselineExtractor):
-        return {"parameters": extractor.load().parameters(), "bytes": size_on_disk(extractor.folder)}
+        return {
+            "parameters": extractor.load().parameters(),
+            "bytes": size_on_disk(extractor.folder),
+        }
     return (extractor.engine.model_size() or {}) if isinstance(extractor, Extractor) else {}

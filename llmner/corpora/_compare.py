@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["CorpusComparison", "LabelShift", "Overlap", "SharedSentence", "ShiftTest", "compare_corpora"]
+__all__ = [
+    "CorpusComparison",
+    "LabelShift",
+    "Overlap",
+    "SharedSentence",
+    "ShiftTest",
+    "compare_corpora",
+]
 
 _EXAMPLES = 5
 _CELLS = 5_000_000
@@ -163,7 +170,9 @@ def compare_corpora(
         seed: Seed of the test, 0 or more.
         permutations: Deals of the test, 1 or more; the smallest p-value is 1 / (1 + permutations).
     """
-    counts = [Counter({row.label: row.entities for row in stats.labels}) for stats in (earlier, later)]
+    counts = [
+        Counter({row.label: row.entities for row in stats.labels}) for stats in (earlier, later)
+    ]
     unseen: Counter[str] = Counter()
     for (label, surface), times in later.surfaces.items():
         if (label, surface) not in earlier.surfaces:

@@ -33,7 +33,8 @@ __all__ = [
 ]
 
 CORPUS_FORMATS: dict[str, CorpusFormat] = {
-    format.name: format for format in (KLUE_TSV, SPANS_JSONL, GMB_CSV, CONLL, MARKUP, TEXT, DOCUMENT)
+    format.name: format
+    for format in (KLUE_TSV, SPANS_JSONL, GMB_CSV, CONLL, MARKUP, TEXT, DOCUMENT)
 }
 """In the order in which a file is held against them."""
 
@@ -100,7 +101,9 @@ def guess_format(path: str | PathLike[str]) -> str:
     if path.suffix == ".txt":
         return TEXT.name
     raise CorpusError(
-        "looks like none of the corpus formats", path=path, hint=f"name one: {', '.join(format_names())}"
+        "looks like none of the corpus formats",
+        path=path,
+        hint=f"name one: {', '.join(format_names())}",
     )
 
 
@@ -157,7 +160,11 @@ def is_file_name(given: str) -> bool:
 
 
 def _names_dataset(given: str) -> bool:
-    return _HUB_NAME.fullmatch(given) is not None and not Path(given).suffix and not os.path.exists(given)
+    return (
+        _HUB_NAME.fullmatch(given) is not None
+        and not Path(given).suffix
+        and not os.path.exists(given)
+    )
 
 
 def _read_file(path: Path, format: str | None, options: ReadOptions) -> Iterator[Sentence]:

@@ -167,7 +167,9 @@ def corpus_stats(sentences: Iterable[Sentence]) -> CorpusStats:
     Raises:
         CorpusError: There is no sentence.
     """
-    count = without_entity = repeats = misplaced = adjacent = edge_spaces = leading_spaces = not_nfkc = 0
+    count = without_entity = repeats = misplaced = adjacent = edge_spaces = leading_spaces = (
+        not_nfkc
+    ) = 0
     lengths: Counter[int] = Counter()
     places: dict[str, Place] = {}
     texts: Counter[str] = Counter()
@@ -189,7 +191,9 @@ def corpus_stats(sentences: Iterable[Sentence]) -> CorpusStats:
             misplaced += text.find(surface) != span.start
             leading_spaces += surface[0].isspace()
             edge_spaces += surface[0].isspace() or surface[-1].isspace()
-        adjacent += sum(one.end == two.start and one.label == two.label for one, two in pairwise(spans))
+        adjacent += sum(
+            one.end == two.start and one.label == two.label for one, two in pairwise(spans)
+        )
     if not count:
         raise CorpusError("holds no sentence")
     return CorpusStats(
@@ -220,6 +224,8 @@ def _labels(surfaces: Counter[tuple[str, str]]) -> tuple[LabelStats, ...]:
         characters[label] += times * len(surface)
     distinct = Counter(label for label, _ in surfaces)
     return tuple(
-        LabelStats(label, times, times / entities.total(), characters[label] / times, distinct[label])
+        LabelStats(
+            label, times, times / entities.total(), characters[label] / times, distinct[label]
+        )
         for label, times in sorted(entities.items(), key=lambda item: (-item[1], item[0]))
     )

@@ -64,7 +64,9 @@ class ReadOptions:
     def repaired(self, path: Path, line: int, repairs: list[str], id: str | None = None) -> None:
         """Count the repairs of one sentence."""
         if repairs and self.stats.first_repair is None:
-            self.stats.first_repair = str(CorpusError(repairs[0], path=path, line=line, id=id or None))
+            self.stats.first_repair = str(
+                CorpusError(repairs[0], path=path, line=line, id=id or None)
+            )
         self.stats.repairs += len(repairs)
 
     def bad(self, error: InputError, raw: str) -> None:
@@ -74,7 +76,9 @@ class ReadOptions:
         self.stats.skipped += 1
         self.on_bad(BadRow(error, raw))
 
-    def sentence(self, path: Path, line: int, id: str | None, text: str, spans: list[Span]) -> Sentence:
+    def sentence(
+        self, path: Path, line: int, id: str | None, text: str, spans: list[Span]
+    ) -> Sentence:
         """A checked sentence.
 
         Raises:
@@ -120,7 +124,9 @@ class CorpusFormat:
 _BREAKS = re.compile(r"[\n\r]")
 
 
-def check_writable(sentence: Sentence, format: str, *, breaks: bool = False, blank: bool = False) -> None:
+def check_writable(
+    sentence: Sentence, format: str, *, breaks: bool = False, blank: bool = False
+) -> None:
     """Make sure that a sentence written in a line-based format can be read back.
 
     Args:
@@ -157,5 +163,7 @@ def encode(sentence: Sentence, text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         raise CorpusError(
-            "half a surrogate pair cannot be written as UTF-8", id=sentence.id, hint="use the spans format"
+            "half a surrogate pair cannot be written as UTF-8",
+            id=sentence.id,
+            hint="use the spans format",
         ) from None

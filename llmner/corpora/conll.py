@@ -93,7 +93,10 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         columns = _columns(line)
         if len(columns) < 2 or not columns[0].strip():
             block.fault = block.fault or CorpusError(
-                f"{line[:40]!r} has no tag column", path=path, line=number, hint="expected token<TAB>tag"
+                f"{line[:40]!r} has no tag column",
+                path=path,
+                line=number,
+                hint="expected token<TAB>tag",
             )
         block.tokens.append(columns[0])
         block.tags.append(columns[-1])
@@ -112,7 +115,11 @@ def _finish(path: Path, block: _Block, scheme: Scheme, options: ReadOptions) -> 
         spans, repairs = tags_to_spans(block.tags, scheme=scheme, strict=options.strict)
         text, starts = _place(path, block)
         moved = [
-            Span(starts[span.start], starts[span.end - 1] + len(block.tokens[span.end - 1]), span.label)
+            Span(
+                starts[span.start],
+                starts[span.end - 1] + len(block.tokens[span.end - 1]),
+                span.label,
+            )
             for span in spans
         ]
         sentence = options.sentence(path, first, block.id, text, moved)

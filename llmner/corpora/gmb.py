@@ -71,7 +71,11 @@ def _decoded(path: Path) -> Iterator[str]:
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
     sentences = _sentences(path, options)
-    return sentences if options.split is None else iter(split_sentences(list(sentences), options.split))
+    return (
+        sentences
+        if options.split is None
+        else iter(split_sentences(list(sentences), options.split))
+    )
 
 
 def split_sentences(sentences: list[Sentence], split: str) -> list[Sentence]:
@@ -86,7 +90,9 @@ def split_sentences(sentences: list[Sentence], split: str) -> list[Sentence]:
     """
     name, _, seed = split.partition(":")
     if name not in ("train", "test") or (seed and not _NUMBER.fullmatch(seed)):
-        raise InputError(f"split {split!r} is unknown", hint="expected train or test, or train:SEED")
+        raise InputError(
+            f"split {split!r} is unknown", hint="expected train or test, or train:SEED"
+        )
     places = list(range(len(sentences)))
     random.Random(int(seed or _SEED)).shuffle(places)
     cut = round(_TRAIN_SHARE * len(places))

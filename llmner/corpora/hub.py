@@ -22,7 +22,15 @@ __all__ = ["is_saved_dataset", "read_dataset", "read_hub"]
 
 _SAVED = ("dataset_info.json", "dataset_dict.json")
 # What ``datasets`` and pyarrow raise at files that are broken.
-_BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError, RecursionError)
+_BROKEN = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    RecursionError,
+)
 
 
 def _told(error: Exception) -> str:
@@ -54,7 +62,9 @@ def read_hub(name: str, split: str | None, options: ReadOptions) -> Iterator[Sen
         try:
             loaded = datasets.load_from_disk(name)
         except _BROKEN as error:
-            raise CorpusError(f"is a data set that cannot be loaded ({_told(error)})", path=name) from None
+            raise CorpusError(
+                f"is a data set that cannot be loaded ({_told(error)})", path=name
+            ) from None
     else:
         namespace, _, rest = name.partition("/")
         # klue/ner is the configuration "ner" of the repository klue/klue.
@@ -142,11 +152,15 @@ def read_dataset(
             for token in tokens:
                 starts.append(at)
                 at += len(token) + len(joiner)
-            moved = [Span(starts[s.start], starts[s.end - 1] + len(tokens[s.end - 1]), s.label) for s in spans]
+            moved = [
+                Span(starts[s.start], starts[s.end - 1] + len(tokens[s.end - 1]), s.label)
+                for s in spans
+            ]
             sentence = options.sentence(path, number + 1, id, joiner.join(tokens), moved)
         except TagError as error:
             options.bad(
-                CorpusError(error.problem, path=path, line=number + 1, id=id, hint=error.hint), str(row)
+                CorpusError(error.problem, path=path, line=number + 1, id=id, hint=error.hint),
+                str(row),
             )
             continue
         except CorpusError as error:

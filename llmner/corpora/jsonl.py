@@ -48,11 +48,15 @@ def row_text_and_id(path: Path, number: int, row: dict[str, Any]) -> tuple[str, 
         raise CorpusError("'id' is not a string", path=path, line=number)
     if not isinstance(text, str):
         problem = "no 'text'" if "text" not in row else "'text' is not a string"
-        raise CorpusError(problem, path=path, line=number, id=id, hint='expected {"id", "text", "spans"}')
+        raise CorpusError(
+            problem, path=path, line=number, id=id, hint='expected {"id", "text", "spans"}'
+        )
     return text, id
 
 
-def row_error(path: Path, number: int | None, id: str | None, problem: str, expected: str) -> CorpusError:
+def row_error(
+    path: Path, number: int | None, id: str | None, problem: str, expected: str
+) -> CorpusError:
     """What is wrong with a row, and what was expected there."""
     return CorpusError(problem, path=path, line=number, id=id, hint=f"expected {expected}")
 
@@ -133,7 +137,9 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
 
 def span_rows(spans: Iterable[Span]) -> list[dict[str, Any]]:
     """Spans as JSON has them; ``score`` and ``attributes`` only where there are any."""
-    return [{"start": span.start, "end": span.end, "label": span.label} | _said(span) for span in spans]
+    return [
+        {"start": span.start, "end": span.end, "label": span.label} | _said(span) for span in spans
+    ]
 
 
 def text_label_rows(labels: Iterable[TextLabel]) -> list[dict[str, Any]]:

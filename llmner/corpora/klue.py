@@ -59,7 +59,9 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
             if fault is not None:
                 raise fault
             spans, repairs = tags_to_spans(tags, strict=options.strict)
-            sentence = options.sentence(path, first, id, "".join(chars), [Span(*part) for part in spans])
+            sentence = options.sentence(
+                path, first, id, "".join(chars), [Span(*part) for part in spans]
+            )
         except TagError as error:
             line = None if error.line is None else first + error.line - 1
             options.bad(

@@ -38,7 +38,8 @@ def from_words(
         starts.append(at)
         at += len(word) + 1
     moved = tuple(
-        Span(starts[span.start], starts[span.end - 1] + len(words[span.end - 1]), span.label) for span in spans
+        Span(starts[span.start], starts[span.end - 1] + len(words[span.end - 1]), span.label)
+        for span in spans
     )
     return Sentence(" ".join(words), moved, id), repairs
 

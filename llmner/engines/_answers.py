@@ -58,7 +58,9 @@ class EndpointAnswer:
         ones. Linear in the number of tokens.
         """
         raw, held = self.text, self.logprobs
-        if not held or not b"".join(each for each, _ in held).startswith(raw.encode("utf-8", "replace")):
+        if not held or not b"".join(each for each, _ in held).startswith(
+            raw.encode("utf-8", "replace")
+        ):
             return None
         ends: list[int] = []
         values: list[float] = []
@@ -165,7 +167,9 @@ def _bytes(token: Any, held: Any = None) -> bytes | None:
     if held is None:
         return token.encode("utf-8", "replace") if isinstance(token, str) else None
     # Each looked at: bytes() of a number would be as many zeros.
-    if not isinstance(held, list) or not all(type(each) is int and 0 <= each <= 255 for each in held):
+    if not isinstance(held, list) or not all(
+        type(each) is int and 0 <= each <= 255 for each in held
+    ):
         return None
     return bytes(held)
 

@@ -100,7 +100,9 @@ def _length(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> int:
     return len(str(tokenizer.decode(tokens, skip_special_tokens=True)).rstrip("\ufffd"))
 
 
-def placed(ends: Sequence[int], logprobs: Sequence[float], before: int, length: int) -> tuple[Token, ...]:
+def placed(
+    ends: Sequence[int], logprobs: Sequence[float], before: int, length: int
+) -> tuple[Token, ...]:
     """Tokens with their places in a reply.
 
     Args:
@@ -142,7 +144,9 @@ class Grammars:
         try:
             self._tokens = llguidance.hf.from_tokenizer(tokenizer, words, sorted(ends))
         except ValueError as error:
-            raise GenerationError(f"answers of this model cannot be kept to a grammar: {error}") from error
+            raise GenerationError(
+                f"answers of this model cannot be kept to a grammar: {error}"
+            ) from error
 
     def matcher(self, grammar: str) -> Any:
         """A grammar at its beginning.
@@ -158,7 +162,9 @@ class Grammars:
         return made
 
 
-def choose(batch: Sequence[Answer], scores: torch.Tensor, ends: set[int], temperature: float) -> torch.Tensor:
+def choose(
+    batch: Sequence[Answer], scores: torch.Tensor, ends: set[int], temperature: float
+) -> torch.Tensor:
     """Leave one token a row to choose where the likeliest may not be, or is not to be, chosen.
 
     The likeliest token is nearly always one that the grammar allows; the mask of all allowed tokens is only
@@ -180,7 +186,12 @@ def choose(batch: Sequence[Answer], scores: torch.Tensor, ends: set[int], temper
         token = likeliest[row] if each.dice is None else _draw(scores[row], each.dice, temperature)
         if each.matcher is not None and not _allowed(each.matcher, token, ends):
             mask = torch.frombuffer(bytearray(each.matcher.compute_bitmask()), dtype=torch.uint8)
-            bits = mask.unsqueeze(-1).bitwise_and(2 ** torch.arange(8, dtype=torch.uint8)).ne(0).flatten()
+            bits = (
+                mask.unsqueeze(-1)
+                .bitwise_and(2 ** torch.arange(8, dtype=torch.uint8))
+                .ne(0)
+                .flatten()
+            )
             forbidden = torch.ones(scores.shape[-1], dtype=torch.bool)
             width = min(len(bits), len(forbidden))
             forbidden[:width] = ~bits[:width]

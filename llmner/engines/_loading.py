@@ -50,9 +50,15 @@ def load_pretrained(
         raise _not_loaded(name, "config.json", config) from config.error
     tokenizer = attempt(AutoTokenizer.from_pretrained, path, trust_remote_code=trust_remote_code)
     if isinstance(tokenizer, Mishap):
-        raise _not_loaded(name, "tokenizer.json or tokenizer_config.json", tokenizer) from tokenizer.error
+        raise _not_loaded(
+            name, "tokenizer.json or tokenizer_config.json", tokenizer
+        ) from tokenizer.error
     found = attempt(
-        kind.from_pretrained, path, trust_remote_code=trust_remote_code, output_loading_info=True, **options
+        kind.from_pretrained,
+        path,
+        trust_remote_code=trust_remote_code,
+        output_loading_info=True,
+        **options,
     )
     if isinstance(found, Mishap):
         raise _not_loaded(name, "config.json or the weights", found) from found.error

@@ -64,7 +64,9 @@ def regular(path: Path, expected: str) -> int:
     try:
         return path.stat().st_size
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", path=path, hint=f"expected {expected}") from None
+        raise InputError(
+            f"cannot be read ({error.strerror})", path=path, hint=f"expected {expected}"
+        ) from None
 
 
 def read_object(path: Path, expected: str) -> dict[str, Any]:
@@ -82,7 +84,9 @@ def read_object(path: Path, expected: str) -> dict[str, Any]:
         raise InputError(f"holds more than {_LONGEST_JSON >> 20} MiB", path=path, hint=hint)
     held = read_json(path, hint=hint)
     if not isinstance(held, dict):
-        raise InputError(f"holds a {type(held).__name__} instead of an object", path=path, hint=hint)
+        raise InputError(
+            f"holds a {type(held).__name__} instead of an object", path=path, hint=hint
+        )
     return held
 
 
@@ -177,14 +181,20 @@ def check_model_folder(folder: Path) -> None:
 
 def _shards(index: Path) -> list[Path]:
     """The files that an index names: beside it, and nowhere else."""
-    named: Mapping[str, Any] | None = read_object(index, "an index of safetensors").get("weight_map")
-    names = list(dict.fromkeys(named.values())) if isinstance(named, dict) and _all_names(named) else []
+    named: Mapping[str, Any] | None = read_object(index, "an index of safetensors").get(
+        "weight_map"
+    )
+    names = (
+        list(dict.fromkeys(named.values())) if isinstance(named, dict) and _all_names(named) else []
+    )
     if not names:
         raise InputError("'weight_map' names no files", path=index, hint="expected {TENSOR: FILE}")
     for name in names:
         if Path(name).name != name or not name.endswith(".safetensors"):
             raise InputError(
-                f"names {one_line(name, 80)!r}, which is no file beside it", path=index, hint="expected a name"
+                f"names {one_line(name, 80)!r}, which is no file beside it",
+                path=index,
+                hint="expected a name",
             )
     return [index.with_name(name) for name in names]
 
@@ -200,7 +210,9 @@ def broken_file(folder: Path) -> InputError | None:
         folder: It.
     """
     try:
-        files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors"))
+        files = sorted(
+            path for path in folder.iterdir() if path.suffix in (".json", ".safetensors")
+        )
     except OSError:
         return None
     for path in files:

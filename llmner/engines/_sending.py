@@ -35,7 +35,12 @@ class SentenceError(GenerationError):
 
 
 async def sent(
-    send: Callable[[], Awaitable[Any]], attempts: int, read: Callable[[bytes], _T], *, seconds: float, key: str
+    send: Callable[[], Awaitable[Any]],
+    attempts: int,
+    read: Callable[[bytes], _T],
+    *,
+    seconds: float,
+    key: str,
 ) -> _T:
     """What an endpoint answers, after as many attempts as it takes.
 
@@ -54,7 +59,10 @@ async def sent(
     from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
     retrying = AsyncRetrying(
-        stop=stop_after_attempt(attempts), wait=_wait, retry=retry_if_exception(may_pass), reraise=True
+        stop=stop_after_attempt(attempts),
+        wait=_wait,
+        retry=retry_if_exception(may_pass),
+        reraise=True,
     )
 
     async def once() -> _T:
@@ -64,7 +72,9 @@ async def sent(
         answer: _T = await retrying(once)
         return answer
     except (APIConnectionError, UnreadableError, TimeoutError) as error:
-        why = error.__cause__ if isinstance(error, APIConnectionError) and error.__cause__ else error
+        why = (
+            error.__cause__ if isinstance(error, APIConnectionError) and error.__cause__ else error
+        )
         kind_of = type(why).__name__.lstrip("_")
         told = one_line(masked(f"{kind_of}: {why}" if str(why) else kind_of, (key,)))
         # Where nothing listens, no other question need be asked; a question may also take too long.
@@ -74,7 +84,9 @@ async def sent(
         raise kind(f"no answer after {attempts} attempts ({told})", retryable=True) from error
 
 
-async def _once(send: Callable[[], Awaitable[Any]], read: Callable[[bytes], _T], seconds: float) -> _T:
+async def _once(
+    send: Callable[[], Awaitable[Any]], read: Callable[[bytes], _T], seconds: float
+) -> _T:
     """One attempt; what is no answer to a question counts as lost."""
     import anyio
     from openai import APIResponseValidationError
@@ -107,7 +119,9 @@ def bounded(response: Any) -> None:
     class Bounded(http.AsyncByteStream):  # type: ignore[misc, name-defined]
         async def __aiter__(self) -> AsyncIterator[bytes]:
             if packed not in ("identity", "", "gzip", "x-gzip", "deflate"):
-                raise http.DecodingError(f"an answer packed as {one_line(packed, 40)}, which was not asked for")
+                raise http.DecodingError(
+                    f"an answer packed as {one_line(packed, 40)}, which was not asked for"
+                )
             # Either of the two.
             unpacker = zlib.decompressobj(47) if packed not in ("identity", "") else None
             left = most
@@ -116,7 +130,9 @@ def bounded(response: Any) -> None:
                     try:
                         chunk = unpacker.decompress(chunk, left + 1)
                     except zlib.error:
-                        raise http.DecodingError(f"an answer that is not packed as {packed}") from None
+                        raise http.DecodingError(
+                            f"an answer that is not packed as {packed}"
+                        ) from None
                 if len(chunk) > left:
                     if most == _LONGEST_ANSWER:
                         raise http.DecodingError(f"an answer of more than {most >> 20} MiB")

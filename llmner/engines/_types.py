@@ -222,7 +222,9 @@ class _Plain(Engine):
     def recorded(self) -> RecordedReplies | None:
         """Itself, if it has what those have."""
         source: RecordedReplies = self._generator
-        return source if all(hasattr(source, name) for name in ("skip", "covers", "unused")) else None
+        return (
+            source if all(hasattr(source, name) for name in ("skip", "covers", "unused")) else None
+        )
 
 
 def as_engine(generator: Generator) -> Engine:
@@ -232,7 +234,11 @@ def as_engine(generator: Generator) -> Engine:
 
 def decoding(temperature: float, seed: int) -> dict[str, Any]:
     """How answers are decoded, as engines describe it."""
-    return {"decoding": "greedy"} if temperature <= 0 else {"decoding": f"t={temperature:g}", "seed": seed}
+    return (
+        {"decoding": "greedy"}
+        if temperature <= 0
+        else {"decoding": f"t={temperature:g}", "seed": seed}
+    )
 
 
 def prompt_seed(seed: int, prompt: Prompt) -> int:

@@ -159,9 +159,15 @@ def find_adapter(
     config = read_object(path, _CONFIG)
     _settings(path, config)
     base = config.get("base_model_name_or_path")
-    if not isinstance(base, str | None) or base == "" or (base and one_line(base, len(base)) != base):
+    if (
+        not isinstance(base, str | None)
+        or base == ""
+        or (base and one_line(base, len(base)) != base)
+    ):
         raise InputError(
-            "'base_model_name_or_path' is no name of a model", path=path, hint="expected USER/NAME or a folder"
+            "'base_model_name_or_path' is no name of a model",
+            path=path,
+            hint="expected USER/NAME or a folder",
         )
     if base and not local and model is None and not _on_hub(base) and not _plain(base):
         raise InputError(
@@ -235,12 +241,16 @@ def _check_factors(path: Path, tensors: Mapping[str, Tensor], settings: Lora) ->
     """Make sure that factors come in pairs, of a rank that the configuration names."""
     firsts = [name for name in tensors if ".lora_A" in name or ".lora_embedding_A" in name]
     if not firsts and not settings.modules_to_save:
-        raise InputError("holds no factors of LoRA", path=path, hint="expected tensors called ...lora_A.weight")
+        raise InputError(
+            "holds no factors of LoRA", path=path, hint="expected tensors called ...lora_A.weight"
+        )
     for name in firsts:
         shown = one_line(name, 120)
         other = tensors.get(name.replace("lora_A", "lora_B").replace("embedding_A", "embedding_B"))
         if other is None:
-            raise InputError(f"{shown} has no second factor", path=path, hint="train the adapter again")
+            raise InputError(
+                f"{shown} has no second factor", path=path, hint="train the adapter again"
+            )
         shape = tensors[name].shape
         if len(shape) < 2 or len(other.shape) != len(shape) or shape[0] != other.shape[1]:
             raise InputError(
@@ -301,7 +311,9 @@ def _from_hub(name: str, report: Callable[[str], None] | None) -> Path:
     return fetch(name, (CONFIG_FILE, ADAPTER_FILE, RECIPE_FILE), report, what="an adapter")
 
 
-def fetch(name: str, files: Sequence[str], report: Callable[[str], None] | None, *, what: str) -> Path:
+def fetch(
+    name: str, files: Sequence[str], report: Callable[[str], None] | None, *, what: str
+) -> Path:
     """A folder with some files of a repository on the Hub.
 
     Args:
@@ -324,5 +336,7 @@ def fetch(name: str, files: Sequence[str], report: Callable[[str], None] | None,
     if isinstance(found, Mishap):
         # Its HTTP library's errors are not all its own.
         why = one_line((str(found.error).strip() or type(found.error).__name__).splitlines()[0])
-        raise GenerationError(f"{name} is neither a folder nor to be had from the Hub: {why}") from found.error
+        raise GenerationError(
+            f"{name} is neither a folder nor to be had from the Hub: {why}"
+        ) from found.error
     return Path(found)

@@ -40,7 +40,9 @@ _IN_LAYER: Final = {
 }
 _LAYER: Final = re.compile(r"transformer\.h\.(\d+)\.(.+)")
 # Computed from the configuration, stored by old releases.
-_BUFFER: Final = re.compile(r"(?:^|\.)(?:rotary(?:_emb)?\.inv_freq|attention\.(?:bias|masked_bias))$")
+_BUFFER: Final = re.compile(
+    r"(?:^|\.)(?:rotary(?:_emb)?\.inv_freq|attention\.(?:bias|masked_bias))$"
+)
 _INDEX: Final = "model.safetensors.index.json"
 # What of a checkpoint is neither weights, configuration nor code.
 _CARRIED: Final = re.compile(
@@ -52,7 +54,10 @@ _CARRIED: Final = re.compile(
 def is_exaone3(folder: Path) -> bool:
     """Whether a folder holds a checkpoint in EXAONE 3.0's and 3.5's own layout."""
     try:
-        return read_object(folder / "config.json", "a model's configuration").get("model_type") == "exaone"
+        return (
+            read_object(folder / "config.json", "a model's configuration").get("model_type")
+            == "exaone"
+        )
     except InputError:
         return False
 
@@ -71,7 +76,9 @@ def llama_name(name: str) -> str | None:
     return f"model.layers.{layer[1]}.{_IN_LAYER[layer[2]]}"
 
 
-def convert_exaone(source: Path, target: Path, *, report: Callable[[str], None] | None = None) -> int:
+def convert_exaone(
+    source: Path, target: Path, *, report: Callable[[str], None] | None = None
+) -> int:
     """Write a copy of an EXAONE 3.0 or 3.5 checkpoint in Llama's layout.
 
     A shard at a time, so that memory is that of one shard; the copy appears whole or not at all. Tokenizer,
@@ -119,7 +126,9 @@ def convert_exaone(source: Path, target: Path, *, report: Callable[[str], None] 
                 _carry(file, copy / file.name)
         if not (copy / "generation_config.json").exists():
             ends = {
-                key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id") if key in config
+                key: config[key]
+                for key in ("bos_token_id", "eos_token_id", "pad_token_id")
+                if key in config
             }
             _write_json(copy / "generation_config.json", ends)
         copy.replace(target)
@@ -179,7 +188,8 @@ def _rename_shards(
         size += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     if shards != ["model.safetensors"]:
         _write_json(
-            copy / _INDEX, {"metadata": {"total_size": size}, "weight_map": dict(sorted(names.items()))}
+            copy / _INDEX,
+            {"metadata": {"total_size": size}, "weight_map": dict(sorted(names.items()))},
         )
     return names
 
@@ -198,7 +208,11 @@ def _check_complete(source: Path, names: Iterable[str], config: dict[str, Any]) 
     missing = sorted(expected - found)
     surplus = sorted(found - expected - {"lm_head.weight"})
     if missing or surplus:
-        what = f"lacks {missing[0]!r}" if missing else f"has {surplus[0]!r}, which {layers} layers do not"
+        what = (
+            f"lacks {missing[0]!r}"
+            if missing
+            else f"has {surplus[0]!r}, which {layers} layers do not"
+        )
         raise InputError(
             f"the checkpoint {what} ({len(missing)} missing, {len(surplus)} too many)", path=source
         )
@@ -215,7 +229,9 @@ def _llama_config(source: Path, config: dict[str, Any]) -> dict[str, Any]:
 
     heads, hidden = known("num_attention_heads"), known("hidden_size")
     if not all(isinstance(each, int) and each > 0 for each in (heads, hidden)):
-        raise InputError("'num_attention_heads' and 'hidden_size' are no numbers", path=source / "config.json")
+        raise InputError(
+            "'num_attention_heads' and 'hidden_size' are no numbers", path=source / "config.json"
+        )
     carried = (
         "rope_scaling", "bos_token_id", "eos_token_id", "pad_token_id", "initializer_range",
         "attention_dropout", "tie_word_embeddings", "torch_dtype", "dtype", "use_cache",

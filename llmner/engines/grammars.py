@@ -63,7 +63,9 @@ def reply_grammar(text: str, format: str, schema: LabelSchema) -> str:
         InputError: A format without a grammar.
     """
     if format not in REPLY_FORMATS:
-        raise InputError(f"replies in {format} cannot be grounded", hint=f"use {', '.join(REPLY_FORMATS)}")
+        raise InputError(
+            f"replies in {format} cannot be grounded", hint=f"use {', '.join(REPLY_FORMATS)}"
+        )
     if not text.strip(" "):
         # Nothing to name: only the reply that says so.
         nothing = REPLY_FORMATS[format].write(Sentence(text), None)
@@ -79,8 +81,12 @@ def reply_schema(format: str, schema: LabelSchema) -> dict[str, Any]:
     """
     asked = REPLY_FORMATS.get(format)
     if asked is None or asked.json_schema is None:
-        json_formats = [name for name, each in REPLY_FORMATS.items() if each.json_schema is not None]
-        raise InputError(f"replies in {format} have no JSON schema", hint=f"use {' or '.join(json_formats)}")
+        json_formats = [
+            name for name, each in REPLY_FORMATS.items() if each.json_schema is not None
+        ]
+        raise InputError(
+            f"replies in {format} have no JSON schema", hint=f"use {' or '.join(json_formats)}"
+        )
     return asked.json_schema(schema.codes)
 
 
@@ -125,4 +131,6 @@ def is_answer(reply: str, grammar: str, *, cut: bool = False) -> bool:
         # The last character may be half of one.
         reply = reply.rstrip("\ufffd")
     tokens = bytes_.tokenize_bytes(reply.encode("utf-8", "replace"))
-    return bool(matcher.try_consume_tokens(tokens) == len(tokens) and (cut or matcher.is_accepting()))
+    return bool(
+        matcher.try_consume_tokens(tokens) == len(tokens) and (cut or matcher.is_accepting())
+    )

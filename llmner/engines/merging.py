@@ -44,7 +44,11 @@ def merge_adapter(
         raise InputError("is there already", path=output, hint="name a folder that is not")
     found = find_adapter(adapter, report, model=model) if isinstance(adapter, str) else adapter
     engine = TransformersGenerator(
-        model or found.model, adapter=found, device="cpu", trust_remote_code=trust_remote_code, report=report
+        model or found.model,
+        adapter=found,
+        device="cpu",
+        trust_remote_code=trust_remote_code,
+        report=report,
     )
     merged, tokenizer = engine.load()
     # An engine on a processor without bfloat16 has made float32 of it: going back loses nothing.

@@ -166,7 +166,8 @@ class OpenAIGenerator(Engine):
         key = self._key
         if not key.isascii() or not key.isprintable() or " " in key:
             raise InputError(
-                "the key has a character that no HTTP header can hold", hint="look at OPENAI_API_KEY"
+                "the key has a character that no HTTP header can hold",
+                hint="look at OPENAI_API_KEY",
             )
         # Where nothing listens, that shows in seconds.
         timeout = Timeout(self.timeout, connect=min(self.timeout, _CONNECT))
@@ -183,11 +184,14 @@ class OpenAIGenerator(Engine):
                 max_retries=0,
                 # What ``bounded`` unpacks.
                 default_headers={"Accept-Encoding": "gzip, deflate"},
-                http_client=DefaultAsyncHttpxClient(timeout=timeout, event_hooks={"response": [arrived]}),
+                http_client=DefaultAsyncHttpxClient(
+                    timeout=timeout, event_hooks={"response": [arrived]}
+                ),
             )
             if isinstance(client, Mishap):
                 raise InputError(
-                    f"{self._shown} is no address ({client.message})", hint="expected http://HOST:PORT/v1"
+                    f"{self._shown} is no address ({client.message})",
+                    hint="expected http://HOST:PORT/v1",
                 )
 
             async def close() -> None:
@@ -224,7 +228,9 @@ class OpenAIGenerator(Engine):
 
         with anyio.move_on_after(self.deadline):
             return await self._all(client, prompts)
-        raise GenerationError(f"{self._shown} did not answer within {self.deadline:g} s", retryable=True)
+        raise GenerationError(
+            f"{self._shown} did not answer within {self.deadline:g} s", retryable=True
+        )
 
     async def _all(self, client: AsyncOpenAI, prompts: Sequence[Prompt]) -> list[Reply]:
         import anyio
@@ -298,7 +304,9 @@ class OpenAIGenerator(Engine):
             return Reply("", "error", error=str(error), retryable=error.retryable)
         if answer.refused:
             return Reply(
-                "", "error", error="the endpoint filtered the answer, or the model refused to give one"
+                "",
+                "error",
+                error="the endpoint filtered the answer, or the model refused to give one",
             )
         self._check(prompt, answer.text, cut=answer.cut)
         return Reply(
@@ -320,7 +328,9 @@ class OpenAIGenerator(Engine):
         elif prompt.grammar is not None:
             grammar = continued(prompt.grammar, prompt.stop) if self.completions else prompt.grammar
             # White space around an answer is nobody's, unless it is the text's own.
-            kept = any(is_answer(each, grammar, cut=cut) for each in dict.fromkeys((text, text.strip())))
+            kept = any(
+                is_answer(each, grammar, cut=cut) for each in dict.fromkeys((text, text.strip()))
+            )
             what = "grammars"
         else:
             return
@@ -338,14 +348,18 @@ class OpenAIGenerator(Engine):
             options["seed"] = prompt_seed(self.seed, prompt)
         if limit > 1 and prompt.json_schema is not None:
             form = {"name": "reply", "schema": dict(prompt.json_schema)}
-            options["extra_body"] = {"response_format": {"type": "json_schema", "json_schema": form}}
+            options["extra_body"] = {
+                "response_format": {"type": "json_schema", "json_schema": form}
+            }
         elif limit > 1 and prompt.grammar is not None:
             grammar = continued(prompt.grammar, prompt.stop) if self.completions else prompt.grammar
             options["extra_body"] = {"structured_outputs": {"grammar": grammar}}
         return options
 
     async def _chat(self, client: AsyncOpenAI, prompt: Prompt, limit: int) -> EndpointAnswer:
-        messages: Any = [{"role": turn["role"], "content": turn["content"]} for turn in prompt.messages]
+        messages: Any = [
+            {"role": turn["role"], "content": turn["content"]} for turn in prompt.messages
+        ]
         return await self._weighed(
             lambda weighed: client.chat.completions.with_raw_response.create(
                 model=str(self.model_name),
@@ -368,7 +382,9 @@ class OpenAIGenerator(Engine):
             prompt,
         )
 
-    async def _weighed(self, send: Callable[[bool], Awaitable[Any]], prompt: Prompt) -> EndpointAnswer:
+    async def _weighed(
+        self, send: Callable[[bool], Awaitable[Any]], prompt: Prompt
+    ) -> EndpointAnswer:
         """An answer with probabilities, or without where the endpoint refuses to give them."""
         if self._logprobs:
             try:
@@ -378,7 +394,10 @@ class OpenAIGenerator(Engine):
         return await self._sent(lambda: send(False), read_answer, prompt)
 
     async def _sent(
-        self, send: Callable[[], Awaitable[Any]], read: Callable[[bytes], _T], prompt: Prompt | None = None
+        self,
+        send: Callable[[], Awaitable[Any]],
+        read: Callable[[bytes], _T],
+        prompt: Prompt | None = None,
     ) -> _T:
         """What the endpoint answers, after as many attempts as it takes.
 
@@ -398,7 +417,9 @@ class OpenAIGenerator(Engine):
         status, told = error.status_code, message(error, self._key)
         where = f" (id {prompt.id!r})" if prompt is not None and prompt.id else ""
         if may_pass(error):
-            return SentenceError(f"{status} after {self.attempts} attempts ({told})", retryable=True)
+            return SentenceError(
+                f"{status} after {self.attempts} attempts ({told})", retryable=True
+            )
         if status in (401, 403):
             return GenerationError(f"{self._shown} refuses the key ({told}); set OPENAI_API_KEY")
         if status == 404:
@@ -435,7 +456,9 @@ def _keeps(text: str, schema: Mapping[str, Any], *, cut: bool) -> bool:
     try:
         import jsonschema
     except ImportError:
-        raise MissingExtraError("openai", "checking that an endpoint keeps to a JSON schema") from None
+        raise MissingExtraError(
+            "openai", "checking that an endpoint keeps to a JSON schema"
+        ) from None
     try:
         jsonschema.validate(json.loads(text), schema)
     except (ValueError, RecursionError):

@@ -65,7 +65,13 @@ class TransformersGenerator(Engine):
     """
 
     capabilities = Capabilities(
-        grammar=True, json_schema=True, logprobs=True, samples=True, adapters=True, in_process=True, sorts=True
+        grammar=True,
+        json_schema=True,
+        logprobs=True,
+        samples=True,
+        adapters=True,
+        in_process=True,
+        sorts=True,
     )
 
     def __init__(
@@ -142,7 +148,11 @@ class TransformersGenerator(Engine):
         if self._loaded is not None:
             return self._loaded
         # The adapter first: that shows in a second. PEFT would ask the Hub for a folder that is not there.
-        found = find_adapter(self.adapter, self.report) if isinstance(self.adapter, str) else self.adapter
+        found = (
+            find_adapter(self.adapter, self.report)
+            if isinstance(self.adapter, str)
+            else self.adapter
+        )
         if found is not None:
             check_adapter(found)
             _check_settings(found)
@@ -191,7 +201,9 @@ class TransformersGenerator(Engine):
         limit = _context(model)
         return limit is None or len(encode_prompt(tokenizer, prompt)) + self.max_new_tokens <= limit
 
-    def _begin(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> Answer:
+    def _begin(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: Prompt
+    ) -> Answer:
         stop = None if tokenizer.chat_template else prompt.stop
         answer = Answer(encode_prompt(tokenizer, prompt), stop)
         if prompt.grammar is not None:
@@ -209,7 +221,9 @@ class TransformersGenerator(Engine):
             answer.dice = Random(prompt_seed(self.seed, prompt))
         return answer
 
-    def _check_length(self, model: PreTrainedModel, prompts: Sequence[Prompt], asked: Sequence[Answer]) -> None:
+    def _check_length(
+        self, model: PreTrainedModel, prompts: Sequence[Prompt], asked: Sequence[Answer]
+    ) -> None:
         """What does not fit into the model's context has no answer, and holds up no other."""
         limit = _context(model)
         for prompt, each in zip(prompts, asked, strict=True):
@@ -221,10 +235,17 @@ class TransformersGenerator(Engine):
                     f"not fit into {self.model_name}'s {limit}; shorten the text or --max-new-tokens"
                 )
 
-    def _go_on(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[Answer]) -> None:
+    def _go_on(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[Answer]
+    ) -> None:
         """Answer on, until all have ended or so few are left that they are better joined with others."""
         import torch
-        from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+        from transformers import (
+            LogitsProcessor,
+            LogitsProcessorList,
+            StoppingCriteria,
+            StoppingCriteriaList,
+        )
 
         ends = _end_tokens(model, tokenizer)
         few = len(batch) // _FEW
@@ -250,7 +271,9 @@ class TransformersGenerator(Engine):
                 # input_ids: (batch, context + answered in this call)
                 tokens = input_ids[:, -1]
                 logprobs = choice.scores.gather(-1, tokens[:, None]).squeeze(-1) - choice.sums
-                for each, token, logprob in zip(batch, tokens.tolist(), logprobs.tolist(), strict=True):
+                for each, token, logprob in zip(
+                    batch, tokens.tolist(), logprobs.tolist(), strict=True
+                ):
                     if not each.done:
                         each.take(token, logprob, ends, tokenizer, limit)
                 going = sum(not each.done for each in batch)
@@ -264,8 +287,15 @@ class TransformersGenerator(Engine):
         width = max(map(len, contexts))
         pad = tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (width - len(tokens)) + tokens for tokens in contexts])
-        mask = torch.tensor([[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in contexts])
-        with torch.inference_mode(), denormals_flushed(), _whole_states(model), _plain_greedy(model, ends):
+        mask = torch.tensor(
+            [[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in contexts]
+        )
+        with (
+            torch.inference_mode(),
+            denormals_flushed(),
+            _whole_states(model),
+            _plain_greedy(model, ends),
+        ):
             model.generate(
                 input_ids=ids.to(model.device),
                 attention_mask=mask.to(model.device),
@@ -286,7 +316,9 @@ def _check_questions(name: str, model: PreTrainedModel, tokenizer: PreTrainedTok
     """
     asked = attempt(encode_prompt, tokenizer, PLAIN_QUESTION)
     if isinstance(asked, Mishap):
-        raise GenerationError(f"{name} cannot be asked: its tokenizer or chat template fails ({asked})")
+        raise GenerationError(
+            f"{name} cannot be asked: its tokenizer or chat template fails ({asked})"
+        )
     words = model.get_output_embeddings().weight.shape[0]
     ends = attempt(_end_tokens, model, tokenizer)
     if isinstance(ends, Mishap) or not all(type(end) is int and 0 <= end < words for end in ends):
@@ -295,7 +327,9 @@ def _check_questions(name: str, model: PreTrainedModel, tokenizer: PreTrainedTok
             f"its {words} tokens"
         )
     if not asked or not all(type(token) is int and 0 <= token < words for token in asked):
-        raise GenerationError(f"{name} cannot be asked: its tokenizer makes no tokens that the model knows")
+        raise GenerationError(
+            f"{name} cannot be asked: its tokenizer makes no tokens that the model knows"
+        )
 
 
 def _check_settings(adapter: Adapter) -> None:
@@ -317,7 +351,9 @@ def _check_settings(adapter: Adapter) -> None:
         read = attempt(PeftConfig.from_pretrained, str(adapter.folder))
     if isinstance(read, Mishap):
         hint = "expected what this release of PEFT writes"
-        raise InputError(f"PEFT cannot read it ({read})", path=adapter.folder / CONFIG_FILE, hint=hint)
+        raise InputError(
+            f"PEFT cannot read it ({read})", path=adapter.folder / CONFIG_FILE, hint=hint
+        )
 
 
 def _with_adapter(model: Any, adapter: Adapter) -> Any:
@@ -349,7 +385,9 @@ def _with_adapter(model: Any, adapter: Adapter) -> Any:
 
     made = attempt(merged)
     if isinstance(made, Mishap):
-        raise GenerationError(f"{adapter.name} is no adapter of this model, or broken: {made}") from made.error
+        raise GenerationError(
+            f"{adapter.name} is no adapter of this model, or broken: {made}"
+        ) from made.error
     return made
 
 
@@ -452,7 +490,9 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[in
     import jinja2
 
     try:
-        text = tokenizer.apply_chat_template(list(prompt.messages), tokenize=False, add_generation_prompt=True)
+        text = tokenizer.apply_chat_template(
+            list(prompt.messages), tokenize=False, add_generation_prompt=True
+        )
     except jinja2.TemplateError:
         # Some templates (Gemma's) know no system role: its text opens the first question.
         text = tokenizer.apply_chat_template(
@@ -465,5 +505,8 @@ def _without_system(messages: Sequence[Message]) -> list[Message]:
     if not messages or messages[0]["role"] != "system":
         return list(messages)
     first = messages[1]
-    merged: Message = {"role": first["role"], "content": f"{messages[0]['content']}\n\n{first['content']}"}
+    merged: Message = {
+        "role": first["role"],
+        "content": f"{messages[0]['content']}\n\n{first['content']}",
+    }
     return [merged, *messages[2:]]

@@ -105,7 +105,11 @@ class VllmGenerator(Engine):
             "max_new_tokens": self.max_new_tokens,
             # Decides what is asked about in windows.
             "max_model_len": self.max_model_len,
-            **({"options": {name: str(value) for name, value in self.options.items()}} if self.options else {}),
+            **(
+                {"options": {name: str(value) for name, value in self.options.items()}}
+                if self.options
+                else {}
+            ),
         }
 
     def fits(self, prompt: Prompt) -> bool:
@@ -127,7 +131,9 @@ class VllmGenerator(Engine):
 
         limit = _context(llm)
         questions = [encode_prompt(tokenizer, prompt) for prompt in prompts]
-        asked = [at for at, tokens in enumerate(questions) if len(tokens) + self.max_new_tokens <= limit]
+        asked = [
+            at for at, tokens in enumerate(questions) if len(tokens) + self.max_new_tokens <= limit
+        ]
         stops = [None if tokenizer.chat_template else prompt.stop for prompt in prompts]
         ends = _ends(llm, tokenizer)
         others = sorted(ends - {tokenizer.eos_token_id})
@@ -145,7 +151,9 @@ class VllmGenerator(Engine):
             for at, output in zip(asked, outputs, strict=True)
         }
         return [
-            answers[at].reply(tokenizer) if at in answers else self._over_long(prompt, questions[at], limit)
+            answers[at].reply(tokenizer)
+            if at in answers
+            else self._over_long(prompt, questions[at], limit)
             for at, prompt in enumerate(prompts)
         ]
 
@@ -172,7 +180,9 @@ class VllmGenerator(Engine):
             stop=None if stop is None else [stop],
             logprobs=0,
             seed=prompt_seed(self.seed, prompt) if self.temperature > 0 else None,
-            structured_outputs=None if grammar is None else StructuredOutputsParams(grammar=grammar),
+            structured_outputs=None
+            if grammar is None
+            else StructuredOutputsParams(grammar=grammar),
         )
 
     def paths(self) -> tuple[str, ...]:
@@ -184,7 +194,11 @@ class VllmGenerator(Engine):
         """
         path, adapter = self._find()
         context = str(self._model_len(path))
-        return (path, context) if adapter is None else (path, context, str(adapter.folder), str(_rank(adapter)))
+        return (
+            (path, context)
+            if adapter is None
+            else (path, context, str(adapter.folder), str(_rank(adapter)))
+        )
 
     def _load(self) -> tuple[LLM, Any, Any]:
         """The engine, its tokenizer, and what asks for the adapter."""
@@ -236,7 +250,9 @@ class VllmGenerator(Engine):
         if name == EMBEDDED_MODEL:
             return str(embedded_model(self.report)), adapter
         folder = Path(name)
-        if not folder.is_dir() and (folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1):
+        if not folder.is_dir() and (
+            folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
+        ):
             raise GenerationError(f"{name} cannot be loaded: no such folder")
         if is_exaone3(folder) and not self.trust_remote_code:
             raise GenerationError(
@@ -278,7 +294,9 @@ _NO_BITSANDBYTES = (
 def _quantised(folder: Path) -> str | None:
     """How a model's folder says that it is quantised."""
     try:
-        held = read_object(folder / "config.json", "a model's configuration").get("quantization_config")
+        held = read_object(folder / "config.json", "a model's configuration").get(
+            "quantization_config"
+        )
     except InputError:
         return None
     method = held.get("quant_method") if isinstance(held, dict) else None
@@ -316,11 +334,18 @@ def _answer(output: Any, question: list[int], stop: str | None, ends: set[int]) 
     """vLLM's answer, token by token, as the other engine has it."""
     (given,) = output.outputs
     tokens = list(given.token_ids)
-    logprobs = [held[token].logprob for token, held in zip(tokens, given.logprobs or (), strict=True)]
+    logprobs = [
+        held[token].logprob for token, held in zip(tokens, given.logprobs or (), strict=True)
+    ]
     end = None
     if tokens and tokens[-1] in ends:
         end = logprobs.pop()
         del tokens[-1]
     return Answer(
-        question, stop, tokens, logprobs, end, "length" if given.finish_reason == "length" else "stop"
+        question,
+        stop,
+        tokens,
+        logprobs,
+        end,
+        "length" if given.finish_reason == "length" else "stop",
     )

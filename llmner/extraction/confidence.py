@@ -43,7 +43,9 @@ def score_spans(projection: Projection, reply: Reply) -> Projection:
     read = projection.reply
     if not reply.tokens or read is None:
         return projection
-    places = find_places(reply.text, [outcome.mention for outcome in projection.outcomes], read.format)
+    places = find_places(
+        reply.text, [outcome.mention for outcome in projection.outcomes], read.format
+    )
     outcomes = []
     for outcome, place in zip(projection.outcomes, places, strict=True):
         if place is not None:
@@ -55,7 +57,9 @@ def score_spans(projection: Projection, reply: Reply) -> Projection:
 
 def _probability(tokens: Sequence[Token], ranges: Sequence[tuple[int, int]]) -> float | None:
     held = [
-        min(token.logprob, 0.0) for token in tokens if any(_reaches(token, start, end) for start, end in ranges)
+        min(token.logprob, 0.0)
+        for token in tokens
+        if any(_reaches(token, start, end) for start, end in ranges)
     ]
     # Of a model with broken weights they may be no numbers; then nothing is known.
     if not held or any(map(math.isnan, held)):
@@ -129,7 +133,11 @@ def vote(projections: Sequence[Projection], asked: int | None = None) -> Project
     first, *_ = projections
     voters = len(projections) if asked is None else asked
     votes = Counter(span for projection in projections for span in projection.spans)
-    elected = {span: replace(span, score=count / voters) for span, count in votes.items() if count > voters / 2}
+    elected = {
+        span: replace(span, score=count / voters)
+        for span, count in votes.items()
+        if count > voters / 2
+    }
     outcomes: list[Outcome] = []
     taken: set[Span] = set()
     for number, projection in enumerate(projections):
@@ -191,7 +199,11 @@ class Calibrator:
         return cls(
             tuple(map(float, fitted.X_thresholds_)),
             # Rounding may leave one a hair below the one before.
-            tuple(accumulate((min(max(float(value), 0.0), 1.0) for value in fitted.y_thresholds_), max)),
+            tuple(
+                accumulate(
+                    (min(max(float(value), 0.0), 1.0) for value in fitted.y_thresholds_), max
+                )
+            ),
         )
 
     @property

@@ -65,7 +65,9 @@ class Extraction:
         sentence = {"id": self.sentence.id, "text": self.sentence.text}
         if self.projection.reply is None:
             return sentence | {"spans": span_rows(self.spans)}
-        row = projection_row(self.sentence.id, self.projection, self.reply.text, **reply_fields(self))
+        row = projection_row(
+            self.sentence.id, self.projection, self.reply.text, **reply_fields(self)
+        )
         return row | {"windows": window_rows(self.windows)} if self.windows else row
 
 
@@ -144,7 +146,9 @@ class Extractor:
         check_min_score(min_score)
         self.read_as = _checked_format(read_as or recipe.reply_format)
         if grounded and json_schema:
-            raise InputError("a grounded reply keeps to its format anyway", hint="leave out the JSON schema")
+            raise InputError(
+                "a grounded reply keeps to its format anyway", hint="leave out the JSON schema"
+            )
         able = as_engine(generator).capabilities
         if (grounded and not able.grammar) or (json_schema and not able.json_schema):
             raise InputError(
@@ -156,7 +160,9 @@ class Extractor:
         self.window = window
         self.overlap = overlap
         self.grounded = grounded
-        self.json_schema = reply_schema(recipe.reply_format, recipe.schema_) if json_schema else None
+        self.json_schema = (
+            reply_schema(recipe.reply_format, recipe.schema_) if json_schema else None
+        )
         self.samples = samples
         self.min_score = min_score
         self.calibrator = calibrator
@@ -205,11 +211,17 @@ class Extractor:
         questions = ask_about(asked, self._prompt, self.engine, self.window, self.overlap)
         parts: list[WindowReply] = []
         while batch := list(islice(questions, max(1, self.batch_size // self.samples))):
-            asked_now = [question.prompt for question in batch if isinstance(question.prompt, Prompt)]
+            asked_now = [
+                question.prompt for question in batch if isinstance(question.prompt, Prompt)
+            ]
             answers = iter(
                 answers_to(
                     self.engine,
-                    [replace(prompt, sample=n) for prompt in asked_now for n in range(self.samples)],
+                    [
+                        replace(prompt, sample=n)
+                        for prompt in asked_now
+                        for n in range(self.samples)
+                    ],
                 )
             )
             for question in batch:
@@ -217,7 +229,9 @@ class Extractor:
                     parts.append(_unasked(question, question.prompt))
                 else:
                     given = tuple(islice(answers, self.samples))
-                    parts.append(self._answered(question.window, question.prompt.text, given, budget))
+                    parts.append(
+                        self._answered(question.window, question.prompt.text, given, budget)
+                    )
                 if question.last:
                     yield self._extraction(question.sentence, parts)
                     parts = []
@@ -225,10 +239,14 @@ class Extractor:
     def _prompt(self, sentence: Sentence) -> Prompt:
         prompt = build_prompt(self.recipe, sentence)
         if self.grounded:
-            grammar = reply_grammar(writable(sentence.text), self.recipe.reply_format, self.recipe.schema_)
+            grammar = reply_grammar(
+                writable(sentence.text), self.recipe.reply_format, self.recipe.schema_
+            )
             return replace(prompt, grammar=grammar)
         if self.json_schema is not None:
-            return replace(prompt, grammar=schema_grammar(self.json_schema), json_schema=self.json_schema)
+            return replace(
+                prompt, grammar=schema_grammar(self.json_schema), json_schema=self.json_schema
+            )
         return prompt
 
     def _answered(
@@ -249,7 +267,9 @@ class Extractor:
             return score_spans(self._projected(text, _checked(reply), budget), reply)
 
         found = attempt(work)
-        return (_failed(reply, found), nothing(text)) if isinstance(found, Mishap) else (reply, found)
+        return (
+            (_failed(reply, found), nothing(text)) if isinstance(found, Mishap) else (reply, found)
+        )
 
     def _chosen(
         self, window: Window, replies: tuple[Reply, ...], projections: Sequence[Projection]
@@ -268,13 +288,17 @@ class Extractor:
     def _projected(self, text: str, reply: Reply, budget: Budget | None) -> Projection:
         schema = self.recipe.schema_
         if not self.grounded:
-            return project_reply(text, reply.text, schema, self.read_as, budget=budget, **self._policy)
+            return project_reply(
+                text, reply.text, schema, self.read_as, budget=budget, **self._policy
+            )
         whole = _whole_part(reply, self.read_as)
         exact = read_exact(whole, schema, self.read_as)
         if exact is not None:
             projection = project_read(text, exact, schema, budget=budget, **self._policy)
         else:
-            projection = project_reply(text, whole, schema, self.read_as, budget=budget, **self._policy)
+            projection = project_reply(
+                text, whole, schema, self.read_as, budget=budget, **self._policy
+            )
         if whole != reply.text and projection.reply is not None:
             return replace(projection, reply=replace(projection.reply, status="truncated"))
         return projection
@@ -312,7 +336,10 @@ class Extractor:
             **({} if whole_texts else {"window": self.window, "overlap": self.overlap}),
             **self._choices(),
             # Unless it is set, how far order counts follows from each reply's format.
-            "policy": {**asdict(Policy(**self._policy)), "order": self._policy.get("order", "reply")},
+            "policy": {
+                **asdict(Policy(**self._policy)),
+                "order": self._policy.get("order", "reply"),
+            },
             "llmner": __version__,
         }
 
@@ -359,7 +386,9 @@ def _checked(reply: Reply) -> Reply:
     """
     if not isinstance(reply, Reply) or not isinstance(reply.text, str):
         raise TypeError("the engine's reply is no text")
-    if reply.finish_reason not in ("stop", "length", "error") or not isinstance(reply.error, str | None):
+    if reply.finish_reason not in ("stop", "length", "error") or not isinstance(
+        reply.error, str | None
+    ):
         raise TypeError("the engine's reply has no reason why it ended")
     return reply
 

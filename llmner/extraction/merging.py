@@ -72,7 +72,9 @@ def merge_windows(text: str, parts: Sequence[WindowReply]) -> tuple[Reply, Proje
                 outcomes.append(kept)
     read = _merge_read([part.projection.reply or ReadReply() for part in parts], outcomes)
     spans = tuple(span for span, _ in taken)
-    return _merge_replies([part.reply for part in parts]), Projection(text, spans, tuple(outcomes), read)
+    return _merge_replies([part.reply for part in parts]), Projection(
+        text, spans, tuple(outcomes), read
+    )
 
 
 def _at_home(part: WindowReply) -> WindowReply:
@@ -146,7 +148,11 @@ def _begins(taken: tuple[Span, _Owner]) -> int:
 
 
 def _settle(
-    outcome: Outcome, owner: _Owner, claims: dict[Span, _Owner], starts: Sequence[int], taken: _Taken
+    outcome: Outcome,
+    owner: _Owner,
+    claims: dict[Span, _Owner],
+    starts: Sequence[int],
+    taken: _Taken,
 ) -> Outcome | None:
     """What becomes of a mention's outcome; ``None`` where another window tells of all it is about."""
     if outcome.span is None:
@@ -159,7 +165,11 @@ def _settle(
     span = outcome.span
     at = bisect_left(starts, span.end)
     held = at > 0 and taken[at - 1][0].end > span.start
-    reason = "another window reads it otherwise" if held else "the window that it belongs to does not name it"
+    reason = (
+        "another window reads it otherwise"
+        if held
+        else "the window that it belongs to does not name it"
+    )
     return Outcome(outcome.mention, "overlapped", reason=reason)
 
 

@@ -75,7 +75,9 @@ def ask_about(
                 _pass_over(engine, sentence)
             yield Question(sentence, prompt, Window.of(text), True)
             continue
-        for number, (window, prompt) in enumerate(_windows(sentence, build, fits, size, overlap), 1):
+        for number, (window, prompt) in enumerate(
+            _windows(sentence, build, fits, size, overlap), 1
+        ):
             if sentence.id is not None and window != Window.of(text) and isinstance(prompt, Prompt):
                 prompt = replace(prompt, id=f"{sentence.id}#{number}")
             yield Question(sentence, prompt, window, window.core_end == len(text))
@@ -186,7 +188,9 @@ def _fitting(
     if not isinstance(found, Mishap) and found:
         yield window, prompt
         return
-    halves = found if isinstance(found, Mishap) else attempt(_halves, sentence.text, window, overlap)
+    halves = (
+        found if isinstance(found, Mishap) else attempt(_halves, sentence.text, window, overlap)
+    )
     if isinstance(halves, Mishap):
         yield window, halves
         return

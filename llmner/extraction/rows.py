@@ -39,7 +39,9 @@ SIMILARITY_DIGITS = 4
 """Decimals that a row keeps of a similarity."""
 
 
-def projection_row(id: str | None, projection: Projection, reply: str, **fields: Any) -> dict[str, Any]:
+def projection_row(
+    id: str | None, projection: Projection, reply: str, **fields: Any
+) -> dict[str, Any]:
     """A projected reply as JSON has it.
 
     Args:
@@ -147,7 +149,9 @@ def outcome_of_row(row: Any, path: Path, line: int | None = None) -> Outcome:
     attributes = row.get("attributes")
     if attributes is not None and not isinstance(attributes, dict):
         raise wrong(f"an outcome's 'attributes' is {attributes!r}", "an object")
-    kind: OutcomeKind | None = next((k for k in get_args(OutcomeKind) if k == row.get("kind")), None)
+    kind: OutcomeKind | None = next(
+        (k for k in get_args(OutcomeKind) if k == row.get("kind")), None
+    )
     if kind is None:
         raise wrong(f"outcome kind {row.get('kind')!r} is unknown", "what extract writes")
     try:
@@ -164,7 +168,9 @@ def outcome_of_row(row: Any, path: Path, line: int | None = None) -> Outcome:
     )
 
 
-def outcomes_of_row(row: Mapping[str, Any], path: Path, line: int | None = None) -> tuple[Outcome, ...]:
+def outcomes_of_row(
+    row: Mapping[str, Any], path: Path, line: int | None = None
+) -> tuple[Outcome, ...]:
     """The outcomes of a row that ``extract`` wrote; none where it says nothing of them.
 
     Raises:

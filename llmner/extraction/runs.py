@@ -122,7 +122,9 @@ def cached_rows(record: Mapping[str, Any]) -> Path | None:
 def _cache_folder() -> Path | None:
     given, user = os.environ.get("LLMNER_CACHE"), os.environ.get("XDG_CACHE_HOME")
     try:
-        cache = Path(given) if given else (Path(user) if user else Path.home() / ".cache") / "llmner"
+        cache = (
+            Path(given) if given else (Path(user) if user else Path.home() / ".cache") / "llmner"
+        )
     except RuntimeError:
         return None  # Nobody's home.
     return cache / "runs"
@@ -237,7 +239,9 @@ def run_extraction(
     """
     check_output(output)
     if kind_of(output) == "special":
-        raise InputError("is no regular file", path=output, hint="name a file, or - for standard output")
+        raise InputError(
+            "is no regular file", path=output, hint="name a file, or - for standard output"
+        )
     output = target_of(output)
     partial = partial_path(output)
     # Of all names beside it the longest; better no name now than none when all is done.
@@ -298,7 +302,9 @@ def retry_failed(
     _settle(output)
     if kind_of(output) != "file":
         raise InputError(
-            "there is no finished run", path=given, hint="run without --retry-failed, which finishes it"
+            "there is no finished run",
+            path=given,
+            hint="run without --retry-failed, which finishes it",
         )
     record = json.loads(dump_json({"input": source, **extractor.describe()}))
     _refuse_other(run_record(output), record, output, "was made", "ask again as it was asked")
@@ -312,7 +318,9 @@ def retry_failed(
         if row.get("error") is not None:
             failed.append(sentence)
     if next(items, None) is not None:
-        raise InputError("has fewer rows than the input", path=output, hint="extract the input again")
+        raise InputError(
+            "has fewer rows than the input", path=output, hint="extract the input again"
+        )
     if on_failures is not None:
         on_failures(len(failed))
     rows = beside(output, _RETRY)
@@ -323,7 +331,9 @@ def retry_failed(
     record |= {"retry_of": digest.hexdigest()}
     answers: list[dict[str, Any]] = []
     restart = run_record(rows) != record
-    for row, extraction in kept_rows(extractor, failed, rows, record, restart=restart, on_resume=on_resume):
+    for row, extraction in kept_rows(
+        extractor, failed, rows, record, restart=restart, on_resume=on_resume
+    ):
         answers.append(row)
         if extraction is not None and on_extraction is not None:
             on_extraction(extraction)
@@ -377,7 +387,12 @@ def _private_mode(path: Path) -> int:
     if path.parent == _cache_folder():
         return _OWNERS_FILE
     output = next(
-        (path.with_name(path.name.removesuffix(s)) for s in (_PARTIAL, _RETRY) if path.name.endswith(s)), None
+        (
+            path.with_name(path.name.removesuffix(s))
+            for s in (_PARTIAL, _RETRY)
+            if path.name.endswith(s)
+        ),
+        None,
     )
     return mode_like(output)
 
@@ -387,7 +402,9 @@ def _alone(path: Path) -> Iterator[BinaryIO]:
     """The file, to append to, while no other process does."""
     mode = _private_mode(path)
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), mode)
+        handle = os.open(
+            path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), mode
+        )
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", path=path) from None
     with os.fdopen(handle, "a+b") as stream:
@@ -398,7 +415,9 @@ def _alone(path: Path) -> Iterator[BinaryIO]:
         except FileNotFoundError:
             taken = True
         if taken:
-            raise InputError("another run is writing it", path=path, hint="wait for it, or name another output")
+            raise InputError(
+                "another run is writing it", path=path, hint="wait for it, or name another output"
+            )
         if (held := stat.S_IMODE(os.fstat(handle).st_mode)) & ~mode & 0o066:
             path.chmod(held & mode)  # The output has become more private since.
         yield stream
@@ -430,7 +449,9 @@ def _refuse_other(
     known = known or {}
     if known != record:
         differing = sorted(key for key in {*record, *known} if known.get(key) != record.get(key))
-        what = f"{what} with another {', '.join(differing)}" if known else f"{what} without its record"
+        what = (
+            f"{what} with another {', '.join(differing)}" if known else f"{what} without its record"
+        )
         raise InputError(what, path=path, hint=hint)
 
 
@@ -451,7 +472,9 @@ def _matched(path: Path, items: Iterator[Sentence]) -> Iterator[tuple[dict[str, 
         yield row, sentence
 
 
-def _resumed(path: Path, items: Iterator[Sentence], extractor: SpanExtractor) -> Iterator[dict[str, Any]]:
+def _resumed(
+    path: Path, items: Iterator[Sentence], extractor: SpanExtractor
+) -> Iterator[dict[str, Any]]:
     """The rows that are there; recorded replies to them are passed over."""
     recorded = extractor.engine.recorded() if isinstance(extractor, Extractor) else None
     for row, sentence in _matched(path, items):

@@ -58,7 +58,9 @@ _EXPECTED = ("tokenizer.json", "training.yaml", "training.json", "curves.png")
 # As the Hub has it; "--", ".." and a final ".git" are not allowed either.
 _NAME = re.compile(r"[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
 _TOKEN = re.compile(rb"hf_[A-Za-z0-9]{30,}")
-_OPTIMIZER = re.compile(r"(?:^|[._/])(?:optimizer|exp_avg|exp_avg_sq|momentum_buffer|lr_scheduler)(?:$|[._/])")
+_OPTIMIZER = re.compile(
+    r"(?:^|[._/])(?:optimizer|exp_avg|exp_avg_sq|momentum_buffer|lr_scheduler)(?:$|[._/])"
+)
 _LONGEST_HEADER = 100_000_000
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -198,7 +200,9 @@ def checked_repo(repo: str) -> str:
     return repo
 
 
-def _contents(adapter: AdapterFolder, *, given: bool) -> tuple[dict[str, Content], tuple[tuple[str, str], ...]]:
+def _contents(
+    adapter: AdapterFolder, *, given: bool
+) -> tuple[dict[str, Content], tuple[tuple[str, str], ...]]:
     """What goes to the Hub, by name, and (name, why) of what stays.
 
     Raises:
@@ -212,7 +216,9 @@ def _contents(adapter: AdapterFolder, *, given: bool) -> tuple[dict[str, Content
         if path.is_symlink():
             left.append((name, "a link"))
         elif not path.is_file():
-            left.append((f"{name}/" if path.is_dir() else name, "a folder" if path.is_dir() else "no file"))
+            left.append(
+                (f"{name}/" if path.is_dir() else name, "a folder" if path.is_dir() else "no file")
+            )
         elif name in _TOKENIZER or name == ADAPTER_FILE:
             contents[name] = path
         elif _LEGAL.fullmatch(name) or name == CONFIG_FILE:
@@ -308,29 +314,44 @@ def check_weights(path: Path) -> None:
     except (LookupError, TypeError):
         end = None
     if end != size - 8 - length:
-        raise InputError("is cut short, or holds no tensors", path=path, hint="save the adapter again")
+        raise InputError(
+            "is cut short, or holds no tensors", path=path, hint="save the adapter again"
+        )
     for name in [*header, *(about if isinstance(about, dict) else ())]:
         if _OPTIMIZER.search(name):
-            raise InputError(f"holds an optimiser's state ({name})", path=path, hint="save the adapter alone")
+            raise InputError(
+                f"holds an optimiser's state ({name})", path=path, hint="save the adapter alone"
+            )
 
 
 def _notice(
     contents: dict[str, Content], needed: Sequence[str], terms: Terms | None, adapter: AdapterFolder
 ) -> bytes | None:
     """The text of ``NOTICE`` where one is needed: what is there, and what is not in it yet."""
-    if terms is not None and terms.name is not None and not any(name.startswith("LICEN") for name in contents):
+    if (
+        terms is not None
+        and terms.name is not None
+        and not any(name.startswith("LICEN") for name in contents)
+    ):
         # Its licence goes with copies; the folder of the base model has it, if that is at hand.
         for source in (Path(name) for name in adapter.base.also):
             if source.is_dir():
                 for path in sorted(source.iterdir()):
-                    if _LEGAL.fullmatch(path.name) and path.name.startswith("LICEN") and is_regular(path):
+                    if (
+                        _LEGAL.fullmatch(path.name)
+                        and path.name.startswith("LICEN")
+                        and is_regular(path)
+                    ):
                         contents.setdefault(path.name, _read(path))
     known = contents.get("NOTICE", b"")
     assert isinstance(known, bytes)
     added = [line for line in needed if line.encode() not in known]
     if not added:
         return None
-    return b"\n\n".join([*([known.rstrip()] if known else []), *(line.encode() for line in added)]) + b"\n"
+    return (
+        b"\n\n".join([*([known.rstrip()] if known else []), *(line.encode() for line in added)])
+        + b"\n"
+    )
 
 
 def refuse_secrets(folder: Path, contents: Mapping[str, Content]) -> None:
@@ -360,7 +381,9 @@ def _remarks(
     if missing:
         lines.append(f"not in the folder, and so not uploaded: {', '.join(missing)}")
     if not adapter.evaluations:
-        lines.append("no evaluation: the card has no results (llmner evaluate --json > evaluation-NAME.json)")
+        lines.append(
+            "no evaluation: the card has no results (llmner evaluate --json > evaluation-NAME.json)"
+        )
     names = {adapter.path.resolve().name, adapter.path.name}
     for scored in adapter.evaluations:
         if scored.ours and scored.adapter is not None and Path(scored.adapter).name not in names:

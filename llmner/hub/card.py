@@ -31,7 +31,14 @@ __all__ = ["card_of", "model_card", "notices"]
 _CORPUS_ON_HUB = "klue/klue"
 _TAGS = ["llmner", "named-entity-recognition"]
 # Of a configuration, what decides no result.
-_LEFT_OUT = {"output", "log_steps", "keep_checkpoints", "eval_batch_size", "train_format", "trust_remote_code"}
+_LEFT_OUT = {
+    "output",
+    "log_steps",
+    "keep_checkpoints",
+    "eval_batch_size",
+    "train_format",
+    "trust_remote_code",
+}
 _LONGEST = 300
 _EXAMPLES = {"ko": "손흥민은 춘천에서 태어났다.", "en": "Ada Lovelace was born in London."}
 
@@ -65,7 +72,9 @@ def card_of(adapter: AdapterFolder, repo: str | None = None) -> str:
         # The Hub refuses names it does not know.
         base_model=adapter.base.name if adapter.base.on_hub else None,
         datasets=[_CORPUS_ON_HUB] if adapter.on_klue else None,
-        language=None if recipe is None or recipe.language == "und" else recipe.language.partition("-")[0],
+        language=None
+        if recipe is None or recipe.language == "und"
+        else recipe.language.partition("-")[0],
         library_name="peft",
         license=_declared(adapter) if terms is None else terms.licence,
         license_name=None if terms is None else terms.name,
@@ -77,7 +86,9 @@ def card_of(adapter: AdapterFolder, repo: str | None = None) -> str:
         eval_results=results or None,
         model_name=title.rpartition("/")[2] if results else None,
     )
-    body = _environment().get_template("card.md.jinja").render(_context(adapter, repo, title, terms))
+    body = (
+        _environment().get_template("card.md.jinja").render(_context(adapter, repo, title, terms))
+    )
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}"))
 
 
@@ -87,7 +98,9 @@ def notices(adapter: AdapterFolder, terms: Terms | None) -> list[str]:
     return [*held, KLUE_NOTICE] if adapter.on_klue else held
 
 
-def _context(adapter: AdapterFolder, repo: str | None, title: str, terms: Terms | None) -> dict[str, Any]:
+def _context(
+    adapter: AdapterFolder, repo: str | None, title: str, terms: Terms | None
+) -> dict[str, Any]:
     worked = _worked(adapter.recipe)
     return {
         "title": title,
@@ -127,7 +140,9 @@ def _results(evaluations: Sequence[Scored]) -> list[EvalResult]:
             continue
         alone = corpora.count((scored.corpus, scored.revision)) == 1
         for title, value, interval in scored.figures.values():
-            args = {} if interval is None else {"interval_95": [round(bound, 4) for bound in interval]}
+            args = (
+                {} if interval is None else {"interval_95": [round(bound, 4) for bound in interval]}
+            )
             found.append(
                 EvalResult(
                     task_type="token-classification",
@@ -179,11 +194,19 @@ def _example(recipe: Recipe | None) -> str:
 def _facts(record: Mapping[str, Any]) -> list[str]:
     """Sentences on a run's size, as far as its record knows it."""
     facts = []
-    sentences, parameters, best = (_part(record, key) for key in ("sentences", "parameters", "best"))
-    learnt, held, answered = (_number(sentences.get(key)) for key in ("train", "held_out", "answered"))
+    sentences, parameters, best = (
+        _part(record, key) for key in ("sentences", "parameters", "best")
+    )
+    learnt, held, answered = (
+        _number(sentences.get(key)) for key in ("train", "held_out", "answered")
+    )
     if learnt is not None:
         apart = "" if held is None else f", {held:,.0f} held out"
-        asked = "" if answered in (None, held) else f" ({answered:,.0f} of them answered in each evaluation)"
+        asked = (
+            ""
+            if answered in (None, held)
+            else f" ({answered:,.0f} of them answered in each evaluation)"
+        )
         facts.append(f"{learnt:,.0f} sentences to learn from{apart}{asked}.")
     trained, total = (_number(parameters.get(key)) for key in ("trained", "all"))
     if trained is not None and total:
@@ -191,7 +214,9 @@ def _facts(record: Mapping[str, Any]) -> list[str]:
         facts.append(f"{trained:,.0f} of {total:,.0f} parameters were trained{share}.")
     step, f1 = (_number(best.get(key)) for key in ("step", "f1"))
     if step is not None and f1 is not None:
-        facts.append(f"Best on the held-out sentences: step {step:,.0f}, micro F1 {100 * f1:.2f} percent.")
+        facts.append(
+            f"Best on the held-out sentences: step {step:,.0f}, micro F1 {100 * f1:.2f} percent."
+        )
     seconds = _number(record.get("seconds"))
     if seconds is not None:
         facts.append(f"It took {seconds:,.0f} seconds.")
@@ -205,7 +230,9 @@ def _epochs(record: Mapping[str, Any]) -> list[list[str]]:
     for row in rows if isinstance(rows, list) else []:
         if isinstance(row, dict):
             losses = (_shown(row.get(key), "{:.4f}") for key in ("train_loss", "eval_loss"))
-            quality = (_shown(row.get(key), "{:.2%}").rstrip("%") for key in ("precision", "recall", "f1"))
+            quality = (
+                _shown(row.get(key), "{:.2%}").rstrip("%") for key in ("precision", "recall", "f1")
+            )
             seconds = _shown(row.get("seconds"), "{:,.0f}")
             cells.append([_shown(row.get("epoch"), "{:g}"), *losses, *quality, seconds])
     return cells

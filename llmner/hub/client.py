@@ -59,7 +59,9 @@ class Hub:
         self.endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
         parts = urlsplit(self.endpoint)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"{self.endpoint!r} is no address of a Hub", hint="mend HF_ENDPOINT, or unset it")
+            raise InputError(
+                f"{self.endpoint!r} is no address of a Hub", hint="mend HF_ENDPOINT, or unset it"
+            )
         self.repo = repo
         self._secrets = [secret for secret in (token, os.environ.get("HF_TOKEN")) if secret]
         self._report = report
@@ -145,10 +147,19 @@ class Hub:
             session.timeout = _PATIENCE
         try:
             return call()
-        except (network, ConnectionError, TimeoutError, KeyError, RuntimeError, ValueError) as error:
+        except (
+            network,
+            ConnectionError,
+            TimeoutError,
+            KeyError,
+            RuntimeError,
+            ValueError,
+        ) as error:
             # What goes wrong in a thread comes wrapped.
             cause = error.__cause__ if isinstance(error, RuntimeError) else None
-            raise self._explained(cause if isinstance(cause, network) else error, network) from error
+            raise self._explained(
+                cause if isinstance(cause, network) else error, network
+            ) from error
         finally:
             session.timeout = patience
 
@@ -159,7 +170,9 @@ class Hub:
         if isinstance(error, HfHubHTTPError):
             return self._refused(error)
         if isinstance(error, OfflineModeIsEnabled):
-            return _CallError(HubError("the Hub is switched off here; unset HF_HUB_OFFLINE to upload"))
+            return _CallError(
+                HubError("the Hub is switched off here; unset HF_HUB_OFFLINE to upload")
+            )
         if isinstance(error, network | ConnectionError | TimeoutError):
             # Uploads go through Xet where it is installed, whether the Hub speaks it or not.
             mend = (
@@ -170,7 +183,9 @@ class Hub:
             message = f"{self.endpoint} cannot be reached ({self._clean(error)}); {mend}"
             names = {kind.__name__ for kind in type(error).__mro__}
             passing = not isinstance(error, network) or bool(names & _PASSING_ERRORS)
-            return _CallError(HubError(message, retryable=passing), tried=_is_tried_again(_address(error)))
+            return _CallError(
+                HubError(message, retryable=passing), tried=_is_tried_again(_address(error))
+            )
         if isinstance(error, json.JSONDecodeError):
             message = f"{self.endpoint} answered with something else than JSON; is it a Hub?"
             return _CallError(HubError(message, retryable=True))

@@ -144,7 +144,9 @@ def is_regular(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
-def read_folder(folder: Path, *, recipe: str | None = None, evaluations: Sequence[Path] = ()) -> AdapterFolder:
+def read_folder(
+    folder: Path, *, recipe: str | None = None, evaluations: Sequence[Path] = ()
+) -> AdapterFolder:
     """Read a trained adapter's folder; only ``adapter_config.json`` must be there.
 
     Args:
@@ -157,7 +159,9 @@ def read_folder(folder: Path, *, recipe: str | None = None, evaluations: Sequenc
         RecipeError: A broken recipe.
     """
     if not folder.is_dir():
-        raise InputError("no such folder", path=folder, hint="give the output folder of llmner train")
+        raise InputError(
+            "no such folder", path=folder, hint="give the output folder of llmner train"
+        )
     if not is_regular(folder / CONFIG_FILE):
         raise InputError(f"holds no adapter: {CONFIG_FILE} is missing", path=folder)
     told: list[str] = []
@@ -171,7 +175,9 @@ def read_folder(folder: Path, *, recipe: str | None = None, evaluations: Sequenc
         config["base_model_name_or_path"] = base.name
     known = _recipe(folder, recipe, training, told)
     if known is not None and record.get("recipe_hash") not in (None, known.hash):
-        told.append(f"the recipe's hash is {known.hash}, and {RECORD_FILE} says {record['recipe_hash']}")
+        told.append(
+            f"the recipe's hash is {known.hash}, and {RECORD_FILE} says {record['recipe_hash']}"
+        )
     return AdapterFolder(
         folder,
         without_paths(config),
@@ -201,10 +207,13 @@ def _base(folder: Path, config: dict[str, Any], *others: dict[str, Any]) -> Base
     names = list(dict.fromkeys(name for name in given if isinstance(name, str) and name.strip()))
     if not names:
         raise InputError(
-            "names no base model", path=folder / CONFIG_FILE, hint="add it as base_model_name_or_path"
+            "names no base model",
+            path=folder / CONFIG_FILE,
+            hint="add it as base_model_name_or_path",
         )
     embedded = any(
-        last_part(name) == name == EMBEDDED_MODEL or last_part(name).startswith(f"{EMBEDDED_MODEL}-bf16-")
+        last_part(name) == name == EMBEDDED_MODEL
+        or last_part(name).startswith(f"{EMBEDDED_MODEL}-bf16-")
         for name in names
     )
     # What PEFT wrote comes first; a run's own configuration helps where that is a folder.
@@ -223,7 +232,9 @@ def on_hub(name: str) -> str | None:
     return None
 
 
-def _recipe(folder: Path, given: str | None, training: dict[str, Any], told: list[str]) -> Recipe | None:
+def _recipe(
+    folder: Path, given: str | None, training: dict[str, Any], told: list[str]
+) -> Recipe | None:
     own = Recipe.load(folder / RECIPE_FILE) if is_regular(folder / RECIPE_FILE) else None
     if given is None:
         return own
@@ -252,14 +263,20 @@ def evaluation_files(folder: Path, given: Iterable[Path]) -> dict[str, Path]:
         InputError: Two would be called alike.
     """
     found: dict[str, Path] = {}
-    inside = (path for path in folder.iterdir() if EVALUATION_FILE.fullmatch(path.name) and is_regular(path))
+    inside = (
+        path
+        for path in folder.iterdir()
+        if EVALUATION_FILE.fullmatch(path.name) and is_regular(path)
+    )
     for path in [*sorted(inside), *given]:
         name = path.name
         if not EVALUATION_FILE.fullmatch(name):
             name = "evaluation-" + re.sub(r"[^\w.-]+", "-", path.stem) + ".json"
         before = found.setdefault(name, path)
         if before != path and before.resolve() != path.resolve():
-            raise InputError(f"would be called {name}, as {before} is", path=path, hint="rename one of them")
+            raise InputError(
+                f"would be called {name}, as {before} is", path=path, hint="rename one of them"
+            )
     return found
 
 
@@ -276,10 +293,14 @@ def _scored(path: Path, name: str) -> Scored:
     # A run that evaluate --output kept has every sentence; they are not ours to publish.
     content.pop("rows", None)
     if "runs" in content:
-        raise InputError("holds several runs", path=path, hint="evaluate the adapter alone, with --json")
+        raise InputError(
+            "holds several runs", path=path, hint="evaluate the adapter alone, with --json"
+        )
     signature = content.get("signature")
     if not isinstance(signature, dict):
-        raise InputError("holds no evaluation", path=path, hint="expected what llmner evaluate --json prints")
+        raise InputError(
+            "holds no evaluation", path=path, hint="expected what llmner evaluate --json prints"
+        )
     figures = {}
     for figure, title in _QUOTED.items():
         group, _, key = figure.partition(".")
@@ -292,10 +313,14 @@ def _scored(path: Path, name: str) -> Scored:
                 _interval(path, figure, content),
             )
     if "micro.f1" not in figures:
-        raise InputError("has no micro F1", path=path, hint="expected what llmner evaluate --json prints")
+        raise InputError(
+            "has no micro F1", path=path, hint="expected what llmner evaluate --json prints"
+        )
     corpus, part = (signature.get(key) for key in ("corpus", "scored"))
     if not isinstance(corpus, dict) or not {"name", "sha256"} <= corpus.keys():
-        raise InputError("does not say of which corpus it is", path=path, hint="evaluate with --json again")
+        raise InputError(
+            "does not say of which corpus it is", path=path, hint="evaluate with --json again"
+        )
     called = str(corpus["name"])
     split = re.search(r"(?<![a-z])(dev|valid(?:ation)?|train)(?![a-z])", called.lower())
     revision = str((part if isinstance(part, dict) else corpus).get("sha256"))
@@ -305,7 +330,11 @@ def _scored(path: Path, name: str) -> Scored:
         content,
         figures,
         called,
-        None if not _KLUE.search(called.lower()) else "v1.1" if corpus.get("nfkc") is True else "v1",
+        None
+        if not _KLUE.search(called.lower())
+        else "v1.1"
+        if corpus.get("nfkc") is True
+        else "v1",
         None if split is None else "train" if split[1] == "train" else "validation",
         revision,
         _count(path, "sentences", content),

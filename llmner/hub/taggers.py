@@ -28,7 +28,11 @@ from llmner.hub.licences import check_name, last_part, terms_of
 __all__ = ["push_baseline"]
 
 _LIBRARIES = {"crf": "sklearn-crfsuite", "bilstm-crf": "llmner", "encoder": "transformers"}
-_TITLES = {"crf": "A CRF on characters", "bilstm-crf": "A BiLSTM-CRF on characters", "encoder": "An encoder"}
+_TITLES = {
+    "crf": "A CRF on characters",
+    "bilstm-crf": "A BiLSTM-CRF on characters",
+    "encoder": "An encoder",
+}
 _OTHERS = ("LICENSE", "NOTICE")
 _SHOWN = (("micro", "micro F1"), ("macro", "macro F1"))
 
@@ -62,8 +66,12 @@ def push_baseline(
     for path in sorted(folder.iterdir()):
         if path.name in (*MODEL_FILES[str(record["kind"])], *_OTHERS) and is_regular(path):
             contents[path.name] = _mended(path)
-        elif path.name not in (RECORD_FILE, "README.md") and not EVALUATION_FILE.fullmatch(path.name):
-            left.append((path.name, "not part of a baseline" if is_regular(path) else "no plain file"))
+        elif path.name not in (RECORD_FILE, "README.md") and not EVALUATION_FILE.fullmatch(
+            path.name
+        ):
+            left.append(
+                (path.name, "not part of a baseline" if is_regular(path) else "no plain file")
+            )
     weights = folder / "model.safetensors"
     if weights.name in contents:
         check_weights(weights)
@@ -75,11 +83,15 @@ def push_baseline(
     contents["README.md"] = card.encode("utf-8", "replace")
     refuse_secrets(folder, contents)
     if not scored:
-        told("no evaluation: the card has no results (llmner evaluate --json > evaluation-NAME.json)")
+        told(
+            "no evaluation: the card has no results (llmner evaluate --json > evaluation-NAME.json)"
+        )
     if left:
         told(f"not uploaded: {', '.join(f'{name} ({why})' for name, why in left)}")
     contents = dict(sorted(contents.items()))
-    files = tuple((name, len(c) if isinstance(c, bytes) else c.stat().st_size) for name, c in contents.items())
+    files = tuple(
+        (name, len(c) if isinstance(c, bytes) else c.stat().st_size) for name, c in contents.items()
+    )
     commit = None if dry_run else hub.upload(contents, private=private)
     return PushResult(repo, hub.url, commit, files, tuple(left), card, dry_run)
 
@@ -98,10 +110,14 @@ def _mended(path: Path) -> Content:
 def _evaluation(path: Path) -> dict[str, Any]:
     hint = "expected what evaluate --json prints"
     held = read_json(path, hint=hint)
-    if not isinstance(held, dict) or not all(is_number(_part(held, key).get("f1")) for key, _ in _SHOWN):
+    if not isinstance(held, dict) or not all(
+        is_number(_part(held, key).get("f1")) for key, _ in _SHOWN
+    ):
         raise InputError("is no evaluation", path=path, hint=hint)
     # A kept run has every sentence, which is not ours to publish.
-    found: dict[str, Any] = without_paths({key: value for key, value in held.items() if key != "rows"})
+    found: dict[str, Any] = without_paths(
+        {key: value for key, value in held.items() if key != "rows"}
+    )
     return found
 
 
@@ -141,7 +157,11 @@ def _card(
         "",
         f"- corpus: {_line(corpus.get('name', ''))}, {corpus.get('sentences', '?')} sentences "
         f"(sha256 {corpus.get('sha256', '?')}), {record.get('held_out', 0)} of them held out",
-        *(f"- {name}: {record[name]:,}" for name in ("parameters", "seconds") if is_number(record.get(name))),
+        *(
+            f"- {name}: {record[name]:,}"
+            for name in ("parameters", "seconds")
+            if is_number(record.get(name))
+        ),
         *(f"- {name}: {_line(value)}" for name, value in _part(record, "config").items()),
         "",
     ]
@@ -160,10 +180,15 @@ def _card(
             )
         lines += ["", "Scored on characters (llmner), not on subwords.", ""]
     if kind != "encoder":
-        lines += ["The model's files hold words of the training sentences, whose licence goes with them.", ""]
+        lines += [
+            "The model's files hold words of the training sentences, whose licence goes with them.",
+            "",
+        ]
     if terms is not None:
         lines += [f"The base model comes under its own terms: {terms}.", ""]
-    return f"---\n{yaml.safe_dump(about, allow_unicode=True, sort_keys=False)}---\n\n" + "\n".join(lines)
+    return f"---\n{yaml.safe_dump(about, allow_unicode=True, sort_keys=False)}---\n\n" + "\n".join(
+        lines
+    )
 
 
 def _line(value: object) -> str:

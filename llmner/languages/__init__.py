@@ -114,4 +114,6 @@ def cues_after(meaning: str | None) -> tuple[str, ...]:
     return EVERY_LANGUAGE.cues.get(meaning or "", ())
 
 
-_MEANINGS: Final = {word: meaning for meaning, words in EVERY_LANGUAGE.label_words.items() for word in words}
+_MEANINGS: Final = {
+    word: meaning for meaning, words in EVERY_LANGUAGE.label_words.items() for word in words
+}

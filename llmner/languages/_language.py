@@ -142,10 +142,10 @@ class Language:
 
 
 # Fields by what they are; the names of the others stand below.
-_SETS: Final = (
-    "scripts particles particle_ends title_ends common_addresses lone_words numerals counted_by".split()
+_SETS: Final = "scripts particles particle_ends title_ends common_addresses lone_words numerals counted_by".split()
+_WORDS: Final = (
+    "titles_before called kept_before exact_words exact_hints magnitudes number_ends".split()
 )
-_WORDS: Final = "titles_before called kept_before exact_words exact_hints magnitudes number_ends".split()
 
 
 def merge(languages: Sequence[Language]) -> Language:
@@ -170,7 +170,11 @@ def merge(languages: Sequence[Language]) -> Language:
         for meaning, words in _merged_lists(language.label_words for language in languages).items()
     }
     for name, (nothing, combine) in _COMBINED.items():
-        functions = [function for language in languages if (function := getattr(language, name)) is not nothing]
+        functions = [
+            function
+            for language in languages
+            if (function := getattr(language, name)) is not nothing
+        ]
         if len(functions) == 1:
             fields[name] = functions[0]
         elif functions:

@@ -95,8 +95,12 @@ _CALLED_YOUNG: Final = re.compile(rf"^[A-Z{_SURNAMES}](?P<title>[군양])$")
 _FORMER: Final = re.compile(r"(?<=\S)\s+(?:전|현)$")
 _SURNAME_MO: Final = re.compile(rf"^[{_SURNAMES}]모$")
 _MO_AFTER: Final = re.compile(r"\s?(?:\(|씨|군|양|[,·]|$)")
-_LAST_OF_TITLES: Final = frozenset(title[-1] for title in f"{_TITLES}|씨|님|군|양|氏|さん|모".split("|"))
-_LAST_OF_PARTICLES: Final = frozenset(particle[-1] for particle in PARTICLES) | frozenset("까부으께보처한")
+_LAST_OF_TITLES: Final = frozenset(
+    title[-1] for title in f"{_TITLES}|씨|님|군|양|氏|さん|모".split("|")
+)
+_LAST_OF_PARTICLES: Final = frozenset(particle[-1] for particle in PARTICLES) | frozenset(
+    "까부으께보처한"
+)
 _LAST_OF_EVERY_TITLE: Final = frozenset(
     title[-1] for title in f"{_TITLES}|{_MORE_TITLES}|{_ADDRESSES}".split("|")
 )
@@ -224,7 +228,11 @@ def name_length(surface: str, after: str) -> int:
         former = _FORMER.search(surface, 0, end)
         if former is not None:
             end = former.start()
-    if end == 2 and _SURNAME_MO.match(surface[:2]) and (called or _MO_AFTER.match(surface[2:] + after)):
+    if (
+        end == 2
+        and _SURNAME_MO.match(surface[:2])
+        and (called or _MO_AFTER.match(surface[2:] + after))
+    ):
         return 1
     return end if called else len(surface)
 
@@ -350,7 +358,9 @@ KOREAN: Final = Language(
     common_addresses=frozenset("씨님"),
     tail_cost=tail_cost,
     lone_cost=lone_cost,
-    lone_words=frozenset("이그저전한두세네본총첫각매현신구수등및중내외더또못안잘다왜꼭참것때곳데뿐채줄"),
+    lone_words=frozenset(
+        "이그저전한두세네본총첫각매현신구수등및중내외더또못안잘다왜꼭참것때곳데뿐채줄"
+    ),
     kept_before=("(家",),
     numerals=frozenset("일이삼사오육륙칠팔구십백천만억조영공한두세네"),
     counted_by=frozenset("일이삼사오육륙칠팔구십백천만억조영명개원월년시분초회번살점위차층호주"),

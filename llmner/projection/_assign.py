@@ -51,7 +51,9 @@ class Group:
 
 def _weight(candidate: Candidate) -> float:
     """Longer places are worth more, so 서울대학교 is not eaten by 서울; half a point a mention placed."""
-    worth = (0.5 + candidate.size) * candidate.similarity * _KIND_FACTOR[candidate.kind] - candidate.cost
+    worth = (0.5 + candidate.size) * candidate.similarity * _KIND_FACTOR[
+        candidate.kind
+    ] - candidate.cost
     # Placing a mention badly is better than not placing it.
     return max(worth, 0.1)
 
@@ -67,7 +69,9 @@ def _settle(groups: Sequence[Group]) -> bool:
     alone = True
     for group in groups:
         candidates, count = group.candidates, len(group.members)
-        if len(candidates) > count or (len(candidates) < count and any(a is not None for a in group.anchors)):
+        if len(candidates) > count or (
+            len(candidates) < count and any(a is not None for a in group.anchors)
+        ):
             alone = False
         if alone:
             # No more places than mentions, so far.
@@ -82,7 +86,9 @@ def _settle(groups: Sequence[Group]) -> bool:
     return alone
 
 
-def assign(groups: Sequence[Group], fits: Callable[[int, Candidate], int], budget: Budget = UNBOUNDED) -> None:
+def assign(
+    groups: Sequence[Group], fits: Callable[[int, Candidate], int], budget: Budget = UNBOUNDED
+) -> None:
     """Give every member of every group a candidate or nothing, maximising the sum of weights.
 
     A mention with one place that nobody else wants gets it. The others are solved component by
@@ -117,7 +123,9 @@ def assign(groups: Sequence[Group], fits: Callable[[int, Candidate], int], budge
     budget.spend(len(claims))
     components = _components(len(names), claims)
     if len(names) < len(groups):
-        components = [sorted(number for name in joined for number in names[name]) for joined in components]
+        components = [
+            sorted(number for name in joined for number in names[name]) for joined in components
+        ]
     placed: dict[str, list[tuple[int, int]]] = {}
     open_components = []
     for component in components:
@@ -315,7 +323,10 @@ def _set(values: tuple[int, ...], at: int, value: int) -> tuple[int, ...]:
 
 
 def _keep(
-    states: dict[_State, tuple[float, _Trail | None]], state: _State, score: float, trail: _Trail | None
+    states: dict[_State, tuple[float, _Trail | None]],
+    state: _State,
+    score: float,
+    trail: _Trail | None,
 ) -> None:
     known = states.get(state)
     if known is None or score > known[0] + 1e-9:

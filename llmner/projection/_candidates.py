@@ -125,12 +125,17 @@ class Finder:
                 at >= 0
                 and (not number or place_cost(source, at, end, self.language) is not None)
                 and spaced[0] != " " != spaced[-1]
-                and (self.particles == "keep" or not may_be_lighter(source, at, end, person, self.language))
+                and (
+                    self.particles == "keep"
+                    or not may_be_lighter(source, at, end, person, self.language)
+                )
             ):
                 return [Candidate(at, end, len(mention), "canonical", 1.0, 0.0)]
         found = self._verbatim(mention, spaced, copies) if copies else []
         if not found:
-            found = self._trimmed(mention, spaced, person) or self._rewritten(mention, spaced, person)
+            found = self._trimmed(mention, spaced, person) or self._rewritten(
+                mention, spaced, person
+            )
             if not found and self.cutoff is not None:
                 found = self._fuzzy(mention, spaced, person)
         if self.particles == "keep" or not found:
@@ -158,7 +163,9 @@ class Finder:
             return self._copies(spaced, len(mention))
         return self._places(mention, spaced)
 
-    def _places(self, mention: str, spaced: str, form: bool = False, reasons: Reasons = ()) -> list[Candidate]:
+    def _places(
+        self, mention: str, spaced: str, form: bool = False, reasons: Reasons = ()
+    ) -> list[Candidate]:
         """Places through the way back. ``form``: of some form of what was said, trimmed for reasons."""
         text, source = self.text, self.source
         starts, simple = text.starts, text.simple
@@ -232,7 +239,11 @@ class Finder:
     def _between_digits(self, edge: int) -> str | None:
         """What parts two digits at an edge; ``None`` where it does not stand between digits."""
         canonical = self.text.text
-        if not (0 < edge < len(canonical) and canonical[edge - 1].isdigit() and canonical[edge].isdigit()):
+        if not (
+            0 < edge < len(canonical)
+            and canonical[edge - 1].isdigit()
+            and canonical[edge].isdigit()
+        ):
             return None
         return self.source[self.text.source(edge - 1, edge)[1] : self.text.starts[edge]]
 
@@ -267,7 +278,9 @@ class Finder:
         if self.particles != "keep":
             yield from lighter_forms(mention, spaced, person, self.language)
 
-    def _mention_and_forms(self, mention: str, spaced: str, person: bool) -> Iterator[tuple[str, Reasons]]:
+    def _mention_and_forms(
+        self, mention: str, spaced: str, person: bool
+    ) -> Iterator[tuple[str, Reasons]]:
         yield mention, ()
         yield from self._forms(mention, spaced, person)
 
@@ -287,7 +300,9 @@ class Finder:
                 if len(form) == 1:
                     found = [c for c in found if stands_alone(form, c.cost, person, self.language)]
                 elif kind == "long title" or (
-                    kind == "title" and len(form) == 2 and title not in self.language.common_addresses
+                    kind == "title"
+                    and len(form) == 2
+                    and title not in self.language.common_addresses
                 ):
                     found = [c for c in found if c.cost < _IN_A_WORD]
             if not found:
@@ -304,7 +319,9 @@ class Finder:
         ):
             # 디즈이: 이 does not go with 디즈, and the whole is nearer to the word 디즈니.
             near = [
-                c for c in self._near(mention, (), spaced) if c.cost < _IN_A_WORD and c.size <= len(mention)
+                c
+                for c in self._near(mention, (), spaced)
+                if c.cost < _IN_A_WORD and c.size <= len(mention)
             ]
             return near or inside
         return inside
@@ -316,7 +333,11 @@ class Finder:
             return candidate
         reasons = list(candidate.reasons)
         close = PAIRED.get(source[begin])
-        if end - begin > 2 and close == source[end - 1] and source.find(close, begin + 1) == end - 1:
+        if (
+            end - begin > 2
+            and close == source[end - 1]
+            and source.find(close, begin + 1) == end - 1
+        ):
             # In quotes on both sides, in the text as in the mention.
             begin, end = begin + 1, end - 1
             reasons.append(EDGES)
@@ -379,7 +400,10 @@ class Finder:
         best: dict[tuple[int, int], float] = {}
         self._budget.spend((edits + 1) * self._pass)
         seeds = sorted(
-            ((self._positions.of(mention[left:right]), left, right) for left, right in cuts(size, edits)),
+            (
+                (self._positions.of(mention[left:right]), left, right)
+                for left, right in cuts(size, edits)
+            ),
             key=lambda seed: len(seed[0]),
         )
         places: dict[int, tuple[int, int, int]] = {}
@@ -424,7 +448,9 @@ class Finder:
             cost = place_cost(self.source, begin, stop, self.language)
             if cost is not None and cost < _IN_A_LATIN_WORD:
                 score = alike - _WORD_EDGE * cost - _LENGTH * abs(end - start - len(mention))
-                ranked.append((score, Candidate(begin, stop, end - start, "fuzzy", alike, cost, reasons)))
+                ranked.append(
+                    (score, Candidate(begin, stop, end - start, "fuzzy", alike, cost, reasons))
+                )
         ranked.sort(key=lambda item: (-item[0], item[1].start, item[1].end))
         found: list[Candidate] = []
         taken = Intervals()

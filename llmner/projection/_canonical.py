@@ -63,7 +63,11 @@ def _joins(char: str) -> bool:
 def _letter_of_jamo(char: str) -> str:
     """A conjoining jamo as the letter people type: ᄏ → ㅋ, ᅮ → ㅜ, ᆨ → ㄱ."""
     words = unicodedata.name(char, "").split(" ", 2)
-    if len(words) == 3 and words[0] == "HANGUL" and words[1] in ("CHOSEONG", "JUNGSEONG", "JONGSEONG"):
+    if (
+        len(words) == 3
+        and words[0] == "HANGUL"
+        and words[1] in ("CHOSEONG", "JUNGSEONG", "JONGSEONG")
+    ):
         try:
             return unicodedata.lookup(f"HANGUL LETTER {words[2]}")
         except KeyError:
@@ -90,9 +94,17 @@ def _fold(cluster: str) -> str:
     for char in folded:
         if char in _ALIKE:
             out.append(_ALIKE[char])
-        elif "\u1100" <= char <= "\u11ff" or "\ua960" <= char <= "\ua97c" or "\ud7b0" <= char <= "\ud7fb":
+        elif (
+            "\u1100" <= char <= "\u11ff"
+            or "\ua960" <= char <= "\ua97c"
+            or "\ud7b0" <= char <= "\ud7fb"
+        ):
             out.append(_letter_of_jamo(char))
-        elif char.isspace() or unicodedata.category(char) in _INVISIBLE or "\ufe00" <= char <= "\ufe0f":
+        elif (
+            char.isspace()
+            or unicodedata.category(char) in _INVISIBLE
+            or "\ufe00" <= char <= "\ufe0f"
+        ):
             continue
         elif char == "\u0307" and out and out[-1] == "i":
             # İ is i with a dot above once lowered; people write i.
@@ -178,7 +190,9 @@ class Canonical:
 
     def source(self, start: int, end: int) -> tuple[int, int]:
         """Source offsets of canonical ``[start, end)``, which must not be empty."""
-        return self.starts[start], (self.starts[end - 1] + 1 if self._ends is None else self._ends[end - 1])
+        return self.starts[start], (
+            self.starts[end - 1] + 1 if self._ends is None else self._ends[end - 1]
+        )
 
 
 def _cluster(text: str, pieces: list[str | None]) -> tuple[list[str], dict[int, int], bool]:

@@ -65,7 +65,9 @@ def undisputed(claims: Sequence[Claim]) -> bool:
     return lie_apart(places)
 
 
-def decide(task: Task, claims: Sequence[Claim], taken: Intervals, outcomes: list[Outcome | None]) -> None:
+def decide(
+    task: Task, claims: Sequence[Claim], taken: Intervals, outcomes: list[Outcome | None]
+) -> None:
     """Decide jointly where mentions compete for places or have several, and enter the outcomes."""
     groups: dict[tuple[str, str, int], Group] = {}
     # Mentions of one spelling hold the same list of places: what is made of a list is made once.
@@ -79,7 +81,11 @@ def decide(task: Task, claims: Sequence[Claim], taken: Intervals, outcomes: list
         if listed is None:
             task.budget.spend(len(candidates))
             places = tuple([candidate.start for candidate in candidates])
-            free = [c for c in candidates if not taken.overlap(c.start, c.end)] if any_taken else candidates
+            free = (
+                [c for c in candidates if not taken.overlap(c.start, c.end)]
+                if any_taken
+                else candidates
+            )
             listed = lists[id(candidates)] = starts.setdefault(places, len(starts)), free
         place, free = listed
         key = label, surface, place
@@ -117,7 +123,9 @@ def _infer_order(claims: Sequence[Claim]) -> Order:
     """
     runs = 1 + sum(a.label != b.label for a, b in pairwise(claims))
     by_label = runs == len({claim.label for claim in claims})
-    certain = [(claim.label, claim.candidates[0].start) for claim in claims if len(claim.candidates) == 1]
+    certain = [
+        (claim.label, claim.candidates[0].start) for claim in claims if len(claim.candidates) == 1
+    ]
     steps = [(a[0] == b[0], a[1] <= b[1]) for a, b in pairwise(certain)]
     ascending = sum(up for _, up in steps)
     if ascending == len(steps) and (not by_label or not all(within for within, _ in steps)):
@@ -138,7 +146,9 @@ def _cues(task: Task, groups: Sequence[tuple[str, str, int]]) -> Callable[[int, 
     follows = [cues.get(label, ()) if claimed[surface] > 1 else () for label, surface, _ in groups]
 
     def fits(number: int, candidate: Candidate) -> int:
-        length = max((len(cue) for cue in follows[number] if text.startswith(cue, candidate.end)), default=0)
+        length = max(
+            (len(cue) for cue in follows[number] if text.startswith(cue, candidate.end)), default=0
+        )
         before = text[max(0, candidate.start - _TITLE_BEFORE) : candidate.start]
         if named[number] in persons and before.endswith(titles):
             length = max(length, 3)

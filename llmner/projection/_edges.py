@@ -61,7 +61,9 @@ def bare_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reasons]]:
         yield bare, (EDGES,)
 
 
-def lighter_forms(mention: str, spaced: str, person: bool, language: Language) -> Iterator[tuple[str, Reasons]]:
+def lighter_forms(
+    mention: str, spaced: str, person: bool, language: Language
+) -> Iterator[tuple[str, Reasons]]:
     """What it is without all that its language says is no part of a name, the least trimmed first."""
     stem = _bare(mention, spaced) or mention
     stems: list[tuple[str, Reasons]] = [(stem, ())]
@@ -89,17 +91,26 @@ def _bare(surface: str, spaced: str) -> str:
     # Where the signs at the beginning end; the first and last of each bracket are looked for once.
     inside = len(surface) - len(surface.lstrip(_EDGES))
     right = len(surface)
-    first = {opening: surface.find(opening, inside) for opening in _CLOSED_BY} if right > inside else {}
+    first = (
+        {opening: surface.find(opening, inside) for opening in _CLOSED_BY} if right > inside else {}
+    )
     while right and (char := surface[right - 1]) in _EDGES:
         if char in _OPENED_BY and 0 <= first.get(_OPENED_BY[char], -1) < right - 1:
             break
         right -= 1
     left = 0
-    last = {closing: surface.rfind(closing, 0, len(surface[:right].rstrip(_QUOTES))) for closing in _OPENED_BY}
+    last = {
+        closing: surface.rfind(closing, 0, len(surface[:right].rstrip(_QUOTES)))
+        for closing in _OPENED_BY
+    }
     while left < right and (char := surface[left]) in _EDGES:
         if char in _CLOSED_BY and last[_CLOSED_BY[char]] > left:
             break
-        signed = char in "-." and surface[left + 1 : left + 2].isdigit() and surface[left - 1 : left] != char
+        signed = (
+            char in "-."
+            and surface[left + 1 : left + 2].isdigit()
+            and surface[left - 1 : left] != char
+        )
         if signed and not _BULLET.match(spaced):
             # A sign or a point; a bullet and the end of an ellipsis are none.
             break
@@ -137,7 +148,10 @@ def loose_end(surface: str) -> int:
     first: dict[str, int] = {}
     while right > 1 and (char := surface[right - 1]) in _LOOSE:
         opening = _OPENS.get(char)
-        if opening is not None and 0 <= first.setdefault(opening, surface.find(opening)) < right - 1:
+        if (
+            opening is not None
+            and 0 <= first.setdefault(opening, surface.find(opening)) < right - 1
+        ):
             break
         if char in _AFTER_LETTERS and KINDS[surface[right - 2]] in ("a", "d", ""):
             break

@@ -38,7 +38,9 @@ def in_words(reasons: Sequence[Reason]) -> str:
     )
 
 
-def explain(text: str, spans: Sequence[Span], outcomes: Sequence[Outcome], read: ReadReply | None) -> str:
+def explain(
+    text: str, spans: Sequence[Span], outcomes: Sequence[Outcome], read: ReadReply | None
+) -> str:
     """The text with its spans marked, then a line for each mention.
 
     Args:
@@ -96,7 +98,10 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     return [
         "  ".join(
             [
-                *(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=False)),
+                *(
+                    cell + " " * (width - cell_len(cell))
+                    for cell, width in zip(row, widths, strict=False)
+                ),
                 row[-1],
             ]
         )

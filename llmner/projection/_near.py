@@ -80,7 +80,9 @@ def compare(
     distance, before = _side(mention, 0, left, window, at, edits, allowed, -1)
     if not before:
         return
-    more, after = _side(mention, right, size, window, at + right - left, edits, allowed - distance, 1)
+    more, after = _side(
+        mention, right, size, window, at + right - left, edits, allowed - distance, 1
+    )
     for back in before:
         for ahead in after:
             start, end = at - back, at + right - left + ahead
@@ -91,7 +93,14 @@ def compare(
 
 
 def _side(
-    mention: Letters, begin: int, stop: int, text: Letters, edge: int, edits: int, allowed: int, direction: int
+    mention: Letters,
+    begin: int,
+    stop: int,
+    text: Letters,
+    edge: int,
+    edits: int,
+    allowed: int,
+    direction: int,
 ) -> tuple[int, list[int]]:
     """How far ``mention[begin:stop]`` reaches beside a seed: (edit distance, lengths that have it).
 

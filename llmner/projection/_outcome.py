@@ -56,9 +56,13 @@ class Policy:
             ("repeats", self.repeats, ("listed", "all")),
         ):
             if value not in known:
-                raise InputError(f"policy {field}={value!r} is unknown", hint=f"expected {', '.join(known)}")
+                raise InputError(
+                    f"policy {field}={value!r} is unknown", hint=f"expected {', '.join(known)}"
+                )
         if self.fuzzy is not None and not (is_number(self.fuzzy) and 0 <= self.fuzzy <= 1):
-            raise InputError(f"policy fuzzy={self.fuzzy!r} is no similarity", hint="expected 0 to 1, or None")
+            raise InputError(
+                f"policy fuzzy={self.fuzzy!r} is no similarity", hint="expected 0 to 1, or None"
+            )
 
 
 @dataclass(frozen=True, slots=True)

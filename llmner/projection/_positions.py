@@ -39,7 +39,9 @@ class Positions:
         self.indexed = bool(wanted)
         self._pairs: dict[str, list[int]] = {}
         if wanted:
-            self._pairs = {string[at : at + 2]: [] for string in wanted for at in range(len(string) - 1)}
+            self._pairs = {
+                string[at : at + 2]: [] for string in wanted for at in range(len(string) - 1)
+            }
             for at, pair in enumerate(map(add, text, text[1:])):
                 if pair in self._pairs:
                     self._pairs[pair].append(at)

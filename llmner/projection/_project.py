@@ -143,7 +143,9 @@ def project_read(
 ) -> Projection:
     """Project a reply that has been read already. Arguments as for :func:`project_reply`."""
     chosen = _policy({"order": read.order, **policy})
-    echoed = read.text is not None and text.startswith(read.text) and not text[len(read.text) :].strip()
+    echoed = (
+        read.text is not None and text.startswith(read.text) and not text[len(read.text) :].strip()
+    )
     if echoed and chosen.repeats == "listed":
         whole = _verbatim(text, read, schema)
         if whole is not None:
@@ -169,7 +171,9 @@ def _verbatim(text: str, read: ReadReply, schema: LabelSchema | None) -> Project
             continue
         outcomes.append(Outcome(mention, "exact", Span(start, end, label, mention.confidence), 1.0))
         at = end
-    return Projection(text, tuple(o.span for o in outcomes if o.span is not None), tuple(outcomes), read)
+    return Projection(
+        text, tuple(o.span for o in outcomes if o.span is not None), tuple(outcomes), read
+    )
 
 
 def _project(task: Task, read: ReadReply | None = None) -> Projection:
@@ -254,7 +258,9 @@ def _repeat(task: Task, finder: Finder, outcomes: list[Outcome | None]) -> None:
             last[span.label, canonical_surface(text[span.start : span.end])] = number, outcome
             places.append((span.start, span.end))
     taken = Intervals(places)
-    for (label, surface), (number, outcome) in sorted(last.items(), key=lambda item: -len(item[0][1])):
+    for (label, surface), (number, outcome) in sorted(
+        last.items(), key=lambda item: -len(item[0][1])
+    ):
         more: list[Span] = []
         candidates = finder.again(surface)
         task.budget.spend(len(candidates))
@@ -297,7 +303,10 @@ def _anchors(text: Canonical, reply_text: str) -> Callable[[int], int | None]:
         # Blocks that begin where another does have no length in the reply's text.
         for block in blocks[max(0, bisect_left(begins, at) - 1) : bisect_right(begins, at)]:
             if block.src_start <= at < block.src_end:
-                return min(block.dest_start + at - block.src_start, max(block.dest_end - 1, block.dest_start))
+                return min(
+                    block.dest_start + at - block.src_start,
+                    max(block.dest_end - 1, block.dest_start),
+                )
         return None
 
     return anchor

@@ -67,7 +67,10 @@ class _Rules:
             return found["separated"].replace(",", "")
         if found["unit"]:
             end = found.end()
-            runs_on = found.string[end - 1 : end + 1].isalpha() and found.string[end - 1 : end + 1].isascii()
+            runs_on = (
+                found.string[end - 1 : end + 1].isalpha()
+                and found.string[end - 1 : end + 1].isascii()
+            )
             if runs_on and end < len(found.string) and adjoins(end):
                 return found[0]
             return self.unit_of[found["unit"]]
@@ -85,14 +88,20 @@ def _rules(units: tuple[tuple[str, tuple[str, ...]], ...]) -> _Rules:
     for unit, words in units:
         # A recipe's own words win over the table's.
         merged = {
-            u: [w for w in others if canonical_surface(w) not in {canonical_surface(x) for x in words}]
+            u: [
+                w
+                for w in others
+                if canonical_surface(w) not in {canonical_surface(x) for x in words}
+            ]
             for u, others in merged.items()
         }
         merged[unit] = [*words, *merged.get(unit, ())]
     return _Rules(merged)
 
 
-def may_be_written_otherwise(mention: str, units: tuple[tuple[str, tuple[str, ...]], ...] = ()) -> bool:
+def may_be_written_otherwise(
+    mention: str, units: tuple[tuple[str, tuple[str, ...]], ...] = ()
+) -> bool:
     """Whether a canonical mention has a unit, a currency sign or a number that could be separated."""
     return _FOUR_DIGITS(mention) is not None or _rules(units).pattern.search(mention) is not None
 
@@ -101,7 +110,9 @@ def may_be_written_otherwise(mention: str, units: tuple[tuple[str, tuple[str, ..
 def units_in(mention: str) -> tuple[str, ...]:
     """The units behind numbers in a canonical mention, each by its first name: 100mg과 5퍼센트 → mg, %."""
     rules = _rules(())
-    return tuple(rules.unit_of[found["unit"]] for found in rules.pattern.finditer(mention) if found["unit"])
+    return tuple(
+        rules.unit_of[found["unit"]] for found in rules.pattern.finditer(mention) if found["unit"]
+    )
 
 
 class Quantities:
@@ -115,14 +126,18 @@ class Quantities:
 
     __slots__ = ("_canonical", "_rules", "ends", "starts", "text")
 
-    def __init__(self, canonical: Canonical, units: tuple[tuple[str, tuple[str, ...]], ...] = ()) -> None:
+    def __init__(
+        self, canonical: Canonical, units: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    ) -> None:
         self._canonical = canonical
         self._rules = _rules(units)
         self.text, self.starts, self.ends = self._rewrite(canonical.text)
 
     def mention(self, surface: str) -> str:
         """A canonical mention rewritten in the same way."""
-        return self._rules.pattern.sub(lambda found: self._rules.rewrite(found, lambda at: True), surface)
+        return self._rules.pattern.sub(
+            lambda found: self._rules.rewrite(found, lambda at: True), surface
+        )
 
     def _rewrite(self, text: str) -> tuple[str, list[int], list[int]]:
         pieces: list[str] = []
@@ -152,7 +167,11 @@ class Quantities:
         places: list[tuple[int, int]] = []
         for at in occurrences(self.text, surface):
             end = at + len(surface)
-            whole_left = at == 0 or self.starts[at - 1] != self.starts[at] or self.ends[at - 1] != self.ends[at]
+            whole_left = (
+                at == 0
+                or self.starts[at - 1] != self.starts[at]
+                or self.ends[at - 1] != self.ends[at]
+            )
             whole_right = (
                 end == len(self.text)
                 or self.starts[end] != self.starts[end - 1]

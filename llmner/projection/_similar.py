@@ -53,7 +53,8 @@ def jamo(text: str) -> str:
 def numbers(text: str) -> tuple[str, ...]:
     """The numbers in a canonical text, thousands separators dropped: 2,000.5만 → ``("2000.5",)``."""
     return tuple(
-        number.replace(",", "") if _THOUSANDS.fullmatch(number) else number for number in _NUMBER.findall(text)
+        number.replace(",", "") if _THOUSANDS.fullmatch(number) else number
+        for number in _NUMBER.findall(text)
     )
 
 

@@ -49,12 +49,49 @@ TESTS: Final = frozenset(
 )
 """Tests a template may use after ``is``, in ``select`` and in ``reject``."""
 
-_LOOP: Final = frozenset("first index index0 last length nextitem previtem revindex revindex0".split())
+_LOOP: Final = frozenset(
+    "first index index0 last length nextitem previtem revindex revindex0".split()
+)
 _NODES: Final = (
-    *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.If, nodes.For, nodes.Assign, nodes.AssignBlock),
-    *(nodes.With, nodes.Name, nodes.Const, nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Keyword),
-    *(nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Neg, nodes.Pos),
-    *(nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Concat, nodes.Slice),
+    *(
+        nodes.Template,
+        nodes.Output,
+        nodes.TemplateData,
+        nodes.If,
+        nodes.For,
+        nodes.Assign,
+        nodes.AssignBlock,
+    ),
+    *(
+        nodes.With,
+        nodes.Name,
+        nodes.Const,
+        nodes.List,
+        nodes.Tuple,
+        nodes.Dict,
+        nodes.Pair,
+        nodes.Keyword,
+    ),
+    *(
+        nodes.CondExpr,
+        nodes.Compare,
+        nodes.Operand,
+        nodes.And,
+        nodes.Or,
+        nodes.Not,
+        nodes.Neg,
+        nodes.Pos,
+    ),
+    *(
+        nodes.Add,
+        nodes.Sub,
+        nodes.Mul,
+        nodes.Div,
+        nodes.FloorDiv,
+        nodes.Mod,
+        nodes.Concat,
+        nodes.Slice,
+    ),
     *(nodes.Getattr, nodes.Getitem, nodes.Filter, nodes.Test, nodes.Call),
 )
 _DEEPEST: Final = 40
@@ -111,7 +148,11 @@ def _measure(value: Any, most: int) -> int:
 def _charged(value: Any) -> Any:
     """A result, once it is known to be plain, small enough and paid for; iterators become lists."""
     meter = _METER.get()
-    if isinstance(value, Iterator) or type(value).__name__ in ("dict_keys", "dict_values", "dict_items"):
+    if isinstance(value, Iterator) or type(value).__name__ in (
+        "dict_keys",
+        "dict_values",
+        "dict_items",
+    ):
         gathered = []
         for item in value:
             meter.spend(1)
@@ -211,7 +252,9 @@ class _Metered(NodeTransformer):
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802
         steps = scans = 0
         for inner in node.body:
-            steps += sum(1 + len(getattr(part, "data", "")) for part in inner.find_all(nodes.Node)) + 1
+            steps += (
+                sum(1 + len(getattr(part, "data", "")) for part in inner.find_all(nodes.Node)) + 1
+            )
             # These two read a text without telling.
             scans += sum(1 for _ in inner.find_all((nodes.Compare, nodes.Slice)))
         self.generic_visit(node)
@@ -238,7 +281,9 @@ class _Environment(ImmutableSandboxedEnvironment):
         super().__init__(undefined=jinja2.StrictUndefined, finalize=_finalize, optimized=False)
         self.globals.clear()
         self.globals["range"] = _bounded_range
-        self.filters = {name: _metered(cast(Callable[..., Any], JINJA_FILTERS[name])) for name in FILTERS}
+        self.filters = {
+            name: _metered(cast(Callable[..., Any], JINJA_FILTERS[name])) for name in FILTERS
+        }
         self.filters["replace"] = _replace
         self.filters["join"] = jinja2.pass_environment(_join)
         self.filters["string"] = _shown
@@ -356,9 +401,14 @@ def _problem(node: nodes.Node, depth: int) -> str | None:
         return None if abs(node.value) <= _LARGEST_NUMBER else "a number is too large"
     if isinstance(node, nodes.For) and node.recursive:
         return "a loop cannot call itself"
-    if isinstance(node, nodes.Filter | nodes.Test | nodes.Call) and (node.dyn_args or node.dyn_kwargs):
+    if isinstance(node, nodes.Filter | nodes.Test | nodes.Call) and (
+        node.dyn_args or node.dyn_kwargs
+    ):
         return "arguments cannot be unpacked with * or **"
-    if isinstance(node, nodes.List | nodes.Tuple | nodes.Dict) and getattr(node, "ctx", "load") == "load":
+    if (
+        isinstance(node, nodes.List | nodes.Tuple | nodes.Dict)
+        and getattr(node, "ctx", "load") == "load"
+    ):
         # Lists of lists of lists would grow without being written down.
         held = [part for part in node.iter_child_nodes() if not isinstance(part, nodes.Pair)]
         held += [
@@ -374,7 +424,9 @@ def _problem(node: nodes.Node, depth: int) -> str | None:
         if isinstance(called, nodes.Name):
             allowed = called.name == "range"
         else:
-            allowed = isinstance(called, nodes.Getattr) and any(called.attr in m for m in METHODS.values())
+            allowed = isinstance(called, nodes.Getattr) and any(
+                called.attr in m for m in METHODS.values()
+            )
         if not allowed:
             return "only methods of texts and mappings, range and loop can be called"
     return None

@@ -17,7 +17,15 @@ from llmner.recipes.recipe import Recipe
 from llmner.replies import render_reply
 from llmner.spans import Sentence
 
-__all__ = ["Message", "Prompt", "build_prompt", "chat_row", "completion_row", "writable", "write_chat"]
+__all__ = [
+    "Message",
+    "Prompt",
+    "build_prompt",
+    "chat_row",
+    "completion_row",
+    "writable",
+    "write_chat",
+]
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -74,7 +82,10 @@ def build_prompt(recipe: Recipe, sentence: Sentence) -> Prompt:
     asked = writable(sentence.text)
     parts = [recipe.system_prompt] if recipe.system_prompt else []
     for question, answer in (*recipe.turns, (recipe.question(asked), "")):
-        parts.append(f"{layout.input}{question}" + (f"\n{layout.output}{answer}" if layout.output else answer))
+        parts.append(
+            f"{layout.input}{question}"
+            + (f"\n{layout.output}{answer}" if layout.output else answer)
+        )
     # Models continue a word better from its beginning: no trailing space before the answer.
     parts[-1] = parts[-1].rstrip()
     return Prompt(

@@ -122,7 +122,9 @@ class Recipe(_Model):
             except RecipeError as error:
                 raise ValueError(f"{key}: {error.problem}") from None
         if "가나다" not in self.question("가나다"):
-            raise ValueError("user: the template never uses {{ text }}, so no sentence would reach the model")
+            raise ValueError(
+                "user: the template never uses {{ text }}, so no sentence would reach the model"
+            )
         return self
 
     @cached_property
@@ -213,7 +215,11 @@ class Recipe(_Model):
         """The same, knowing the recipes that extend this one."""
         given = str(name_or_path)
         path = Path(given)
-        if isinstance(name_or_path, str) and path.name == given and path.suffix not in (".yaml", ".yml"):
+        if (
+            isinstance(name_or_path, str)
+            and path.name == given
+            and path.suffix not in (".yaml", ".yml")
+        ):
             path = recipe_folder() / f"{given}.yaml"
             if not path.is_file():
                 raise UnknownNameError(
@@ -241,7 +247,9 @@ class Recipe(_Model):
             errors = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
             message = _explain(errors[0])
             location = errors[0]["loc"]
-            if not location and (named := re.match(r"(examples)\[(\d+)\]|(system|user)\b", message)):
+            if not location and (
+                named := re.match(r"(examples)\[(\d+)\]|(system|user)\b", message)
+            ):
                 location = (named[3],) if named[3] else (named[1], int(named[2]))
             raise RecipeError(message, path=path, line=line_of(node, location)) from None
 
@@ -255,7 +263,9 @@ class Recipe(_Model):
             again = target_of(beside) in (*above, target_of(path))
         except InputError:
             # A link that leads to itself, or a name that no file can have.
-            raise RecipeError(f"extends: {name!r} is no name or path of a recipe", path=path) from None
+            raise RecipeError(
+                f"extends: {name!r} is no name or path of a recipe", path=path
+            ) from None
         if again:
             raise RecipeError(f"extends: {name} extends this recipe in turn", path=path)
         try:
@@ -285,7 +295,9 @@ def _read(path: Path, *, pipe: bool) -> str:
             raise RecipeError(f"is longer than a recipe can be ({_LONGEST:,} bytes)", path=path)
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise RecipeError(f"not UTF-8 (byte {error.start})", path=path, hint="save it as UTF-8") from None
+        raise RecipeError(
+            f"not UTF-8 (byte {error.start})", path=path, hint="save it as UTF-8"
+        ) from None
     except OSError as error:
         raise RecipeError(f"cannot be read ({error.strerror})", path=path) from None
     except CorpusError as error:
@@ -297,12 +309,16 @@ def _explain(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     kind, message = error["type"], error["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
-        known = Recipe if len(error["loc"]) == 1 else (Label if error["loc"][0] == "labels" else Layout)
+        known = (
+            Recipe if len(error["loc"]) == 1 else (Label if error["loc"][0] == "labels" else Layout)
+        )
         from rapidfuzz import process
 
         fields = list(known.model_fields)
         nearest = process.extractOne(str(error["loc"][-1]), fields, score_cutoff=60)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(fields)}"
+        hint = (
+            f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(fields)}"
+        )
         return f"unknown key {key!r}; {hint}"
     if kind == "missing":
         return f"key {key!r} is missing"

@@ -12,7 +12,9 @@ __all__ = ["drop_reasoning", "split_fences"]
 _THINK_OPEN = re.compile(r"<\s*(think|thinking|thought|reasoning)\s*>", re.IGNORECASE)
 _THINK_CLOSE = re.compile(r"<\s*/\s*(?:think|thinking|thought|reasoning)\s*>", re.IGNORECASE)
 # Tokens that a server may leave at the end of a reply: <|im_end|>, <end_of_turn>, [|endofturn|], </s>.
-_END_OF_TURN = re.compile(r"(?:<\|[A-Za-z_]{1,30}\|>|\[\|[A-Za-z_]{1,30}\|\]|<end_of_turn>|</s>|<eos>|\s)+\Z")
+_END_OF_TURN = re.compile(
+    r"(?:<\|[A-Za-z_]{1,30}\|>|\[\|[A-Za-z_]{1,30}\|\]|<end_of_turn>|</s>|<eos>|\s)+\Z"
+)
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*(?:[\w+.-]+[ \t]*)?$", re.MULTILINE)
 _INLINE_FENCE = re.compile(r"(`{3,})(?:json|JSON|python|xml|text)?")
 
@@ -101,4 +103,6 @@ def split_fences(text: str, repairs: list[str]) -> tuple[list[str], str]:
         outside.append(text[at:])
     repairs.append("fence")
     # A line-anchored opener with a closer glued to the last line of its block.
-    return [block.rstrip().rstrip("`") if "```" in block else block for block in blocks], "\n".join(outside)
+    return [block.rstrip().rstrip("`") if "```" in block else block for block in blocks], "\n".join(
+        outside
+    )

@@ -90,7 +90,9 @@ class _Candidate:
     is_object: bool
 
 
-def _read_drafts(blocks: list[str], outside: str, schema: LabelSchema | None, budget: Budget) -> Reading | None:
+def _read_drafts(
+    blocks: list[str], outside: str, schema: LabelSchema | None, budget: Budget
+) -> Reading | None:
     # Blocks are searched as one text: {"PS": ...} in one fence and {"LC": ...} in the next are one answer.
     fenced = _candidates("\n".join(blocks), schema, budget)
     loose = _candidates(outside, schema, budget)
@@ -106,7 +108,9 @@ def _read_drafts(blocks: list[str], outside: str, schema: LabelSchema | None, bu
             extra.append("prose")
         if len(usable) > 1:
             extra.append("drafts")
-        shapes = chosen.found.shapes or {("json-by-type" if chosen.is_object else "json-list"): None}
+        shapes = chosen.found.shapes or {
+            ("json-by-type" if chosen.is_object else "json-list"): None
+        }
         format = "json-by-type" if "json-by-type" in shapes else "json-list"
         return chosen.found.reading(format, extra)
     return None

@@ -53,9 +53,12 @@ _NOTHING = re.compile(
     re.IGNORECASE,
 )
 _SAYS_NOTHING = re.compile(
-    r"(?:개체명?|엔티티|이름)[^.\n]{0,20}(?:없|않|못)|\bno\s+(?:named\s+)?entit(?:y|ies)\b", re.IGNORECASE
+    r"(?:개체명?|엔티티|이름)[^.\n]{0,20}(?:없|않|못)|\bno\s+(?:named\s+)?entit(?:y|ies)\b",
+    re.IGNORECASE,
 )
-_NO_SURFACE = frozenset(("", "-", "없음", "해당 없음", "해당없음", "없습니다", "none", "null", "n/a", "(없음)"))
+_NO_SURFACE = frozenset(
+    ("", "-", "없음", "해당 없음", "해당없음", "없습니다", "none", "null", "n/a", "(없음)")
+)
 _SEPARATOR = re.compile(r"->|=>|[:：|/=→\t]|\s[-–—]\s")
 _CLOSERS = {")": "(", "]": "[", ">": "<", "）": "（"}
 
@@ -85,7 +88,11 @@ class Found:
         self.shapes: dict[str, None] = {}
 
     def add(
-        self, label: str, text: str, attributes: dict[str, Any] | None = None, start: int | None = None
+        self,
+        label: str,
+        text: str,
+        attributes: dict[str, Any] | None = None,
+        start: int | None = None,
     ) -> None:
         """One mention, with its label resolved."""
         if self.budget is not UNBOUNDED:
@@ -132,7 +139,11 @@ def _strings(value: Any) -> list[str]:
     """A string or a list of strings as a list; anything else is none."""
     if isinstance(value, str) and not isinstance(value, Number):
         return [value]
-    if isinstance(value, list) and not isinstance(value, Pairs) and all(isinstance(v, str) for v in value):
+    if (
+        isinstance(value, list)
+        and not isinstance(value, Pairs)
+        and all(isinstance(v, str) for v in value)
+    ):
         return [str(item) for item in value]
     return []
 
@@ -143,7 +154,9 @@ def _entity(pairs: Pairs, found: Found) -> tuple[list[str], str, dict[str, Any]]
     strings = {key: held for key, value in keys.items() if (held := _strings(value))}
     labels = [(key, strings[key][0]) for key in LABEL_KEYS if key in strings]
     texts = [(key, strings[key]) for key in TEXT_KEYS if key in strings]
-    chosen = next((pair for pair in labels if is_label(pair[1], found.schema)), labels[0] if labels else None)
+    chosen = next(
+        (pair for pair in labels if is_label(pair[1], found.schema)), labels[0] if labels else None
+    )
     if chosen is None:
         for key in _EITHER_KEYS:
             word = next(iter(strings.get(key, ())), None)
@@ -167,7 +180,8 @@ def _object(pairs: Pairs, found: Found) -> None:
             found.add(label, surface, attributes)
         return
     label_value = next(
-        (value for key, value in pairs if normal_key(key) in LABEL_KEYS and isinstance(value, str)), None
+        (value for key, value in pairs if normal_key(key) in LABEL_KEYS and isinstance(value, str)),
+        None,
     )
     if label_value is not None:
         held = next((value for _, value in pairs if isinstance(value, list)), None)
@@ -184,7 +198,10 @@ def _object(pairs: Pairs, found: Found) -> None:
         and all(normal_key(key) in TEXT_KEYS and isinstance(value, str) for key, value in pairs)
         and (
             "json-list" in found.shapes
-            or (found.schema is not None and not any(is_label(str(key), found.schema) for key, _ in pairs))
+            or (
+                found.schema is not None
+                and not any(is_label(str(key), found.schema) for key, _ in pairs)
+            )
         )
     ):
         # A text without a label: an entity object cut off in the middle.
@@ -209,7 +226,9 @@ def _inside(key: str, value: Any, found: Found) -> bool:
     if schema is not None and schema.resolve(key) is not None:
         return False
     if isinstance(value, Pairs):
-        label = next((v for k, v in value if normal_key(k) in LABEL_KEYS and isinstance(v, str)), None)
+        label = next(
+            (v for k, v in value if normal_key(k) in LABEL_KEYS and isinstance(v, str)), None
+        )
         if label is not None and _entity(value, found) is None and is_label(label, schema):
             # {"손흥민": {"type": "PS"}}
             found.shapes["json-by-type"] = None
@@ -221,7 +240,8 @@ def _inside(key: str, value: Any, found: Found) -> bool:
             interpret(value, found)
             return True
     if isinstance(value, list) and (
-        normal_key(key) in _WRAPPERS or any(isinstance(item, Pairs) and _entity(item, found) for item in value)
+        normal_key(key) in _WRAPPERS
+        or any(isinstance(item, Pairs) and _entity(item, found) for item in value)
     ):
         found.repairs["wrapped"] = None
         interpret(value, found)
@@ -254,7 +274,11 @@ def surfaces_under(label: str, value: Any, found: Found, *, alone: bool = True) 
             surfaces_under(label, item, found, alone=len(value) == 1 if not nested else False)
     elif value is None:
         found.repairs["null"] = None
-    elif isinstance(value, bool) or not value.strip() or (alone and value.strip().casefold() in _NO_SURFACE):
+    elif (
+        isinstance(value, bool)
+        or not value.strip()
+        or (alone and value.strip().casefold() in _NO_SURFACE)
+    ):
         found.repairs["none-word"] = None
     else:
         found.add(label, value)
@@ -281,8 +305,12 @@ def _object_under(label: str, pairs: Pairs, found: Found) -> None:
 
 
 def _list(values: list[Any], found: Found) -> None:
-    strings = [value for value in values if isinstance(value, str) and not isinstance(value, Number)]
-    if len(strings) == 2 and len(values) == len(strings) + sum(isinstance(v, Number) for v in values):
+    strings = [
+        value for value in values if isinstance(value, str) and not isinstance(value, Number)
+    ]
+    if len(strings) == 2 and len(values) == len(strings) + sum(
+        isinstance(v, Number) for v in values
+    ):
         first, second = strings
         if is_label(first, found.schema) != is_label(second, found.schema):
             found.shapes["json-list"] = None

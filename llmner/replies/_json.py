@@ -54,7 +54,9 @@ _CLOSE = {"}": "}", "]": "]", ")": ")", "｝": "}", "］": "]", "）": ")"}
 _START = re.compile(r"[{\[｛［]")
 _GOES_ON = re.compile(r"\s{0,20},\s{0,20}[\"'\w]")
 _SPACE = re.compile(r"[\s\ufeff\u200b\u00a0]+")
-_BARE = re.compile(r"[^\s,;:{}\[\]()，；、：｛｝［］（）\"“”][^,;:{}\[\]()\n，；、：｛｝［］（）\"“”]*")
+_BARE = re.compile(
+    r"[^\s,;:{}\[\]()，；、：｛｝［］（）\"“”][^,;:{}\[\]()\n，；、：｛｝［］（）\"“”]*"
+)
 _STRING_PREFIX = re.compile(r"[uUrRbBfF]{1,2}(?=[\"'])")
 
 # What closes a string that each quote opens, and the same followed by what may follow a string.
@@ -72,7 +74,9 @@ _QUOTES = {
     "『": "』",
 }
 _FOLLOWS = r"(?=[ \t]*(?:[,;:\[{\]})，；、：｝］）\n\r]|\Z|//|/\*|#)|[ \t\r\n]+[\"'“‘「『＂])"
-_SURE_END = {q: re.compile(rf"\\.|([{re.escape(c)}]){_FOLLOWS}", re.DOTALL) for q, c in _QUOTES.items()}
+_SURE_END = {
+    q: re.compile(rf"\\.|([{re.escape(c)}]){_FOLLOWS}", re.DOTALL) for q, c in _QUOTES.items()
+}
 _ANY_END = {q: re.compile(rf"\\.|([{re.escape(c)}])", re.DOTALL) for q, c in _QUOTES.items()}
 
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
@@ -359,7 +363,11 @@ class _Lenient:
                 frame.key, frame.has_key = "", True
             frame.colon = True
             return
-        if self.stack and len(self.stack[-1].items) == 1 and isinstance(self.stack[-1].items[0], str):
+        if (
+            self.stack
+            and len(self.stack[-1].items) == 1
+            and isinstance(self.stack[-1].items[0], str)
+        ):
             # ["PS": "손흥민"]: an object in a list's brackets.
             frame = self.stack[-1]
             self._mended("brackets")

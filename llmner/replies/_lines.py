@@ -57,7 +57,9 @@ def _bare(surface: str) -> str:
     return stripped
 
 
-def _read_part(text: str, schema: LabelSchema | None, found: Found, *, surface_first: bool) -> tuple[int, int]:
+def _read_part(
+    text: str, schema: LabelSchema | None, found: Found, *, surface_first: bool
+) -> tuple[int, int]:
     """Mentions written one a line, and (lines understood, lines not understood).
 
     Understands ``PS<TAB>손흥민`` (what the format writes), either order, ``PS: 손흥민, 박지성``,
@@ -117,7 +119,9 @@ def _read_part(text: str, schema: LabelSchema | None, found: Found, *, surface_f
 
 def _line(body: str, schema: LabelSchema | None, found: Found) -> bool:
     """Read one line's mentions; False where it holds none."""
-    bracketed = [(match[2], match[1]) for match in SQUARE_MARKUP.finditer(body) if is_label(match[2], schema)]
+    bracketed = [
+        (match[2], match[1]) for match in SQUARE_MARKUP.finditer(body) if is_label(match[2], schema)
+    ]
     if bracketed:
         for label, surface in bracketed:
             found.add(label, surface)

@@ -31,7 +31,10 @@ _COLON = re.compile(r"\s*:")
 
 
 def places_of(
-    reply: str, mentions: Sequence[Mention], written: Written | None = None, label_of: LabelOf | None = None
+    reply: str,
+    mentions: Sequence[Mention],
+    written: Written | None = None,
+    label_of: LabelOf | None = None,
 ) -> list[Place | None]:
     """The place of each mention of a reply that is no JSON; see :func:`llmner.replies.find_places`.
 

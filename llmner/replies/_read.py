@@ -21,7 +21,11 @@ _BRACKETED = re.compile(r"[^\[\]{}\"]*\[[^\[\]{}\"\n]+[:：]([^\[\]{}\":：\n]+)
 
 
 def read_reply(
-    reply: str, schema: LabelSchema | None = None, format: str = "auto", *, budget: Budget | None = None
+    reply: str,
+    schema: LabelSchema | None = None,
+    format: str = "auto",
+    *,
+    budget: Budget | None = None,
 ) -> ReadReply:
     """Read any string a model may have sent. Linear in the reply; never raises on any ``str``.
 
@@ -68,7 +72,9 @@ def read_reply(
     return ReadReply(status="unreadable", repairs=_once(repairs))
 
 
-def _readers(unwrapped: Unwrapped, asked: ReplyFormat | None) -> list[Callable[[Unwrapped], Reading | None]]:
+def _readers(
+    unwrapped: Unwrapped, asked: ReplyFormat | None
+) -> list[Callable[[Unwrapped], Reading | None]]:
     """Every format's reader, in the order in which they are to try."""
     # Formats that share a reader are read once: whatever was asked for, it tells them apart.
     readers = list(dict.fromkeys([each.read for each in REPLY_FORMATS.values()]))

@@ -10,7 +10,9 @@ from llmner.spans import Sentence
 __all__ = ["render_reply"]
 
 
-def render_reply(sentence: Sentence, format: str = "json-by-type", schema: LabelSchema | None = None) -> str:
+def render_reply(
+    sentence: Sentence, format: str = "json-by-type", schema: LabelSchema | None = None
+) -> str:
     """The reply a perfect model would give. O(text + spans).
 
     ``tagged`` keeps every offset; ``json-list``, ``lines`` and ``pairs`` keep surfaces and their order;
@@ -26,6 +28,7 @@ def render_reply(sentence: Sentence, format: str = "json-by-type", schema: Label
     """
     if format not in REPLY_FORMATS:
         raise UnknownNameError(
-            f"unknown reply format {format!r}", hint=f"expected one of {', '.join(sorted(REPLY_FORMATS))}"
+            f"unknown reply format {format!r}",
+            hint=f"expected one of {', '.join(sorted(REPLY_FORMATS))}",
         )
     return REPLY_FORMATS[format].write(sentence, schema)

@@ -84,14 +84,18 @@ def _coloured(text: str, spans: Sequence[Span], colours: Mapping[str, str]) -> T
     at = 0
     for span in spans:
         shown.append(printable(text[at : span.start]))
-        shown.append(printable(text[span.start : span.end]), style=colours.get(span.label, "reverse"))
+        shown.append(
+            printable(text[span.start : span.end]), style=colours.get(span.label, "reverse")
+        )
         shown.append(f"[{span.label}]", style="dim")
         at = span.end
     shown.append(printable(text[at:]))
     return shown
 
 
-def show_projection(out: Console, projection: Projection, labels: Sequence[str], title: str | None) -> None:
+def show_projection(
+    out: Console, projection: Projection, labels: Sequence[str], title: str | None
+) -> None:
     """One sentence: its text, its entities, and the outcome of every mention."""
     if title:
         out.print(Text(printable(title), style="dim"))
@@ -101,11 +105,21 @@ def show_projection(out: Console, projection: Projection, labels: Sequence[str],
         return
     if not projection.outcomes:
         status = projection.reply.status if projection.reply is not None else "ok"
-        out.print(Text("  no entities" if status in ("ok", "repaired") else f"  reply {status}", style="dim"))
+        out.print(
+            Text(
+                "  no entities" if status in ("ok", "repaired") else f"  reply {status}",
+                style="dim",
+            )
+        )
         out.print()
         return
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
-    for column, justify in (("label", "left"), ("text", "left"), ("start", "right"), ("end", "right")):
+    for column, justify in (
+        ("label", "left"),
+        ("text", "left"),
+        ("start", "right"),
+        ("end", "right"),
+    ):
         table.add_column(column, justify="right" if justify == "right" else "left")
     table.add_column("outcome")
     for outcome in projection.outcomes:
@@ -113,7 +127,10 @@ def show_projection(out: Console, projection: Projection, labels: Sequence[str],
         shown = outcome.mention.text if place is None else projection.text[place.start : place.end]
         kind = Text(outcome.kind, style="green" if place is not None else "red")
         if outcome.repeats:
-            kind.append(f" (again at {', '.join(str(again.start) for again in outcome.repeats)})", style="dim")
+            kind.append(
+                f" (again at {', '.join(str(again.start) for again in outcome.repeats)})",
+                style="dim",
+            )
         if outcome.reason:
             kind.append(f" ({printable(outcome.reason)})", style="dim")
         table.add_row(
@@ -134,7 +151,9 @@ def _show_spans(out: Console, projection: Projection) -> None:
     for span in projection.spans:
         surface = printable(projection.text[span.start : span.end])
         score = "" if span.score is None else f"{span.score:.3f}"
-        table.add_row(Text(printable(span.label)), Text(surface), str(span.start), str(span.end), score)
+        table.add_row(
+            Text(printable(span.label)), Text(surface), str(span.start), str(span.end), score
+        )
     out.print(table)
     out.print()
 
@@ -146,7 +165,9 @@ def show_evaluation(out: Console, evaluation: Evaluation) -> None:
 
     table = plain_table("label", "precision", "recall", "f1", "95 % interval", "support")
     labels = len(evaluation.scores.per_label)
-    for number, (name, precision, recall, f1, interval, support) in enumerate(label_rows(evaluation)):
+    for number, (name, precision, recall, f1, interval, support) in enumerate(
+        label_rows(evaluation)
+    ):
         if number == labels:
             table.add_section()
         table.add_row(
@@ -173,7 +194,9 @@ def show_evaluation(out: Console, evaluation: Evaluation) -> None:
     _show_losses(out, evaluation)
     if evaluation.calibration is not None:
         held = evaluation.calibration
-        out.print(f"  calibration  error {held.ece:.4f} over {held.scored} predictions with a confidence")
+        out.print(
+            f"  calibration  error {held.ece:.4f} over {held.scored} predictions with a confidence"
+        )
     for title, counts in (("mentions", evaluation.outcomes), ("replies", evaluation.replies)):
         if counts:
             listed = ", ".join(f"{kind} {count}" for kind, count in counts.items() if count)
@@ -185,7 +208,9 @@ def plain_table(*columns: str) -> Table:
     """A plain table: the first column to the left, the others to the right."""
     table = Table(box=None, padding=(0, 2), header_style="bold")
     for number, column in enumerate(columns):
-        table.add_column(Text(printable(column)), justify="right" if number else "left", overflow="fold")
+        table.add_column(
+            Text(printable(column)), justify="right" if number else "left", overflow="fold"
+        )
     return table
 
 
@@ -231,7 +256,10 @@ def show_evaluations(
     figures = {name: headline(run) for name, run in evaluations.items()}
     table = plain_table("F1", *evaluations)
     for key in next(iter(figures.values())):
-        cells = [f"{held[key].value:.4f} {_interval(held[key].interval)}".rstrip() for held in figures.values()]
+        cells = [
+            f"{held[key].value:.4f} {_interval(held[key].interval)}".rstrip()
+            for held in figures.values()
+        ]
         table.add_row(FIGURES[key][0], *cells)
     table.add_section()
     for cause, (title, _) in CAUSES.items():
@@ -240,13 +268,17 @@ def show_evaluations(
             for run in evaluations.values()
         ]
         if any(lost):
-            table.add_row(f"lost: {title}", *("" if value is None else f"{value:.4f}" for value in lost))
+            table.add_row(
+                f"lost: {title}", *("" if value is None else f"{value:.4f}" for value in lost)
+            )
     out.print(table)
     for name, comparison in comparisons.items():
         out.print()
         show_comparison(out, comparison, next(iter(evaluations)), name)
     for name, run in evaluations.items():
-        out.print(Text(f"  {printable(name)}: {printable(signature_line(run.signature))}", style="dim"))
+        out.print(
+            Text(f"  {printable(name)}: {printable(signature_line(run.signature))}", style="dim")
+        )
 
 
 def show_models(
@@ -264,7 +296,9 @@ def show_models(
         table.add_row(column, *(row[number] for row in rows))
     out.print(table)
     for figures, source in cited:
-        out.print(Text(f"  published elsewhere: {printable(figures)} ({printable(source)})", style="dim"))
+        out.print(
+            Text(f"  published elsewhere: {printable(figures)} ({printable(source)})", style="dim")
+        )
 
 
 def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> None:
@@ -272,17 +306,26 @@ def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> Non
     from llmner.reports.figures import FIGURES
 
     table = plain_table("figure", a, b, "difference", "95 % interval", "p")
-    names = [*FIGURES, *(name for name in comparison.differences if re.match(r"per_label\..*\.f1$", name))]
+    names = [
+        *FIGURES,
+        *(name for name in comparison.differences if re.match(r"per_label\..*\.f1$", name)),
+    ]
     for name in names:
         held = comparison.differences.get(name)
         if held is not None:
-            title = FIGURES[name][0] if name in FIGURES else f"{name.split('.', 1)[1].removesuffix('.f1')} F1"
+            title = (
+                FIGURES[name][0]
+                if name in FIGURES
+                else f"{name.split('.', 1)[1].removesuffix('.f1')} F1"
+            )
             table.add_row(
                 Text(printable(title)),
                 f"{held.a:.4f}",
                 f"{held.b:.4f}",
                 f"{held.difference:+.4f}",
-                "" if held.interval is None else f"[{held.interval[0]:+.4f}, {held.interval[1]:+.4f}]",
+                ""
+                if held.interval is None
+                else f"[{held.interval[0]:+.4f}, {held.interval[1]:+.4f}]",
                 f"{held.p:.4f}",
             )
     out.print(table)
@@ -294,7 +337,9 @@ def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> Non
     )
 
 
-def show_changes(out: Console, comparison: Comparison, runs: Mapping[str, Evaluation], limit: int) -> None:
+def show_changes(
+    out: Console, comparison: Comparison, runs: Mapping[str, Evaluation], limit: int
+) -> None:
     """The first changed sentences: gold, and what each run found."""
     first = next(iter(runs.values()))
     for change in comparison.changes[:limit]:
@@ -307,7 +352,12 @@ def show_changes(out: Console, comparison: Comparison, runs: Mapping[str, Evalua
             name: run.rows[change.number].prediction.spans for name, run in runs.items()
         }
         for name, spans in sides.items():
-            out.print(Text(f"  {printable(name)}: ", style="dim") + _coloured(sentence.text, spans, colours))
+            out.print(
+                Text(f"  {printable(name)}: ", style="dim")
+                + _coloured(sentence.text, spans, colours)
+            )
     left = len(comparison.changes) - limit
     if left > 0:
-        out.print(Text(f"and {left} more (--show N shows more, --report FILE.html all)", style="dim"))
+        out.print(
+            Text(f"and {left} more (--show N shows more, --report FILE.html all)", style="dim")
+        )

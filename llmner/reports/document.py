@@ -63,7 +63,9 @@ def render_report(
         "runs": evaluations,
         "first": first,
         "figures": FIGURES,
-        "headlines": {name: headline(run, comparisons.get(name)) for name, run in evaluations.items()},
+        "headlines": {
+            name: headline(run, comparisons.get(name)) for name, run in evaluations.items()
+        },
         "label_rows": {name: label_rows(run) for name, run in evaluations.items()},
         "quotes": {name: quotes(run) for name, run in evaluations.items()},
         "comparisons": comparisons,

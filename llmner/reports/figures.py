@@ -34,7 +34,9 @@ _FIRST = ("micro", "strict", "macro", "weighted", "klue", "partial", "text")
 def _figures() -> dict[str, tuple[str, str]]:
     titles = {metric.name: metric.titles for metric in METRICS}
     return {
-        figure: title for name in dict.fromkeys((*_FIRST, *titles)) for figure, title in titles[name].items()
+        figure: title
+        for name in dict.fromkeys((*_FIRST, *titles))
+        for figure, title in titles[name].items()
     }
 
 
@@ -105,7 +107,9 @@ MODEL_COLUMNS = (
 """The columns of :func:`model_rows`."""
 
 
-def model_rows(evaluations: Mapping[str, Evaluation], facts: Mapping[str, Facts]) -> list[tuple[str, ...]]:
+def model_rows(
+    evaluations: Mapping[str, Evaluation], facts: Mapping[str, Facts]
+) -> list[tuple[str, ...]]:
     """A row of :data:`MODEL_COLUMNS` for each model, fit to be shown; figures in percent."""
     rows: list[tuple[str, ...]] = []
     for name, evaluation in evaluations.items():
@@ -159,11 +163,20 @@ def headline(evaluation: Evaluation, comparison: Comparison | None = None) -> di
     return found
 
 
-def label_rows(evaluation: Evaluation) -> list[tuple[str, float, float, float, Interval | None, int]]:
+def label_rows(
+    evaluation: Evaluation,
+) -> list[tuple[str, float, float, float, Interval | None, int]]:
     """(name, precision, recall, F1, its interval, gold entities) of each label, then of the averages."""
     scores = evaluation.scores
     rows = [
-        (name, row.precision, row.recall, row.f1, evaluation.intervals.get(f"per_label.{name}.f1"), row.support)
+        (
+            name,
+            row.precision,
+            row.recall,
+            row.f1,
+            evaluation.intervals.get(f"per_label.{name}.f1"),
+            row.support,
+        )
         for name, row in scores.per_label.items()
     ]
     for title, key, row in (
@@ -183,7 +196,9 @@ def quotes(evaluation: Evaluation) -> list[str]:
     lines = []
     for name, figure in headline(evaluation).items():
         interval = (
-            "" if figure.interval is None else f" [{points(figure.interval[0])}, {points(figure.interval[1])}]"
+            ""
+            if figure.interval is None
+            else f" [{points(figure.interval[0])}, {points(figure.interval[1])}]"
         )
         lines.append(
             f"{FIGURES[name][0]} {points(figure.value)}{interval} {signature_line({'metric': name, **known})}"

@@ -31,8 +31,22 @@ from llmner.scoring._predictions import (
     read_predictions,
     sample,
 )
-from llmner.scoring._scores import KLUE_LABELS, PRF, KlueScores, LabelScore, ModeScore, Scores, score
-from llmner.scoring._sources import Source, evaluate_runs, evaluate_sources, from_extractor, from_file
+from llmner.scoring._scores import (
+    KLUE_LABELS,
+    PRF,
+    KlueScores,
+    LabelScore,
+    ModeScore,
+    Scores,
+    score,
+)
+from llmner.scoring._sources import (
+    Source,
+    evaluate_runs,
+    evaluate_sources,
+    from_extractor,
+    from_file,
+)
 
 if TYPE_CHECKING:
     from llmner.reports import (

@@ -62,7 +62,9 @@ def _resampled(tables: list[NDArray[Any]], resamples: int, seed: int) -> list[ND
         drawn = rng.integers(size, size=(rows, size))
         # How often each sentence was drawn, all resamples in one count.
         drawn += np.arange(rows)[:, None] * size
-        weights = np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size).astype(np.float64)
+        weights = (
+            np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size).astype(np.float64)
+        )
         for part, table in zip(parts, tables, strict=True):
             part.append(weights @ table)
     return [np.concatenate(part) for part in parts]
@@ -119,9 +121,13 @@ def compare_counts(
     import numpy as np
 
     if resamples < 0 or shuffles < 1:
-        raise InputError(f"{resamples} resamples and {shuffles} shuffles", hint="1,000 and 10,000 are usual")
+        raise InputError(
+            f"{resamples} resamples and {shuffles} shuffles", hint="1,000 and 10,000 are usual"
+        )
     if a.labels != b.labels or a.blocks != b.blocks or a.table.shape != b.table.shape:
-        raise MismatchError("counts of different corpora", hint="count both runs with the same labels")
+        raise MismatchError(
+            "counts of different corpora", hint="count both runs with the same labels"
+        )
     whole = a.figures(a.table.sum(0)[None]), b.figures(b.table.sum(0)[None])
     drawn = None
     if resamples:

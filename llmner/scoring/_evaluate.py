@@ -125,7 +125,10 @@ class Evaluation:
         klue = figures["klue"] or {}
         return {
             **{key: figures[key] for key in ("sentences", "gold_spans", "predicted_spans")},
-            **{key: figures[key] for key in ("micro", "strict", "macro", "weighted", "spans", "per_label")},
+            **{
+                key: figures[key]
+                for key in ("micro", "strict", "macro", "weighted", "spans", "per_label")
+            },
             "klue": {key: klue.get(key) for key in ("entity_f1", "char_f1")},
             "partial": figures["partial"],
             "text": figures["text"],
@@ -201,7 +204,12 @@ def evaluate(
         MismatchError: They differ in number.
     """
     (found,) = evaluate_all(
-        gold, [predictions], labels=labels, signatures=[signature or {}], resamples=resamples, seed=seed
+        gold,
+        [predictions],
+        labels=labels,
+        signatures=[signature or {}],
+        resamples=resamples,
+        seed=seed,
     )
     return found
 
@@ -242,7 +250,9 @@ def evaluate_all(
             tags=[prediction.tags for prediction in run],
             columns=columns,
         )
-        found.append(_evaluation(gold, run, scored.scores, scored.counts, signature, resamples, seed))
+        found.append(
+            _evaluation(gold, run, scored.scores, scored.counts, signature, resamples, seed)
+        )
     return found
 
 
@@ -262,12 +272,16 @@ def _evaluation(
         for s, p in zip(gold, predictions, strict=True)
     )
     kinds = Counter(outcome.kind for prediction in predictions for outcome in prediction.outcomes)
-    statuses = Counter(prediction.status for prediction in predictions if prediction.status is not None)
+    statuses = Counter(
+        prediction.status for prediction in predictions if prediction.status is not None
+    )
     return Evaluation(
         scores=scores,
         intervals=intervals(counts, resamples=resamples, seed=seed) if resamples else {},
         breakdown=break_down(
-            (fault for row in rows for fault in row.faults), scores.gold_spans, scores.predicted_spans
+            (fault for row in rows for fault in row.faults),
+            scores.gold_spans,
+            scores.predicted_spans,
         ),
         confusion=_confusion(counts.labels, rows),
         calibration=reliability(
@@ -277,7 +291,9 @@ def _evaluation(
             for span in row.prediction.spans
         ),
         outcomes={kind: kinds[kind] for kind in get_args(OutcomeKind) if kinds},
-        replies={status: statuses[status] for status in (*get_args(Status), UNANSWERED) if statuses},
+        replies={
+            status: statuses[status] for status in (*get_args(Status), UNANSWERED) if statuses
+        },
         signature={
             "metric": "seqeval micro (default mode), strict IOB2, KLUE pair",
             **signature,
@@ -319,16 +335,22 @@ def compare(
         InputError: A negative number of resamples, or no shuffle.
     """
     if [row.sentence for row in a.rows] != [row.sentence for row in b.rows]:
-        raise MismatchError("two runs on different sentences", hint="score both on one corpus and sample")
+        raise MismatchError(
+            "two runs on different sentences", hint="score both on one corpus and sample"
+        )
     changes = tuple(
         Change(number, (len(one.faults), len(other.faults)))
         for number, (one, other) in enumerate(zip(a.rows, b.rows, strict=True))
         if one.prediction.spans != other.prediction.spans
     )
-    differences = compare_counts(a.counts, b.counts, resamples=resamples, shuffles=shuffles, seed=seed)
+    differences = compare_counts(
+        a.counts, b.counts, resamples=resamples, shuffles=shuffles, seed=seed
+    )
     if bool(a.replies) != bool(b.replies):
         # What a reply says and what a tagger's spans cover are different things to count.
-        differences = {name: held for name, held in differences.items() if not name.startswith("text.")}
+        differences = {
+            name: held for name, held in differences.items() if not name.startswith("text.")
+        }
     return Comparison(
         differences,
         changes,
@@ -358,7 +380,9 @@ def read_run(path: Path) -> tuple[list[Sentence], list[Prediction], dict[str, An
     rows = run.get("rows") if isinstance(run, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise CorpusError(
-            "holds no rows", path=path, hint="expected what evaluate --output writes (--json leaves rows out)"
+            "holds no rows",
+            path=path,
+            hint="expected what evaluate --output writes (--json leaves rows out)",
         )
     gold, predictions = [], []
     for number, row in enumerate(rows, 1):
@@ -370,14 +394,20 @@ def read_run(path: Path) -> tuple[list[Sentence], list[Prediction], dict[str, An
                 raise CorpusError(f"row {number} has no list {key!r}", path=path, id=id)
             sides.append(tuple(span_of_row(path, number, id, span) for span in given))
         tags = row.get("tags")
-        if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
+        if tags is not None and not (
+            isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)
+        ):
             raise CorpusError(f"row {number}: 'tags' is not a list of strings", path=path, id=id)
         try:
             gold.append(Sentence(text, sides[0], id))
             known = reply_of(row, path, number)
-            predictions.append(Prediction(text, sides[1], id, *known, None if tags is None else tuple(tags)))
+            predictions.append(
+                Prediction(text, sides[1], id, *known, None if tags is None else tuple(tags))
+            )
         except (SpanError, TagError) as error:
-            raise CorpusError(error.problem, path=path, line=number, id=id, hint=error.hint) from None
+            raise CorpusError(
+                error.problem, path=path, line=number, id=id, hint=error.hint
+            ) from None
     signature = run.get("signature")
     if too_deep(signature):
         raise CorpusError("its signature is nested too deeply", path=path)

@@ -19,25 +19,55 @@ from llmner.projection import Outcome, canonical_surface, is_particle
 from llmner.scoring._pairing import overlapping
 from llmner.spans import Span
 
-__all__ = ["BOUNDARY", "CAUSES", "Breakdown", "Ceilings", "Fault", "Loss", "break_down", "find_faults"]
+__all__ = [
+    "BOUNDARY",
+    "CAUSES",
+    "Breakdown",
+    "Ceilings",
+    "Fault",
+    "Loss",
+    "break_down",
+    "find_faults",
+]
 
 CAUSES: Final = {
     "unanswered": ("no answer", "the engine failed on the sentence"),
     "unreadable": ("unreadable reply", "no answer could be found in the reply"),
     "empty": ("empty reply", "the reply is nothing but white space"),
     "cut-off": ("reply cut off", "the reply ended before it named the entity"),
-    "not-in-text": ("mention not in the text", "an entity of this label was named in words the text lacks"),
+    "not-in-text": (
+        "mention not in the text",
+        "an entity of this label was named in words the text lacks",
+    ),
     "unsure": ("below the lowest score", "it was found, and dropped because its score was too low"),
-    "projection": ("lost in projection", "the reply names it, and it was placed elsewhere, nowhere or cut"),
-    "misplaced": ("wrong occurrence", "the right name with the right label, at another of its places"),
+    "projection": (
+        "lost in projection",
+        "the reply names it, and it was placed elsewhere, nowhere or cut",
+    ),
+    "misplaced": (
+        "wrong occurrence",
+        "the right name with the right label, at another of its places",
+    ),
     "label": ("wrong label", "the right place with another label"),
     "boundary-wide": ("boundary too wide", "the right label on more than the entity"),
     "boundary-narrow": ("boundary too narrow", "the right label on part of the entity"),
     "boundary-particle": ("boundary: particle", "the two differ by a Korean particle"),
-    "boundary-crossing": ("boundary crosses", "the right label, each has a part that the other lacks"),
-    "label-and-boundary": ("label and boundary", "they overlap, and neither label nor place is right"),
-    "surplus": ("surplus", "a name that is an entity elsewhere in the sentence, taken once too often"),
-    "repeat": ("repeat not listed", "a name that was found elsewhere in the sentence, listed too rarely"),
+    "boundary-crossing": (
+        "boundary crosses",
+        "the right label, each has a part that the other lacks",
+    ),
+    "label-and-boundary": (
+        "label and boundary",
+        "they overlap, and neither label nor place is right",
+    ),
+    "surplus": (
+        "surplus",
+        "a name that is an entity elsewhere in the sentence, taken once too often",
+    ),
+    "repeat": (
+        "repeat not listed",
+        "a name that was found elsewhere in the sentence, listed too rarely",
+    ),
     "spurious": ("spurious", "nothing of it is an entity"),
     "missed": ("missed", "nothing of it was named"),
 }
@@ -142,7 +172,9 @@ def find_faults(
         )
     causes = dict.fromkeys(_lost_in_projection(text, missed, wrong, outcomes), "projection")
     over_missed, over_wrong = _partners(missed, wrong)
-    unknown = Counter(canonical_surface(o.mention.text) for o in outcomes if o.kind == "unknown_label")
+    unknown = Counter(
+        canonical_surface(o.mention.text) for o in outcomes if o.kind == "unknown_label"
+    )
     unsure = Counter(_mention_key(o) for o in outcomes if o.kind == "unsure")
     for span in missed:
         surface = _key(text, span)[1]
@@ -253,7 +285,9 @@ def _cut_off(missed: Sequence[Span], outcomes: Sequence[Outcome]) -> set[Span]:
     }
 
 
-def _partners(missed: Sequence[Span], wrong: Sequence[Span]) -> tuple[dict[Span, Span], dict[Span, Span]]:
+def _partners(
+    missed: Sequence[Span], wrong: Sequence[Span]
+) -> tuple[dict[Span, Span], dict[Span, Span]]:
     """For each span the one on the other side it is judged by: of its label first, then the longest overlap."""
     of_missed: dict[Span, Span] = {}
     of_wrong: dict[Span, Span] = {}

@@ -64,7 +64,9 @@ class Prediction:
             len(self.tags) != len(self.text)
             or tuple(Span(*part) for part in tags_to_spans(self.tags)[0]) != self.spans
         ):
-            raise TagError("the tags are not those of the spans", id=self.id, hint="expected one a character")
+            raise TagError(
+                "the tags are not those of the spans", id=self.id, hint="expected one a character"
+            )
 
     @classmethod
     def of(cls, extraction: Extraction) -> Prediction:
@@ -157,7 +159,8 @@ def reply_of(
         CorpusError: Outcomes that are none.
     """
     status, reply, error = (
-        value if isinstance(value := row.get(key), str) else None for key in ("status", "reply", "error")
+        value if isinstance(value := row.get(key), str) else None
+        for key in ("status", "reply", "error")
     )
     return outcomes_of_row(row, path, line), _status(status, error), reply, error
 
@@ -202,12 +205,18 @@ def align(
         for sentence in gold:
             if complete and sentence.id not in found:
                 raise MismatchError(
-                    "no prediction for this gold sentence", path=path, id=sentence.id, hint="ids must match"
+                    "no prediction for this gold sentence",
+                    path=path,
+                    id=sentence.id,
+                    hint="ids must match",
                 )
         for prediction in predictions:
             if prediction.id not in gold_ids:
                 raise MismatchError(
-                    "a prediction for no gold sentence", path=path, id=prediction.id, hint="ids must match"
+                    "a prediction for no gold sentence",
+                    path=path,
+                    id=prediction.id,
+                    hint="ids must match",
                 )
         aligned = [found.get(sentence.id) for sentence in gold]
     else:

@@ -114,7 +114,9 @@ def score(
         MismatchError: The sequences differ in length, or there are none.
         SpanError: Spans of one sentence overlap, or lie outside its text.
     """
-    return score_and_count(gold, predicted, texts=texts, labels=labels, claims=claims, tags=tags).scores
+    return score_and_count(
+        gold, predicted, texts=texts, labels=labels, claims=claims, tags=tags
+    ).scores
 
 
 def score_and_count(
@@ -130,10 +132,13 @@ def score_and_count(
     """As :func:`score`, with the counts of each sentence; ``columns`` are the labels to count, at least all
     that occur.
     """
-    if len(gold) != len(predicted) or any(x is not None and len(x) != len(gold) for x in (texts, claims, tags)):
+    if len(gold) != len(predicted) or any(
+        x is not None and len(x) != len(gold) for x in (texts, claims, tags)
+    ):
         given = f"{len(gold)} gold and {len(predicted)} predicted sentences"
         raise MismatchError(
-            given if texts is None else f"{given} for {len(texts)} texts", hint="one of each a sentence"
+            given if texts is None else f"{given} for {len(texts)} texts",
+            hint="one of each a sentence",
         )
     if not gold:
         raise MismatchError("nothing to score", hint="give at least one sentence")
@@ -156,7 +161,9 @@ def score_and_count(
                 claims=None if claims is None else claims[number],
                 tags=None if tags is None else tags[number],
             )
-            for number, (right, found, length) in enumerate(zip(rights, founds, lengths, strict=True))
+            for number, (right, found, length) in enumerate(
+                zip(rights, founds, lengths, strict=True)
+            )
         ),
     )
     counts = count(whole.sides, shared)

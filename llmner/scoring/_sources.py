@@ -99,7 +99,10 @@ def from_extractor(
         """Each prediction, and whether it was asked for now."""
         asked = [corpus[at] for at in places]
         known = corpus_signature("", asked)
-        record = {"evaluated": f"{known['sentences']} sentences, {known['sha256']}", **extractor.describe()}
+        record = {
+            "evaluated": f"{known['sentences']} sentences, {known['sha256']}",
+            **extractor.describe(),
+        }
         path = None if keep is None else keep(record)
         if path is None:
             yield from ((_prediction(extraction), True) for extraction in extractor.extract(asked))
@@ -123,7 +126,9 @@ def from_extractor(
         left = recorded.unused() if whole and recorded is not None else 0
         if left:
             raise MismatchError(
-                f"{left} recorded replies belong to no gold sentence", path=name, hint="ids must match"
+                f"{left} recorded replies belong to no gold sentence",
+                path=name,
+                hint="ids must match",
             )
         return found
 
@@ -188,7 +193,9 @@ def evaluate_sources(
     )
 
 
-def evaluate_runs(paths: Sequence[Path], *, resamples: int = 1000, seed: int = 42) -> list[Evaluation]:
+def evaluate_runs(
+    paths: Sequence[Path], *, resamples: int = 1000, seed: int = 42
+) -> list[Evaluation]:
     """Score runs that ``evaluate --output`` kept, again and alike.
 
     Raises:

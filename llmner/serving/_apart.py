@@ -106,13 +106,17 @@ class Apart:
                 process = await self._started()
                 try:
                     called = partial(work, *arguments, self.memory)
-                    return await anyio.to_process.run_sync(called, cancellable=True, limiter=_UNBOUND)
+                    return await anyio.to_process.run_sync(
+                        called, cancellable=True, limiter=_UNBOUND
+                    )
                 except MemoryError:
                     # There was none to read the request or to send the answer: half of either may be left.
                     _kill(process)
                     raise
         except BrokenWorkerProcess:
-            message = "the process that worked on this request has ended; send less at once, or try again"
+            message = (
+                "the process that worked on this request has ended; send less at once, or try again"
+            )
             raise RefusalError(503, "worker_lost", message, retry_after=1) from None
         except (_SpentError, MemoryError):
             raise _too_much("memory") from None
@@ -137,7 +141,9 @@ class Apart:
             for _ in range(_STARTS):
                 settle = partial(_settled, self.memory)
                 try:
-                    return await anyio.to_process.run_sync(settle, cancellable=True, limiter=_UNBOUND)
+                    return await anyio.to_process.run_sync(
+                        settle, cancellable=True, limiter=_UNBOUND
+                    )
                 except BrokenWorkerProcess:
                     if anyio.current_time() > began + _AGAIN:
                         break
@@ -165,7 +171,9 @@ def project(body: bytes, schemas: Schemas, steps: int, answer: int, memory: int)
     def work() -> Projected:
         asked = checked(ProjectRequest, body)
         try:
-            return projected(asked, _unpacked(schemas.packed), schemas.default, Budget(steps), answer)
+            return projected(
+                asked, _unpacked(schemas.packed), schemas.default, Budget(steps), answer
+            )
         except WorkLimitError:
             # As many at the next time: it would be no use to come again.
             raise _too_much("work") from None
@@ -199,7 +207,9 @@ def _guarded(work: Callable[[], _T], memory: int) -> _T:
 
 def _too_much(what: str) -> RefusalError:
     return RefusalError(
-        422, "too_much", f"this request takes more {what} than the server gives one; send less at once"
+        422,
+        "too_much",
+        f"this request takes more {what} than the server gives one; send less at once",
     )
 
 

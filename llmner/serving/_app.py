@@ -43,11 +43,15 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     408: {"description": "The request took too long to come."},
     415: {"description": "The request is no JSON."},
     413: {"description": "The request is too large."},
-    422: {"description": "A field is wrong, it is too much work, or the model cannot answer this text."},
+    422: {
+        "description": "A field is wrong, it is too much work, or the model cannot answer this text."
+    },
     500: {"description": "Something went wrong in the server."},
     501: {"description": "The server has no model."},
     502: {"description": "The engine refuses."},
-    503: {"description": "The queue is full, the model is being loaded, or the engine does not answer."},
+    503: {
+        "description": "The queue is full, the model is being loaded, or the engine does not answer."
+    },
     504: {"description": "It took too long."},
 }
 
@@ -155,7 +159,9 @@ async def _read(request: Request, service: Service, model: type[_M]) -> _M:
 
 def _body(model: type[BaseModel]) -> dict[str, Any]:
     """What OpenAPI says of a body that :func:`_read` reads."""
-    held = {"application/json": {"schema": model.model_json_schema() | {"additionalProperties": False}}}
+    held = {
+        "application/json": {"schema": model.model_json_schema() | {"additionalProperties": False}}
+    }
     return {"requestBody": {"required": True, "content": held}}
 
 
@@ -207,7 +213,9 @@ async def _attended(request: Request, service: Service, work: Callable[[], Await
         return done[0]
     if clock.cancelled_caught:
         seconds = f"{service.limits.timeout:g} seconds"
-        raise RefusalError(504, "timeout", f"there was no answer within {seconds}; send less at once")
+        raise RefusalError(
+            504, "timeout", f"there was no answer within {seconds}; send less at once"
+        )
     service.metrics.hung_up.inc()
     raise _GoneError
 
@@ -267,7 +275,9 @@ def _add_extraction(app: FastAPI, service: Service) -> None:
         return _json(b'{"results":[' + results + b"]," + told[1:])
 
 
-async def _bounded(found: AsyncIterator[_T], service: Service, size: Callable[[_T], int]) -> AsyncIterator[_T]:
+async def _bounded(
+    found: AsyncIterator[_T], service: Service, size: Callable[[_T], int]
+) -> AsyncIterator[_T]:
     """What is found, as long as it is not too much for an answer.
 
     Raises:
@@ -310,7 +320,9 @@ async def _streamed(request: Request, service: Service, texts: list[str], asked:
         except StopAsyncIteration:
             return
         except TimeoutError:
-            timeout = RefusalError(504, "timeout", f"text {number} took more than {service.limits.timeout:g} s")
+            timeout = RefusalError(
+                504, "timeout", f"text {number} took more than {service.limits.timeout:g} s"
+            )
             yield dump_json(timeout.body()) + b"\n"
         except RefusalError as error:
             yield dump_json(error.body()) + b"\n"
@@ -371,7 +383,9 @@ def _result(index: int, extraction: Extraction) -> _Row:
     row = extraction.row()
     row.pop("id")
     replies = replies_of(extraction)
-    usage = _usage([reply.prompt_tokens for reply in replies], [reply.completion_tokens for reply in replies])
+    usage = _usage(
+        [reply.prompt_tokens for reply in replies], [reply.completion_tokens for reply in replies]
+    )
     told = {"index": index, **row, "markup": markup_of(extraction.projection), "usage": usage}
     return _Row(json_bytes(told), usage["prompt_tokens"], usage["completion_tokens"])
 
@@ -432,18 +446,24 @@ def _add_health(app: FastAPI, service: Service) -> None:
     told = _recipes(service)
 
     @app.get(
-        "/v1/recipes", responses=_responses(schemas.RecipesAnswer, 401, 500), summary="What can be asked for"
+        "/v1/recipes",
+        responses=_responses(schemas.RecipesAnswer, 401, 500),
+        summary="What can be asked for",
     )
     async def recipes() -> Response:
         """Recipes, their labels, and the reply formats a request can choose from."""
         return _json(told)
 
-    @app.get("/healthz", responses=_responses(schemas.Health, 500), summary="Whether the server runs")
+    @app.get(
+        "/healthz", responses=_responses(schemas.Health, 500), summary="Whether the server runs"
+    )
     async def healthz() -> Response:
         """Says ok as long as the process answers at all."""
         return _json(json_bytes({"state": "ok", "message": ""}))
 
-    @app.get("/readyz", responses={**_responses(schemas.Health, 500), 503: {"model": schemas.Health}})
+    @app.get(
+        "/readyz", responses={**_responses(schemas.Health, 500), 503: {"model": schemas.Health}}
+    )
     async def readyz() -> Response:
         """Whether requests can be answered now: the model is loaded, the endpoint answers."""
         ready = service.state == "ready"
@@ -451,7 +471,9 @@ def _add_health(app: FastAPI, service: Service) -> None:
         held = {"state": service.state, "message": message.get(service.state, "")}
         return _json(json_bytes(held), 200 if ready else 503)
 
-    @app.get("/metrics", responses={401: _responses(schemas.Health, 401)[401]}, response_class=Response)
+    @app.get(
+        "/metrics", responses={401: _responses(schemas.Health, 401)[401]}, response_class=Response
+    )
     async def metrics() -> Response:
         """Counts and durations in Prometheus' text format; nothing of any text."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")

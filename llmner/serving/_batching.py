@@ -181,7 +181,10 @@ class Turn(Engine):
     """
 
     def __init__(
-        self, batcher: Batcher, *, on_unanswered: Callable[[str, str], None] = lambda error, told: None
+        self,
+        batcher: Batcher,
+        *,
+        on_unanswered: Callable[[str, str], None] = lambda error, told: None,
     ) -> None:
         self._engine = as_engine(batcher.generator)
         self.capabilities = replace(self._engine.capabilities, isolates=True)

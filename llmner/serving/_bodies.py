@@ -39,7 +39,9 @@ _LEAST = 100
 
 # Bytes of a span and of an outcome in an answer, whatever stands in them.
 _SPAN = len('{"start":0,"end":0,"label":""},')
-_OUTCOME = len('{"label":"","text":"","kind":"exact","start":0,"end":0,"similarity":1.0,"reason":""},')
+_OUTCOME = len(
+    '{"label":"","text":"","kind":"exact","start":0,"end":0,"similarity":1.0,"reason":""},'
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,10 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
         self._requests = Counter(
-            "llmner_requests", "Requests that were answered.", ("route", "status"), registry=self.registry
+            "llmner_requests",
+            "Requests that were answered.",
+            ("route", "status"),
+            registry=self.registry,
         )
         self._seconds = Histogram(
             "llmner_request_seconds",
@@ -33,9 +36,13 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.refused = Counter("llmner_refused", "Requests that found the queue full.", registry=self.registry)
+        self.refused = Counter(
+            "llmner_refused", "Requests that found the queue full.", registry=self.registry
+        )
         self.hung_up = Counter(
-            "llmner_hung_up", "Requests whose client went away before the answer.", registry=self.registry
+            "llmner_hung_up",
+            "Requests whose client went away before the answer.",
+            registry=self.registry,
         )
         self._batch_size = Histogram(
             "llmner_batch_size",
@@ -53,13 +60,18 @@ class Metrics:
             "llmner_outcomes", "Mentions by what became of them.", ("kind",), registry=self.registry
         )
         self._replies = Counter(
-            "llmner_replies", "Replies by how they could be read.", ("status",), registry=self.registry
+            "llmner_replies",
+            "Replies by how they could be read.",
+            ("status",),
+            registry=self.registry,
         )
         self._tokens = Counter(
             "llmner_tokens", "Tokens of questions and answers.", ("kind",), registry=self.registry
         )
         self._unanswered = Counter(
-            "llmner_unanswered_texts", "Texts that the engine had no answer to.", registry=self.registry
+            "llmner_unanswered_texts",
+            "Texts that the engine had no answer to.",
+            registry=self.registry,
         )
 
     def _of(self, metric: Any, *labels: str) -> Any:
@@ -99,7 +111,10 @@ class Metrics:
         if extraction.reply.error is not None:
             self._unanswered.inc()
         for reply in replies_of(extraction):
-            for kind, count in (("prompt", reply.prompt_tokens), ("completion", reply.completion_tokens)):
+            for kind, count in (
+                ("prompt", reply.prompt_tokens),
+                ("completion", reply.completion_tokens),
+            ):
                 if count:
                     self._of(self._tokens, kind).inc(count)
 
@@ -110,4 +125,8 @@ class Metrics:
 
 def replies_of(extraction: Extraction) -> list[Reply]:
     """Every reply about a text: of each window, and of each sample."""
-    return [reply for part in extraction.windows or (extraction,) for reply in part.samples or (part.reply,)]
+    return [
+        reply
+        for part in extraction.windows or (extraction,)
+        for reply in part.samples or (part.reply,)
+    ]

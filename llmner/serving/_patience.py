@@ -24,7 +24,9 @@ _DRAINING = 5.0
 _PIECE = 1 << 16
 
 
-async def body_of(receive: Receive, declared: bytes, limit: int, timeout: float, crowd: Crowd) -> bytes:
+async def body_of(
+    receive: Receive, declared: bytes, limit: int, timeout: float, crowd: Crowd
+) -> bytes:
     """A request's body, whole.
 
     Args:
@@ -124,7 +126,9 @@ async def send_part(message: Message, send: Send, timeout: float, crowd: Crowd) 
 
 
 def _too_large(limit: int) -> RefusalError:
-    return RefusalError(413, "too_large", f"a request may have {limit} bytes; send texts in several")
+    return RefusalError(
+        413, "too_large", f"a request may have {limit} bytes; send texts in several"
+    )
 
 
 async def _drain(receive: Receive, size: int) -> None:

@@ -187,7 +187,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def _waits(self) -> bool:
         """Whether the server waits for this client, and not this client for the server."""
         return (
-            self.cycle is None or self.flow.write_paused or self.cycle.response_complete or self.cycle.more_body
+            self.cycle is None
+            or self.flow.write_paused
+            or self.cycle.response_complete
+            or self.cycle.more_body
         )
 
     def _in_time(self) -> None:

@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from llmner.errors import GenerationError, InputError, LlmnerError, MissingExtraError, WorkLimitError
+from llmner.errors import (
+    GenerationError,
+    InputError,
+    LlmnerError,
+    MissingExtraError,
+    WorkLimitError,
+)
 from llmner.files import dump_json
 
 __all__ = ["INTERNAL", "RefusalError", "refusal_of", "refused", "unanswered"]
@@ -55,12 +61,18 @@ class RefusalError(HTTPException):
         """As JSON has it."""
         told: dict[str, object] = {"type": self.type, "message": self.message}
         if self.fields:
-            told["fields"] = [{"field": field, "message": message} for field, message in self.fields]
+            told["fields"] = [
+                {"field": field, "message": message} for field, message in self.fields
+            ]
         return {"error": told}
 
 
 def _remade(
-    status: int, type: str, message: str, retry_after: float | None, fields: Sequence[tuple[str, str]]
+    status: int,
+    type: str,
+    message: str,
+    retry_after: float | None,
+    fields: Sequence[tuple[str, str]],
 ) -> RefusalError:
     return RefusalError(status, type, message, retry_after=retry_after, fields=fields)
 

@@ -51,7 +51,9 @@ def run_server(
     """
     hosts = None
     if names or is_loopback(host):
-        hosts = frozenset({"localhost", "127.0.0.1", "::1", host.lower(), *(name.lower() for name in names)})
+        hosts = frozenset(
+            {"localhost", "127.0.0.1", "::1", host.lower(), *(name.lower() for name in names)}
+        )
     fatal: list[Exception] = []
     service.secrets = (*service.secrets, *keys)
     # Long requests are worked on in processes that Python starts as modules. Without this they would
@@ -120,7 +122,9 @@ class _Quiet(logging.Filter):
         if record.msg == "ASGI callable returned without completing response.":
             return False
         paths = ("/healthz", "/readyz", "/metrics")
-        return not (isinstance(record.args, tuple) and len(record.args) > 2 and record.args[2] in paths)
+        return not (
+            isinstance(record.args, tuple) and len(record.args) > 2 and record.args[2] in paths
+        )
 
 
 _LOGGING = {
@@ -128,7 +132,9 @@ _LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(message)s"}},
     "filters": {"quiet": {"()": _Quiet}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["quiet"]}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["quiet"]}
+    },
     "loggers": {
         name: {"handlers": ["stderr"], "level": "INFO", "propagate": False}
         for name in ("uvicorn", "llmner.serving")

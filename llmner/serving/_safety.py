@@ -101,7 +101,11 @@ class Safety:
     def __post_init__(self) -> None:
         # Clients send what is beyond ASCII in either way.
         shown = [key.encode() for key in self.keys]
-        shown += [key.encode("latin-1") for key in self.keys if all(character < "\u0100" for character in key)]
+        shown += [
+            key.encode("latin-1")
+            for key in self.keys
+            if all(character < "\u0100" for character in key)
+        ]
         self._digests = tuple(hashlib.sha256(key).digest() for key in dict.fromkeys(shown))
         self._coming = Crowd(self.room, self.waiting)
         self._reading = Crowd(self.room, self.answers)
@@ -132,7 +136,12 @@ class Safety:
             self.metrics.request(route, answer.status or 499, time.perf_counter() - started)
 
     async def _answer(
-        self, scope: Scope, receive: Receive, answer: _Answer, path: str, headers: dict[bytes, bytes]
+        self,
+        scope: Scope,
+        receive: Receive,
+        answer: _Answer,
+        path: str,
+        headers: dict[bytes, bytes],
     ) -> None:
         try:
             self._check(scope, path, headers)
@@ -172,7 +181,9 @@ class Safety:
             RefusalError: It may not.
         """
         if self.hosts is not None and _host(headers.get(b"host", b"")) not in self.hosts:
-            raise RefusalError(403, "host", "this server does not go by that name; see --allow-host")
+            raise RefusalError(
+                403, "host", "this server does not go by that name; see --allow-host"
+            )
         if self._digests and not _is_preflight(scope, headers) and not _is_open(path):
             kind, _, key = headers.get(b"authorization", b"").partition(b" ")
             digest = hashlib.sha256(key.strip()).digest()

@@ -62,7 +62,8 @@ class ExtractRequest(_Request):
 
     texts: _Texts = Field(min_length=1, description="Texts of any length.")
     recipe: str | None = Field(
-        default=None, description="One that /v1/recipes lists; by default the one the model was made for."
+        default=None,
+        description="One that /v1/recipes lists; by default the one the model was made for.",
     )
     reply_format: _ReplyFormat | None = Field(
         default=None, description="How the model is asked to answer; by default as the recipe says."
@@ -72,7 +73,9 @@ class ExtractRequest(_Request):
         description="Keep replies to their format, the labels and stretches of the text; by default as the "
         "server was started.",
     )
-    min_score: float | None = Field(default=None, ge=0, le=1, description="Drop spans with a lower score.")
+    min_score: float | None = Field(
+        default=None, ge=0, le=1, description="Drop spans with a lower score."
+    )
 
 
 class ProjectRequest(_Request):
@@ -81,7 +84,10 @@ class ProjectRequest(_Request):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"text": _TEXT, "reply": '```json\n{"사람": ["손흥민"], "장소": ["춘천에서"]}\n```'},
+                {
+                    "text": _TEXT,
+                    "reply": '```json\n{"사람": ["손흥민"], "장소": ["춘천에서"]}\n```',
+                },
                 {"text": "Ada met Bob.", "reply": "PER: Ada, Bob", "labels": ["PER", "LOC"]},
             ]
         }
@@ -92,8 +98,8 @@ class ProjectRequest(_Request):
     recipe: str | None = Field(
         default=None, description="Whose labels and units to use; by default the server's recipe."
     )
-    labels: Annotated[list[str], Field(min_length=1, max_length=1000, fail_fast=True)] | None = Field(
-        default=None, description="The labels, where no recipe has them."
+    labels: Annotated[list[str], Field(min_length=1, max_length=1000, fail_fast=True)] | None = (
+        Field(default=None, description="The labels, where no recipe has them.")
     )
     any_label: bool = Field(default=False, description="Take labels as the reply has them.")
     reply_format: Literal["auto", "json-by-type", "json-list", "tagged", "lines", "pairs"] = Field(
@@ -103,10 +109,14 @@ class ProjectRequest(_Request):
         default="auto", description="Korean particles and titles at the end of a mention."
     )
     fuzzy: float | None = Field(
-        default=0.75, ge=0, le=1, description="Lowest similarity of a fuzzy match; null allows none."
+        default=0.75,
+        ge=0,
+        le=1,
+        description="Lowest similarity of a fuzzy match; null allows none.",
     )
     repeats: Literal["listed", "all"] = Field(
-        default="listed", description="Place what is listed, or every place of a name that is listed once."
+        default="listed",
+        description="Place what is listed, or every place of a name that is listed once.",
     )
 
     @model_validator(mode="after")
@@ -120,7 +130,9 @@ class Entity(BaseModel):
     """One entity, as token-classification pipelines give it. ``word`` is ``text[start:end]``."""
 
     entity_group: str = Field(description="Its label.")
-    score: float | None = Field(description="In [0, 1]; null where the engine knows no probabilities.")
+    score: float | None = Field(
+        description="In [0, 1]; null where the engine knows no probabilities."
+    )
     word: str
     start: int = Field(description="First character, in code points.")
     end: int = Field(description="One past the last character.")
@@ -132,7 +144,17 @@ class InferAnswer(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"result": [{"entity_group": "PS", "score": 0.98, "word": "손흥민", "start": 0, "end": 3}]}
+                {
+                    "result": [
+                        {
+                            "entity_group": "PS",
+                            "score": 0.98,
+                            "word": "손흥민",
+                            "start": 0,
+                            "end": 3,
+                        }
+                    ]
+                }
             ]
         }
     )
@@ -162,7 +184,9 @@ class OutcomeRow(BaseModel):
     reason: str
     repeats: list[SpanRow] = Field(default=[], description="Further places, with repeats: all.")
     attributes: dict[str, Any] = Field(default={}, description="What else the reply said of it.")
-    said: str | None = Field(default=None, description="The reply's own label, where it is another.")
+    said: str | None = Field(
+        default=None, description="The reply's own label, where it is another."
+    )
 
 
 class Usage(BaseModel):
@@ -207,7 +231,9 @@ class TextResult(ProjectAnswer):
 
     index: int = Field(description="Which of the request's texts it is, counted from 0.")
     finish_reason: Literal["stop", "length", "error"]
-    error: str | None = Field(default=None, description="Why the engine had no answer to this text.")
+    error: str | None = Field(
+        default=None, description="Why the engine had no answer to this text."
+    )
     windows: list[dict[str, Any]] = Field(
         default=[], description="Of a long text: what was answered about each window."
     )
@@ -240,8 +266,12 @@ class RecipesAnswer(BaseModel):
     recipes: list[RecipeRow]
     reply_formats: list[str]
     repairs: dict[str, str] = Field(description="What each repair of a reply means.")
-    model: bool = Field(description="Whether there is a model: without, replies can be projected only.")
-    grounded: bool = Field(description="Whether replies are grounded unless a request says otherwise.")
+    model: bool = Field(
+        description="Whether there is a model: without, replies can be projected only."
+    )
+    grounded: bool = Field(
+        description="Whether replies are grounded unless a request says otherwise."
+    )
     constrains: bool = Field(description="Whether replies can be grounded at all.")
 
 
@@ -262,9 +292,13 @@ class FieldError(BaseModel):
 class ErrorBody(BaseModel):
     """Why there is no answer."""
 
-    type: str = Field(description="A word for programs: invalid, too_large, unauthorized, busy, ...")
+    type: str = Field(
+        description="A word for programs: invalid, too_large, unauthorized, busy, ..."
+    )
     message: str
-    fields: list[FieldError] = Field(default=[], description="The wrong fields of an invalid request.")
+    fields: list[FieldError] = Field(
+        default=[], description="The wrong fields of an invalid request."
+    )
 
 
 class ErrorAnswer(BaseModel):

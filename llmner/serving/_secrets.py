@@ -25,7 +25,9 @@ def checked_keys(keys: Iterable[str], where: str = "keys") -> tuple[str, ...]:
             which by its number, never by itself.
     """
     if isinstance(keys, str):
-        raise InputError(f"{where}: one string, whose letters would each be a key", hint="write (key,)")
+        raise InputError(
+            f"{where}: one string, whose letters would each be a key", hint="write (key,)"
+        )
     told = tuple(keys)
     for number, key in enumerate(told, 1):
         which = f"{where}: key {number} of {len(told)}"
@@ -35,6 +37,7 @@ def checked_keys(keys: Iterable[str], where: str = "keys") -> tuple[str, ...]:
             raise InputError(f"{which} has white space around it", hint="take it off")
         if not key.isprintable():
             raise InputError(
-                f"{which} holds a character that no header can carry", hint="use letters, digits and -._~+/="
+                f"{which} holds a character that no header can carry",
+                hint="use letters, digits and -._~+/=",
             )
     return told

@@ -182,7 +182,9 @@ class Service:
             Extractor(self.recipe, self.generator, **self.options)
         self.metrics.watch("queue_questions", "Questions that wait for a batch.", self._waiting)
         self.metrics.watch("queue_requests", "Requests that are answered or wait.", self._inside)
-        self.metrics.watch("ready", "1 where requests can be answered.", lambda: float(self.state == "ready"))
+        self.metrics.watch(
+            "ready", "1 where requests can be answered.", lambda: float(self.state == "ready")
+        )
 
     def _waiting(self) -> int:
         return 0 if self.batcher is None else len(self.batcher)
@@ -250,7 +252,11 @@ class Service:
     async def _probe(self) -> None:
         assert self.batcher is not None
         # A model in this process is asked both ways, since each has something to load.
-        ways = [{}, {"grounded": True, "json_schema": False}] if self.engine_loads and self.constrains else [{}]
+        ways = (
+            [{}, {"grounded": True, "json_schema": False}]
+            if self.engine_loads and self.constrains
+            else [{}]
+        )
         turn = Turn(self.batcher)
         try:
             for way in ways:
@@ -260,7 +266,12 @@ class Service:
             return
         except Exception as error:
             passing = isinstance(error, GenerationError) and error.retryable
-            if self.engine_loads and not passing and self.state == "loading" and self.on_fatal is not None:
+            if (
+                self.engine_loads
+                and not passing
+                and self.state == "loading"
+                and self.on_fatal is not None
+            ):
                 self.on_fatal(error)
             # An endpoint may be long in coming, or never come: who asks hears which.
             if self.state != "loading" or not self.engine_loads:
@@ -313,7 +324,10 @@ class Service:
 
     @asynccontextmanager
     async def extracting(
-        self, texts: Sequence[str], shape: Callable[[int, Extraction], _T], asked: Asked | None = None
+        self,
+        texts: Sequence[str],
+        shape: Callable[[int, Extraction], _T],
+        asked: Asked | None = None,
     ) -> AsyncIterator[AsyncIterator[_T]]:
         """What ``shape`` makes of each text's number and extraction, in order, each as soon as it is there.
 
@@ -438,7 +452,9 @@ class Service:
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """In a thread; given up, it goes on alone until it notices."""
-        return await anyio.to_thread.run_sync(work, *arguments, abandon_on_cancel=True, limiter=self._threads)
+        return await anyio.to_thread.run_sync(
+            work, *arguments, abandon_on_cancel=True, limiter=self._threads
+        )
 
 
 async def _done(processes: _apart.Apart, work: Callable[..., Any], *arguments: object) -> Any:

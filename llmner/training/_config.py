@@ -248,7 +248,14 @@ def parse_arguments(
         _look_at(Path(path))
     try:
         known = parser.parse_args([_underscored(argument) for argument in arguments])
-    except (jsonargparse.ArgumentError, TypeError, ValueError, OSError, OverflowError, RecursionError) as error:
+    except (
+        jsonargparse.ArgumentError,
+        TypeError,
+        ValueError,
+        OSError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise InputError(_one_line(error), path=path, hint="--help lists every field") from None
     values = known.as_dict()
     values.pop("config", None)
@@ -314,7 +321,9 @@ def _look_at(path: Path) -> None:
     except CorpusError:
         return
     except InputError as error:
-        raise InputError(error.problem, path=path, line=error.line, hint="--help lists every field") from None
+        raise InputError(
+            error.problem, path=path, line=error.line, hint="--help lists every field"
+        ) from None
 
 
 def _one_line(error: Exception) -> str:

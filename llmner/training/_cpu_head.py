@@ -86,13 +86,19 @@ def score_answers_only(model: Any) -> None:
     """
     head = model.get_output_embeddings()
     config = model.config.get_text_config()
-    if head.weight.requires_grad or head.bias is not None or any(getattr(config, key, None) for key in _SCALES):
+    if (
+        head.weight.requires_grad
+        or head.bias is not None
+        or any(getattr(config, key, None) for key in _SCALES)
+    ):
         return
     before = model.forward
     softcap = getattr(config, "final_logit_softcapping", None)
 
     @functools.wraps(before)
-    def forward(self: Any, *args: Any, fused_lm_head: bool = False, labels: Any = None, **kwargs: Any) -> Any:
+    def forward(
+        self: Any, *args: Any, fused_lm_head: bool = False, labels: Any = None, **kwargs: Any
+    ) -> Any:
         if not fused_lm_head or labels is None:
             if labels is not None:
                 kwargs["labels"] = labels
@@ -105,7 +111,8 @@ def score_answers_only(model: Any) -> None:
             hidden[mask], head.weight, labels[:, 1:][mask], softcap
         )
         spread = [
-            part.new_zeros(mask.shape).masked_scatter(mask, part) for part in (log_probs, entropy, is_top1)
+            part.new_zeros(mask.shape).masked_scatter(mask, part)
+            for part in (log_probs, entropy, is_top1)
         ]
         return FusedCausalLMOutput(
             loss=-log_probs.sum() / mask.sum().clamp(min=1),

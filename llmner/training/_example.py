@@ -55,7 +55,9 @@ def example_row(config: TrainingConfig) -> list[ExamplePart]:
     return _parts(prepared.tokenizer, ids, batch["labels"][0].tolist(), seen)
 
 
-def _parts(tokenizer: Any, ids: Sequence[int], labels: Sequence[int], seen: Sequence[int]) -> list[ExamplePart]:
+def _parts(
+    tokenizer: Any, ids: Sequence[int], labels: Sequence[int], seen: Sequence[int]
+) -> list[ExamplePart]:
     parts: list[ExamplePart] = []
     run: list[int] = []
     kinds = [

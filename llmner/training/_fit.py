@@ -140,7 +140,10 @@ def advice(config: TrainingConfig, shape: Shape, device: Device) -> list[str]:
         changed = config
         for change in changes:
             changed = changed if change is None else change.of(changed)
-        return estimate(changed, shape, device=device.kind, float32=device.float32).total <= device.memory
+        return (
+            estimate(changed, shape, device=device.kind, float32=device.float32).total
+            <= device.memory
+        )
 
     def cost(changes: tuple[_Change | None, ...]) -> int:
         return sum(3 + change.cost for change in changes if change is not None)
@@ -170,16 +173,30 @@ class _Change:
 def _changes(config: TrainingConfig) -> Iterator[list[_Change]]:
     """For each thing that could be changed, the ways to change it."""
     optim, size = config.optim, config.evaluation.eval_batch_size
-    yield [_Change("evaluation", {"eval_batch_size": size >> n}, n) for n in range(1, size.bit_length())]
-    yield [] if config.model.gradient_checkpointing else [_Change("model", {"gradient_checkpointing": True}, 3)]
+    yield [
+        _Change("evaluation", {"eval_batch_size": size >> n}, n)
+        for n in range(1, size.bit_length())
+    ]
+    yield (
+        []
+        if config.model.gradient_checkpointing
+        else [_Change("model", {"gradient_checkpointing": True}, 3)]
+    )
     # As many rows are learnt from in a step as before.
     yield [
         _Change(
             "optim",
-            {"batch_size": optim.batch_size >> n, "gradient_accumulation": optim.gradient_accumulation << n},
+            {
+                "batch_size": optim.batch_size >> n,
+                "gradient_accumulation": optim.gradient_accumulation << n,
+            },
             2 * n,
         )
         for n in range(1, optim.batch_size.bit_length())
         if optim.batch_size % (1 << n) == 0
     ]
-    yield [] if config.model.quantization == "4bit" else [_Change("model", {"quantization": "4bit"}, 20)]
+    yield (
+        []
+        if config.model.quantization == "4bit"
+        else [_Change("model", {"quantization": "4bit"}, 20)]
+    )

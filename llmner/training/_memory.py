@@ -81,13 +81,19 @@ class MemoryEstimate:
 
     def gib(self) -> dict[str, float]:
         """All parts and sums by name, in GiB (2^30 bytes)."""
-        parts = {name: value for name, value in dataclasses.asdict(self).items() if name != "device"}
+        parts = {
+            name: value for name, value in dataclasses.asdict(self).items() if name != "device"
+        }
         sums = {"training": self.training, "evaluating": self.evaluating, "total": self.total}
         return {name: round(value / GIB, 3) for name, value in {**parts, **sums}.items()}
 
 
 def estimate(
-    config: TrainingConfig, shape: Shape | None = None, *, device: Kind = "cuda", float32: bool = False
+    config: TrainingConfig,
+    shape: Shape | None = None,
+    *,
+    device: Kind = "cuda",
+    float32: bool = False,
 ) -> MemoryEstimate:
     """What a run takes on each of its devices.
 
@@ -138,14 +144,17 @@ def _targets(config: TrainingConfig, shape: Shape) -> dict[str, tuple[int, int]]
     for name in names:
         if name not in linears:
             raise InputError(
-                f"lora_targets: {name} is none of {', '.join(linears)}", hint='"all-linear" takes them all'
+                f"lora_targets: {name} is none of {', '.join(linears)}",
+                hint='"all-linear" takes them all',
             )
     return {name: linears[name] for name in linears if name in names}
 
 
 def _factors(config: TrainingConfig, shape: Shape) -> list[int]:
     """Numbers in each of a decoder layer's low-rank factors: rank times input, and output times rank."""
-    return [config.lora.lora_rank * size for pair in _targets(config, shape).values() for size in pair]
+    return [
+        config.lora.lora_rank * size for pair in _targets(config, shape).values() for size in pair
+    ]
 
 
 def _adapter_bytes(config: TrainingConfig) -> int:
@@ -215,7 +224,12 @@ def _attention(config: TrainingConfig, shape: Shape, span: int, *, alone: bool) 
     if name == "eager":
         return 8 * queries + 6 * shape.heads * span
     masked = "flash" not in name and not alone
-    return 4 * queries + 4 * (queries if masked else keys) + 4 * shape.heads + (2 * span if masked else 0)
+    return (
+        4 * queries
+        + 4 * (queries if masked else keys)
+        + 4 * shape.heads
+        + (2 * span if masked else 0)
+    )
 
 
 def _layer(config: TrainingConfig, shape: Shape, device: Kind) -> int:
@@ -231,7 +245,9 @@ def _layer(config: TrainingConfig, shape: Shape, device: Kind) -> int:
     heads = (shape.heads + shape.kv_heads) * (shape.head_dim + 1) if shape.head_norms else 0
     packed = config.optim.batching == "packing"
     kept = 4 * (shape.norms * (wide + 1) + heads)
-    kept += _attention(config, shape, _span(config), alone=config.optim.batch_size == 1 and not packed)
+    kept += _attention(
+        config, shape, _span(config), alone=config.optim.batch_size == 1 and not packed
+    )
     kept += (6 if shape.gated else 4) * inner
     targets = _targets(config, shape)
     kept += 2 * config.lora.lora_rank * len(targets)
@@ -304,7 +320,11 @@ def _answering(config: TrainingConfig, shape: Shape) -> int:
     rows = min(evaluation.eval_batch_size, evaluation.eval_sentences or evaluation.eval_batch_size)
     cache = rows * shape.layers * 4 * shape.kv_heads * shape.head_dim
     copies = 6 if _adapter_bytes(config) == 2 else 8
-    one = copies * shape.intermediate + 10 * shape.width + _attention(config, shape, length, alone=rows == 1)
+    one = (
+        copies * shape.intermediate
+        + 10 * shape.width
+        + _attention(config, shape, length, alone=rows == 1)
+    )
     reading = cache * length + rows * length * one
     writing = cache * (length + evaluation.max_new_tokens)
     return max(reading, writing) + 10 * rows * shape.vocabulary + _largest(config, shape)

@@ -189,7 +189,9 @@ def check_coverage(model: Any, options: LoraOptions) -> Coverage:
         if ".lora_" not in name
     }
     targets = options.lora_targets
-    wanted = None if targets == "all-linear" else {targets} if isinstance(targets, str) else set(targets)
+    wanted = (
+        None if targets == "all-linear" else {targets} if isinstance(targets, str) else set(targets)
+    )
     bare = {name: last for name, last in linear.items() if name not in adapted}
     missing = sorted(name for name, last in bare.items() if wanted is None or last in wanted)
     if missing:

@@ -53,7 +53,9 @@ def epoch_rows(history: Iterable[Mapping[str, Any]]) -> list[EpochRow]:
     rows, before = [], 0.0
     for number, entries in sorted(grouped.items()):
         losses = [float(entry["loss"]) for entry in entries if "loss" in entry]
-        judged: Mapping[str, Any] = next((entry for entry in reversed(entries) if "eval_loss" in entry), {})
+        judged: Mapping[str, Any] = next(
+            (entry for entry in reversed(entries) if "eval_loss" in entry), {}
+        )
         elapsed = float(entries[-1].get("elapsed", before))
         rows.append(
             EpochRow(
@@ -109,9 +111,15 @@ def write_curves(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     for key, label in (("loss", "training"), ("eval_loss", "held out")):
         points = [(entry["step"], entry[key]) for entry in history if key in entry]
         if points:
-            losses.plot(*zip(*points, strict=True), label=label, marker="o" if key == "eval_loss" else None)
+            losses.plot(
+                *zip(*points, strict=True), label=label, marker="o" if key == "eval_loss" else None
+            )
     losses.set(xlabel="optimiser steps", ylabel="loss (nats a token)")
-    for key, label in (("eval_f1", "F1"), ("eval_precision", "precision"), ("eval_recall", "recall")):
+    for key, label in (
+        ("eval_f1", "F1"),
+        ("eval_precision", "precision"),
+        ("eval_recall", "recall"),
+    ):
         points = [(entry["step"], entry[key]) for entry in history if key in entry]
         if points:
             quality.plot(*zip(*points, strict=True), label=label, marker="o")

@@ -183,12 +183,16 @@ def _open_folder(folder: Path, config: TrainingConfig, restart: bool) -> None:
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", path=folder) from None
     if (folder / RECORD_FILE).exists() or (known is None and (folder / ADAPTER_FILE).exists()):
-        raise InputError("holds a finished adapter", path=folder, hint="name another --output, or --restart")
+        raise InputError(
+            "holds a finished adapter", path=folder, hint="name another --output, or --restart"
+        )
     wanted = config.flat()
     if known is not None:
         before = _known_settings(folder / TRAINING_FILE, known)
         differing = sorted(
-            key for key in {*before, *wanted} if key != "output" and before.get(key) != wanted.get(key)
+            key
+            for key in {*before, *wanted}
+            if key != "output" and before.get(key) != wanted.get(key)
         )
         if differing:
             raise InputError(
@@ -208,7 +212,9 @@ def _known_settings(path: Path, text: str) -> dict[str, Any]:
         known = None
     if not isinstance(known, dict):
         raise InputError(
-            "cannot be read, so what was begun here is not known", path=path, hint="start over with --restart"
+            "cannot be read, so what was begun here is not known",
+            path=path,
+            hint="start over with --restart",
         )
     return known
 
@@ -242,7 +248,9 @@ def _save_adapter(trainer: Any, config: TrainingConfig, folder: Path) -> None:
         adapter.base_model_name_or_path = name
     model.save_pretrained(
         str(folder),
-        state_dict={key: value.to(torch.bfloat16) for key, value in state.items() if "lora_" in key},
+        state_dict={
+            key: value.to(torch.bfloat16) for key, value in state.items() if "lora_" in key
+        },
         # Else PEFT asks the Hub whether the vocabulary has grown; it cannot have.
         save_embedding_layers=False,
     )
@@ -251,7 +259,10 @@ def _save_adapter(trainer: Any, config: TrainingConfig, folder: Path) -> None:
 
 
 def _finish(
-    prepared: Prepared, config: TrainingConfig, result: TrainingResult, history: Sequence[dict[str, Any]]
+    prepared: Prepared,
+    config: TrainingConfig,
+    result: TrainingResult,
+    history: Sequence[dict[str, Any]],
 ) -> None:
     """Everything beside the adapter."""
     folder = result.folder

@@ -191,7 +191,11 @@ def _read(path: Path, name: str) -> Shape:
         kv_heads=_number(config, path, "num_key_value_heads", default=heads),
         head_dim=_number(config, path, "head_dim", default=head_dim),
         vocabulary=_number(config, path, "vocab_size"),
-        tied=bool(config.get("tie_word_embeddings", kind != "exaone4" and kind.startswith(_TIED_UNLESS_TOLD))),
+        tied=bool(
+            config.get(
+                "tie_word_embeddings", kind != "exaone4" and kind.startswith(_TIED_UNLESS_TOLD)
+            )
+        ),
         gated=kind not in _UNGATED,
         norms=norms,
         head_norms=head_norms,

@@ -149,7 +149,9 @@ class _Clock(TrainerCallback):  # type: ignore[misc]
         self._trainer = trainer
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._trainer.start_clock(max((entry.get("elapsed", 0.0) for entry in state.log_history), default=0.0))
+        self._trainer.start_clock(
+            max((entry.get("elapsed", 0.0) for entry in state.log_history), default=0.0)
+        )
 
 
 class _EpochEnds(TrainerCallback):  # type: ignore[misc]
@@ -160,7 +162,8 @@ class _EpochEnds(TrainerCallback):  # type: ignore[misc]
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         last = max(
-            (entry["step"] for entry in state.log_history if "eval_loss" in entry), default=-args.eval_steps
+            (entry["step"] for entry in state.log_history if "eval_loss" in entry),
+            default=-args.eval_steps,
         )
         since = state.global_step - last
         if since > args.eval_steps / 10 or (since and state.global_step >= state.max_steps):
@@ -240,9 +243,13 @@ def check_optimisation(optim: OptimOptions) -> None:
         known = [member.value for member in names]
         if name not in known:
             near = ", ".join(match for match, _, _ in process.extract(name, known, limit=3))
-            raise InputError(f"{field} {name!r} is unknown", hint=f"transformers has {near} and others")
+            raise InputError(
+                f"{field} {name!r} is unknown", hint=f"transformers has {near} and others"
+            )
     if optim.optimizer.startswith("paged") and not torch.cuda.is_available():
-        raise InputError(f"optimizer {optim.optimizer} needs a CUDA device", hint="name adamw_torch")
+        raise InputError(
+            f"optimizer {optim.optimizer} needs a CUDA device", hint="name adamw_torch"
+        )
 
 
 def _dataset(rows: Sequence[TokenRow]) -> Dataset:

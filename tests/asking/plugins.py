@@ -27,7 +27,9 @@ class Shouting(Engine):
 '''
 
 
-def installed(folder: Path, points: dict[str, dict[str, str]], modules: dict[str, str] | None = None) -> Path:
+def installed(
+    folder: Path, points: dict[str, dict[str, str]], modules: dict[str, str] | None = None
+) -> Path:
     """Lay a package and its metadata into a folder that is to be on the path.
 
     Args:

@@ -48,7 +48,9 @@ def test_the_command_line_has_pythons_options_and_defaults(command: str) -> None
 
 def test_help_shows_the_groups(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, ["extract", "--help"], env={"COLUMNS": "100"}).stdout
-    titles = [(inspect.getdoc(group) or "").partition("\n")[0].rstrip(".") for group in GROUPS.values()]
+    titles = [
+        (inspect.getdoc(group) or "").partition("\n")[0].rstrip(".") for group in GROUPS.values()
+    ]
     places = [shown.index(f"\n{title}:\n") for title in titles]
     assert places == sorted(places)
     for group in GROUPS.values():
@@ -61,8 +63,12 @@ def test_yaml_has_the_same_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     built = build(AskOptions.of(engine="openai", model="m"))
     assert asked.describe() == built.describe()
     assert vars(asked) | {"generator": None} == vars(built) | {"generator": None}
-    kept = {name: value for name, value in vars(built.generator).items() if not name.startswith("_")}
-    assert kept == {name: value for name, value in vars(asked.generator).items() if not name.startswith("_")}
+    kept = {
+        name: value for name, value in vars(built.generator).items() if not name.startswith("_")
+    }
+    assert kept == {
+        name: value for name, value in vars(asked.generator).items() if not name.startswith("_")
+    }
 
 
 @pytest.mark.parametrize(
@@ -70,7 +76,11 @@ def test_yaml_has_the_same_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("openai", {"device": "cuda"}, "x: options: device means nothing to the openai engine"),
         ("openai", {"adapter": "a/b"}, "x: options: adapter means nothing to the openai engine"),
-        ("transformers", {"window": 60}, "x: options: window means nothing to the transformers engine"),
+        (
+            "transformers",
+            {"window": 60},
+            "x: options: window means nothing to the transformers engine",
+        ),
         ("transformers", {"max_new_tokens": 0}, "x: options: max_new_tokens 0: "),
         ("transformers", {"adapter": "no/such/adapter"}, "no/such/adapter: "),
     ],
@@ -134,10 +144,16 @@ def test_options_that_cannot_be_are_refused_by_name(values: dict[str, Any], told
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"engine": "none-such"}, "unknown engine 'none-such'; expected one of transformers, vllm, openai"),
+        (
+            {"engine": "none-such"},
+            "unknown engine 'none-such'; expected one of transformers, vllm, openai",
+        ),
         ({"engine": "recorded"}, "the recorded engine has nothing to replay; give replies FILE"),
         ({"replies": "x.jsonl"}, "replies and engine transformers exclude each other"),
-        ({"base_url": "http://a/v1"}, "base_url means nothing to engine transformers; add engine openai"),
+        (
+            {"base_url": "http://a/v1"},
+            "base_url means nothing to engine transformers; add engine openai",
+        ),
         (
             {"engine": "openai", "max_model_len": 9},
             "max_model_len means nothing to engine openai; add engine vllm",
@@ -160,7 +176,12 @@ def test_a_tagger_refuses_what_it_has_no_use_for(tmp_path: Path) -> None:
 
 def test_the_model_in_the_box_answers_where_nothing_else_is_named() -> None:
     assert prepare(AskOptions()).in_the_box
-    for other in ({"recipe": "klue"}, {"adapter": "none"}, {"model": "m"}, {"reply_format": "lines"}):
+    for other in (
+        {"recipe": "klue"},
+        {"adapter": "none"},
+        {"model": "m"},
+        {"reply_format": "lines"},
+    ):
         assert not prepare(AskOptions.of(**other)).in_the_box
     assert not prepare(AskOptions.of(engine="openai")).in_the_box
 
@@ -168,22 +189,34 @@ def test_the_model_in_the_box_answers_where_nothing_else_is_named() -> None:
 @pytest.fixture
 def toy(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     folder = installed(tmp_path, {"llmner.engines": {"shouting": "shouting:Shouting"}})
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    }
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, *arguments], capture_output=True, text=True, env=environment, cwd=tmp_path
+            [sys.executable, *arguments],
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=tmp_path,
         )
 
     return run
 
 
-def test_an_engine_of_another_package_answers(toy: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_an_engine_of_another_package_answers(
+    toy: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
     text = "ANNA lives in Bern"
-    done = toy("-m", "llmner", "extract", text, "--engine", "shouting", "--device", "moon", "--json")
+    done = toy(
+        "-m", "llmner", "extract", text, "--engine", "shouting", "--device", "moon", "--json"
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["spans"] == [{"start": 0, "end": 4, "label": "PS"}]
-    refused = toy("-m", "llmner", "extract", text, "--engine", "shouting", "--base-url", "http://a/v1")
+    refused = toy(
+        "-m", "llmner", "extract", text, "--engine", "shouting", "--base-url", "http://a/v1"
+    )
     assert refused.returncode == 2
     assert "--base-url means nothing to --engine shouting; add --engine openai" in refused.stderr
     unknown = toy("-m", "llmner", "extract", text, "--engine", "whispering")

@@ -19,7 +19,9 @@ from llmner.extraction.windows import continues  # noqa: E402
 from llmner.spans import Sentence, Span  # noqa: E402
 from tests.conftest import ROOT, shared  # noqa: E402
 
-TEXTS = [s.text for name in ("sample.tsv", "sample-en.txt") for s in read_corpus(ROOT / "data" / name)]
+TEXTS = [
+    s.text for name in ("sample.tsv", "sample-en.txt") for s in read_corpus(ROOT / "data" / name)
+]
 pieces = st.sampled_from(
     [
         *(
@@ -35,7 +37,25 @@ pieces = st.sampled_from(
             "U.S.",
             "naïve",
         ),
-        *("👩‍👩‍👧", "🇰🇷", "😀", "é", "ﬁ", "가", "각", "​", "﻿", "\x07", "́", "李", "½", "ᄒ", "…", '"', "'"),
+        *(
+            "👩‍👩‍👧",
+            "🇰🇷",
+            "😀",
+            "é",
+            "ﬁ",
+            "가",
+            "각",
+            "​",
+            "﻿",
+            "\x07",
+            "́",
+            "李",
+            "½",
+            "ᄒ",
+            "…",
+            '"',
+            "'",
+        ),
         *(" ", "  ", "\t", "\u3000", "\u00a0", "\n"),
         unicodedata.normalize("NFD", "손흥민"),
         unicodedata.normalize("NFD", "Zürich"),
@@ -51,7 +71,9 @@ def _bert(normalizer: Any) -> Callable[[], Any]:
         held = Tokenizer(models.WordPiece(unk_token="[UNK]"))
         held.normalizer = normalizer(tokenizers.normalizers)
         held.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(vocab_size=700, special_tokens=["[UNK]"], show_progress=False)
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=700, special_tokens=["[UNK]"], show_progress=False
+        )
         held.train_from_iterator(TEXTS, trainer)
         return held
 
@@ -66,7 +88,9 @@ def _bytes(prefix: bool, trim: bool) -> Callable[[], Any]:
         held.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
         held.post_processor = processors.ByteLevel(trim_offsets=trim)
         alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(vocab_size=600, initial_alphabet=alphabet, show_progress=False)
+        trainer = trainers.BpeTrainer(
+            vocab_size=600, initial_alphabet=alphabet, show_progress=False
+        )
         held.train_from_iterator(TEXTS, trainer)
         return held
 
@@ -134,7 +158,9 @@ def entities(text: str, offsets: list[tuple[int, int]], seed: int) -> tuple[Span
     return tuple(spans)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(text=texts, seed=st.integers(0, 10_000))
 def test_entities_at_the_edges_of_tokens_come_back_to_the_character(
     tokenizer: Any, text: str, seed: int
@@ -145,9 +171,13 @@ def test_entities_at_the_edges_of_tokens_come_back_to_the_character(
     assert spans_of_tokens(text, offsets, tags) == spans
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(text=texts, data=st.data())
-def test_whatever_a_model_says_spans_are_whole(tokenizer: Any, text: str, data: st.DataObject) -> None:
+def test_whatever_a_model_says_spans_are_whole(
+    tokenizer: Any, text: str, data: st.DataObject
+) -> None:
     offsets = tokenizer.encode(text).offsets
     said = st.sampled_from(["O", "B-A", "I-A", "B-B", "I-B"])
     tags = data.draw(st.lists(said, min_size=len(offsets), max_size=len(offsets)))
@@ -162,7 +192,9 @@ def test_whatever_a_model_says_spans_are_whole(tokenizer: Any, text: str, data: 
     Sentence(text, spans)
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(text=texts)
 def test_every_visible_character_is_of_a_token(tokenizer: Any, text: str) -> None:
     encoded = tokenizer.encode(text)
@@ -186,7 +218,9 @@ def test_an_entity_inside_a_token_is_lost_and_nothing_else() -> None:
     assert spans_of_tokens(text, [(0, 3), (4, 5)], tags) == (Span(4, 5, "B"),)
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(text=texts)
 def test_owners_are_the_first_tokens_that_cover(tokenizer: Any, text: str) -> None:
     offsets = tokenizer.encode(text).offsets
@@ -239,7 +273,9 @@ def test_no_sentence_of_klue_moves_by_one(tokenizer: Any) -> None:
         of = owners(sentence.text, offsets)
         found = set(spans_of_tokens(sentence.text, offsets, token_tags(sentence, offsets)))
         for span in sentence.spans:
-            after = next((at for at in range(span.end, len(sentence.text)) if of[at] is not None), None)
+            after = next(
+                (at for at in range(span.end, len(sentence.text)) if of[at] is not None), None
+            )
             if span.start in starts and (after is None or after in starts):
                 assert span in found
                 checked += 1

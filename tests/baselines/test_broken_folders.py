@@ -68,7 +68,9 @@ def test_a_baseline_however_broken_is_one_line_that_names_it(
     good = tmp_path / "good"
     shutil.copytree(folder, good)
     record = json.loads((good / "baseline.json").read_text("utf-8"))
-    assert set(record["files"]) == {path.name for path in good.iterdir()} - {"baseline.json"} - {"README.md"}
+    assert set(record["files"]) == {path.name for path in good.iterdir()} - {"baseline.json"} - {
+        "README.md"
+    }
     keep = ("kind", "labels", "config") + (("files",) if hashed else ())
     (good / "baseline.json").write_text(json.dumps({key: record[key] for key in keep}), "utf-8")
     # A network is made for each.
@@ -97,18 +99,26 @@ def test_a_file_that_was_changed_is_told_by_its_hash(folder: Path, tmp_path: Pat
     raw = bytearray((copy / name).read_bytes())
     raw[len(raw) // 2] ^= 1
     (copy / name).write_bytes(bytes(raw))
-    with pytest.raises(InputError, match=rf"{name}: cannot be loaded: it is not the file that was trained"):
+    with pytest.raises(
+        InputError, match=rf"{name}: cannot be loaded: it is not the file that was trained"
+    ):
         load_baseline(copy)
 
 
-@pytest.mark.parametrize("config", [{"hidden": 10**9}, {"layers": 10**9}, {"hidden": 9}, {"layers": 2}])
-def test_a_network_that_no_machine_has_room_for_is_not_made(tmp_path: Path, config: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "config", [{"hidden": 10**9}, {"layers": 10**9}, {"hidden": 9}, {"layers": 2}]
+)
+def test_a_network_that_no_machine_has_room_for_is_not_made(
+    tmp_path: Path, config: dict[str, int]
+) -> None:
     train_baseline(SENTENCES[:12], CONFIGS["bilstm-crf"], tmp_path / "t")
     for name, key in (("baseline.json", "files"), ("vocabulary.json", "config")):
         held = json.loads((tmp_path / "t" / name).read_text("utf-8"))
         held[key] = {} if key == "files" else held[key] | config
         (tmp_path / "t" / name).write_text(json.dumps(held), "utf-8")
-    with pytest.raises(InputError, match=r"'config' is none|is not of the vocabulary\.json beside it"):
+    with pytest.raises(
+        InputError, match=r"'config' is none|is not of the vocabulary\.json beside it"
+    ):
         load_baseline(tmp_path / "t")
 
 
@@ -146,20 +156,34 @@ def test_no_file_of_crfsuites_leads_its_c_code_astray(tmp_path: Path) -> None:
         reach = (48, 4096, len(raw))[number % 3]
         for _ in range(dice.choice((1, 1, 4, 16))):
             at = dice.randrange(reach - 4)
-            some = (b"\xff\xff\xff\xff", bytes(4), dice.randbytes(1), dice.randbytes(4), b"\x01\0\0\0")
+            some = (
+                b"\xff\xff\xff\xff",
+                bytes(4),
+                dice.randbytes(1),
+                dice.randbytes(4),
+                b"\x01\0\0\0",
+            )
             piece = dice.choice((*some, dice.randrange(len(raw)).to_bytes(4, "little")))
             changed[at : at + len(piece)] = piece
         paths.append(tmp_path / f"{number}.crfsuite")
         paths[-1].write_bytes(bytes(changed))
     # A table that is somewhere and has no room; one that leads back from more numbers than there are.
-    for name, at, value in (("table", 24 + 8 * 3, 99), ("empty", 24 + 8 * 3 + 4, 0), ("back", 16, 2**31)):
+    for name, at, value in (
+        ("table", 24 + 8 * 3, 99),
+        ("empty", 24 + 8 * 3 + 4, 0),
+        ("back", 16, 2**31),
+    ):
         changed = bytearray(raw)
         (tags,) = struct.unpack("<I", raw[32:36])
         changed[tags + at : tags + at + 4] = struct.pack("<I", value)
         paths.append(tmp_path / f"{name}.crfsuite")
         paths[-1].write_bytes(bytes(changed))
     done = subprocess.run(
-        [sys.executable, "-c", _TAG, *paths], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", _TAG, *paths],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, (done.returncode, done.stderr[-500:])
     assert 0 < int(done.stdout) < 300
@@ -201,7 +225,9 @@ def test_recorded_replies_however_broken_are_one_line(tmp_path: Path) -> None:
     """One row to a file, so that the replacements of JSON files are made to it."""
     good = tmp_path / "good"
     good.mkdir()
-    (good / "replies.json").write_text(json.dumps({"id": "s0", "text": "가", "reply": "{}"}), "utf-8")
+    (good / "replies.json").write_text(
+        json.dumps({"id": "s0", "text": "가", "reply": "{}"}), "utf-8"
+    )
     count: Counter[str] = Counter()
     for name, result in outcomes(
         good,

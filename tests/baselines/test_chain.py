@@ -63,10 +63,14 @@ def test_likelihood_marginals_and_best_path_are_those_of_all_paths() -> None:
         assert tuple(decoded[row]) == best
         tags = torch.zeros(3, 4, dtype=torch.long)
         tags[row, :length] = torch.tensor(best)
-        assert float(held.loss(scores, tags, mask)[row]) == pytest.approx(whole - every[best], abs=1e-6)
+        assert float(held.loss(scores, tags, mask)[row]) == pytest.approx(
+            whole - every[best], abs=1e-6
+        )
         for at in range(length):
             for tag in range(len(TAGS)):
-                share = sum(math.exp(value - whole) for path, value in every.items() if path[at] == tag)
+                share = sum(
+                    math.exp(value - whole) for path, value in every.items() if path[at] == tag
+                )
                 assert float(marginals[row, at, tag]) == pytest.approx(share, abs=1e-6)
 
 

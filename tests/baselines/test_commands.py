@@ -77,7 +77,9 @@ def crf(halves: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_extract_shows_spans_with_scores(crf: Path) -> None:
-    out = passed("extract", "한빛전자는 오전 9시에 부산에서 연다.", "--engine", f"baseline:{crf}").stdout
+    out = passed(
+        "extract", "한빛전자는 오전 9시에 부산에서 연다.", "--engine", f"baseline:{crf}"
+    ).stdout
     assert "score" in out
     assert "QT" in out
     rows = passed("extract", "오전 9시에 연다.", "--engine", f"baseline:{crf}", "--json").stdout
@@ -87,7 +89,9 @@ def test_extract_shows_spans_with_scores(crf: Path) -> None:
         assert 0 <= span["score"] <= 1
 
 
-def test_extract_to_a_file_evaluate_and_compare(crf: Path, halves: tuple[Path, Path], tmp_path: Path) -> None:
+def test_extract_to_a_file_evaluate_and_compare(
+    crf: Path, halves: tuple[Path, Path], tmp_path: Path
+) -> None:
     dev = halves[1]
     output = tmp_path / "out.jsonl"
     passed("extract", "--input", dev, "--output", output, "--engine", f"baseline:{crf}")
@@ -133,7 +137,9 @@ def test_an_interrupted_run_goes_on(crf: Path, halves: tuple[Path, Path], tmp_pa
     (tmp_path / "again.jsonl.partial").write_bytes(b"".join(lines[:20]) + lines[20][:9])
     record = (tmp_path / "whole.jsonl.run.json").read_bytes()
     (tmp_path / "again.jsonl.partial.run.json").write_bytes(record)
-    result = passed("extract", "--input", halves[1], "--output", partial, "--engine", f"baseline:{crf}")
+    result = passed(
+        "extract", "--input", halves[1], "--output", partial, "--engine", f"baseline:{crf}"
+    )
     assert "20 sentences were done already" in result.stderr
     assert partial.read_bytes() == whole.read_bytes()
 
@@ -156,15 +162,21 @@ def test_what_means_nothing_to_a_baseline_is_refused(crf: Path, option: tuple[st
 
 
 def test_what_is_no_baseline(tmp_path: Path) -> None:
-    assert "no such folder" in refused("extract", "서울", "--engine", f"baseline:{tmp_path / 'none'}")
-    assert "holds no baseline.json" in refused("extract", "서울", "--engine", f"baseline:{tmp_path}")
+    assert "no such folder" in refused(
+        "extract", "서울", "--engine", f"baseline:{tmp_path / 'none'}"
+    )
+    assert "holds no baseline.json" in refused(
+        "extract", "서울", "--engine", f"baseline:{tmp_path}"
+    )
     assert "no such folder" in refused("extract", "서울", "--engine", "baseline:x")
 
 
 def test_training_again_needs_restart(crf: Path, halves: tuple[Path, Path]) -> None:
     message = refused("train-baseline", "crf", "--train", halves[0], "--output", crf)
     assert "--restart" in message
-    assert "no such file" in refused("train-baseline", "crf", "--train", "none.tsv", "--output", crf / "x")
+    assert "no such file" in refused(
+        "train-baseline", "crf", "--train", "none.tsv", "--output", crf / "x"
+    )
 
 
 def test_compare_models_trains_loads_and_writes_one_table(
@@ -216,7 +228,10 @@ def test_compare_models_trains_loads_and_writes_one_table(
     held["models"] = held["models"][:1]
     held["models"][0]["options"] = {"max_iterations": 11}
     config.write_text(yaml.safe_dump(held, allow_unicode=True), "utf-8")
-    assert "trained already" not in passed("compare-models", "--config", config, "--output", folder).stderr
+    assert (
+        "trained already"
+        not in passed("compare-models", "--config", config, "--output", folder).stderr
+    )
 
 
 def test_the_other_kinds_through_the_command(halves: tuple[Path, Path], tmp_path: Path) -> None:
@@ -227,7 +242,14 @@ def test_the_other_kinds_through_the_command(halves: tuple[Path, Path], tmp_path
     )  # fmt: skip
     record = json.loads((tmp_path / "b" / "baseline.json").read_text("utf-8"))
     config = record["config"]
-    wanted = {"epochs": 2, "hidden": 8, "dropout": 0.25, "patience": 1, "batch_size": 4, "learning_rate": 0.01}
+    wanted = {
+        "epochs": 2,
+        "hidden": 8,
+        "dropout": 0.25,
+        "patience": 1,
+        "batch_size": 4,
+        "learning_rate": 0.01,
+    }
     assert {key: config[key] for key in wanted} == wanted
     assert (record["held_out"], record["seed"], config["seed"]) == (6, 3, 3)
     base = tiny_encoder(tmp_path / "base")
@@ -238,14 +260,24 @@ def test_the_other_kinds_through_the_command(halves: tuple[Path, Path], tmp_path
     )  # fmt: skip
     assert json.loads(result.stdout)["epochs"][0]["eval_loss"] > 0
     config = json.loads((tmp_path / "e" / "baseline.json").read_text("utf-8"))["config"]
-    wanted = {"warmup": 0.1, "weight_decay": 0.01, "max_length": 64, "stride": 8, "freeze_encoder": True}
+    wanted = {
+        "warmup": 0.1,
+        "weight_decay": 0.01,
+        "max_length": 64,
+        "stride": 8,
+        "freeze_encoder": True,
+    }
     assert {key: config[key] for key in wanted} == wanted
     passed("evaluate", "--gold", dev, "--engine", f"baseline:{tmp_path / 'e'}", "--device", "cpu")
-    message = refused("extract", "서울", "--engine", f"baseline:{tmp_path / 'b'}", "--device", "cpu")
+    message = refused(
+        "extract", "서울", "--engine", f"baseline:{tmp_path / 'b'}", "--device", "cpu"
+    )
     assert "--device means nothing" in message
 
 
-def test_compare_models_asks_engines_once_and_goes_on(halves: tuple[Path, Path], tmp_path: Path) -> None:
+def test_compare_models_asks_engines_once_and_goes_on(
+    halves: tuple[Path, Path], tmp_path: Path
+) -> None:
     model = tiny_model(tmp_path / "tiny")
     config = tmp_path / "models.yaml"
     options = {"model": str(model), "max_new_tokens": 4, "batch_size": 2}
@@ -253,7 +285,9 @@ def test_compare_models_asks_engines_once_and_goes_on(halves: tuple[Path, Path],
         "gold": {"path": str(halves[1])},
         "limit": 12,
         "resamples": 0,
-        "models": [{"name": "tiny", "engine": "transformers", "recipe": "klue-mini", "options": options}],
+        "models": [
+            {"name": "tiny", "engine": "transformers", "recipe": "klue-mini", "options": options}
+        ],
     }
     config.write_text(yaml.safe_dump(held), "utf-8")
     folder = tmp_path / "out"
@@ -271,7 +305,10 @@ def test_compare_models_asks_engines_once_and_goes_on(halves: tuple[Path, Path],
     (rows,) = folder.glob("tiny-*.rows.jsonl")
     whole = rows.read_bytes()
     # Called again it asks nothing; interrupted it asks the rest.
-    assert facts() == {**first, "sentences_a_second": pytest.approx(first["sentences_a_second"], rel=0.01)}
+    assert facts() == {
+        **first,
+        "sentences_a_second": pytest.approx(first["sentences_a_second"], rel=0.01),
+    }
     rows.write_bytes(b"".join(whole.splitlines(keepends=True)[:8]))
     assert facts()["timed_sentences"] == 16
     assert rows.read_bytes() == whole
@@ -286,10 +323,16 @@ def test_compare_models_asks_engines_once_and_goes_on(halves: tuple[Path, Path],
 @pytest.mark.parametrize(
     ("models", "told"),
     [
-        ([{"name": "x"}], "models.0: needs one of train, baseline, engine and predicted, and has 0"),
+        (
+            [{"name": "x"}],
+            "models.0: needs one of train, baseline, engine and predicted, and has 0",
+        ),
         ([{"name": "x", "train": "crf", "predicted": "p"}], "and has 2"),
         ([{"name": "x", "train": "svm"}], "models.0.train"),
-        ([{"name": "x", "train": "crf"}, {"name": "X", "train": "crf"}], "two models are called alike"),
+        (
+            [{"name": "x", "train": "crf"}, {"name": "X", "train": "crf"}],
+            "two models are called alike",
+        ),
         ([{"name": "x", "train": "crf", "grounded": True}], "belong to an engine"),
         ([{"name": "x", "train": "crf", "options": {"c9": 1}}], "options.c9"),
         ([{"name": "x", "engine": "transformers", "options": {"c9": 1}}], "options: "),
@@ -304,7 +347,9 @@ def test_configurations_that_are_wrong_name_the_field(
     config.write_text(yaml.safe_dump(held), "utf-8")
     assert told in refused("compare-models", "--config", config, "--output", tmp_path / "out")
     config.write_text("- a", "utf-8")
-    assert "holds no fields" in refused("compare-models", "--config", config, "--output", tmp_path / "out")
+    assert "holds no fields" in refused(
+        "compare-models", "--config", config, "--output", tmp_path / "out"
+    )
 
 
 @pytest.fixture
@@ -331,7 +376,12 @@ def test_a_baseline_goes_to_the_hub_with_a_card(
     evaluation.write_text(found, "utf-8")
     told: list[str] = []
     result = push_baseline(
-        crf, "someone/klue-crf", evaluations=[evaluation], token=TOKEN, endpoint=hub.url, report=told.append
+        crf,
+        "someone/klue-crf",
+        evaluations=[evaluation],
+        token=TOKEN,
+        endpoint=hub.url,
+        report=told.append,
     )
     files = hub.repos["someone/klue-crf"].files
     assert set(files) == {"README.md", "baseline.json", "evaluation-dev.json", "model.crfsuite"}
@@ -358,6 +408,8 @@ def test_tokens_and_other_peoples_files_are_not_published(crf: Path, tmp_path: P
     (tmp_path / "evaluation-x.json").write_text("{}")
     with pytest.raises(InputError, match="is no evaluation"):
         push_baseline(tmp_path, "someone/crf", dry_run=True)
-    assert "--recipe means nothing" in refused("push", crf, "--repo", "a/b", "--recipe", "klue", "--dry-run")
+    assert "--recipe means nothing" in refused(
+        "push", crf, "--repo", "a/b", "--recipe", "klue", "--dry-run"
+    )
     with pytest.raises(InputError, match="no such folder"):
         find_baseline("/nowhere/at-all")

@@ -74,11 +74,15 @@ def test_windows_hold_every_token_once_where_they_are_joined(folder: Path) -> No
     tagger = load_baseline(folder, device="cpu")
     assert isinstance(tagger, EncoderTagger)
     text = " ".join(s.text for s in SENTENCES)
-    whole = tagger.tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)["offset_mapping"]
+    whole = tagger.tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)[
+        "offset_mapping"
+    ]
     for stride in (0, 1, 7, 31):
         tagger.stride = stride
         windows = tagger.windows(text)
-        answers = [(window, ["B-A"] * len(window.ids), [1.0] * len(window.ids)) for window in windows]
+        answers = [
+            (window, ["B-A"] * len(window.ids), [1.0] * len(window.ids)) for window in windows
+        ]
         offsets: list[tuple[int, int]] = []
         for number, (window, *_) in enumerate(answers):
             first = stride // 2 if number else 0
@@ -88,7 +92,9 @@ def test_windows_hold_every_token_once_where_they_are_joined(folder: Path) -> No
         assert len(tagger._joined(text, answers)) == len(whole)
 
 
-def test_sentences_over_the_models_length_are_learnt_in_windows_and_told(base: Path, tmp_path: Path) -> None:
+def test_sentences_over_the_models_length_are_learnt_in_windows_and_told(
+    base: Path, tmp_path: Path
+) -> None:
     told: list[str] = []
     long = Sentence(" ".join(s.text for s in SENTENCES[:12]))
     config = EncoderConfig(model=str(base), epochs=1, max_length=32, stride=8)
@@ -109,9 +115,15 @@ def test_frozen_encoders_stay_as_they_were(base: Path, tmp_path: Path) -> None:
 
 def test_held_out_sentences_choose_the_epoch(base: Path, tmp_path: Path) -> None:
     told: list[str] = []
-    config = EncoderConfig(model=str(base), epochs=12, batch_size=4, learning_rate=3e-3, patience=12)
+    config = EncoderConfig(
+        model=str(base), epochs=12, batch_size=4, learning_rate=3e-3, patience=12
+    )
     trained = train_baseline(
-        SENTENCES, config, tmp_path / "t", held_out=10, on_epoch=lambda epoch: told.append(str(epoch))
+        SENTENCES,
+        config,
+        tmp_path / "t",
+        held_out=10,
+        on_epoch=lambda epoch: told.append(str(epoch)),
     )
     assert len(trained.epochs) == len(told) == 12
     scores = [epoch.f1 or 0.0 for epoch in trained.epochs]
@@ -140,7 +152,9 @@ def test_what_the_tokenizer_cannot_tell_apart_is_counted(folder: Path) -> None:
     assert notes["entities_lost_to_tokens"] == 1
 
 
-def test_half_a_character_and_rare_labels_are_no_trouble(base: Path, folder: Path, tmp_path: Path) -> None:
+def test_half_a_character_and_rare_labels_are_no_trouble(
+    base: Path, folder: Path, tmp_path: Path
+) -> None:
     tagger = load_baseline(folder, device="cpu")
     text = SENTENCES[0].text
     one, other = tagger.tag([f"{text} \ud800", f"{text} \ufffd"])
@@ -149,7 +163,9 @@ def test_half_a_character_and_rare_labels_are_no_trouble(base: Path, folder: Pat
         Sentence(s.text, tuple(replace(span, label=f"L{n}") for span in s.spans))
         for n, s in enumerate(SENTENCES)
     ]
-    trained = train_baseline(rare[:12], EncoderConfig(model=str(base), epochs=1), tmp_path / "t", held_out=4)
+    trained = train_baseline(
+        rare[:12], EncoderConfig(model=str(base), epochs=1), tmp_path / "t", held_out=4
+    )
     assert trained.best is None
     with pytest.raises(InputError, match="device 'abacus' cannot be used"):
         load_baseline(folder, device="abacus")

@@ -39,7 +39,9 @@ from tests.strategies import sentences as any_sentences
 SENTENCES = list(read_corpus(ROOT / "data" / "sample.tsv"))
 CONFIGS: dict[str, Any] = {
     "crf": CrfConfig(max_iterations=60),
-    "bilstm-crf": BilstmCrfConfig(hidden=64, epochs=20, batch_size=4, dropout=0.1, forget=0.0, min_frequency=1),
+    "bilstm-crf": BilstmCrfConfig(
+        hidden=64, epochs=20, batch_size=4, dropout=0.1, forget=0.0, min_frequency=1
+    ),
 }
 
 
@@ -72,7 +74,9 @@ def test_every_character_has_its_features(text: str) -> None:
     places = places_of(text)
     rows = features(text, places)
     assert len(rows) == len(places)
-    assert {view: len(held) for view, held in views(text, places).items()} == dict.fromkeys(VIEWS, len(places))
+    assert {view: len(held) for view, held in views(text, places).items()} == dict.fromkeys(
+        VIEWS, len(places)
+    )
 
 
 def test_features_know_spaces_words_and_digits() -> None:
@@ -186,7 +190,9 @@ def test_held_out_sentences_choose_the_epoch_and_stop_early(
 
     told: list[Epoch] = []
     monkeypatch.setattr("llmner.baselines.bilstm.judge", judged)
-    trained = train_baseline(SENTENCES[:30], config, tmp_path / "b", held_out=10, on_epoch=told.append)
+    trained = train_baseline(
+        SENTENCES[:30], config, tmp_path / "b", held_out=10, on_epoch=told.append
+    )
     # Zeros are no better than nothing; the fifth epoch is the best, and two that are none better end it.
     assert [epoch.f1 for epoch in trained.epochs] == [0.0, 0.0, 0.0, 0.5, 0.6, 0.4, 0.6]
     assert trained.best == 5
@@ -259,7 +265,11 @@ def test_another_kind_in_the_same_folder_leaves_nothing_of_the_first(tmp_path: P
     place = tmp_path / "b"
     train_baseline(SENTENCES[:10], CrfConfig(max_iterations=3), place)
     train_baseline(SENTENCES[:10], BilstmCrfConfig(hidden=4, epochs=1), place, restart=True)
-    assert {path.name for path in place.iterdir()} == {"baseline.json", "model.safetensors", "vocabulary.json"}
+    assert {path.name for path in place.iterdir()} == {
+        "baseline.json",
+        "model.safetensors",
+        "vocabulary.json",
+    }
 
 
 def test_the_same_seed_trains_the_same_network(tmp_path: Path) -> None:

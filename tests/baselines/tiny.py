@@ -27,7 +27,11 @@ def tiny_encoder(folder: Path, kind: str = "bert", places: int = 128) -> Path:
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=held, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+        tokenizer_object=held,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
     )
     fast.model_max_length = places
     fast.save_pretrained(folder)
@@ -44,6 +48,8 @@ def tiny_encoder(folder: Path, kind: str = "bert", places: int = 128) -> Path:
     if kind == "bert":
         model = transformers.BertModel(transformers.BertConfig(**shape))
     else:
-        model = transformers.RobertaModel(transformers.RobertaConfig(**{**shape, "pad_token_id": 0}))
+        model = transformers.RobertaModel(
+            transformers.RobertaConfig(**{**shape, "pad_token_id": 0})
+        )
     model.save_pretrained(folder)
     return folder

@@ -76,7 +76,10 @@ def test_without_a_gpu_it_says_so_in_one_line() -> None:
     done = run("--steps", 2)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr == "gpu_training needs a CUDA device; --tiny --output FOLDER tries it out on a CPU\n"
+    assert (
+        done.stderr
+        == "gpu_training needs a CUDA device; --tiny --output FOLDER tries it out on a CPU\n"
+    )
 
 
 def test_a_toys_figures_are_no_results() -> None:
@@ -88,7 +91,15 @@ def test_a_toys_figures_are_no_results() -> None:
 @pytest.mark.slow
 def test_all_of_it_runs_on_a_cpu(tmp_path: Path) -> None:
     before = sorted((ROOT / "benchmarks" / "results").iterdir())
-    done = run("--tiny", "--steps", 2, "--try", "batch_size=16 gradient_accumulation=1", "--output", tmp_path)
+    done = run(
+        "--tiny",
+        "--steps",
+        2,
+        "--try",
+        "batch_size=16 gradient_accumulation=1",
+        "--output",
+        tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert sorted((ROOT / "benchmarks" / "results").iterdir()) == before
     report: dict[str, Any] = json.loads((tmp_path / "gpu_training.json").read_text("utf-8"))

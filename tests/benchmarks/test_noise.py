@@ -42,7 +42,9 @@ def test_the_same_seed_gives_the_same_cases(sample: list[Sentence], schema: Labe
     assert noisy(sample, schema.codes, 3) != noisy(sample, schema.codes, 4)
 
 
-def test_what_is_expected_are_spans_of_the_text(sample: list[Sentence], schema: LabelSchema) -> None:
+def test_what_is_expected_are_spans_of_the_text(
+    sample: list[Sentence], schema: LabelSchema
+) -> None:
     done: Counter[str] = Counter()
     for seed in range(20):
         for sentence, case in zip(sample, noisy(sample, schema.codes, seed), strict=True):
@@ -89,8 +91,10 @@ def test_the_sample_replies_are_what_the_script_writes() -> None:
     sentences = list(read_corpus(ROOT / "data" / "sample.tsv"))
     replies = damaged_replies(sentences, Recipe.load("klue").schema_.codes)
     rows = [
-        json.loads(line) for line in (ROOT / "data" / "sample-replies.jsonl").read_text("utf-8").splitlines()
+        json.loads(line)
+        for line in (ROOT / "data" / "sample-replies.jsonl").read_text("utf-8").splitlines()
     ]
     assert rows == [
-        {"id": s.id, "text": s.text, "reply": reply} for s, reply in zip(sentences, replies, strict=True)
+        {"id": s.id, "text": s.text, "reply": reply}
+        for s, reply in zip(sentences, replies, strict=True)
     ]

@@ -38,7 +38,9 @@ def replies(tmp_path: Path, sample: Path, klue: Recipe) -> Path:
         for number, sentence in enumerate(read_corpus(sample)):
             reply = render_reply(sentence, "json-by-type", klue.schema_)
             reply = f"```json\n{reply}\n```" if number == 3 else reply
-            stream.write(json.dumps({"id": sentence.id, "text": sentence.text, "reply": reply}) + "\n")
+            stream.write(
+                json.dumps({"id": sentence.id, "text": sentence.text, "reply": reply}) + "\n"
+            )
     return path
 
 
@@ -69,7 +71,10 @@ def test_extract_a_text(run: Run, tmp_path: Path) -> None:
     assert "손흥민[PS]은 춘천[LC]에서" in shown.stdout
     assert "not_found (not in the text)" in shown.stdout
     (row,) = [json.loads(line) for line in run(*args, "--json").stdout.splitlines()]
-    assert row["spans"] == [{"start": 0, "end": 3, "label": "PS"}, {"start": 5, "end": 7, "label": "LC"}]
+    assert row["spans"] == [
+        {"start": 0, "end": 3, "label": "PS"},
+        {"start": 5, "end": 7, "label": "LC"},
+    ]
     assert [outcome["kind"] for outcome in row["outcomes"]] == ["exact", "exact", "not_found"]
 
 
@@ -96,7 +101,9 @@ class Names(Engine):
     assert done.exit_code == 0, done.stderr
     (row,) = rows(output)
     assert row["text"] == report.read_text("utf-8").rstrip("\n")
-    assert [row["text"][s["start"] : s["end"]] for s in row["spans"]] == [f"사람{n}" for n in range(40)]
+    assert [row["text"][s["start"] : s["end"]] for s in row["spans"]] == [
+        f"사람{n}" for n in range(40)
+    ]
     assert len(row["windows"]) > 5
     scored = run("evaluate", "--gold", output, "--predicted", output, "--json")
     assert scored.exit_code == 0, scored.stderr
@@ -106,9 +113,21 @@ class Names(Engine):
     assert (asked["signature"]["window"], asked["signature"]["overlap"]) == (60, 20)
 
 
-def test_extract_a_file_then_evaluate_it(run: Run, tmp_path: Path, sample: Path, replies: Path) -> None:
+def test_extract_a_file_then_evaluate_it(
+    run: Run, tmp_path: Path, sample: Path, replies: Path
+) -> None:
     output = tmp_path / "out.jsonl"
-    done = run("extract", "--input", sample, "--output", output, "--engine", "recorded", "--replies", replies)
+    done = run(
+        "extract",
+        "--input",
+        sample,
+        "--output",
+        output,
+        "--engine",
+        "recorded",
+        "--replies",
+        replies,
+    )
     assert done.exit_code == 0, done.stderr
     assert done.stdout == ""
     written = rows(output)
@@ -119,7 +138,15 @@ def test_extract_a_file_then_evaluate_it(run: Run, tmp_path: Path, sample: Path,
     result = json.loads(report.stdout)
     assert result["sentences"] == len(written)
     assert result["micro"]["f1"] > 0.97
-    assert set(result) >= {"micro", "strict", "per_label", "klue", "outcomes", "replies", "signature"}
+    assert set(result) >= {
+        "micro",
+        "strict",
+        "per_label",
+        "klue",
+        "outcomes",
+        "replies",
+        "signature",
+    }
     assert result["replies"]["repaired"] >= 1
     assert result["replies"]["unreadable"] == 0
     assert result["signature"]["engine"] == "recorded"
@@ -132,7 +159,9 @@ def test_extract_a_file_then_evaluate_it(run: Run, tmp_path: Path, sample: Path,
 
 
 def test_evaluate_a_sample(run: Run, tmp_path: Path, sample: Path, replies: Path) -> None:
-    part = run("evaluate", "--gold", sample, "--replies", replies, "--limit", 10, "--seed", 1, "--json")
+    part = run(
+        "evaluate", "--gold", sample, "--replies", replies, "--limit", 10, "--seed", 1, "--json"
+    )
     assert part.exit_code == 0, part.stderr
     result = json.loads(part.stdout)
     assert result["sentences"] == 10
@@ -142,7 +171,8 @@ def test_evaluate_a_sample(run: Run, tmp_path: Path, sample: Path, replies: Path
     run("convert", sample, plain, "--to", "markup")
     bare = tmp_path / "bare.txt"
     bare.write_text(
-        "".join(line.partition("\t")[2] for line in plain.read_text("utf-8").splitlines(True)), "utf-8"
+        "".join(line.partition("\t")[2] for line in plain.read_text("utf-8").splitlines(True)),
+        "utf-8",
     )
     again = run("evaluate", "--gold", bare, "--predicted", bare, "--limit", 10, "--json")
     assert json.loads(again.stdout)["micro"]["f1"] == 1.0
@@ -157,7 +187,13 @@ def test_project(run: Run, tmp_path: Path, replies: Path) -> None:
     piped = run("project", "-i", "-", "-o", "-", input='{"text": "런던", "reply": "CITY: 런던"}\n')
     assert json.loads(piped.stdout)["outcomes"] == []
     any_label = run(
-        "project", "-i", "-", "-o", "-", "--any-label", input='{"text": "런던", "reply": "CITY: 런던"}\n'
+        "project",
+        "-i",
+        "-",
+        "-o",
+        "-",
+        "--any-label",
+        input='{"text": "런던", "reply": "CITY: 런던"}\n',
     )
     assert json.loads(any_label.stdout)["spans"] == [{"start": 0, "end": 2, "label": "CITY"}]
 
@@ -179,7 +215,9 @@ def test_convert_to_chat(run: Run, tmp_path: Path, sample: Path) -> None:
     first = rows(one)[0]
     assert [message["role"] for message in first["messages"]] == ["system", "user", "assistant"]
     assert (
-        run("convert", sample, two, "--to", "chat", "--prompt-completion", "--reply-format", "lines").exit_code
+        run(
+            "convert", sample, two, "--to", "chat", "--prompt-completion", "--reply-format", "lines"
+        ).exit_code
         == 0
     )
     other = rows(two)[0]
@@ -245,11 +283,27 @@ def test_every_mistake_is_one_line_and_exit_code_2(
     failed(run("convert", empty, out, "--to", "spans"), 2, "empty.jsonl: holds no sentence")
     failed(run("convert", latin, out, "--to", "spans"), 2, "latin.tsv:1: not UTF-8", "iconv")
     failed(run("convert", sample, out, "--to", "xml"), 2, "unknown format 'xml'", "expected chat")
-    failed(run("convert", sample, out, "--to", "spans", "--from", "xml"), 2, "unknown corpus format 'xml'")
+    failed(
+        run("convert", sample, out, "--to", "spans", "--from", "xml"),
+        2,
+        "unknown corpus format 'xml'",
+    )
     failed(run("convert", unknown, out, "--to", "chat"), 2, "unknown.txt:1: unknown label 'PER'")
-    failed(run("convert", sample, out, "--to", "chat", "--recipe", typo), 2, "typo.yaml:3: unknown key 'sytem'")
-    failed(run("convert", sample, out, "--to", "chat", "--recipe", "kleu"), 2, "no recipe is called 'kleu'")
-    failed(run("convert", sample, tmp_path / "no" / "out", "--to", "spans"), 2, "its folder does not exist")
+    failed(
+        run("convert", sample, out, "--to", "chat", "--recipe", typo),
+        2,
+        "typo.yaml:3: unknown key 'sytem'",
+    )
+    failed(
+        run("convert", sample, out, "--to", "chat", "--recipe", "kleu"),
+        2,
+        "no recipe is called 'kleu'",
+    )
+    failed(
+        run("convert", sample, tmp_path / "no" / "out", "--to", "spans"),
+        2,
+        "its folder does not exist",
+    )
     failed(run("convert", sample, ".", "--to", "spans"), 2, "is a directory")
     failed(
         run("evaluate", "--gold", sample),
@@ -267,20 +321,33 @@ def test_every_mistake_is_one_line_and_exit_code_2(
         2,
         "99 recorded replies belong to no gold sentence",
     )
-    failed(run("evaluate", "--gold", sample, "--predicted", short), 2, "no prediction for this gold sentence")
+    failed(
+        run("evaluate", "--gold", sample, "--predicted", short),
+        2,
+        "no prediction for this gold sentence",
+    )
     failed(run("evaluate", "--gold", sample, "--engine", "gpt"), 2, "unknown engine 'gpt'")
     failed(run("evaluate", "--gold", sample, "--engine", "recorded"), 2, "give --replies FILE")
     failed(run("extract"), 2, "none of --text, --input was given")
     failed(run("extract", "a", "--input", sample), 2, "more than one of")
     failed(run("extract", "a", "--particles", "x"), 2, "--particles 'x' is unknown")
-    failed(run("extract", "a", "--window", 50, "--overlap", 50), 2, "overlap of 50 characters", "less than")
+    failed(
+        run("extract", "a", "--window", 50, "--overlap", 50),
+        2,
+        "overlap of 50 characters",
+        "less than",
+    )
     failed(
         run("extract", "-i", sample, "-o", ".", "--engine", "recorded", "--replies", replies),
         2,
         "is a directory",
     )
     failed(run("project", "-i", empty, "-o", out), 2, "holds no reply")
-    failed(run("project", "-i", replies, "-o", out, "--reply-format", "xml"), 2, "unknown reply format 'xml'")
+    failed(
+        run("project", "-i", replies, "-o", out, "--reply-format", "xml"),
+        2,
+        "unknown reply format 'xml'",
+    )
     assert not out.exists()
     assert run("nonsense").exit_code == 2
     assert run("convert").exit_code == 2

@@ -69,7 +69,9 @@ def test_it_says_where_nothing_helps() -> None:
 
 
 def test_json_has_every_part(tmp_path: Path) -> None:
-    path = written(tmp_path / "c.yaml", model="EXAONE-4.0-1.2B", gradient_checkpointing=True, max_length=256)
+    path = written(
+        tmp_path / "c.yaml", model="EXAONE-4.0-1.2B", gradient_checkpointing=True, max_length=256
+    )
     done = run("--config", path, "--json")
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
@@ -88,7 +90,9 @@ def test_json_has_every_part(tmp_path: Path) -> None:
 
 
 def test_a_cpu_that_is_too_small_is_told_but_does_not_decide(tmp_path: Path) -> None:
-    path = written(tmp_path / "c.yaml", model="EXAONE-3.5-7.8B-llama", quantization="4bit", batch_size=2)
+    path = written(
+        tmp_path / "c.yaml", model="EXAONE-3.5-7.8B-llama", quantization="4bit", batch_size=2
+    )
     done = run("--config", path)
     assert done.exit_code == 0
     assert "this machine's CPU: " in done.stdout
@@ -97,8 +101,14 @@ def test_a_cpu_that_is_too_small_is_told_but_does_not_decide(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"model": "someone/unheard-of"}, "hf download someone/unheard-of config.json fetches that file alone"),
-        ({"model": "EXAONE-4.0-1.2B", "lora_targets": ["fc1"]}, "lora_targets: fc1 is none of q_proj"),
+        (
+            {"model": "someone/unheard-of"},
+            "hf download someone/unheard-of config.json fetches that file alone",
+        ),
+        (
+            {"model": "EXAONE-4.0-1.2B", "lora_targets": ["fc1"]},
+            "lora_targets: fc1 is none of q_proj",
+        ),
         ({"modle": "EXAONE-4.0-1.2B"}, "c.yaml"),
     ],
 )

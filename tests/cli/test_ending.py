@@ -64,7 +64,9 @@ def test_whoever_reads_no_more_ends_it_quietly(
     big: Path, sample: Path, tmp_path: Path, command: str, unbuffered: str
 ) -> None:
     replies = tmp_path / "replies"
-    replies.write_text("".join(json.dumps({"text": f"가 {n}", "reply": ""}) + "\n" for n in range(300)))
+    replies.write_text(
+        "".join(json.dumps({"text": f"가 {n}", "reply": ""}) + "\n" for n in range(300))
+    )
     for name, path in (("BIG", big), ("REPLIES", replies), ("GOLD", sample)):
         command = command.replace(name, str(path))
     line = f"{' '.join(LLMNER)} {command} | true"
@@ -88,7 +90,9 @@ def test_with_an_output_file_a_closed_pipe_is_nothing_to_it(big: Path, tmp_path:
     assert told == f"60000 sentences, 0 entities are in {out}"
     # Notes that nobody reads: what was written is whole.
     out.unlink()
-    codes, _ = shell(f"{' '.join(LLMNER)} convert {big} {out} --to text --from text 2>&1 >/dev/null | true")
+    codes, _ = shell(
+        f"{' '.join(LLMNER)} convert {big} {out} --to text --from text 2>&1 >/dev/null | true"
+    )
     assert codes[0] in (0, CLOSED_PIPE)
     assert out.read_bytes() == big.read_bytes()
 
@@ -113,7 +117,12 @@ def test_closed_standard_files(sample: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
 def test_a_full_disk_is_a_line(sample: Path) -> None:
-    for command in (f"stats {sample}", f"stats {sample} --json", f"convert {sample} - --to spans", "--version"):
+    for command in (
+        f"stats {sample}",
+        f"stats {sample} --json",
+        f"convert {sample} - --to spans",
+        "--version",
+    ):
         codes, told = shell(f"{' '.join(LLMNER)} {command} > /dev/full")
         assert codes == [1]
         assert told == "error: [Errno 28] No space left on device"
@@ -127,7 +136,9 @@ def fails_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Result:
     return run("stats", "x")
 
 
-def test_a_fault_of_ours_is_told_in_a_line_and_shown_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours_is_told_in_a_line_and_shown_where_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     shown = fails_with(monkeypatch, KeyError("\x1b[31m" + "x" * 10_000))
     assert isinstance(shown.exception, KeyError)
     monkeypatch.delenv(DEBUG)
@@ -147,7 +158,10 @@ def test_a_fault_of_ours_is_told_in_a_line_and_shown_where_asked(monkeypatch: py
 
 def test_memory_that_runs_out_is_no_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     told = fails_with(monkeypatch, MemoryError("Unable to allocate 1 GiB"))
-    assert (told.exit_code, told.stderr) == (1, "error: there is not enough memory. Unable to allocate 1 GiB\n")
+    assert (told.exit_code, told.stderr) == (
+        1,
+        "error: there is not enough memory. Unable to allocate 1 GiB\n",
+    )
     told = fails_with(monkeypatch, MemoryError())
     assert (told.exit_code, told.stderr) == (1, "error: there is not enough memory\n")
 
@@ -179,7 +193,11 @@ def test_faults_while_options_are_read_are_told_too(monkeypatch: pytest.MonkeyPa
 
 
 def test_wrong_usage_is_plain_and_short() -> None:
-    for args in (["\x1b[31mx"], ["extract", "--\x1b[31mx"], ["stats", "x", "--seed", "\x9b" + "9" * 10_000]):
+    for args in (
+        ["\x1b[31mx"],
+        ["extract", "--\x1b[31mx"],
+        ["stats", "x", "--seed", "\x9b" + "9" * 10_000],
+    ):
         told = run(*args)
         assert told.exit_code == 2
         assert "\x1b" not in told.stderr

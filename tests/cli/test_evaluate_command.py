@@ -74,7 +74,9 @@ def replies(tmp_path: Path, sample: Path, klue: Recipe) -> Path:
     with path.open("w", encoding="utf-8") as stream:
         for sentence in read_corpus(sample):
             reply = render_reply(sentence, "json-by-type", klue.schema_)
-            stream.write(json.dumps({"id": sentence.id, "text": sentence.text, "reply": reply}) + "\n")
+            stream.write(
+                json.dumps({"id": sentence.id, "text": sentence.text, "reply": reply}) + "\n"
+            )
     return path
 
 
@@ -83,7 +85,9 @@ def evaluated(run: Run, *args: object) -> dict[str, Any]:
     return result
 
 
-def test_every_figure_is_there_with_interval_and_signature(run: Run, sample: Path, worse: Path) -> None:
+def test_every_figure_is_there_with_interval_and_signature(
+    run: Run, sample: Path, worse: Path
+) -> None:
     found = evaluated(run, "--gold", sample, "--predicted", worse)
     low, high = found["intervals"]["micro.f1"]
     assert low < found["micro"]["f1"] < high < 1
@@ -91,7 +95,9 @@ def test_every_figure_is_there_with_interval_and_signature(run: Run, sample: Pat
     assert set(found["partial"]) == {"strict", "exact", "partial", "type"}
     assert found["partial"]["exact"]["f1"] > found["micro"]["f1"]
     assert set(found["klue"]) == {"entity_f1", "char_f1"}
-    assert sum(loss["f1_lost"] for loss in found["losses"]) == pytest.approx(1 - found["micro"]["f1"])
+    assert sum(loss["f1_lost"] for loss in found["losses"]) == pytest.approx(
+        1 - found["micro"]["f1"]
+    )
     assert {loss["cause"] for loss in found["losses"]} <= {"label", "missed", "repeat"}
     assert set(found["ceilings"]) == {"projection", "labels", "boundaries"}
     assert found["calibration"] is None
@@ -113,7 +119,9 @@ def test_every_figure_is_there_with_interval_and_signature(run: Run, sample: Pat
     assert "F1 with perfect projection" in shown
 
 
-def test_a_run_is_kept_and_compared(run: Run, tmp_path: Path, sample: Path, worse: Path, replies: Path) -> None:
+def test_a_run_is_kept_and_compared(
+    run: Run, tmp_path: Path, sample: Path, worse: Path, replies: Path
+) -> None:
     for name, source in (("a", ("--predicted", worse)), ("b", ("--replies", replies))):
         passed(run("evaluate", "--gold", sample, *source, "--output", tmp_path / f"{name}.json"))
     found = json.loads(passed(run("compare", tmp_path / "a.json", tmp_path / "b.json", "--json")))
@@ -123,7 +131,9 @@ def test_a_run_is_kept_and_compared(run: Run, tmp_path: Path, sample: Path, wors
     assert held["p"] < 0.01
     assert found["a"]["predicted"]["name"] == "worse.jsonl"
     assert found["b"]["engine"] == "recorded"
-    assert found["test"].startswith("paired bootstrap 95%, n=1000; approximate randomisation, n=10000; seed=42")
+    assert found["test"].startswith(
+        "paired bootstrap 95%, n=1000; approximate randomisation, n=10000; seed=42"
+    )
     assert found["changed"][0]["sentence"].startswith("sample_")
     # The same from the files themselves.
     passed(
@@ -139,7 +149,9 @@ def test_a_run_is_kept_and_compared(run: Run, tmp_path: Path, sample: Path, wors
             replies,
         )
     )
-    again = json.loads(passed(run("compare", worse, tmp_path / "b.jsonl", "--gold", sample, "--json")))
+    again = json.loads(
+        passed(run("compare", worse, tmp_path / "b.jsonl", "--gold", sample, "--json"))
+    )
     assert again["differences"] == found["differences"]
     assert again["changed"] == found["changed"]
     shown = passed(run("compare", tmp_path / "a.json", tmp_path / "b.json", "--show", 1))
@@ -176,7 +188,9 @@ def test_part_of_a_corpus_is_scored_only_when_asked(
     run: Run, tmp_path: Path, sample: Path, replies: Path
 ) -> None:
     part = tmp_path / "part.jsonl"
-    part.write_text("".join(replies.read_text("utf-8").splitlines(keepends=True)[10:30]), encoding="utf-8")
+    part.write_text(
+        "".join(replies.read_text("utf-8").splitlines(keepends=True)[10:30]), encoding="utf-8"
+    )
     refused(
         run("evaluate", "--gold", sample, "--replies", part),
         f"{part} (id",
@@ -201,7 +215,9 @@ def test_part_of_a_corpus_is_scored_only_when_asked(
 def test_broken_tags_of_predictions_are_told(run: Run, tmp_path: Path) -> None:
     (tmp_path / "g.conll").write_text("가\tB-LC\n나\tO\n다\tB-PS\n", encoding="utf-8")
     (tmp_path / "p.conll").write_text("가\tB-LC\n나\tO\n다\tI-PS\n", encoding="utf-8")
-    result = run("evaluate", "--gold", tmp_path / "g.conll", "--predicted", tmp_path / "p.conll", "--json")
+    result = run(
+        "evaluate", "--gold", tmp_path / "g.conll", "--predicted", tmp_path / "p.conll", "--json"
+    )
     found = json.loads(passed(result))
     assert found["micro"]["f1"] == 1
     assert found["strict"]["f1"] == pytest.approx(2 / 3)
@@ -219,13 +235,39 @@ def test_what_does_not_fit_is_one_line(
     passed(run("evaluate", "--gold", sample, "--predicted", worse, "--output", kept, "--limit", 20))
     other = tmp_path / "other.json"
     passed(
-        run("evaluate", "--gold", sample, "--predicted", worse, "--output", other, "--limit", 20, "--seed", 7)
+        run(
+            "evaluate",
+            "--gold",
+            sample,
+            "--predicted",
+            worse,
+            "--output",
+            other,
+            "--limit",
+            20,
+            "--seed",
+            7,
+        )
     )
     refused(run("compare", kept, other), "other.json: another corpus or sample than that of")
-    refused(run("compare", kept, worse), "worse.jsonl: not JSON", "expected what evaluate --output writes")
+    refused(
+        run("compare", kept, worse),
+        "worse.jsonl: not JSON",
+        "expected what evaluate --output writes",
+    )
     refused(run("compare", kept, tmp_path / "none.json"), "none.json: no such file")
     refused(
-        run("evaluate", "--gold", sample, "--predicted", worse, "--replies", replies, "--output", kept),
+        run(
+            "evaluate",
+            "--gold",
+            sample,
+            "--predicted",
+            worse,
+            "--replies",
+            replies,
+            "--output",
+            kept,
+        ),
         "--output keeps one run",
     )
     for args, message in (
@@ -247,7 +289,11 @@ def test_what_does_not_fit_is_one_line(
 
 def test_a_pipe_will_do(tmp_path: Path, sample: Path, worse: Path) -> None:
     command = f"{sys.executable} -m llmner evaluate --gold {sample} --json --predicted"
-    for given in (f"{command} - < {worse}", f"cat {worse} | {command} -", f"{command} <(cat {worse})"):
+    for given in (
+        f"{command} - < {worse}",
+        f"cat {worse} | {command} -",
+        f"{command} <(cat {worse})",
+    ):
         done = subprocess.run(["bash", "-c", given], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["sentences"] == 100
@@ -258,7 +304,9 @@ def test_sentences_without_ids_are_numbered_alike_everywhere(run: Run, tmp_path:
     gold.write_text("<가:PS>나\n<다:LC>라\n", encoding="utf-8")
     found.write_text("<가:PS>나\n다라\n", encoding="utf-8")
     args = ("compare", gold, found, "--gold", gold)
-    assert json.loads(passed(run(*args, "--json")))["changed"] == [{"sentence": "#2", "errors": [0, 1]}]
+    assert json.loads(passed(run(*args, "--json")))["changed"] == [
+        {"sentence": "#2", "errors": [0, 1]}
+    ]
     assert "#2  errors 0 → 1" in passed(run(*args))
 
 
@@ -274,13 +322,27 @@ def test_a_full_disk_is_one_line(sample: Path, worse: Path) -> None:
         assert done.stderr.strip() == "error: [Errno 28] No space left on device"
 
 
-def test_hand_made_runs_do_not_break_a_report(run: Run, tmp_path: Path, sample: Path, worse: Path) -> None:
+def test_hand_made_runs_do_not_break_a_report(
+    run: Run, tmp_path: Path, sample: Path, worse: Path
+) -> None:
     kept = tmp_path / "kept.json"
     passed(run("evaluate", "--gold", sample, "--predicted", worse, "--output", kept))
     held = json.loads(kept.read_text("utf-8"))
     for signature in ({"corpus": "klue"}, {"corpus": {"name": 3}}, {"corpus": None}, "x", None):
         kept.write_text(json.dumps(held | {"signature": signature}), encoding="utf-8")
-        passed(run("compare", kept, kept, "--report", tmp_path / "r.html", "--resamples", 5, "--shuffles", 5))
+        passed(
+            run(
+                "compare",
+                kept,
+                kept,
+                "--report",
+                tmp_path / "r.html",
+                "--resamples",
+                5,
+                "--shuffles",
+                5,
+            )
+        )
     held["rows"][0]["spans"] = [{"start": 0, "end": 1, "label": "PS", "score": float("nan")}]
     kept.write_text(json.dumps(held), encoding="utf-8")
     refused(run("compare", kept, kept), "a span's 'score' is nan; expected a number from 0 to 1")
@@ -303,7 +365,9 @@ def test_no_resamples_no_intervals(run: Run, sample: Path, worse: Path) -> None:
 
 
 def test_the_published_sample_of_klue(run: Run, tmp_path: Path, klue_dev_v1: Path) -> None:
-    found = evaluated(run, "--gold", klue_dev_v1, "--predicted", klue_dev_v1, "--limit", 100, "--seed", 42)
+    found = evaluated(
+        run, "--gold", klue_dev_v1, "--predicted", klue_dev_v1, "--limit", 100, "--seed", 42
+    )
     assert found["gold_spans"] == 283
     support = {label: row["support"] for label, row in found["per_label"].items()}
     assert support == {"PS": 77, "QT": 55, "DT": 53, "LC": 45, "OG": 40, "TI": 13}

@@ -31,7 +31,10 @@ def corpus(tmp_path: Path) -> Path:
     gold = ((Span(0, 3, "PS"), Span(5, 7, "LC")), (Span(0, 4, "QT"),))
     path = tmp_path / "gold.jsonl"
     write_corpus(
-        [Sentence(text, spans, f"s{at}") for at, (text, spans) in enumerate(zip(TEXTS, gold, strict=True))],
+        [
+            Sentence(text, spans, f"s{at}")
+            for at, (text, spans) in enumerate(zip(TEXTS, gold, strict=True))
+        ],
         path,
         "spans",
     )
@@ -64,7 +67,9 @@ def extract(model: str, corpus: Path, output: Path, *more: Any, code: int = 0) -
     )
 
 
-def test_grounded_replies_name_only_what_is_in_the_text(model: str, corpus: Path, tmp_path: Path) -> None:
+def test_grounded_replies_name_only_what_is_in_the_text(
+    model: str, corpus: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "out.jsonl"
     extract(model, corpus, output, "--grounded", "--recipe", "klue-mini")
     for row in rows(output):
@@ -75,11 +80,25 @@ def test_grounded_replies_name_only_what_is_in_the_text(model: str, corpus: Path
 
 def test_a_score_that_is_too_low_drops_the_span(model: str, corpus: Path, tmp_path: Path) -> None:
     # A random model is sure of nothing.
-    extract(model, corpus, tmp_path / "out.jsonl", "--grounded", "--recipe", "klue-mini", "--min-score", 0.9)
+    extract(
+        model,
+        corpus,
+        tmp_path / "out.jsonl",
+        "--grounded",
+        "--recipe",
+        "klue-mini",
+        "--min-score",
+        0.9,
+    )
     for row in rows(tmp_path / "out.jsonl"):
         assert row["spans"] == []
         # Half a number is in the text, and no place of a name.
-        assert {o["kind"] for o in row["outcomes"]} <= {"unsure", "surplus", "overlapped", "not_found"}
+        assert {o["kind"] for o in row["outcomes"]} <= {
+            "unsure",
+            "surplus",
+            "overlapped",
+            "not_found",
+        }
 
 
 def test_samples_are_kept_and_put_to_the_vote(model: str, corpus: Path, tmp_path: Path) -> None:
@@ -91,20 +110,44 @@ def test_samples_are_kept_and_put_to_the_vote(model: str, corpus: Path, tmp_path
     record = json.loads((tmp_path / "out.jsonl.run.json").read_text("utf-8"))
     assert (record["samples"], record["decoding"]) == (3, "t=0.7")
     # The same draws again.
-    extract(model, corpus, tmp_path / "again.jsonl", "--grounded", "--recipe", "klue-mini", "--samples", 3)
+    extract(
+        model,
+        corpus,
+        tmp_path / "again.jsonl",
+        "--grounded",
+        "--recipe",
+        "klue-mini",
+        "--samples",
+        3,
+    )
     assert rows(tmp_path / "again.jsonl") == rows(output)
 
 
 def test_what_cannot_be_is_refused_before_a_model_is_loaded(corpus: Path, tmp_path: Path) -> None:
     output, replies = tmp_path / "out.jsonl", tmp_path / "replies.jsonl"
-    replies.write_text('{"id": "s0", "reply": "{}"}\n{"id": "s1", "reply": "{}"}\n', encoding="utf-8")
+    replies.write_text(
+        '{"id": "s0", "reply": "{}"}\n{"id": "s1", "reply": "{}"}\n', encoding="utf-8"
+    )
     for told, *options in (
-        ("the recorded engine cannot keep replies", "--engine", "recorded", "--replies", replies, "--grounded"),
+        (
+            "the recorded engine cannot keep replies",
+            "--engine",
+            "recorded",
+            "--replies",
+            replies,
+            "--grounded",
+        ),
         ("keeps to its format anyway", "--grounded", "--json-schema", "--recipe", "klue"),
         ("replies in pairs have no JSON schema", "--json-schema"),
         ("--samples at --temperature 0", "--samples", 2, "--temperature", 0),
         ("--max-model-len means nothing to --engine transformers", "--max-model-len", 100),
-        ("--gpu-memory-utilization means nothing", "--gpu-memory-utilization", 0.5, "--engine", "openai"),
+        (
+            "--gpu-memory-utilization means nothing",
+            "--gpu-memory-utilization",
+            0.5,
+            "--engine",
+            "openai",
+        ),
         ("no such file", "--calibration", tmp_path / "nowhere.json"),
     ):
         result = run("extract", "--input", corpus, "--output", output, *options, code=2)
@@ -116,8 +159,16 @@ def test_scores_are_calibrated_by_what_was_right(model: str, corpus: Path, tmp_p
     predicted, fitted = tmp_path / "predicted.jsonl", tmp_path / "calibration.json"
     gold = list(read_corpus(corpus))
     lines = [
-        {"id": "s0", "text": TEXTS[0], "spans": [{"start": 0, "end": 3, "label": "PS", "score": 0.9}]},
-        {"id": "s1", "text": TEXTS[1], "spans": [{"start": 0, "end": 3, "label": "QT", "score": 0.3}]},
+        {
+            "id": "s0",
+            "text": TEXTS[0],
+            "spans": [{"start": 0, "end": 3, "label": "PS", "score": 0.9}],
+        },
+        {
+            "id": "s1",
+            "text": TEXTS[1],
+            "spans": [{"start": 0, "end": 3, "label": "QT", "score": 0.3}],
+        },
     ]
     predicted.write_text(
         "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8"
@@ -127,7 +178,14 @@ def test_scores_are_calibrated_by_what_was_right(model: str, corpus: Path, tmp_p
     calibrator = Calibrator.load(fitted)
     assert (calibrator(0.9), calibrator(0.3)) == (1.0, 0.0)
     extract(
-        model, corpus, tmp_path / "out.jsonl", "--grounded", "--recipe", "klue-mini", "--calibration", fitted
+        model,
+        corpus,
+        tmp_path / "out.jsonl",
+        "--grounded",
+        "--recipe",
+        "klue-mini",
+        "--calibration",
+        fitted,
     )
     record = json.loads((tmp_path / "out.jsonl.run.json").read_text("utf-8"))
     assert record["calibration"] == calibrator.hash
@@ -136,9 +194,13 @@ def test_scores_are_calibrated_by_what_was_right(model: str, corpus: Path, tmp_p
     assert len(gold) == 2
     unscored = tmp_path / "unscored.jsonl"
     write_corpus(gold, unscored, "spans")
-    refused = run("calibrate", "--gold", corpus, "--predicted", unscored, "--output", fitted, code=2)
+    refused = run(
+        "calibrate", "--gold", corpus, "--predicted", unscored, "--output", fitted, code=2
+    )
     assert "no prediction has a score" in refused.stderr
-    over = run("calibrate", "--gold", corpus, "--predicted", predicted, "--output", predicted, code=2)
+    over = run(
+        "calibrate", "--gold", corpus, "--predicted", predicted, "--output", predicted, code=2
+    )
     assert "would overwrite another file" in over.stderr
 
 
@@ -169,7 +231,9 @@ def test_an_endpoint_is_asked_for_grounded_replies(corpus: Path, tmp_path: Path)
         [],
     ]
     assert spans[0][0]["score"] == pytest.approx(0.5488, abs=1e-3)
-    assert all("substring_chunks" in body["structured_outputs"]["grammar"] for body in there.bodies[1:])
+    assert all(
+        "substring_chunks" in body["structured_outputs"]["grammar"] for body in there.bodies[1:]
+    )
 
 
 def test_an_adapter_is_merged_into_a_model_that_brings_its_recipe(tmp_path: Path) -> None:
@@ -181,10 +245,15 @@ def test_an_adapter_is_merged_into_a_model_that_brings_its_recipe(tmp_path: Path
     model = transformers.AutoModelForCausalLM.from_pretrained(base)
     torch.manual_seed(1)
     adapted = peft.get_peft_model(
-        model, peft.LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
+        model,
+        peft.LoraConfig(
+            r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM"
+        ),
     )
     adapted.save_pretrained(tmp_path / "adapter")
-    (tmp_path / "adapter" / "recipe.yaml").write_text("extends: klue-mini\nname: mine\n", encoding="utf-8")
+    (tmp_path / "adapter" / "recipe.yaml").write_text(
+        "extends: klue-mini\nname: mine\n", encoding="utf-8"
+    )
     merged = tmp_path / "merged"
     told = run("merge", tmp_path / "adapter", "--model", base, "--output", merged)
     assert f"{merged} is the merged model" in told.stderr

@@ -32,7 +32,9 @@ few = settings(
     deadline=None,
 )
 # All that a terminal obeys, but for the line breaks that end our own lines.
-STEERS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+STEERS = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 NASTY = "\x1b[31m\x9b2J\u202e\x07\r\ud800[bold]\0\n\t가"
 SENTENCES = [
     Sentence("손흥민 은 런던 에 산다", (Span(0, 3, "PS"), Span(6, 8, "LC")), "s0"),
@@ -100,7 +102,17 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
         0,
     )
     ended_well(
-        run("extract", "-i", gold, "-o", folder / "out.jsonl", "--engine", "recorded", "--replies", predicted),
+        run(
+            "extract",
+            "-i",
+            gold,
+            "-o",
+            folder / "out.jsonl",
+            "--engine",
+            "recorded",
+            "--replies",
+            predicted,
+        ),
         0,
     )
     models = {
@@ -112,7 +124,14 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "train.yaml").write_text("learning_rate: 0.001\n")
     baseline = folder / "baseline"
     baseline.mkdir()
-    record = {"kind": "crf", "labels": ["PS"], "epochs": [], "config": {}, "versions": {}, "tags": {"O": 1}}
+    record = {
+        "kind": "crf",
+        "labels": ["PS"],
+        "epochs": [],
+        "config": {},
+        "versions": {},
+        "tags": {"O": 1},
+    }
     (baseline / "baseline.json").write_text(json.dumps(record))
     (baseline / "model.crfsuite").write_bytes(b"lCRF" + b"\0" * 80)
     return folder
@@ -197,7 +216,9 @@ def paths(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_path_that_leads_nowhere(reader: str, good: Path, tmp_path: Path, paths: dict[str, str]) -> None:
+def test_a_path_that_leads_nowhere(
+    reader: str, good: Path, tmp_path: Path, paths: dict[str, str]
+) -> None:
     for path in paths.values():
         ended_well(call(reader, path, good, tmp_path))
 
@@ -262,7 +283,9 @@ def mutated(data: st.DataObject, text: str) -> bytes:
 @few
 @given(data=st.data())
 @pytest.mark.parametrize("reader", READERS)
-def test_a_file_that_is_nearly_right(reader: str, good: Path, tmp_path: Path, data: st.DataObject) -> None:
+def test_a_file_that_is_nearly_right(
+    reader: str, good: Path, tmp_path: Path, data: st.DataObject
+) -> None:
     file = tmp_path / "broken"
     file.write_bytes(mutated(data, (good / SAME.get(reader, reader)).read_text("utf-8")))
     for left in tmp_path.glob("out*"):
@@ -312,7 +335,9 @@ def put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
         "models.yaml",
     ],
 )
-def test_a_field_that_holds_anything(reader: str, good: Path, tmp_path: Path, data: st.DataObject) -> None:
+def test_a_field_that_holds_anything(
+    reader: str, good: Path, tmp_path: Path, data: st.DataObject
+) -> None:
     source = (good / SAME.get(reader, reader)).read_text("utf-8")
     rows = [json.loads(line) for line in source.splitlines()]
     number = data.draw(st.integers(0, len(rows) - 1))
@@ -345,12 +370,22 @@ def test_records_and_baselines_that_hold_anything(
         "[" * 10**5,
         *(json.dumps({key: value}) for key in ("input", "engine", "min_score", "recipe")),
     ):
-        for name in ("rows.jsonl.run.json", "rows.jsonl.partial.run.json", "rows.jsonl.finished.run.json"):
+        for name in (
+            "rows.jsonl.run.json",
+            "rows.jsonl.partial.run.json",
+            "rows.jsonl.finished.run.json",
+        ):
             (tmp_path / name).write_text(record)
         (tmp_path / "rows.jsonl.partial").write_bytes((good / "rows.jsonl").read_bytes())
         ended_well(
             run(
-                "evaluate", "--gold", good / "spans.x", "--predicted", tmp_path / "rows.jsonl", "--resamples", 0
+                "evaluate",
+                "--gold",
+                good / "spans.x",
+                "--predicted",
+                tmp_path / "rows.jsonl",
+                "--resamples",
+                0,
             )
         )
         ended_well(
@@ -372,7 +407,15 @@ def test_records_and_baselines_that_hold_anything(
         (folder / "baseline.json").write_text(record)
         (folder / "model.crfsuite").write_bytes((good / "baseline" / "model.crfsuite").read_bytes())
         ended_well(
-            run("evaluate", "--gold", good / "spans.x", "--engine", f"baseline:{folder}", "--resamples", 0),
+            run(
+                "evaluate",
+                "--gold",
+                good / "spans.x",
+                "--engine",
+                f"baseline:{folder}",
+                "--resamples",
+                0,
+            ),
             1,
             2,
         )
@@ -392,10 +435,14 @@ OPTIONS = [
 @few
 @given(
     value=st.text(max_size=20)
-    | st.sampled_from([NASTY, "9" * 5000, "x" * 10**6, "-1", "nan", "inf", "1e999", "0x1", "--", "-"])
+    | st.sampled_from(
+        [NASTY, "9" * 5000, "x" * 10**6, "-1", "nan", "inf", "1e999", "0x1", "--", "-"]
+    )
 )
 @pytest.mark.parametrize(("command", "option"), OPTIONS)
-def test_options_that_hold_anything(command: str, option: str, good: Path, tmp_path: Path, value: str) -> None:
+def test_options_that_hold_anything(
+    command: str, option: str, good: Path, tmp_path: Path, value: str
+) -> None:
     operands: dict[str, list[object]] = {
         "extract": [
             "-i",
@@ -408,7 +455,11 @@ def test_options_that_hold_anything(command: str, option: str, good: Path, tmp_p
             "klue",
         ],
         "stats": [good / "gmb-csv.x"],
-        "convert": [good / "gmb-csv.x", tmp_path / "out", *(() if option == "--to" else ("--to", "text"))],
+        "convert": [
+            good / "gmb-csv.x",
+            tmp_path / "out",
+            *(() if option == "--to" else ("--to", "text")),
+        ],
         "project": ["-i", good / "replies.jsonl", "-o", tmp_path / "out"],
         "evaluate": ["--gold", good / "spans.x", "--predicted", good / "rows.jsonl"],
         "compare": [good / "run.json", good / "run.json"],
@@ -423,7 +474,9 @@ def test_options_that_hold_anything(command: str, option: str, good: Path, tmp_p
     ended_well(run(f"--x{value}", command))
 
 
-def test_texts_ids_and_labels_of_any_characters_are_shown_plainly(good: Path, tmp_path: Path) -> None:
+def test_texts_ids_and_labels_of_any_characters_are_shown_plainly(
+    good: Path, tmp_path: Path
+) -> None:
     """Tables, coloured texts and changes on standard output, too."""
     label = NASTY.replace("\n", "").replace("\t", "")
     rows = [
@@ -436,7 +489,8 @@ def test_texts_ids_and_labels_of_any_characters_are_shown_plainly(good: Path, tm
     ]
     other = [row | {"spans": []} for row in rows]
     gold, found = (
-        tmp_path / f"{label.replace('/', '').replace(chr(0), '')[:-2]}x.jsonl".replace("\ud800", ""),
+        tmp_path
+        / f"{label.replace('/', '').replace(chr(0), '')[:-2]}x.jsonl".replace("\ud800", ""),
         tmp_path / "b",
     )
     for path, held in ((gold, rows), (found, other)):
@@ -444,7 +498,10 @@ def test_texts_ids_and_labels_of_any_characters_are_shown_plainly(good: Path, tm
     replies = tmp_path / "replies"
     replies.write_text(
         "".join(
-            json.dumps({"text": row["text"], "id": row["id"], "reply": f'{{"{NASTY}": ["{NASTY}"]}}'}) + "\n"
+            json.dumps(
+                {"text": row["text"], "id": row["id"], "reply": f'{{"{NASTY}": ["{NASTY}"]}}'}
+            )
+            + "\n"
             for row in rows
         )
     )
@@ -464,16 +521,29 @@ def test_texts_ids_and_labels_of_any_characters_are_shown_plainly(good: Path, tm
         assert STEERS.findall(result.stdout) == [], args
 
 
-def test_what_vanishes_or_may_not_be_read(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_vanishes_or_may_not_be_read(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between looking at a file and reading it, at each of its openings in turn."""
     real: Callable[..., Any] = Path.open
     for gone in (FileNotFoundError(2, "No such file or directory"), PermissionError(13, "Permission denied"), OSError(5, "Input/output error")):  # fmt: skip
-        for reader in ("guessed", "rows.jsonl", "conll.x", "run.json", "calibration.json", "models.yaml"):
+        for reader in (
+            "guessed",
+            "rows.jsonl",
+            "conll.x",
+            "run.json",
+            "calibration.json",
+            "models.yaml",
+        ):
             for left in range(4):
                 opened = iter(range(left))
 
                 def failing(
-                    self: Path, *args: Any, opened: Any = opened, gone: OSError = gone, **options: Any
+                    self: Path,
+                    *args: Any,
+                    opened: Any = opened,
+                    gone: OSError = gone,
+                    **options: Any,
                 ) -> Any:
                     if next(opened, None) is None:
                         raise gone
@@ -486,7 +556,8 @@ def test_what_vanishes_or_may_not_be_read(good: Path, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "held", ["[" * 10**5, "{", "[]", '{"hidden_size": true}', f'{{"hidden_size": {"9" * 5000}}}', "\0"]
+    "held",
+    ["[" * 10**5, "{", "[]", '{"hidden_size": true}', f'{{"hidden_size": {"9" * 5000}}}', "\0"],
 )
 def test_a_model_whose_configuration_is_broken(tmp_path: Path, held: str) -> None:
     (tmp_path / "config.json").write_text(held)

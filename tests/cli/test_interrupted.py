@@ -111,7 +111,9 @@ def test_extract_and_evaluate_by_an_endpoint(there: Endpoint, corpus: Path, tmp_
     held = tmp_path / "recorded.json"
     args = ("--replies", recorded, "--reply-format", "json-by-type", "--output", held)
     assert run("evaluate", "--gold", corpus, *args, "--resamples", 0).exit_code == 0
-    one, other = (json.loads((tmp_path / name).read_text("utf-8")) for name in ("run.json", "recorded.json"))
+    one, other = (
+        json.loads((tmp_path / name).read_text("utf-8")) for name in ("run.json", "recorded.json")
+    )
     assert len({outcome["kind"] for row in one["rows"] for outcome in row["outcomes"]}) > 3
     assert {key: value for key, value in one.items() if key != "signature"} == {
         key: value for key, value in other.items() if key != "signature"
@@ -130,7 +132,9 @@ def test_an_endpoint_that_is_down_or_wants_another_key(
         **openai_engine.OpenAIGenerator.__init__.__kwdefaults__, "attempts": 2,
     })  # fmt: skip
     args = (
-        extracting(there, corpus, tmp_path / "o.jsonl") if command == "extract" else evaluating(there, corpus)
+        extracting(there, corpus, tmp_path / "o.jsonl")
+        if command == "extract"
+        else evaluating(there, corpus)
     )
     there.key = "k"
     refused = run(*args)
@@ -164,7 +168,9 @@ def test_a_failure_is_a_row_that_is_told_counted_and_mended(
     assert shown.stderr == f"{told}all its entities count as missed (openai)\n"
     found = json.loads(held.read_text("utf-8"))
     assert found["replies"]["unanswered"] == 1
-    assert {"cause": "unanswered", "missed": len(bad.spans), "wrong": 0}.items() <= found["losses"][0].items()
+    assert {"cause": "unanswered", "missed": len(bad.spans), "wrong": 0}.items() <= found["losses"][
+        0
+    ].items()
     (row,) = [row for row in found["rows"] if row["status"] == "unanswered"]
     assert row["error"] == "500 after 6 attempts (injected)"
     assert "unanswered 1" in report.read_text("utf-8")
@@ -206,7 +212,12 @@ def test_where_the_endpoint_dies_midway_the_line_says_how_to_go_on(
     there.faults = lambda *_: {"status": 500} if len(there.answered) >= 8 else None
     assert run(*evaluating(there, corpus, "--output", held)).exit_code == 1
     there.faults = lambda *_: None
-    for change in (["--recipe", "klue-strict"], ["--limit", "9"], ["--model", "other"], ["--fuzzy", "0.9"]):
+    for change in (
+        ["--recipe", "klue-strict"],
+        ["--limit", "9"],
+        ["--model", "other"],
+        ["--fuzzy", "0.9"],
+    ):
         other = run(*evaluating(there, corpus, "--output", held, *change))
         assert other.exit_code == 2
         assert "an interrupted run lies there with another" in other.stderr
@@ -216,7 +227,11 @@ def test_where_the_endpoint_dies_midway_the_line_says_how_to_go_on(
 
 
 def interrupted(
-    args: list[str], there: Endpoint, disk: Callable[[], set[str]], sign: signal.Signals, dice: random.Random
+    args: list[str],
+    there: Endpoint,
+    disk: Callable[[], set[str]],
+    sign: signal.Signals,
+    dice: random.Random,
 ) -> tuple[subprocess.CompletedProcess[str], int]:
     """Run the command until it ends by itself, interrupted again and again; its last run, and how often."""
     for times in range(60):
@@ -246,7 +261,9 @@ def interrupted(
             assert process.returncode == 130, err
             assert err.splitlines()[-1].startswith("interrupted")
             if kept := len(disk()):
-                assert err.splitlines()[-1].endswith("sentences are kept, the same command goes on from there")
+                assert err.splitlines()[-1].endswith(
+                    "sentences are kept, the same command goes on from there"
+                )
                 assert abs(int(err.splitlines()[-1].split()[1]) - kept) <= 1
         else:
             assert process.returncode == -signal.SIGKILL
@@ -273,11 +290,17 @@ def test_extract_killed_again_and_again(
     there.faults = lambda *_: {"delay": 0.05}
     partial = tmp_path / "out.jsonl.partial"
     _, times = interrupted(
-        extracting(there, corpus, output), there, lambda: texts_in(partial), sign, random.Random(sign.value)
+        extracting(there, corpus, output),
+        there,
+        lambda: texts_in(partial),
+        sign,
+        random.Random(sign.value),
     )
     assert times > 1
     assert output.read_bytes() == whole.read_bytes()
-    record, other = (path.with_name(f"{path.name}.run.json").read_bytes() for path in (output, whole))
+    record, other = (
+        path.with_name(f"{path.name}.run.json").read_bytes() for path in (output, whole)
+    )
     assert record == other
     assert {path.name for path in tmp_path.glob("out*")} == {"out.jsonl", "out.jsonl.run.json"}
 
@@ -307,7 +330,9 @@ def test_evaluate_killed_again_and_again(
     assert last.stdout == first.stdout
     if kept:
         assert output.read_bytes() == whole.read_bytes()
-    assert not [path for path in tmp_path.rglob("*") if "partial" in path.name or path.parent.name == "runs"]
+    assert not [
+        path for path in tmp_path.rglob("*") if "partial" in path.name or path.parent.name == "runs"
+    ]
 
 
 def test_the_pace_counts_only_what_this_run_did(monkeypatch: pytest.MonkeyPatch) -> None:

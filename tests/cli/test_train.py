@@ -43,7 +43,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], 
     return folder, options, done.stdout + done.stderr
 
 
-def test_the_script_tells_coverage_progress_and_a_table(trained: tuple[Path, list[str], str]) -> None:
+def test_the_script_tells_coverage_progress_and_a_table(
+    trained: tuple[Path, list[str], str],
+) -> None:
     said = trained[2]
     assert "adapter on 14 of 14 linear layers" in said
     assert "15 sentences to learn from, 5 held out" in said
@@ -71,7 +73,9 @@ def test_a_finished_run_is_not_repeated_and_bad_options_are_one_line(
 ) -> None:
     again = run("-m", "llmner", "train", *trained[1])
     assert again.returncode == 2
-    assert again.stderr.strip().endswith("holds a finished adapter; name another --output, or --restart")
+    assert again.stderr.strip().endswith(
+        "holds a finished adapter; name another --output, or --restart"
+    )
     wrong = run("-m", "llmner", "train", "--lora-rank", "none")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "lora_rank" in wrong.stderr
@@ -105,7 +109,11 @@ def test_an_adapter_goes_to_the_hub_and_is_loaded_back_with_its_recipe(
             "HF_HUB_OFFLINE": "0",
         }  # fmt: skip
         pushed = run(
-            "scripts/push_to_hub.py", str(folder / "adapter"), "--repo", "someone/tiny-ner", **environment
+            "scripts/push_to_hub.py",
+            str(folder / "adapter"),
+            "--repo",
+            "someone/tiny-ner",
+            **environment,
         )
         assert pushed.returncode == 0, pushed.stderr
         extracted = run(

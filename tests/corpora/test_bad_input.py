@@ -73,7 +73,9 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         list(read_corpus(tmp_path / "none.tsv"))
     with pytest.raises(CorpusError, match="is a directory"):
         list(read_corpus(tmp_path))
-    with pytest.raises(UnknownNameError, match="unknown corpus format 'xml'; expected one of klue-tsv"):
+    with pytest.raises(
+        UnknownNameError, match="unknown corpus format 'xml'; expected one of klue-tsv"
+    ):
         list(read_corpus(write(tmp_path, "a", "x"), "xml"))
 
 

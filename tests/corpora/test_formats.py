@@ -29,7 +29,9 @@ def test_klue_dev_has_the_published_counts(klue_dev: Path) -> None:
     assert stats.spans == 14257
     assert stats.repairs == 0
     assert all(sentence.spans for sentence in read)
-    assert sum(sentence.text[span.start] == " " for sentence in read for span in sentence.spans) == 2
+    assert (
+        sum(sentence.text[span.start] == " " for sentence in read for span in sentence.spans) == 2
+    )
     lengths = [len(sentence.text) for sentence in read]
     assert (min(lengths), max(lengths)) == (20, 145)
 
@@ -94,11 +96,15 @@ def test_klue_tsv_and_markup_keep_any_line(format: str, sentence: Sentence, tmp_
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(sentence=sentences(tidy_texts.filter(lambda text: text.strip())))
-def test_conll_keeps_text_and_spans_but_for_spaces_at_their_edges(sentence: Sentence, tmp_path: Path) -> None:
+def test_conll_keeps_text_and_spans_but_for_spaces_at_their_edges(
+    sentence: Sentence, tmp_path: Path
+) -> None:
     again = round_trip(sentence, "conll", tmp_path)
     assert again.text == sentence.text
     kept = [span for span in sentence.spans if sentence.surface(span).strip()]
-    assert [again.surface(s).strip() for s in again.spans] == [sentence.surface(s).strip() for s in kept]
+    assert [again.surface(s).strip() for s in again.spans] == [
+        sentence.surface(s).strip() for s in kept
+    ]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +159,9 @@ def test_reading_streams(tmp_path: Path) -> None:
     def peak(count: int) -> int:
         path = tmp_path / f"{count}.jsonl"
         write_corpus(
-            (Sentence("가나다라마바사" * 10, (Span(0, 2, "PS"),)) for _ in range(count)), path, "spans"
+            (Sentence("가나다라마바사" * 10, (Span(0, 2, "PS"),)) for _ in range(count)),
+            path,
+            "spans",
         )
         tracemalloc.start()
         for _ in read_corpus(path):

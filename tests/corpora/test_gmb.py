@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmner.corpora import BadRow, ReadStats, from_words, guess_format, read_corpus, word_tags, write_corpus
+from llmner.corpora import (
+    BadRow,
+    ReadStats,
+    from_words,
+    guess_format,
+    read_corpus,
+    word_tags,
+    write_corpus,
+)
 from llmner.corpora.gmb import split_sentences
 from llmner.errors import CorpusError, InputError, MismatchError
 from llmner.recipes import Recipe
@@ -50,7 +58,10 @@ def test_words_become_sentences_and_tags_become_spans(tmp_path: Path) -> None:
         ("São Paulo", "geo"),
         ('"Dr. Ana Prado”', "per"),
     ]
-    assert [(two.surface(span), span.label) for span in two.spans] == [("Kenyan", "gpe"), ("Monday", "tim")]
+    assert [(two.surface(span), span.label) for span in two.spans] == [
+        ("Kenyan", "gpe"),
+        ("Monday", "tim"),
+    ]
     assert three == Sentence("Nothing .", (), "3")
 
 
@@ -159,7 +170,8 @@ def test_broken_tags_are_repaired_and_counted(tmp_path: Path) -> None:
 @given(
     st.lists(
         st.tuples(
-            st.text("ab,.é한\"'", min_size=1, max_size=4), st.sampled_from(["O", "B-x", "I-x", "B-y", "I-y"])
+            st.text("ab,.é한\"'", min_size=1, max_size=4),
+            st.sampled_from(["O", "B-x", "I-x", "B-y", "I-y"]),
         ),
         max_size=8,
     )
@@ -176,7 +188,12 @@ def test_words_and_tags_come_back_from_characters(rows: list[tuple[str, str]]) -
 
 def test_parts_of_words_are_words() -> None:
     sentence = Sentence("anti-Roman riots in Rome", (Span(5, 10, "gpe"), Span(20, 24, "geo")))
-    assert word_tags(sentence) == [("anti-Roman", "B-gpe"), ("riots", "O"), ("in", "O"), ("Rome", "B-geo")]
+    assert word_tags(sentence) == [
+        ("anti-Roman", "B-gpe"),
+        ("riots", "O"),
+        ("in", "O"),
+        ("Rome", "B-geo"),
+    ]
     two = Sentence("a-b c", (Span(0, 1, "x"), Span(2, 5, "y")))
     assert word_tags(two) == [("a-b", "B-x"), ("c", "B-y")]
     with pytest.raises(MismatchError, match="1 tags for 2 words"):

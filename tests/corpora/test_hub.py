@@ -12,7 +12,21 @@ from llmner.spans import Sentence, Span
 
 datasets = pytest.importorskip("datasets")
 
-NAMES = ["B-DT", "I-DT", "B-LC", "I-LC", "B-OG", "I-OG", "B-PS", "I-PS", "B-QT", "I-QT", "B-TI", "I-TI", "O"]
+NAMES = [
+    "B-DT",
+    "I-DT",
+    "B-LC",
+    "I-LC",
+    "B-OG",
+    "I-OG",
+    "B-PS",
+    "I-PS",
+    "B-QT",
+    "I-QT",
+    "B-TI",
+    "I-TI",
+    "O",
+]
 
 
 def hub_like(sentences: list[Sentence]) -> object:
@@ -41,7 +55,9 @@ def test_klue_ner_reads_as_the_tsv_does(klue_dev_v1: Path) -> None:
 def test_a_saved_data_set_is_read_by_its_folder(tmp_path: Path) -> None:
     sentences = [Sentence("손흥민은 춘천", (Span(0, 3, "PS"), Span(5, 7, "LC")))]
     folder = tmp_path / "saved"
-    datasets.DatasetDict({"train": hub_like(sentences), "validation": hub_like(sentences)}).save_to_disk(folder)
+    datasets.DatasetDict(
+        {"train": hub_like(sentences), "validation": hub_like(sentences)}
+    ).save_to_disk(folder)
     (read,) = read_corpus(folder, split="validation")
     assert read.spans == sentences[0].spans
     with pytest.raises(CorpusError, match="no split was named; expected one of train, validation"):
@@ -52,7 +68,10 @@ def test_a_saved_data_set_is_read_by_its_folder(tmp_path: Path) -> None:
 
 def test_words_are_joined_by_spaces() -> None:
     dataset = datasets.Dataset.from_dict(
-        {"tokens": [["Son", "scored", "in", "London", "."]], "ner_tags": [["B-PER", "O", "O", "B-LOC", "O"]]}
+        {
+            "tokens": [["Son", "scored", "in", "London", "."]],
+            "ner_tags": [["B-PER", "O", "O", "B-LOC", "O"]],
+        }
     )
     (read,) = read_dataset(dataset)
     assert read.text == "Son scored in London ."

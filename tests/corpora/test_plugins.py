@@ -78,7 +78,9 @@ def test_a_package_that_is_broken_is_told_where_it_is_wanted_and_nowhere_else(
 def test_the_command_line_takes_it(bars: Path) -> None:
     done = CliRunner().invoke(app, ["convert", str(bars), "-", "--to", "spans"])
     assert done.exit_code == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[0])["spans"] == [{"start": 0, "end": 4, "label": "PER"}]
+    assert json.loads(done.stdout.splitlines()[0])["spans"] == [
+        {"start": 0, "end": 4, "label": "PER"}
+    ]
     back = CliRunner().invoke(app, ["convert", str(bars), "-", "--to", "bars", "--from", "bars"])
     assert back.stdout == "Anna sings|0-4 PER\nNobody hums|\n"
     refused = CliRunner().invoke(app, ["convert", str(bars), "-", "--to", "stars"])

@@ -47,7 +47,12 @@ def shift(pair: CorpusComparison) -> ShiftTest:
 
 def test_klue_dev_has_the_published_figures(klue_dev: Path) -> None:
     stats = corpus_stats(read_corpus(klue_dev))
-    assert (stats.sentences, stats.entities, stats.without_entity, stats.duplicates) == (5000, 14257, 0, 0)
+    assert (stats.sentences, stats.entities, stats.without_entity, stats.duplicates) == (
+        5000,
+        14257,
+        0,
+        0,
+    )
     assert (stats.lengths.min, stats.lengths.max) == (20, 145)
     assert (stats.repeats, stats.misplaced, stats.adjacent) == (356, 576, 42)
     assert (stats.edge_spaces, stats.leading_spaces) == (2, 2)
@@ -62,23 +67,31 @@ def test_klue_dev_has_the_published_figures(klue_dev: Path) -> None:
     assert stats.lengths.p95 == np.percentile(lengths, 95, method="inverted_cdf")
 
 
-def test_klue_train_shares_no_sentence_with_dev_but_has_other_labels(klue_train: Path, klue_dev: Path) -> None:
+def test_klue_train_shares_no_sentence_with_dev_but_has_other_labels(
+    klue_train: Path, klue_dev: Path
+) -> None:
     earlier, later = corpus_stats(read_corpus(klue_train)), corpus_stats(read_corpus(klue_dev))
     pair = compare_corpora(earlier, later)
     assert (earlier.entities, earlier.edge_spaces, earlier.leading_spaces) == (12197, 1, 0)
     assert (pair.overlap.exact, pair.overlap.folded, pair.overlap.examples) == (0, 0, ())
     assert pair.unseen == (7532 if "v1.1" in klue_dev.name else 7538)
-    assert shift(pair).statistic == pytest.approx(chi2_contingency(table(pair), correction=False).statistic)
+    assert shift(pair).statistic == pytest.approx(
+        chi2_contingency(table(pair), correction=False).statistic
+    )
     assert shift(pair).p == 1 / 2001
 
 
 def test_the_two_versions_of_klue_dev_are_the_same_sentences_after_folding(
     klue_dev_v1: Path, klue_dev: Path
 ) -> None:
-    pair = compare_corpora(corpus_stats(read_corpus(klue_dev_v1)), corpus_stats(read_corpus(klue_dev)))
+    pair = compare_corpora(
+        corpus_stats(read_corpus(klue_dev_v1)), corpus_stats(read_corpus(klue_dev))
+    )
     same = klue_dev == klue_dev_v1
     assert (pair.overlap.exact, pair.overlap.folded) == (5000 if same else 4615, 5000)
-    assert [example.exact for example in pair.overlap.examples] == [True] * 5 + [False] * (0 if same else 5)
+    assert [example.exact for example in pair.overlap.examples] == [True] * 5 + [False] * (
+        0 if same else 5
+    )
     assert all(example.earlier.id == example.later.id for example in pair.overlap.examples)
     assert (shift(pair).statistic, shift(pair).p) == (0, 1)
 
@@ -158,7 +171,9 @@ def test_any_two_corpora_can_be_compared(one: list[Sentence], two: list[Sentence
 
 
 def test_sentences_in_both_corpora() -> None:
-    earlier = corpus_stats([Sentence("가 나", (), "a"), Sentence("7㎞"), Sentence("가 나", (), "b")])
+    earlier = corpus_stats(
+        [Sentence("가 나", (), "a"), Sentence("7㎞"), Sentence("가 나", (), "b")]
+    )
     later = corpus_stats(
         [
             Sentence("7 km", (), "x"),
@@ -179,9 +194,16 @@ def test_sentences_in_both_corpora() -> None:
 
 
 def test_unseen_entities_and_differences_of_shares() -> None:
-    earlier = corpus_stats([Sentence("가나다", (Span(0, 1, "PS"), Span(1, 2, "PS"), Span(2, 3, "LC")))])
+    earlier = corpus_stats(
+        [Sentence("가나다", (Span(0, 1, "PS"), Span(1, 2, "PS"), Span(2, 3, "LC")))]
+    )
     later = corpus_stats(
-        [Sentence("가나다라", (Span(0, 1, "PS"), Span(1, 2, "LC"), Span(2, 3, "LC"), Span(3, 4, "TI")))] * 2
+        [
+            Sentence(
+                "가나다라", (Span(0, 1, "PS"), Span(1, 2, "LC"), Span(2, 3, "LC"), Span(3, 4, "TI"))
+            )
+        ]
+        * 2
     )
     pair = compare_corpora(earlier, later)
     # 나 was PS, never LC; 라 never stood at all.
@@ -191,7 +213,9 @@ def test_unseen_entities_and_differences_of_shares() -> None:
     assert (rows["PS"].earlier, rows["PS"].later, rows["PS"].unseen) == (2, 2, 0)
     assert rows["PS"].points == pytest.approx(100 * (1 / 4 - 2 / 3))
     assert rows["TI"].points == 25
-    assert shift(pair).statistic == pytest.approx(chi2_contingency(table(pair), correction=False).statistic)
+    assert shift(pair).statistic == pytest.approx(
+        chi2_contingency(table(pair), correction=False).statistic
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,7 +252,9 @@ def drawn(count: int, weights: Sequence[float], seed: int) -> list[Sentence]:
 def halves(corpus: list[Sentence], seed: int) -> tuple[CorpusStats, CorpusStats]:
     order = np.random.default_rng(seed).permutation(len(corpus))
     half = len(corpus) // 2
-    return corpus_stats(corpus[i] for i in order[:half]), corpus_stats(corpus[i] for i in order[half:])
+    return corpus_stats(corpus[i] for i in order[:half]), corpus_stats(
+        corpus[i] for i in order[half:]
+    )
 
 
 def test_p_is_uniform_over_halves_of_one_corpus_where_the_textbook_p_is_not() -> None:
@@ -247,13 +273,18 @@ def test_p_is_that_of_shuffling_every_sentence() -> None:
     one, two = drawn(60, (0.5, 0.3, 0.2), 1), drawn(40, (0.35, 0.4, 0.25), 2)
     test = shift(compare_corpora(corpus_stats(one), corpus_stats(two), permutations=4000))
     counts = np.array(
-        [[len([s for s in x.spans if s.label == label]) for label in ("PS", "LC", "OG")] for x in one + two]
+        [
+            [len([s for s in x.spans if s.label == label]) for label in ("PS", "LC", "OG")]
+            for x in one + two
+        ]
     )
     random = np.random.default_rng(3)
 
     def statistic(order: np.ndarray) -> float:
         return float(
-            chi2_contingency([counts[order[:60]].sum(0), counts[order[60:]].sum(0)], correction=False).statistic
+            chi2_contingency(
+                [counts[order[:60]].sum(0), counts[order[60:]].sum(0)], correction=False
+            ).statistic
         )
 
     observed = statistic(np.arange(100))

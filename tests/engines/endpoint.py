@@ -75,10 +75,17 @@ def serving(endpoint: Endpoint, port: int = 0) -> Iterator[Endpoint]:
                 self.wfile.write(body)
 
         def refuse(self, status: int, message: str, **headers: str) -> None:
-            self.send(status, json.dumps({"error": {"message": message, "code": status}}).encode(), **headers)
+            self.send(
+                status,
+                json.dumps({"error": {"message": message, "code": status}}).encode(),
+                **headers,
+            )
 
         def do_GET(self) -> None:
-            rows = [{"id": name, "object": "model", "created": 0, "owned_by": "x"} for name in endpoint.models]
+            rows = [
+                {"id": name, "object": "model", "created": 0, "owned_by": "x"}
+                for name in endpoint.models
+            ]
             self.send(200, json.dumps({"object": "list", "data": rows}).encode())
 
         def do_POST(self) -> None:
@@ -98,7 +105,10 @@ def serving(endpoint: Endpoint, port: int = 0) -> Iterator[Endpoint]:
                     endpoint.at_once -= 1
 
         def respond(self, body: dict[str, Any], chat: bool, question: str, before: int) -> None:
-            if endpoint.key is not None and self.headers["Authorization"] != f"Bearer {endpoint.key}":
+            if (
+                endpoint.key is not None
+                and self.headers["Authorization"] != f"Bearer {endpoint.key}"
+            ):
                 return self.refuse(401, "wrong key")
             if body["model"] not in endpoint.models:
                 return self.refuse(404, f"The model `{body['model']}` does not exist.")
@@ -125,13 +135,16 @@ def serving(endpoint: Endpoint, port: int = 0) -> Iterator[Endpoint]:
                 )
             text = endpoint.answer(question)
             choice: dict[str, Any] = {"index": 0, "finish_reason": fault.get("finish", "stop")}
-            choice |= {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+            choice |= (
+                {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+            )
             if endpoint.tokens is not None and body.get("logprobs"):
                 told = endpoint.tokens(text)
                 choice["logprobs"] = (
                     {
                         "content": [
-                            {"token": token, "logprob": value, "top_logprobs": []} for token, value in told
+                            {"token": token, "logprob": value, "top_logprobs": []}
+                            for token, value in told
                         ]
                     }
                     if chat
@@ -176,7 +189,10 @@ def serving(endpoint: Endpoint, port: int = 0) -> Iterator[Endpoint]:
             if "raw" not in fault:
                 with endpoint.lock:
                     endpoint.answered[question] += 1
-            headers = {"content_type": fault.get("type", "application/json"), **fault.get("headers", {})}
+            headers = {
+                "content_type": fault.get("type", "application/json"),
+                **fault.get("headers", {}),
+            }
             return self.send(200, raw, **headers)
 
     class Server(ThreadingHTTPServer):
@@ -186,7 +202,9 @@ def serving(endpoint: Endpoint, port: int = 0) -> Iterator[Endpoint]:
 
     server = Server(("127.0.0.1", port), Handler)
     endpoint.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
     thread.start()
     try:
         yield endpoint

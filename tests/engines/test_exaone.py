@@ -68,7 +68,10 @@ def weights(seed: int = 0) -> dict[str, Any]:
         return torch.randn(*shape, generator=generator) / math.sqrt(shape[-1])
 
     kv = HIDDEN // HEADS * KV_HEADS
-    made = {"transformer.wte.weight": random(VOCAB, HIDDEN), "lm_head.weight": random(VOCAB, HIDDEN)}
+    made = {
+        "transformer.wte.weight": random(VOCAB, HIDDEN),
+        "lm_head.weight": random(VOCAB, HIDDEN),
+    }
     made["transformer.ln_f.weight"] = 1 + random(HIDDEN)
     for n in range(LAYERS):
         layer = f"transformer.h.{n}."
@@ -117,7 +120,9 @@ def tokenizer(folder: Path) -> None:
     words |= {f"w{n}": n for n in range(len(words) - 1, VOCAB) if n != END}
     made = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     made.pre_tokenizer = pre_tokenizers.Whitespace()
-    made.add_special_tokens(["[|system|]", "[|user|]", "[|assistant|]", "[|endofturn|]", "[PAD]", "[BOS]"])
+    made.add_special_tokens(
+        ["[|system|]", "[|user|]", "[|assistant|]", "[|endofturn|]", "[PAD]", "[BOS]"]
+    )
     made.save(str(folder / "tokenizer.json"))
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -162,13 +167,21 @@ def forward(weights: dict[str, Any], ids: Any, scaling: dict[str, Any] | None) -
         h = norm(x, layer["ln_1.weight"])
 
         def heads(name: str, count: int, h: Any = h, layer: dict[str, Any] = layer) -> Any:
-            return (h @ layer[f"attn.attention.{name}_proj.weight"].T).view(length, count, size).transpose(0, 1)
+            return (
+                (h @ layer[f"attn.attention.{name}_proj.weight"].T)
+                .view(length, count, size)
+                .transpose(0, 1)
+            )
 
         q, k, v = turn(heads("q", HEADS)), turn(heads("k", KV_HEADS)), heads("v", KV_HEADS)
         k, v = (side.repeat_interleave(HEADS // KV_HEADS, dim=0) for side in (k, v))
         seen = torch.ones(length, length).tril().bool()
         scores = (q @ k.transpose(1, 2) / math.sqrt(size)).masked_fill(~seen, -math.inf).softmax(-1)
-        x = x + (scores @ v).transpose(0, 1).reshape(length, HIDDEN) @ layer["attn.attention.out_proj.weight"].T
+        x = (
+            x
+            + (scores @ v).transpose(0, 1).reshape(length, HIDDEN)
+            @ layer["attn.attention.out_proj.weight"].T
+        )
         h = norm(x, layer["ln_2.weight"])
         gate = torch.nn.functional.silu(h @ layer["mlp.c_fc_0.weight"].T)
         x = x + (gate * (h @ layer["mlp.c_fc_1.weight"].T)) @ layer["mlp.c_proj.weight"].T
@@ -186,7 +199,9 @@ def test_the_copy_gives_the_logits_of_the_original(
     source = checkpoint(tmp_path / "source", stored, shards=shards, rope_scaling=scaling)
     count = convert_exaone(source, tmp_path / "EXAONE-tiny")
     assert count == len(tensors)
-    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "EXAONE-tiny", dtype=torch.float32)
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "EXAONE-tiny", dtype=torch.float32
+    )
     ids = torch.randint(VOCAB, (100,), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         logits = model(ids[None]).logits[0]
@@ -197,7 +212,9 @@ def test_tied_embeddings_stay_tied(tmp_path: Path) -> None:
     tensors = {name: tensor for name, tensor in weights().items() if name != "lm_head.weight"}
     source = checkpoint(tmp_path / "source", tensors, tie_word_embeddings=True)
     convert_exaone(source, tmp_path / "EXAONE-tied")
-    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "EXAONE-tied", dtype=torch.float32)
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "EXAONE-tied", dtype=torch.float32
+    )
     ids = torch.arange(20)
     with torch.inference_mode():
         torch.testing.assert_close(
@@ -205,14 +222,17 @@ def test_tied_embeddings_stay_tied(tmp_path: Path) -> None:
         )
 
 
-def test_tokenizer_template_end_of_turn_and_licence_come_along_and_code_does_not(tmp_path: Path) -> None:
+def test_tokenizer_template_end_of_turn_and_licence_come_along_and_code_does_not(
+    tmp_path: Path,
+) -> None:
     source = checkpoint(tmp_path / "source", weights())
     target = tmp_path / "EXAONE-tiny"
     convert_exaone(source, target)
     assert not list(target.glob("*.py"))
     assert (target / "LICENSE").read_text() == "non-commercial"
     assert (
-        "auto_map" not in (target / "config.json").read_text() + (target / "tokenizer_config.json").read_text()
+        "auto_map"
+        not in (target / "config.json").read_text() + (target / "tokenizer_config.json").read_text()
     )
     held = transformers.AutoTokenizer.from_pretrained(target)
     messages = [{"role": "system", "content": "은"}, {"role": "user", "content": "손흥민"}]
@@ -224,28 +244,36 @@ def test_tokenizer_template_end_of_turn_and_licence_come_along_and_code_does_not
     assert type(model).__name__ == "LlamaForCausalLM"
     # It answers through the engine like any other model.
     prompt = Prompt(messages=messages, completion="", stop=None, text="손흥민")  # type: ignore[arg-type]
-    (reply,) = create_generator("transformers", model=str(target), max_new_tokens=3, device="cpu").generate(
-        [prompt]
-    )
+    (reply,) = create_generator(
+        "transformers", model=str(target), max_new_tokens=3, device="cpu"
+    ).generate([prompt])
     assert reply.completion_tokens is not None
 
 
 def test_the_original_is_not_run_but_pointed_to_the_copy(tmp_path: Path) -> None:
     source = checkpoint(tmp_path / "source", weights())
     prompt = Prompt(messages=[], completion="x", stop=None, text="x")  # type: ignore[arg-type]
-    with pytest.raises(GenerationError, match=r"python scripts/convert_exaone.py .*source .*source-llama"):
+    with pytest.raises(
+        GenerationError, match=r"python scripts/convert_exaone.py .*source .*source-llama"
+    ):
         create_generator("transformers", model=str(source)).generate([prompt])
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.pop("transformer.h.1.mlp.c_fc_1.weight"), "lacks 'model.layers.1.mlp.up_proj.weight'"),
+        (
+            lambda t: t.pop("transformer.h.1.mlp.c_fc_1.weight"),
+            "lacks 'model.layers.1.mlp.up_proj.weight'",
+        ),
         (
             lambda t: t.update({"transformer.h.0.mlp.bias": torch.ones(1)}),
             "tensor 'transformer.h.0.mlp.bias' is none",
         ),
-        (lambda t: t.update({"transformer.h.3.ln_1.weight": torch.ones(HIDDEN)}), "which 3 layers do not"),
+        (
+            lambda t: t.update({"transformer.h.3.ln_1.weight": torch.ones(HIDDEN)}),
+            "which 3 layers do not",
+        ),
         (lambda t: t.pop("lm_head.weight"), "lacks 'lm_head.weight'"),
     ],
 )

@@ -34,7 +34,8 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def chat(text: str = "가나", **choice: Any) -> dict[str, Any]:
     """A good answer of a chat, every part of it."""
     pieces = [
-        {"token": char, "logprob": -0.1, "bytes": list(char.encode()), "top_logprobs": []} for char in text
+        {"token": char, "logprob": -0.1, "bytes": list(char.encode()), "top_logprobs": []}
+        for char in text
     ]
     return {
         "id": "1",
@@ -58,18 +59,23 @@ def completion(text: str = "가나", **choice: Any) -> dict[str, Any]:
     """The same of a completion."""
     logprobs = {"tokens": list(text), "token_logprobs": [-0.1] * len(text), "text_offset": [0, 1]}
     answer = chat(text)
-    answer["choices"] = [{"index": 0, "finish_reason": "stop", "text": text, "logprobs": logprobs, **choice}]
+    answer["choices"] = [
+        {"index": 0, "finish_reason": "stop", "text": text, "logprobs": logprobs, **choice}
+    ]
     return answer
 
 
 def spoilt(raw: bytes, **more: Any) -> Any:
     """An endpoint that sends this to the middle one of three sentences."""
-    return Endpoint(lambda text: f"PS: {text}", lambda text, _: {"raw": raw, **more} if text == "둘" else None)
+    return Endpoint(
+        lambda text: f"PS: {text}", lambda text, _: {"raw": raw, **more} if text == "둘" else None
+    )
 
 
 def ask(endpoint: Endpoint, **options: Any) -> list[Reply]:
     engine = OpenAIGenerator(
-        **{"base_url": endpoint.url, "model": "model", "attempts": 2, "completions": False} | options
+        **{"base_url": endpoint.url, "model": "model", "attempts": 2, "completions": False}
+        | options
     )
     return engine.generate([prompt(text) for text in ("하나", "둘", "셋")])
 
@@ -162,7 +168,10 @@ NO_ANSWERS: list[tuple[str, Fault]] = [
     ("nothing", {"raw": b""}),
     ("bytes", {"raw": b"\xff\xfe\xfd", "type": "application/octet-stream"}),
     ("codec", {"raw": b"eJw=", "type": "application/json; charset=base64"}),
-    ("error-codec", {"raw": b"eJw=", "status": 500, "headers": {"content_type": "text/html; charset=zip"}}),
+    (
+        "error-codec",
+        {"raw": b"eJw=", "status": 500, "headers": {"content_type": "text/html; charset=zip"}},
+    ),
     ("error-deep", {"raw": DEEP, "status": 500}),
     ("no-gzip", {"raw": b"{}", "headers": {"content_encoding": "gzip"}}),
     ("br", {"raw": b"{}", "headers": {"content_encoding": "br"}}),
@@ -173,7 +182,9 @@ NO_ANSWERS: list[tuple[str, Fault]] = [
 ]
 
 
-@pytest.mark.parametrize("fault", [fault for _, fault in NO_ANSWERS], ids=[name for name, _ in NO_ANSWERS])
+@pytest.mark.parametrize(
+    "fault", [fault for _, fault in NO_ANSWERS], ids=[name for name, _ in NO_ANSWERS]
+)
 def test_what_is_no_answer_is_asked_for_again_and_then_a_row_with_its_error(fault: Fault) -> None:
     endpoint = Endpoint(lambda text: f"PS: {text}", lambda text, _: fault if text == "둘" else None)
     with serving(endpoint) as there:
@@ -221,7 +232,9 @@ ANY_JSON = st.recursive(
     | st.floats()
     | st.text(max_size=8)
     | st.sampled_from(["stop", "length", "content_filter", "\ud800", "\x1b[31m", "a\nb"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 GOOD = [chat(), completion(), {"object": "list", "data": [{"id": "model", "object": "model"}]}]
@@ -258,7 +271,9 @@ def mutating() -> Iterator[tuple[Endpoint, Fault]]:
         yield there, fault
 
 
-@given(body=MUTATED, status=st.sampled_from([200, 200, 200, 400, 404, 429, 500]), form=st.booleans())
+@given(
+    body=MUTATED, status=st.sampled_from([200, 200, 200, 400, 404, 429, 500]), form=st.booleans()
+)
 @settings(max_examples=60)
 def test_every_prompt_has_one_reply_in_order_whatever_the_endpoint_sends(
     mutating: tuple[Endpoint, Fault], body: Any, status: int, form: bool
@@ -310,11 +325,15 @@ def test_an_address_with_a_password_is_shown_without_it() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("message", ["a" * 100_000, "a\x1b[31mb\x00c\u202ed\x9b", ["a"], {"b": "c"}, 5, None])
+@pytest.mark.parametrize(
+    "message", ["a" * 100_000, "a\x1b[31mb\x00c\u202ed\x9b", ["a"], {"b": "c"}, 5, None]
+)
 def test_what_an_endpoint_says_is_one_line_of_sensible_length(message: Any) -> None:
     raw = json.dumps({"error": {"message": message}}).encode()
     for status in (400, 401, 500):
-        endpoint = Endpoint(lambda text: text, lambda *_, status=status: {"status": status, "raw": raw})
+        endpoint = Endpoint(
+            lambda text: text, lambda *_, status=status: {"status": status, "raw": raw}
+        )
         with serving(endpoint) as there, pytest.raises(GenerationError) as caught:
             ask(there)
         assert str(caught.value).isprintable()
@@ -323,7 +342,10 @@ def test_what_an_endpoint_says_is_one_line_of_sensible_length(message: Any) -> N
 
 def test_names_of_models_are_shown_and_not_acted_on() -> None:
     names = tuple(f"\x1b[31m{number}" for number in range(1000))
-    with serving(Endpoint(lambda text: text, models=names)) as there, pytest.raises(GenerationError) as caught:
+    with (
+        serving(Endpoint(lambda text: text, models=names)) as there,
+        pytest.raises(GenerationError) as caught,
+    ):
         ask(there, model=None)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 600
@@ -336,7 +358,9 @@ def test_an_address_that_is_none_is_told(url: str) -> None:
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("key", ["비밀비밀", "sk-live\nX-Evil: 1", "sk live 12345", "sk-\x00abcdef"])
+@pytest.mark.parametrize(
+    "key", ["비밀비밀", "sk-live\nX-Evil: 1", "sk live 12345", "sk-\x00abcdef"]
+)
 def test_a_key_that_no_header_can_hold_is_told_and_not_shown(key: str) -> None:
     with (
         serving(Endpoint(lambda text: text)) as there,

@@ -47,7 +47,9 @@ def test_answers_come_in_order_and_many_at_a_time() -> None:
     ) as there:
         replies = ask(there, texts, concurrency=8)
     assert [reply.text for reply in replies] == [f"PS: {text}" for text in texts]
-    assert {(reply.prompt_tokens, reply.completion_tokens, reply.error) for reply in replies} == {(3, 2, None)}
+    assert {(reply.prompt_tokens, reply.completion_tokens, reply.error) for reply in replies} == {
+        (3, 2, None)
+    }
     assert 2 <= there.most_at_once <= 8
 
 
@@ -102,7 +104,9 @@ def test_every_sentence_ends_with_an_answer_or_a_failure_and_none_twice() -> Non
     with serving(Endpoint(echo, faults)) as there:
         replies = ask(there, texts, completions=False, attempts=4)
     for number, (text, reply) in enumerate(zip(texts, replies, strict=True)):
-        assert (reply.text, reply.error is None) == (("", False) if number % 5 == 4 else (f"PS: {text}", True))
+        assert (reply.text, reply.error is None) == (
+            ("", False) if number % 5 == 4 else (f"PS: {text}", True)
+        )
         # A cut-off answer counts as answered where it came from; nothing that arrived was asked for again.
         assert there.asked[text] == (4 if number % 5 == 4 else number % 5 + 1)
 
@@ -132,7 +136,9 @@ def test_an_answer_that_was_cut_off_says_so() -> None:
         (Endpoint(echo, models=("a", "b")), {}, r"has a, b; name one with --model"),
         (Endpoint(echo, models=()), {}, r"lists no model; name one with --model"),
         (
-            Endpoint(echo, lambda *_: {"status": 400, "message": "maximum context length is 16 tokens"}),
+            Endpoint(
+                echo, lambda *_: {"status": 400, "message": "maximum context length is 16 tokens"}
+            ),
             {},
             r"a question \(id 'id-하나'\) and an answer of 256 tokens do not fit .*; shorten the text",
         ),
@@ -141,7 +147,11 @@ def test_an_answer_that_was_cut_off_says_so() -> None:
             {},
             r"answers 422 .*: no such field",
         ),
-        (Endpoint(echo, lambda *_: {"status": 500}), {"attempts": 2}, r"500 after 2 attempts \(injected\)"),
+        (
+            Endpoint(echo, lambda *_: {"status": 500}),
+            {"attempts": 2},
+            r"500 after 2 attempts \(injected\)",
+        ),
     ],
 )
 def test_what_would_fail_for_all_ends_the_run_in_one_line(
@@ -169,7 +179,9 @@ def test_a_sentence_that_is_refused_ends_no_run(fault: Fault, texts: list[str]) 
     with serving(Endpoint(echo, lambda question, _: fault if question == "둘" else None)) as there:
         replies = ask(there, texts, attempts=2)
         first = ask(there, texts[::-1], attempts=2)
-    assert [reply.text for reply in replies] == ["" if text == "둘" else f"PS: {text}" for text in texts]
+    assert [reply.text for reply in replies] == [
+        "" if text == "둘" else f"PS: {text}" for text in texts
+    ]
     assert [reply.error is None for reply in replies] == [text != "둘" for text in texts]
     assert first == replies[::-1]
 
@@ -239,7 +251,9 @@ def test_an_endpoint_that_ignores_what_it_is_told_to_keep_to_is_found_out(given:
     with serving(Endpoint(lambda _: '{"LC": ["다"]}')) as there:
         engine = create_generator("openai", base_url=there.url)
         what = "JSON schemas" if given == "schema" else "grammars"
-        with pytest.raises(GenerationError, match=rf"ignores {what}: an answer \(id 'id-하나'\) is '.\"LC\""):
+        with pytest.raises(
+            GenerationError, match=rf"ignores {what}: an answer \(id 'id-하나'\) is '.\"LC\""
+        ):
             engine.generate([asked])
 
 
@@ -256,7 +270,9 @@ def test_a_json_schema_is_sent_as_openai_takes_it_and_checked() -> None:
 def test_the_beginning_of_an_answer_that_was_cut_off_is_no_disobedience() -> None:
     grammar = 'start: reply\nreply: "가나다"\n'
     for schema, answer in ((None, "가나"), (SCHEMA, '{"PS": ["가')):
-        with serving(Endpoint(lambda _, answer=answer: answer, lambda *_: {"finish": "length"})) as there:
+        with serving(
+            Endpoint(lambda _, answer=answer: answer, lambda *_: {"finish": "length"})
+        ) as there:
             asked = replace(prompt("하나"), grammar=grammar, json_schema=schema)
             (reply,) = create_generator("openai", base_url=there.url).generate([asked])
         assert (reply.text, reply.finish_reason) == (answer, "length")
@@ -279,7 +295,14 @@ def test_tokens_have_their_places_in_the_answer(template: bool) -> None:
     assert reply.text == "PS쀍"
     assert reply.tokens == tuple(
         Token(*each)
-        for each in [(0, 0, -0.5), (0, 2, -0.1), (2, 3, -0.2), (2, 3, -0.3), (2, 3, -0.4), (3, 3, -9.0)]
+        for each in [
+            (0, 0, -0.5),
+            (0, 2, -0.1),
+            (2, 3, -0.2),
+            (2, 3, -0.3),
+            (2, 3, -0.4),
+            (3, 3, -9.0),
+        ]
     )
 
 
@@ -322,12 +345,20 @@ def test_what_is_filtered_has_no_answer_and_ends_no_run(form: str) -> None:
     def faults(question: str, before: int) -> Fault | None:
         if question != "둘":
             return None
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": None}}
+        choice = {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": None},
+        }
         if form == "refusal":
             choice["message"]["refusal"] = "no"  # type: ignore[index]
         else:
             choice["finish_reason"] = "content_filter"
-        return {"raw": json.dumps({"id": "1", "object": "chat.completion", "choices": [choice]}).encode()}
+        return {
+            "raw": json.dumps(
+                {"id": "1", "object": "chat.completion", "choices": [choice]}
+            ).encode()
+        }
 
     with serving(Endpoint(lambda _: "가", faults)) as there:
         engine = create_generator("openai", base_url=there.url)
@@ -352,13 +383,18 @@ def test_probabilities_are_refused_once_however_many_are_on_their_way() -> None:
 
     texts = [f"문장 {number}" for number in range(40)]
     with serving(Endpoint(echo, slow, template=False, refuses=("logprobs",))) as there:
-        replies = create_generator("openai", base_url=there.url).generate([prompt(text) for text in texts])
+        replies = create_generator("openai", base_url=there.url).generate(
+            [prompt(text) for text in texts]
+        )
     assert [reply.error for reply in replies] == [None] * 40
 
 
 def test_bytes_of_a_character_make_it_up() -> None:
     pieces = ["쀍".encode()[:1], "쀍".encode()[1:], b"<eos>"]
-    content = [{"token": "x", "bytes": list(piece), "logprob": -0.1, "top_logprobs": []} for piece in pieces]
+    content = [
+        {"token": "x", "bytes": list(piece), "logprob": -0.1, "top_logprobs": []}
+        for piece in pieces
+    ]
     choice = {
         "index": 0,
         "finish_reason": "stop",
@@ -380,7 +416,9 @@ def test_a_call_has_a_deadline_whatever_its_attempts_take() -> None:
         assert caught.value.retryable
 
 
-def test_an_address_where_nothing_answers_is_no_fault_of_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_where_nothing_answers_is_no_fault_of_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("llmner.engines.openai_engine._CONNECT", 0.2)
     # Connections that are never accepted: the queue of this socket is full.
     with socket.socket() as silent:
@@ -401,7 +439,9 @@ def test_an_address_where_nothing_answers_is_no_fault_of_a_sentence(monkeypatch:
 
 
 def test_kept_connections_serve_many_threads_and_end_what_is_under_way() -> None:
-    slow = Endpoint(echo, lambda question, _: {"delay": 5.0} if question == "느리다" else {"delay": 0.05})
+    slow = Endpoint(
+        echo, lambda question, _: {"delay": 5.0} if question == "느리다" else {"delay": 0.05}
+    )
     with serving(slow) as there, ThreadPoolExecutor(9) as pool:
         engine = OpenAIGenerator(base_url=there.url, completions=False)
         with engine:

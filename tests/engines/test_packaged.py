@@ -39,7 +39,9 @@ def test_it_is_small_in_bfloat16_and_holds_nothing_else() -> None:
     header.pop("__metadata__", None)
     assert {row["dtype"] for row in header.values()} == {"BF16"}
     assert all("lora_A" in name or "lora_B" in name for name in header)
-    assert not [path.name for path in FOLDER.iterdir() if "token" in path.name or "optim" in path.name]
+    assert not [
+        path.name for path in FOLDER.iterdir() if "token" in path.name or "optim" in path.name
+    ]
 
 
 def test_the_notices_of_gemma_and_klue_go_with_it() -> None:
@@ -96,11 +98,15 @@ class Article(HTMLParser):
 def test_its_files_name_no_folder_of_the_machine_it_was_trained_on() -> None:
     for path in FOLDER.glob("*.*"):
         if path.suffix in (".json", ".yaml", ".md"):
-            assert not any(root in path.read_text("utf-8") for root in ("/home/", "/root/", "/work/", "/tmp/"))
+            assert not any(
+                root in path.read_text("utf-8") for root in ("/home/", "/root/", "/work/", "/tmp/")
+            )
 
 
 def test_the_figures_of_its_card_are_those_kept_with_the_benchmarks() -> None:
-    kept = json.loads((ROOT / "benchmarks" / "results" / "embedded.json").read_text("utf-8"))["figures"]
+    kept = json.loads((ROOT / "benchmarks" / "results" / "embedded.json").read_text("utf-8"))[
+        "figures"
+    ]
     card = (FOLDER / "README.md").read_text("utf-8")
     for version in ("v1", "v1.1"):
         figures = kept[f"klue-ner-{version} dev"]["figures"]
@@ -159,7 +165,8 @@ def test_grounded_it_names_nothing_that_is_not_there_and_is_no_worse() -> None:
     for extraction in found:
         assert extraction.row()["status"] == "ok"
         assert all(
-            outcome.mention.text in extraction.sentence.text for outcome in extraction.projection.outcomes
+            outcome.mention.text in extraction.sentence.text
+            for outcome in extraction.projection.outcomes
         )
         assert all(span.score is not None and 0 <= span.score <= 1 for span in extraction.spans)
     reply = next(iter(free.extract(gold[:1]))).reply.text

@@ -47,13 +47,16 @@ def test_replies_come_in_the_prompts_order_and_do_not_depend_on_the_batch(
 ) -> None:
     folder = str(request.getfixturevalue(kind))
     prompts = [
-        prompt(text) for text in ("가", "손흥민은 춘천에서", "나다", "손흥민은", "길이가 아주 많이 다른 문장")
+        prompt(text)
+        for text in ("가", "손흥민은 춘천에서", "나다", "손흥민은", "길이가 아주 많이 다른 문장")
     ]
     together = create_generator("transformers", model=folder, batch_size=5, max_new_tokens=8)
     again = together.generate(prompts)
     assert again == together.generate(prompts)
     # Random weights in bfloat16 leave near-ties that padding can tip; lengths and order must hold anyway.
-    alone = create_generator("transformers", model=folder, batch_size=1, max_new_tokens=8).generate(prompts)
+    alone = create_generator("transformers", model=folder, batch_size=1, max_new_tokens=8).generate(
+        prompts
+    )
     assert [reply.prompt_tokens for reply in alone] == [reply.prompt_tokens for reply in again]
     assert len({reply.prompt_tokens for reply in again}) > 2
 
@@ -79,13 +82,17 @@ def test_a_processor_without_bfloat16_is_known_as_one() -> None:
     assert slow.stdout.split() == ["False"] or platform.machine() not in ("x86_64", "AMD64")
 
 
-def test_a_model_too_large_for_float32_stays_in_bfloat16(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_too_large_for_float32_stays_in_bfloat16(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_processor, "multiplies_bfloat16", lambda: False)
     model, _ = transformers_engine.load_model(str(base))
     needed = 4 * model.num_parameters()
     monkeypatch.setattr(os, "sysconf", lambda name: 2 * needed if name == "SC_PHYS_PAGES" else 1)
     assert fits_in_float32(model)
-    monkeypatch.setattr(os, "sysconf", lambda name: 2 * needed - 1 if name == "SC_PHYS_PAGES" else 1)
+    monkeypatch.setattr(
+        os, "sysconf", lambda name: 2 * needed - 1 if name == "SC_PHYS_PAGES" else 1
+    )
     loaded, _ = TransformersGenerator(str(base), device="cpu").load()
     assert loaded.dtype == torch.bfloat16
 
@@ -97,9 +104,12 @@ def test_long_answers_of_several_batches_are_joined_and_stay_the_same(
     model, tokenizer = transformers_engine.load_model(str(base))
     model.float().eval()
     prompts = [
-        prompt("손흥민은 춘천에서"[:length], stop="가" if length % 2 else "\0") for length in range(1, 10)
+        prompt("손흥민은 춘천에서"[:length], stop="가" if length % 2 else "\0")
+        for length in range(1, 10)
     ]
-    wholes = TransformersGenerator.around(model, tokenizer, name="tiny", batch_size=3, max_new_tokens=12)
+    wholes = TransformersGenerator.around(
+        model, tokenizer, name="tiny", batch_size=3, max_new_tokens=12
+    )
     monkeypatch.setattr(transformers_engine, "_FEW", 1000)
     expected = wholes.generate(prompts)
     calls: list[int] = []
@@ -120,7 +130,9 @@ def test_a_callers_arithmetic_stays_as_it_was(base: Path, monkeypatch: pytest.Mo
     assert tiny / 2 > 0
     during: list[float] = []
     generate = model.generate
-    monkeypatch.setattr(model, "generate", lambda **given: during.append(tiny / 2) or generate(**given))
+    monkeypatch.setattr(
+        model, "generate", lambda **given: during.append(tiny / 2) or generate(**given)
+    )
     engine.generate([prompt("손흥민은")])
     assert during == [0.0]
     assert tiny / 2 > 0
@@ -198,13 +210,18 @@ def test_the_embedded_model_answers_for_real(klue: Recipe) -> None:
     read = [extraction.projection.reply for extraction in first]
     assert all(reply is not None and reply.status in ("ok", "repaired") for reply in read)
     assert any(extraction.spans for extraction in first)
-    assert all(extraction.reply.prompt_tokens and extraction.reply.completion_tokens for extraction in first)
+    assert all(
+        extraction.reply.prompt_tokens and extraction.reply.completion_tokens
+        for extraction in first
+    )
     again = list(extractor.extract([Sentence(text) for text in texts]))
     assert [extraction.reply for extraction in again] == [extraction.reply for extraction in first]
     assert engine.describe()["model"] == "gemma-3-270m"
 
 
-def test_a_frozen_head_is_not_copied_for_every_question(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_head_is_not_copied_for_every_question(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # torch takes a sliced batch times a frozen weight for as many multiplications as there are rows.
     engine = TransformersGenerator(str(base), batch_size=4, max_new_tokens=2)
     model, _ = engine.load()

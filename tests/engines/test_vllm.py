@@ -31,7 +31,10 @@ others_warnings = pytest.mark.filterwarnings("ignore")
 @pytest.fixture(scope="module")
 def prompts() -> list[Prompt]:
     recipe = find_adapter(PACKAGED_ADAPTER).recipe
-    return [build_prompt(recipe, sentence) for sentence in list(read_corpus(ROOT / "data" / "sample.tsv"))[:24]]
+    return [
+        build_prompt(recipe, sentence)
+        for sentence in list(read_corpus(ROOT / "data" / "sample.tsv"))[:24]
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -47,21 +50,26 @@ def engine() -> VllmGenerator:
 
 @pytest.fixture(scope="module")
 def other() -> Any:
-    return create_generator("transformers", adapter=PACKAGED_ADAPTER, batch_size=24, max_new_tokens=96)
+    return create_generator(
+        "transformers", adapter=PACKAGED_ADAPTER, batch_size=24, max_new_tokens=96
+    )
 
 
 @needs_vllm
 @pytest.mark.vllm
 @others_warnings
 @pytest.mark.parametrize("way", ["free", "grounded"])
-def test_both_engines_answer_alike(engine: VllmGenerator, other: Any, prompts: list[Prompt], way: str) -> None:
+def test_both_engines_answer_alike(
+    engine: VllmGenerator, other: Any, prompts: list[Prompt], way: str
+) -> None:
     sys.path.insert(0, str(ROOT / "benchmarks"))
     from _ties import margin
 
     if way == "grounded":
         recipe = find_adapter(PACKAGED_ADAPTER).recipe
         prompts = [
-            replace(p, grammar=reply_grammar(p.text, recipe.reply_format, recipe.schema_)) for p in prompts
+            replace(p, grammar=reply_grammar(p.text, recipe.reply_format, recipe.schema_))
+            for p in prompts
         ]
     ours, theirs = engine.generate(prompts), other.generate(prompts)
     model, tokenizer = other.load()
@@ -72,7 +80,10 @@ def test_both_engines_answer_alike(engine: VllmGenerator, other: Any, prompts: l
         if one.text != another.text:
             assert margin(model, tokenizer, prompt, one.text, another.text) < 0.5
             continue
-        assert (one.finish_reason, one.completion_tokens) == (another.finish_reason, another.completion_tokens)
+        assert (one.finish_reason, one.completion_tokens) == (
+            another.finish_reason,
+            another.completion_tokens,
+        )
         assert one.tokens is not None
         assert another.tokens is not None
         assert [(t.start, t.end) for t in one.tokens] == [(t.start, t.end) for t in another.tokens]
@@ -155,7 +166,9 @@ def quantised(folder: Path, method: str) -> Path:
 
 def test_what_vllm_cannot_load_is_told_with_the_way_out(tmp_path: Path) -> None:
     prompt = Prompt((), "가", "\n", "가")
-    with pytest.raises(GenerationError, match=r"quantised by bitsandbytes, .* with --adapter, .* llmner merge"):
+    with pytest.raises(
+        GenerationError, match=r"quantised by bitsandbytes, .* with --adapter, .* llmner merge"
+    ):
         VllmGenerator(str(quantised(tmp_path / "four-bit", "bitsandbytes"))).generate([prompt])
     with pytest.raises(GenerationError, match=r"nowhere cannot be loaded: no such folder"):
         VllmGenerator(str(tmp_path / "nowhere")).generate([prompt])
@@ -178,7 +191,9 @@ def test_vllm_gets_room_for_an_adapters_rank(tmp_path: Path, rank: int, room: in
 
 def test_a_rank_that_vllm_does_not_take(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 1024}))
-    with pytest.raises(GenerationError, match="rank 1024, and vLLM takes 512 at most; use llmner merge"):
+    with pytest.raises(
+        GenerationError, match="rank 1024, and vLLM takes 512 at most; use llmner merge"
+    ):
         _rank(Adapter("a", tmp_path, None, Recipe.load("klue")))
 
 

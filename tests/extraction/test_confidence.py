@@ -23,7 +23,13 @@ from tests.strategies import sentences
 
 SCHEMA = Recipe.load("klue").schema_
 TEXT = "손흥민은 춘천에서, 손흥민은 런던에서 7.2㎞를 달렸다."
-GOLD = (Span(0, 3, "PS"), Span(5, 7, "LC"), Span(11, 14, "PS"), Span(16, 18, "LC"), Span(21, 25, "QT"))
+GOLD = (
+    Span(0, 3, "PS"),
+    Span(5, 7, "LC"),
+    Span(11, 14, "PS"),
+    Span(16, 18, "LC"),
+    Span(21, 25, "QT"),
+)
 
 
 def by_character(text: str, doubt: dict[int, float]) -> Reply:
@@ -59,7 +65,9 @@ def test_each_span_has_the_probability_of_its_own_surface_and_label(format: str)
             touched = sum(score != 1.0 for score in scores)
             assert touched <= (2 if format == "json-by-type" and at == label[0] else 1)
         assert {span: span.score for span in result.spans} == {
-            outcome.span: outcome.span.score for outcome in result.outcomes if outcome.span is not None
+            outcome.span: outcome.span.score
+            for outcome in result.outcomes
+            if outcome.span is not None
         }
 
 
@@ -112,7 +120,9 @@ def test_a_span_below_the_lowest_score_is_dropped_and_says_so() -> None:
 
 def test_a_vote_keeps_what_more_than_half_have() -> None:
     def of(*spans: Span) -> Projection:
-        return project_reply(TEXT, render_reply(Sentence(TEXT, spans), "pairs", SCHEMA), SCHEMA, "pairs")
+        return project_reply(
+            TEXT, render_reply(Sentence(TEXT, spans), "pairs", SCHEMA), SCHEMA, "pairs"
+        )
 
     wrong = Span(16, 18, "OG")
     elected = vote([of(wrong, GOLD[1]), of(GOLD[3], GOLD[1], GOLD[4]), of(GOLD[3], GOLD[1])])
@@ -143,7 +153,10 @@ def test_elected_spans_lie_apart(draws: list[list[int]]) -> None:
     for draw in draws:
         kept: list[Span] = []
         for number in draw:
-            if all(choices[number].end <= span.start or span.end <= choices[number].start for span in kept):
+            if all(
+                choices[number].end <= span.start or span.end <= choices[number].start
+                for span in kept
+            ):
                 kept.append(choices[number])
         replies.append(Projection(TEXT, tuple(sorted(kept))))
     spans = vote(replies).spans
@@ -181,8 +194,14 @@ def test_a_calibration_rises_and_stays_between_0_and_1(pairs: list[tuple[float, 
         ("{", r"not JSON .*; expected what llmner calibrate wrote"),
         ("[]", "is no calibration: 'scores' is no list of numbers"),
         (json.dumps({"scores": "01", "precisions": "01"}), "'scores' is no list of numbers"),
-        (json.dumps({"scores": [False, True], "precisions": [0, 1]}), "'scores' is no list of numbers"),
-        (json.dumps({"scores": [0.1], "precisions": [float("nan")]}), "'precisions' is no list of numbers"),
+        (
+            json.dumps({"scores": [False, True], "precisions": [0, 1]}),
+            "'scores' is no list of numbers",
+        ),
+        (
+            json.dumps({"scores": [0.1], "precisions": [float("nan")]}),
+            "'precisions' is no list of numbers",
+        ),
         (f'{{"scores": [{"9" * 400}], "precisions": [1]}}', "a number of 400 digits"),
         (json.dumps({"scores": [0.1]}), "is no calibration: 'precisions'"),
         (json.dumps({"scores": [0.9, 0.1], "precisions": [0.1, 0.2]}), "rising numbers"),
@@ -207,7 +226,12 @@ def test_json_strings_are_told_from_keys_and_labels_from_their_neighbours() -> N
         ('{"OG": ["OG"]}', Mention("OG", "OG"), "OG", "OG"),
         ('{"PS": ["가[나", "다"]}', Mention("PS", "다"), "다", "PS"),
         ('{"PS": [{"text": "다", "score": 1}]}', Mention("PS", "다"), "다", "PS"),
-        ('[{"text": "다", "class": "LC"}, {"text": "라", "class": "PS"}]', Mention("LC", "다"), "다", "LC"),
+        (
+            '[{"text": "다", "class": "LC"}, {"text": "라", "class": "PS"}]',
+            Mention("LC", "다"),
+            "다",
+            "LC",
+        ),
         ('[{"entity_group": "PS", "word": "라"}]', Mention("PS", "라"), "라", "PS"),
         ('{"PS": ["\\uc190"]}', Mention("PS", "손"), "\\uc190", "PS"),
     ):

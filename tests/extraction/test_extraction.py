@@ -34,7 +34,10 @@ class Echo:
         self.texts += [prompt.text for prompt in prompts]
         if any(prompt.text == self.fail_at for prompt in prompts):
             raise GenerationError("the engine died")
-        return [Reply(json.dumps({"PS": [prompt.text.split()[0]]}, ensure_ascii=False)) for prompt in prompts]
+        return [
+            Reply(json.dumps({"PS": [prompt.text.split()[0]]}, ensure_ascii=False))
+            for prompt in prompts
+        ]
 
     def describe(self) -> dict[str, Any]:
         return {"engine": self.name, "model": None}
@@ -129,12 +132,16 @@ def test_a_json_schema_is_the_same_for_every_text(klue: Recipe) -> None:
     engine = Given(Reply("{}"))
     extractor = Extractor(klue, engine, json_schema=True)
     list(extractor.extract([TEXT, "가"]))
-    assert [prompt.json_schema for prompt in engine.prompts] == [reply_schema("json-by-type", klue.schema_)] * 2
+    assert [prompt.json_schema for prompt in engine.prompts] == [
+        reply_schema("json-by-type", klue.schema_)
+    ] * 2
     assert len({prompt.grammar for prompt in engine.prompts}) == 1
     assert extractor.describe()["json_schema"] is True
 
 
-def test_engines_and_formats_that_cannot_be_constrained_are_refused(klue: Recipe, pairs: Recipe) -> None:
+def test_engines_and_formats_that_cannot_be_constrained_are_refused(
+    klue: Recipe, pairs: Recipe
+) -> None:
     for options in ({"grounded": True}, {"json_schema": True}):
         with pytest.raises(InputError, match="the echo engine cannot keep replies to a grammar"):
             Extractor(klue, Echo(), **options)
@@ -150,7 +157,10 @@ def test_a_grounded_row_that_was_cut_off_is_left_out(pairs: Recipe) -> None:
     # What is whole stays.
     assert len(answered(pairs, Reply("손흥민\tPS\n춘천\tLC"), grounded=True).spans) == 2
     assert answered(pairs, Reply("손흥", "length"), grounded=True).spans == ()
-    status = [answered(pairs, reply, grounded=True).row()["status"] for reply in (cut, Reply("손흥", "length"))]
+    status = [
+        answered(pairs, reply, grounded=True).row()["status"]
+        for reply in (cut, Reply("손흥", "length"))
+    ]
     assert status == ["truncated", "truncated"]
     lines = pairs.with_reply_format("lines")
     half = Reply("PS\t손흥민\nLC\t춘", "length")
@@ -223,7 +233,12 @@ def test_numbers_that_make_no_sense(klue: Recipe, options: dict[str, Any], told:
 @pytest.mark.parametrize(
     ("format", "text", "reply", "found"),
     [
-        ("tagged", "[제공: 기관] 손흥민이 왔다", "[제공: 기관] <손흥민:PS>이 왔다", [("손흥민", "PS")]),
+        (
+            "tagged",
+            "[제공: 기관] 손흥민이 왔다",
+            "[제공: 기관] <손흥민:PS>이 왔다",
+            [("손흥민", "PS")],
+        ),
         ("tagged", "[서울: 위치] 맑다", "[서울: 위치] 맑다", []),
         ("json-by-type", "영화 없음 보자", '{"PS": ["없음"]}', [("없음", "PS")]),
         ("json-list", "```가``` 나", '[{"label": "PS", "text": "```가```"}]', [("```가```", "PS")]),

@@ -25,7 +25,9 @@ from tests.strategies import sentences, texts
 
 HERE = Path("rows.jsonl")
 labels = st.sampled_from(["PS", "LC", "사람"])
-values = st.none() | st.booleans() | st.integers(-9, 9) | texts | st.lists(st.integers(0, 3), max_size=2)
+values = (
+    st.none() | st.booleans() | st.integers(-9, 9) | texts | st.lists(st.integers(0, 3), max_size=2)
+)
 attributes = st.dictionaries(texts, values, max_size=2)
 scores = st.none() | st.floats(0, 1)
 
@@ -76,7 +78,11 @@ def test_an_outcome_comes_back(outcome: Outcome) -> None:
     assert again.mention.attributes == outcome.mention.attributes
 
 
-@given(sentences(), st.lists(outcomes(), max_size=3), st.sampled_from(["ok", "repaired", "truncated", "empty"]))
+@given(
+    sentences(),
+    st.lists(outcomes(), max_size=3),
+    st.sampled_from(["ok", "repaired", "truncated", "empty"]),
+)
 def test_a_prediction_is_the_same_from_an_extraction_and_from_its_row(
     sentence: Sentence, told: list[Outcome], status: Any
 ) -> None:

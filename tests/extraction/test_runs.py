@@ -34,7 +34,9 @@ def run(klue: Recipe, engine: Echo, output: Path, **options: Any) -> int:
     return run_extraction(extractor, SENTENCES, output, source="test", **options).sentences
 
 
-def test_an_interrupted_run_goes_on_and_ends_as_an_uninterrupted_one(klue: Recipe, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_and_ends_as_an_uninterrupted_one(
+    klue: Recipe, tmp_path: Path
+) -> None:
     whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
     run(klue, Echo(), whole)
     with pytest.raises(GenerationError):
@@ -59,11 +61,15 @@ def test_another_recipe_model_or_input_is_refused_not_mixed(klue: Recipe, tmp_pa
     output = tmp_path / "out.jsonl"
     with pytest.raises(GenerationError):
         run(klue, Echo(fail_at="사람6 왔다"), output)
-    with pytest.raises(InputError, match=r"another engine; finish it as it was begun, or .* --restart"):
+    with pytest.raises(
+        InputError, match=r"another engine; finish it as it was begun, or .* --restart"
+    ):
         run(klue, Echo(name="other"), output)
     with pytest.raises(InputError, match="another recipe, recipe_hash"):
         run(Recipe.load("klue-strict"), Echo(), output)
-    with pytest.raises(InputError, match=r"partial:1: the interrupted run's sentences are not the input's"):
+    with pytest.raises(
+        InputError, match=r"partial:1: the interrupted run's sentences are not the input's"
+    ):
         run_extraction(Extractor(klue, Echo(), batch_size=2), SENTENCES[1:], output, source="test")
     assert run(klue, Echo(name="other"), output, restart=True) == 10
 
@@ -75,7 +81,9 @@ def test_a_resumed_recorded_run_goes_on_with_the_next_reply(klue: Recipe, tmp_pa
 
     def go(output: Path, sentences: Any) -> int:
         engine = create_generator("recorded", path=replies)
-        return run_extraction(Extractor(klue, engine, batch_size=1), sentences, output, source="test").sentences
+        return run_extraction(
+            Extractor(klue, engine, batch_size=1), sentences, output, source="test"
+        ).sentences
 
     def dying() -> Any:
         yield from same[:2]
@@ -88,7 +96,9 @@ def test_a_resumed_recorded_run_goes_on_with_the_next_reply(klue: Recipe, tmp_pa
     assert (tmp_path / "broken").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
-def test_the_record_of_a_finished_run_stays_until_its_output_is_replaced(klue: Recipe, tmp_path: Path) -> None:
+def test_the_record_of_a_finished_run_stays_until_its_output_is_replaced(
+    klue: Recipe, tmp_path: Path
+) -> None:
     output = tmp_path / "out.jsonl"
     run(klue, Echo(), output)
     with pytest.raises(GenerationError):
@@ -198,7 +208,9 @@ def test_a_long_half_row_is_dropped(klue: Recipe, tmp_path: Path) -> None:
 def test_two_runs_do_not_write_one_file(klue: Recipe, tmp_path: Path) -> None:
     pytest.importorskip("fcntl", reason="locks are of POSIX systems")
     output = tmp_path / "out.jsonl"
-    rows = kept_rows(Extractor(klue, Echo(), batch_size=2), SENTENCES, runs.partial_path(output), {})
+    rows = kept_rows(
+        Extractor(klue, Echo(), batch_size=2), SENTENCES, runs.partial_path(output), {}
+    )
     next(rows)
     with pytest.raises(InputError, match="another run is writing it"):
         run(klue, Echo(), output)
@@ -222,7 +234,9 @@ class Failing(Echo):
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
         return [
-            Reply("", "error", error=f"no answer to {prompt.text}") if prompt.text in self.without else reply
+            Reply("", "error", error=f"no answer to {prompt.text}")
+            if prompt.text in self.without
+            else reply
             for prompt, reply in zip(prompts, super().generate(prompts), strict=True)
         ]
 
@@ -232,8 +246,14 @@ def test_failures_stay_when_a_run_is_resumed_and_are_counted(klue: Recipe, tmp_p
     with pytest.raises(GenerationError):
         run(klue, Failing(1, fail_at="사람6 왔다"), output)
     engine = Failing(8)
-    summary = run_extraction(Extractor(klue, engine, batch_size=2), SENTENCES, output, source="test")
-    assert (summary.sentences, summary.unanswered, summary.reason) == (10, 2, "no answer to 사람1 왔다")
+    summary = run_extraction(
+        Extractor(klue, engine, batch_size=2), SENTENCES, output, source="test"
+    )
+    assert (summary.sentences, summary.unanswered, summary.reason) == (
+        10,
+        2,
+        "no answer to 사람1 왔다",
+    )
     assert engine.texts == [sentence.text for sentence in SENTENCES[6:]]
 
 
@@ -295,7 +315,9 @@ def test_only_the_same_run_is_mended(klue: Recipe, tmp_path: Path) -> None:
         retried(klue, Echo(), output)
 
 
-def test_where_rows_lie_that_have_no_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_rows_lie_that_have_no_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("LLMNER_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     one, other = cached_rows({"model": "a", "n": 1}), cached_rows({"n": 1, "model": "b"})
@@ -308,7 +330,9 @@ def test_where_rows_lie_that_have_no_output(tmp_path: Path, monkeypatch: pytest.
     assert cached_rows({}) is None
 
 
-def test_a_link_is_followed_and_all_lies_beside_what_it_leads_to(klue: Recipe, tmp_path: Path) -> None:
+def test_a_link_is_followed_and_all_lies_beside_what_it_leads_to(
+    klue: Recipe, tmp_path: Path
+) -> None:
     folder, link = tmp_path / "folder", tmp_path / "link.jsonl"
     folder.mkdir()
     link.symlink_to("folder/out.jsonl")
@@ -323,14 +347,21 @@ def test_a_link_is_followed_and_all_lies_beside_what_it_leads_to(klue: Recipe, t
     assert sorted(os.listdir(tmp_path)) == ["folder", "link.jsonl"]
     assert run_record(link) == run_record(folder / "out.jsonl") is not None
     assert partial_path(link) == folder / "out.jsonl.partial"
-    assert retry_failed(Extractor(klue, Echo(), batch_size=2), SENTENCES, link, source="test").sentences == 10
+    assert (
+        retry_failed(
+            Extractor(klue, Echo(), batch_size=2), SENTENCES, link, source="test"
+        ).sentences
+        == 10
+    )
 
 
 def modes(folder: Path) -> dict[str, int]:
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
 
 
-def test_what_lies_beside_an_output_is_never_more_open_than_it(klue: Recipe, tmp_path: Path) -> None:
+def test_what_lies_beside_an_output_is_never_more_open_than_it(
+    klue: Recipe, tmp_path: Path
+) -> None:
     output, partial = tmp_path / "out", tmp_path / "out.partial"
     old = os.umask(0o022)
     try:
@@ -358,7 +389,9 @@ def test_what_lies_beside_an_output_is_never_more_open_than_it(klue: Recipe, tmp
         os.umask(old)
 
 
-def test_answers_to_failures_that_nobody_will_take_are_cleared(klue: Recipe, tmp_path: Path) -> None:
+def test_answers_to_failures_that_nobody_will_take_are_cleared(
+    klue: Recipe, tmp_path: Path
+) -> None:
     output, retry = tmp_path / "out", tmp_path / "out.retry"
     failing = Extractor(klue, Failing(6, 8), batch_size=1)
 
@@ -366,7 +399,10 @@ def test_answers_to_failures_that_nobody_will_take_are_cleared(klue: Recipe, tmp
         run_extraction(failing, SENTENCES, output, source="test", restart=True)
         with pytest.raises(GenerationError):
             retry_failed(
-                Extractor(klue, Echo(fail_at="사람8 왔다"), batch_size=1), SENTENCES, output, source="test"
+                Extractor(klue, Echo(fail_at="사람8 왔다"), batch_size=1),
+                SENTENCES,
+                output,
+                source="test",
             )
         assert retry.exists()
         # What a kill in the middle of writing its record leaves, too.
@@ -390,7 +426,9 @@ def test_answers_to_failures_that_nobody_will_take_are_cleared(klue: Recipe, tmp
         assert retry.exists()
 
 
-def test_the_cache_of_runs_is_its_owners(klue: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_of_runs_is_its_owners(
+    klue: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LLMNER_CACHE", str(tmp_path / "cache"))
     old = os.umask(0o022)
     try:
@@ -403,13 +441,23 @@ def test_the_cache_of_runs_is_its_owners(klue: Recipe, tmp_path: Path, monkeypat
         assert modes(tmp_path / "cache") == {"runs": 0o700}
         with pytest.raises(GenerationError):
             list(
-                kept_rows(Extractor(klue, Echo(fail_at="사람6 왔다"), batch_size=1), SENTENCES, rows, {"a": 1})
+                kept_rows(
+                    Extractor(klue, Echo(fail_at="사람6 왔다"), batch_size=1),
+                    SENTENCES,
+                    rows,
+                    {"a": 1},
+                )
             )
         assert modes(rows.parent) == {rows.name: 0o600, f"{rows.name}.run.json": 0o600}
         rows.unlink()
         with pytest.raises(GenerationError):
             list(
-                kept_rows(Extractor(klue, Echo(fail_at="사람6 왔다"), batch_size=1), SENTENCES, rows, {"a": 1})
+                kept_rows(
+                    Extractor(klue, Echo(fail_at="사람6 왔다"), batch_size=1),
+                    SENTENCES,
+                    rows,
+                    {"a": 1},
+                )
             )
         assert modes(rows.parent)[rows.name] == 0o600
     finally:
@@ -420,7 +468,9 @@ def test_a_name_too_long_for_what_lies_beside_it_is_refused_before_anything_is_a
     klue: Recipe, tmp_path: Path
 ) -> None:
     engine = Echo()
-    with pytest.raises(InputError, match=r"finished\.run\.json: cannot be looked up \(File name too long\)"):
+    with pytest.raises(
+        InputError, match=r"finished\.run\.json: cannot be looked up \(File name too long\)"
+    ):
         run(klue, engine, tmp_path / ("x" * 245))
     assert engine.texts == []
 

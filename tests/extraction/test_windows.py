@@ -64,7 +64,9 @@ class Oracle(Fake):
             for span in self.gold.spans
             if window.start <= span.start and span.end <= window.end
         )
-        return render_reply(Sentence(prompt.text, inside), self.recipe.reply_format, self.recipe.schema_)
+        return render_reply(
+            Sentence(prompt.text, inside), self.recipe.reply_format, self.recipe.schema_
+        )
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
         self._number = 0
@@ -72,7 +74,9 @@ class Oracle(Fake):
 
 
 def cores(text: str, size: int, overlap: int) -> list[str]:
-    return [text[window.core_start : window.core_end] for window in split_windows(text, size, overlap)]
+    return [
+        text[window.core_start : window.core_end] for window in split_windows(text, size, overlap)
+    ]
 
 
 # Splitting
@@ -87,12 +91,21 @@ def test_a_text_that_fits_is_one_window() -> None:
     ("text", "sentences"),
     [
         ("손흥민은 왔다. 그는 갔다. 끝났다.", ["손흥민은 왔다. ", "그는 갔다. ", "끝났다."]),
-        ("그는 7.2㎞를 달렸다. 원주율은 3.14이다.", ["그는 7.2㎞를 달렸다. ", "원주율은 3.14이다."]),
+        (
+            "그는 7.2㎞를 달렸다. 원주율은 3.14이다.",
+            ["그는 7.2㎞를 달렸다. ", "원주율은 3.14이다."],
+        ),
         ("“정말로?” 그가 말했다…  그래!!", ["“정말로?” ", "그가 말했다…  ", "그래!!"]),
-        ("東京へ行きました。京都も「見た。」終わり！", ["東京へ行きました。", "京都も「見た。」", "終わり！"]),
+        (
+            "東京へ行きました。京都も「見た。」終わり！",
+            ["東京へ行きました。", "京都も「見た。」", "終わり！"],
+        ),
         ("제목 없는 제목\r\n\r\n본문이 온다", ["제목 없는 제목\r\n\r\n", "본문이 온다"]),
         ("J. R. R. Tolkien wrote. Dr. No slept.", ["J. R. R. Tolkien wrote. ", "Dr. No slept."]),
-        ("오늘은 2014. 3. 5. 이었다. 내일은 아니다.", ["오늘은 2014. 3. 5. 이었다. ", "내일은 아니다."]),
+        (
+            "오늘은 2014. 3. 5. 이었다. 내일은 아니다.",
+            ["오늘은 2014. 3. 5. 이었다. ", "내일은 아니다."],
+        ),
     ],
 )
 def test_cores_end_where_sentences_end(text: str, sentences: list[str]) -> None:
@@ -194,7 +207,19 @@ def test_no_cut_in_a_number_or_a_character(text: str, size: int, overlap: int) -
 
 @pytest.mark.parametrize(
     "unit",
-    ["손흥민은 춘천에서 태어났다. ", "가", ".", '."', "🇰🇷", "e\u0301", "\n", " ", "1", "。", "\u0301"],
+    [
+        "손흥민은 춘천에서 태어났다. ",
+        "가",
+        ".",
+        '."',
+        "🇰🇷",
+        "e\u0301",
+        "\n",
+        " ",
+        "1",
+        "。",
+        "\u0301",
+    ],
 )
 def test_splitting_takes_time_in_proportion_to_the_text(unit: str) -> None:
     def cost(length: int) -> float:
@@ -231,21 +256,34 @@ def test_windows_of_all_texts_share_batches(klue: Recipe) -> None:
     assert [len(extraction.windows) for extraction in found] == [0, 3, 0]
 
 
-def test_rows_of_long_texts_tell_of_their_windows_and_are_read_back(klue: Recipe, tmp_path: Path) -> None:
+def test_rows_of_long_texts_tell_of_their_windows_and_are_read_back(
+    klue: Recipe, tmp_path: Path
+) -> None:
     text = "손흥민이 왔다. 그는 갔다. 서울에서 잤다."
     answers = {
         "손흥민": Reply('{"PS": ["손흥민"]}', prompt_tokens=5, completion_tokens=2),
         "그는": Reply("", "error", error="timed out"),
-        "서울": Reply('```\n{"LC": ["서울", "런던"]', "length", prompt_tokens=4, completion_tokens=3),
+        "서울": Reply(
+            '```\n{"LC": ["서울", "런던"]', "length", prompt_tokens=4, completion_tokens=3
+        ),
     }
-    engine = Fake(lambda prompt: next(answer for word, answer in answers.items() if word in prompt.text))
+    engine = Fake(
+        lambda prompt: next(answer for word, answer in answers.items() if word in prompt.text)
+    )
     extractor = Extractor(klue, engine, window=12, overlap=0)
     output = tmp_path / "out.jsonl"
     run_extraction(extractor, [Sentence(text, (), "s")], output, source="test")
     row = json.loads(output.read_text("utf-8"))
-    assert row["spans"] == [{"start": 0, "end": 3, "label": "PS"}, {"start": 16, "end": 18, "label": "LC"}]
+    assert row["spans"] == [
+        {"start": 0, "end": 3, "label": "PS"},
+        {"start": 16, "end": 18, "label": "LC"},
+    ]
     assert [outcome["kind"] for outcome in row["outcomes"]] == ["exact", "exact", "not_found"]
-    assert (row["finish_reason"], row["error"], row["status"]) == ("error", "timed out", "truncated")
+    assert (row["finish_reason"], row["error"], row["status"]) == (
+        "error",
+        "timed out",
+        "truncated",
+    )
     assert [(w["start"], w["end"], w["finish_reason"], w["status"]) for w in row["windows"]] == [
         (0, 9, "stop", "ok"),
         (9, 16, "error", "empty"),
@@ -270,7 +308,9 @@ def test_windows_are_split_until_they_fit(klue: Recipe) -> None:
     (extraction,) = Extractor(klue, engine, overlap=20).extract([text])
     assert max(len(prompt.text) for prompt in engine.asked) <= 30
     assert [text[span.start : span.end] for span in extraction.spans] == ["춘천"] * 10
-    assert "".join(text[p.window.core_start : p.window.core_end] for p in extraction.windows) == text
+    assert (
+        "".join(text[p.window.core_start : p.window.core_end] for p in extraction.windows) == text
+    )
 
 
 def test_where_nothing_fits_the_engine_is_asked_all_the_same(klue: Recipe) -> None:
@@ -334,8 +374,12 @@ def documents(draw: st.DrawFn) -> Sentence:
 
 
 @settings(max_examples=60)
-@given(documents(), st.integers(80, 140), st.integers(44, 60), st.sampled_from(sorted(REPLY_FORMATS)))
-def test_an_oracle_gives_back_every_gold_span(gold: Sentence, size: int, overlap: int, format: str) -> None:
+@given(
+    documents(), st.integers(80, 140), st.integers(44, 60), st.sampled_from(sorted(REPLY_FORMATS))
+)
+def test_an_oracle_gives_back_every_gold_span(
+    gold: Sentence, size: int, overlap: int, format: str
+) -> None:
     recipe = Recipe.load("klue").with_reply_format(format)
     oracle = Oracle(gold, recipe, size, overlap)
     (extraction,) = Extractor(recipe, oracle, window=size, overlap=overlap).extract([gold])
@@ -361,11 +405,15 @@ def test_a_window_that_fails_loses_no_other(klue: Recipe) -> None:
     assert lost
     # What its neighbours read in their context stays.
     assert all(any(w.core_start < start < w.core_end for w in failed) for start, _ in lost)
-    assert len(lost) < sum(any(w.core_start <= start < w.core_end for w in failed) for start, _ in names)
+    assert len(lost) < sum(
+        any(w.core_start <= start < w.core_end for w in failed) for start, _ in names
+    )
 
 
 def merged(text: str, answers: Callable[[Prompt], str], klue: Recipe, **options: Any) -> Any:
-    return next(Extractor(klue, Fake(answers), window=20, overlap=10, **options).extract([text])).projection
+    return next(
+        Extractor(klue, Fake(answers), window=20, overlap=10, **options).extract([text])
+    ).projection
 
 
 def test_windows_that_read_a_place_otherwise(klue: Recipe) -> None:
@@ -399,7 +447,9 @@ def test_a_place_only_a_neighbour_names_is_told_of(klue: Recipe) -> None:
 
 def test_repeats_and_places_that_replies_give_are_told_of_the_whole_text(klue: Recipe) -> None:
     text = "손흥민 왔다. 또 손흥민 갔다. " * 4
-    found = merged(text, lambda p: '{"PS": ["손흥민"]}' if "손흥민" in p.text else "{}", klue, repeats="all")
+    found = merged(
+        text, lambda p: '{"PS": ["손흥민"]}' if "손흥민" in p.text else "{}", klue, repeats="all"
+    )
     assert [span.start for span in found.spans] == [m.start() for m in re.finditer("손흥민", text)]
     kept = [s for o in found.outcomes for s in (o.span, *o.repeats) if s is not None]
     assert sorted(kept) == list(found.spans)
@@ -407,7 +457,9 @@ def test_repeats_and_places_that_replies_give_are_told_of_the_whole_text(klue: R
     marked = merged(text, lambda p: p.text.replace("손흥민", "<손흥민:PS>"), tagged)
     assert marked.spans == found.spans
     assert [outcome.mention for outcome in marked.outcomes] == [Mention("PS", "손흥민")] * 8
-    assert [outcome.mention.start for outcome in marked.outcomes] == [span.start for span in marked.spans]
+    assert [outcome.mention.start for outcome in marked.outcomes] == [
+        span.start for span in marked.spans
+    ]
 
 
 # A hundred windows and more
@@ -420,7 +472,10 @@ def document(length: int) -> Sentence:
     while at < length:
         name = f"사람{number}"
         pieces.append(f"{name}씨는 춘천에서 태어나 7.2㎞를 달렸다. ")
-        spans += [Span(at, at + len(name), "PS"), Span(at + len(name) + 3, at + len(name) + 5, "LC")]
+        spans += [
+            Span(at, at + len(name), "PS"),
+            Span(at + len(name) + 3, at + len(name) + 5, "LC"),
+        ]
         at += len(pieces[-1])
         number += 1
     text = "".join(pieces)
@@ -429,7 +484,10 @@ def document(length: int) -> Sentence:
 
 def test_a_document_of_200_000_characters(klue: Recipe) -> None:
     def answer(prompt: Prompt) -> str:
-        reply = {"PS": re.findall(r"사람\d+", prompt.text), "LC": ["춘천"] * prompt.text.count("춘천")}
+        reply = {
+            "PS": re.findall(r"사람\d+", prompt.text),
+            "LC": ["춘천"] * prompt.text.count("춘천"),
+        }
         return json.dumps(reply, ensure_ascii=False)
 
     class Forgetful(Fake):

@@ -26,7 +26,16 @@ import typer.main
 from typer.testing import CliRunner
 
 import llmner
-from llmner import Extractor, LabelSchema, Mention, Projection, Recipe, Sentence, project, project_reply
+from llmner import (
+    Extractor,
+    LabelSchema,
+    Mention,
+    Projection,
+    Recipe,
+    Sentence,
+    project,
+    project_reply,
+)
 from llmner.cli import app
 from llmner.corpora import CORPUS_FORMATS, read_corpus
 from llmner.errors import InputError
@@ -89,7 +98,9 @@ def _answer(projection: Projection) -> Line:
                 outcome.mention.label,
                 outcome.mention.text,
                 outcome.kind,
-                None if outcome.span is None else [outcome.span.start, outcome.span.end, outcome.span.label],
+                None
+                if outcome.span is None
+                else [outcome.span.start, outcome.span.end, outcome.span.label],
                 outcome.similarity,
                 outcome.reason,
                 [[span.start, span.end, span.label] for span in outcome.repeats],
@@ -99,7 +110,12 @@ def _answer(projection: Projection) -> Line:
     }
     read = projection.reply
     if read is not None:
-        line |= {"status": read.status, "repairs": read.repairs, "format": read.format, "order": read.order}
+        line |= {
+            "status": read.status,
+            "repairs": read.repairs,
+            "format": read.format,
+            "order": read.order,
+        }
     return line
 
 
@@ -107,7 +123,12 @@ def _closed(projection: Projection) -> Line:
     """The same of a text that may not be quoted: offsets, kinds and a hash of all."""
     whole = _answer(projection)
     kinds = [outcome.kind for outcome in projection.outcomes]
-    return {"spans": whole["spans"], "kinds": kinds, "status": whole.get("status"), "hash": _hash(whole)}
+    return {
+        "spans": whole["spans"],
+        "kinds": kinds,
+        "status": whole.get("status"),
+        "hash": _hash(whole),
+    }
 
 
 def _samples() -> Iterator[tuple[str, LabelSchema, list[Sentence]]]:
@@ -143,7 +164,12 @@ def cases(scratch: Path) -> Iterator[Line]:
 
 def noise(scratch: Path) -> Iterator[Line]:
     """What models do to names, on our own sentences in five languages; every policy on some."""
-    policies: list[dict[str, Any]] = [{}, {"particles": "keep"}, {"fuzzy": None}, {"repeats": "all"}]
+    policies: list[dict[str, Any]] = [
+        {},
+        {"particles": "keep"},
+        {"fuzzy": None},
+        {"repeats": "all"},
+    ]
     for name, schema, sentences in _samples():
         for seed in (20, 21):
             for number, case in enumerate(noisy(sentences, schema.codes, seed)):
@@ -158,7 +184,10 @@ def replies(scratch: Path) -> Iterator[Line]:
         damaged = damaged_replies(sentences, schema.codes) if name == "sample.tsv" else []
         for number, reply in enumerate(damaged):
             text = sentences[number].text
-            yield {"reply": f"{name} damaged {number}", **_answer(project_reply(text, reply, schema))}
+            yield {
+                "reply": f"{name} damaged {number}",
+                **_answer(project_reply(text, reply, schema)),
+            }
         for format in REPLY_FORMATS:
             rng = random.Random(5)
             for number, sentence in enumerate(sentences[:8]):
@@ -186,7 +215,9 @@ def klue_noise(scratch: Path) -> Iterator[Line]:
     schema = Recipe.load("klue").schema_
     sentences = list(read_corpus(KLUE))[:1000]
     damaged = damaged_replies(sentences, schema.codes)
-    for sentence, case, reply in zip(sentences, noisy(sentences, schema.codes), damaged, strict=True):
+    for sentence, case, reply in zip(
+        sentences, noisy(sentences, schema.codes), damaged, strict=True
+    ):
         answers = project(case.text, case.mentions, schema, order=case.order)
         read = project_reply(sentence.text, reply, schema, "json-list")
         yield {"id": sentence.id, **_closed(answers), "damaged": _hash(_answer(read))}
@@ -236,14 +267,19 @@ def recipes(scratch: Path) -> Iterator[Line]:
             yield {"recipe": recipe.name, "messages": build_prompt(recipe, sentence).messages}
     recipe = Recipe.load("klue")
     for format in REPLY_FORMATS:
-        yield {"format": format, "grammar": reply_grammar(sentences[0].text, format, recipe.schema_)}
+        yield {
+            "format": format,
+            "grammar": reply_grammar(sentences[0].text, format, recipe.schema_),
+        }
         try:
             yield {"format": format, "schema": reply_schema(format, recipe.schema_)}
         except InputError as error:
             yield {"format": format, "refused": str(error)}
         for sentence in sentences:
             yield {"format": format, "rendered": render_reply(sentence, format, recipe.schema_)}
-            read = read_reply(render_reply(sentence, format, recipe.schema_), recipe.schema_, format)
+            read = read_reply(
+                render_reply(sentence, format, recipe.schema_), recipe.schema_, format
+            )
             yield {"format": format, "read": [[m.label, m.text, m.start] for m in read.mentions]}
 
 
@@ -262,7 +298,9 @@ def commands(scratch: Path) -> Iterator[Line]:
         }
         for sentence in read_corpus(DATA / "sample.tsv")
     ]
-    (scratch / "recorded.jsonl").write_text("".join(written(row) + "\n" for row in recorded), "utf-8")
+    (scratch / "recorded.jsonl").write_text(
+        "".join(written(row) + "\n" for row in recorded), "utf-8"
+    )
     short = scratch / "short.jsonl"
     short.write_text(
         "".join(written(row) + "\n" for row in _jsonl(DATA / "sample-replies.jsonl")[:20]), "utf-8"
@@ -283,14 +321,62 @@ def commands(scratch: Path) -> Iterator[Line]:
         ),
         ("extract", "-i", "sample.tsv", "--json", "--min-score", "0.9", *run),
         ("project", "-i", "short.jsonl", "-o", "-"),
-        ("project", "-i", "short.jsonl", "-o", "-", "--any-label", "--particles", "keep", "--fuzzy", "1"),
-        ("project", "-i", "short.jsonl", "-o", "-", "--reply-format", "json-list", "--repeats", "all"),
+        (
+            "project",
+            "-i",
+            "short.jsonl",
+            "-o",
+            "-",
+            "--any-label",
+            "--particles",
+            "keep",
+            "--fuzzy",
+            "1",
+        ),
+        (
+            "project",
+            "-i",
+            "short.jsonl",
+            "-o",
+            "-",
+            "--reply-format",
+            "json-list",
+            "--repeats",
+            "all",
+        ),
         ("stats", "sample.tsv", "--json"),
         ("stats", "sample-gmb.csv", "--json"),
         ("stats", "sample.tsv", "right.jsonl", "--json"),
-        ("evaluate", "--gold", "sample.tsv", "--predicted", "rows.jsonl", "--json", "--output", "run.json"),
-        ("evaluate", "--gold", "sample.tsv", "--predicted", "right.jsonl", "--json", "--output", "right.json"),
-        ("evaluate", "--gold", "sample.tsv", "--replies", "sample-replies.jsonl", "--json", "--limit", "30"),
+        (
+            "evaluate",
+            "--gold",
+            "sample.tsv",
+            "--predicted",
+            "rows.jsonl",
+            "--json",
+            "--output",
+            "run.json",
+        ),
+        (
+            "evaluate",
+            "--gold",
+            "sample.tsv",
+            "--predicted",
+            "right.jsonl",
+            "--json",
+            "--output",
+            "right.json",
+        ),
+        (
+            "evaluate",
+            "--gold",
+            "sample.tsv",
+            "--replies",
+            "sample-replies.jsonl",
+            "--json",
+            "--limit",
+            "30",
+        ),
         (
             "evaluate",
             "--gold",
@@ -313,13 +399,44 @@ def commands(scratch: Path) -> Iterator[Line]:
             "0",
         ),
         ("compare", "run.json", "right.json", "--json"),
-        ("compare", "rows.jsonl", "right.jsonl", "--gold", "sample.tsv", "--json", "--shuffles", "100"),
+        (
+            "compare",
+            "rows.jsonl",
+            "right.jsonl",
+            "--gold",
+            "sample.tsv",
+            "--json",
+            "--shuffles",
+            "100",
+        ),
         ("compare", "run.json", "right.json", "--show", "3"),
-        ("calibrate", "--gold", "sample.tsv", "--predicted", "rows.jsonl", "-o", "calibration.json"),
-        *(("convert", "sample.tsv", "-", "--to", format) for format in CORPUS_FORMATS if format != "document"),
+        (
+            "calibrate",
+            "--gold",
+            "sample.tsv",
+            "--predicted",
+            "rows.jsonl",
+            "-o",
+            "calibration.json",
+        ),
+        *(
+            ("convert", "sample.tsv", "-", "--to", format)
+            for format in CORPUS_FORMATS
+            if format != "document"
+        ),
         ("convert", "sample-gmb.csv", "-", "--to", "spans"),
         ("convert", "sample-en.txt", "-", "--to", "conll"),
-        ("convert", "sample.tsv", "-", "--to", "chat", "--recipe", "klue-strict", "--reply-format", "tagged"),
+        (
+            "convert",
+            "sample.tsv",
+            "-",
+            "--to",
+            "chat",
+            "--recipe",
+            "klue-strict",
+            "--reply-format",
+            "tagged",
+        ),
         ("convert", "sample.tsv", "-", "--to", "chat", "--prompt-completion"),
         # What is refused, and how.
         ("extract",),
@@ -362,7 +479,9 @@ def _text(name: str, text: str) -> Iterator[Line]:
     for key, part in parts:
         if isinstance(part, list) and len(part) > _SOME:
             yield {name: key, "length": len(part), "hash": _hash(part)}
-            yield from ({name: key, "item": number, "is": item} for number, item in enumerate(part[:_SOME]))
+            yield from (
+                {name: key, "item": number, "is": item} for number, item in enumerate(part[:_SOME])
+            )
         else:
             yield {name: key, "is": part}
 
@@ -417,14 +536,22 @@ def http(scratch: Path) -> Iterator[Line]:
             ("/infer", {"text": text}),
             ("/v1/extract", {"texts": [text, "서울"]}),
             ("/v1/extract", {"texts": [text], "window": 10, "overlap": 2}),
-            ("/v1/project", {"text": text, "reply": '{"PS": ["손흥민 선수"], "LC": ["춘천에서", "런던"]}'}),
+            (
+                "/v1/project",
+                {"text": text, "reply": '{"PS": ["손흥민 선수"], "LC": ["춘천에서", "런던"]}'},
+            ),
             ("/v1/project", {"text": text, "mentions": [{"label": "PS", "text": "손흥민은"}]}),
             ("/v1/project", {"text": text}),
             ("/v1/project", {"text": text, "reply": "{}", "format": "yaml"}),
             ("/infer", {"text": 1}),
         ):
             answer = client.post(path, json=body)
-            yield {"post": path, "body": body, "status": answer.status_code, "answer": answer.json()}
+            yield {
+                "post": path,
+                "body": body,
+                "status": answer.status_code,
+                "answer": answer.json(),
+            }
         for path in ("/v1/recipes", "/healthz", "/readyz"):
             answer = client.get(path)
             yield {"get": path, "status": answer.status_code, "answer": answer.json()}
@@ -438,7 +565,18 @@ def http(scratch: Path) -> Iterator[Line]:
 
 BOOKS: dict[str, Callable[[Path], Iterator[Line]]] = {
     book.__name__: book
-    for book in (cases, noise, replies, klue_replies, klue_noise, rows, recipes, commands, doors, http)
+    for book in (
+        cases,
+        noise,
+        replies,
+        klue_replies,
+        klue_noise,
+        rows,
+        recipes,
+        commands,
+        doors,
+        http,
+    )
 }
 """Each book's name, and what writes its lines, given an empty folder."""
 

@@ -40,13 +40,16 @@ class Scripted:
         if rng.random() < 0.05:
             return Reply("", "error", error="there is nobody at home")
         reply = render_reply(
-            Sentence(prompt.text, self._spans(prompt.text, rng)), self.recipe.reply_format, self.recipe.schema_
+            Sentence(prompt.text, self._spans(prompt.text, rng)),
+            self.recipe.reply_format,
+            self.recipe.schema_,
         )
         ended = "stop"
         if prompt.grammar is None and rng.random() < 0.1:
             reply, ended = reply[: rng.randint(0, len(reply))], "length"
         tokens = tuple(
-            Token(at, min(at + 2, len(reply)), -(rng.random() ** 4)) for at in range(0, len(reply), 2)
+            Token(at, min(at + 2, len(reply)), -(rng.random() ** 4))
+            for at in range(0, len(reply), 2)
         )
         return Reply(reply, ended, len(prompt.text), len(tokens), tokens=tokens)  # type: ignore[arg-type]
 
@@ -55,10 +58,17 @@ class Scripted:
         for name in sorted(self.names, key=len, reverse=True):
             for match in re.finditer(re.escape(name), text):
                 start, end = match.span()
-                if any(span.start < end and start < span.end for span in spans) or rng.random() < 0.1:
+                if (
+                    any(span.start < end and start < span.end for span in spans)
+                    or rng.random() < 0.1
+                ):
                     continue
                 if rng.random() < 0.2 and end < len(text):
                     end += all(span.start > end or span.end <= start for span in spans)
-                label = rng.choice(self.recipe.schema_.codes) if rng.random() < 0.05 else self.names[name]
+                label = (
+                    rng.choice(self.recipe.schema_.codes)
+                    if rng.random() < 0.05
+                    else self.names[name]
+                )
                 spans.append(Span(start, end, label))
         return tuple(sorted(spans, key=lambda span: span.start))

@@ -29,7 +29,9 @@ def test_answers_are_those_of_the_book(name: str, tmp_path: Path) -> None:
     shown = "\n".join(line[:400] for line in differing if not line.startswith("@@"))
     more = f"\n... {len(differing)} lines of difference" if len(differing) > _SHOWN else ""
     pytest.fail(
-        "\n".join(shown.split("\n")[:_SHOWN]) + more + "\nif that is meant: make golden, and look at git diff",
+        "\n".join(shown.split("\n")[:_SHOWN])
+        + more
+        + "\nif that is meant: make golden, and look at git diff",
         pytrace=False,
     )
 
@@ -45,7 +47,15 @@ def test_a_run_that_an_older_version_began_is_gone_on_with(
     for path in (*(FOLDER / "begun").iterdir(), *(FOLDER.parent.parent / "data").iterdir()):
         shutil.copy(path, tmp_path)
     monkeypatch.chdir(tmp_path)
-    run = ["extract", "-i", "sample.tsv", "--engine", "recorded", "--replies", "sample-replies.jsonl"]
+    run = [
+        "extract",
+        "-i",
+        "sample.tsv",
+        "--engine",
+        "recorded",
+        "--replies",
+        "sample-replies.jsonl",
+    ]
     done = CliRunner().invoke(app, [*run, "-o", "rows.jsonl"])
     assert done.exit_code == 0, done.stderr
     assert "10 sentences" in done.stderr
@@ -64,7 +74,9 @@ def test_a_run_that_an_older_version_began_is_gone_on_with(
     assert kept[:10] == new[:10]
     # Another choice is another run.
     shutil.copy(FOLDER / "begun" / "rows.jsonl.partial", tmp_path / "rows.jsonl.partial")
-    shutil.copy(FOLDER / "begun" / "rows.jsonl.partial.run.json", tmp_path / "rows.jsonl.partial.run.json")
+    shutil.copy(
+        FOLDER / "begun" / "rows.jsonl.partial.run.json", tmp_path / "rows.jsonl.partial.run.json"
+    )
     refused = CliRunner().invoke(app, [*run, "-o", "rows.jsonl", "--fuzzy", "0.9"])
     assert refused.exit_code == 2
     assert "another policy" in refused.stderr

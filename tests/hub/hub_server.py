@@ -67,7 +67,9 @@ class HubServer:
 
     def asked(self, method: str, path: str) -> list[bytes]:
         """Bodies of the requests to a path, a regular expression."""
-        return [body for how, where, body in self.requests if how == method and re.search(path, where)]
+        return [
+            body for how, where, body in self.requests if how == method and re.search(path, where)
+        ]
 
     def fail(self, method: str, path: str, status: int, times: int = 1, **more: Any) -> None:
         self.failures.append(Failure(method, path, status, times, **more))
@@ -161,7 +163,8 @@ class _Handler(BaseHTTPRequestHandler):
                 repo = self.hub.repos.get(found.groupdict().get("repo", ""))
                 if not known and (not open_to_all or (token and repo is None)):
                     return _error(
-                        401, "Invalid credentials in Authorization header" if token else "Unauthorized"
+                        401,
+                        "Invalid credentials in Authorization header" if token else "Unauthorized",
                     )
                 if "repo" in found.groupdict() and (repo is None or (repo.private and not known)):
                     return _error(404, "Repository not found", "RepoNotFound")
@@ -186,10 +189,13 @@ def _create(hub: HubServer, body: bytes) -> Answer:
     name = f"{asked['organization']}/{asked['name']}"
     if asked["organization"] not in hub.users:
         return _error(
-            403, f"You don't have the rights to create a model under the namespace {asked['organization']}"
+            403,
+            f"You don't have the rights to create a model under the namespace {asked['organization']}",
         )
     if name in hub.repos:
-        return _json({"error": "You already created this model repo", "url": f"{hub.url}/{name}"}, 409)
+        return _json(
+            {"error": "You already created this model repo", "url": f"{hub.url}/{name}"}, 409
+        )
     hub.repos[name] = Repo(private=asked.get("visibility") == "private")
     return _json({"url": f"{hub.url}/{name}", "name": name, "id": name})
 
@@ -209,7 +215,11 @@ def _preupload(hub: HubServer, body: bytes, repo: str, revision: str) -> Answer:
     files = []
     for asked in json.loads(body)["files"]:
         lfs = asked["path"].endswith(".safetensors") or asked["size"] > _BIG
-        row = {"path": asked["path"], "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False}
+        row = {
+            "path": asked["path"],
+            "uploadMode": "lfs" if lfs else "regular",
+            "shouldIgnore": False,
+        }
         if held := hub.repos[repo].files.get(asked["path"]):
             row["oid"] = hashlib.sha256(held[0]).hexdigest() if held[1] else _sha1(held[0])
         files.append(row)
@@ -225,7 +235,10 @@ def _batch(hub: HubServer, body: bytes, repo: str) -> Answer:
             upload = {"href": f"{hub.storage}/{row['oid']}?X-Amz-Signature=secret", "header": {}}
             row = {
                 **row,
-                "actions": {"upload": upload, "verify": {"href": f"{hub.url}/{repo}.git/info/lfs/verify"}},
+                "actions": {
+                    "upload": upload,
+                    "verify": {"href": f"{hub.url}/{repo}.git/info/lfs/verify"},
+                },
             }
         objects.append(row)
     return _json({"transfer": "basic", "objects": objects})
@@ -265,7 +278,9 @@ def _commit(hub: HubServer, body: bytes, repo: str, revision: str) -> Answer:
     held.summaries.append(header["value"]["summary"])
     held.commits.append(hashlib.sha1(f"{repo}{len(held.commits)}".encode()).hexdigest())
     commit = held.commits[-1]
-    return _json({"success": True, "commitOid": commit, "commitUrl": f"{hub.url}/{repo}/commit/{commit}"})
+    return _json(
+        {"success": True, "commitOid": commit, "commitUrl": f"{hub.url}/{repo}/commit/{commit}"}
+    )
 
 
 def _info(hub: HubServer, body: bytes, repo: str, revision: str = "main") -> Answer:
@@ -288,7 +303,11 @@ def _tree(hub: HubServer, body: bytes, repo: str, revision: str) -> Answer:
     for name, (data, lfs) in hub.repos[repo].files.items():
         row: dict[str, Any] = {"type": "file", "path": name, "size": len(data), "oid": _sha1(data)}
         if lfs:
-            row["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
+            row["lfs"] = {
+                "oid": hashlib.sha256(data).hexdigest(),
+                "size": len(data),
+                "pointerSize": 130,
+            }
         rows.append(row)
     return _json(rows)
 
@@ -312,7 +331,11 @@ def _resolve(hub: HubServer, body: bytes, repo: str, revision: str, name: str) -
 
 
 def _stored(hub: HubServer, body: bytes, oid: str) -> Answer:
-    return (200, {"ETag": f'"{oid}"'}, hub.stored[oid]) if oid in hub.stored else _error(404, "no such object")
+    return (
+        (200, {"ETag": f'"{oid}"'}, hub.stored[oid])
+        if oid in hub.stored
+        else _error(404, "no such object")
+    )
 
 
 _ROUTES: tuple[tuple[str, str, bool, Callable[..., Answer]], ...] = (

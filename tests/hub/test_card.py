@@ -123,7 +123,10 @@ def test_klue_v1_and_v1_1_are_told_apart(folder: Path) -> None:
     write(folder / "evaluation-v1.json", first)
     write(folder / "evaluation-v1.1.json", evaluation())
     results = metadata(model_card(folder, REPO))["model-index"][0]["results"]
-    assert {one["dataset"]["name"].partition(" (")[0] for one in results} == {"KLUE-NER v1", "KLUE-NER v1.1"}
+    assert {one["dataset"]["name"].partition(" (")[0] for one in results} == {
+        "KLUE-NER v1",
+        "KLUE-NER v1.1",
+    }
     assert "not comparable" in model_card(folder, REPO)
 
 
@@ -161,7 +164,9 @@ def test_two_runs_on_one_corpus_are_told_apart(folder: Path) -> None:
 
 def test_how_it_was_trained(folder: Path) -> None:
     card = model_card(folder, REPO)
-    assert "90 sentences to learn from, 10 held out (8 of them answered in each evaluation)." in card
+    assert (
+        "90 sentences to learn from, 10 held out (8 of them answered in each evaluation)." in card
+    )
     assert "3,796,992 of 271,895,168 parameters were trained (1.40%)." in card
     assert "step 12, micro F1 33.33 percent" in card
     assert "| 1 | 1.2500 | 0.7500 | 50.00 | 25.00 | 33.33 | 61 |" in card
@@ -259,20 +264,24 @@ def test_terms_of_well_known_models(base: str, licence: str | None) -> None:
 def test_a_copy_of_exaone_in_llamas_layout_keeps_its_licence() -> None:
     terms = terms_of("EXAONE-3.5-7.8B-Instruct-llama")
     assert terms is not None
-    assert terms.link == "https://huggingface.co/LGAI-EXAONE/EXAONE-3.5-7.8B-Instruct/blob/main/LICENSE"
+    assert (
+        terms.link
+        == "https://huggingface.co/LGAI-EXAONE/EXAONE-3.5-7.8B-Instruct/blob/main/LICENSE"
+    )
     assert "EXAONE-3.5-7.8B-Instruct-llama" not in terms.link
 
 
-NASTY = (
-    "a|b\n---\nlicense: mit\n``` <script>alert(1)</script> [x](javascript:y) {{ 7 * 7 }} \u2028 \x1b[31m \ud800"
-)
+NASTY = "a|b\n---\nlicense: mit\n``` <script>alert(1)</script> [x](javascript:y) {{ 7 * 7 }} \u2028 \x1b[31m \ud800"
 
 
 def test_what_files_say_breaks_nothing(tmp_path: Path) -> None:
     odd = evaluation(NASTY, corpus=NASTY)
     odd["signature"] |= {"note": NASTY, NASTY: 1}
     recipe = Recipe.load("klue").model_dump(mode="json", exclude_defaults=True)
-    recipe["labels"][0] |= {"name": NASTY.replace("\ud800", ""), "description": NASTY.replace("\ud800", "")}
+    recipe["labels"][0] |= {
+        "name": NASTY.replace("\ud800", ""),
+        "description": NASTY.replace("\ud800", ""),
+    }
     recipe["labels"][0].pop("aliases", None)
     folder = adapter_folder(
         tmp_path / "a `b` | 'c'",
@@ -302,7 +311,9 @@ def test_what_files_say_breaks_nothing(tmp_path: Path) -> None:
         assert "\x1b" not in card
         assert "49" not in card
         outside = re.sub(r"```.*?^```$", "", card, flags=re.DOTALL | re.MULTILINE)
-        assert "<script>" not in re.sub(r"`[^`\n]*`", "", outside.replace("\\<", "").replace("\\`", ""))
+        assert "<script>" not in re.sub(
+            r"`[^`\n]*`", "", outside.replace("\\<", "").replace("\\`", "")
+        )
         (python,) = re.findall(r"^```python\n(.*?)^```$", card, re.DOTALL | re.MULTILINE)
         ast.parse(python)
 
@@ -312,7 +323,9 @@ def test_what_files_say_breaks_nothing(tmp_path: Path) -> None:
 def test_any_corpus_name_leaves_metadata_and_tables_whole(
     text: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder = adapter_folder(tmp_path_factory.mktemp("any") / "a", training={**SETTINGS, "recipe": text})
+    folder = adapter_folder(
+        tmp_path_factory.mktemp("any") / "a", training={**SETTINGS, "recipe": text}
+    )
     write(folder / "evaluation-any.json", json.dumps(evaluation(corpus=text)).encode())
     card = model_card(folder, REPO)
     card.encode()
@@ -351,7 +364,9 @@ def test_a_broken_file_is_named(folder: Path, name: str) -> None:
         model_card(folder)
 
 
-def test_without_huggingface_hub_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_huggingface_hub_the_extra_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
     with pytest.raises(MissingExtraError, match=r'pip install "llmner\[hub\]"'):
         model_card(folder)

@@ -109,7 +109,9 @@ def test_a_repository_is_made_and_everything_goes_in_one_commit(
     assert hub.tokens == {TOKEN}
 
 
-def test_weights_go_through_lfs_and_arrive_byte_for_byte(hub: HubServer, push: Push, tmp_path: Path) -> None:
+def test_weights_go_through_lfs_and_arrive_byte_for_byte(
+    hub: HubServer, push: Push, tmp_path: Path
+) -> None:
     big = weights(tuple(f"layers.{n}.lora_A.weight" for n in range(64)))
     push(adapter_folder(tmp_path / "a", adapter_model=big))
     assert hub.repos[REPO].files["adapter_model.safetensors"] == (big, True)
@@ -154,7 +156,9 @@ def test_a_private_repository(hub: HubServer, push: Push, folder: Path) -> None:
     push(folder, private=True)
 
 
-def test_private_does_not_publish_in_a_public_repository(hub: HubServer, push: Push, folder: Path) -> None:
+def test_private_does_not_publish_in_a_public_repository(
+    hub: HubServer, push: Push, folder: Path
+) -> None:
     push(folder)
     write(folder / "chat_template.jinja", "secret")
     with pytest.raises(InputError, match="exists and is public; make it private in its settings"):
@@ -196,7 +200,8 @@ def test_checkpoints_logs_links_and_unknown_files_stay(
         "training_args.bin": "not part of an adapter",
     }
     assert any(
-        line.startswith("not uploaded: .env (not part of an adapter), .git/ (a folder)") for line in told
+        line.startswith("not uploaded: .env (not part of an adapter), .git/ (a folder)")
+        for line in told
     )
     assert not any("\n" in line for line in told)
     assert all(b"optimizer" not in path.encode() for _, path, _ in hub.requests)
@@ -216,7 +221,8 @@ def test_paths_of_the_machine_are_cut_down(hub: HubServer, push: Push, tmp_path:
     write(folder / "evaluation-dev.json", evaluation("/home/someone/build/adapter"))
     push(folder)
     assert all(
-        b"someone/" not in data.replace(REPO.encode(), b"") for data, _ in hub.repos[REPO].files.values()
+        b"someone/" not in data.replace(REPO.encode(), b"")
+        for data, _ in hub.repos[REPO].files.values()
     )
     training = yaml.safe_load(file_of(hub, "training.yaml"))
     assert training == {**SETTINGS, "train": "klue-ner-v1.1_train.tsv", "output": "adapter"}
@@ -225,7 +231,10 @@ def test_paths_of_the_machine_are_cut_down(hub: HubServer, push: Push, tmp_path:
         "eos_token": "/s",
         "tokenizer_file": None,
     }
-    assert json.loads(file_of(hub, "adapter_config.json"))["base_model_name_or_path"] == "google/gemma-3-270m"
+    assert (
+        json.loads(file_of(hub, "adapter_config.json"))["base_model_name_or_path"]
+        == "google/gemma-3-270m"
+    )
     # The folder itself is left as it is.
     assert "/home/someone" in (folder / "training.yaml").read_text()
 
@@ -284,7 +293,9 @@ def test_an_adapter_of_peft_alone_needs_its_recipe(
     )
 
 
-def test_another_recipe_than_the_folders_own_is_refused(push: Push, folder: Path, tmp_path: Path) -> None:
+def test_another_recipe_than_the_folders_own_is_refused(
+    push: Push, folder: Path, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="is another recipe than klue-strict; leave --recipe out"):
         push(folder, recipe="klue-strict")
     push(folder, recipe="klue", dry_run=True)
@@ -311,14 +322,21 @@ def test_evaluations_go_along_without_their_sentences(
     write(folder / "evaluation-dev.json", evaluation(rows=[{"text": "비밀 문장"}]))
     given = write(tmp_path / "my results.json", evaluation(corpus="sample.tsv"))
     result = push(folder, evaluations=[given, folder / "evaluation-dev.json"])
-    assert {"evaluation-dev.json", "evaluation-my-results.json"} <= {name for name, _ in result.files}
+    assert {"evaluation-dev.json", "evaluation-my-results.json"} <= {
+        name for name, _ in result.files
+    }
     assert "rows" not in json.loads(file_of(hub, "evaluation-dev.json"))
     assert "비밀" not in file_of(hub, "evaluation-dev.json").decode()
-    names = {entry.dataset_name for entry in ModelCard(file_of(hub, "README.md").decode()).data.eval_results}
+    names = {
+        entry.dataset_name
+        for entry in ModelCard(file_of(hub, "README.md").decode()).data.eval_results
+    }
     assert names == {"KLUE-NER v1.1 (klue-ner-v1.1_dev.tsv)", "sample.tsv"}
 
 
-def test_an_evaluation_of_another_adapter_is_told(push: Push, folder: Path, told: list[str]) -> None:
+def test_an_evaluation_of_another_adapter_is_told(
+    push: Push, folder: Path, told: list[str]
+) -> None:
     write(folder / "evaluation-dev.json", evaluation("build/other"))
     push(folder, dry_run=True)
     assert "evaluation-dev.json was answered by an adapter called build/other" in told
@@ -359,7 +377,9 @@ def test_exaone_shows_in_the_training_configuration_too(push: Push, tmp_path: Pa
         push(adapter_folder(tmp_path / "a", base="someone/else", training=training))
 
 
-def test_the_licence_of_a_base_folder_goes_along(hub: HubServer, push: Push, tmp_path: Path) -> None:
+def test_the_licence_of_a_base_folder_goes_along(
+    hub: HubServer, push: Push, tmp_path: Path
+) -> None:
     base = tmp_path / "EXAONE-3.5-7.8B-Instruct-llama"
     base.mkdir()
     write(base / "LICENSE", "the agreement")
@@ -391,21 +411,30 @@ def test_gemma_and_klue_are_given_their_notices(hub: HubServer, push: Push, fold
     write(folder / "NOTICE", "By us.\n")
     push(folder)
     # Gemma's terms ask that their text goes with every copy, not a link alone.
-    assert file_of(hub, "GEMMA_TERMS.txt") == (ROOT / "licenses" / "LicenseRef-Gemma.txt").read_bytes()
+    assert (
+        file_of(hub, "GEMMA_TERMS.txt") == (ROOT / "licenses" / "LicenseRef-Gemma.txt").read_bytes()
+    )
     assert file_of(hub, "NOTICE").decode().split("\n\n") == [
         "By us.",
         "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms",
-        next(line for line in file_of(hub, "NOTICE").decode().splitlines() if "CC BY-SA 4.0" in line) + "\n",
+        next(
+            line for line in file_of(hub, "NOTICE").decode().splitlines() if "CC BY-SA 4.0" in line
+        )
+        + "\n",
     ]
 
 
-def test_terms_that_lie_in_the_folder_go_as_they_are(hub: HubServer, push: Push, folder: Path) -> None:
+def test_terms_that_lie_in_the_folder_go_as_they_are(
+    hub: HubServer, push: Push, folder: Path
+) -> None:
     write(folder / "GEMMA_TERMS.txt", "later terms")
     assert "GEMMA_TERMS.txt" not in dict(push(folder).left)
     assert file_of(hub, "GEMMA_TERMS.txt") == b"later terms"
 
 
-def test_a_base_model_without_known_terms_needs_no_notice(hub: HubServer, push: Push, tmp_path: Path) -> None:
+def test_a_base_model_without_known_terms_needs_no_notice(
+    hub: HubServer, push: Push, tmp_path: Path
+) -> None:
     training = yaml.safe_dump({**SETTINGS, "model": "a/b", "train": "mine.tsv"})
     folder = adapter_folder(tmp_path / "a", base="a/b", training=training, record=None)
     push(folder)
@@ -439,7 +468,10 @@ def test_what_is_no_adapter(push: Push, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="names no base model"):
         push(
             adapter_folder(
-                tmp_path / "baseless", adapter_config={"peft_type": "LORA"}, training=None, record=None
+                tmp_path / "baseless",
+                adapter_config={"peft_type": "LORA"},
+                training=None,
+                record=None,
             )
         )
 
@@ -458,16 +490,28 @@ def test_what_is_no_adapter(push: Push, tmp_path: Path) -> None:
         (weights(owner=TOKEN), "looks like a token"),
     ],
 )
-def test_weights_that_are_none(hub: HubServer, push: Push, tmp_path: Path, data: bytes, why: str) -> None:
+def test_weights_that_are_none(
+    hub: HubServer, push: Push, tmp_path: Path, data: bytes, why: str
+) -> None:
     with pytest.raises(InputError, match=why):
         push(adapter_folder(tmp_path / "a", adapter_model=data))
     assert hub.requests == []
 
 
 @pytest.mark.parametrize(
-    "name", ["recipe.yaml", "training.yaml", "training.json", "chat_template.jinja", "NOTICE.txt", "curves.png"]
+    "name",
+    [
+        "recipe.yaml",
+        "training.yaml",
+        "training.json",
+        "chat_template.jinja",
+        "NOTICE.txt",
+        "curves.png",
+    ],
 )
-def test_a_token_in_a_file_is_not_published(hub: HubServer, push: Push, folder: Path, name: str) -> None:
+def test_a_token_in_a_file_is_not_published(
+    hub: HubServer, push: Push, folder: Path, name: str
+) -> None:
     path = folder / name
     before = path.read_bytes() if path.exists() else b""
     if name == "training.json":
@@ -497,7 +541,9 @@ def test_a_token_in_a_file_is_not_published(hub: HubServer, push: Push, folder: 
         ({**evaluation(), "signature": {}}, "does not say of which corpus"),
     ],
 )
-def test_evaluations_that_are_none(push: Push, folder: Path, tmp_path: Path, content: Any, why: str) -> None:
+def test_evaluations_that_are_none(
+    push: Push, folder: Path, tmp_path: Path, content: Any, why: str
+) -> None:
     with pytest.raises(InputError, match=why) as caught:
         push(folder, evaluations=[write(tmp_path / "results.json", content)])
     assert "results.json" in str(caught.value)
@@ -519,7 +565,13 @@ REPEATED = ("/preupload/main", "lfs/objects/batch", "/storage/", "lfs/verify")
 @pytest.mark.parametrize("path", [*ONCE, *REPEATED])
 @pytest.mark.parametrize("status", [429, 500, 503, 0])
 def test_trouble_that_passes_is_waited_for(
-    hub: HubServer, push: Push, folder: Path, told: list[str], waits: list[float], path: str, status: int
+    hub: HubServer,
+    push: Push,
+    folder: Path,
+    told: list[str],
+    waits: list[float],
+    path: str,
+    status: int,
 ) -> None:
     method = "PUT" if path == "/storage/" else "POST"
     hub.fail(method, path, status, times=2)
@@ -547,7 +599,9 @@ def test_trouble_that_stays_is_one_line(
     assert sum(waits) < 30
 
 
-def test_the_hub_may_say_how_long_to_wait(hub: HubServer, push: Push, folder: Path, waits: list[float]) -> None:
+def test_the_hub_may_say_how_long_to_wait(
+    hub: HubServer, push: Push, folder: Path, waits: list[float]
+) -> None:
     hub.fail("POST", "/api/repos/create", 429, headers={"Retry-After": "7"})
     hub.fail("POST", "/commit/main", 429, headers={"Retry-After": "999999"})
     push(folder)
@@ -577,14 +631,20 @@ def test_a_token_that_is_not_accepted(hub: HubServer, push: Push, folder: Path, 
 
 def test_a_token_that_may_not_write_there(push: Push, folder: Path) -> None:
     with pytest.raises(
-        HubError, match=r"the token may not write to other/ner \(403: .*namespace other\).*other owns"
+        HubError,
+        match=r"the token may not write to other/ner \(403: .*namespace other\).*other owns",
     ):
         push(folder, "other/ner")
 
 
 @pytest.mark.parametrize(
     ("status", "says"),
-    [(404, "the Hub knows no"), (400, "the Hub refused"), (413, "the Hub refused"), (402, "the Hub refused")],
+    [
+        (404, "the Hub knows no"),
+        (400, "the Hub refused"),
+        (413, "the Hub refused"),
+        (402, "the Hub refused"),
+    ],
 )
 def test_other_refusals_are_one_line_and_final(
     hub: HubServer, push: Push, folder: Path, status: int, says: str
@@ -596,7 +656,9 @@ def test_other_refusals_are_one_line_and_final(
     assert len(hub.asked("POST", "/preupload/")) == 1
 
 
-def test_something_that_is_no_hub(hub: HubServer, push: Push, folder: Path, waits: list[float]) -> None:
+def test_something_that_is_no_hub(
+    hub: HubServer, push: Push, folder: Path, waits: list[float]
+) -> None:
     hub.fail("POST", "/api/repos/create", 200, times=9, body=b"<html>welcome</html>")
     with pytest.raises(HubError, match=r"something else than JSON; is it a Hub\?"):
         push(folder)
@@ -612,7 +674,9 @@ def test_a_hub_that_is_down_is_one_line(push: Push, folder: Path, waits: list[fl
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(HubError, match=rf"{endpoint} cannot be reached .*check the connection") as caught:
+    with pytest.raises(
+        HubError, match=rf"{endpoint} cannot be reached .*check the connection"
+    ) as caught:
         push(folder, endpoint=endpoint)
     assert "\n" not in str(caught.value)
     assert waits == [1, 2, 4, 8]
@@ -645,7 +709,9 @@ def test_offline_mode_is_told(push: Push, folder: Path, monkeypatch: pytest.Monk
         push(folder)
 
 
-def test_a_token_that_no_header_can_hold_is_not_shown(push: Push, folder: Path, told: list[str]) -> None:
+def test_a_token_that_no_header_can_hold_is_not_shown(
+    push: Push, folder: Path, told: list[str]
+) -> None:
     with pytest.raises(HubError) as caught:
         push(folder, token=f"{TOKEN}\n")
     assert TOKEN not in str(caught.value) + "".join(told)
@@ -654,11 +720,15 @@ def test_a_token_that_no_header_can_hold_is_not_shown(push: Push, folder: Path, 
 # There and back
 
 
-def test_what_was_pushed_comes_back(hub: HubServer, push: Push, folder: Path, tmp_path: Path) -> None:
+def test_what_was_pushed_comes_back(
+    hub: HubServer, push: Push, folder: Path, tmp_path: Path
+) -> None:
     push(folder)
     common: dict[str, Any] = {"cache_dir": tmp_path / "cache", "endpoint": hub.url, "token": False}
     for name in ("recipe.yaml", "adapter_model.safetensors"):
-        assert Path(hf_hub_download(REPO, name, **common)).read_bytes() == (folder / name).read_bytes()
+        assert (
+            Path(hf_hub_download(REPO, name, **common)).read_bytes() == (folder / name).read_bytes()
+        )
     whole = Path(snapshot_download(REPO, **common))
     assert {path.name for path in whole.iterdir()} == ALWAYS
     assert (whole / "adapter_model.safetensors").read_bytes() == (
@@ -667,7 +737,9 @@ def test_what_was_pushed_comes_back(hub: HubServer, push: Push, folder: Path, tm
     assert Recipe.load(whole / "recipe.yaml") == Recipe.load("klue")
 
 
-def test_a_snapshot_of_links_is_not_pushed_on(hub: HubServer, push: Push, folder: Path, tmp_path: Path) -> None:
+def test_a_snapshot_of_links_is_not_pushed_on(
+    hub: HubServer, push: Push, folder: Path, tmp_path: Path
+) -> None:
     push(folder)
     whole = snapshot_download(REPO, cache_dir=tmp_path / "cache", endpoint=hub.url, token=False)
     with pytest.raises(InputError, match=r"adapter_config\.json is missing"):
@@ -756,7 +828,9 @@ def test_the_command_uploads(hub: HubServer, folder: Path, tmp_path: Path) -> No
     assert set(hub.repos[REPO].files) == ALWAYS
 
 
-def test_a_refusal_exits_with_1_and_never_shows_the_token(hub: HubServer, folder: Path, tmp_path: Path) -> None:
+def test_a_refusal_exits_with_1_and_never_shows_the_token(
+    hub: HubServer, folder: Path, tmp_path: Path
+) -> None:
     wrong = "hf_" + "x" * 34
     done = command(folder, hub, tmp_path, token=wrong)
     assert (done.returncode, done.stdout) == (1, "")

@@ -57,7 +57,9 @@ def test_every_letter_of_a_script_is_seen(text: str) -> None:
     assert "hangul" in scripts or not any("가" <= char <= "힣" for char in text)
 
 
-def test_a_language_without_scripts_is_used_only_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_language_without_scripts_is_used_only_where_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     german = Language(code="de")
     monkeypatch.setattr("llmner.languages.LANGUAGES", (*LANGUAGES, german))
     assert german in find_languages("spurs!", "de-AT")

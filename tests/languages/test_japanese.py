@@ -9,7 +9,15 @@ from llmner.languages.japanese import JAPANESE, name_length, names_before_title,
 
 @pytest.mark.parametrize(
     ("surface", "length"),
-    [("山本氏", 2), ("花さん", 3), ("アリスさん", 3), ("Aさん", 1), ("さん", 2), ("山本", 2), ("山本 氏", 4)],
+    [
+        ("山本氏", 2),
+        ("花さん", 3),
+        ("アリスさん", 3),
+        ("Aさん", 1),
+        ("さん", 2),
+        ("山本", 2),
+        ("山本 氏", 4),
+    ],
 )
 def test_the_name_without_how_people_are_called(surface: str, length: int) -> None:
     assert name_length(surface, "") == length

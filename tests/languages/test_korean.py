@@ -75,7 +75,13 @@ def test_names_before_titles() -> None:
 
 @pytest.mark.parametrize(
     ("text", "last", "cost"),
-    [("은 왔다", "h", 0.0), ("씨가", "h", 0.0), ("인의", "h", 0.3), ("역", "h", None), ("は", "h", None)],
+    [
+        ("은 왔다", "h", 0.0),
+        ("씨가", "h", 0.0),
+        ("인의", "h", 0.3),
+        ("역", "h", None),
+        ("は", "h", None),
+    ],
 )
 def test_what_may_follow_a_name_in_its_word(text: str, last: str, cost: float | None) -> None:
     assert tail_cost(last, text, 0) == cost
@@ -83,9 +89,17 @@ def test_what_may_follow_a_name_in_its_word(text: str, last: str, cost: float | 
 
 @pytest.mark.parametrize(
     ("text", "start", "cost"),
-    [("이씨", 0, 0.0), ("이 그림", 0, 0.35), ("한일 정상", 0, 0.05), ("전 대통령", 0, 0.35), ("a", 0, None)],
+    [
+        ("이씨", 0, 0.0),
+        ("이 그림", 0, 0.35),
+        ("한일 정상", 0, 0.05),
+        ("전 대통령", 0, 0.35),
+        ("a", 0, None),
+    ],
 )
-def test_one_syllable_is_more_often_a_word_than_a_name(text: str, start: int, cost: float | None) -> None:
+def test_one_syllable_is_more_often_a_word_than_a_name(
+    text: str, start: int, cost: float | None
+) -> None:
     assert lone_cost(text, start, 0.0) == cost
 
 

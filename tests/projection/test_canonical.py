@@ -10,7 +10,9 @@ from tests.strategies import texts
 
 
 def whole_characters(canonical: Canonical) -> bool:
-    return all(0 <= start < end for start, end in zip(canonical.starts, canonical.ends, strict=True))
+    return all(
+        0 <= start < end for start, end in zip(canonical.starts, canonical.ends, strict=True)
+    )
 
 
 @settings(max_examples=500)
@@ -33,7 +35,10 @@ def test_folding_a_fold_changes_nothing(text: str) -> None:
 def test_white_space_does_not_count(text: str) -> None:
     # A mark that stands on a space would join the letter before it.
     assume(not any(unicodedata.category(char)[0] == "M" for char in text))
-    assert canonicalize(" \u3000".join(text.split(" "))).text == canonicalize(text.replace(" ", "")).text
+    assert (
+        canonicalize(" \u3000".join(text.split(" "))).text
+        == canonicalize(text.replace(" ", "")).text
+    )
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,11 @@ def test_every_mention_has_its_line() -> None:
 
 
 def test_columns_line_up_in_a_terminal() -> None:
-    lines = project(TEXT, [Mention("PS", "손흥민"), Mention("QT", "7.2킬로미터")]).explain().splitlines()[1:]
+    lines = (
+        project(TEXT, [Mention("PS", "손흥민"), Mention("QT", "7.2킬로미터")])
+        .explain()
+        .splitlines()[1:]
+    )
     assert len({cell_len(line[: line.index("exact")]) for line in lines}) == 1
 
 
@@ -45,7 +49,9 @@ def test_repeats_are_told() -> None:
 
 
 @given(texts, st.lists(st.tuples(st.sampled_from(LABELS), texts), max_size=4))
-def test_it_is_one_printable_line_a_mention_on_any_input(text: str, pairs: list[tuple[str, str]]) -> None:
+def test_it_is_one_printable_line_a_mention_on_any_input(
+    text: str, pairs: list[tuple[str, str]]
+) -> None:
     told = project(text, [Mention(*pair) for pair in pairs]).explain()
     assert told.count("\n") == max(1, len(pairs))
     assert all(line.isprintable() for line in told.split("\n"))

@@ -22,12 +22,22 @@ def micro_f1(gold: list[set[Span]], predicted: list[set[Span]]) -> float:
 
 @pytest.mark.parametrize(
     ("format", "least"),
-    [("tagged", 1.0), ("json-list", 0.9997), ("lines", 0.9997), ("pairs", 0.9997), ("json-by-type", 0.9994)],
+    [
+        ("tagged", 1.0),
+        ("json-list", 0.9997),
+        ("lines", 0.9997),
+        ("pairs", 0.9997),
+        ("json-by-type", 0.9994),
+    ],
 )
-def test_perfect_replies_come_back(klue_dev: Path, schema: LabelSchema, format: str, least: float) -> None:
+def test_perfect_replies_come_back(
+    klue_dev: Path, schema: LabelSchema, format: str, least: float
+) -> None:
     gold, predicted = [], []
     for sentence in read_corpus(klue_dev):
-        projection = project_reply(sentence.text, render_reply(sentence, format, schema), schema, format)
+        projection = project_reply(
+            sentence.text, render_reply(sentence, format, schema), schema, format
+        )
         assert projection.reply is not None
         assert projection.reply.status == "ok"
         gold.append(set(sentence.spans))

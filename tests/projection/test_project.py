@@ -90,7 +90,11 @@ def test_what_is_not_there_is_not_found(text: str, mention: str) -> None:
 
 
 def test_names_that_look_like_name_and_particle_stay_whole() -> None:
-    for text, name in (("김정은은 말했다", "김정은"), ("제주도에 갔다", "제주도"), ("가을을 탄다", "가을")):
+    for text, name in (
+        ("김정은은 말했다", "김정은"),
+        ("제주도에 갔다", "제주도"),
+        ("가을을 탄다", "가을"),
+    ):
         projection = project(text, mentions(("X", name)))
         assert found(projection) == [(0, len(name), "X")]
 
@@ -99,11 +103,20 @@ def test_particles_by_policy() -> None:
     text = "춘천에서 왔다"
     assert found(project(text, mentions(("LC", "춘천에서")), particles="keep")) == [(0, 4, "LC")]
     assert found(project(text, mentions(("LC", "춘천에서")), particles="trim")) == [(0, 2, "LC")]
-    assert project("춘천은 좋다", mentions(("LC", "춘천이")), particles="keep", fuzzy=None).spans == ()
+    assert (
+        project("춘천은 좋다", mentions(("LC", "춘천이")), particles="keep", fuzzy=None).spans == ()
+    )
 
 
 @pytest.mark.parametrize(
-    "policy", [{"particles": "never"}, {"order": "random"}, {"repeats": "some"}, {"fuzzy": 80}, {"fuzzy": -0.1}]
+    "policy",
+    [
+        {"particles": "never"},
+        {"order": "random"},
+        {"repeats": "some"},
+        {"fuzzy": 80},
+        {"fuzzy": -0.1},
+    ],
 )
 def test_a_policy_that_does_not_exist(policy: dict[str, object]) -> None:
     with pytest.raises(InputError, match=next(iter(policy))):
@@ -155,7 +168,12 @@ def test_every_place_of_a_name_that_is_listed_once() -> None:
     assert projection.outcomes[0].repeats == tuple(s for s in projection.spans[2:])
     assert projection.outcomes[1].repeats == ()
     # What was trimmed is looked for without what was trimmed.
-    assert len(project("춘천에서 왔다. 춘천은 좋다", mentions(("LC", "춘천에서")), repeats="all").spans) == 2
+    assert (
+        len(
+            project("춘천에서 왔다. 춘천은 좋다", mentions(("LC", "춘천에서")), repeats="all").spans
+        )
+        == 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -205,7 +223,9 @@ def test_what_only_looks_alike_is_not_found(text: str, label: str, mention: str)
         ("김씨(37)는", "QT", "(37)", "37"),
     ],
 )
-def test_what_a_reader_would_find_is_found(text: str, label: str, mention: str, surface: str) -> None:
+def test_what_a_reader_would_find_is_found(
+    text: str, label: str, mention: str, surface: str
+) -> None:
     (outcome,) = project(text, mentions((label, mention))).outcomes
     assert outcome.span is not None
     assert text[outcome.span.start : outcome.span.end] == surface
@@ -214,7 +234,9 @@ def test_what_a_reader_would_find_is_found(text: str, label: str, mention: str, 
 def test_two_spellings_of_one_name_are_looked_for_one_by_one() -> None:
     text = "1 2번과 1 2번"
     assert kinds(project(text, mentions(("A", "1 2번"), ("B", "12번")))) == ["exact", "not_found"]
-    assert found(project("nature and Nature", mentions(("B", "Nature"), ("A", "nature")), order="none")) == [
+    assert found(
+        project("nature and Nature", mentions(("B", "Nature"), ("A", "nature")), order="none")
+    ) == [
         (0, 6, "A"),
         (11, 17, "B"),
     ]
@@ -241,7 +263,10 @@ def test_a_reply_that_runs_away_takes_linear_time() -> None:
 
 
 def test_a_copy_goes_before_what_differs_in_capitals_or_spaces() -> None:
-    assert found(project("how human nature works, Nature wrote", mentions(("ORG", "Nature"))))[0][0] == 24
+    assert (
+        found(project("how human nature works, Nature wrote", mentions(("ORG", "Nature"))))[0][0]
+        == 24
+    )
     assert found(project("눈발이 날린 이날", mentions(("DT", "이날"))))[0][0] == 7
 
 
@@ -255,7 +280,9 @@ def test_of_equal_places_and_labels_the_first_gets_the_first() -> None:
 
 def test_quotes_that_the_text_has_too_are_no_part_of_the_name() -> None:
     assert found(project("영화 '변호인'은", mentions(("X", "'변호인'")))) == [(4, 7, "X")]
-    assert found(project("영화 '변호인'은", mentions(("X", "'변호인'")), particles="keep")) == [(3, 8, "X")]
+    assert found(project("영화 '변호인'은", mentions(("X", "'변호인'")), particles="keep")) == [
+        (3, 8, "X")
+    ]
     assert found(project("a U.K.-based firm", mentions(("X", "“U.K.”")))) == [(2, 6, "X")]
 
 
@@ -345,7 +372,9 @@ def test_the_order_is_found_out_from_the_mentions() -> None:
     assert (31, 34, "PS") in found(project(text, by_label))
     assert project(text, by_label) == project(text, by_label, order="label")
     # In no order: earlier places first.
-    shuffled = mentions(("PS", "박지성"), ("LC", "서울"), ("LC", "다시"), ("PS", "그리고"), ("PS", "김철수"))
+    shuffled = mentions(
+        ("PS", "박지성"), ("LC", "서울"), ("LC", "다시"), ("PS", "그리고"), ("PS", "김철수")
+    )
     assert (5, 8, "PS") in found(project(text, shuffled, order="none"))
 
 
@@ -363,13 +392,22 @@ def test_shuffled_mentions_are_all_placed() -> None:
 
 def test_one_surface_under_two_labels_takes_two_occurrences() -> None:
     text = "부산이 부산에서 이겼다"
-    assert found(project(text, mentions(("OG", "부산"), ("LC", "부산")))) == [(0, 2, "OG"), (4, 6, "LC")]
+    assert found(project(text, mentions(("OG", "부산"), ("LC", "부산")))) == [
+        (0, 2, "OG"),
+        (4, 6, "LC"),
+    ]
 
 
 def test_what_follows_decides_between_equals(schema: LabelSchema) -> None:
     reply = '{"LC": ["부산"], "OG": ["부산"]}'
-    assert found(project_reply("부산은 부산에서 이겼다", reply, schema)) == [(0, 2, "OG"), (4, 6, "LC")]
-    assert found(project_reply("부산에서 부산은 이겼다", reply, schema)) == [(0, 2, "LC"), (5, 7, "OG")]
+    assert found(project_reply("부산은 부산에서 이겼다", reply, schema)) == [
+        (0, 2, "OG"),
+        (4, 6, "LC"),
+    ]
+    assert found(project_reply("부산에서 부산은 이겼다", reply, schema)) == [
+        (0, 2, "LC"),
+        (5, 7, "OG"),
+    ]
 
 
 def test_unknown_labels_are_reported_and_take_no_place(schema: LabelSchema) -> None:
@@ -380,7 +418,9 @@ def test_unknown_labels_are_reported_and_take_no_place(schema: LabelSchema) -> N
 
 def test_no_span_splits_a_character() -> None:
     text = "키 180㎝에 ㈜한빛"
-    projection = project(text, mentions(("QT", "180c"), ("OG", "주)한빛"), ("QT", "180cm"), ("OG", "(주)한빛")))
+    projection = project(
+        text, mentions(("QT", "180c"), ("OG", "주)한빛"), ("QT", "180cm"), ("OG", "(주)한빛"))
+    )
     assert [text[s.start : s.end] for s in projection.spans] == ["180㎝", "㈜한빛"]
     assert kinds(projection)[:2] == ["not_found", "not_found"] or "fuzzy" not in kinds(projection)
 
@@ -449,7 +489,13 @@ def test_mentions_of_one_reply_are_answered_one_by_one() -> None:
     assert projection.spans == (Span(0, 3, "PS"),)
 
 
-INVENTED = ("쿠르바노프스키", "제갈나래빛", "하늘땅별컴퍼니", "Zyxwood Holdings", "은하수마을박물관") * 2
+INVENTED = (
+    "쿠르바노프스키",
+    "제갈나래빛",
+    "하늘땅별컴퍼니",
+    "Zyxwood Holdings",
+    "은하수마을박물관",
+) * 2
 
 
 def cost(text: str, claims: list[Mention]) -> float:
@@ -489,8 +535,12 @@ def test_many_copies_of_many_mentions() -> None:
 @pytest.mark.parametrize("text", ["( )", "(\u200b)", "' '", "“\u3000”", "[ ]", "<>", '" "'])
 @pytest.mark.parametrize("repeats", ["listed", "all"])
 def test_brackets_around_nothing_stay_as_they_are(text: str, repeats: str) -> None:
-    projection = project(f"가 {text} 나 {text}", mentions(("PS", text)), fuzzy=None, repeats=repeats)
-    assert all(canonical_surface(projection.text[span.start : span.end]) for span in projection.spans)
+    projection = project(
+        f"가 {text} 나 {text}", mentions(("PS", text)), fuzzy=None, repeats=repeats
+    )
+    assert all(
+        canonical_surface(projection.text[span.start : span.end]) for span in projection.spans
+    )
     assert len(projection.spans) == (2 if repeats == "all" else 1)
 
 

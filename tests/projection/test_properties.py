@@ -79,7 +79,9 @@ def test_projecting_any_reply_onto_any_text_never_raises(text: str, reply: str) 
 @settings(max_examples=300, deadline=None)
 @given(sentences())
 def test_a_tagged_reply_gives_back_every_span(sentence: Sentence) -> None:
-    projection = project_reply(sentence.text, render_reply(sentence, "tagged", SCHEMA), SCHEMA, "tagged")
+    projection = project_reply(
+        sentence.text, render_reply(sentence, "tagged", SCHEMA), SCHEMA, "tagged"
+    )
     characters = canonicalize(sentence.text)
     said = [
         span
@@ -101,7 +103,9 @@ def numbers_and_near_numbers(draw: st.DrawFn) -> tuple[str, str]:
     surface = draw(st.one_of(digits, st.sampled_from(pieces)))
     if draw(st.booleans()):
         at = draw(st.integers(0, len(surface)))
-        surface = surface[:at] + draw(st.text(alphabet="0123456789１２", max_size=2)) + surface[at + 1 :]
+        surface = (
+            surface[:at] + draw(st.text(alphabet="0123456789１２", max_size=2)) + surface[at + 1 :]
+        )
     return draw(st.sampled_from([" 과 ", "에서 ", "씨 등 "])).join(pieces), surface or "1"
 
 
@@ -126,7 +130,9 @@ def test_no_match_changes_adds_or_drops_a_digit(case: tuple[str, str]) -> None:
 def test_a_million_random_pairs() -> None:
     """Texts and mentions of anything Unicode has, whole or cut or changed: no exception, no false promise."""
     rng = random.Random(7)
-    alphabet = NASTY * 3 + "$¥€ー々일이삼한두개년월김박씨님모은는을를ﾞｶ칵\u1100\u1161\ud800\U0001f9d1"
+    alphabet = (
+        NASTY * 3 + "$¥€ー々일이삼한두개년월김박씨님모은는을를ﾞｶ칵\u1100\u1161\ud800\U0001f9d1"
+    )
 
     def string(longest: int) -> str:
         size = rng.randrange(longest)

@@ -103,7 +103,9 @@ def test_a_unit_that_would_change_numbers_is_refused(word: str) -> None:
 
 def test_a_unit_that_is_no_list_says_how_to_mend_it(tmp_path: Path) -> None:
     path = tmp_path / "km.yaml"
-    path.write_text("name: x\nsystem: hi\nlabels: [{code: QT}]\nunits: {km: 킬로}\n", encoding="utf-8")
+    path.write_text(
+        "name: x\nsystem: hi\nlabels: [{code: QT}]\nunits: {km: 킬로}\n", encoding="utf-8"
+    )
     with pytest.raises(RecipeError, match=r"km\.yaml:4: units\.km: expected a list, like \[a, b\]"):
         Recipe.load(str(path))
 

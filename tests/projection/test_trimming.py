@@ -103,7 +103,9 @@ def test_titles_of_people(text: str, surface: str, expected: str) -> None:
     assert placed(text, "PS", surface, particles="keep") == surface
 
 
-@pytest.mark.parametrize("title", ["씨", " 씨", "님", " 선수", " 총괄회장", " 전 대통령", "양", " 박사님"])
+@pytest.mark.parametrize(
+    "title", ["씨", " 씨", "님", " 선수", " 총괄회장", " 전 대통령", "양", " 박사님"]
+)
 @pytest.mark.parametrize("particle", ["", "은", "에게"])
 def test_a_title_that_the_text_does_not_have_is_taken_off(title: str, particle: str) -> None:
     projection = project("손흥민이 골을 넣었다", [Mention("PS", f"손흥민{title}{particle}")])
@@ -141,7 +143,9 @@ def test_what_was_trimmed_is_in_the_outcome() -> None:
         ("市民钱女士花钱买票", "钱", 2),
     ],
 )
-def test_people_are_found_by_how_they_are_called(text: str, surface: str, start: int, label: str) -> None:
+def test_people_are_found_by_how_they_are_called(
+    text: str, surface: str, start: int, label: str
+) -> None:
     assert project(text, [Mention(label, surface)]).spans[0].start == start
 
 
@@ -150,7 +154,9 @@ def test_a_language_may_have_forms_of_its_own() -> None:
     german = Language(
         code="de",
         other_forms=lambda mention, spaced: (
-            [(mention.removesuffix("gmbh"), Reason("legal form", "GmbH"))] if spaced.endswith(" GmbH") else []
+            [(mention.removesuffix("gmbh"), Reason("legal form", "GmbH"))]
+            if spaced.endswith(" GmbH")
+            else []
         ),
     )
     forms = list(lighter_forms("mustergmbh", "Muster GmbH", False, german))

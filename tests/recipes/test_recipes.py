@@ -115,7 +115,9 @@ def test_a_template_cannot_reach_into_python(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="built in are gmb, klue, klue-mini, klue-sft, klue-strict"):
+    with pytest.raises(
+        UnknownNameError, match="built in are gmb, klue, klue-mini, klue-sft, klue-strict"
+    ):
         Recipe.load("kleu")
     with pytest.raises(RecipeError, match="no such file"):
         Recipe.load(tmp_path / "none.yaml")
@@ -158,7 +160,10 @@ def test_a_recipe_says_only_what_differs_from_the_one_it_extends(tmp_path: Path)
     (tmp_path / "grandchild.yaml").write_text(
         "extends: mine.yaml\nname: g\nsystem: 답하라.\n", encoding="utf-8"
     )
-    mine, grandchild = Recipe.load(tmp_path / "mine.yaml"), Recipe.load(tmp_path / "grandchild.yaml")
+    mine, grandchild = (
+        Recipe.load(tmp_path / "mine.yaml"),
+        Recipe.load(tmp_path / "grandchild.yaml"),
+    )
     assert mine == klue.model_copy(update={"name": "mine"})
     assert (grandchild.labels, grandchild.system_prompt) == (klue.labels, "답하라.")
 
@@ -173,7 +178,9 @@ def test_a_recipe_says_only_what_differs_from_the_one_it_extends(tmp_path: Path)
         ("extends: klue\nsytem: x\n", r"unknown key 'sytem'; did you mean 'system'"),
     ],
 )
-def test_a_recipe_that_cannot_be_extended_is_named(tmp_path: Path, said: str, complaint: str) -> None:
+def test_a_recipe_that_cannot_be_extended_is_named(
+    tmp_path: Path, said: str, complaint: str
+) -> None:
     (tmp_path / "s.yaml").write_text("extends: r.yaml\nname: s\n", encoding="utf-8")
     path = tmp_path / "r.yaml"
     path.write_text(said + "name: r\n", encoding="utf-8")
@@ -197,7 +204,9 @@ system: "{{ labels[0].parse_raw(\\"cposix\\\\nsystem\\\\n(S'echo owned > pwned'\
 """
 
 
-def test_a_recipe_runs_no_code_wherever_it_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recipe_runs_no_code_wherever_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path, EVIL)
     loads: list[Callable[[], object]] = [lambda: Recipe.load(path)]
@@ -205,7 +214,9 @@ def test_a_recipe_runs_no_code_wherever_it_is_loaded(tmp_path: Path, monkeypatch
     loads.append(lambda: Recipe.load(tmp_path / "extending.yaml"))
     adapter = tmp_path / "adapter"
     adapter.mkdir()
-    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "x"}')
+    (adapter / "adapter_config.json").write_text(
+        '{"peft_type": "LORA", "base_model_name_or_path": "x"}'
+    )
     (adapter / "adapter_model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     path.rename(adapter / "recipe.yaml")
     loads.append(lambda: find_adapter(str(adapter)).recipe)
@@ -243,7 +254,9 @@ def bomb(levels: int) -> str:
     ],
     ids=range(11),
 )  # fmt: skip
-def test_yaml_stays_small_whatever_its_aliases_stand_for(tmp_path: Path, text: str, problem: str) -> None:
+def test_yaml_stays_small_whatever_its_aliases_stand_for(
+    tmp_path: Path, text: str, problem: str
+) -> None:
     with pytest.raises(RecipeError, match=problem):
         Recipe.load(write(tmp_path, text))
 
@@ -268,9 +281,7 @@ def test_looking_at_aliases_takes_one_look_at_each_node(monkeypatch: pytest.Monk
 def test_aliases_that_people_write_are_fine(tmp_path: Path) -> None:
     text = MINIMAL + "units: {km: &k [킬로미터], m: [미터]}\nexamples: []\n"
     assert Recipe.load(write(tmp_path, text)).units["km"] == ("킬로미터",)
-    labels = (
-        "name: tiny\nlabels: [{code: PS, aliases: &words [a, b]}, {code: LC, followed_by: *words}]\nsystem: x\n"
-    )
+    labels = "name: tiny\nlabels: [{code: PS, aliases: &words [a, b]}, {code: LC, followed_by: *words}]\nsystem: x\n"
     assert Recipe.load(write(tmp_path, labels)).labels[1].followed_by == ("a", "b")
 
 

@@ -51,7 +51,9 @@ def fill(template: str, **more: Any) -> str:
     ],
 )  # fmt: skip
 def test_what_recipes_use_works_as_in_jinja(template: str, text: str | None) -> None:
-    plain = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(template).render(**PLAIN)
+    plain = (
+        jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(template).render(**PLAIN)
+    )
     assert fill(template) == plain
     assert text is None or plain == text
 
@@ -59,7 +61,11 @@ def test_what_recipes_use_works_as_in_jinja(template: str, text: str | None) -> 
 def reached(start: list[Any]) -> Iterator[tuple[str, Any]]:
     """Everything that attributes, elements and calls lead to, with the way there."""
     environment = _templates._ENVIRONMENT
-    names = {name for kind in (str, dict, list, tuple, int, LoopContext, Undefined, type) for name in dir(kind)}
+    names = {
+        name
+        for kind in (str, dict, list, tuple, int, LoopContext, Undefined, type)
+        for name in dir(kind)
+    }
     names |= {
         "__globals__",
         "__code__",
@@ -93,7 +99,9 @@ def reached(start: list[Any]) -> Iterator[tuple[str, Any]]:
             context = Context(environment, {}, None, {})
             for arguments in ((), ("a",), ("a", "b"), (["a", "b"],), (2,)):
                 with contextlib.suppress(TypeError, ValueError, LookupError, jinja2.TemplateError):
-                    waiting.append((f"{way}{arguments}", environment.call(context, value, *arguments)))
+                    waiting.append(
+                        (f"{way}{arguments}", environment.call(context, value, *arguments))
+                    )
 
 
 def test_nothing_that_a_template_reaches_can_be_called_but_what_is_listed() -> None:
@@ -122,7 +130,9 @@ def test_nothing_that_a_template_reaches_can_be_called_but_what_is_listed() -> N
                 assert not environment.is_safe_callable(value)
             elif callable(value) and not isinstance(value, Undefined):
                 owner = getattr(value, "__self__", None)
-                listed = any(isinstance(owner, k) and value.__name__ in m for k, m in METHODS.items())
+                listed = any(
+                    isinstance(owner, k) and value.__name__ in m for k, m in METHODS.items()
+                )
                 assert listed or value is _templates._bounded_range, way
                 callables.add(value.__name__)
     finally:
@@ -220,7 +230,10 @@ BOMBS = [
     "{{ " + "not " * 3000 + "1 }}",
     "{{ " + "-" * 500 + "1 }}",
     "{% if a %}" * 900 + "{% endif %}" * 900,
-    "{% for a in labels %}" * 30 + "{% endfor %}" * 30 + "{% for a in labels %}" * 39 + "{% endfor %}" * 39,
+    "{% for a in labels %}" * 30
+    + "{% endfor %}" * 30
+    + "{% for a in labels %}" * 39
+    + "{% endfor %}" * 39,
     "{{ text | truncate(100000000000) | replace('a', 'b') | list | tojson | list | tojson | list | tojson | list | tojson }}"
     * 99,
     "x" * 300_000,

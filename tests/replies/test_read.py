@@ -194,7 +194,9 @@ def test_what_order_tells_depends_on_the_format(schema: LabelSchema) -> None:
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.one_of(texts, st.text(alphabet="{}[]()\"'`,:<>/\\ \n\tPSLC손흥민|-#*~｛］“", max_size=60)))
+@given(
+    st.one_of(texts, st.text(alphabet="{}[]()\"'`,:<>/\\ \n\tPSLC손흥민|-#*~｛］“", max_size=60))
+)
 def test_reading_never_raises(reply: str) -> None:
     schema = LabelSchema.of("PS", "LC")
     for format in ("auto", *REPLY_FORMATS, "no such format"):
@@ -248,7 +250,9 @@ def test_deep_nesting_is_cut_off_not_crashed(
     assert depth < 110 or "too-deep" in read.repairs
 
 
-@pytest.mark.parametrize("text", ["뉴스 (PS)", "가격: PS", "소니 | PS", "-", "개체 없음", "<.:LC> <없음:LC>"])
+@pytest.mark.parametrize(
+    "text", ["뉴스 (PS)", "가격: PS", "소니 | PS", "-", "개체 없음", "<.:LC> <없음:LC>"]
+)
 def test_the_sentence_again_is_an_answer_whatever_it_looks_like(text: str) -> None:
     schema = LabelSchema.of("PS", "LC")
     sentence = Sentence(text)
@@ -260,7 +264,14 @@ def test_the_sentence_again_is_an_answer_whatever_it_looks_like(text: str) -> No
 
 @pytest.mark.parametrize(
     "text",
-    ["[1] 손흥민은", '["손흥민"]은', "{손흥민}: 골", "[] 손흥민", '{"a": ["손흥민"]', "뉴스\n[\n손흥민\n]"],
+    [
+        "[1] 손흥민은",
+        '["손흥민"]은',
+        "{손흥민}: 골",
+        "[] 손흥민",
+        '{"a": ["손흥민"]',
+        "뉴스\n[\n손흥민\n]",
+    ],
 )
 def test_a_marked_sentence_that_begins_as_json_does_is_no_json(text: str) -> None:
     at = text.index("손흥민")
@@ -300,13 +311,17 @@ def test_pairs_are_read_where_they_were_asked_for(
     assert read.repairs == repairs
 
 
-def test_a_surface_that_could_be_a_label_is_read_by_the_order_that_was_asked_for(schema: LabelSchema) -> None:
+def test_a_surface_that_could_be_a_label_is_read_by_the_order_that_was_asked_for(
+    schema: LabelSchema,
+) -> None:
     for format, expected in (("pairs", ("OG", "PS")), ("lines", ("PS", "OG"))):
         (mention,) = read_reply("PS\tOG", schema, format).mentions
         assert (mention.label, mention.text) == expected
 
 
-@pytest.mark.parametrize("tail", ["<end_of_turn>", "<|im_end|>", "</s>", "\r\n", "\n", "\r\nLC\t춘천\r\n"])
+@pytest.mark.parametrize(
+    "tail", ["<end_of_turn>", "<|im_end|>", "</s>", "\r\n", "\n", "\r\nLC\t춘천\r\n"]
+)
 def test_rows_to_the_letter_lose_what_ends_a_turn(schema: LabelSchema, tail: str) -> None:
     for format, row in (("lines", "PS\t손흥민"), ("pairs", "손흥민\tPS")):
         if "LC" in tail and format == "pairs":

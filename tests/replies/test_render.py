@@ -9,7 +9,9 @@ from llmner.replies import render_reply
 from llmner.schema import LabelSchema
 from llmner.spans import Sentence, Span
 
-SENTENCE = Sentence("서울의 서울대에서 7.2㎞", (Span(0, 2, "LC"), Span(4, 7, "OG"), Span(10, 14, "QT")), "s")
+SENTENCE = Sentence(
+    "서울의 서울대에서 7.2㎞", (Span(0, 2, "LC"), Span(4, 7, "OG"), Span(10, 14, "QT")), "s"
+)
 
 
 @pytest.mark.parametrize(
@@ -49,5 +51,7 @@ def test_repeats_are_repeated() -> None:
 
 
 def test_an_unknown_format() -> None:
-    with pytest.raises(UnknownNameError, match="expected one of json-by-type, json-list, lines, pairs, tagged"):
+    with pytest.raises(
+        UnknownNameError, match="expected one of json-by-type, json-list, lines, pairs, tagged"
+    ):
         render_reply(SENTENCE, "xml")

@@ -37,7 +37,13 @@ from tests.strategies import sentences
 
 SCHEMA = LabelSchema.of("PS", "LC", "OG", "DT", "TI", "QT")
 TEXT = "손흥민은 춘천에서, 손흥민은 런던에서 7.2㎞를 달렸다."
-GOLD = (Span(0, 3, "PS"), Span(5, 7, "LC"), Span(11, 14, "PS"), Span(16, 18, "LC"), Span(21, 25, "QT"))
+GOLD = (
+    Span(0, 3, "PS"),
+    Span(5, 7, "LC"),
+    Span(11, 14, "PS"),
+    Span(16, 18, "LC"),
+    Span(21, 25, "QT"),
+)
 SENTENCE = Sentence(TEXT, GOLD)
 FORMATS = sorted(REPLY_FORMATS)
 
@@ -48,11 +54,15 @@ def said(mentions: Sequence[Mention]) -> list[tuple[str, str]]:
 
 def gold(sentence: Sentence, order: Order) -> list[tuple[str, str]]:
     pairs = [(span.label, sentence.surface(span)) for span in sentence.spans]
-    return sorted(pairs, key=lambda pair: SCHEMA.codes.index(pair[0])) if order == "label" else pairs
+    return (
+        sorted(pairs, key=lambda pair: SCHEMA.codes.index(pair[0])) if order == "label" else pairs
+    )
 
 
 def test_each_module_of_formats_is_in_the_table() -> None:
-    modules = [name for _, name, _ in pkgutil.iter_modules(formats.__path__) if not name.startswith("_")]
+    modules = [
+        name for _, name, _ in pkgutil.iter_modules(formats.__path__) if not name.startswith("_")
+    ]
     made = [importlib.import_module(f"llmner.replies.formats.{name}").FORMAT for name in modules]
     assert {each.name: each for each in made} == REPLY_FORMATS
     assert {each.name.replace("-", "_") for each in made} == set(modules)
@@ -96,7 +106,9 @@ def test_what_is_left_of_a_reply_that_was_cut_off_names_nothing_else(name: str) 
     for end in range(len(reply)):
         rows = format.whole_part(reply[:end])
         assert reply.startswith(rows)
-        assert not rows or set(said(read_reply(rows, SCHEMA, name).mentions)) <= set(gold(SENTENCE, "text"))
+        assert not rows or set(said(read_reply(rows, SCHEMA, name).mentions)) <= set(
+            gold(SENTENCE, "text")
+        )
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -115,12 +127,16 @@ def json_shape(schema: dict[str, Any]) -> str:
 
 def test_formats_that_are_json_have_a_schema_and_others_say_that_they_have_none() -> None:
     shapes = {name: REPLY_FORMATS[name].json_schema for name in FORMATS}
-    assert {name for name, made in shapes.items() if made is not None} == {"json-by-type", "json-list"}
+    assert {name for name, made in shapes.items() if made is not None} == {
+        "json-by-type",
+        "json-list",
+    }
     assert json_shape(reply_schema("json-by-type", SCHEMA)) == "object"
     assert json_shape(reply_schema("json-list", SCHEMA)) == "array"
     for name in ("tagged", "yaml"):
         with pytest.raises(
-            InputError, match=f"replies in {name} have no JSON schema; use json-by-type or json-list"
+            InputError,
+            match=f"replies in {name} have no JSON schema; use json-by-type or json-list",
         ):
             reply_schema(name, SCHEMA)
 
@@ -129,7 +145,9 @@ def test_formats_that_are_json_have_a_schema_and_others_say_that_they_have_none(
 
 
 def write_toy(sentence: Sentence, schema: LabelSchema | None) -> str:
-    return "; ".join(f"{sentence.surface(span)}~{span.label}" for span in sentence.spans) or "nobody"
+    return (
+        "; ".join(f"{sentence.surface(span)}~{span.label}" for span in sentence.spans) or "nobody"
+    )
 
 
 def read_toy_exact(reply: str, schema: LabelSchema) -> Reading | None:
@@ -145,7 +163,9 @@ def read_toy(unwrapped: Unwrapped) -> Reading | None:
     pairs = re.findall(r"([^~;\n]+)~\s*([A-Z]+)", unwrapped.text)
     if not pairs:
         return None
-    return Reading("toy", tuple(Mention(label, surface.strip()) for surface, label in pairs), ("line-style",))
+    return Reading(
+        "toy", tuple(Mention(label, surface.strip()) for surface, label in pairs), ("line-style",)
+    )
 
 
 def places_of_toy(reply: str, mentions: Sequence[Mention]) -> list[Place | None]:
@@ -153,7 +173,9 @@ def places_of_toy(reply: str, mentions: Sequence[Mention]) -> list[Place | None]
     for mention in mentions:
         start = reply.find(f"{mention.text}~{mention.label}")
         tilde = start + len(mention.text)
-        places.append(None if start < 0 else ((start, tilde + 1), (tilde + 1, tilde + 1 + len(mention.label))))
+        places.append(
+            None if start < 0 else ((start, tilde + 1), (tilde + 1, tilde + 1 + len(mention.label)))
+        )
     return places
 
 
@@ -207,7 +229,11 @@ def test_a_format_of_ones_own_is_written_read_projected_and_found_again(toy: str
     assert exact is not None
     assert said(exact.mentions) == gold(SENTENCE, "text")
     read = read_reply(f"<think>음</think>{reply}", SCHEMA, toy)
-    assert (read.format, read.status, set(read.repairs)) == (toy, "repaired", {"think", "line-style"})
+    assert (read.format, read.status, set(read.repairs)) == (
+        toy,
+        "repaired",
+        {"think", "line-style"},
+    )
     assert project_reply(TEXT, reply, SCHEMA, toy).spans == GOLD
     (first, *_) = find_places(reply, exact.mentions, toy)
     assert first == ((0, 4), (4, 6))
@@ -232,7 +258,9 @@ def test_a_recipe_asks_in_a_format_of_ones_own_and_grounds_it(toy: str, klue: Re
     assert extraction.spans == GOLD
     (asked,) = engine.asked
     assert asked.grammar == reply_grammar(TEXT, toy, recipe.schema_)
-    assert any("~PS" in message["content"] for message in asked.messages if message["role"] == "assistant")
+    assert any(
+        "~PS" in message["content"] for message in asked.messages if message["role"] == "assistant"
+    )
     assert set(GROUNDED_FORMATS) == set(REPLY_FORMATS)
 
 
@@ -260,7 +288,9 @@ def test_reading_takes_an_unknown_name_for_auto(reply: str) -> None:
 
 
 def test_whoever_reads_by_a_name_that_is_given_refuses_an_unknown_one(klue: Recipe) -> None:
-    with pytest.raises(UnknownNameError, match="unknown reply format 'yaml'; expected auto, json-by-type"):
+    with pytest.raises(
+        UnknownNameError, match="unknown reply format 'yaml'; expected auto, json-by-type"
+    ):
         Extractor(klue, Answers("-"), read_as="yaml")
     with pytest.raises(UnknownNameError, match="unknown reply format 'yaml'"):
         Extractor(klue.model_copy(update={"reply_format": "yaml"}), Answers("-"))

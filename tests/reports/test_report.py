@@ -32,10 +32,15 @@ def hostile() -> Evaluation:
     text = f"{EVIL} 손흥민 {END} \u2028 &amp; 😀 \ud800 `|"
     at = text.index("손흥민")
     label = "<b>PS</b>|"
-    gold = [Sentence(text, (Span(at, at + 3, label), Span(0, 3, END)), EVIL), Sentence("가나", (), "b")]
+    gold = [
+        Sentence(text, (Span(at, at + 3, label), Span(0, 3, END)), EVIL),
+        Sentence("가나", (), "b"),
+    ]
     outcomes = (Outcome(Mention(label, EVIL), "not_found", reason=END),)
     predictions = [
-        Prediction(text, (Span(at, at + 2, label, 0.5),), EVIL, outcomes, "ok", f"{END} reply {EVIL}"),
+        Prediction(
+            text, (Span(at, at + 2, label, 0.5),), EVIL, outcomes, "ok", f"{END} reply {EVIL}"
+        ),
         Prediction("가나", (), "b"),
     ]
     signature = {"corpus": {"name": EVIL}, "model": END}
@@ -59,7 +64,9 @@ class Page(HTMLParser):
         given = dict(attrs)
         self.elements.append(tag)
         self.handlers += [name for name in given if name.startswith("on")]
-        self.addresses += [str(given[name]) for name in ("src", "href", "action", "data") if name in given]
+        self.addresses += [
+            str(given[name]) for name in ("src", "href", "action", "data") if name in given
+        ]
         if given.get("http-equiv") == "Content-Security-Policy":
             self.policy = given["content"] or ""
         if tag == "script":

@@ -33,7 +33,9 @@ def open_report(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         page = context.new_page()
         page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (complaints.append("a dialog opened"), dialog.dismiss())[1])
+        page.on(
+            "dialog", lambda dialog: (complaints.append("a dialog opened"), dialog.dismiss())[1]
+        )
         page.on(
             "request",
             lambda asked: (
@@ -98,7 +100,10 @@ def test_gold_stands_above_predicted_on_the_source_text(open_report: Open) -> No
     gold, found = first.locator(".text").all()
     # Offsets are code points; the smiley is two UTF-16 units.
     assert gold.locator("mark").all_text_contents() == ["손흥민PS (boundary: particle)", "춘천LC"]
-    assert found.locator("mark").all_text_contents() == ["손흥민은PS (boundary: particle)", "춘천LC"]
+    assert found.locator("mark").all_text_contents() == [
+        "손흥민은PS (boundary: particle)",
+        "춘천LC",
+    ]
     assert gold.locator("mark.wrong").count() == 1
     top = gold.bounding_box(), found.bounding_box()
     assert top[0] is not None
@@ -112,12 +117,22 @@ def test_gold_stands_above_predicted_on_the_source_text(open_report: Open) -> No
 def test_runs_stand_side_by_side(open_report: Open) -> None:
     other = small((Span(2, 5, "PS"), Span(7, 9, "LC")), (Span(5, 7, "QT"),), ())
     a, b = evaluate_all(GOLD, [RUN, other], resamples=20)
-    page = open_report(render_report({"one": a, "two": b}, {"two": compare(a, b, resamples=20, shuffles=20)}))
+    page = open_report(
+        render_report({"one": a, "two": b}, {"two": compare(a, b, resamples=20, shuffles=20)})
+    )
     assert shown(page) == ["a", "b", "c"]
-    assert page.locator("#list > li").first.locator(".side").all_text_contents() == ["gold", "one", "two"]
+    assert page.locator("#list > li").first.locator(".side").all_text_contents() == [
+        "gold",
+        "one",
+        "two",
+    ]
     # 손흥민 was found by one of the two, the gold 서울 by neither.
-    assert page.locator("#list > li").nth(0).locator(".text").first.locator("mark.some").count() == 1
-    assert page.locator("#list > li").nth(1).locator(".text").first.locator("mark.wrong").count() == 2
+    assert (
+        page.locator("#list > li").nth(0).locator(".text").first.locator("mark.some").count() == 1
+    )
+    assert (
+        page.locator("#list > li").nth(1).locator(".text").first.locator("mark.wrong").count() == 2
+    )
     page.select_option("#run", label="where they differ")
     assert shown(page) == ["a", "c"]
     page.select_option("#run", label="one")
@@ -136,11 +151,15 @@ def test_markup_in_texts_labels_and_replies_stays_text(open_report: Open) -> Non
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1200])
-def test_it_fits_a_phone_and_a_desk_in_light_and_dark(open_report: Open, scheme: str, width: int) -> None:
+def test_it_fits_a_phone_and_a_desk_in_light_and_dark(
+    open_report: Open, scheme: str, width: int
+) -> None:
     gold, found = random_run(60, seed=4)
     result = evaluate(gold, [Prediction(s.text, s.spans, s.id) for s in found], resamples=20)
     page = open_report(
-        render_report({"run" * 100: result}), viewport={"width": width, "height": 800}, color_scheme=scheme
+        render_report({"run" * 100: result}),
+        viewport={"width": width, "height": 800},
+        color_scheme=scheme,
     )
     # Wide tables scroll inside their own box, the page itself never does.
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -159,7 +178,9 @@ def thousands() -> Evaluation:
 @pytest.mark.slow
 def test_thousands_of_wrong_sentences_stay_fluid(open_report: Open) -> None:
     page = open_report(render_report({"run": thousands()}))
-    total = page.evaluate("JSON.parse(document.getElementById('data').textContent).sentences.length")
+    total = page.evaluate(
+        "JSON.parse(document.getElementById('data').textContent).sentences.length"
+    )
     assert total > 3000
     assert len(shown(page)) < 200
     # From the input to the list drawn anew.

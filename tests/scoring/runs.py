@@ -16,7 +16,11 @@ def disturbed(sentence: Sentence, rng: random.Random) -> Sentence:
     spans: list[Span] = []
     at = 0
     for number, span in enumerate(sentence.spans):
-        following = sentence.spans[number + 1].start if number + 1 < len(sentence.spans) else len(sentence.text)
+        following = (
+            sentence.spans[number + 1].start
+            if number + 1 < len(sentence.spans)
+            else len(sentence.text)
+        )
         if rng.random() < 0.1 and span.start - at >= 2:
             spans.append(Span(at, at + 1, rng.choice(KLUE_LABELS)))
             at += 1
@@ -45,7 +49,9 @@ def random_run(
     for number in range(size):
         text = "".join(rng.choice("가나다라 마바") for _ in range(length))
         edges = sorted(
-            rng.sample(range(length + 1), rng.choice((0, 2, 4, 6)) if entities is None else 2 * entities)
+            rng.sample(
+                range(length + 1), rng.choice((0, 2, 4, 6)) if entities is None else 2 * entities
+            )
         )
         spans = tuple(
             Span(start, end, rng.choice(KLUE_LABELS))
@@ -58,7 +64,11 @@ def random_run(
 @st.composite
 def runs(draw: st.DrawFn) -> tuple[list[Sentence], list[Sentence]]:
     gold = draw(
-        st.lists(sentences(st.text(alphabet="가나 다라", min_size=1, max_size=14)), min_size=1, max_size=5)
+        st.lists(
+            sentences(st.text(alphabet="가나 다라", min_size=1, max_size=14)),
+            min_size=1,
+            max_size=5,
+        )
     )
     rng = random.Random(draw(st.integers(0, 10_000)))
     return gold, [disturbed(sentence, rng) for sentence in gold]

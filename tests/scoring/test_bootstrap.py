@@ -15,13 +15,17 @@ from llmner.spans import Sentence, Span
 from tests.scoring.runs import random_run, runs
 
 
-def counted(gold: list[Sentence], predicted: list[Sentence], labels: list[str] | None = None) -> Counts:
+def counted(
+    gold: list[Sentence], predicted: list[Sentence], labels: list[str] | None = None
+) -> Counts:
     spans = [x.spans for x in gold], [x.spans for x in predicted]
     return score_and_count(*spans, texts=[x.text for x in gold], columns=labels).counts
 
 
 def scored(gold: list[Sentence], predicted: list[Sentence]) -> Scores:
-    return score([x.spans for x in gold], [x.spans for x in predicted], texts=[x.text for x in gold])
+    return score(
+        [x.spans for x in gold], [x.spans for x in predicted], texts=[x.text for x in gold]
+    )
 
 
 def by_name(scores: Scores) -> dict[str, float]:
@@ -59,7 +63,14 @@ def test_intervals_are_those_of_resampled_sentences_scored_one_resample_at_a_tim
     found = intervals(counted(gold, predicted), resamples=40, seed=9)
     drawn = np.random.default_rng(9).integers(30, size=(40, 30))
     each = [by_name(scored([gold[n] for n in row], [predicted[n] for n in row])) for row in drawn]
-    for name in ("micro.f1", "macro.f1", "klue.entity_f1", "klue.char_f1", "partial.type.f1", "text.f1"):
+    for name in (
+        "micro.f1",
+        "macro.f1",
+        "klue.entity_f1",
+        "klue.char_f1",
+        "partial.type.f1",
+        "text.f1",
+    ):
         low, high = np.percentile([figures[name] for figures in each], (2.5, 97.5))
         assert found[name] == pytest.approx((low, high)), name
 
@@ -121,9 +132,9 @@ def test_runs_that_differ_by_chance_are_seldom_called_different() -> None:
         b = [Sentence(x.text, () if drop[1, n] else x.spans) for n, x in enumerate(b)]
         labels = sorted({s.label for x in (*gold, *a, *b) for s in x.spans})
         small += (
-            compare_counts(counted(gold, a, labels), counted(gold, b, labels), resamples=1, shuffles=200)[
-                "micro.f1"
-            ].p
+            compare_counts(
+                counted(gold, a, labels), counted(gold, b, labels), resamples=1, shuffles=200
+            )["micro.f1"].p
             < 0.05
         )
     assert small <= 12
@@ -137,7 +148,9 @@ def test_a_label_that_a_resample_lacks_is_left_out_of_its_interval() -> None:
 
 def test_without_resamples_a_difference_has_p_alone() -> None:
     gold, predicted = random_run(40, seed=3)
-    found = compare_counts(counted(gold, predicted), counted(gold, gold), resamples=0, shuffles=50)["micro.f1"]
+    found = compare_counts(counted(gold, predicted), counted(gold, gold), resamples=0, shuffles=50)[
+        "micro.f1"
+    ]
     assert found.interval is None
     assert found.p < 0.05
 

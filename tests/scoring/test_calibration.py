@@ -18,7 +18,11 @@ def test_known_values() -> None:
     found = reliability([(0.95, True), (0.91, False), (0.2, False), (0.0, False), (None, True)])
     assert found is not None
     assert (found.scored, found.unscored) == (4, 1)
-    assert [(b.low, b.high, b.count) for b in found.bins] == [(0.0, 0.1, 1), (0.1, 0.2, 1), (0.9, 1.0, 2)]
+    assert [(b.low, b.high, b.count) for b in found.bins] == [
+        (0.0, 0.1, 1),
+        (0.1, 0.2, 1),
+        (0.9, 1.0, 2),
+    ]
     assert found.bins[-1].confidence == pytest.approx(0.93)
     assert found.bins[-1].precision == 0.5
     assert found.ece == pytest.approx((0 + 0.2 + 2 * 0.43) / 4)

@@ -28,7 +28,10 @@ from llmner.spans import Mention, Sentence, Span
 from llmner.tagging import tags_to_spans
 from tests.scoring.runs import random_run
 
-GOLD = [Sentence("손흥민은", (Span(0, 3, "PS"),), "a"), Sentence("춘천에서", (Span(0, 2, "LC"),), "b")]
+GOLD = [
+    Sentence("손흥민은", (Span(0, 3, "PS"),), "a"),
+    Sentence("춘천에서", (Span(0, 2, "LC"),), "b"),
+]
 
 
 def test_the_published_sample_is_drawn(klue_dev_v1: Path) -> None:
@@ -40,7 +43,9 @@ def test_the_published_sample_is_drawn(klue_dev_v1: Path) -> None:
 
 def test_it_is_the_sample_that_datasets_draws() -> None:
     datasets = pytest.importorskip("datasets")
-    rows = datasets.Dataset.from_dict({"n": list(range(500))}).shuffle(seed=7).select(range(20))["n"]
+    rows = (
+        datasets.Dataset.from_dict({"n": list(range(500))}).shuffle(seed=7).select(range(20))["n"]
+    )
     drawn = sample([Sentence(str(n)) for n in range(500)], 20, 7)
     assert [int(sentence.text) for sentence in drawn] == list(rows)
 
@@ -64,9 +69,16 @@ def test_predictions_without_ids_are_aligned_by_place() -> None:
     ("predictions", "message"),
     [
         ([Prediction("손흥민은", (), "a")], r"id 'b'\): no prediction for this gold sentence"),
-        ([Prediction("손흥민은", (), "a"), Prediction("춘천에서", (), "c")], r"id 'b'\): no prediction"),
         (
-            [Prediction("손흥민은", (), "a"), Prediction("춘천에서", (), "b"), Prediction("x", (), "c")],
+            [Prediction("손흥민은", (), "a"), Prediction("춘천에서", (), "c")],
+            r"id 'b'\): no prediction",
+        ),
+        (
+            [
+                Prediction("손흥민은", (), "a"),
+                Prediction("춘천에서", (), "b"),
+                Prediction("x", (), "c"),
+            ],
             r"id 'c'\): a prediction for no gold",
         ),
         ([Prediction("손흥민은", ())], r"1 predictions for 2 gold sentences"),
@@ -75,7 +87,10 @@ def test_predictions_without_ids_are_aligned_by_place() -> None:
             r"id 'b'\): predicted on another text",
         ),
         (
-            [Prediction("손흥민은", (), "a"), Prediction("춘천에서".replace("천", "ᄎ\u1165ᆫ"), (), "b")],
+            [
+                Prediction("손흥민은", (), "a"),
+                Prediction("춘천에서".replace("천", "ᄎ\u1165ᆫ"), (), "b"),
+            ],
             "another text",
         ),
     ],
@@ -87,7 +102,9 @@ def test_what_does_not_match_is_named(predictions: list[Prediction], message: st
 
 def test_two_versions_of_one_corpus_are_told_apart() -> None:
     gold = [Sentence("7.2㎞", (), "a")]
-    with pytest.raises(MismatchError, match=r"two versions of one corpus \(KLUE v1.1 is v1 after NFKC\)"):
+    with pytest.raises(
+        MismatchError, match=r"two versions of one corpus \(KLUE v1.1 is v1 after NFKC\)"
+    ):
         align(gold, [Prediction("7.2km", (), "a")])
     assert corpus_signature("x", gold)["nfkc"] is False
     assert corpus_signature("x", [Sentence("7.2km")])["nfkc"] is True
@@ -114,7 +131,9 @@ def test_an_evaluation_counts_outcomes_and_statuses() -> None:
         ),
         Prediction("춘천에서", (), "b", (), "unreadable"),
     ]
-    result = evaluate(GOLD, predictions, signature={"corpus": corpus_signature("x", GOLD)}).to_dict()
+    result = evaluate(
+        GOLD, predictions, signature={"corpus": corpus_signature("x", GOLD)}
+    ).to_dict()
     assert result["sentences"] == 2
     assert result["micro"] == {"precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3)}
     assert result["outcomes"]["exact"] == result["outcomes"]["not_found"] == 1
@@ -140,7 +159,9 @@ def test_predictions_come_from_any_corpus_format(tmp_path: Path) -> None:
     bad.write_text('{"text": "가", "outcomes": [{"kind": "lucky"}]}\n', encoding="utf-8")
     with pytest.raises(CorpusError, match=r"bad.jsonl:1: outcome kind 'lucky' is unknown"):
         read_predictions(bad)
-    bad.write_text('{"text": "가", "outcomes": [{"kind": "exact", "start": 3, "end": 1}]}\n', encoding="utf-8")
+    bad.write_text(
+        '{"text": "가", "outcomes": [{"kind": "exact", "start": 3, "end": 1}]}\n', encoding="utf-8"
+    )
     with pytest.raises(CorpusError, match=r"bad.jsonl:1: an outcome at \[3, 1\)"):
         read_predictions(bad)
 
@@ -158,7 +179,9 @@ def test_the_sample_is_drawn_from_the_corpus_or_from_what_has_a_prediction() -> 
     assert draw(corpus, []) == list(range(50))
     assert draw(corpus, [], limit=7, seed=3) == sample(range(50), 7, 3)
     even = [lambda at: at % 2 == 0]
-    with pytest.raises(MismatchError, match=r"id '1': 25 of 50 sentences have no prediction; .*--partial"):
+    with pytest.raises(
+        MismatchError, match=r"id '1': 25 of 50 sentences have no prediction; .*--partial"
+    ):
         draw(corpus, even)
     assert draw(corpus, even, partial=True) == list(range(0, 50, 2))
     both = [*even, lambda at: at < 10]
@@ -189,7 +212,9 @@ def test_every_figure_comes_out_of_the_kept_run_again(tmp_path: Path) -> None:
         found = project_reply(sentence.text, reply, schema)
         assert found.reply is not None
         predictions.append(
-            Prediction(sentence.text, found.spans, sentence.id, found.outcomes, found.reply.status, reply)
+            Prediction(
+                sentence.text, found.spans, sentence.id, found.outcomes, found.reply.status, reply
+            )
         )
     first = evaluate(gold, predictions, signature={"model": "m"}, resamples=50, seed=3)
     path = tmp_path / "run.json"
@@ -220,7 +245,8 @@ def test_every_figure_comes_out_of_the_kept_run_again(tmp_path: Path) -> None:
         ('["x"]', "'x' is not a tag"),
     ):
         path.write_text(
-            f'{{"rows": [{{"text": "가", "gold": [], "spans": [], "tags": {tags}}}]}}', encoding="utf-8"
+            f'{{"rows": [{{"text": "가", "gold": [], "spans": [], "tags": {tags}}}]}}',
+            encoding="utf-8",
         )
         with pytest.raises(InputError, match=message):
             read_run(path)
@@ -233,7 +259,9 @@ def test_what_strict_mode_counts_is_kept(tmp_path: Path) -> None:
     path.write_text("가\tI-PS\n나\tO\n다\tB-LC\n", encoding="utf-8")
     (prediction,) = read_predictions(path)
     assert prediction.tags == ("I-PS", "O", "O", "O", "B-LC")
-    assert [Span(*part) for part in tags_to_spans(prediction.tags, drop=True)[0]] == list(prediction.spans[1:])
+    assert [Span(*part) for part in tags_to_spans(prediction.tags, drop=True)[0]] == list(
+        prediction.spans[1:]
+    )
     gold = [Sentence(prediction.text, prediction.spans)]
     first = evaluate(gold, [prediction], resamples=10)
     assert (first.scores.micro.f1, first.scores.strict.f1) == (1, pytest.approx(2 / 3))
@@ -247,7 +275,9 @@ def test_a_confusion_matrix_counts_every_span_once() -> None:
     labels, matrix = result.confusion.labels, result.confusion.matrix
     for at, label in enumerate(labels):
         assert sum(matrix[at]) == sum(span.label == label for s in gold for span in s.spans)
-        assert sum(row[at] for row in matrix) == sum(span.label == label for s in found for span in s.spans)
+        assert sum(row[at] for row in matrix) == sum(
+            span.label == label for s in found for span in s.spans
+        )
     assert matrix[-1][-1] == 0
     assert sum(matrix[at][at] for at in range(len(labels))) == result.scores.partial["type"].correct
 
@@ -257,10 +287,15 @@ def test_two_runs_are_compared_sentence_by_sentence() -> None:
     worse = [s if n % 3 else Sentence(s.text, (), s.id) for n, s in enumerate(found)]
     a, b = evaluate_all(gold, [predicted(worse), predicted(found)], resamples=10)
     result = compare(a, b, resamples=200, shuffles=200)
-    assert result.differences["micro.f1"].difference == pytest.approx(b.scores.micro.f1 - a.scores.micro.f1)
+    assert result.differences["micro.f1"].difference == pytest.approx(
+        b.scores.micro.f1 - a.scores.micro.f1
+    )
     changed = [n for n in range(100) if worse[n].spans != found[n].spans]
     assert [change.number for change in result.changes] == changed
-    assert result.changes[0].errors == (len(a.rows[changed[0]].faults), len(b.rows[changed[0]].faults))
+    assert result.changes[0].errors == (
+        len(a.rows[changed[0]].faults),
+        len(b.rows[changed[0]].faults),
+    )
     assert result.better + result.worse <= len(changed)
     assert result.better > result.worse
     (other,) = evaluate_all(gold[1:], [predicted(found[1:])], resamples=0)
@@ -271,7 +306,12 @@ def test_two_runs_are_compared_sentence_by_sentence() -> None:
 def test_what_replies_say_is_not_compared_with_what_a_tagger_covers() -> None:
     said = [
         Prediction(
-            s.text, s.spans, s.id, (Outcome(Mention("PS", "손흥민은"), "trimmed", s.spans[0]),), "ok", "..."
+            s.text,
+            s.spans,
+            s.id,
+            (Outcome(Mention("PS", "손흥민은"), "trimmed", s.spans[0]),),
+            "ok",
+            "...",
         )
         for s in GOLD
     ]
@@ -295,7 +335,10 @@ def test_runs_with_labels_of_their_own_are_counted_alike() -> None:
 
 def test_a_signature_names_what_was_measured() -> None:
     result = evaluate(
-        GOLD, predicted(GOLD), signature={"corpus": corpus_signature("dev", GOLD), "sample": None}, resamples=20
+        GOLD,
+        predicted(GOLD),
+        signature={"corpus": corpus_signature("dev", GOLD), "sample": None},
+        resamples=20,
     )
     line = signature_line(result.signature)
     assert "corpus:name=dev,sentences=2,sha256=" in line

@@ -26,10 +26,14 @@ TEXT = "손흥민은 서울과 서울대학교에서 서울을 보았다"
 def judged(sentence: Sentence, reply: str, **policy: object) -> Prediction:
     found = project_reply(sentence.text, reply, SCHEMA, **policy)
     assert found.reply is not None
-    return Prediction(sentence.text, found.spans, sentence.id, found.outcomes, found.reply.status, reply)
+    return Prediction(
+        sentence.text, found.spans, sentence.id, found.outcomes, found.reply.status, reply
+    )
 
 
-def causes(gold: list[Span], predicted: list[Span], text: str = TEXT, **known: object) -> list[tuple[str, str]]:
+def causes(
+    gold: list[Span], predicted: list[Span], text: str = TEXT, **known: object
+) -> list[tuple[str, str]]:
     found = find_faults(text, sorted(gold), sorted(predicted), **known)  # type: ignore[arg-type]
     return [(fault.kind, fault.cause) for fault in found]
 
@@ -122,7 +126,8 @@ def test_of_a_reply_that_was_cut_off_only_what_it_had_not_come_to_is_cut_off() -
     text = "홍길동은 서울에서 부산으로"
     gold = Sentence(text, (Span(0, 3, "PS"), Span(5, 7, "LC"), Span(10, 12, "LC")))
     found = judged(
-        gold, '[{"text": "홍길동", "type": "PS"}, {"text": "서울", "type": "LC"}, {"text": "부산", "ty'
+        gold,
+        '[{"text": "홍길동", "type": "PS"}, {"text": "서울", "type": "LC"}, {"text": "부산", "ty',
     )
     assert found.status == "truncated"
     assert [o.mention.text for o in found.outcomes] == ["홍길동", "서울"]
@@ -138,10 +143,15 @@ def test_a_mention_that_names_the_entity_was_lost_in_projection() -> None:
     # Placed elsewhere: both errors are the projection's.
     elsewhere = Span(17, 19, "LC")
     placed = [outcome("exact", "LC", "서울", elsewhere)]
-    assert causes([LC], [elsewhere], outcomes=placed) == [("missed", "projection"), ("wrong", "projection")]
+    assert causes([LC], [elsewhere], outcomes=placed) == [
+        ("missed", "projection"),
+        ("wrong", "projection"),
+    ]
     # Placed nowhere, in another spelling.
     for kind in ("overlapped", "surplus", "not_found"):
-        assert causes([LC], [], outcomes=[outcome(kind, "LC", " 서 울")]) == [("missed", "projection")]
+        assert causes([LC], [], outcomes=[outcome(kind, "LC", " 서 울")]) == [
+            ("missed", "projection")
+        ]
     # One mention answers for one entity.
     assert causes([LC, elsewhere], [], outcomes=[outcome("overlapped", "LC", "서울")]) == [
         ("missed", "projection"),
@@ -165,7 +175,8 @@ def test_a_mention_that_was_trimmed_too_far_was_lost_in_projection() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.sampled_from(list(read_corpus(ROOT / "data" / "sample.tsv"))), st.sampled_from(("keep", "trim", "auto"))
+    st.sampled_from(list(read_corpus(ROOT / "data" / "sample.tsv"))),
+    st.sampled_from(("keep", "trim", "auto")),
 )
 def test_if_every_entity_is_named_verbatim_perfect_projection_finds_all(
     sentence: Sentence, particles: str
@@ -173,14 +184,20 @@ def test_if_every_entity_is_named_verbatim_perfect_projection_finds_all(
     reply = json.dumps(
         [{"text": sentence.surface(s), "type": s.label} for s in sentence.spans], ensure_ascii=False
     )
-    result = evaluate([sentence], [judged(sentence, reply, particles=particles, order="none")], resamples=0)
+    result = evaluate(
+        [sentence], [judged(sentence, reply, particles=particles, order="none")], resamples=0
+    )
     if sentence.spans:
         assert result.breakdown.ceilings.projection == 1
 
 
 def test_a_label_nobody_knows_is_a_wrong_label() -> None:
-    assert causes([LC], [], outcomes=[outcome("unknown_label", "CITY", "서울")]) == [("missed", "label")]
-    assert causes([LC], [], outcomes=[outcome("unknown_label", "CITY", "부산")]) == [("missed", "missed")]
+    assert causes([LC], [], outcomes=[outcome("unknown_label", "CITY", "서울")]) == [
+        ("missed", "label")
+    ]
+    assert causes([LC], [], outcomes=[outcome("unknown_label", "CITY", "부산")]) == [
+        ("missed", "missed")
+    ]
 
 
 def test_words_the_text_lacks_stand_for_the_entity_of_their_label_they_are_most_like() -> None:
@@ -229,7 +246,10 @@ def assert_adds_up(result: Evaluation) -> None:
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.lists(sentences(), min_size=1, max_size=3), st.lists(st.text(max_size=40), min_size=3, max_size=3))
+@given(
+    st.lists(sentences(), min_size=1, max_size=3),
+    st.lists(st.text(max_size=40), min_size=3, max_size=3),
+)
 def test_whatever_a_reply_is_the_loss_has_a_cause(gold: list[Sentence], replies: list[str]) -> None:
     predictions = [judged(s, reply) for s, reply in zip(gold, replies, strict=False)]
     assert_adds_up(evaluate(gold, predictions, resamples=0))
@@ -249,22 +269,34 @@ def test_the_ceiling_of_perfect_replies_on_klue(klue_dev_v1: Path) -> None:
     gold = list(read_corpus(klue_dev_v1))[:1500]
     result = evaluate(
         gold,
-        [judged(s, render_reply(s, "json-by-type", SCHEMA), order="none", particles="trim") for s in gold],
+        [
+            judged(s, render_reply(s, "json-by-type", SCHEMA), order="none", particles="trim")
+            for s in gold
+        ],
         resamples=0,
     )
     assert_adds_up(result)
     # Trimming every particle and ignoring the order loses some; the labels were all right.
     assert 0.9 < result.breakdown.f1 < result.breakdown.ceilings.projection
-    assert not {"label", "label-and-boundary", "not-in-text"} & {x.cause for x in result.breakdown.losses}
+    assert not {"label", "label-and-boundary", "not-in-text"} & {
+        x.cause for x in result.breakdown.losses
+    }
 
 
 def test_the_recorded_replies_add_up(recorded_replies: Path) -> None:
     rows = [json.loads(line) for line in recorded_replies.read_text("utf-8").splitlines()]
-    gold = [Sentence(row["text"], tuple(Span(*span) for span in row["gold"]), row["klue_id"]) for row in rows]
-    result = evaluate(gold, [judged(s, row["reply"]) for s, row in zip(gold, rows, strict=True)], resamples=0)
+    gold = [
+        Sentence(row["text"], tuple(Span(*span) for span in row["gold"]), row["klue_id"])
+        for row in rows
+    ]
+    result = evaluate(
+        gold, [judged(s, row["reply"]) for s, row in zip(gold, rows, strict=True)], resamples=0
+    )
     assert_adds_up(result)
     found = {loss.cause: loss for loss in result.breakdown.losses}
     # Four replies are empty.
     assert result.replies["empty"] == 4
-    assert found["empty"].missed == sum(len(row["gold"]) for row in rows if not row["reply"].strip())
+    assert found["empty"].missed == sum(
+        len(row["gold"]) for row in rows if not row["reply"].strip()
+    )
     assert found["boundary-wide"].f1_lost > 0.05

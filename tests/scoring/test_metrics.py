@@ -42,7 +42,9 @@ METRIC = Metric("boundary", _count, _figures, {"boundary.f1": ("boundary F1", "e
 
 def test_a_new_metric_is_one_new_module(tmp_path: Path) -> None:
     package = Path(llmner.__file__).parent
-    shutil.copytree(package, tmp_path / "llmner", ignore=shutil.ignore_patterns("models", "__pycache__"))
+    shutil.copytree(
+        package, tmp_path / "llmner", ignore=shutil.ignore_patterns("models", "__pycache__")
+    )
     shutil.copytree(Path(__file__).parents[2] / "prompts", tmp_path / "prompts")
     (tmp_path / "llmner" / "scoring" / "metrics" / "boundary.py").write_text(BOUNDARY, "utf-8")
     sides = {
@@ -57,7 +59,10 @@ def test_a_new_metric_is_one_new_module(tmp_path: Path) -> None:
     def answers(*arguments: str) -> str:
         environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
         done = subprocess.run(
-            [sys.executable, "-m", "llmner", *arguments], cwd=tmp_path, env=environment, capture_output=True
+            [sys.executable, "-m", "llmner", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
         )
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode()

@@ -19,10 +19,14 @@ def nervaluate_says(gold: list[Sentence], predicted: list[Sentence]) -> dict[str
 
     def rows(side: list[Sentence]) -> list[list[dict[str, object]]]:
         # Its ends are inclusive.
-        return [[{"label": s.label, "start": s.start, "end": s.end - 1} for s in x.spans] for x in side]
+        return [
+            [{"label": s.label, "start": s.start, "end": s.end - 1} for s in x.spans] for x in side
+        ]
 
     labels = sorted({s.label for x in (*gold, *predicted) for s in x.spans})
-    result = nervaluate.Evaluator(rows(gold), rows(predicted), tags=labels, loader="dict").evaluate()["overall"]
+    result = nervaluate.Evaluator(
+        rows(gold), rows(predicted), tags=labels, loader="dict"
+    ).evaluate()["overall"]
     return {
         mode: {key: getattr(result[theirs], key) for key in (*_COUNTS, "precision", "recall", "f1")}
         for mode, theirs in _THEIRS.items()
@@ -54,7 +58,9 @@ def test_the_four_modes_are_nervaluates_on_a_corpus() -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(runs())
-def test_every_span_is_counted_once_in_every_mode(run: tuple[list[Sentence], list[Sentence]]) -> None:
+def test_every_span_is_counted_once_in_every_mode(
+    run: tuple[list[Sentence], list[Sentence]],
+) -> None:
     for gold, predicted in zip(*run, strict=True):
         for tally in tallies(gold.spans, predicted.spans):
             common = tally.correct + tally.incorrect + tally.partial

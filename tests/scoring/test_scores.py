@@ -35,7 +35,12 @@ def test_gold_against_gold_is_one(klue_dev: Path) -> None:
     assert scores.klue is not None
     assert (scores.klue.entity_f1, scores.klue.char_f1) == (1.0, 1.0)
     assert scores.klue.gold_entities == 14255
-    assert (scores.micro.f1, scores.strict.f1, scores.macro.f1, scores.weighted.f1) == (1.0, 1.0, 1.0, 1.0)
+    assert (scores.micro.f1, scores.strict.f1, scores.macro.f1, scores.weighted.f1) == (
+        1.0,
+        1.0,
+        1.0,
+        1.0,
+    )
     assert scores.gold_spans == 14257
 
 
@@ -78,7 +83,9 @@ def test_texts_are_compared_without_their_places() -> None:
     assert found is not None
     assert (found.precision, found.recall) == (1.0, 0.5)
     # What a reply claimed may be given instead, in canonical form.
-    said = score(gold, [()], texts=[text], claims=[frozenset({("LC", "서울"), ("QT", "7.2km")})]).text
+    said = score(
+        gold, [()], texts=[text], claims=[frozenset({("LC", "서울"), ("QT", "7.2km")})]
+    ).text
     assert said is not None
     assert said.f1 == 1
     assert score(gold, [()]).text is None
@@ -113,7 +120,11 @@ def klue_restated(gold: list[Sentence], predicted: list[Sentence]) -> tuple[floa
     def joined(side: list[Sentence]) -> list[str]:
         tags: list[str] = []
         for sentence in side:
-            tags += ["O", *(t for c, t in zip(sentence.text, sentence.tags(), strict=True) if c != " "), "O"]
+            tags += [
+                "O",
+                *(t for c, t in zip(sentence.text, sentence.tags(), strict=True) if c != " "),
+                "O",
+            ]
         return tags
 
     def entities(tags: list[str]) -> set[tuple[str, int, int]]:
@@ -137,21 +148,31 @@ def klue_restated(gold: list[Sentence], predicted: list[Sentence]) -> tuple[floa
     x, y = entities(a), entities(b)
     labels = {label for label, *_ in x | y}
     per_label = [
-        f1(len({e for e in x & y if e[0] == n}), sum(e[0] == n for e in x), sum(e[0] == n for e in y), 0)
+        f1(
+            len({e for e in x & y if e[0] == n}),
+            sum(e[0] == n for e in x),
+            sum(e[0] == n for e in y),
+            0,
+        )
         for n in labels
     ]
     tags = ["O", *(f"{p}-{label}" for label in KLUE_LABELS for p in "BI")]
     per_tag = [
-        f1(sum(s == t == tag for s, t in zip(a, b, strict=True)), a.count(tag), b.count(tag), 1) for tag in tags
+        f1(sum(s == t == tag for s, t in zip(a, b, strict=True)), a.count(tag), b.count(tag), 1)
+        for tag in tags
     ]
     return (sum(per_label) / len(per_label) if per_label else 0.0), sum(per_tag) / len(tags)
 
 
 @settings(deadline=None, max_examples=150)
 @given(runs())
-def test_klues_pair_against_an_independent_count(run: tuple[list[Sentence], list[Sentence]]) -> None:
+def test_klues_pair_against_an_independent_count(
+    run: tuple[list[Sentence], list[Sentence]],
+) -> None:
     gold, predicted = run
-    scores = score([s.spans for s in gold], [s.spans for s in predicted], texts=[s.text for s in gold])
+    scores = score(
+        [s.spans for s in gold], [s.spans for s in predicted], texts=[s.text for s in gold]
+    )
     assert scores.klue is not None
     entity_f1, char_f1 = klue_restated(gold, predicted)
     assert scores.klue.entity_f1 == pytest.approx(entity_f1)
@@ -172,7 +193,9 @@ def test_strict_figures_leave_out_what_broken_tags_began() -> None:
     assert scores.strict.f1 == pytest.approx(seqeval_f1(right, [tags], mode="strict", scheme=IOB2))
     assert scores.klue is not None
     assert (
-        scores.klue.entity_f1 == seqeval_f1(right, [tags], mode="strict", scheme=IOB2, average="macro") == 0.5
+        scores.klue.entity_f1
+        == seqeval_f1(right, [tags], mode="strict", scheme=IOB2, average="macro")
+        == 0.5
     )
 
 
@@ -191,7 +214,9 @@ def test_klues_pair_of_broken_tags_is_that_of_the_tags_themselves(
 ) -> None:
     gold, found = run
     rng = random.Random(seed)
-    tags = [[f"I{t[1:]}" if t[0] == "B" and rng.random() < 0.4 else t for t in s.tags()] for s in found]
+    tags = [
+        [f"I{t[1:]}" if t[0] == "B" and rng.random() < 0.4 else t for t in s.tags()] for s in found
+    ]
     scores = score(
         [s.spans for s in gold],
         [spans_of(row) for row in tags],
@@ -222,7 +247,9 @@ def test_dropping_broken_tags_is_what_seqevals_strict_mode_does(tags: list[str])
     assert tags_to_spans(tags, drop=True)[0] == [(e.start, e.end, e.tag) for e in entities]
 
 
-@pytest.mark.parametrize("label", ["micro avg", "macro avg", "A-", "-A", "A-B", "O", "a b", "개체", "_"])
+@pytest.mark.parametrize(
+    "label", ["micro avg", "macro avg", "A-", "-A", "A-B", "O", "a b", "개체", "_"]
+)
 def test_any_label_is_scored_by_its_own_figures(label: str) -> None:
     gold = [(Span(0, 1, label), Span(2, 3, "PS")), (Span(0, 1, label),)]
     found = [(Span(0, 1, label), Span(2, 4, "PS")), ()]

@@ -10,7 +10,8 @@ from tests.serving.fakes import named
 
 if __name__ == "__main__":
     with serving(
-        Endpoint(lambda question: named(question), faults=lambda *_: {"delay": 0.05}), port=int(sys.argv[1])
+        Endpoint(lambda question: named(question), faults=lambda *_: {"delay": 0.05}),
+        port=int(sys.argv[1]),
     ):
         print("ready", flush=True)
         time.sleep(600)

@@ -69,7 +69,9 @@ class Model:
         return [batch for batch in self.batches if batch != ["."]]
 
 
-def service(model: Model | None = None, *, options: dict[str, Any] | None = None, **limits: Any) -> Service:
+def service(
+    model: Model | None = None, *, options: dict[str, Any] | None = None, **limits: Any
+) -> Service:
     """A service around a model, or around none."""
     limits = {"batch_wait": 0.02, "timeout": 10.0, **limits}
     return Service(Recipe.load("klue"), model, options=options or {}, limits=Limits(**limits))
@@ -80,7 +82,10 @@ def running(served: Service, **options: Any) -> Iterator[str]:
     """A real server on loopback; its address."""
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        create_app(served, **options), http=BoundedProtocol, log_config=None, timeout_graceful_shutdown=5
+        create_app(served, **options),
+        http=BoundedProtocol,
+        log_config=None,
+        timeout_graceful_shutdown=5,
     )
     server = uvicorn.Server(config)
     sockets = {"sockets": watched(listening)}

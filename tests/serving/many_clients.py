@@ -51,7 +51,8 @@ async def main(address: str, clients: int, requests: int) -> list[int]:
 
     async def connected() -> list[_Client]:
         coming = (
-            loop.create_connection(lambda: _Client(left, over), host, int(port)) for _ in range(clients // 2)
+            loop.create_connection(lambda: _Client(left, over), host, int(port))
+            for _ in range(clients // 2)
         )
         return [protocol for _, protocol in await asyncio.gather(*coming)]
 
@@ -61,7 +62,9 @@ async def main(address: str, clients: int, requests: int) -> list[int]:
     left[0] = requests
     second = await connected()
     await over.wait()
-    return [client.answers - n for client, n in zip(first, before, strict=True)] + [c.answers for c in second]
+    return [client.answers - n for client, n in zip(first, before, strict=True)] + [
+        c.answers for c in second
+    ]
 
 
 if __name__ == "__main__":

@@ -126,7 +126,9 @@ def test_a_process_that_ran_out_of_memory_is_not_used_again(work: Callable[..., 
 
 
 @pytest.mark.parametrize("memory", [32, 48, 64])
-def test_memory_that_ends_in_pydantic_ends_the_work(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_ends_in_pydantic_ends_the_work(
+    memory: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Rust wants memory to tell where it panicked, and waits for ever where there is none.
     monkeypatch.setenv("RUST_BACKTRACE", "1")
     body = b'{"text": "", "reply": "", "more": [' + b"[]," * 700_000 + b"[]]}"
@@ -306,7 +308,10 @@ def test_short_is_what_is_little_work_whatever_it_says(asked: dict[str, Any], sh
 
 def test_whoever_hangs_up_ends_the_process_that_worked_for_it() -> None:
     mention = "가나" * 15
-    endless = {"text": "가나" * 2000, "reply": json.dumps({"PS": [f"{mention}{n}" for n in range(2000)]})}
+    endless = {
+        "text": "가나" * 2000,
+        "reply": json.dumps({"PS": [f"{mention}{n}" for n in range(2000)]}),
+    }
     with running(service(timeout=60)) as address:
         with connection(address) as client:
             client.sendall(request("/v1/project", endless))

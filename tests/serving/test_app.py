@@ -75,7 +75,11 @@ def test_infer_has_just_the_shape_of_a_pipeline(client: Open) -> None:
 def test_a_list_of_texts_gives_a_list(client: Open) -> None:
     server = client(Model())
     found = server.post("/infer", json={"text": [TEXT, "아무도 없다", "서울"]}).json()["result"]
-    assert [[row["word"] for row in rows] for rows in found] == [["손흥민", "춘천", "3,000명"], [], ["서울"]]
+    assert [[row["word"] for row in rows] for rows in found] == [
+        ["손흥민", "춘천", "3,000명"],
+        [],
+        ["서울"],
+    ]
     assert server.post("/infer", json={"text": []}).json() == {"result": []}
 
 
@@ -93,7 +97,12 @@ def test_extract_tells_spans_outcomes_reply_and_usage(client: Open) -> None:
     first, second = answer["results"]
     assert (first["index"], second["index"]) == (0, 1)
     assert spans(first) == [(0, 3, "PS"), (5, 7, "LC"), (10, 16, "QT")]
-    assert [outcome["kind"] for outcome in first["outcomes"]] == ["exact", "exact", "exact", "not_found"]
+    assert [outcome["kind"] for outcome in first["outcomes"]] == [
+        "exact",
+        "exact",
+        "exact",
+        "not_found",
+    ]
     assert first["reply"].startswith("```json")
     assert first["repairs"] == ["fence"]
     assert first["markup"] == "<손흥민:PS>은 <춘천:LC>에서 <3,000명:QT>을 만났다."
@@ -108,7 +117,9 @@ def test_a_long_text_is_asked_about_in_windows_and_answered_as_one(client: Open)
     row = client(model).post("/v1/extract", json={"texts": [text]}).json()["results"][0]
     assert len(row["windows"]) > 2
     assert len(row["spans"]) == 120
-    assert all(text[span["start"] : span["end"]] in ("손흥민", "춘천", "3,000명") for span in row["spans"])
+    assert all(
+        text[span["start"] : span["end"]] in ("손흥민", "춘천", "3,000명") for span in row["spans"]
+    )
     assert row["usage"]["prompt_tokens"] == 7 * len(row["windows"])
 
 
@@ -150,24 +161,32 @@ def test_a_stream_that_fails_says_so_in_its_last_line(client: Open) -> None:
 
     server = client(Model(answer), batch_size=1, batch_wait=0)
     body = {"texts": [TEXT, "서울"]}
-    lines = server.post("/v1/extract", json=body, headers={"Accept": "application/x-ndjson"}).text.splitlines()
+    lines = server.post(
+        "/v1/extract", json=body, headers={"Accept": "application/x-ndjson"}
+    ).text.splitlines()
     assert json.loads(lines[0])["index"] == 0
     assert json.loads(lines[1])["error"]["type"] == "engine_unavailable"
     # What fails before anything was sent has a status.
-    first = server.post("/v1/extract", json={"texts": ["서울"]}, headers={"Accept": "application/x-ndjson"})
+    first = server.post(
+        "/v1/extract", json={"texts": ["서울"]}, headers={"Accept": "application/x-ndjson"}
+    )
     assert first.status_code == 503
 
 
 def test_project_needs_no_model(client: Open) -> None:
     server = client()
-    reply = (
-        '네.\n```json\n{"사람": ["손흥민", "손흥민"], "수량": ["7.2km"], "장소": ["춘천에서", "런던"],}\n```'
-    )
+    reply = '네.\n```json\n{"사람": ["손흥민", "손흥민"], "수량": ["7.2km"], "장소": ["춘천에서", "런던"],}\n```'
     text = "손흥민은 7.2㎞를 달렸고, 손흥민의 팀은 춘천에서 이겼다."
     answer = server.post("/v1/project", json={"text": text, "reply": reply})
     row = answer.json()
     assert spans(row) == [(0, 3, "PS"), (5, 9, "QT"), (16, 19, "PS"), (24, 26, "LC")]
-    assert [each["kind"] for each in row["outcomes"]] == ["exact", "exact", "canonical", "trimmed", "not_found"]
+    assert [each["kind"] for each in row["outcomes"]] == [
+        "exact",
+        "exact",
+        "canonical",
+        "trimmed",
+        "not_found",
+    ]
     assert row["status"] == "repaired"
     assert set(row["repairs"]) == {"fence", "trailing-comma", "prose", "label-name"}
     assert row["markup"].startswith("<손흥민:PS>은 <7.2㎞:QT>")
@@ -183,7 +202,11 @@ def test_project_takes_label_sets_of_the_clients_own(client: Open) -> None:
     assert len(server.post("/v1/project", json={**body, "any_label": True}).json()["spans"]) == 3
     klue = server.post("/v1/project", json=body).json()
     assert {each["label"] for each in klue["outcomes"]} == {"PS"}
-    for wrong in ({"labels": ["PER", "PER"]}, {"labels": ["P ER"]}, {"labels": ["PER"], "any_label": True}):
+    for wrong in (
+        {"labels": ["PER", "PER"]},
+        {"labels": ["P ER"]},
+        {"labels": ["PER"], "any_label": True},
+    ):
         assert server.post("/v1/project", json={**body, **wrong}).status_code == 422
 
 
@@ -240,7 +263,10 @@ def test_what_is_short_and_a_lot_of_work_leaves_the_loop_too(
 def endless(length: int) -> dict[str, str]:
     """A projection of half a minute: mentions that are nearly everywhere in a text, and nowhere."""
     mention = "가나" * 15
-    return {"text": "가나" * length, "reply": json.dumps({"PS": [f"{mention}{n}" for n in range(length)]})}
+    return {
+        "text": "가나" * length,
+        "reply": json.dumps({"PS": [f"{mention}{n}" for n in range(length)]}),
+    }
 
 
 def test_long_projections_are_given_up_in_time_and_hold_up_no_model(client: Open) -> None:
@@ -302,14 +328,20 @@ def test_a_flood_of_wrong_fields_is_answered_at_once_and_briefly(client: Open, b
 
 
 @pytest.mark.parametrize(("body", "field"), WRONG)
-def test_wrong_requests_name_the_field_and_quote_nothing(client: Open, body: bytes, field: str) -> None:
-    answer = client(Model()).post("/infer", content=body, headers={"Content-Type": "application/json"})
+def test_wrong_requests_name_the_field_and_quote_nothing(
+    client: Open, body: bytes, field: str
+) -> None:
+    answer = client(Model()).post(
+        "/infer", content=body, headers={"Content-Type": "application/json"}
+    )
     assert answer.status_code == 422
     assert field in [each["field"] for each in answer.json()["error"]["fields"]]
 
 
 def test_a_wrong_value_is_not_sent_back(client: Open) -> None:
-    answer = client(Model()).post("/v1/extract", json={"texts": ["a"], "min_score": 4, "recipe": {"비밀": 1}})
+    answer = client(Model()).post(
+        "/v1/extract", json={"texts": ["a"], "min_score": 4, "recipe": {"비밀": 1}}
+    )
     assert answer.status_code == 422
     assert {each["field"] for each in answer.json()["error"]["fields"]} == {"min_score", "recipe"}
     assert "비밀" not in answer.text
@@ -344,7 +376,10 @@ def test_a_full_queue_says_when_to_come_again(client: Open) -> None:
         assert (refused.status_code, refused.json()["error"]["type"]) == (503, "busy")
         assert int(refused.headers["retry-after"]) >= 1
         # Nothing else is held up meanwhile.
-        assert server.post("/v1/project", json={"text": "서울", "reply": "LC: 서울"}).status_code == 200
+        assert (
+            server.post("/v1/project", json={"text": "서울", "reply": "LC: 서울"}).status_code
+            == 200
+        )
         assert server.get("/healthz").status_code == 200
         model.gate.set()
         assert [job.result(5).status_code for job in waiting] == [200, 200]
@@ -478,7 +513,9 @@ def test_texts_without_an_answer_are_told(client: Open) -> None:
 
 
 @pytest.mark.parametrize(("retryable", "status"), [(True, 503), (False, 502)])
-def test_an_engine_that_fails_is_no_error_of_the_server(client: Open, retryable: bool, status: int) -> None:
+def test_an_engine_that_fails_is_no_error_of_the_server(
+    client: Open, retryable: bool, status: int
+) -> None:
     def answer(text: str) -> str:
         if text == ".":
             return "{}"
@@ -518,7 +555,9 @@ def test_no_client_hears_what_an_endpoint_says(
     def answer(text: str) -> str | Reply:
         if text == "서울" and raised:
             raise GenerationError(SAID, retryable=retryable)
-        return Reply("", "error", error=SAID, retryable=retryable) if "서울" in text else named(text)
+        return (
+            Reply("", "error", error=SAID, retryable=retryable) if "서울" in text else named(text)
+        )
 
     long = {"texts": ["춘천", "서울", "서울 " * 300]}
     server = client(Model(answer), batch_size=1, batch_wait=0)
@@ -537,7 +576,9 @@ def test_no_client_hears_what_an_endpoint_says(
         assert part not in whole
 
 
-def test_the_log_says_why_an_engine_refuses_and_shows_no_key(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_says_why_an_engine_refuses_and_shows_no_key(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     def answer(_: str) -> str:
         raise GenerationError(SAID)
 
@@ -566,7 +607,9 @@ def test_no_key_is_no_key(client: Open) -> None:
         assert server.get("/v1/recipes", headers=headers).status_code == status
     # One that Latin-1 lacks is not empty in it.
     assert (
-        client(app={"keys": ("하나",)}).get("/v1/recipes", headers={b"Authorization": b"Bearer "}).status_code
+        client(app={"keys": ("하나",)})
+        .get("/v1/recipes", headers={b"Authorization": b"Bearer "})
+        .status_code
         == 401
     )
 
@@ -648,7 +691,9 @@ def test_metrics_count_and_quote_nothing(client: Open) -> None:
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_texts_are_logged_only_when_asked(client: Open, asked: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_texts_are_logged_only_when_asked(
+    client: Open, asked: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     served = service(Model())
     served.log_texts = asked
     with caplog.at_level(logging.DEBUG), TestClient(create_app(served)) as server:
@@ -725,9 +770,13 @@ def test_recipes_are_listed_with_what_can_be_chosen(client: Open) -> None:
 
 
 def test_every_repair_has_words() -> None:
-    code = "".join(path.read_text("utf-8") for path in (ROOT / "llmner" / "replies").glob("_[!r]*.py"))
+    code = "".join(
+        path.read_text("utf-8") for path in (ROOT / "llmner" / "replies").glob("_[!r]*.py")
+    )
     code += (ROOT / "llmner" / "replies" / "_read.py").read_text("utf-8")
-    used = set(re.findall(r'(?:_mended\(|repairs\.append\(|extra\.append\(|repairs\[)"([a-z-]+)"', code))
+    used = set(
+        re.findall(r'(?:_mended\(|repairs\.append\(|extra\.append\(|repairs\[)"([a-z-]+)"', code)
+    )
     assert used <= set(REPAIRS), used - set(REPAIRS)
     assert len(used) > 25
 

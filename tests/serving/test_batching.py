@@ -43,13 +43,17 @@ def test_requests_that_come_together_are_asked_together(start: Start) -> None:
     model = Model(lambda text: f"re {text}")
     batcher = start(model, size=8, wait=0.2)
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda n: Turn(batcher).generate([prompt(str(n))])[0].text, range(8)))
+        answers = list(
+            pool.map(lambda n: Turn(batcher).generate([prompt(str(n))])[0].text, range(8))
+        )
     assert answers == [f"re {n}" for n in range(8)]
     assert len(model.batches) == 1
     assert sorted(model.batches[0]) == [str(n) for n in range(8)]
 
 
-def test_a_full_batch_does_not_wait_and_a_lone_question_waits_as_long_as_it_was_told(start: Start) -> None:
+def test_a_full_batch_does_not_wait_and_a_lone_question_waits_as_long_as_it_was_told(
+    start: Start,
+) -> None:
     batcher = start(Model(), size=2, wait=0.4)
     started = time.monotonic()
     Turn(batcher).generate([prompt("a"), prompt("b")])
@@ -126,7 +130,9 @@ def test_an_error_nobody_foresaw_reaches_who_asked_and_the_next_is_answered(star
     assert Turn(batcher).generate([prompt("good")])[0].text == "fine"
 
 
-def test_an_engine_that_loses_count_is_told_to_who_asked_and_the_next_is_answered(start: Start) -> None:
+def test_an_engine_that_loses_count_is_told_to_who_asked_and_the_next_is_answered(
+    start: Start,
+) -> None:
     class Short(Model):
         def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
             replies = super().generate(prompts)
@@ -181,9 +187,13 @@ def test_what_an_engine_raises_is_told_even_when_whoever_asked_has_gone(start: S
         ("http://10.0.0.5:8000/v1 answers 400: sk-ab***yz", False, "the engine refuses this text"),
     ],
 )
-def test_what_an_endpoint_says_is_for_the_log(start: Start, said: str, retryable: bool, told: str) -> None:
+def test_what_an_endpoint_says_is_for_the_log(
+    start: Start, said: str, retryable: bool, told: str
+) -> None:
     heard: list[tuple[str, str]] = []
-    batcher = start(Model(lambda _: Reply("", "error", error=said, retryable=retryable)), size=1, wait=0)
+    batcher = start(
+        Model(lambda _: Reply("", "error", error=said, retryable=retryable)), size=1, wait=0
+    )
     turn = Turn(batcher, on_unanswered=lambda *both: heard.append(both))
     (reply,) = turn.generate([prompt("a")])
     assert (reply.error, reply.retryable) == (told, retryable)

@@ -41,7 +41,9 @@ def filled(argument: str, **given: str) -> str:
 
 def test_what_is_copied_is_there_and_what_is_run_is_the_script() -> None:
     copied = [
-        name for line in re.findall(r"^COPY (.*)$", DOCKERFILE, re.MULTILINE) for name in line.split()[:-1]
+        name
+        for line in re.findall(r"^COPY (.*)$", DOCKERFILE, re.MULTILINE)
+        for name in line.split()[:-1]
     ]
     assert len(copied) > 5
     kept = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
@@ -59,7 +61,9 @@ def test_what_is_copied_is_there_and_what_is_run_is_the_script() -> None:
 
 @pytest.mark.slow
 @pytest.mark.network
-def test_the_script_makes_a_server_that_is_healthy_and_answers_before_an_endpoint(tmp_path: Path) -> None:
+def test_the_script_makes_a_server_that_is_healthy_and_answers_before_an_endpoint(
+    tmp_path: Path,
+) -> None:
     from tests.engines.endpoint import Endpoint, serving
     from tests.serving.fakes import eventually, named
 
@@ -74,7 +78,9 @@ def test_the_script_makes_a_server_that_is_healthy_and_answers_before_an_endpoin
     }
     done = subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    installed = subprocess.run([binaries / "pip", "list"], capture_output=True, text=True, check=True).stdout
+    installed = subprocess.run(
+        [binaries / "pip", "list"], capture_output=True, text=True, check=True
+    ).stdout
     assert not re.search(r"^(torch|transformers|vllm) ", installed, re.MULTILINE)
 
     name, *arguments = json.loads(instruction("ENTRYPOINT"))
@@ -83,15 +89,19 @@ def test_the_script_makes_a_server_that_is_healthy_and_answers_before_an_endpoin
     command.remove("--grounded")
     with serving(Endpoint(lambda question: named(question.rpartition("\n")[2]))) as endpoint:
         command = [
-            endpoint.url if "vllm:8000" in part else "model" if part == "model" else part for part in command
+            endpoint.url if "vllm:8000" in part else "model" if part == "model" else part
+            for part in command
         ]
         port = endpoint.url.split(":")[2].partition("/")[0]
         port = str(int(port) + 1 if int(port) < 65000 else int(port) - 1)
         arguments = [
-            port if part == "8080" else "127.0.0.1" if part == "0.0.0.0" else part for part in arguments
+            port if part == "8080" else "127.0.0.1" if part == "0.0.0.0" else part
+            for part in arguments
         ]
         with (tmp_path / "log").open("w") as log:
-            server = subprocess.Popen([binaries / name, *arguments, *command], cwd=tmp_path, stderr=log)
+            server = subprocess.Popen(
+                [binaries / name, *arguments, *command], cwd=tmp_path, stderr=log
+            )
         try:
             assert eventually(lambda: state(port) == "ready", 60), (tmp_path / "log").read_text()
             # The health check, with the port that is free here.
@@ -118,7 +128,11 @@ def state(port: str) -> str | None:
 def test_the_script_says_what_is_wrong() -> None:
     script = ROOT / "scripts" / "install_server.sh"
     done = subprocess.run(
-        [script], env={**os.environ, "EXTRAS": "openai"}, capture_output=True, text=True, check=False
+        [script],
+        env={**os.environ, "EXTRAS": "openai"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr.strip()) == (
         2,

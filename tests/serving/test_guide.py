@@ -36,12 +36,16 @@ REQUESTS = [
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("serve") / "log"
     with log.open("w") as stream:
-        server = subprocess.Popen([sys.executable, "-m", "llmner", "serve", "--port", "0"], stderr=stream)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "llmner", "serve", "--port", "0"], stderr=stream
+        )
     try:
         assert eventually(lambda: "http://" in log.read_text(), 60)
         found = re.search(r"http://(\S+)", log.read_text())
         assert found is not None
-        assert eventually(lambda: httpx.get(f"http://{found[1]}/readyz", timeout=60).status_code == 200, 180)
+        assert eventually(
+            lambda: httpx.get(f"http://{found[1]}/readyz", timeout=60).status_code == 200, 180
+        )
         yield found[1]
     finally:
         server.terminate()

@@ -57,7 +57,10 @@ CASES = {
     "another host": (head() + b"Host: evil.example\r\n\r\n", {"403"}),
     "two hosts": (head() + b"Host: evil.example\r\n" + HOST + b"\r\n", {"200", "400"}),
     "absolute target": (head(b"http://localhost/healthz") + HOST + b"\r\n", {"200"}),
-    "absolute target without a path": (head(b"http://localhost") + HOST + b"\r\n", {"200", "400", "404"}),
+    "absolute target without a path": (
+        head(b"http://localhost") + HOST + b"\r\n",
+        {"200", "400", "404"},
+    ),
     "absolute target elsewhere": (
         head(b"http://evil.example/healthz") + b"Host: evil.example\r\n\r\n",
         {"403"},
@@ -68,10 +71,15 @@ CASES = {
     "delete": (head(b"/infer", method=b"DELETE") + HOST + b"\r\n", {"405"}),
     "unknown method": (head(method=b"HACK") + HOST + b"\r\n", {"400"}),
     "websocket": (
-        head() + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n",
+        head()
+        + HOST
+        + b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n",
         {"200", "400"},
     ),
-    "h2c": (head() + HOST + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n", {"200", "400"}),
+    "h2c": (
+        head() + HOST + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n",
+        {"200", "400"},
+    ),
     "path upwards": (head(b"/static/../../_app.py") + HOST + b"\r\n", {"404"}),
     "path upwards, encoded": (head(b"/static/%2e%2e/%2e%2e/_app.py") + HOST + b"\r\n", {"404"}),
     "path with a null": (head(b"/static/%00") + HOST + b"\r\n", {"400", "404"}),
@@ -84,7 +92,9 @@ CASES = {
     "header with a null": (head() + HOST + b"X-A: \x00\r\n\r\n", {"400"}),
     "ten thousand headers": (head() + HOST + b"a: b\r\n" * 10_000 + b"\r\n", {"200", "400", ""}),
     "two lengths": (
-        head(b"/v1/project", method=b"POST") + HOST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        head(b"/v1/project", method=b"POST")
+        + HOST
+        + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n",
         {"400"},
     ),
     "length and chunks": (
@@ -108,7 +118,9 @@ CASES = {
         {"413", ""},
     ),
     "broken chunks": (
-        head(b"/v1/project", method=b"POST") + HOST + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\nx\r\n",
+        head(b"/v1/project", method=b"POST")
+        + HOST
+        + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\nx\r\n",
         {"400", "415"},
     ),
     "chunks": (
@@ -129,15 +141,24 @@ CASES = {
         {"200"},
     ),
     "compressed": (request("/v1/project", gzip.compress(ASKED), "Content-Encoding: gzip"), {"415"}),
-    "compressed bomb": (request("/infer", gzip.compress(b" " * 10**7), "Content-Encoding: gzip"), {"415"}),
+    "compressed bomb": (
+        request("/infer", gzip.compress(b" " * 10**7), "Content-Encoding: gzip"),
+        {"415"},
+    ),
     "identity": (request("/v1/project", ASKED, "Content-Encoding: identity"), {"200"}),
     "expectation": (request("/v1/project", ASKED, "Expect: 100-continue"), {"100", "200"}),
     "other expectation": (request("/v1/project", ASKED, "Expect: the impossible"), {"200", "417"}),
-    "range": (head(b"/static/page.js") + HOST + b"Range: bytes=0-0,1-1,2-2\r\n\r\n", {"206", "200", "416"}),
+    "range": (
+        head(b"/static/page.js") + HOST + b"Range: bytes=0-0,1-1,2-2\r\n\r\n",
+        {"206", "200", "416"},
+    ),
     "body of a get": (request("/healthz", b"x" * 1000, method="GET"), {"200"}),
     "get of a post": (request("/infer", b"", method="GET"), {"405"}),
     "nobody's path": (request("/nowhere", b"x" * 100_000), {"404"}),
-    "forwarded": (request("/v1/project", ASKED, "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Host: evil"), {"200"}),
+    "forwarded": (
+        request("/v1/project", ASKED, "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Host: evil"),
+        {"200"},
+    ),
 }
 
 
@@ -186,7 +207,9 @@ def test_what_comes_behind_a_body_is_no_header() -> None:
         assert told(address, sent).startswith(b"HTTP/1.1 401")
 
 
-def test_whoever_sends_on_and_on_after_the_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_sends_on_and_on_after_the_answer_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("llmner.serving._protocol._SECONDS", 0.5)
     with running(service(), keys=("k",)) as address, connection(address) as client:
         client.sendall(CHUNKED + b"\r\n")
@@ -227,8 +250,14 @@ BODIES = {
     "a comment": (b'{"text": "a", "reply": "b"} // c', 422),
     "single quotes": (b"{'text': 'a', 'reply': 'b'}", 422),
     "prototype": (b'{"text": "a", "reply": "b", "__proto__": {}}', 422),
-    "many labels": (json.dumps({"text": "a", "reply": "b", "labels": ["L"] * 100_000}).encode(), 422),
-    "a long label": (json.dumps({"text": "a", "reply": "b", "labels": ["L" * 10**6]}).encode(), 422),
+    "many labels": (
+        json.dumps({"text": "a", "reply": "b", "labels": ["L"] * 100_000}).encode(),
+        422,
+    ),
+    "a long label": (
+        json.dumps({"text": "a", "reply": "b", "labels": ["L" * 10**6]}).encode(),
+        422,
+    ),
     "no label": (b'{"text": "a", "reply": "b", "labels": []}', 422),
     "a label twice": (b'{"text": "a", "reply": "b", "labels": ["L", "L"]}', 422),
     "a recipe upwards": (b'{"text": "a", "reply": "b", "recipe": "../../etc/passwd"}', 422),
@@ -245,7 +274,10 @@ def test_bodies_that_are_hardly_json_are_answered(
     address: str, body: bytes, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = httpx.post(
-        f"{address}/v1/project", content=body, headers={"Content-Type": "application/json"}, timeout=60
+        f"{address}/v1/project",
+        content=body,
+        headers={"Content-Type": "application/json"},
+        timeout=60,
     )
     assert answer.status_code == status, answer.text[:300]
     assert len(answer.content) < 20_000 + 8 * len(body) * (status == 200)
@@ -253,7 +285,9 @@ def test_bodies_that_are_hardly_json_are_answered(
 
 
 def test_a_text_may_be_a_template_and_stays_one(address: str) -> None:
-    row = httpx.post(f"{address}/v1/project", json={"text": "{{ 7 * 7 }}", "reply": "LC: {{ 7 * 7 }}"}).json()
+    row = httpx.post(
+        f"{address}/v1/project", json={"text": "{{ 7 * 7 }}", "reply": "LC: {{ 7 * 7 }}"}
+    ).json()
     assert row["text"] == "{{ 7 * 7 }}"
 
 
@@ -272,12 +306,17 @@ def test_an_answer_that_would_be_too_large_is_refused_and_streamed_where_it_is_a
             refused = httpx.post(f"{address}{path}", json=asked, timeout=30)
             assert (refused.status_code, refused.json()["error"]["type"]) == (422, "too_much")
         streamed = httpx.post(
-            f"{address}/v1/extract", json=body, headers={"Accept": "application/x-ndjson"}, timeout=30
+            f"{address}/v1/extract",
+            json=body,
+            headers={"Accept": "application/x-ndjson"},
+            timeout=30,
         )
         assert len(streamed.text.splitlines()) == 100
 
 
-@pytest.mark.parametrize("text", ["서울 " * 200, "서울 " * 5_000], ids=["here", "in another process"])
+@pytest.mark.parametrize(
+    "text", ["서울 " * 200, "서울 " * 5_000], ids=["here", "in another process"]
+)
 def test_a_projection_that_would_be_too_large_is_refused(text: str) -> None:
     with running(service(answer=1_000)) as address:
         asked = {"text": text, "reply": "LC: 서울", "repeats": "all"}
@@ -291,7 +330,10 @@ def test_what_an_answer_has_at_least_is_less_than_it_has(monkeypatch: pytest.Mon
     """So that nothing is refused that is not too large."""
     seen: list[int] = []
     monkeypatch.setattr(_bodies, "_check_answer", lambda size, _: seen.append(size))
-    schemas, replies = {"klue": Recipe.load("klue").schema_}, ("LC: 서울\nPS: 없음", "", '{"LC": ["a", ""]}')
+    schemas, replies = (
+        {"klue": Recipe.load("klue").schema_},
+        ("LC: 서울\nPS: 없음", "", '{"LC": ["a", ""]}'),
+    )
     for text in ("", "서울 a 서울", "a" * 500):
         for reply in replies:
             for repeats in ("all", "listed"):
@@ -302,6 +344,10 @@ def test_what_an_answer_has_at_least_is_less_than_it_has(monkeypatch: pytest.Mon
 
 
 def test_many_requests_in_one_piece_are_answered_in_their_order(address: str) -> None:
-    sent = request("/v1/project", ASKED) + request("/nowhere", b"") + request("/healthz", b"", method="GET")
+    sent = (
+        request("/v1/project", ASKED)
+        + request("/nowhere", b"")
+        + request("/healthz", b"", method="GET")
+    )
     answer = told(address, sent)
     assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"404", b"200"]

@@ -21,7 +21,9 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.serving.fakes import Model, running, service
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::pytest.PytestWarning"
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,12 @@ def api() -> Iterator[Any]:
 
 
 PATHS = ["/infer", "/v1/extract", "/v1/project", "/v1/recipes", "/healthz", "/readyz", "/metrics"]
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
 
 
 def test_every_path_is_tried(api: Any) -> None:

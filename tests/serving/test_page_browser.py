@@ -27,7 +27,9 @@ def sure(text: str) -> Reply:
     if text == ".":
         return Reply("{}")
     reply = "```json\n" + named(text)[:-1] + ', "OG": ["런던"]}\n```'
-    return Reply(reply, "stop", 7, 3, None, tuple(Token(at, at + 1, -0.01) for at in range(len(reply))))
+    return Reply(
+        reply, "stop", 7, 3, None, tuple(Token(at, at + 1, -0.01) for at in range(len(reply)))
+    )
 
 
 @pytest.fixture
@@ -36,7 +38,9 @@ def open_page(browser: Browser) -> Iterator[Open]:
     complaints: list[str] = []
     with ExitStack() as stack:
 
-        def opened(model: Model | None = None, *, app: dict[str, Any] | None = None, **options: Any) -> Page:
+        def opened(
+            model: Model | None = None, *, app: dict[str, Any] | None = None, **options: Any
+        ) -> Page:
             address = stack.enter_context(running(service(model), **(app or {})))
             context = browser.new_context(**options)
             stack.callback(context.close)
@@ -51,9 +55,14 @@ def open_page(browser: Browser) -> Iterator[Open]:
 
             page.on("console", heard)
             page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("dialog", lambda dialog: (complaints.append("a dialog opened"), dialog.dismiss())[1])
             page.on(
-                "request", lambda asked: None if asked.url.startswith(address) else complaints.append(asked.url)
+                "dialog", lambda dialog: (complaints.append("a dialog opened"), dialog.dismiss())[1]
+            )
+            page.on(
+                "request",
+                lambda asked: (
+                    None if asked.url.startswith(address) else complaints.append(asked.url)
+                ),
             )
             page.goto(address)
             if not (app or {}).get("keys"):
@@ -76,7 +85,9 @@ def told(page: Page, words: str) -> None:
 
 
 def rows(page: Page) -> list[list[str]]:
-    return [row.locator("td").all_text_contents() for row in page.locator("#mentions tbody tr").all()]
+    return [
+        row.locator("td").all_text_contents() for row in page.locator("#mentions tbody tr").all()
+    ]
 
 
 def test_a_text_is_extracted_and_shown_with_outcomes_reply_and_repairs(open_page: Open) -> None:
@@ -118,7 +129,12 @@ def test_what_was_chosen_is_what_is_asked(open_page: Open) -> None:
     with page.expect_request("**/v1/extract") as asked:
         extracted(page)
     body = json.loads(asked.value.post_data or "")
-    assert body == {"texts": [TEXT], "recipe": "klue-strict", "reply_format": "lines", "min_score": 0.999}
+    assert body == {
+        "texts": [TEXT],
+        "recipe": "klue-strict",
+        "reply_format": "lines",
+        "min_score": 0.999,
+    }
     # Every span had a lower score.
     assert page.locator("#shown mark").count() == 0
     assert {row[5].split(" ")[0] for row in rows(page)[:3]} == {"unsure"}
@@ -153,8 +169,19 @@ def test_a_reply_of_any_model_is_projected_without_one(open_page: Open) -> None:
     page.click("#project [data-example]")
     page.click("#project button[type=submit]")
     page.wait_for_selector("#result:not([hidden])")
-    assert page.locator("#shown mark").all_text_contents() == ["손흥민PS", "7.2㎞QT", "손흥민PS", "춘천LC"]
-    assert [row[5].split(" ")[0] for row in rows(page)] == ["exact", "exact", "canonical", "trimmed", "not"]
+    assert page.locator("#shown mark").all_text_contents() == [
+        "손흥민PS",
+        "7.2㎞QT",
+        "손흥민PS",
+        "춘천LC",
+    ]
+    assert [row[5].split(" ")[0] for row in rows(page)] == [
+        "exact",
+        "exact",
+        "canonical",
+        "trimmed",
+        "not",
+    ]
     assert rows(page)[2][6] == "7.2km"
     assert page.locator("#repairs li").count() == 4
     page.fill("#project-text", "Ada met Bob.")
@@ -183,7 +210,11 @@ def test_markup_in_texts_labels_and_replies_stays_text(open_page: Open) -> None:
 def test_errors_are_told_and_nothing_old_stays(open_page: Open) -> None:
     answers = iter([sure("서울")])
     page = open_page(
-        Model(lambda text: sure(text) if text == "." else next(answers, Reply("", "error", error="too long")))
+        Model(
+            lambda text: (
+                sure(text) if text == "." else next(answers, Reply("", "error", error="too long"))
+            )
+        )
     )
     extracted(page, "서울")
     page.click("#extract button[type=submit]")
@@ -231,7 +262,9 @@ def test_everything_can_be_done_by_keyboard_and_is_named(open_page: Open) -> Non
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1200])
-def test_it_fits_a_phone_and_a_desk_in_light_and_dark(open_page: Open, scheme: str, width: int) -> None:
+def test_it_fits_a_phone_and_a_desk_in_light_and_dark(
+    open_page: Open, scheme: str, width: int
+) -> None:
     page = open_page(Model(sure), viewport={"width": width, "height": 800}, color_scheme=scheme)
     extracted(page, TEXT * 10 + "가" * 300)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -247,7 +280,9 @@ def test_it_fits_a_phone_and_a_desk_in_light_and_dark(open_page: Open, scheme: s
 def luminance(colour: str) -> float:
     """WCAG's relative luminance of ``rgb(r, g, b)``, in [0, 1]."""
     parts = [int(part) / 255 for part in colour.removeprefix("rgb(").rstrip(")").split(",")]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 

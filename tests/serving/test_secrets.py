@@ -62,7 +62,12 @@ def test_all_else_is_told_as_it_is(message: str) -> None:
 )
 def test_a_long_message_is_masked_in_linear_time(unit: str) -> None:
     """Endpoints say what they like."""
-    assert growth(lambda text: masked(text, [KEY]), lambda size: unit * (size // len(unit)), size=4_000) is None
+    assert (
+        growth(
+            lambda text: masked(text, [KEY]), lambda size: unit * (size // len(unit)), size=4_000
+        )
+        is None
+    )
 
 
 def test_a_message_is_one_line() -> None:

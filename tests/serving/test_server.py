@@ -48,7 +48,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         assert eventually(lambda: "http://" in log.read_text() or process.poll() is not None, 60)
         address = re.search(r"http://\S+", log.read_text())
         assert address is not None, log.read_text()
-        assert eventually(lambda: _state(address[0]) in (("ready",) if ready else ("ready", "loading")), 120)
+        assert eventually(
+            lambda: _state(address[0]) in (("ready",) if ready else ("ready", "loading")), 120
+        )
         return address[0], process, log
 
     yield started
@@ -90,7 +92,10 @@ def test_a_port_in_use_and_wrong_options_are_told_in_a_line(start: Start, tmp_pa
         (tmp_path / "blank").write_text("")
         for options, words in (
             (["--no-model", "--port", port], "cannot listen on 127.0.0.1"),
-            (["--no-model", "--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid"),
+            (
+                ["--no-model", "--host", "no.such.host.invalid"],
+                "cannot listen on no.such.host.invalid",
+            ),
             (["--no-model", "--grounded"], "--grounded means nothing with --no-model"),
             (["--no-model", "--api-keys", str(empty)], "holds no key"),
             (["--no-model", "--api-keys", str(tmp_path / "blank")], "holds no key"),
@@ -236,7 +241,9 @@ def test_each_result_is_sent_as_soon_as_it_is_there_and_hanging_up_then_frees_th
             assert _metric(address, "queue_requests") == 1
         assert eventually(lambda: _metric(address, "queue_requests") == 0)
         model.gate.set()
-        assert eventually(lambda: httpx.post(f"{address}/infer", json={"text": "서울"}).status_code == 200)
+        assert eventually(
+            lambda: httpx.post(f"{address}/infer", json={"text": "서울"}).status_code == 200
+        )
 
 
 def test_a_client_that_stops_reading_is_let_go() -> None:
@@ -260,7 +267,9 @@ def test_a_request_that_is_long_in_coming_is_given_up() -> None:
         assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_client_that_leaves_in_the_middle_of_a_request_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_leaves_in_the_middle_of_a_request_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with running(service()) as address:
         with _connection(address) as connection:
             connection.sendall(_request({"texts": ["서울"]})[:-5])
@@ -269,7 +278,9 @@ def test_a_client_that_leaves_in_the_middle_of_a_request_is_no_error(caplog: pyt
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-def test_headers_that_are_too_long_or_never_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_headers_that_are_too_long_or_never_end_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("llmner.serving._protocol._SECONDS", 0.5)
     with running(service()) as address:
         with _connection(address) as connection:
@@ -333,7 +344,9 @@ def _connection(address: str) -> socket.socket:
 
 
 def _metric(address: str, name: str) -> float:
-    found = re.search(rf"^llmner_{re.escape(name)} (\S+)$", httpx.get(f"{address}/metrics").text, re.MULTILINE)
+    found = re.search(
+        rf"^llmner_{re.escape(name)} (\S+)$", httpx.get(f"{address}/metrics").text, re.MULTILINE
+    )
     assert found is not None
     return float(found[1])
 
@@ -358,7 +371,9 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def test_an_endpoint_that_dies_under_load_costs_clean_503s_and_comes_back_by_itself(start: Start) -> None:
+def test_an_endpoint_that_dies_under_load_costs_clean_503s_and_comes_back_by_itself(
+    start: Start,
+) -> None:
     pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
     port = free_port()
     # When each request began, and what it was told.
@@ -390,7 +405,9 @@ def test_an_endpoint_that_dies_under_load_costs_clean_503s_and_comes_back_by_its
             assert httpx.get(f"{address}/readyz").json()["state"] == "failing"
             with endpoint(port):
                 back = time.monotonic()
-                assert eventually(lambda: any(at > back and status == 200 for at, status in statuses), 30)
+                assert eventually(
+                    lambda: any(at > back and status == 200 for at, status in statuses), 30
+                )
                 assert eventually(lambda: _state(address) == "ready", 10)
                 well = time.monotonic()
                 assert eventually(lambda: sum(at > well for at, _ in statuses) > 50, 30)
@@ -447,7 +464,9 @@ def test_the_embedded_model_answers_many_at_once(start: Start) -> None:
     assert _metric(address, "batch_size_count") < 6
     body = {"texts": texts, "grounded": True, "min_score": 0.01}
     grounded = httpx.post(f"{address}/v1/extract", json=body, timeout=120).json()
-    assert all(outcome["kind"] != "not_found" for row in grounded["results"] for outcome in row["outcomes"])
+    assert all(
+        outcome["kind"] != "not_found" for row in grounded["results"] for outcome in row["outcomes"]
+    )
     assert grounded["usage"]["completion_tokens"] > 0
 
 

@@ -28,7 +28,16 @@ from llmner.serving._protocol import BoundedProtocol, bounded
 from llmner.serving._refusals import RefusalError
 from llmner.serving._safety import DEADLINE, Safety
 from tests.conftest import ROOT
-from tests.serving.fakes import Model, connection, eventually, in_a_loop, received, request, running, service
+from tests.serving.fakes import (
+    Model,
+    connection,
+    eventually,
+    in_a_loop,
+    received,
+    request,
+    running,
+    service,
+)
 
 ASKED = {"text": "서울", "reply": "LC: 서울"}
 
@@ -108,7 +117,10 @@ def test_a_body_has_the_more_time_the_more_of_it_is_there(
 def test_connections_that_say_nothing_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmner.serving._protocol._CONNECTIONS", 20)
     model = Model()
-    with running(service(model, batch_size=1, batch_wait=0)) as address, contextlib.ExitStack() as stack:
+    with (
+        running(service(model, batch_size=1, batch_wait=0)) as address,
+        contextlib.ExitStack() as stack,
+    ):
         model.gate.clear()
         asks = stack.enter_context(connection(address))
         asks.sendall(request("/infer", {"text": "서울"}))
@@ -283,7 +295,9 @@ def test_a_request_has_one_deadline_whatever_it_waits_for() -> None:
 
         safety = Safety(app, Metrics(), routes=frozenset({"/v1/project"}), timeout=30.0)
         await safety({**asked_for("/v1/project"), "method": "POST"}, slowly, send)
-        over = Request({**asked_for("/v1/project"), DEADLINE: anyio.current_time()}, anyio.sleep_forever)
+        over = Request(
+            {**asked_for("/v1/project"), DEADLINE: anyio.current_time()}, anyio.sleep_forever
+        )
         with pytest.raises(RefusalError) as refused:
             await _attended(over, service(timeout=600.0), anyio.sleep_forever)
         return left[0], refused.value.status_code
@@ -320,7 +334,9 @@ def test_only_so_many_are_answered_at_once() -> None:
     assert in_a_loop(main) == [503, 200, 200] * 2
 
 
-def test_many_connections_are_all_taken_however_busy_the_server_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_connections_are_all_taken_however_busy_the_server_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     short = Service.project_short
 
     def busy(self: Service, body: bytes) -> bytes | None:
@@ -333,7 +349,9 @@ def test_many_connections_are_all_taken_however_busy_the_server_is(monkeypatch: 
     monkeypatch.setattr(Service, "project_short", busy)
     with running(service(timeout=60)) as address:
         script = [sys.executable, "-m", "tests.serving.many_clients", address, "100", "3000"]
-        done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+        done = subprocess.run(
+            script, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+        )
     answered = json.loads(done.stdout)
     assert len(answered) == 100
     # With one connection accepted a turn, the first have two hundred answers when the last has none.

@@ -42,11 +42,17 @@ RECORD: dict[str, Any] = {
 }  # fmt: skip
 
 
-def weights(names: tuple[str, ...] = ("base_model.model.q_proj.lora_A.weight",), **about: str) -> bytes:
+def weights(
+    names: tuple[str, ...] = ("base_model.model.q_proj.lora_A.weight",), **about: str
+) -> bytes:
     """A safetensors file of 4,096 bytes a tensor."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt", **about}}
     for at, name in enumerate(names):
-        header[name] = {"dtype": "F32", "shape": [1024], "data_offsets": [4096 * at, 4096 * (at + 1)]}
+        header[name] = {
+            "dtype": "F32",
+            "shape": [1024],
+            "data_offsets": [4096 * at, 4096 * (at + 1)],
+        }
     head = json.dumps(header).encode()
     return struct.pack("<Q", len(head)) + head + bytes(range(256)) * (16 * len(names))
 

@@ -43,15 +43,31 @@ def test_five_configurations_are_shipped() -> None:
 
 def test_the_blogs_setting_is_the_published_one() -> None:
     config = load_config(next(path for path in CONFIGS if "blog" in path.stem))
-    assert (config.lora.lora_rank, config.lora.lora_alpha, config.optim.learning_rate) == (32, 16, 2e-4)
-    assert (config.optim.batch_size, config.optim.gradient_accumulation, config.batch_rows()) == (4, 4, 16)
+    assert (config.lora.lora_rank, config.lora.lora_alpha, config.optim.learning_rate) == (
+        32,
+        16,
+        2e-4,
+    )
+    assert (config.optim.batch_size, config.optim.gradient_accumulation, config.batch_rows()) == (
+        4,
+        4,
+        16,
+    )
     assert (config.optim.epochs, config.data.max_length, config.data.loss_on) == (1, 1024, "all")
 
 
 def test_options_override_the_file_and_later_ones_win(tmp_path: Path) -> None:
     path = written(tmp_path, lora_rank=8, learning_rate=0.01)
     config = parse_config(
-        ["--config", str(path), "--lora-rank", "4", "--lora_targets", "[q_proj, v_proj]", "--held-out=7"]
+        [
+            "--config",
+            str(path),
+            "--lora-rank",
+            "4",
+            "--lora_targets",
+            "[q_proj, v_proj]",
+            "--held-out=7",
+        ]
     )
     assert config.lora.lora_rank == 4
     assert config.lora.lora_targets == ["q_proj", "v_proj"]

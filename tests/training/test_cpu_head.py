@@ -61,4 +61,8 @@ def test_a_models_loss_and_gradients_are_its_own(tmp_path: Path) -> None:
     assert output.log_probs.shape == (3, 11)
     assert int(output.label_mask.sum()) == 7 + 4
     # Asked without labels, it answers as before.
-    assert model(input_ids=ids, attention_mask=mask).logits.shape == (3, 12, model.config.vocab_size)
+    assert model(input_ids=ids, attention_mask=mask).logits.shape == (
+        3,
+        12,
+        model.config.vocab_size,
+    )

@@ -59,10 +59,16 @@ def test_advice_changes_as_little_as_will_do() -> None:
     assert advice(config, SHAPE, gpu(20)) == ["batch_size: 2", "gradient_accumulation: 2"]
     assert advice(config, SHAPE, gpu(11)) == ["gradient_checkpointing: true"]
     checkpointed = configured(
-        quantization="4bit", gradient_checkpointing=True, batch_size=4, max_length=1024, eval_batch_size=64
+        quantization="4bit",
+        gradient_checkpointing=True,
+        batch_size=4,
+        max_length=1024,
+        eval_batch_size=64,
     )
     assert advice(checkpointed, SHAPE, gpu(16)) == ["eval_batch_size: 32"]
-    assert advice(configured(held_out=0, gradient_checkpointing=True), SHAPE, gpu(12)) == ["quantization: 4bit"]
+    assert advice(configured(held_out=0, gradient_checkpointing=True), SHAPE, gpu(12)) == [
+        "quantization: 4bit"
+    ]
 
 
 def test_there_is_no_advice_where_nothing_helps() -> None:

@@ -42,7 +42,11 @@ class Measured:
 
 def stored(tensors: Iterator[Any]) -> int:
     """Bytes behind tensors, each storage once."""
-    return sum({s.data_ptr(): s.nbytes() for s in (tensor.untyped_storage() for tensor in tensors)}.values())
+    return sum(
+        {
+            s.data_ptr(): s.nbytes() for s in (tensor.untyped_storage() for tensor in tensors)
+        }.values()
+    )
 
 
 def frozen(model: Any) -> Iterator[Any]:
@@ -53,7 +57,13 @@ def frozen(model: Any) -> Iterator[Any]:
         yield weight
         state = getattr(weight, "quant_state", None)
         if state is not None:
-            yield from (state.absmax, state.code, state.offset, state.state2.absmax, state.state2.code)
+            yield from (
+                state.absmax,
+                state.code,
+                state.offset,
+                state.state2.absmax,
+                state.state2.code,
+            )
 
 
 def allocated(work: Callable[[], object]) -> int:
@@ -114,7 +124,9 @@ def processor() -> Iterator[dict[str, bool]]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[TrainingConfig, Measured]]:
+def trained(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., tuple[TrainingConfig, Measured]]:
     """Trains two steps: tensors kept are counted in the first, allocations in the second."""
     pytest.importorskip("trl", reason='needs pip install "llmner[train]"')
     pytest.importorskip("bitsandbytes", reason='needs pip install "llmner[train]"')
@@ -133,7 +145,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Tra
             folders[architecture] = grouped(tmp_path_factory.mktemp("model"), architecture)
         out = tmp_path_factory.mktemp("run")
         config = configured(
-            model=folders[architecture], batch_size=ROWS, max_length=LENGTH, held_out=0, max_steps=2, **changed
+            model=folders[architecture],
+            batch_size=ROWS,
+            max_length=LENGTH,
+            held_out=0,
+            max_steps=2,
+            **changed,
         )
         model, tokenizer = load_for_training(config.model)
         # One row is shorter: with padding there is a mask, which costs more than none.
@@ -164,9 +181,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Tra
             if not kept:
                 loss = training_step(*args, **settings)
                 known = {
-                    weight.untyped_storage().data_ptr() for weight in (*model.parameters(), *frozen(model))
+                    weight.untyped_storage().data_ptr()
+                    for weight in (*model.parameters(), *frozen(model))
                 }
-                fresh = [tensor for tensor in kept if tensor.untyped_storage().data_ptr() not in known]
+                fresh = [
+                    tensor for tensor in kept if tensor.untyped_storage().data_ptr() not in known
+                ]
                 kept[:] = [stored(iter(fresh))]
                 return loss
             loss = None
@@ -181,7 +201,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Tra
         gradients: list[int] = []
         trainer.compute_loss, trainer.training_step = watched_loss, watched_step
         trained = [weight for weight in trainer.model.parameters() if weight.requires_grad]
-        trained[0].register_post_accumulate_grad_hook(lambda weight: gradients.append(weight.grad.itemsize))
+        trained[0].register_post_accumulate_grad_hook(
+            lambda weight: gradients.append(weight.grad.itemsize)
+        )
         trainer.train()
         states = trainer.optimizer.state.values()
         # Tables of 256 numbers that all factors share, and counters, are no part of a factor's state.
@@ -210,25 +232,47 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Tra
         ("Llama", {"gradient_checkpointing": True, "lora_dropout": 0.05}),
         ("Llama", {"quantization": "4bit", "lora_dropout": 0.05, "optimizer": "adamw_8bit"}),
         ("Llama", {"quantization": "4bit", "gradient_checkpointing": True, "batching": "packing"}),
-        ("Llama", {"quantization": "4bit", "lora_targets": '["q_proj","k_proj","v_proj"]', "lora_rank": 32}),
+        (
+            "Llama",
+            {
+                "quantization": "4bit",
+                "lora_targets": '["q_proj","k_proj","v_proj"]',
+                "lora_rank": 32,
+            },
+        ),
         ("Llama", {"attention": "eager"}),
         ("Exaone4", {"gradient_checkpointing": True}),
         ("Gemma3", {}),
     ],
-    ids=["lora", "checkpointing", "4bit", "4bit-packing", "4bit-attention-only", "eager", "exaone4", "gemma3"],
+    ids=[
+        "lora",
+        "checkpointing",
+        "4bit",
+        "4bit-packing",
+        "4bit-attention-only",
+        "eager",
+        "exaone4",
+        "gemma3",
+    ],
 )
 def test_a_run_keeps_what_was_estimated(
-    trained: Callable[..., tuple[TrainingConfig, Measured]], architecture: str, settings: dict[str, object]
+    trained: Callable[..., tuple[TrainingConfig, Measured]],
+    architecture: str,
+    settings: dict[str, object],
 ) -> None:
     config, measured = trained(architecture, **settings)
     estimated = estimate(config, device="cpu")
     print({"measured": dataclasses.asdict(measured), "estimated": dataclasses.asdict(estimated)})
     for part in ("weights", "adapter", "gradients", "optimizer"):
         assert getattr(estimated, part) == pytest.approx(getattr(measured, part), rel=0.02), part
-    loss = LENGTH * ROWS * 2 * 256  # The head keeps a gradient of the hidden state, counted with the loss.
+    loss = (
+        LENGTH * ROWS * 2 * 256
+    )  # The head keeps a gradient of the hidden state, counted with the loss.
     # Of three layers the first keeps less: its input is the embedding, which nothing trains.
     assert estimated.activations + loss == pytest.approx(measured.activations, rel=0.15)
-    passing = estimated.gradients + estimated.activations + max(estimated.workspace, estimated.logits)
+    passing = (
+        estimated.gradients + estimated.activations + max(estimated.workspace, estimated.logits)
+    )
     assert passing == pytest.approx(measured.peak, rel=0.15)
 
 
@@ -245,7 +289,9 @@ def test_in_float32_a_run_keeps_no_more_than_was_estimated(
     for part in ("weights", "adapter", "gradients", "optimizer"):
         assert getattr(estimated, part) == pytest.approx(getattr(measured, part), rel=0.02), part
     assert measured.activations < estimated.activations * 1.02 < measured.activations * 2
-    passing = estimated.gradients + estimated.activations + max(estimated.workspace, estimated.logits)
+    passing = (
+        estimated.gradients + estimated.activations + max(estimated.workspace, estimated.logits)
+    )
     assert measured.peak < passing * 1.02 < measured.peak * 2
 
 
@@ -275,7 +321,11 @@ def test_answering_takes_what_was_estimated(tmp_path: Path, quantization: str, n
     tiny_model(tmp_path, width=256, layers=4)
     asked = 96
     config = configured(
-        model=tmp_path, quantization=quantization, eval_batch_size=6, max_length=asked, max_new_tokens=new
+        model=tmp_path,
+        quantization=quantization,
+        eval_batch_size=6,
+        max_length=asked,
+        max_new_tokens=new,
     )
     model, _ = load_for_training(config.model)
     model = peft.get_peft_model(model, adapter_config(model, config.lora)).eval()
@@ -300,7 +350,9 @@ def test_answering_takes_what_was_estimated(tmp_path: Path, quantization: str, n
 
 
 def test_seven_billions_in_four_bits_by_hand() -> None:
-    config = configured(quantization="4bit", max_length=1024, batch_size=4, optimizer="paged_adamw_8bit")
+    config = configured(
+        quantization="4bit", max_length=1024, batch_size=4, optimizer="paged_adamw_8bit"
+    )
     found = estimate(config, SHAPE)
     linear = 32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
     rest = 2 * (2 * 102400 * 4096 + 65 * 4096)
@@ -358,7 +410,9 @@ def test_a_target_that_matches_nothing_is_an_error_here_too() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("quantization", ["none", "4bit"])
-def test_a_gpu_allocates_what_was_estimated(tmp_path: Path, quantization: str, checkpointing: bool) -> None:
+def test_a_gpu_allocates_what_was_estimated(
+    tmp_path: Path, quantization: str, checkpointing: bool
+) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("trl")
     if not torch.cuda.is_available():
@@ -390,4 +444,6 @@ def test_a_gpu_allocates_what_was_estimated(tmp_path: Path, quantization: str, c
     torch.cuda.reset_peak_memory_stats()
     trainer.train()
     estimated = estimate(config, shape_of(config.model.model))
-    assert estimated.training - estimated.overhead == pytest.approx(torch.cuda.max_memory_allocated(), rel=0.2)
+    assert estimated.training - estimated.overhead == pytest.approx(
+        torch.cuda.max_memory_allocated(), rel=0.2
+    )

@@ -36,7 +36,11 @@ def test_all_linear_covers_every_linear_layer_but_the_head(folder: Path, quantiz
     assert (coverage.modules, coverage.linear, coverage.bare) == (14, 14, ())
     width, inner = 64, 128
     assert coverage.trained == 2 * 4 * (4 * (width + width) + 3 * (width + inner))
-    plain = 2 * (4 * width * width + 3 * width * inner) + 2 * width * model.config.vocab_size + 5 * width
+    plain = (
+        2 * (4 * width * width + 3 * width * inner)
+        + 2 * width * model.config.vocab_size
+        + 5 * width
+    )
     # Four bits count as the weights they stand for, not as the bytes they are kept in.
     assert coverage.total == plain + coverage.trained
     assert "14 of 14 linear layers" in str(coverage)
@@ -59,7 +63,9 @@ def test_named_targets_say_what_stays_without_an_adapter(folder: Path) -> None:
 
 
 def test_a_name_that_matches_nothing_is_an_error_though_others_match(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"out_proj, c_fc_0 matches nothing .* gate_proj, k_proj, o_proj"):
+    with pytest.raises(
+        InputError, match=r"out_proj, c_fc_0 matches nothing .* gate_proj, k_proj, o_proj"
+    ):
         adapter_config(loaded(folder), LoraOptions(lora_targets=["q_proj", "out_proj", "c_fc_0"]))
     with pytest.raises(InputError, match="an empty list"):
         adapter_config(loaded(folder), LoraOptions(lora_targets=[]))
@@ -69,7 +75,9 @@ def test_a_layer_that_went_without_is_found(folder: Path) -> None:
     model = loaded(folder)
     some = LoraOptions(lora_targets=["q_proj", "k_proj"])
     wrapped = peft.get_peft_model(model, adapter_config(model, some))
-    with pytest.raises(InputError, match=r"10 of 14 linear layers got no adapter, model\.layers\.0\.mlp"):
+    with pytest.raises(
+        InputError, match=r"10 of 14 linear layers got no adapter, model\.layers\.0\.mlp"
+    ):
         check_coverage(wrapped, LoraOptions())
 
 

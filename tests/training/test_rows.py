@@ -50,7 +50,9 @@ def test_the_question_is_what_the_engine_asks_and_only_the_answer_is_learnt(toke
 
 
 def test_all_tokens_are_learnt_where_that_is_asked_for(tokenizer: Any) -> None:
-    rows, _ = build_rows([GOLD], Recipe.load("klue-sft"), tokenizer, [2], max_length=2000, loss_on="all")
+    rows, _ = build_rows(
+        [GOLD], Recipe.load("klue-sft"), tokenizer, [2], max_length=2000, loss_on="all"
+    )
     assert rows[0].labels == rows[0].input_ids
 
 
@@ -64,14 +66,18 @@ def test_an_answer_ends_with_the_templates_own_token(tmp_path: Path) -> None:
 
 def test_a_template_whose_end_stops_nothing_is_refused(tmp_path: Path) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model(tmp_path / "m", EXAONE))
-    with pytest.raises(InputError, match=r"endofturn.*at which generation does not stop.*eos_token_id"):
+    with pytest.raises(
+        InputError, match=r"endofturn.*at which generation does not stop.*eos_token_id"
+    ):
         end_of_turn(tokenizer, [2])
 
 
 def test_long_rows_are_counted_and_refused_or_left_out_but_never_cut(tokenizer: Any) -> None:
     recipe = Recipe.load("klue-mini")
     sentences = [GOLD, sentence("긴 " * 200 + "<춘천:LC>", "long")]
-    with pytest.raises(InputError, match=r"1 of 2 rows are longer than max_length 300 .* --over_long drop"):
+    with pytest.raises(
+        InputError, match=r"1 of 2 rows are longer than max_length 300 .* --over_long drop"
+    ):
         build_rows(sentences, recipe, tokenizer, [2], max_length=300)
     rows, over = build_rows(sentences, recipe, tokenizer, [2], max_length=300, over_long="drop")
     assert ([row.id for row in rows], over) == (["a"], 1)

@@ -69,7 +69,9 @@ def done(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, A
     return folder, train(configured(model, folder))
 
 
-def test_a_run_leaves_what_is_needed_to_use_and_repeat_it(done: tuple[Path, Any], model: Path) -> None:
+def test_a_run_leaves_what_is_needed_to_use_and_repeat_it(
+    done: tuple[Path, Any], model: Path
+) -> None:
     folder, result = done
     assert {path.name for path in folder.iterdir()} >= {
         "README.md",
@@ -105,7 +107,9 @@ def test_the_table_has_losses_and_figures_of_every_epoch(done: tuple[Path, Any])
     assert rows[1].eval_loss < rows[0].eval_loss
 
 
-def test_the_adapter_is_saved_in_bfloat16_and_changes_the_answers(done: tuple[Path, Any], model: Path) -> None:
+def test_the_adapter_is_saved_in_bfloat16_and_changes_the_answers(
+    done: tuple[Path, Any], model: Path
+) -> None:
     from safetensors import safe_open
 
     folder = done[0]
@@ -115,8 +119,12 @@ def test_the_adapter_is_saved_in_bfloat16_and_changes_the_answers(done: tuple[Pa
     sentences = list(read_corpus(ROOT / "data" / "sample.tsv"))[:3]
 
     def answers(adapter: str | None) -> list[str]:
-        engine = create_generator("transformers", model=str(model), adapter=adapter, max_new_tokens=8)
-        return [e.reply.text for e in Extractor(Recipe.load("klue-mini"), engine).extract(sentences)]
+        engine = create_generator(
+            "transformers", model=str(model), adapter=adapter, max_new_tokens=8
+        )
+        return [
+            e.reply.text for e in Extractor(Recipe.load("klue-mini"), engine).extract(sentences)
+        ]
 
     assert answers(str(folder)) != answers(None)
 
@@ -153,15 +161,23 @@ def test_the_same_seed_gives_the_same_losses_and_another_one_others(
 
 
 def test_a_finished_folder_is_not_trained_over(done: tuple[Path, Any], model: Path) -> None:
-    with pytest.raises(InputError, match=r"holds a finished adapter; name another --output, or --restart"):
+    with pytest.raises(
+        InputError, match=r"holds a finished adapter; name another --output, or --restart"
+    ):
         train(configured(model, done[0]))
 
 
-def test_another_configuration_does_not_go_on_with_an_interrupted_run(model: Path, tmp_path: Path) -> None:
+def test_another_configuration_does_not_go_on_with_an_interrupted_run(
+    model: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / "training.yaml").write_text(yaml.safe_dump(configured(model, folder).flat()), encoding="utf-8")
-    with pytest.raises(InputError, match=r"another lora_rank, seed; finish it as it was begun, or .*--restart"):
+    (folder / "training.yaml").write_text(
+        yaml.safe_dump(configured(model, folder).flat()), encoding="utf-8"
+    )
+    with pytest.raises(
+        InputError, match=r"another lora_rank, seed; finish it as it was begun, or .*--restart"
+    ):
         train(configured(model, folder, lora_rank=3, seed=1))
 
 
@@ -182,7 +198,9 @@ def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
 ) -> None:
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "llmner", "train", *options(model, folder)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     first = folder / "checkpoints" / "checkpoint-6" / "trainer_state.json"
     deadline = time.monotonic() + 240
     while not first.exists() and process.poll() is None and time.monotonic() < deadline:
@@ -201,7 +219,9 @@ def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
 
 def test_evaluations_in_steps_stop_early_and_keep_the_best(model: Path, tmp_path: Path) -> None:
     # Two steps teach a random model nothing: no F1 is better than the first, so patience ends the run.
-    config = configured(model, tmp_path / "run", eval_steps=2, patience=2, epochs=9, learning_rate=1e-6)
+    config = configured(
+        model, tmp_path / "run", eval_steps=2, patience=2, epochs=9, learning_rate=1e-6
+    )
     result = train(config)
     assert result.best is not None
     assert result.best["step"] == 2
@@ -269,7 +289,9 @@ def test_two_processes_train_as_one_and_one_of_them_speaks(model: Path, tmp_path
     assert record["sentences"]["answered"] == 3
 
 
-def test_an_epochs_end_right_after_an_evaluation_is_not_evaluated_again(model: Path, tmp_path: Path) -> None:
+def test_an_epochs_end_right_after_an_evaluation_is_not_evaluated_again(
+    model: Path, tmp_path: Path
+) -> None:
     # Twelve steps an epoch: 11 is close to the first epoch's end, 22 is not close to the second's.
     train(configured(model, tmp_path / "run", batch_size=2, eval_steps=11))
     last = last_checkpoint(tmp_path / "run" / "checkpoints")
@@ -281,7 +303,10 @@ def test_an_epochs_end_right_after_an_evaluation_is_not_evaluated_again(model: P
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"optimizer": "adamw_troch"}, "optimizer 'adamw_troch' is unknown; transformers has adamw_torch"),
+        (
+            {"optimizer": "adamw_troch"},
+            "optimizer 'adamw_troch' is unknown; transformers has adamw_torch",
+        ),
         ({"scheduler": "cosin"}, "scheduler 'cosin' is unknown; transformers has cosine"),
     ],
 )
@@ -293,7 +318,11 @@ def test_a_mistyped_optimiser_or_schedule_is_told_before_a_model_is_loaded(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_optimiser_that_needs_a_gpu_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_optimiser_that_needs_a_gpu_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(InputError, match="paged_adamw_8bit needs a CUDA device"):
-        train(configured(tmp_path / "no such model", tmp_path / "out", optimizer="paged_adamw_8bit"))
+        train(
+            configured(tmp_path / "no such model", tmp_path / "out", optimizer="paged_adamw_8bit")
+        )

@@ -68,7 +68,9 @@ def test_known_shapes_have_the_real_architectures_parameters(name: str, architec
     model.tie_weights()
     counts = {"linear": 0, "embedding": 0, "norm": 0}
     for parameter_name, weight in dict(model.named_parameters()).items():
-        kind = "norm" if weight.dim() == 1 else "linear" if "proj" in parameter_name else "embedding"
+        kind = (
+            "norm" if weight.dim() == 1 else "linear" if "proj" in parameter_name else "embedding"
+        )
         counts[kind] += weight.numel()
     parameters = shape.parameters
     assert counts == {
@@ -87,7 +89,12 @@ def test_known_shapes_have_the_real_architectures_parameters(name: str, architec
 def test_known_totals_are_those_of_the_model_cards() -> None:
     totals = {
         name: round(shape_of(name).parameters.total / 1e9, 2)
-        for name in ("EXAONE-3.0-7.8B-Instruct", "EXAONE-3.5-2.4B-Instruct", "EXAONE-4.0-1.2B", "gemma-3-270m")
+        for name in (
+            "EXAONE-3.0-7.8B-Instruct",
+            "EXAONE-3.5-2.4B-Instruct",
+            "EXAONE-4.0-1.2B",
+            "gemma-3-270m",
+        )
     }
     assert list(totals.values()) == [7.82, 2.41, 1.28, 0.27]
 
@@ -122,7 +129,10 @@ def test_what_a_configuration_leaves_out_is_its_familys_default(tmp_path: Path) 
 
 
 def test_a_model_that_sees_pictures_keeps_its_text_sizes_apart(tmp_path: Path) -> None:
-    nested = {"model_type": "gemma3", "text_config": LLAMA | {"model_type": "gemma3_text", "head_dim": 16}}
+    nested = {
+        "model_type": "gemma3",
+        "text_config": LLAMA | {"model_type": "gemma3_text", "head_dim": 16},
+    }
     shape = shape_of(folder(tmp_path / "sees", **nested))
     assert (shape.layers, shape.head_dim, shape.norms) == (3, 16, 4)
 
@@ -135,7 +145,9 @@ def test_a_model_that_sees_pictures_keeps_its_text_sizes_apart(tmp_path: Path) -
         ({"num_experts": 8}, "a mixture of experts"),
     ],
 )
-def test_sizes_that_are_missing_are_named(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
+def test_sizes_that_are_missing_are_named(
+    tmp_path: Path, changed: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         shape_of(folder(tmp_path / "model", **LLAMA | changed))
 
@@ -151,13 +163,17 @@ def test_a_folder_without_a_configuration_is_an_error(tmp_path: Path) -> None:
         shape_of(str(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["someone/unheard-of", "EXAONE-3.5-7.8Bx", "EXAONE-9-1B", "a b//c"])
+@pytest.mark.parametrize(
+    "name", ["someone/unheard-of", "EXAONE-3.5-7.8Bx", "EXAONE-9-1B", "a b//c"]
+)
 def test_an_unknown_name_says_what_to_fetch(name: str) -> None:
     with pytest.raises(InputError, match=r"hf download .* config\.json fetches that file alone"):
         shape_of(name)
 
 
-def test_a_configuration_fetched_before_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configuration_fetched_before_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = folder(tmp_path / "cache", **LLAMA)
     monkeypatch.setattr(module, "_cached", lambda model: Path(path) / "config.json")
     assert shape_of("someone/something").layers == 3

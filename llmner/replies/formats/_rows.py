@@ -49,7 +49,9 @@ def settled_rows(reply: str) -> str | None:
     return rows if drop_end_of_turn(rows, []) == rows else None
 
 
-def read_rows(format: str, reply: str, schema: LabelSchema, *, surface_first: bool) -> Reading | None:
+def read_rows(
+    format: str, reply: str, schema: LabelSchema, *, surface_first: bool
+) -> Reading | None:
     """What a reply says that has nothing but rows, and in them the schema's codes.
 
     Args:

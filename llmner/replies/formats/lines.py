@@ -23,7 +23,9 @@ __all__ = ["FORMAT"]
 
 
 def _write(sentence: Sentence, schema: LabelSchema | None) -> str:
-    return rows_text([f"{span.label}\t{escape_line(sentence.surface(span))}" for span in sentence.spans])
+    return rows_text(
+        [f"{span.label}\t{escape_line(sentence.surface(span))}" for span in sentence.spans]
+    )
 
 
 def _read_exact(reply: str, schema: LabelSchema) -> Reading | None:
@@ -36,7 +38,9 @@ def _read_sure(reply: str, schema: LabelSchema) -> Reading | None:
 
 
 def _places(reply: str, mentions: Sequence[Mention]) -> list[Place | None]:
-    return places_of(reply, mentions, lambda surface: ("\t", escape_line(surface), ""), before_on_line)
+    return places_of(
+        reply, mentions, lambda surface: ("\t", escape_line(surface), ""), before_on_line
+    )
 
 
 def _grammar(text: str, codes: tuple[str, ...]) -> str:

@@ -23,7 +23,9 @@ __all__ = ["FORMAT"]
 
 
 def _write(sentence: Sentence, schema: LabelSchema | None) -> str:
-    return rows_text([f"{escape_line(sentence.surface(span))}\t{span.label}" for span in sentence.spans])
+    return rows_text(
+        [f"{escape_line(sentence.surface(span))}\t{span.label}" for span in sentence.spans]
+    )
 
 
 def _read_exact(reply: str, schema: LabelSchema) -> Reading | None:

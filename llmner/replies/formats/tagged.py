@@ -55,7 +55,9 @@ def _read(unwrapped: Unwrapped) -> Reading | None:
         plain = _read_marked(part, schema, found)
         if asked and found.mentions:
             return found.reading("tagged", text=plain)
-        labelled = schema is None or any(schema.resolve(mention.label) for mention in found.mentions)
+        labelled = schema is None or any(
+            schema.resolve(mention.label) for mention in found.mentions
+        )
         # Unasked, markup counts only in running text; "[손흥민:PS]" alone on its line is a line.
         if found.mentions and labelled and _LETTER.search(_between(plain, found)):
             return found.reading("tagged", text=plain)
@@ -66,7 +68,9 @@ def _read_last(unwrapped: Unwrapped) -> Reading | None:
     """The sentence as it was, without a mention: the format's way of saying that there is none."""
     if len(unwrapped.parts) != 1 or is_nothing(unwrapped.text):
         return None
-    plain = _read_marked(unwrapped.parts[0], unwrapped.schema, Found(unwrapped.schema, unwrapped.budget))
+    plain = _read_marked(
+        unwrapped.parts[0], unwrapped.schema, Found(unwrapped.schema, unwrapped.budget)
+    )
     return Reading("tagged", (), text=plain)
 
 
@@ -77,9 +81,12 @@ def _read_marked(text: str, schema: LabelSchema | None, found: Found) -> str:
     not taken for part of it. XML-like tags and Markdown links with a known label are read too.
     """
     rewritten = _XML.sub(
-        lambda m: f"<{m[2]}:{m[1].strip()}>" if m[1] == m[3] and is_label(m[1], schema) else m[0], text
+        lambda m: f"<{m[2]}:{m[1].strip()}>" if m[1] == m[3] and is_label(m[1], schema) else m[0],
+        text,
     )
-    rewritten = _LINK.sub(lambda m: f"<{m[1]}:{m[2].strip()}>" if is_label(m[2], schema) else m[0], rewritten)
+    rewritten = _LINK.sub(
+        lambda m: f"<{m[1]}:{m[2].strip()}>" if is_label(m[2], schema) else m[0], rewritten
+    )
     rewritten = SQUARE_MARKUP.sub(
         lambda m: f"<{m[1]}:{m[2].strip()}>" if is_label(m[2], schema) else m[0], rewritten
     )
@@ -126,7 +133,9 @@ def _grammar(text: str, codes: tuple[str, ...]) -> str:
         rules.append(f'out_{at}: {own} out_{at + 1} | "<" in_{at}')
         ends = f'":" label ">" out_{at + 1}'
         rules.append(
-            f"in_{at}: {inside} (in_{at + 1} | {ends})" if at + 1 < last else f"in_{at}: {inside} {ends}"
+            f"in_{at}: {inside} (in_{at + 1} | {ends})"
+            if at + 1 < last
+            else f"in_{at}: {inside} {ends}"
         )
     rules.append(f'out_{last}: ""')
     rules.append(f"label: {alternatives(codes)}")

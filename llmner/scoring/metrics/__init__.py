@@ -25,9 +25,30 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import iter_modules
 
-from llmner.scoring.metrics._metric import PRF, Columns, Figures, Hits, Metric, Number, named, prf, ratios
+from llmner.scoring.metrics._metric import (
+    PRF,
+    Columns,
+    Figures,
+    Hits,
+    Metric,
+    Number,
+    named,
+    prf,
+    ratios,
+)
 
-__all__ = ["METRICS", "PRF", "Columns", "Figures", "Hits", "Metric", "Number", "named", "prf", "ratios"]
+__all__ = [
+    "METRICS",
+    "PRF",
+    "Columns",
+    "Figures",
+    "Hits",
+    "Metric",
+    "Number",
+    "named",
+    "prf",
+    "ratios",
+]
 
 # The order of figures in JSON since 0.1; metrics that are not named here come after, by name.
 _ORDER = ("micro", "spans", "macro", "weighted", "per_label", "strict", "klue", "text", "partial")

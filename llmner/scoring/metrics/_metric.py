@@ -14,7 +14,18 @@ if TYPE_CHECKING:
 
     from llmner.scoring._sides import Sides, Whole
 
-__all__ = ["PRF", "Columns", "Figures", "Hits", "Metric", "Number", "mean_ratios", "named", "prf", "ratios"]
+__all__ = [
+    "PRF",
+    "Columns",
+    "Figures",
+    "Hits",
+    "Metric",
+    "Number",
+    "mean_ratios",
+    "named",
+    "prf",
+    "ratios",
+]
 
 Number: TypeAlias = Any
 """One column of a metric. Of one sentence: a number, or an array of one for each label or the like.
@@ -65,7 +76,9 @@ class Metric:
         if self.quote is not None:
             return self.quote(whole, sums)
         figures = self.figures(sums, whole.labels.names)
-        return {key.removeprefix(f"{self.name}."): float(value[0]) for key, value in figures.items()}
+        return {
+            key.removeprefix(f"{self.name}."): float(value[0]) for key, value in figures.items()
+        }
 
 
 class Hits(NamedTuple):

@@ -65,7 +65,11 @@ def _neutral(labels: Labels) -> dict[str, str]:
 
 
 def report(
-    labels: Labels, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], *, strict: bool = False
+    labels: Labels,
+    gold: Sequence[Sequence[str]],
+    predicted: Sequence[Sequence[str]],
+    *,
+    strict: bool = False,
 ) -> Report:
     """seqeval's classification report, in its default mode or as strict IOB2; labels as ``L000000``."""
     from seqeval.metrics import classification_report

@@ -143,7 +143,10 @@ METRIC = Metric(
             "KLUE entity F1",
             "the KLUE benchmark's first figure: strict macro, spaces dropped",
         ),
-        "klue.char_f1": ("KLUE character F1", "the KLUE benchmark's second: macro over character tags"),
+        "klue.char_f1": (
+            "KLUE character F1",
+            "the KLUE benchmark's second: macro over character tags",
+        ),
     },
     _quote,
 )

@@ -22,6 +22,11 @@ METRIC = Metric(
     "micro",
     count_entities,
     _figures,
-    {"micro.f1": ("micro F1", "seqeval's default; most NER papers and the Hugging Face trainers quote it")},
+    {
+        "micro.f1": (
+            "micro F1",
+            "seqeval's default; most NER papers and the Hugging Face trainers quote it",
+        )
+    },
     _quote,
 )

@@ -74,7 +74,10 @@ def tallies(gold: Sequence[Span], predicted: Sequence[Span]) -> tuple[Tally, Tal
     for number, touched in overlapping(gold, predicted):
         span = predicted[number]
         open_ones = [at for at in touched if free[at]]
-        same = next((at for at in open_ones if (gold[at].start, gold[at].end) == (span.start, span.end)), None)
+        same = next(
+            (at for at in open_ones if (gold[at].start, gold[at].end) == (span.start, span.end)),
+            None,
+        )
         if not open_ones:
             for tally in (strict, exact, partial):
                 tally.spurious += 1

@@ -36,7 +36,8 @@ def _figures(sums: Hits, labels: Sequence[str]) -> Figures:
 def _quote(whole: Whole, sums: Hits) -> dict[str, LabelScore]:
     rows = lenient_label_rows(whole)
     return {
-        label: LabelScore(**asdict(row_prf(row)), support=int(row["support"])) for label, row in rows.items()
+        label: LabelScore(**asdict(row_prf(row)), support=int(row["support"]))
+        for label, row in rows.items()
     }
 
 

@@ -27,6 +27,11 @@ METRIC = Metric(
     "text",
     _count,
     _figures,
-    {"text.f1": ("text-level F1", "label and surface, offsets ignored: for models that give no offsets")},
+    {
+        "text.f1": (
+            "text-level F1",
+            "label and surface, offsets ignored: for models that give no offsets",
+        )
+    },
     _quote,
 )
