@@ -1,7 +1,8 @@
-"""Replies as a middling model gives them: gold through the noise suite, then damage to the reply itself.
+"""Replies as a middling model gives them: gold through the noise suite, then damage to the reply
+itself.
 
-Labels are mistaken, replies are fenced, talked about, cut off or refused, and each mention carries a confidence
-that is too sure of itself. Seeded; the same sentences give the same replies.
+Labels are mistaken, replies are fenced, talked about, cut off or refused, and each mention carries
+a confidence that is too sure of itself. Seeded; the same sentences give the same replies.
 """
 
 from __future__ import annotations

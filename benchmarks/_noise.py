@@ -1,8 +1,10 @@
-"""A seeded noise suite: what real models do to the names they copy, with the spans that are right all the same.
+"""A seeded noise suite: what real models do to the names they copy, with the spans that are right
+all the same.
 
-Every perturbation leaves a reader in no doubt which stretch of the text is meant, or leaves the mention
-without any place (hallucinations, wrong digits, surplus copies), and the expected spans say so: a mention
-that names nothing in the text must not be placed, and the entity it stood for is not expected.
+Every perturbation leaves a reader in no doubt which stretch of the text is meant, or leaves the
+mention without any place (hallucinations, wrong digits, surplus copies), and the expected spans say
+so: a mention that names nothing in the text must not be placed, and the entity it stood for is not
+expected.
 """
 
 from __future__ import annotations
@@ -175,7 +177,9 @@ def _title(surface: str, rng: random.Random, after: str) -> str | None:
 
 
 def _too_narrow(surface: str, rng: random.Random, after: str) -> str | None:
-    """The last letter of a long word is left out. What was claimed stands in the text, and that is expected."""
+    """The last letter of a long word is left out. What was claimed stands in the text, and that is
+    expected.
+    """
     if (
         len(surface) < 5
         or " " in surface

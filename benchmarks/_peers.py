@@ -1,7 +1,7 @@
 """The aligners that projection is measured against, each behind ``(text, mentions) → spans``.
 
-Peers are installed by ``make bench-projection`` from the dependency group ``peers``; nothing in the package
-uses them. Each is given the setting that serves it best on Korean.
+Peers are installed by ``make bench-projection`` from the dependency group ``peers``; nothing in the
+package uses them. Each is given the setting that serves it best on Korean.
 """
 
 from __future__ import annotations

@@ -21,7 +21,9 @@ TEMPLATE = (
 
 SPECIAL = ["[PAD]", "[BOS]", "[|endofturn|]", "[|system|]", "[|user|]", "[|assistant|]"]
 WORDS = 4000
-"""Words of the tokenizer: 2.5 tokens for a Korean word of KLUE's, where Gemma's 262,144 words give 2.7."""
+"""Words of the tokenizer: 2.5 tokens for a Korean word of KLUE's, where Gemma's 262,144 words give
+2.7.
+"""
 
 
 def train_tokenizer(texts: Iterable[str]) -> Any:

@@ -1,4 +1,6 @@
-"""Whether two replies of one model differ by no more than rounding: how sure it was where they part."""
+"""Whether two replies of one model differ by no more than rounding: how sure it was where they
+part.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from llmner.recipes.chat import Prompt
 
 
 def margin(model: Any, tokenizer: Any, prompt: Prompt, one: str, other: str) -> float:
-    """The difference of the two next tokens' logits where the replies part, in nats, as the model has them."""
+    """The difference of the two next tokens' logits where the replies part, in nats, as the model
+    has them.
+    """
     import torch
 
     question = encode_prompt(tokenizer, prompt)

@@ -1,9 +1,10 @@
-"""How fast KLUE becomes chat JSONL, whether memory stays flat, and whether two runs give the same bytes.
+"""How fast KLUE becomes chat JSONL, whether memory stays flat, and whether two runs give the same
+bytes.
 
     python benchmarks/convert_speed.py
 
-One core, one process: reading the TSV, rendering the answers, writing the rows. The corpus is repeated
-one, two and four times for the memory figures.
+One core, one process: reading the TSV, rendering the answers, writing the rows. The corpus is
+repeated one, two and four times for the memory figures.
 """
 
 from __future__ import annotations

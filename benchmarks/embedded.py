@@ -2,11 +2,12 @@
 
     python benchmarks/embedded.py --adapter build/gemma-3-270m-klue-ner
 
-Micro and strict F1 and KLUE's pair with their intervals, where the F1 went, the published sample of 100
-sentences, and the same replies placed by the first ``find()``, which is what projection alone is worth. A
-sentence that reads the same in both versions is asked once. Time is that of one run over 256 sentences that is
-not interrupted; memory is the process's peak. The replies lie under ``build/`` and an interrupted run goes on;
-the spans of each version lie beside them, for ``llmner evaluate --predicted build/embedded-dev-v1.1.jsonl``.
+Micro and strict F1 and KLUE's pair with their intervals, where the F1 went, the published sample of
+100 sentences, and the same replies placed by the first ``find()``, which is what projection alone
+is worth. A sentence that reads the same in both versions is asked once. Time is that of one run
+over 256 sentences that is not interrupted; memory is the process's peak. The replies lie under
+``build/`` and an interrupted run goes on; the spans of each version lie beside them, for ``llmner
+evaluate --predicted build/embedded-dev-v1.1.jsonl``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from llmner.scoring import evaluate_all, sample
 from llmner.spans import Sentence
 
 TIMED = 256
-# Sentences answered together. The output head, 262,144 words, is read from memory once for all of them.
+# Sentences answered together. The output head, 262,144 words, is read from memory once for all of
+# them.
 BATCH = 128
 
 
@@ -76,14 +78,17 @@ def main() -> None:
         found[f"klue-ner-{version} dev, published sample"] = measured(
             sample(corpus, 100, 42), replies, extractor.recipe
         )
-    write(adapter.name, f"python benchmarks/embedded.py --adapter {Path(adapter.adapter).name}", found,
+    write(adapter.name, f"python benchmarks/embedded.py --adapter "
+    f"{Path(adapter.adapter).name}", found,
           ("llmner", "torch", "transformers", "peft", "seqeval"))  # fmt: skip
 
 
 def keep(
     output: Path, version: str, corpus: list[Sentence], replies: dict[str, dict[str, Any]]
 ) -> None:
-    """The predictions of one version, for ``llmner evaluate --predicted``, with the record of the run."""
+    """The predictions of one version, for ``llmner evaluate --predicted``, with the record of the
+    run.
+    """
     target = output.with_name(f"{output.stem}-{version}.jsonl")
     rows = ({**replies[sentence.text], "id": sentence.id} for sentence in corpus)
     target.write_bytes(b"".join(dump_json(row) + b"\n" for row in rows))

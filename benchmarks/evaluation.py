@@ -2,9 +2,9 @@
 
     python benchmarks/evaluation.py
 
-Runs on one core. Seconds are those of each step; ``scored_bootstrapped_and_reported`` is their sum without
-reading and projecting. Writes the figures to ``results/evaluation.json`` and the reports, which hold KLUE's
-texts, to ``build/reports/``.
+Runs on one core. Seconds are those of each step; ``scored_bootstrapped_and_reported`` is their sum
+without reading and projecting. Writes the figures to ``results/evaluation.json`` and the reports,
+which hold KLUE's texts, to ``build/reports/``.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def measure(name: str, gold: list[Sentence], replies: list[str]) -> dict[str, Any]:
-    """One evaluation, and its comparison with the same replies projected without trimming particles."""
+    """One evaluation, and its comparison with the same replies projected without trimming
+    particles.
+    """
     clock = Clock()
     predictions = clock.timed("read_and_project", lambda: projected(gold, replies))
     other = projected(gold, replies, particles="keep")

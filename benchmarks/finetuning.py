@@ -1,10 +1,12 @@
-"""What a small model learns best: reply formats, questions, ranks, learning rates; on a held-out part of train.
+"""What a small model learns best: reply formats, questions, ranks, learning rates; on a held-out
+part of train.
 
     python benchmarks/finetuning.py [--only rank tagged ...] [--sentences 1000] [--held-out 200]
 
-Each setting is one run of ``llmner train`` on the embedded model with as many of KLUE's labelled training
-sentences, answering the same held-out ones; KLUE dev is not touched. Runs lie under ``build/finetuning/``;
-finished ones are not repeated and an interrupted one goes on. About ten minutes a setting on two cores.
+Each setting is one run of ``llmner train`` on the embedded model with as many of KLUE's labelled
+training sentences, answering the same held-out ones; KLUE dev is not touched. Runs lie under
+``build/finetuning/``; finished ones are not repeated and an interrupted one goes on. About ten
+minutes a setting on two cores.
 """
 
 from __future__ import annotations

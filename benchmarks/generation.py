@@ -3,9 +3,9 @@
     make bench-generation
     python benchmarks/generation.py --engine vllm --one 64 --many 5000 --batch 256
 
-The packaged model answers sentences of KLUE dev v1.1: the first ``--one`` of them each in a call of its own, as
-the project that llmner starts from did, then the first ``--many`` in one call; free and grounded. The engine is
-warm. On a GPU it is the same command.
+The packaged model answers sentences of KLUE dev v1.1: the first ``--one`` of them each in a call of
+its own, as the project that llmner starts from did, then the first ``--many`` in one call; free and
+grounded. The engine is warm. On a GPU it is the same command.
 """
 
 from __future__ import annotations

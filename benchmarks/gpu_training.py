@@ -2,12 +2,13 @@
 
     python benchmarks/gpu_training.py [--steps 30] [--try "batch_size=16 gradient_accumulation=1"]
 
-Needs a CUDA device, and no weights: the model has EXAONE 3.5 7.8B's shape and random numbers in 4 bits, and the
-tokenizer is trained on the corpus. The rows are KLUE's where it is at hand, and else the sample's. Two shipped
-configurations learn from the same sentences in one run: ours (every linear layer, loss on the answers, rows
-of like length together) and the blog's (queries, keys and values, loss on all tokens, rows as they come).
-Then ours takes full batches of max_length tokens, beside what ``llmner doctor`` estimates. ``--try`` measures
-ours with other settings, to choose by. ``--tiny`` walks through all of it on a CPU with a toy.
+Needs a CUDA device, and no weights: the model has EXAONE 3.5 7.8B's shape and random numbers in 4
+bits, and the tokenizer is trained on the corpus. The rows are KLUE's where it is at hand, and else
+the sample's. Two shipped configurations learn from the same sentences in one run: ours (every
+linear layer, loss on the answers, rows of like length together) and the blog's (queries, keys and
+values, loss on all tokens, rows as they come). Then ours takes full batches of max_length tokens,
+beside what ``llmner doctor`` estimates. ``--try`` measures ours with other settings, to choose by.
+``--tiny`` walks through all of it on a CPU with a toy.
 
 Writes the figures to ``results/gpu_training.json``, or ``--tiny`` wherever ``--output`` says.
 """
@@ -65,7 +66,9 @@ class Bench:
         self.tokenizer = train_tokenizer(sentence.text for sentence in self.sentences)
 
     def rows(self, config: Any, count: int) -> list[Any]:
-        """Token rows of the first so many sentences, again from the start where there are too few."""
+        """Token rows of the first so many sentences, again from the start where there are too
+        few.
+        """
         from llmner.recipes import Recipe
         from llmner.training._rows import build_rows
 
@@ -128,7 +131,9 @@ class Bench:
         return {"settings": settings(config), **self.train(config, rows)}
 
     def full(self, config: Any, batch_size: int) -> dict[str, Any]:
-        """The memory of batches in which every row has max_length tokens, and all of an answer are learnt."""
+        """The memory of batches in which every row has max_length tokens, and all of an answer are
+        learnt.
+        """
         from llmner.training._memory import estimate
         from llmner.training._rows import TokenRow
 
@@ -226,9 +231,19 @@ def alone(config: Any) -> Any:
 def settings(config: Any) -> dict[str, Any]:
     """What the speed depends on."""
     names = (
-        "quantization", "attention", "gradient_checkpointing", "lora_rank", "lora_dropout", "lora_targets",
-        "loss_on", "max_length", "batch_size", "gradient_accumulation", "batching", "optimizer",
-    )  # fmt: skip
+        "quantization",
+        "attention",
+        "gradient_checkpointing",
+        "lora_rank",
+        "lora_dropout",
+        "lora_targets",
+        "loss_on",
+        "max_length",
+        "batch_size",
+        "gradient_accumulation",
+        "batching",
+        "optimizer",
+    )
     flat = config.flat()
     return {name: flat[name] for name in names}
 
@@ -327,7 +342,10 @@ def main() -> None:
     else:
         shape, device = shape_of(configuration(OURS).model.model), "cuda:0"
         properties = torch.cuda.get_device_properties(0)
-        where = f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB, CUDA {torch.version.cuda}"
+        where = (
+            f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB, "
+            f"CUDA {torch.version.cuda}"
+        )
     found = measure(shape, device, asked.steps, asked.tried, options)
     command = shlex.join(["python", "benchmarks/gpu_training.py", *sys.argv[1:]])
     folder = asked.output if asked.tiny else RESULTS

@@ -2,11 +2,11 @@
 
     python benchmarks/grounding.py [--timing]
 
-The fine-tuned embedded model answers the first 512 sentences of KLUE dev v1.1 free and grounded, batch by
-batch in turns so that both meet the same machine, and then all 5,000 grounded. The bare model answers
-``data/sample.tsv`` both ways. Calibration: isotonic regression on the 500 sentences of the training file that
-the adapter was not trained on, looked at on dev. Replies lie under ``build/`` and an interrupted run goes on
-with them.
+The fine-tuned embedded model answers the first 512 sentences of KLUE dev v1.1 free and grounded,
+batch by batch in turns so that both meet the same machine, and then all 5,000 grounded. The bare
+model answers ``data/sample.tsv`` both ways. Calibration: isotonic regression on the 500 sentences
+of the training file that the adapter was not trained on, looked at on dev. Replies lie under
+``build/`` and an interrupted run goes on with them.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""The models a user would weigh against each other, on the same sentences: ``llmner compare-models``.
+"""The models a user would weigh against each other, on the same sentences: ``llmner
+compare-models``.
 
     python benchmarks/models.py
 
-Trains CRF and BiLSTM-CRF on 5,000 sentences of KLUE's train part and evaluates them and the packaged adapter on
-all 5,000 of dev v1.1; an hour on two cores. Figures go to ``results/models.json``, loss curves to
-``results/models.png``, the report, which holds KLUE's texts, to ``build/models/``.
+Trains CRF and BiLSTM-CRF on 5,000 sentences of KLUE's train part and evaluates them and the
+packaged adapter on all 5,000 of dev v1.1; an hour on two cores. Figures go to
+``results/models.json``, loss curves to ``results/models.png``, the report, which holds KLUE's
+texts, to ``build/models/``.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
     python benchmarks/particles.py
 
-Behind the rules of the projection for particles and titles. For particles: how many gold entities end in one
-(with two syllables or more before it), and how many are followed by one that ends the word. For titles: how
-often one follows a person's name, and how often one is inside. Then what the rules as they stand take off
-gold entities when every one of them is claimed to the letter: each of these is a point lost.
+Behind the rules of the projection for particles and titles. For particles: how many gold entities
+end in one (with two syllables or more before it), and how many are followed by one that ends the
+word. For titles: how often one follows a person's name, and how often one is inside. Then what the
+rules as they stand take off gold entities when every one of them is claimed to the letter: each of
+these is a point lost.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from llmner.recipes import Recipe
 from llmner.spans import Mention, Sentence
 
 TITLES = (
-    "씨 님 군 양 모 대통령 의원 감독 후보 대표 판사 회장 위원장 교수 선수 장관 총리 박사 셰프 위원 작가 "
+    "씨 님 군 양 모 대통령 의원 감독 후보 대표 판사 회장 위원장 교수 선수 장관 총리 박사 셰프 "
+    "위원 작가 "
     "총장 실장 지사 의장 기자 변호사 당선인"
 ).split()
 

@@ -1,10 +1,13 @@
-"""Projection against every peer: perfect replies, noise, real replies, four languages; and how it grows.
+"""Projection against every peer: perfect replies, noise, real replies, four languages; and how it
+grows.
 
-    make bench-projection        (or: python benchmarks/projection.py, with the group ``peers`` installed)
+    make bench-projection        (or: python benchmarks/projection.py, with the group ``peers``
+    installed)
 
-Every aligner gets the same texts and the same (label, surface) pairs. Micro precision, recall and F1 are
-over (start, end, label); times are microseconds a sentence on one thread, reading of replies not counted.
-What is measured is written to ``results/projection.json``, the growth drawn to ``results/projection.png``.
+Every aligner gets the same texts and the same (label, surface) pairs. Micro precision, recall and
+F1 are over (start, end, label); times are microseconds a sentence on one thread, reading of replies
+not counted. What is measured is written to ``results/projection.json``, the growth drawn to
+``results/projection.png``.
 """
 
 from __future__ import annotations
@@ -141,12 +144,25 @@ def _text_of(size: int, sentences: Sequence[Sentence]) -> str:
 
 
 def growth(peers: dict[str, Aligner]) -> dict[str, Any]:
-    """Seconds against the size of the text, with ten mentions that are not in it, and with a thousand."""
+    """Seconds against the size of the text, with ten mentions that are not in it, and with a
+    thousand.
+    """
     corpus = list(read_corpus(klue("klue-ner-v1_dev.tsv")))
-    invented = [Mention("PS", name) for name in (
-        "쿠르바노프스키 알리셰르", "제갈나래빛", "하늘땅별컴퍼니", "Zyxwood Holdings", "은하수마을박물관",
-        "뷔르템베르크하우스", "3,141,592번", "새벽별어린이합창단", "퐁텐블로궁전", "옥토버페스티발",
-    )]  # fmt: skip
+    invented = [
+        Mention("PS", name)
+        for name in (
+            "쿠르바노프스키 알리셰르",
+            "제갈나래빛",
+            "하늘땅별컴퍼니",
+            "Zyxwood Holdings",
+            "은하수마을박물관",
+            "뷔르템베르크하우스",
+            "3,141,592번",
+            "새벽별어린이합창단",
+            "퐁텐블로궁전",
+            "옥토버페스티발",
+        )
+    ]
     sizes = (500, 1000, 2000, 5000, 10_000, 20_000)
     ten: dict[str, dict[str, float]] = {}
     slow: set[str] = set()

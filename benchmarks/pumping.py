@@ -1,8 +1,10 @@
-"""Patterns said over and over: how many were tried, and whether any took more than linear time or raised.
+"""Patterns said over and over: how many were tried, and whether any took more than linear time or
+raised.
 
     python benchmarks/pumping.py [--seconds 600] [--seed 1]
 
-Each kind of reader and of projection has its share of the seconds. ``make fuzz`` is the same without a file.
+Each kind of reader and of projection has its share of the seconds. ``make fuzz`` is the same
+without a file.
 """
 
 from __future__ import annotations

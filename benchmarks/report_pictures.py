@@ -1,4 +1,5 @@
-"""Draws the pictures of docs/evaluation.md: the report on data/sample-replies.jsonl, in headless Chromium.
+"""Draws the pictures of docs/evaluation.md: the report on data/sample-replies.jsonl, in headless
+Chromium.
 
     python benchmarks/report_pictures.py
 

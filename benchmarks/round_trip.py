@@ -1,10 +1,12 @@
-"""What a perfect model would score: gold rendered as a reply, read and projected back, on all of KLUE dev.
+"""What a perfect model would score: gold rendered as a reply, read and projected back, on all of
+KLUE dev.
 
     python benchmarks/round_trip.py
 
-For each reply format: characters a reply, micro F1, and microseconds a sentence for reading and projecting.
-Beside it what the two simple ways of placing mentions lose on the same replies: the first ``find()``, and
-the longest mention first, each at its first unused place. Gold against gold shows the scorer's own ceiling.
+For each reply format: characters a reply, micro F1, and microseconds a sentence for reading and
+projecting. Beside it what the two simple ways of placing mentions lose on the same replies: the
+first ``find()``, and the longest mention first, each at its first unused place. Gold against gold
+shows the scorer's own ceiling.
 """
 
 from __future__ import annotations

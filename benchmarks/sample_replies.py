@@ -1,4 +1,5 @@
-"""Writes data/sample-replies.jsonl: an invented middling model's replies to data/sample.tsv, for the guides.
+"""Writes data/sample-replies.jsonl: an invented middling model's replies to data/sample.tsv, for
+the guides.
 
 python benchmarks/sample_replies.py
 """

@@ -2,10 +2,10 @@
 
     python benchmarks/score_definitions.py
 
-The packaged model answers the 500 sentences of the KLUE training file that it was not trained on. For each
-definition, with and without the character that ends the surface: the expected calibration error, and the
-probability that a right span has a higher score than a wrong one (the area under the ROC curve). No sentence of
-dev is looked at.
+The packaged model answers the 500 sentences of the KLUE training file that it was not trained on.
+For each definition, with and without the character that ends the surface: the expected calibration
+error, and the probability that a right span has a higher score than a wrong one (the area under the
+ROC curve). No sentence of dev is looked at.
 """
 
 from __future__ import annotations

@@ -1,18 +1,20 @@
-"""The server under load: throughput, latencies, errors, memory; and an endpoint that dies behind it.
+"""The server under load: throughput, latencies, errors, memory; and an endpoint that dies behind
+it.
 
     make bench-serve
 
-Part one starts ``llmner serve`` with the embedded model. For 30 seconds each, 1, 8 and 32 clients ask
-``/infer`` about the sentences of ``data/sample.tsv``, and those and 200 ``/v1/project`` about replies: 400
-recorded ones of a real model where they are at hand (LLMNER_REPLIES names their file), and the hundred of
-``data/sample-replies.jsonl``, which are damaged on purpose. Clients are on the same machine, in a process of
-their own; each asks again when it has its answer.
+Part one starts ``llmner serve`` with the embedded model. For 30 seconds each, 1, 8 and 32 clients
+ask ``/infer`` about the sentences of ``data/sample.tsv``, and those and 200 ``/v1/project`` about
+replies: 400 recorded ones of a real model where they are at hand (LLMNER_REPLIES names their file),
+and the hundred of ``data/sample-replies.jsonl``, which are damaged on purpose. Clients are on the
+same machine, in a process of their own; each asks again when it has its answer.
 
-Part two (``--restart PYTHON``) puts the server before vLLM's own, kills that under the load of eight clients,
-starts it again, and counts what the clients were told.
+Part two (``--restart PYTHON``) puts the server before vLLM's own, kills that under the load of
+eight clients, starts it again, and counts what the clients were told.
 
-Ends with 1 where a goal is missed: no error; three times one client's throughput by batching; 1,500 projections
-a second; no answer lost, and no other status than 200 and 503 while the endpoint is away.
+Ends with 1 where a goal is missed: no error; three times one client's throughput by batching; 1,500
+projections a second; no answer lost, and no other status than 200 and 503 while the endpoint is
+away.
 """
 
 from __future__ import annotations
@@ -214,9 +216,17 @@ def restart(python: str, port: int) -> dict[str, Any]:
     vllm = started_vllm(python, behind)
     try:
         options = (
-            "--engine", "openai", "--base-url", f"http://127.0.0.1:{behind}/v1", "--model", PACKAGED_ADAPTER,
-            "--adapter", PACKAGED_ADAPTER, "--max-new-tokens", "128",
-        )  # fmt: skip
+            "--engine",
+            "openai",
+            "--base-url",
+            f"http://127.0.0.1:{behind}/v1",
+            "--model",
+            PACKAGED_ADAPTER,
+            "--adapter",
+            PACKAGED_ADAPTER,
+            "--max-new-tokens",
+            "128",
+        )
         with server(port, *options), get_context("spawn").Pool(1) as pool:
             begun = time.monotonic()
             job = pool.apply_async(drive, (port, "/infer", texts, 8, 180))

@@ -1,14 +1,16 @@
-"""Two hundred connections to ``/v1/project``, held open: answers a second, and each client's share of them.
+"""Two hundred connections to ``/v1/project``, held open: answers a second, and each client's share
+of them.
 
     python benchmarks/serving_held.py
 
-Two servers in turn, twice each, that differ in one thing: one accepts a connection a turn of its loop, as
-uvloop does by itself, and one is as shipped (``llmner/serving/_run.py``). Clients are on the same machine,
-in a process of their own, and do as little as it takes, so that the server is what is measured: half of them
-are there when the other half comes. They send the replies of ``benchmarks/serving.py``.
+Two servers in turn, twice each, that differ in one thing: one accepts a connection a turn of its
+loop, as uvloop does by itself, and one is as shipped (``llmner/serving/_run.py``). Clients are on
+the same machine, in a process of their own, and do as little as it takes, so that the server is
+what is measured: half of them are there when the other half comes. They send the replies of
+``benchmarks/serving.py``.
 
-Ends with 1 where a request fails, or where a client of the shipped server has less than a third of the answers
-that another has.
+Ends with 1 where a request fails, or where a client of the shipped server has less than a third of
+the answers that another has.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""vLLM's real server against the transformers engine: the same model, the same sentences, the same replies.
+"""vLLM's real server against the transformers engine: the same model, the same sentences, the same
+replies.
 
     make bench-vllm-server
 
-Starts ``scripts/serve_vllm.sh`` with the embedded model and its adapter, and has ``llmner extract`` ask it
-about 200 sentences of KLUE dev v1.1, free and grounded; the transformers engine answers the same. Where replies
-differ, the margin between the two tokens at which they part is measured: in bfloat16 two ways of adding up
-differ by some tenths. Ends with 1 if one is wider than that, if a sentence has no answer, or if a grounded
-mention is not in its text.
+Starts ``scripts/serve_vllm.sh`` with the embedded model and its adapter, and has ``llmner extract``
+ask it about 200 sentences of KLUE dev v1.1, free and grounded; the transformers engine answers the
+same. Where replies differ, the margin between the two tokens at which they part is measured: in
+bfloat16 two ways of adding up differ by some tenths. Ends with 1 if one is wider than that, if a
+sentence has no answer, or if a grounded mention is not in its text.
 """
 
 from __future__ import annotations
@@ -74,8 +75,12 @@ def main() -> None:
     adapter = find_adapter(PACKAGED_ADAPTER)
     generator = create_generator("transformers", adapter=adapter, batch_size=64, max_new_tokens=128)
     for way, (rows, seconds) in served.items():
-        found[way] = compared(sentences, rows, Extractor(adapter.recipe, generator, grounded=way == "grounded",
-                                                         batch_size=256), seconds)  # fmt: skip
+        found[way] = compared(
+            sentences,
+            rows,
+            Extractor(adapter.recipe, generator, grounded=way == "grounded", batch_size=256),
+            seconds,
+        )
     write(
         "vllm_server",
         "make bench-vllm-server",
@@ -94,11 +99,24 @@ def extracted(folder: Path, way: str, port: int) -> tuple[list[dict[str, Any]], 
     """The rows that the command writes, and its seconds."""
     output = folder / f"{way}.jsonl"
     command = [
-        Path(sys.executable).with_name("llmner"), "extract", "--input", folder / "sentences.jsonl",
-        "--output", output, "--engine", "openai", "--base-url", f"http://127.0.0.1:{port}/v1",
-        "--model", PACKAGED_ADAPTER,
-        "--adapter", PACKAGED_ADAPTER, "--max-new-tokens", "128", "--restart",
-    ]  # fmt: skip
+        Path(sys.executable).with_name("llmner"),
+        "extract",
+        "--input",
+        folder / "sentences.jsonl",
+        "--output",
+        output,
+        "--engine",
+        "openai",
+        "--base-url",
+        f"http://127.0.0.1:{port}/v1",
+        "--model",
+        PACKAGED_ADAPTER,
+        "--adapter",
+        PACKAGED_ADAPTER,
+        "--max-new-tokens",
+        "128",
+        "--restart",
+    ]
     started = time.perf_counter()
     subprocess.run([*command, "--grounded"] if way == "grounded" else command, check=True)
     seconds = time.perf_counter() - started

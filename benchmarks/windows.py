@@ -2,8 +2,9 @@
 
     python benchmarks/windows.py
 
-It was trained on single sentences. The hundred sentences of ``data/sample.tsv`` are put together into
-paragraphs of five, and extracted in windows of several sizes, grounded; scored on the same characters.
+It was trained on single sentences. The hundred sentences of ``data/sample.tsv`` are put together
+into paragraphs of five, and extracted in windows of several sizes, grounded; scored on the same
+characters.
 """
 
 from __future__ import annotations

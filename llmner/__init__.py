@@ -1,7 +1,7 @@
 """llmner: any LLM's answer, turned into exact, auditable character spans.
 
-Names are imported when they are first used, so ``import llmner`` costs next to nothing and loads none of
-the optional libraries.
+Names are imported when they are first used, so ``import llmner`` costs next to nothing and loads
+none of the optional libraries.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A budget of work: how much may be done for one reply, and a way to end it from another thread.
 
-Readers and projection spend from it wherever they do work that grows with what they were given. It knows
-neither.
+Readers and projection spend from it wherever they do work that grows with what they were given. It
+knows neither.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ __all__ = ["UNBOUNDED", "Budget"]
 class Budget:
     """Steps of work that reading and projecting one reply may take.
 
-    A step is one small thing done: a token of a reply read, a place of a mention weighed, a thousand
-    characters searched. It takes about a microsecond on a processor of today, give or take a factor of
-    five. Steps are counted and not timed, so the same reply ends at the same step on any machine.
+    A step is one small thing done: a token of a reply read, a place of a mention weighed, a
+    thousand characters searched. It takes about a microsecond on a processor of today, give or take
+    a factor of five. Steps are counted and not timed, so the same reply ends at the same step on
+    any machine.
 
     Args:
         steps: How many; ``None`` for as many as it takes.

@@ -1,7 +1,7 @@
 """A cache for functions of one string, which keeps what is short.
 
-Keys come from texts and replies. A count alone does not bound a cache of them: sixty thousand strings of some
-megabytes each are more than any machine has.
+Keys come from texts and replies. A count alone does not bound a cache of them: sixty thousand
+strings of some megabytes each are more than any machine has.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ LONGEST = 64
 
 
 def kept(maxsize: int) -> Callable[[Callable[[str], _T]], Callable[[str], _T]]:
-    """Keep what a function makes of the ``maxsize`` strings that came last, of those with few characters.
+    """Keep what a function makes of the ``maxsize`` strings that came last, of those with few
+    characters.
 
     >>> @kept(2)
     ... def doubled(text):

@@ -1,4 +1,5 @@
-"""Names that are imported when they are first used: because they are heavy, or because they moved upstairs.
+"""Names that are imported when they are first used: because they are heavy, or because they moved
+upstairs.
 
 A room knows none of those above it. Names that it had before they moved go on working all the same.
 """

@@ -1,7 +1,8 @@
 """What goes wrong in a way that nobody foresaw, caught where it concerns one row or one file only.
 
-This is the one place of the package that catches every exception; ``docs/decisions.md`` says why there is one.
-What becomes of a mishap, a row with ``error`` or one line that names a folder, is its caller's.
+This is the one place of the package that catches every exception; ``docs/decisions.md`` says why
+there is one. What becomes of a mishap, a row with ``error`` or one line that names a folder, is its
+caller's.
 """
 
 from __future__ import annotations
@@ -23,14 +24,16 @@ _T = TypeVar("_T")
 
 log = logging.getLogger("llmner")
 
-# What concerns every row: no memory, a part that is not installed, a caller who does not wait any more.
+# What concerns every row: no memory, a part that is not installed, a caller who does not wait any
+# more.
 _EVERYBODYS = (MemoryError, MissingExtraError, CancelledError, WorkLimitError)
 # Longer texts are cut before anything is looked for in them.
 _MOST = 1 << 16
 
 
 def one_line(text: object, longest: int = 300) -> str:
-    """A text of somebody else's as part of an error: one line, nothing in it that a terminal acts on.
+    """A text of somebody else's as part of an error: one line, nothing in it that a terminal acts
+    on.
 
     Args:
         text: The text.
@@ -71,8 +74,9 @@ def _noted(error: BaseException) -> None:
 def attempt(work: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs) -> _T | Mishap:
     """The result of ``work``, or what it raised, whatever that is.
 
-    What concerns everybody goes on up: an interrupt, an exit, no memory, a part that is not installed, a
-    request that was given up. Where something went wrong is logged for debugging, as ``llmner``.
+    What concerns everybody goes on up: an interrupt, an exit, no memory, a part that is not
+    installed, a request that was given up. Where something went wrong is logged for debugging, as
+    ``llmner``.
 
     Args:
         work: What concerns one row, or one file.

@@ -1,4 +1,6 @@
-"""What is a number in JSON, YAML and Python: true and false are none, though Python counts with them."""
+"""What is a number in JSON, YAML and Python: true and false are none, though Python counts with
+them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What stands for a path may be none at all, or lead anywhere: looking at one without being surprised.
+"""What stands for a path may be none at all, or lead anywhere: looking at one without being
+surprised.
 
 Knows nothing of what files hold.
 """
@@ -19,7 +20,8 @@ def kind_of(path: Path) -> Literal["missing", "file", "folder", "special"]:
     """What lies at a path, links followed; ``special`` is a device, a pipe or a socket.
 
     Raises:
-        InputError: No path can be such, its links go in a circle, or a folder on the way may not be entered.
+        InputError: No path can be such, its links go in a circle, or a folder on the way may not be
+            entered.
     """
     try:
         mode = os.stat(path).st_mode
@@ -73,8 +75,8 @@ def check_output(path: Path) -> None:
     """Make sure that a file can be written at ``path``.
 
     Raises:
-        InputError: It is a folder, its folder does not exist or cannot be written to, or it has no name a file
-            can have. Links are followed.
+        InputError: It is a folder, its folder does not exist or cannot be written to, or it has no
+            name a file can have. Links are followed.
     """
     kind = kind_of(path)
     if not path.name or kind == "folder":

@@ -29,7 +29,8 @@ _PATTERNS = (
         ),
         rf"\1{_HIDDEN}",
     ),
-    # What is marked as a key by how it begins, as those of OpenAI, Hugging Face, Groq and others are.
+    # What is marked as a key by how it begins, as those of OpenAI, Hugging Face, Groq and others
+    # are.
     (re.compile(r"\b(?:(?:sk|pk|rk|hf|gsk|xai|nvapi|ghp)[-_]|AIza)[A-Za-z0-9*._-]{4,}"), _HIDDEN),
     # Long and random.
     (re.compile(r"\b(?=[A-Za-z_]*\d)(?=[\d_]*[A-Za-z])[A-Za-z0-9_]{24,}\b"), _HIDDEN),
@@ -41,7 +42,8 @@ def masked(message: str, secrets: Iterable[str] = ()) -> str:
 
     Args:
         message: What an endpoint or an engine says.
-        secrets: Keys that are known: their beginnings and ends, from four characters on, are hidden too.
+        secrets: Keys that are known: their beginnings and ends, from four characters on, are hidden
+            too.
 
     >>> masked("Incorrect API key provided: sk-abcdefgh", ["sk-abcdefgh"])
     'Incorrect API key provided: ***'

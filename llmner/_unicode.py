@@ -9,7 +9,8 @@ __all__ = ["normalized"]
 
 Form = Literal["NFC", "NFKC"]
 
-# Unicode's stream-safe format knows no longer run of marks (UAX #15, section 13), and no language has one.
+# Unicode's stream-safe format knows no longer run of marks (UAX #15, section 13), and no language
+# has one.
 _MOST_MARKS = 30
 # Letters by themselves, and nothing but marks once they are taken apart.
 _MADE_OF_MARKS = frozenset("\u0f73\u0f75\u0f81")
@@ -18,8 +19,9 @@ _MADE_OF_MARKS = frozenset("\u0f73\u0f75\u0f81")
 def normalized(form: Form, text: str) -> str:
     """``unicodedata.normalize``, linear in the text.
 
-    The library sorts the marks of one letter in quadratic time. After thirty marks in a row the text is
-    taken apart, so that no more than thirty are ever sorted; shorter runs come out as they always do.
+    The library sorts the marks of one letter in quadratic time. After thirty marks in a row the
+    text is taken apart, so that no more than thirty are ever sorted; shorter runs come out as they
+    always do.
 
     >>> normalized("NFC", "e\\u0301")
     'é'

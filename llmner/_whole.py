@@ -1,4 +1,5 @@
-"""Writing files whole or not at all, locked while they are written, no more open than what they replace.
+"""Writing files whole or not at all, locked while they are written, no more open than what they
+replace.
 
 Knows no format.
 """
@@ -44,12 +45,13 @@ _LONGEST_NAME = 220
 def whole_file(path: Path, *, like: Path | None = None) -> Iterator[BinaryIO]:
     """A binary stream that becomes ``path`` only if the block ends well; ``-`` is standard output.
 
-    The bytes go to a hidden file beside it and are moved in one step, so a failure leaves what was there
-    before. Links are followed: what they lead to is replaced. A file that is replaced hands on its mode, and
-    its owner and group where that is allowed; a new one has the mode that ``open`` would give it.
+    The bytes go to a hidden file beside it and are moved in one step, so a failure leaves what was
+    there before. Links are followed: what they lead to is replaced. A file that is replaced hands
+    on its mode, and its owner and group where that is allowed; a new one has the mode that ``open``
+    would give it.
 
-    The hidden file is locked while it is written. A writer that is killed leaves it, unlocked, to the next one
-    of the same path, which removes it (:func:`clear_dead`).
+    The hidden file is locked while it is written. A writer that is killed leaves it, unlocked, to
+    the next one of the same path, which removes it (:func:`clear_dead`).
 
     Args:
         path: The file.
@@ -100,7 +102,8 @@ def whole_file(path: Path, *, like: Path | None = None) -> Iterator[BinaryIO]:
 
 
 def replace_file(part: Path, target: Path, *, like: Path | None = None) -> None:
-    """Put a file in another's place, with the mode of what it replaces, and its owner and group where allowed.
+    """Put a file in another's place, with the mode of what it replaces, and its owner and group
+    where allowed.
 
     Args:
         part: The file to move; as private as need be from the start, it is opened up only here.
@@ -158,10 +161,11 @@ def _new_part(target: Path, mode: int) -> tuple[Path, int]:
 
 
 def locked(handle: int) -> bool | None:
-    """Lock an open file as long as it is open; ``False`` where another holds it, ``None`` where none can.
+    """Lock an open file as long as it is open; ``False`` where another holds it, ``None`` where
+    none can.
 
-    By ``flock``, which the system lets go of when the process ends, however it ends. Windows has none, and
-    neither have some network file systems.
+    By ``flock``, which the system lets go of when the process ends, however it ends. Windows has
+    none, and neither have some network file systems.
     """
     if fcntl is None:
         return None
@@ -183,10 +187,12 @@ def _is_at(handle: int, path: Path) -> bool:
 
 
 def clear_dead(target: Path) -> None:
-    """Remove hidden files that writers of ``target`` left when they were killed, none that is being written.
+    """Remove hidden files that writers of ``target`` left when they were killed, none that is being
+    written.
 
-    Whoever writes such a file holds a lock on it, so one that can be locked is nobody's. On Windows removing
-    fails while it is open. Where files cannot be locked (some network file systems), nothing is removed.
+    Whoever writes such a file holds a lock on it, so one that can be locked is nobody's. On Windows
+    removing fails while it is open. Where files cannot be locked (some network file systems),
+    nothing is removed.
     """
     name = re.compile(re.escape(_part_prefix(target)) + "[0-9a-f]{8}" + re.escape(_PART))
     try:

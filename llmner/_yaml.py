@@ -1,6 +1,7 @@
 """YAML as people write it and strangers send it: plain data, no key twice, aliases that stay small.
 
-It knows no recipe and no configuration; it tells where a value stands, so that those can name the line.
+It knows no recipe and no configuration; it tells where a value stands, so that those can name the
+line.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ _MOST_NODES = 200_000
 def parse_yaml(source: str) -> tuple[Any, yaml.Node | None]:
     """What a YAML document says, and its nodes, for :func:`line_of`.
 
-    Only the safe tags of YAML are known. An alias stands for a copy of what it names, and all copies count:
-    ten aliases of ten aliases of ten are a thousand values. O(characters).
+    Only the safe tags of YAML are known. An alias stands for a copy of what it names, and all
+    copies count: ten aliases of ten aliases of ten are a thousand values. O(characters).
 
     Args:
         source: The document; at most a million characters.
 
     Raises:
-        InputError: No YAML, a key twice in one mapping, more than 200,000 values, or one that holds itself.
-            It names the line where there is one.
+        InputError: No YAML, a key twice in one mapping, more than 200,000 values, or one that holds
+            itself. It names the line where there is one.
     """
     if len(source) > _LONGEST:
         raise InputError(f"not YAML that anybody wrote: it has more than {_LONGEST:,} characters")
@@ -71,7 +72,8 @@ def _check(root: yaml.Node) -> None:
     """Look at each node once, however many aliases name it.
 
     Raises:
-        InputError: A key stands twice in a mapping, a value holds itself, or aliases stand for too much.
+        InputError: A key stands twice in a mapping, a value holds itself, or aliases stand for too
+            much.
     """
     sizes: dict[int, int] = {}
     open_nodes: set[int] = set()
@@ -117,7 +119,9 @@ def _refuse_duplicates(node: yaml.Node) -> None:
 
 
 def line_of(node: yaml.Node | None, location: Sequence[Any]) -> int | None:
-    """The line, from 1, of the deepest part of ``location`` (keys and indices) that the document has."""
+    """The line, from 1, of the deepest part of ``location`` (keys and indices) that the document
+    has.
+    """
     line = None
     for part in location:
         if isinstance(node, yaml.MappingNode):

@@ -12,12 +12,13 @@
     │   ├── UnknownNameError       a format, engine or recipe nobody registered
     │   └── MismatchError          gold and predictions that do not belong together
     ├── MissingExtraError          an optional part that is not installed (also an ImportError)
-    ├── GenerationError            an engine that could not answer; ``retryable`` says whether to try again
+    ├── GenerationError            an engine that could not answer; ``retryable``: try again
     ├── WorkLimitError             a reply that takes more work than its budget has, or was ended
     └── HubError                   the Hub refused, or could not be reached; ``retryable`` as above
 
-Messages are one line: where it is, what was wrong, how to mend it. They quote files, models and endpoints, so
-control characters are escaped and what is too long to read is cut, here and nowhere else.
+Messages are one line: where it is, what was wrong, how to mend it. They quote files, models and
+endpoints, so control characters are escaped and what is too long to read is cut, here and nowhere
+else.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class LlmnerError(Exception):
     """Base of every error llmner raises on purpose. ``exit_code`` is what the command line returns.
 
     Args:
-        message: What happened; kept as one line of at most 1,800 characters without control characters.
+        message: What happened; kept as one line of at most 1,800 characters without control
+            characters.
     """
 
     exit_code = 1
@@ -177,7 +179,9 @@ class GenerationError(LlmnerError):
 
 
 class WorkLimitError(LlmnerError):
-    """Reading or projecting a reply took more steps than its ``Budget`` has, or was ended from outside."""
+    """Reading or projecting a reply took more steps than its ``Budget`` has, or was ended from
+    outside.
+    """
 
 
 class HubError(LlmnerError):

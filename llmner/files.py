@@ -1,7 +1,7 @@
 """Reading and writing files as the rest expects it: lines with numbers, whole files or none.
 
-Knows no format. Errors name the file and the line. Paths are looked at by ``_paths``, files are written by
-``_whole``.
+Knows no format. Errors name the file and the line. Paths are looked at by ``_paths``, files are
+written by ``_whole``.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ __all__ = [
 _BATCH_BYTES = 1 << 16
 # What a text may hold and a terminal must not be given.
 _STEERS = re.compile(f"[{STEERING}]")
-# More digits than any float has before its point are no number of ours, and not always one of Python's.
+# More digits than any float has before its point are no number of ours, and not always one of
+# Python's.
 _MOST_DIGITS = 308
 _DIGITS = re.compile("[0-9]{4}")
 _ENDLESS = re.compile(rf"[0-9]{{{_MOST_DIGITS + 1}}}")
@@ -68,8 +69,8 @@ _ENDLESS = re.compile(rf"[0-9]{{{_MOST_DIGITS + 1}}}")
 def dump_json(value: Any, *, indent: int | None = None) -> bytes:
     """JSON as UTF-8 without needless escapes.
 
-    Half surrogate pairs, which UTF-8 lacks, stay escaped, and so do the control characters that JSON itself
-    would let through: somebody may look at it in a terminal.
+    Half surrogate pairs, which UTF-8 lacks, stay escaped, and so do the control characters that
+    JSON itself would let through: somebody may look at it in a terminal.
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     if not text.isprintable():  # Quicker to see than which of its characters are not.
@@ -84,7 +85,8 @@ def parse_json(text: str) -> Any:
         ValueError: It is none, or holds what no file of ours does; says which.
     """
     try:
-        # Among so many digits in a row are four of every 77th character: few texts need a second look.
+        # Among so many digits in a row are four of every 77th character: few texts need a second
+        # look.
         endless = _DIGITS.search(text[:: (_MOST_DIGITS + 1) // 4]) and _ENDLESS.search(text)
         return json.loads(text, parse_int=_whole_number if endless else None)
     except json.JSONDecodeError as error:
@@ -94,7 +96,9 @@ def parse_json(text: str) -> Any:
 
 
 def too_deep(value: Any, most: int = 50) -> bool:
-    """Whether a value from JSON is nested deeper than whatever copies or prints it should have to go."""
+    """Whether a value from JSON is nested deeper than whatever copies or prints it should have to
+    go.
+    """
     level = [value]
     for _ in range(most):
         level = [
@@ -119,7 +123,8 @@ def _whole_number(digits: str) -> int:
 def regular_file(path: Path) -> Iterator[Path]:
     """A path that can be opened more than once: the path itself, or a temporary copy of a pipe.
 
-    Formats are guessed by looking at a file before it is read; what was looked at in a pipe is gone.
+    Formats are guessed by looking at a file before it is read; what was looked at in a pipe is
+    gone.
     """
     try:
         special = str(path) == STDIO or kind_of(path) == "special"
@@ -171,7 +176,9 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
 
 
 def _never_ends(stream: BinaryIO) -> bool:
-    """Whether a file is a device (other than a terminal or ``/dev/null``), which nobody can read to its end."""
+    """Whether a file is a device (other than a terminal or ``/dev/null``), which nobody can read to
+    its end.
+    """
     held = os.fstat(stream.fileno())
     if stat.S_ISBLK(held.st_mode):
         return True
@@ -183,8 +190,8 @@ def _never_ends(stream: BinaryIO) -> bool:
 def open_lines(path: Path) -> Iterator[tuple[int, str]]:
     r"""(line number from 1, line without its end) of a UTF-8 file, streamed.
 
-    Only ``\n`` ends a line (with a ``\r`` before it, if there is one): texts may hold U+2028, U+0085
-    and the like. A byte-order mark is dropped.
+    Only ``\n`` ends a line (with a ``\r`` before it, if there is one): texts may hold U+2028,
+    U+0085 and the like. A byte-order mark is dropped.
 
     Raises:
         CorpusError: Missing, a directory, unreadable, or not UTF-8.

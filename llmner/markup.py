@@ -1,9 +1,10 @@
 r"""Inline markup, ``<손흥민:PS>은 <춘천:LC>에서``, with an escape so that any text survives.
 
-``\\``, ``\<``, ``\>``, ``\:`` stand for the characters themselves and ``\n``, ``\r``, ``\t`` for line
-breaks and tabs, so a marked-up sentence is always one line. Only what must be escaped is: ``<`` and
-``\`` everywhere, ``>`` and ``:`` inside a mention. Shared by the corpus format ``markup``, the reply
-format ``tagged`` and the examples of recipes; what is done with a broken markup is theirs to say.
+``\\``, ``\<``, ``\>``, ``\:`` stand for the characters themselves and ``\n``, ``\r``, ``\t`` for
+line breaks and tabs, so a marked-up sentence is always one line. Only what must be escaped is:
+``<`` and ``\`` everywhere, ``>`` and ``:`` inside a mention. Shared by the corpus format
+``markup``, the reply format ``tagged`` and the examples of recipes; what is done with a broken
+markup is theirs to say.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ _OUTER = str.maketrans(_ESCAPES)
 _INNER = str.maketrans({**_ESCAPES, ">": "\\>", ":": "\\:"})
 _UNESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
-# An escaped character, or a mention. Starting at a "<", the scan stops at the next "<" or ">", so the
-# whole search is linear.
+# An escaped character, or a mention. Starting at a "<", the scan stops at the next "<" or ">", so
+# the whole search is linear.
 _TOKEN = re.compile(r"\\.|<((?:[^<>\\]|\\.)+)>", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 # Surface and label part at the last colon that is not escaped: <오후 3:00:TI> is written by hand.

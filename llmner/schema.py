@@ -36,12 +36,13 @@ class Label(_Model):
         name: What people call it, for example ``"사람"``.
         description: What counts as one, for the prompt.
         aliases: Other words that models use for it (``"person"``, ``"인물"``).
-        followed_by: What often stands right after one (에서 after places, 씨 after people). It decides
-            between labels that claim the same surface, nothing else. Left out, labels whose names say
-            that they are places or organisations have the Korean particles that usually follow those.
+        followed_by: What often stands right after one (에서 after places, 씨 after people). It
+            decides between labels that claim the same surface, nothing else. Left out, labels whose
+            names say that they are places or organisations have the Korean particles that usually
+            follow those.
         attributes: Names of optional attributes a mention may carry.
-        person: Whether its entities are people, whose titles (씨, 님, 회장) are no part of the name. By
-            default so if the code, the name or an alias says person.
+        person: Whether its entities are people, whose titles (씨, 님, 회장) are no part of the
+            name. By default so if the code, the name or an alias says person.
     """
 
     code: Code
@@ -65,8 +66,8 @@ class LabelSchema(_Model):
 
     Attributes:
         labels: The labels.
-        units: Units by how else they are written (``{"km": ["킬로미터"]}``), beyond those that projection
-            knows by itself.
+        units: Units by how else they are written (``{"km": ["킬로미터"]}``), beyond those that
+            projection knows by itself.
 
     Raises:
         pydantic.ValidationError: No label, a code twice, or one name for two labels.
@@ -112,7 +113,8 @@ class LabelSchema(_Model):
     def _units_are_words(self) -> LabelSchema:
         for unit, words in self.units.items():
             for word in (unit, *words):
-                # Such a unit would rewrite the number before it: 5 behind 1 makes 15 another number.
+                # Such a unit would rewrite the number before it: 5 behind 1 makes 15 another
+                # number.
                 if not word.strip() or normalized("NFKC", word.strip()[:1]).isdigit():
                     raise ValueError(
                         f"unit {word!r} is empty or begins with a digit; give the word alone"
@@ -145,7 +147,9 @@ class LabelSchema(_Model):
 
     @cached_property
     def cues(self) -> dict[str, tuple[str, ...]]:
-        """Code → what often follows its entities: what the label says, or what its name suggests."""
+        """Code → what often follows its entities: what the label says, or what its name
+        suggests.
+        """
         found: dict[str, tuple[str, ...]] = {}
         for label in self.labels:
             meant = (cues_of(word) for word in label.words)
@@ -202,7 +206,9 @@ def means_person(word: str) -> bool:
 
 @kept(1024)
 def cues_of(word: str) -> tuple[str, ...]:
-    """What often follows entities of a label, if its name says that they are places or organisations."""
+    """What often follows entities of a label, if its name says that they are places or
+    organisations.
+    """
     return cues_after(meaning_of(_fold(word)))
 
 

@@ -51,7 +51,9 @@ class Span:
 
 
 def _shown(thing: object, names: tuple[str, ...], other: str) -> str:
-    """A dataclass as it shows itself, a field that most have nothing in left out where it is empty."""
+    """A dataclass as it shows itself, a field that most have nothing in left out where it is
+    empty.
+    """
     shown = [*names, *([other] if getattr(thing, other) else [])]
     fields = ", ".join(f"{name}={getattr(thing, name)!r}" for name in shown)
     return f"{type(thing).__name__}({fields})"
@@ -76,7 +78,8 @@ class Mention:
 
     @property
     def confidence(self) -> float | None:
-        """How sure the reply says it is, in [0, 1]: its ``confidence``, ``score`` or ``probability``.
+        """How sure the reply says it is, in [0, 1]: its ``confidence``, ``score`` or
+        ``probability``.
 
         A number from 0 to 1, or a percentage (``"85%"``); ``None`` where it says none of these.
         """
@@ -98,7 +101,8 @@ def _fraction(value: Any) -> float | None:
 
 
 def check_spans(spans: Iterable[Span], length: int) -> tuple[Span, ...]:
-    """Sort spans and make sure they lie inside a text of ``length`` code points, apart from each other.
+    """Sort spans and make sure they lie inside a text of ``length`` code points, apart from each
+    other.
 
     Raises:
         SpanError: A span ends after the text, or two spans overlap.
@@ -108,7 +112,8 @@ def check_spans(spans: Iterable[Span], length: int) -> tuple[Span, ...]:
     for span in ordered:
         if span.end > length:
             raise SpanError(
-                f"span [{span.start}, {span.end}) {span.label} ends after the text ({length} characters)",
+                f"span [{span.start}, {span.end}) {span.label} ends after the text ({length} "
+                f"characters)",
                 hint="offsets are half-open code points",
             )
         if previous is not None and span.start < previous.end:

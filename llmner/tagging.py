@@ -161,7 +161,8 @@ def renamed_tags(tags: Iterable[str], names: Mapping[str, str]) -> dict[str, str
 
 
 def is_tag(text: str, scheme: Scheme) -> bool:
-    """Whether a text is a tag as a scheme is written here: ``O``, or one of its prefixes and any label.
+    """Whether a text is a tag as a scheme is written here: ``O``, or one of its prefixes and any
+    label.
 
     >>> is_tag("E-PS", "bioes"), is_tag("E-PS", "iob2"), is_tag("B-", "iob2")
     (True, False, False)
@@ -171,7 +172,8 @@ def is_tag(text: str, scheme: Scheme) -> bool:
 
 
 def looks_like_tag(text: str) -> bool:
-    """Whether a text may be a tag of any scheme, other spellings included; for telling file formats.
+    """Whether a text may be a tag of any scheme, other spellings included; for telling file
+    formats.
 
     >>> looks_like_tag("U-PS"), looks_like_tag("Seoul")
     (True, False)
@@ -211,7 +213,8 @@ def tags_to_spans(
         tags: One tag a position: ``O`` or ``PREFIX-LABEL``.
         scheme: How ``tags`` are written.
         strict: Raise at the first fault instead of repairing it.
-        drop: Leave out of IOB2 what an ``I-X`` without its ``B-X`` would open, as seqeval's strict mode does.
+        drop: Leave out of IOB2 what an ``I-X`` without its ``B-X`` would open, as seqeval's strict
+            mode does.
 
     Returns:
         The spans in order, with offsets counted in positions, and one sentence a repair

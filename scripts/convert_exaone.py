@@ -2,7 +2,8 @@
 
     python scripts/convert_exaone.py EXAONE-3.5-7.8B-Instruct EXAONE-3.5-7.8B-Instruct-llama
 
-Both are folders. Needs the memory of one shard and as much disk as the checkpoint has. EXAONE 4 loads as it is.
+Both are folders. Needs the memory of one shard and as much disk as the checkpoint has. EXAONE 4
+loads as it is.
 """
 
 from pathlib import Path

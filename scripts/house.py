@@ -1,8 +1,8 @@
 """Draws the rooms of llmner from its imports, as Mermaid: ``python scripts/house.py``.
 
-With ``--write`` it goes into the guide. An arrow goes from a room to one that it stands on. Where it
-also stands on it through a third room, the arrow is left out. What every room uses (errors, spans,
-files, helpers) is one room, the ground.
+With ``--write`` it goes into the guide. An arrow goes from a room to one that it stands on. Where
+it also stands on it through a third room, the arrow is left out. What every room uses (errors,
+spans, files, helpers) is one room, the ground.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Put a trained adapter of the embedded model into the package, with what ``llmner push`` would publish of it.
+"""Put a trained adapter of the embedded model into the package, with what ``llmner push`` would
+publish of it.
 
     python scripts/package_adapter.py build/gemma-3-270m-klue-ner
 
-The folder's name becomes the adapter's name. The tokenizer stays behind: it is the embedded model's own.
-Gemma's terms go with it: every recipient must get a copy.
+The folder's name becomes the adapter's name. The tokenizer stays behind: it is the embedded model's
+own. Gemma's terms go with it: every recipient must get a copy.
 """
 
 import sys

@@ -31,7 +31,8 @@ def breaks(
         folder: A good one.
         depth: How deep into JSON files values are replaced.
         most: Entries of an object or list that are looked at.
-        one_in: Of the values that stand in for one of a JSON file, one in so many is tried, another one each time.
+        one_in: Of the values that stand in for one of a JSON file, one in so many is tried, another
+            one each time.
     """
     files = sorted(path.name for path in folder.iterdir() if path.is_file())
     for name in files:
@@ -141,7 +142,9 @@ def _swap(path: Path, other: Path) -> None:
 def places(
     value: Any, depth: int = sys.maxsize, most: int | None = None, at: tuple[Any, ...] = ()
 ) -> Iterator[tuple[Any, ...]]:
-    """The way to every value in JSON: keys and numbers; so deep, and so many of each but the outermost."""
+    """The way to every value in JSON: keys and numbers; so deep, and so many of each but the
+    outermost.
+    """
     yield at
     if depth and isinstance(value, dict | list):
         items = list(value.items() if isinstance(value, dict) else enumerate(value))

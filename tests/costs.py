@@ -12,8 +12,8 @@ __all__ = ["seconds"]
 def seconds(run: Callable[[], object], times: int = 3) -> float:
     """The least processor time, in seconds, that ``run`` took of this thread.
 
-    Garbage is not collected meanwhile: a look through what all tests before have left can take longer than
-    what is measured.
+    Garbage is not collected meanwhile: a look through what all tests before have left can take
+    longer than what is measured.
 
     Args:
         run: What is measured.

@@ -1,8 +1,9 @@
 """Patterns said over and over, and whether a function's time grows faster than what it is given.
 
-A pattern is a prefix, a unit and a suffix; ``prefix + unit * n + suffix`` is what someone may send. Its
-parts are drawn from the tokens that readers look for, or cut out of real replies. Times are compared within
-one run and looked at again before anything is said, so a busy machine does not make a finding.
+A pattern is a prefix, a unit and a suffix; ``prefix + unit * n + suffix`` is what someone may send.
+Its parts are drawn from the tokens that readers look for, or cut out of real replies. Times are
+compared within one run and looked at again before anything is said, so a busy machine does not make
+a finding.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """Seconds of processor time at three sizes, each four times the one before; a line has ratios of 4."""
+    """Seconds of processor time at three sizes, each four times the one before; a line has
+    ratios of 4.
+    """
 
     seconds: tuple[float, float, float]
 
@@ -175,7 +178,9 @@ RUNS: dict[str, Callable[[str, LabelSchema | None, str], object]] = {
 
 
 def look(name: str, seconds: float, seed: int) -> tuple[int, str | None]:
-    """How many patterns were tried on one of :data:`RUNS`, and the first finding, if there is one."""
+    """How many patterns were tried on one of :data:`RUNS`, and the first finding, if there is
+    one.
+    """
     draw, choose = patterns(seed, real_replies()), random.Random(seed)
     run, over = RUNS[name], time.monotonic() + seconds
     count = 0

@@ -1,4 +1,6 @@
-"""Which tests may be skipped in continuous integration, and why. No test passes there by being skipped."""
+"""Which tests may be skipped in continuous integration, and why. No test passes there by being
+skipped.
+"""
 
 from __future__ import annotations
 

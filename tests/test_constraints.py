@@ -1,4 +1,6 @@
-"""The lock: every package that `make` installs has one version, and the Makefile and the image use it."""
+"""The lock: every package that `make` installs has one version, and the Makefile and the image
+use it.
+"""
 
 from __future__ import annotations
 
@@ -168,7 +170,8 @@ def test_make_installs_nothing_that_is_not_pinned(tmp_path: Path) -> None:
 def test_the_server_is_installed_with_the_lock_and_only_torch_from_another_index(
     tmp_path: Path,
 ) -> None:
-    # Stands in for the interpreter, and writes down what it is asked; the real one is test_container.py's.
+    # Stands in for the interpreter, and writes down what it is asked; the real one is
+    # test_container.py's.
     python, log = tmp_path / "python", tmp_path / "log"
     python.write_text(
         f'#!/bin/sh\necho "$PIP_CONSTRAINT $PIP_BUILD_CONSTRAINT $*" >>{log}\n', encoding="utf-8"

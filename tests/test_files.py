@@ -65,7 +65,9 @@ with whole_file(Path(sys.argv[1])) as stream:
 
 
 def writer(path: Path, data: str) -> subprocess.Popen[str]:
-    """Another process, in the middle of writing a file; a line on its standard input lets it end."""
+    """Another process, in the middle of writing a file; a line on its standard input lets it
+    end.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDING, str(path), data],
         stdin=subprocess.PIPE,
@@ -108,7 +110,8 @@ def test_many_writers_of_one_file_all_end_well(tmp_path: Path) -> None:
     """Each clears what the dead left while the others make, lock and move their own."""
     code = (
         "import sys\nfrom pathlib import Path\nfrom llmner.files import whole_file\n"
-        "for n in range(150):\n    with whole_file(Path(sys.argv[1])) as stream:\n        stream.write(b'x' * 10)\n"
+        "for n in range(150):\n    with whole_file(Path(sys.argv[1])) as stream:\n        "
+        "stream.write(b'x' * 10)\n"
     )
     path = tmp_path / "out"
     processes = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(4)]

@@ -48,7 +48,8 @@ def test_help_loads_nothing_heavy_and_answers_soon() -> None:
         subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
         return time.perf_counter() - started
 
-    # A quarter of a second where a program of typer takes a tenth; in one run, since machines are busy.
+    # A quarter of a second where a program of typer takes a tenth; in one run, since machines are
+    # busy.
     typer = min(seconds("-c", "import typer, typer.main") for _ in range(5))
     assert min(seconds("-m", "llmner", "--help") for _ in range(5)) < 5 * typer
     code = f"import sys, llmner.cli; print([name for name in {HEAVY!r} if name in sys.modules])"
@@ -73,21 +74,26 @@ def test_public_names() -> None:
     [
         (
             "corpora",
-            "CORPUS_FORMATS BadRow CorpusComparison CorpusFormat CorpusStats LabelShift LabelStats Lengths Overlap "
-            "Place ReadOptions ReadStats SharedSentence ShiftTest compare_corpora corpus_formats corpus_stats guess_format read_corpus "
+            "CORPUS_FORMATS BadRow CorpusComparison CorpusFormat CorpusStats LabelShift "
+            "LabelStats Lengths Overlap "
+            "Place ReadOptions ReadStats SharedSentence ShiftTest compare_corpora corpus_formats "
+            "corpus_stats guess_format read_corpus "
             "format_names from_words is_file_name read_dataset word_tags write_corpus",
         ),
         (
             "replies",
-            "NOTHING REPAIRS REPLY_FORMATS Order Place ReadReply ReplyFormat Status find_places read_exact read_reply render_reply",
+            "NOTHING REPAIRS REPLY_FORMATS Order Place ReadReply ReplyFormat Status find_places "
+            "read_exact read_reply render_reply",
         ),
         (
             "projection",
-            "Budget Canonical Outcome OutcomeKind Policy Projection canonical_surface canonicalize is_particle project project_read project_reply",
+            "Budget Canonical Outcome OutcomeKind Policy Projection canonical_surface "
+            "canonicalize is_particle project project_read project_reply",
         ),
         (
             "languages",
-            "EVERY_LANGUAGE KINDS LANGUAGES Language Reason cues_after find_language find_languages is_particle "
+            "EVERY_LANGUAGE KINDS LANGUAGES Language Reason cues_after find_language "
+            "find_languages is_particle "
             "meaning_of merge scripts_of",
         ),
         (
@@ -96,16 +102,22 @@ def test_public_names() -> None:
         ),
         (
             "scoring",
-            "CAUSES FIGURES KLUE_LABELS MODEL_COLUMNS PRF Breakdown Calibration CalibrationBin Ceilings Change Comparison "
-            "Confusion Difference Evaluation Facts Fault Figure Interval KlueScores LabelScore Loss ModeScore "
-            "Prediction Row Scores Source align compare corpus_signature draw evaluate evaluate_all evaluate_runs "
-            "evaluate_sources find_faults from_extractor from_file headline label_rows model_rows quotes read_predictions "
+            "CAUSES FIGURES KLUE_LABELS MODEL_COLUMNS PRF Breakdown Calibration CalibrationBin "
+            "Ceilings Change Comparison "
+            "Confusion Difference Evaluation Facts Fault Figure Interval KlueScores LabelScore "
+            "Loss ModeScore "
+            "Prediction Row Scores Source align compare corpus_signature draw evaluate "
+            "evaluate_all evaluate_runs "
+            "evaluate_sources find_faults from_extractor from_file headline label_rows model_rows "
+            "quotes read_predictions "
             "read_run reliability render_report sample score signature_line write_run",
         ),
         (
             "baselines",
-            "Baseline BaselineExtractor BilstmCrfConfig BilstmCrfTagger ComparedModel CrfConfig CrfTagger "
-            "EncoderConfig EncoderTagger Epoch ModelEntry ModelsConfig Trained compare_models find_baseline load_baseline "
+            "Baseline BaselineExtractor BilstmCrfConfig BilstmCrfTagger ComparedModel CrfConfig "
+            "CrfTagger "
+            "EncoderConfig EncoderTagger Epoch ModelEntry ModelsConfig Trained compare_models "
+            "find_baseline load_baseline "
             "load_models_config push_baseline train_baseline",
         ),
         ("serving", "Asked Limits Service create_app run_server"),

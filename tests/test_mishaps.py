@@ -1,4 +1,6 @@
-"""One bad row, whatever it is, ends no run: an exception planted in every stage of every command."""
+"""One bad row, whatever it is, ends no run: an exception planted in every stage of every
+command.
+"""
 
 from __future__ import annotations
 

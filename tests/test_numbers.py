@@ -136,7 +136,8 @@ def test_options_of_engines_take_no_bool_for_a_number(
 ) -> None:
     path = tmp_path / "models.yaml"
     path.write_text(
-        f"gold: {{path: x}}\nmodels: [{{name: a, engine: {engine}, options: {{{option}: true}}}}]\n",
+        f"gold: {{path: x}}\nmodels: "
+        f"[{{name: a, engine: {engine}, options: {{{option}: true}}}}]\n",
         encoding="utf-8",
     )
     entry = load_models_config(path).models[0]

@@ -1,7 +1,8 @@
-"""What anyone can send is read and projected in linear time, and never raises: found out by pumping.
+"""What anyone can send is read and projected in linear time, and never raises: found out by
+pumping.
 
-A minute of random patterns runs here; ``make fuzz`` runs them for an hour. ``LLMNER_FUZZ_SECONDS`` and
-``LLMNER_FUZZ_SEED`` choose otherwise.
+A minute of random patterns runs here; ``make fuzz`` runs them for an hour. ``LLMNER_FUZZ_SECONDS``
+and ``LLMNER_FUZZ_SEED`` choose otherwise.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ SHAPES: dict[str, Callable[[int], str]] = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_known_shapes_stay_linear_and_hide_no_mention(shape: str) -> None:
-    """Each of them took quadratic time once, or might; what stands behind one of them is found as before."""
+    """Each of them took quadratic time once, or might; what stands behind one of them is found
+    as before.
+    """
 
     def run(text: str) -> None:
         for format in FORMATS:
@@ -80,7 +83,8 @@ def test_the_last_of_four_thousand_mentions_is_found(shape: str) -> None:
     reply = '{"PS": ' + json.dumps(names, ensure_ascii=False) + "}"
     before = SHAPES[shape](2000) if shape else ""
     projection = project_reply(text, f"{before}\n```json\n{reply}\n```", SCHEMA, "json-by-type")
-    # Readers that take such a beginning for another format, or for a thought, do not come to the rest.
+    # Readers that take such a beginning for another format, or for a thought, do not come to the
+    # rest.
     swallowed = {
         "square tags",
         "strings without an end",
@@ -134,7 +138,9 @@ def a_long_projection() -> tuple[str, list[Mention]]:
 
 
 def test_work_can_be_ended_wherever_it_is() -> None:
-    """Between two looks at the budget lies little work, so ending takes little time: steps are spent evenly."""
+    """Between two looks at the budget lies little work, so ending takes little time: steps are
+    spent evenly.
+    """
     from llmner.errors import WorkLimitError
 
     runs: list[Callable[[Any], object]] = [
@@ -159,5 +165,6 @@ def test_work_can_be_ended_wherever_it_is() -> None:
                 with pytest.raises(WorkLimitError):
                     run(Budget(steps))
 
-            # In one run, and with room for a busy machine: a tenth of the steps is not all of the time.
+            # In one run, and with room for a busy machine: a tenth of the steps is not all of the
+            # time.
             assert seconds(ended) < taken * (share + 0.4) + 0.05

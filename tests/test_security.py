@@ -121,7 +121,9 @@ def test_every_sentence_is_in_the_list_and_every_test_exists() -> None:
 
 @pytest.mark.parametrize("unknown", [True, False])
 def test_no_command_runs_code_of_a_model_unasked(tmp_path: Path, unknown: bool) -> None:
-    """Neither where the code is all there is to load it with, nor where transformers knows the kind itself."""
+    """Neither where the code is all there is to load it with, nor where transformers knows the
+    kind itself.
+    """
     pytest.importorskip("torch", reason='needs pip install "llmner[local]"')
     folder = tiny_model(tmp_path / "model")
     told = json.loads((folder / "config.json").read_text(encoding="utf-8"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 NO_SYSTEM = (
-    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}"
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not "
+    "supported') }}"
     "{% endif %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
 )
 """A chat template that knows no system role, as Gemma's."""
@@ -21,7 +22,9 @@ EXAONE = (
 def tiny_model(
     folder: Path, template: str | None = None, *, width: int = 32, layers: int = 2
 ) -> Path:
-    """Save a random Llama and its tokenizer; with EXAONE's template ``[|endofturn|]`` is token 3 and stops it."""
+    """Save a random Llama and its tokenizer; with EXAONE's template ``[|endofturn|]`` is token 3
+    and stops it.
+    """
     import torch
     import transformers
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

@@ -1,4 +1,6 @@
-"""What options of asking come to: recipe and adapter, engine, extractor or tagger. No model is loaded here."""
+"""What options of asking come to: recipe and adapter, engine, extractor or tagger. No model is
+loaded here.
+"""
 
 from __future__ import annotations
 
@@ -84,17 +86,17 @@ class Asking:
 def prepare(options: AskOptions, report: Callable[[str], None] | None = None) -> Asking:
     """Find the recipe, the adapter and the calibration that options name. No model is loaded.
 
-    The adapter in the package is taken where nothing says what else to ask. Asked with another recipe or in
-    another format than it was trained on, an adapter answers worse than the bare model; engines that take no
-    adapters, and recorded replies, need none.
+    The adapter in the package is taken where nothing says what else to ask. Asked with another
+    recipe or in another format than it was trained on, an adapter answers worse than the bare
+    model; engines that take no adapters, and recorded replies, need none.
 
     Args:
         options: The options.
         report: Told in a sentence what is being waited for.
 
     Raises:
-        InputError: An engine, adapter, recipe or calibration that there is not, or an overlap that is not below
-            the window.
+        InputError: An engine, adapter, recipe or calibration that there is not, or an overlap that
+            is not below the window.
         GenerationError: The Hub does not have the adapter.
     """
     from llmner.engines._registry import engine_class
@@ -224,7 +226,8 @@ def _means_nothing(name: str, engine: str, spell: Spell) -> InputError:
 
 
 def questions_at_once(options: EngineOptions, *, soon: bool = False) -> int:
-    """Questions to hand to an engine at once: enough that it never waits for more, and sorts by length.
+    """Questions to hand to an engine at once: enough that it never waits for more, and sorts by
+    length.
 
     Args:
         options: Which engine, and how it is to be asked.
@@ -309,7 +312,8 @@ def build_baseline(
         spell: How options are written in errors.
 
     Raises:
-        InputError: An option that was given and means nothing to a tagger, or a folder that holds none.
+        InputError: An option that was given and means nothing to a tagger, or a folder that holds
+            none.
     """
     from llmner.baselines import BaselineExtractor, find_baseline
 

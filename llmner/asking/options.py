@@ -1,6 +1,8 @@
-"""Every option of asking, with its default: what is asked, what answers, and what becomes of the answers.
+"""Every option of asking, with its default: what is asked, what answers, and what becomes of the
+answers.
 
-An option has one name, one default and one meaning, on the command line, in the server, in YAML and in Python.
+An option has one name, one default and one meaning, on the command line, in the server, in YAML and
+in Python.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ BASELINE = "baseline:"
 """What an engine's name begins with that is a tagger's folder."""
 
 ONE_ENGINES = ("max_model_len", "gpu_memory_utilization", "replies", "base_url")
-"""Options that one engine alone can do anything with; others that an engine does not take are no fault."""
+"""Options that one engine alone can do anything with; others that an engine does not take are no
+fault.
+"""
 
 SENTENCE_WINDOWS = {"window": 60, "overlap": 0}
 """For the model in the box, which was trained on single sentences: ``benchmarks/windows.py``."""
@@ -57,7 +61,8 @@ class RecipeOptions:
     """What is asked.
 
     Attributes:
-        recipe: A built-in recipe (klue, klue-strict, gmb) or a YAML file; by default the adapter's, else klue.
+        recipe: A built-in recipe (klue, klue-strict, gmb) or a YAML file; by default the adapter's,
+            else klue.
         reply_format: json-by-type, json-list, tagged, lines or pairs, not the recipe's own.
     """
 
@@ -70,14 +75,15 @@ class EngineOptions:
     """What answers.
 
     Attributes:
-        engine: transformers, vllm, openai (any OpenAI-compatible endpoint), recorded, or baseline:FOLDER for a
-            tagger that train-baseline made (or USER/NAME on the Hub).
+        engine: transformers, vllm, openai (any OpenAI-compatible endpoint), recorded, or
+            baseline:FOLDER for a tagger that train-baseline made (or USER/NAME on the Hub).
         model: Model name or folder; by default the adapter's, else the embedded Gemma 3 270M.
-        adapter: PEFT adapter: a folder or USER/NAME on the Hub; brings model and recipe unless they are named.
-            The one in the package, trained on KLUE-NER, is used unless an adapter, model, recipe or reply
-            format is named; none asks the bare model.
+        adapter: PEFT adapter: a folder or USER/NAME on the Hub; brings model and recipe unless they
+            are named. The one in the package, trained on KLUE-NER, is used unless an adapter,
+            model, recipe or reply format is named; none asks the bare model.
         replies: Recorded replies, JSON Lines of {"id", "text", "reply"}.
-        base_url: Address of the openai engine's endpoint, ending in /v1; by default OPENAI_BASE_URL.
+        base_url: Address of the openai engine's endpoint, ending in /v1; by default
+            OPENAI_BASE_URL.
         concurrency: Requests that the openai engine has on their way at once.
         batch_size: Sentences answered together; 16, with vllm 128, with a baseline 64.
         max_model_len: vllm: longest question and answer together, in tokens; 4096.
@@ -107,7 +113,8 @@ class DecodingOptions:
         max_new_tokens: Longest answer, in tokens.
         temperature: 0 for the likeliest reply, the default; with samples 0.7.
         samples: Replies drawn for each text; spans that more than half have are kept.
-        grounded: Keep each reply to its format, its labels and stretches of the text: nothing is invented.
+        grounded: Keep each reply to its format, its labels and stretches of the text: nothing is
+            invented.
         json_schema: Keep each reply to its JSON format, for endpoints that cannot do grounded.
     """
 
@@ -123,8 +130,10 @@ class WindowOptions:
     """How long texts are split.
 
     Attributes:
-        window: Longest stretch of a text asked about at once, in characters; longer texts are split.
-        overlap: Context on either side of what a window of a longer text is asked for, in characters.
+        window: Longest stretch of a text asked about at once, in characters; longer texts are
+            split.
+        overlap: Context on either side of what a window of a longer text is asked for, in
+            characters.
     """
 
     window: Annotated[int, Ge(1)] = 400
@@ -237,7 +246,9 @@ class AskOptions:
         return AskOptions.of(**self.flat() | values)
 
     def replaying(self, replies: Path) -> AskOptions:
-        """These options for recorded replies beside an engine, without what is the engine's alone."""
+        """These options for recorded replies beside an engine, without what is the engine's
+        alone.
+        """
         return self.but(**dict.fromkeys(ONE_ENGINES) | {"engine": "recorded", "replies": replies})
 
     def flat(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""What a user would weigh the LLM against: CRF, BiLSTM-CRF and encoders, on the same readers and scorer.
+"""What a user would weigh the LLM against: CRF, BiLSTM-CRF and encoders, on the same readers and
+scorer.
 
-Each gives spans of characters with scores, through the same ``Extraction``. Importing it loads none of the
-libraries; training and tagging do.
+Each gives spans of characters with scores, through the same ``Extraction``. Importing it loads none
+of the libraries; training and tagging do.
 """
 
 from typing import TYPE_CHECKING

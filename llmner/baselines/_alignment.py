@@ -1,8 +1,9 @@
 """Subwords and characters: tags of one put on the other, by the offsets that fast tokenizers give.
 
-Offsets are taken with care. They may hold the space before a word (SentencePiece), repeat (bytes of one
-emoji), overlap (a normaliser that joins characters), leave characters out (one that drops them) or be empty
-(special tokens). What is asked of each character that is no white space is only: which token is it of?
+Offsets are taken with care. They may hold the space before a word (SentencePiece), repeat (bytes of
+one emoji), overlap (a normaliser that joins characters), leave characters out (one that drops them)
+or be empty (special tokens). What is asked of each character that is no white space is only: which
+token is it of?
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ Offsets = Sequence[tuple[int, int]]
 
 
 def owners(text: str, offsets: Offsets) -> list[int | None]:
-    """The token that each character is of: the first that covers it, ``None`` for spaces and where none does.
+    """The token that each character is of: the first that covers it, ``None`` for spaces and where
+    none does.
 
-    A mark, a vowel or a final consonant that no token covers, as some normalisers leave them, is of the token
-    of the character before, which it is part of.
+    A mark, a vowel or a final consonant that no token covers, as some normalisers leave them, is of
+    the token of the character before, which it is part of.
 
     Args:
         text: The text.
@@ -42,8 +44,8 @@ def owners(text: str, offsets: Offsets) -> list[int | None]:
 def token_tags(sentence: Sentence, offsets: Offsets) -> list[str | None]:
     """An IOB2 tag for each token, that of the first character it owns; ``None`` where it owns none.
 
-    A token in which an entity begins after its first character loses it: with such a tokenizer no model can
-    find that entity. :func:`spans_of_tokens` on the result tells what is left.
+    A token in which an entity begins after its first character loses it: with such a tokenizer no
+    model can find that entity. :func:`spans_of_tokens` on the result tells what is left.
     """
     tags: list[str | None] = [None] * len(offsets)
     of = sentence.tags()
@@ -54,7 +56,9 @@ def token_tags(sentence: Sentence, offsets: Offsets) -> list[str | None]:
 
 
 def _begun(tags: list[str | None]) -> list[str | None]:
-    """Tags in which no entity goes on that was never begun: its beginning may lie inside a token before."""
+    """Tags in which no entity goes on that was never begun: its beginning may lie inside a token
+    before.
+    """
     before = OUTSIDE
     for at, tag in enumerate(tags):
         if tag is None:
@@ -73,9 +77,9 @@ def spans_of_tokens(
 ) -> tuple[Span, ...]:
     """Spans of characters from tags of tokens.
 
-    A token's tag is that of the first character it owns, and the rest of the token goes on with it; characters
-    that no token owns go on with what surrounds them. An ``I-X`` that goes on with nothing begins an entity,
-    as seqeval's default reads it.
+    A token's tag is that of the first character it owns, and the rest of the token goes on with it;
+    characters that no token owns go on with what surrounds them. An ``I-X`` that goes on with
+    nothing begins an entity, as seqeval's default reads it.
 
     Args:
         text: The text.

@@ -1,7 +1,7 @@
 """A linear-chain conditional random field over a network's scores, in batches.
 
-Lafferty, McCallum and Pereira (2001); forward-backward and Viterbi as in any textbook, in logarithms.
-Every function takes O(length * tags²) a sequence.
+Lafferty, McCallum and Pereira (2001); forward-backward and Viterbi as in any textbook, in
+logarithms. Every function takes O(length * tags²) a sequence.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class LinearChain(nn.Module):  # type: ignore[misc]
         return torch.logsumexp(self._forward(scores, mask)[-1] + last, -1) - right
 
     def marginals(self, scores: Tensor, mask: Tensor) -> Tensor:
-        """Probability of each tag at each place: (batch, length, tags); rows beyond a sequence mean nothing."""
+        """Probability of each tag at each place: (batch, length, tags); rows beyond a sequence mean
+        nothing.
+        """
         between, _, last = self._edges()
         forward = self._forward(scores, mask)
         after = last.expand_as(forward[-1])
@@ -79,7 +81,9 @@ class LinearChain(nn.Module):  # type: ignore[misc]
         return torch.softmax(held, -1)
 
     def decode(self, scores: Tensor, mask: Tensor) -> list[list[int]]:
-        """The likeliest tag sequence of each row (Viterbi); of equals, the one with the lower tag numbers."""
+        """The likeliest tag sequence of each row (Viterbi); of equals, the one with the lower tag
+        numbers.
+        """
         between, first, last = self._edges()
         best = first + scores[:, 0]
         came: list[Tensor] = []
@@ -106,7 +110,9 @@ class LinearChain(nn.Module):  # type: ignore[misc]
         )
 
     def _forward(self, scores: Tensor, mask: Tensor) -> list[Tensor]:
-        """For each place, the log of the summed weight of what ends there in each tag: (batch, tags)."""
+        """For each place, the log of the summed weight of what ends there in each tag: (batch,
+        tags).
+        """
         between, first, _ = self._edges()
         sums = first + scores[:, 0]
         found = [sums]

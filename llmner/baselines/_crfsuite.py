@@ -1,7 +1,9 @@
-"""A file of CRFsuite's, looked at before CRFsuite opens it: its C code goes wherever the file's offsets say.
+"""A file of CRFsuite's, looked at before CRFsuite opens it: its C code goes wherever the file's
+offsets say.
 
-The layout is that of ``crf1d_model.c`` and ``cqdb.c`` (CRFsuite 0.12): a header, a list of features, two hash
-tables from strings to numbers (tags, attributes), and for each tag and attribute the numbers of its features.
+The layout is that of ``crf1d_model.c`` and ``cqdb.c`` (CRFsuite 0.12): a header, a list of
+features, two hash tables from strings to numbers (tags, attributes), and for each tag and attribute
+the numbers of its features.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class _BrokenError(Exception):
 
 
 def check_crfsuite(path: Path) -> None:
-    """Make sure that a file is a whole model: all that CRFsuite will follow leads to where it should.
+    """Make sure that a file is a whole model: all that CRFsuite will follow leads to where it
+    should.
 
     Linear in the size of the file.
 

@@ -1,4 +1,6 @@
-"""A baseline behind the interface of an ``Extractor``: what evaluates, compares and keeps runs is the same."""
+"""A baseline behind the interface of an ``Extractor``: what evaluates, compares and keeps runs is
+the same.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ __all__ = ["BaselineExtractor"]
 class BaselineExtractor:
     """Extracts with a tagger that ``llmner train-baseline`` left in a folder.
 
-    There are no replies and no outcomes: a tagger gives spans. Nothing is loaded before the first sentence.
+    There are no replies and no outcomes: a tagger gives spans. Nothing is loaded before the first
+    sentence.
 
     Args:
         folder: The folder.
@@ -90,7 +93,8 @@ class BaselineExtractor:
     def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
         """Extract from every sentence, in order, a batch at a time.
 
-        A sentence that the tagger fails at has an extraction whose reply has an ``error``, and ends nothing.
+        A sentence that the tagger fails at has an extraction whose reply has an ``error``, and ends
+        nothing.
 
         Raises:
             GenerationError: The tagger fails whatever it is given.
@@ -111,7 +115,9 @@ class BaselineExtractor:
                 yield lost(sentence, found) if isinstance(found, Mishap) else found
 
     def _tagged(self, tagger: Baseline, texts: list[str]) -> list[tuple[Span, ...]] | list[Any]:
-        """Spans of each text; where the tagger fails at a batch, of each alone, or what went wrong."""
+        """Spans of each text; where the tagger fails at a batch, of each alone, or what went
+        wrong.
+        """
 
         def tag(some: list[str]) -> list[tuple[Span, ...]]:
             found = tagger.tag(some)
@@ -142,7 +148,9 @@ class BaselineExtractor:
                 yield span
 
     def describe(self) -> dict[str, Any]:
-        """Everything that decides the result: the tagger's kind and a hash of its files, version."""
+        """Everything that decides the result: the tagger's kind and a hash of its files,
+        version.
+        """
         from llmner import __version__
 
         config = self.record.get("config") or {}

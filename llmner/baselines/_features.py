@@ -1,4 +1,6 @@
-"""What a CRF is told of each character: itself, its neighbours, its word, and the words beside it."""
+"""What a CRF is told of each character: itself, its neighbours, its word, and the words beside
+it.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,14 @@ from functools import lru_cache
 __all__ = ["character_kind", "features", "folded"]
 
 _LONGEST_AFFIX = 6
-# Words are longer in addresses and encoded data only, and features would grow with the square of them.
+# Words are longer in addresses and encoded data only, and features would grow with the square of
+# them.
 _LONGEST_WORD = 40
 
 
 def folded(text: str) -> str:
-    """The text as features are made of it: NFKC where that is one character, lower case, digits as 0.
+    """The text as features are made of it: NFKC where that is one character, lower case, digits as
+    0.
 
     Lengths stay, so places do.
     """
@@ -36,7 +40,9 @@ def _fold(char: str) -> str:
 
 @lru_cache(maxsize=65536)
 def character_kind(char: str) -> str:
-    """A letter for the kind of a character: 가 (Hangul), 漢, か, a, A, 0, space, punctuation, other."""
+    """A letter for the kind of a character: 가 (Hangul), 漢, か, a, A, 0, space, punctuation,
+    other.
+    """
     if char.isspace():
         return "_"
     normal = unicodedata.normalize("NFKC", char)[0]

@@ -1,4 +1,6 @@
-"""The network of the BiLSTM-CRF: embeddings of characters, bigrams and affixes, a BiLSTM, a linear chain."""
+"""The network of the BiLSTM-CRF: embeddings of characters, bigrams and affixes, a BiLSTM, a linear
+chain.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,8 @@ class BilstmCrf(nn.Module):  # type: ignore[misc]
         hidden: Units of each direction of each layer.
         layers: LSTM layers.
         dropout: Share of vector elements left out in training, before and after the LSTM.
-        forget: Share of looked-up values that training takes for unknown, so that unknown ones are met.
+        forget: Share of looked-up values that training takes for unknown, so that unknown ones are
+            met.
     """
 
     def __init__(

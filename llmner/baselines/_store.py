@@ -1,4 +1,6 @@
-"""A baseline's folder: its model, and ``baseline.json``, which says what it is and how it came about."""
+"""A baseline's folder: its model, and ``baseline.json``, which says what it is and how it came
+about.
+"""
 
 from __future__ import annotations
 
@@ -139,7 +141,8 @@ def _digest(path: Path) -> str:
 
 
 def _check_files(folder: Path, record: Mapping[str, Any]) -> None:
-    """Make sure that the model's files are those that were trained, as far as the record knows them.
+    """Make sure that the model's files are those that were trained, as far as the record knows
+    them.
 
     Raises:
         InputError: One is missing, or another.

@@ -1,8 +1,8 @@
 """A text as the taggers see it: its characters without white space, and tags over them.
 
-White space carries no tag of its own. Whether it stands before a character is a feature; a span that goes on
-over it is a span. So no tagger can begin, end or break an entity at a space, and KLUE's figures, which drop
-spaces, and character spans agree.
+White space carries no tag of its own. Whether it stands before a character is a feature; a span
+that goes on over it is a span. So no tagger can begin, end or break an entity at a space, and
+KLUE's figures, which drop spaces, and character spans agree.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def places_of(text: str) -> list[int]:
 def bioes_tags(sentence: Sentence, places: Sequence[int]) -> list[str]:
     """One BIOES tag for each of ``places``.
 
-    BIOES tells a linear chain more than IOB2: how an entity ends, and that one is a single character. A span
-    of nothing but white space leaves no tag.
+    BIOES tells a linear chain more than IOB2: how an entity ends, and that one is a single
+    character. A span of nothing but white space leaves no tag.
     """
     number_of = {place: number for number, place in enumerate(places)}
     spans = []
@@ -44,11 +44,11 @@ def spans_of(
     """Spans of a BIOES sequence over ``places``.
 
     Args:
-        tags: One tag for each place; broken sequences are read as :func:`llmner.tagging.tags_to_spans` reads
-            them.
+        tags: One tag for each place; broken sequences are read as
+            :func:`llmner.tagging.tags_to_spans` reads them.
         places: Offsets in the text.
-        probabilities: Of each tag, in [0, 1]. A span's score is the lowest of its tags': all of them must be
-            right for the span to be.
+        probabilities: Of each tag, in [0, 1]. A span's score is the lowest of its tags': all of
+            them must be right for the span to be.
     """
     known = None if probabilities is None else list(probabilities)
     return tuple(
@@ -63,10 +63,12 @@ def spans_of(
 
 
 def pieces(length: int) -> Iterator[tuple[int, int, int, int]]:
-    """Cuts so many places into pieces that overlap, so that long texts take no more memory than short ones.
+    """Cuts so many places into pieces that overlap, so that long texts take no more memory than
+    short ones.
 
     Yields:
-        (low, high, first, last): the piece is ``[low, high)``, and ``[first, last)`` of it is its own.
+        (low, high, first, last): the piece is ``[low, high)``, and ``[first, last)`` of it is its
+        own.
     """
     for first in range(0, length, _PIECE):
         yield (

@@ -41,21 +41,25 @@ def train_baseline(
     report: Told | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> Trained:
-    """Train a tagger and leave it in a folder, with a record of how it came about (``baseline.json``).
+    """Train a tagger and leave it in a folder, with a record of how it came about
+    (``baseline.json``).
 
     Args:
         sentences: What to learn from.
         config: How; its type says which kind.
         folder: Where to.
-        held_out: A share of the sentences (below 1), or a number of them, to judge epochs by; 0 for none.
+        held_out: A share of the sentences (below 1), or a number of them, to judge epochs by; 0 for
+            none.
         seed: Decides which.
         corpus: What the sentences are called, for the record.
         restart: Replace what lies in the folder.
-        report: Told in a sentence what is being done, and of each epoch but the CRF's, which are many.
+        report: Told in a sentence what is being done, and of each epoch but the CRF's, which are
+            many.
         on_epoch: Called after each epoch; it is not told then.
 
     Raises:
-        InputError: No entity to learn, nothing left to learn from, or something in the folder already.
+        InputError: No entity to learn, nothing left to learn from, or something in the folder
+            already.
         GenerationError: An encoder that cannot be loaded.
         MissingExtraError: The ``baselines`` extra is not installed.
     """
@@ -113,7 +117,8 @@ def check_folder(folder: Path, *, restart: bool) -> None:
     """Make sure that a baseline may go into a folder.
 
     Raises:
-        InputError: It is no folder, holds something else, or holds a baseline that is not to be replaced.
+        InputError: It is no folder, holds something else, or holds a baseline that is not to be
+            replaced.
     """
     kind = kind_of(folder)
     if kind not in ("missing", "folder"):

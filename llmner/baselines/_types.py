@@ -1,4 +1,6 @@
-"""What the taggers have in common: the protocol, the epochs of a training run, and what it leaves."""
+"""What the taggers have in common: the protocol, the epochs of a training run, and what it
+leaves.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ Told = Callable[[str], None]
 
 
 class Fields(BaseModel):
-    """A configuration from YAML or keywords: no field it does not have, true and false in switches only."""
+    """A configuration from YAML or keywords: no field it does not have, true and false in switches
+    only.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -96,12 +100,13 @@ class Baseline(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One pass over the training sentences, or one iteration of an optimiser that takes all at once.
+    """One pass over the training sentences, or one iteration of an optimiser that takes all at
+    once.
 
     Attributes:
         epoch: Its number, from 1.
-        train_loss: Mean negative log-likelihood of a sentence's tags (CRF, BiLSTM-CRF), or of a token's
-            (encoder), in nats.
+        train_loss: Mean negative log-likelihood of a sentence's tags (CRF, BiLSTM-CRF), or of a
+            token's (encoder), in nats.
         eval_loss: The same of the held-out sentences, where the kind computes it.
         precision: Of the held-out sentences' entities, micro, 0 to 1.
         recall: The same.
@@ -166,8 +171,8 @@ class Trained:
         seconds: Time that training took, from sentences to weights.
         epochs: Its epochs.
         best: The epoch whose weights were kept, where F1 on held-out sentences chose it.
-        notes: What a user should know: sentences that were cut into windows, entities that the tokenizer
-            cannot tell apart.
+        notes: What a user should know: sentences that were cut into windows, entities that the
+            tokenizer cannot tell apart.
     """
 
     baseline: Baseline
@@ -217,7 +222,9 @@ def judge(
 
 
 def tag_counts(sentences: Iterable[Sentence]) -> dict[str, int]:
-    """IOB2 tags of the characters that are no white space, by number: how far ``O`` outweighs the rest."""
+    """IOB2 tags of the characters that are no white space, by number: how far ``O`` outweighs the
+    rest.
+    """
     counts: Counter[str] = Counter()
     for sentence in sentences:
         for char, tag in zip(sentence.text, sentence.tags(), strict=True):
@@ -234,7 +241,8 @@ def baseline_config(
     Args:
         record: What ``baseline.json`` says.
         folder: Where it lies, for errors.
-        **limits: Their names, each with the lowest and the highest that it can be; of whole numbers whole ones.
+        **limits: Their names, each with the lowest and the highest that it can be; of whole numbers
+            whole ones.
 
     Raises:
         InputError: One is no such number.

@@ -50,7 +50,8 @@ class BilstmCrfConfig(Fields):
         epochs: Passes over the sentences at the most.
         patience: Epochs without a better F1 on held-out sentences after which training stops.
         batch_size: Sentences a step.
-        learning_rate: Its highest value; it rises over the first tenth of the steps and falls to nothing.
+        learning_rate: Its highest value; it rises over the first tenth of the steps and falls to
+            nothing.
         seed: Of initial weights, batches and dropout.
     """
 
@@ -112,7 +113,8 @@ class BilstmCrfTagger:
         device: str = "auto",
         trust_remote_code: bool = False,
     ) -> BilstmCrfTagger:
-        """The tagger in a folder that :meth:`save` wrote to; it computes on the CPU, whatever ``device`` says.
+        """The tagger in a folder that :meth:`save` wrote to; it computes on the CPU, whatever
+        ``device`` says.
 
         Raises:
             InputError: A file is missing or broken.
@@ -172,7 +174,9 @@ class BilstmCrfTagger:
         return sum(held.numel() for held in self.network.parameters())
 
     def tag(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
-        """Spans of each text. Texts of over a thousand characters are tagged in pieces that overlap."""
+        """Spans of each text. Texts of over a thousand characters are tagged in pieces that
+        overlap.
+        """
         found: list[list[Span]] = [[] for _ in texts]
         cuts = []
         for number, text in enumerate(texts):
@@ -230,7 +234,8 @@ def train_bilstm_crf(
     Args:
         sentences: What to learn from.
         config: How.
-        held: Sentences to choose the epoch by, and to stop early; without them the last epoch is kept.
+        held: Sentences to choose the epoch by, and to stop early; without them the last epoch is
+            kept.
         on_epoch: Called after each epoch.
 
     Raises:

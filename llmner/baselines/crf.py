@@ -1,4 +1,6 @@
-"""A linear-chain CRF on characters (sklearn-crfsuite): the tagger to beat before reaching for a GPU."""
+"""A linear-chain CRF on characters (sklearn-crfsuite): the tagger to beat before reaching for a
+GPU.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +36,9 @@ class CrfConfig(Fields):
         c2: Weight of the L2 term.
         max_iterations: Passes over all sentences at the most.
         min_frequency: How often a feature must occur to be used.
-        outside_penalty: How much less likely ``O`` is taken to be when a text is tagged, in nats. The likeliest
-            sequence of a CRF is shy of entities: that costs more recall than it gains precision. 0 takes it as
-            it is.
+        outside_penalty: How much less likely ``O`` is taken to be when a text is tagged, in nats.
+            The likeliest sequence of a CRF is shy of entities: that costs more recall than it gains
+            precision. 0 takes it as it is.
     """
 
     c1: float = Field(default=0.05, ge=0)
@@ -101,7 +103,9 @@ class CrfTagger:
         device: str = "auto",
         trust_remote_code: bool = False,
     ) -> CrfTagger:
-        """The CRF in a folder that :meth:`save` wrote to; it computes on the CPU, whatever ``device`` says."""
+        """The CRF in a folder that :meth:`save` wrote to; it computes on the CPU, whatever
+        ``device`` says.
+        """
         config = baseline_config(record, folder, outside_penalty=(0.0, 1e6))
         return cls(folder / WEIGHTS, outside_penalty=config.get("outside_penalty", 0.0))
 
@@ -141,7 +145,9 @@ class CrfTagger:
         return spans_of([self._tags[tag] for tag in path], places, sure)
 
     def _best(self, marginals: NDArray[np.float64]) -> list[int]:
-        """The likeliest sequence that BIOES allows, were places apart, with the penalty on ``O`` (Viterbi)."""
+        """The likeliest sequence that BIOES allows, were places apart, with the penalty on ``O``
+        (Viterbi).
+        """
         scores = np.log(np.clip(marginals, 1e-12, None))
         if OUTSIDE in self._tags:
             scores[:, self._tags.index(OUTSIDE)] -= self._penalty
@@ -233,7 +239,9 @@ def train_crf(
 
 
 def _epoch(info: Mapping[str, Any], sentences: int) -> Epoch:
-    """An iteration as CRFsuite's log has it: its loss is that of all sentences, penalties included."""
+    """An iteration as CRFsuite's log has it: its loss is that of all sentences, penalties
+    included.
+    """
     return Epoch(int(info["num"]), float(info["loss"]) / sentences, seconds=float(info["time"]))
 
 

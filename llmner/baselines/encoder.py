@@ -46,8 +46,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class EncoderConfig(Fields):
     """How an encoder is fine-tuned. The defaults are those of KLUE's own baseline for NER.
 
-    KLUE-baseline's ``run_all.sh`` (Park et al. 2021): three epochs at 5e-5 falling linearly, no warm-up, no
-    weight decay, 510 tokens. Its batches hold 32.
+    KLUE-baseline's ``run_all.sh`` (Park et al. 2021): three epochs at 5e-5 falling linearly, no
+    warm-up, no weight decay, 510 tokens. Its batches hold 32.
 
     Attributes:
         model: Name on the Hub (``klue/bert-base``, ``klue/roberta-base``, ``bert-base-cased``,
@@ -58,7 +58,8 @@ class EncoderConfig(Fields):
         learning_rate: Its highest value.
         warmup: Share of the steps in which it rises.
         weight_decay: AdamW's.
-        max_length: Longest window, in tokens, special ones included; longer sentences become several.
+        max_length: Longest window, in tokens, special ones included; longer sentences become
+            several.
         stride: Tokens that two windows of a sentence share.
         freeze_encoder: Train the classification layer alone.
         trust_remote_code: Run Python code that comes with the model.
@@ -170,7 +171,8 @@ class EncoderTagger:
                 f"device {device!r} cannot be used ({why})", hint="expected cpu, cuda, cuda:1"
             ) from None
         made = attempt(cls, model, tokenizer, **{key: int(value) for key, value in config.items()})
-        # Its tokenizer may know tokens that the model does not, or the model labels that are no tags.
+        # Its tokenizer may know tokens that the model does not, or the model labels that are no
+        # tags.
         asked = made if isinstance(made, Mishap) else attempt(made.tag, ["."])
         if (
             isinstance(made, Mishap)
@@ -220,7 +222,8 @@ class EncoderTagger:
         ]
 
     def tag(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
-        """Spans of each text; one that does not fit into the model is tagged in windows that overlap.
+        """Spans of each text; one that does not fit into the model is tagged in windows that
+        overlap.
 
         Where two windows overlap, the first half is the earlier one's.
         """
@@ -288,7 +291,8 @@ def train_encoder(
     Args:
         sentences: What to learn from.
         config: How.
-        held: Sentences to choose the epoch by, and to stop early; without them the last epoch is kept.
+        held: Sentences to choose the epoch by, and to stop early; without them the last epoch is
+            kept.
         on_epoch: Called after each epoch.
         report: Told in a sentence what is being done.
 
@@ -352,7 +356,9 @@ def train_encoder(
                 on_epoch(epochs[-1])
 
     def figures(_: Any) -> dict[str, float]:
-        """Of the held-out sentences' characters, not of subwords, whose number is the tokenizer's whim."""
+        """Of the held-out sentences' characters, not of subwords, whose number is the tokenizer's
+        whim.
+        """
         return dict(zip(("precision", "recall", "f1"), judge(held, tagger.tag(texts)), strict=True))
 
     choice = BestEpoch(config.patience)
@@ -370,7 +376,8 @@ def train_encoder(
             lr_scheduler_type="linear",
             logging_strategy="epoch",
             eval_strategy="epoch" if held else "no",
-            # The best weights are kept in memory: transformers loads checkpoints of older models only in part.
+            # The best weights are kept in memory: transformers loads checkpoints of older models
+            # only in part.
             save_strategy="no",
             seed=config.seed,
             dataloader_pin_memory=torch.cuda.is_available(),
@@ -417,10 +424,14 @@ def _rows(
 
 def _told(notes: Mapping[str, Any], sentences: int) -> Iterator[str]:
     if cut := notes["windowed_sentences"]:
-        yield f"{cut} of {sentences} sentences are longer than the model takes, and become several windows"
+        yield (
+            f"{cut} of {sentences} sentences are longer than the model takes, and become "
+            "several windows"
+        )
     if lost := notes["entities_lost_to_tokens"]:
         yield (
-            f"{lost} of {notes['entities']} entities begin or end inside one of the tokenizer's tokens: with "
+            f"{lost} of {notes['entities']} entities begin or end inside one of the tokenizer's "
+            f"tokens: with "
             "it, no model can find these"
         )
 
@@ -428,7 +439,9 @@ def _told(notes: Mapping[str, Any], sentences: int) -> Iterator[str]:
 def _load(
     name: str, tags: Sequence[str] | None = None, *, trust_remote_code: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """A model for token classification in float32, and its tokenizer; with ``tags`` its last layer is new."""
+    """A model for token classification in float32, and its tokenizer; with ``tags`` its last layer
+    is new.
+    """
     try:
         import torch
         from transformers import AutoModelForTokenClassification

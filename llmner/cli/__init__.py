@@ -1,8 +1,8 @@
 """The command line. One module a command; no heavy import before a command runs.
 
-Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 the work failed,
-2 wrong usage or bad input (and what ``_ending`` says). No logic lives here: commands parse, call the library
-and print.
+Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 the work
+failed, 2 wrong usage or bad input (and what ``_ending`` says). No logic lives here: commands parse,
+call the library and print.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Named entities from any LLM: exact, auditable spans; run in batches, scored as the field scores.",
+    help="Named entities from any LLM: exact, auditable spans; run in batches, scored as the "
+    "field scores.",
 )
 app.command("extract", cls=GroupedCommand)(extract.extract)
 app.command("project", cls=GroupedCommand)(project.project)

@@ -1,4 +1,6 @@
-"""The options of asking on the command line: made from ``asking``'s fields, their types and docstrings."""
+"""The options of asking on the command line: made from ``asking``'s fields, their types and
+docstrings.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ def with_ask_options(
     defaults: Mapping[str, Any] | None = None,
     help: Mapping[str, str] | None = None,
 ) -> Callable[[_F], _F]:
-    """Give a command options of asking in place of its parameter ``options``, which gets their values.
+    """Give a command options of asking in place of its parameter ``options``, which gets their
+    values.
 
     Args:
         names: The options that it has.
@@ -126,7 +129,9 @@ def _bounds(hint: Any) -> dict[str, Any]:
 
 
 def _bare(hint: Any, default: Any) -> Any:
-    """A type as typer takes it. Words out of a few are told by ``asking`` if they are none of them."""
+    """A type as typer takes it. Words out of a few are told by ``asking`` if they are none of
+    them.
+    """
     if get_origin(hint) is Annotated:
         return _bare(get_args(hint)[0], default)
     if get_origin(hint) is Literal:

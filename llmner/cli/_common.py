@@ -93,7 +93,8 @@ def tell_repairs(stats: ReadStats, predicted: Path | None = None) -> None:
     """Say that tags were repaired; silence would be leniency nobody asked for."""
     if stats.repairs and predicted is not None:
         note(
-            f"warning: {stats.repairs} broken tags were read as seqeval's default mode reads them (first: "
+            f"warning: {stats.repairs} broken tags were read as seqeval's default mode reads them "
+            f"(first: "
             f"{stats.first_repair}); in IOB2 files strict figures leave out what begins so"
         )
         return
@@ -129,7 +130,9 @@ class Steps:
 
 @contextmanager
 def progress(what: str, total: int | None = None, unit: str = "sentences") -> Iterator[Steps]:
-    """A progress bar with rate and time left on standard error; silent where that is no terminal."""
+    """A progress bar with rate and time left on standard error; silent where that is no
+    terminal.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 

@@ -1,6 +1,7 @@
 """How a command ends: what went wrong as one line on standard error, and an exit code.
 
-Beside the codes of ``llmner.cli``: 130 where it was interrupted, 141 where nobody reads its output any more.
+Beside the codes of ``llmner.cli``: 130 where it was interrupted, 141 where nobody reads its output
+any more.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 
 
 def note(message: str) -> None:
-    """One line for people, on standard error, without control characters and not too long to read."""
+    """One line for people, on standard error, without control characters and not too long to
+    read.
+    """
     typer.echo(shortened(visible(shortened(message, _LONGEST_NOTE)), _LONGEST_NOTE), err=True)
 
 
@@ -79,7 +82,8 @@ def dashed(name: str) -> str:
 
 
 def _check_finite(options: Mapping[str, Any]) -> None:
-    """Refuse options that are ``nan`` or ``inf``: the first is within any bounds, the second beyond all sense.
+    """Refuse options that are ``nan`` or ``inf``: the first is within any bounds, the second beyond
+    all sense.
 
     Raises:
         InputError: There is one.
@@ -101,18 +105,23 @@ def _told_failure(error: OSError) -> int:
 
 
 def _unforeseen(error: Exception) -> int:
-    """The last line of defence: a fault of ours is told in a line, too, with the way to its traceback."""
+    """The last line of defence: a fault of ours is told in a line, too, with the way to its
+    traceback.
+    """
     if os.environ.get(DEBUG):
         raise error
     told = f"{type(error).__name__}: {error}".rstrip(": ")
     note(
-        f"error: unexpected {shortened(told, 600)}; this is a fault in llmner, {DEBUG}=1 shows where"
+        f"error: unexpected {shortened(told, 600)}; this is a fault in llmner, {DEBUG}=1 shows "
+        f"where"
     )
     return 1
 
 
 class Root(TyperGroup):
-    """The ``llmner`` command: wrong usage and whatever else happens outside of a command ends well, too."""
+    """The ``llmner`` command: wrong usage and whatever else happens outside of a command ends well,
+    too.
+    """
 
     def main(
         self,
@@ -164,7 +173,9 @@ def _told_usage(error: Any) -> int:
 
 @contextmanager
 def _ends_with_its_reader() -> Iterator[None]:
-    """Where whoever reads the output is gone (``llmner ... | head``), end as others do: at once, quietly."""
+    """Where whoever reads the output is gone (``llmner ... | head``), end as others do: at once,
+    quietly.
+    """
     try:
         yield
         if sys.stdout is not None:

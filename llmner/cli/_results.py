@@ -30,10 +30,12 @@ def run_names(given: Sequence[str]) -> list[str]:
 
 
 def check_outputs(report: Path | None, output: Path | None, inputs: Sequence[Path]) -> None:
-    """Make sure, before any work, that report and run can be written and overwrite nothing that is read.
+    """Make sure, before any work, that report and run can be written and overwrite nothing that is
+    read.
 
     Raises:
-        InputError: A report that is neither HTML nor Markdown, no place to write to, or a file named twice.
+        InputError: A report that is neither HTML nor Markdown, no place to write to, or a file
+            named twice.
     """
     if report is not None and report.suffix.lower() not in _FORMATS:
         raise InputError("is no report", path=report, hint="name it report.html or report.md")

@@ -28,7 +28,8 @@ def calibrate(
 ) -> None:
     """Fit scores to precision by isotonic regression.
 
-    Fit on sentences that neither trained the model nor will be reported on: a part kept from training.
+    Fit on sentences that neither trained the model nor will be reported on: a part kept from
+    training.
     """
     from llmner.errors import InputError
     from llmner.extraction.confidence import Calibrator
@@ -57,6 +58,7 @@ def calibrate(
     before = reliability(pairs)
     assert before is not None
     note(
-        f"{output} is fitted on {before.scored} spans of {len(corpus)} sentences, whose scores were "
+        f"{output} is fitted on {before.scored} spans of {len(corpus)} sentences, whose scores "
+        f"were "
         f"{before.ece:.3f} off on average (ECE)"
     )

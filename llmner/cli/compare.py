@@ -54,7 +54,9 @@ def compare(
     report: ReportOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Compare run B with run A: difference, 95 % interval and p of each figure; sentences that changed."""
+    """Compare run B with run A: difference, 95 % interval and p of each figure; sentences that
+    changed.
+    """
     from llmner.cli._results import (
         check_outputs,
         comparison_row,

@@ -34,9 +34,11 @@ def compare_models(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Train or load the models that --config names, evaluate all on the same sentences, write one table.
+    """Train or load the models that --config names, evaluate all on the same sentences, write one
+    table.
 
-    Taggers that were trained alike before are loaded, and answers are kept: called again, it goes on.
+    Taggers that were trained alike before are loaded, and answers are kept: called again, it goes
+    on.
     """
     from llmner.cli._results import print_json
     from llmner.comparison import compare_models as compare_all

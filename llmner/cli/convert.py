@@ -41,7 +41,8 @@ def convert(
         bool,
         typer.Option(
             "--prompt-completion",
-            help='Chat rows as {"id", "prompt", "completion"}: trl then trains on the answer alone.',
+            help='Chat rows as {"id", "prompt", "completion"}: trl then trains on the answer '
+            "alone.",
         ),
     ] = False,
     strict: StrictOption = False,

@@ -1,4 +1,6 @@
-"""``llmner doctor``: what is installed, what is missing, on what it would run, and whether a run would fit."""
+"""``llmner doctor``: what is installed, what is missing, on what it would run, and whether a run
+would fit.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def doctor(
     ] = 24.0,
     json: JsonOption = False,
 ) -> None:
-    """Show versions, devices, and what each extra still needs; or whether a training run would fit."""
+    """Show versions, devices, and what each extra still needs; or whether a training run would
+    fit.
+    """
     if config is not None:
         _check(config, memory, json)
         return
@@ -182,7 +186,9 @@ def _report() -> dict[str, Any]:
 
 
 def _extras() -> dict[str, dict[str, str | None]]:
-    """Requirements of each extra, from the installed distribution's own metadata, with versions found."""
+    """Requirements of each extra, from the installed distribution's own metadata, with versions
+    found.
+    """
     extras: dict[str, dict[str, str | None]] = {"core": {}}
     try:
         requirements = metadata.requires("llmner") or []

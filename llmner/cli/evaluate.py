@@ -1,4 +1,6 @@
-"""``llmner evaluate``: scores of predictions, of recorded replies, or of an engine; and reports of them."""
+"""``llmner evaluate``: scores of predictions, of recorded replies, or of an engine; and reports of
+them.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ from llmner.cli._common import (
     names=[name for name in OPTIONS if name != "replies"],
     defaults={"engine": None},
     help={
-        "engine": "Ask an engine now: transformers, vllm, openai, or baseline:FOLDER for a tagger. Answers are "
+        "engine": "Ask an engine now: transformers, vllm, openai, or baseline:FOLDER for a "
+        "tagger. Answers are "
         "kept until the evaluation is done; an interrupted one goes on."
     },
 )
@@ -47,7 +50,8 @@ def evaluate(
     predicted: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Predictions: what extract wrote, or any corpus format. May be given several times."
+            help="Predictions: what extract wrote, or any corpus format. May be given several "
+            "times."
         ),
     ] = None,
     replies: Annotated[

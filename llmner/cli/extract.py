@@ -52,7 +52,8 @@ def extract(
     input_format: Annotated[
         str | None,
         typer.Option(
-            help="klue-tsv, spans, conll, markup, gmb-csv, text, hub; by default guessed. document: a file is "
+            help="klue-tsv, spans, conll, markup, gmb-csv, text, hub; by default guessed. "
+            "document: a file is "
             "one text."
         ),
     ] = None,
@@ -72,8 +73,8 @@ def extract(
 ) -> None:
     """Extract entities from TEXT, or from every sentence of --input.
 
-    Without --output, prints each text with its entities in colour and a table; with --json, one JSON
-    object a line. With --output, writes the same objects to a file.
+    Without --output, prints each text with its entities in colour and a table; with --json, one
+    JSON object a line. With --output, writes the same objects to a file.
     """
     from llmner.cli._results import check_outputs
     from llmner.corpora import ReadStats, read_corpus
@@ -248,7 +249,8 @@ def _keep(
         return
     if failures:
         note(
-            f"{failures[0] - summary.unanswered} of {failures[0]} failed sentences have an answer now"
+            f"{failures[0] - summary.unanswered} of {failures[0]} failed sentences have an answer "
+            f"now"
         )
     note(f"{summary.sentences} sentences are in {output}")
     tell_unanswered(

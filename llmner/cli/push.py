@@ -40,7 +40,8 @@ def push(
     evaluation: Annotated[
         list[Path] | None,
         typer.Option(
-            help="What evaluate --json printed, for the card, besides the folder's evaluation-*.json. "
+            help="What evaluate --json printed, for the card, besides the folder's "
+            "evaluation-*.json. "
             "May be given several times."
         ),
     ] = None,
@@ -48,7 +49,8 @@ def push(
 ) -> None:
     """Upload an adapter or a baseline to the Hugging Face Hub, with a model card written for it.
 
-    The token comes from HF_TOKEN or hf auth login. The folder's README.md stays: the card is written anew.
+    The token comes from HF_TOKEN or hf auth login. The folder's README.md stays: the card is
+    written anew.
     """
     from llmner.baselines._store import RECORD_FILE
     from llmner.files import is_file

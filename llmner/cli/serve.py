@@ -23,8 +23,10 @@ _KEYS = "LLMNER_API_KEYS"
 @with_ask_options(
     names=[name for name in OPTIONS if name != "replies"],
     help={
-        "window": "Longest stretch of a text asked about at once, in characters; for the model in the box 60.",
-        "overlap": "Context on either side of a window's core, in characters; for the model in the box 0.",
+        "window": "Longest stretch of a text asked about at once, in characters; for the model in "
+        "the box 60.",
+        "overlap": "Context on either side of a window's core, in characters; for the model in "
+        "the box 0.",
     },
 )
 def serve(
@@ -118,7 +120,8 @@ def serve(
         generator = build_engine(
             asking,
             report=note,
-            # Whoever waits would rather hear at once that the endpoint is away, and before the time is over.
+            # Whoever waits would rather hear at once that the endpoint is away, and before the time
+            # is over.
             more={"timeout": timeout, "attempts": 2, "deadline": 0.9 * timeout},
             spell=dashed,
         )
@@ -152,7 +155,8 @@ def serve(
 def _read_keys(path: str | None) -> tuple[str, ...]:
     """The keys of a file, else of the environment; blank lines and comments of a file are no keys.
 
-    A variable that is set and holds no key is no open server: whoever sets it wants one that is closed.
+    A variable that is set and holds no key is no open server: whoever sets it wants one that is
+    closed.
 
     Raises:
         InputError: The file cannot be read; either holds none, or one that is none.

@@ -42,7 +42,9 @@ def stats(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the test of label frequencies.")] = 42,
     json: JsonOption = False,
 ) -> None:
-    """Show figures of each FILE, and hold every later file against every earlier one (train, then dev)."""
+    """Show figures of each FILE, and hold every later file against every earlier one (train, then
+    dev).
+    """
     from llmner.cli._results import print_json
     from llmner.corpora import ReadStats, compare_corpora, corpus_stats, is_file_name, read_corpus
     from llmner.reports.console import console
@@ -151,7 +153,8 @@ def _show_pair(out: Console, earlier: str, later: str, pair: CorpusComparison) -
     out.print(Text(f"  {printable(later)} against {printable(earlier)}", style="bold"))
     overlap = pair.overlap
     out.print(
-        f"  sentences in both: {overlap.exact:,}; after NFKC and without white space: {overlap.folded:,}"
+        f"  sentences in both: {overlap.exact:,}; after NFKC and without white space: "
+        f"{overlap.folded:,}"
     )
     for example in overlap.examples:
         ids = [place.id or f"sentence {place.number}" for place in (example.earlier, example.later)]

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from llmner.training import ExamplePart, TrainingResult
 
 _DESCRIPTION = (
-    "Fine-tune a model to answer with entities. Fields come from --config, a YAML file, and from the options "
-    "below; later ones win. A run that was interrupted goes on when the same command is given again."
+    "Fine-tune a model to answer with entities. Fields come from --config, a YAML file, and from "
+    "the options "
+    "below; later ones win. A run that was interrupted goes on when the same command is given "
+    "again."
 )
 _FLAGS = {
-    "show_example": "Print one training row, learnt and masked tokens told apart, and train nothing.",
+    "show_example": "Print one training row, learnt and masked tokens told apart, and train "
+    "nothing.",
     "restart": "Throw away what an earlier run left in the output folder.",
 }
 

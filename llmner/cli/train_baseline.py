@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from llmner.baselines._train import BaselineConfig
 
 app = typer.Typer(
-    help="Train a tagger to weigh a model against: crf, bilstm-crf or encoder. extract and evaluate take its "
+    help="Train a tagger to weigh a model against: crf, bilstm-crf or encoder. extract and "
+    "evaluate take its "
     "folder as --engine baseline:FOLDER.",
     no_args_is_help=True,
 )
@@ -31,7 +32,8 @@ _HeldOption = Annotated[
     float,
     typer.Option(
         min=0,
-        help="Sentences to judge epochs by and to stop early: a share below 1, or a number; 0 for none.",
+        help="Sentences to judge epochs by and to stop early: a share below 1, or a number; 0 for "
+        "none.",
     ),
 ]
 _SeedOption = Annotated[

@@ -1,7 +1,7 @@
 """Several models on the same sentences, in one table: taggers, engines, and files of predictions.
 
-Each is trained, loaded or asked as a configuration says, and evaluated on the same sample. How one is trained
-is ``baselines``' to know; what the table looks like is ``reports``'.
+Each is trained, loaded or asked as a configuration says, and evaluated on the same sample. How one
+is trained is ``baselines``' to know; what the table looks like is ``reports``'.
 """
 
 from llmner.comparison.config import ModelEntry, ModelsConfig, load_models_config

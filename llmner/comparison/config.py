@@ -32,7 +32,8 @@ class CorpusEntry(Fields):
         sentences = list(read_corpus(self.path, self.format, self.split, stats=stats))
         if stats.repairs:
             told(
-                f"{self.path}: {stats.repairs} broken tags were repaired (first: {stats.first_repair})"
+                f"{self.path}: {stats.repairs} broken tags were repaired (first: "
+                f"{stats.first_repair})"
             )
         return sentences
 
@@ -46,13 +47,14 @@ class ModelEntry(Fields):
         baseline: A folder that ``llmner train-baseline`` wrote, or ``USER/NAME`` on the Hub.
         engine: ``transformers``, ``vllm`` or ``openai``.
         predicted: A file of predictions, as ``extract`` writes them.
-        held_out: With ``train``: what to judge epochs by; the configuration's where it is not said, and nothing
-            for ``crf``, which has none to choose from.
-        recipe: With ``engine``: what to ask; by default the adapter's or the merged model's, else ``klue``.
+        held_out: With ``train``: what to judge epochs by; the configuration's where it is not said,
+            and nothing for ``crf``, which has none to choose from.
+        recipe: With ``engine``: what to ask; by default the adapter's or the merged model's, else
+            ``klue``.
         grounded: With ``engine``: keep replies to the text by a grammar.
         options: With ``train``: fields of its configuration. With ``engine``: options of the engine
-            (``model``, ``adapter``, ``batch_size``, ``max_new_tokens``, ...); where neither model, adapter nor
-            recipe is named, the packaged adapter answers, as on the command line.
+            (``model``, ``adapter``, ``batch_size``, ``max_new_tokens``, ...); where neither model,
+            adapter nor recipe is named, the packaged adapter answers, as on the command line.
     """
 
     name: str = Field(min_length=1)
@@ -103,7 +105,8 @@ class ModelsConfig(Fields):
         gold: The corpus to evaluate on.
         train: The corpus that baselines learn from.
         models: The models, the first of which the others are compared with.
-        held_out: Of the training sentences, what baselines judge epochs by: a share below 1 or a number.
+        held_out: Of the training sentences, what baselines judge epochs by: a share below 1 or a
+            number.
         seed: Of held-out sentences, samples and intervals.
         limit: Evaluate on a sample of this many sentences.
         resamples: Bootstrap resamples for the intervals.

@@ -61,8 +61,8 @@ def compare_models(
 ) -> list[ComparedModel]:
     """Train or load the models, evaluate all of them on the same sentences.
 
-    Baselines that an earlier call trained alike on the same sentences are loaded, not trained again; answers
-    of engines are kept while they come, so an interrupted comparison goes on.
+    Baselines that an earlier call trained alike on the same sentences are loaded, not trained
+    again; answers of engines are kept while they come, so an interrupted comparison goes on.
 
     Args:
         config: What to compare, on what.

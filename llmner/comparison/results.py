@@ -45,10 +45,11 @@ class ComparedModel:
 
 
 def write_models(config: ModelsConfig, models: Sequence[ComparedModel], folder: Path) -> list[str]:
-    """Write one table and one report of compared models, and a run of each; gives the names of the files.
+    """Write one table and one report of compared models, and a run of each; gives the names of the
+    files.
 
-    ``models.md`` and ``report.html`` for people, ``models.json`` for programs, ``curves.png`` where there are
-    any, and ``NAME.run.json`` of each model for ``llmner compare``.
+    ``models.md`` and ``report.html`` for people, ``models.json`` for programs, ``curves.png`` where
+    there are any, and ``NAME.run.json`` of each model for ``llmner compare``.
 
     Raises:
         InputError: A file cannot be written.
@@ -90,7 +91,8 @@ def models_dict(config: ModelsConfig, models: Sequence[ComparedModel]) -> dict[s
 
 
 def write_loss_curves(path: Path, models: Sequence[ComparedModel]) -> bool:
-    """Draw the models' losses and held-out F1 over epochs side by side, as a PNG; whether there were any.
+    """Draw the models' losses and held-out F1 over epochs side by side, as a PNG; whether there
+    were any.
 
     Raises:
         MissingExtraError: matplotlib is not installed.

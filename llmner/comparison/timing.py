@@ -20,7 +20,9 @@ __all__ = ["Timed", "size_of", "speed"]
 
 
 class Timed:
-    """An extractor whose sentences a second are measured: of a loaded model, without what is done with them."""
+    """An extractor whose sentences a second are measured: of a loaded model, without what is done
+    with them.
+    """
 
     def __init__(self, extractor: Extractor | BaselineExtractor, told: Callable[[], None]) -> None:
         self.extractor: Extractor | BaselineExtractor | None = extractor

@@ -1,4 +1,5 @@
-"""Corpora: files and data sets of labelled sentences, read and written, one module a format; figures of them.
+"""Corpora: files and data sets of labelled sentences, read and written, one module a format;
+figures of them.
 
 Offsets are converted to half-open code points here and stay that way. What the labels mean is
 ``schema``'s; what sentences are used for is everybody else's.

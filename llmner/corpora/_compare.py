@@ -1,4 +1,5 @@
-"""Two corpora side by side: sentences and surfaces they share, and whether their labels are distributed alike.
+"""Two corpora side by side: sentences and surfaces they share, and whether their labels are
+distributed alike.
 
 Works on the figures of ``_stats`` alone; reads no corpus.
 """
@@ -52,7 +53,8 @@ class Overlap:
 
     Attributes:
         exact: Those whose text is equal.
-        folded: Those whose text is equal after NFKC and without white space; the exact ones are among them.
+        folded: Those whose text is equal after NFKC and without white space; the exact ones are
+            among them.
         examples: The first five of the exact ones, then the first five of the others.
     """
 
@@ -69,7 +71,8 @@ class LabelShift:
         label: The label.
         earlier: Its entities in the earlier corpus.
         later: Its entities in the later corpus.
-        earlier_share: Their share of the earlier corpus's entities, from 0 to 1; ``None`` where it has none.
+        earlier_share: Their share of the earlier corpus's entities, from 0 to 1; ``None`` where it
+            has none.
         later_share: The same of the later corpus.
         unseen: Its entities in the later corpus whose surface never carries it in the earlier one.
     """
@@ -93,9 +96,9 @@ class LabelShift:
 class ShiftTest:
     """Whether two corpora's label frequencies differ by more than chance.
 
-    Entities of one sentence are not independent of each other (dates come in pairs, a list of names is
-    all PS), so the chi-squared distribution would give too small a p-value. Whole sentences are dealt
-    anew to the two corpora instead. Sentences of one document are still taken as independent.
+    Entities of one sentence are not independent of each other (dates come in pairs, a list of names
+    is all PS), so the chi-squared distribution would give too small a p-value. Whole sentences are
+    dealt anew to the two corpora instead. Sentences of one document are still taken as independent.
 
     Attributes:
         statistic: Chi-squared of the 2 x labels table of entity counts, without correction.
@@ -121,7 +124,8 @@ class CorpusComparison:
         entities: Entities of the later corpus.
         unseen: Those of them whose (label, surface) never occurs in the earlier one.
         labels: Frequencies of each label, the most frequent of both together first.
-        test: Whether these differ; ``None`` where a corpus has no entity, or both have one label alone.
+        test: Whether these differ; ``None`` where a corpus has no entity, or both have one label
+            alone.
     """
 
     overlap: Overlap
@@ -132,7 +136,9 @@ class CorpusComparison:
 
     @property
     def unseen_share(self) -> float | None:
-        """Share of the later corpus's entities that are unseen, from 0 to 1; ``None`` if it has none."""
+        """Share of the later corpus's entities that are unseen, from 0 to 1; ``None`` if it has
+        none.
+        """
         return _share(self.unseen, self.entities)
 
     def to_dict(self) -> dict[str, Any]:
@@ -228,9 +234,10 @@ def _test(
 ) -> ShiftTest | None:
     """The permutation test.
 
-    Sentences with the same bag of labels are interchangeable, so how many of each bag a deal gives to
-    the earlier corpus is drawn from the multivariate hypergeometric distribution. That is the
-    distribution shuffling every sentence gives, in time and memory that grow with the distinct bags.
+    Sentences with the same bag of labels are interchangeable, so how many of each bag a deal gives
+    to the earlier corpus is drawn from the multivariate hypergeometric distribution. That is the
+    distribution shuffling every sentence gives, in time and memory that grow with the distinct
+    bags.
     """
     if not earlier.entities or not later.entities or len(labels) < 2:
         return None

@@ -18,8 +18,8 @@ def split_held_out(
 
     Args:
         sentences: All of them.
-        held_out: A share below 1, or a number of sentences; texts that occur more than once may make it
-            slightly more.
+        held_out: A share below 1, or a number of sentences; texts that occur more than once may
+            make it slightly more.
         seed: Decides which.
 
     Raises:

@@ -1,4 +1,6 @@
-"""Formats by name, ours and those of other packages, and which one a file is in by looking at it."""
+"""Formats by name, ours and those of other packages, and which one a file is in by looking at
+it.
+"""
 
 from __future__ import annotations
 
@@ -77,10 +79,11 @@ def _format(name: str) -> CorpusFormat:
 
 
 def guess_format(path: str | PathLike[str]) -> str:
-    """The name of the format a file is in, judged by its first 200 lines, never by its first row alone.
+    """The name of the format a file is in, judged by its first 200 lines, never by its first row
+    alone.
 
-    A ``.txt`` file in none of the labelled formats is plain text, one sentence a line; a document is never
-    guessed.
+    A ``.txt`` file in none of the labelled formats is plain text, one sentence a line; a document
+    is never guessed.
 
     Raises:
         CorpusError: The file cannot be read, is empty, or looks like none of the formats.
@@ -124,19 +127,19 @@ def read_corpus(
         path_or_name: A file, a folder saved by ``datasets``, or a data set on the Hub
             (``"klue/ner"``) where no such file exists.
         format: A name in :func:`corpus_formats`, or ``"hub"``; ``None`` looks at the file.
-        split: Which split of a data set; of a ``gmb-csv`` file ``"train"`` (four fifths) or ``"test"``,
-            drawn by a seed (``"test:7"``; 42 by default).
-        strict: An ``I-X`` that continues nothing is an error. By default it is read as the beginning
-            of a span and counted in ``stats.repairs``.
+        split: Which split of a data set; of a ``gmb-csv`` file ``"train"`` (four fifths) or
+            ``"test"``, drawn by a seed (``"test:7"``; 42 by default).
+        strict: An ``I-X`` that continues nothing is an error. By default it is read as the
+            beginning of a span and counted in ``stats.repairs``.
         labels: The only labels allowed.
         on_bad: Called with every bad row, which is skipped; by default the first one raises.
         stats: Filled in as sentences are given out.
-        on_tags: Called with the tags of each sentence of a KLUE or CoNLL file in IOB2 as they stand there, one
-            a character, before the sentence is given out.
+        on_tags: Called with the tags of each sentence of a KLUE or CoNLL file in IOB2 as they stand
+            there, one a character, before the sentence is given out.
 
     Raises:
-        CorpusError: With file and line: missing file, directory, wrong encoding, no sentence at all, a
-            broken row, spans out of range or overlapping, a label that is not allowed.
+        CorpusError: With file and line: missing file, directory, wrong encoding, no sentence at
+            all, a broken row, spans out of range or overlapping, a label that is not allowed.
         UnknownNameError: No such format.
         MissingExtraError: A Hub data set, and ``datasets`` is not installed.
     """

@@ -1,6 +1,7 @@
 """Figures of one corpus: lengths, entities, labels, and what makes its entities hard to place.
 
-What two corpora have in common, and in what they differ, is ``_compare``'s; formats are the readers'.
+What two corpora have in common, and in what they differ, is ``_compare``'s; formats are the
+readers'.
 """
 
 from __future__ import annotations
@@ -110,7 +111,8 @@ class CorpusStats:
         places: Every distinct text and where it stands first.
         texts: Every distinct text and how often it stands.
         surfaces: Every distinct (label, surface) and how often it occurs.
-        bags: Every distinct bag of labels (sorted) that a sentence holds, and how many sentences hold it.
+        bags: Every distinct bag of labels (sorted) that a sentence holds, and how many sentences
+            hold it.
     """
 
     sentences: int
@@ -131,7 +133,9 @@ class CorpusStats:
     bags: Mapping[tuple[str, ...], int] = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as ``stats --json`` prints them; shares from 0 to 1, lengths in characters."""
+        """The figures as ``stats --json`` prints them; shares from 0 to 1, lengths in
+        characters.
+        """
         return {
             "sentences": self.sentences,
             "without_entity": self.without_entity,
@@ -161,8 +165,8 @@ class CorpusStats:
 def corpus_stats(sentences: Iterable[Sentence]) -> CorpusStats:
     """Figures of a corpus, read once.
 
-    Memory grows with the distinct texts, surfaces and bags of labels, which comparing corpora needs;
-    time with the characters.
+    Memory grows with the distinct texts, surfaces and bags of labels, which comparing corpora
+    needs; time with the characters.
 
     Raises:
         CorpusError: There is no sentence.

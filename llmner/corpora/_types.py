@@ -50,7 +50,8 @@ class ReadOptions:
         labels: The only labels allowed; ``None`` allows any.
         on_bad: Called with each bad row, which is then skipped; ``None`` raises its error.
         stats: Counters to fill in.
-        on_tags: Called with the IOB2 tags of each sentence as they stand in the file, one a character.
+        on_tags: Called with the IOB2 tags of each sentence as they stand in the file, one a
+            character.
         split: Which part of a file to read, for formats that know some.
     """
 

@@ -1,8 +1,8 @@
 """CoNLL columns: a token and its tag a line, an empty line between sentences.
 
-Reads tabs or spaces, any number of columns (the first is the token, the last the tag), IOB1, IOB2 and
-BIOES (or BILOU), whichever the whole file is in. Writes IOB2 with ``# id`` and ``# text`` comments;
-the latter keeps the spacing that tokens alone lose, and reading uses it when it is there.
+Reads tabs or spaces, any number of columns (the first is the token, the last the tag), IOB1, IOB2
+and BIOES (or BILOU), whichever the whole file is in. Writes IOB2 with ``# id`` and ``# text``
+comments; the latter keeps the spacing that tokens alone lose, and reading uses it when it is there.
 """
 
 from __future__ import annotations
@@ -140,7 +140,9 @@ def _finish(path: Path, block: _Block, scheme: Scheme, options: ReadOptions) -> 
 
 
 def _character_tags(block: _Block, starts: list[int], length: int) -> list[str]:
-    """The tokens' tags, one a character: what stands between two tokens belongs to what goes on over it."""
+    """The tokens' tags, one a character: what stands between two tokens belongs to what goes on
+    over it.
+    """
     tags = [OUTSIDE] * length
     before = OUTSIDE
     at = 0

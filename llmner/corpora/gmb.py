@@ -1,8 +1,9 @@
-"""The Kaggle CSV of the Groningen Meaning Bank (``ner_dataset.csv``): a word a row, eight labels, 17 tags.
+"""The Kaggle CSV of the Groningen Meaning Bank (``ner_dataset.csv``): a word a row, eight labels,
+17 tags.
 
-Columns ``Sentence #``, ``Word``, ``POS``, ``Tag``; the first names a sentence in its first row and is empty in
-the others. The file is in Latin-1, with Windows' quotation marks among it; UTF-8 is read too. The text of a
-sentence is its words with a space between two.
+Columns ``Sentence #``, ``Word``, ``POS``, ``Tag``; the first names a sentence in its first row and
+is empty in the others. The file is in Latin-1, with Windows' quotation marks among it; UTF-8 is
+read too. The text of a sentence is its words with a space between two.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ def _is_header(row: list[str]) -> bool:
 
 
 def names_columns(path: Path) -> bool:
-    """Whether a file begins with the columns' names; it may be in Latin-1, which no other format is."""
+    """Whether a file begins with the columns' names; it may be in Latin-1, which no other format
+    is.
+    """
     with open_bytes(path) as stream:
         line = stream.readline(1000) if stream.seekable() else b""
         if stream.seekable():
@@ -79,11 +82,13 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
 
 
 def split_sentences(sentences: list[Sentence], split: str) -> list[Sentence]:
-    """The ``train`` (four fifths) or ``test`` (one fifth) part, drawn by a seed, in the file's order.
+    """The ``train`` (four fifths) or ``test`` (one fifth) part, drawn by a seed, in the file's
+    order.
 
     Args:
         sentences: All of them.
-        split: ``"train"`` or ``"test"``, with a seed behind a colon if it is not to be 42 (``"test:7"``).
+        split: ``"train"`` or ``"test"``, with a seed behind a colon if it is not to be 42
+            (``"test:7"``).
 
     Raises:
         InputError: Another split.

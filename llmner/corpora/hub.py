@@ -1,7 +1,7 @@
 """Data sets of the Hugging Face Hub with ``tokens`` and ``ner_tags``, such as ``klue/ner``.
 
-Goes through ``datasets``, which is imported only here and only when it is needed. A folder written by
-``save_to_disk`` is read the same way, without a network.
+Goes through ``datasets``, which is imported only here and only when it is needed. A folder written
+by ``save_to_disk`` is read the same way, without a network.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def read_dataset(
 ) -> Iterator[Sentence]:
     """Sentences of a ``datasets.Dataset`` with ``tokens`` and ``ner_tags``.
 
-    Tags may be strings or class ids whose names the features hold. Tokens of one character each, as in
-    ``klue/ner``, are joined as they are; words are joined by spaces.
+    Tags may be strings or class ids whose names the features hold. Tokens of one character each, as
+    in ``klue/ner``, are joined as they are; words are joined by spaces.
 
     Args:
         dataset: The data set.

@@ -1,8 +1,10 @@
 """Spans JSONL: ``{"id", "text", "spans": [{"start", "end", "label"}]}``, one sentence a line.
 
-A span may have a ``score`` and ``attributes``, and a sentence ``labels`` of its whole text, which may too.
+A span may have a ``score`` and ``attributes``, and a sentence ``labels`` of its whole text, which
+may too.
 
-Offsets are half-open code points. Other keys are left alone, so what ``extract`` writes can be read.
+Offsets are half-open code points. Other keys are left alone, so what ``extract`` writes can be
+read.
 """
 
 from __future__ import annotations
@@ -143,7 +145,9 @@ def span_rows(spans: Iterable[Span]) -> list[dict[str, Any]]:
 
 
 def text_label_rows(labels: Iterable[TextLabel]) -> list[dict[str, Any]]:
-    """Labels of a whole text as JSON has them; ``score`` and ``attributes`` only where there are any."""
+    """Labels of a whole text as JSON has them; ``score`` and ``attributes`` only where there are
+    any.
+    """
     return [{"label": label.label} | _said(label) for label in labels]
 
 

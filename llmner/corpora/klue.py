@@ -1,4 +1,5 @@
-r"""KLUE-NER's TSV, v1 and v1.1: a comment line with id and annotated sentence, then one row a character.
+r"""KLUE-NER's TSV, v1 and v1.1: a comment line with id and annotated sentence, then one row a
+character.
 
 ::
 

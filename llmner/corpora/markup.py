@@ -1,4 +1,5 @@
-r"""Inline markup, one sentence a line: ``<손흥민:PS>은 <춘천:LC>에서``, with an id and a tab before it or not.
+r"""Inline markup, one sentence a line: ``<손흥민:PS>은 <춘천:LC>에서``, with an id and a tab before
+it or not.
 
 The escapes are those of :mod:`llmner.markup`; a bare tab ends the id, tabs of the text are ``\t``.
 """

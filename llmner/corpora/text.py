@@ -1,4 +1,6 @@
-"""Plain text without labels, what ``extract`` is most often given: one sentence a line, or a file one text."""
+"""Plain text without labels, what ``extract`` is most often given: one sentence a line, or a file
+one text.
+"""
 
 from __future__ import annotations
 

@@ -47,8 +47,9 @@ def from_words(
 def word_tags(sentence: Sentence) -> list[tuple[str, str]]:
     """(word, IOB2 tag) of each word of a sentence; words are what white space separates.
 
-    A word is tagged with the first span that has a character of it. So spans whose edges are those of words
-    come back whole from :func:`from_words`, and a span that covers a part of a word becomes the word.
+    A word is tagged with the first span that has a character of it. So spans whose edges are those
+    of words come back whole from :func:`from_words`, and a span that covers a part of a word
+    becomes the word.
     """
     words: list[str] = []
     covered: list[TagSpan] = []

@@ -1,4 +1,5 @@
-"""What an endpoint sends, read field by field at the edge: whatever it is, it is an answer or it is none.
+"""What an endpoint sends, read field by field at the edge: whatever it is, it is an answer or it is
+none.
 
 How it is asked for is ``_sending``'s; what the answer means is ``replies``'.
 """
@@ -19,7 +20,8 @@ __all__ = ["EndpointAnswer", "UnreadableError", "read_answer", "read_models"]
 
 # No model counts further; what a client adds up must stay a number.
 _MOST_TOKENS = 2**31 - 1
-# No probability is lower that a program can hold, and sums of these stay numbers; servers write -9999 for none.
+# No probability is lower that a program can hold, and sums of these stay numbers; servers write
+# -9999 for none.
 _LEAST = -1e5
 # Rounding may leave a logarithm of a probability a little above 0.
 _ROUNDING = 1e-3
@@ -39,8 +41,8 @@ class EndpointAnswer:
         refused: Whether the endpoint filtered it, or the model refused to answer.
         prompt_tokens: Tokens of the question, where the endpoint counts them.
         completion_tokens: Tokens of the answer, where it does.
-        logprobs: Each token's bytes and the logarithm of its probability; ``None`` where the endpoint tells
-            none, or something that is none.
+        logprobs: Each token's bytes and the logarithm of its probability; ``None`` where the
+            endpoint tells none, or something that is none.
     """
 
     text: str
@@ -53,9 +55,9 @@ class EndpointAnswer:
     def tokens(self) -> tuple[Token, ...] | None:
         """The tokens with their places in the stripped answer; ``None`` where none are known.
 
-        Tokens come as text, each of a character's bytes but the last as nothing; end tokens and what belongs
-        to the stop string follow the answer. Where they do not make up the answer, none are better than wrong
-        ones. Linear in the number of tokens.
+        Tokens come as text, each of a character's bytes but the last as nothing; end tokens and
+        what belongs to the stop string follow the answer. Where they do not make up the answer,
+        none are better than wrong ones. Linear in the number of tokens.
         """
         raw, held = self.text, self.logprobs
         if not held or not b"".join(each for each, _ in held).startswith(
@@ -80,7 +82,8 @@ class EndpointAnswer:
 def read_answer(body: bytes) -> EndpointAnswer:
     """The first choice of a chat completion, or of a completion.
 
-    Only what it takes to be an answer must be right; counts and probabilities that are none count as not told.
+    Only what it takes to be an answer must be right; counts and probabilities that are none count
+    as not told.
 
     Args:
         body: The response's body.
@@ -143,7 +146,9 @@ def _count(value: Any) -> int | None:
 
 
 def _logprobs(told: Any) -> tuple[tuple[bytes, float], ...] | None:
-    """Tokens and logarithms of their probabilities, as chats or completions tell them; all right, or none."""
+    """Tokens and logarithms of their probabilities, as chats or completions tell them; all right,
+    or none.
+    """
     if not isinstance(told, dict):
         return None
     rows, names, values = told.get("content"), told.get("tokens"), told.get("token_logprobs")

@@ -1,4 +1,5 @@
-"""Answering token by token: what each answer has so far, what it may go on with, and how sure the model is.
+"""Answering token by token: what each answer has so far, what it may go on with, and how sure the
+model is.
 
 Greedy, or one draw; kept to a grammar, or free. Nothing here depends on what else is in the batch.
 """
@@ -23,7 +24,8 @@ __all__ = ["Answer", "Grammars", "choose", "normalizers", "placed"]
 
 # The end of an answer is looked for in its last tokens only; a stop of a few characters fits in.
 _TAIL_TOKENS = 8
-# Rows of the vocabulary's width that are summed up together; all at once would take as much memory again.
+# Rows of the vocabulary's width that are summed up together; all at once would take as much memory
+# again.
 _ROWS = 8
 
 
@@ -67,7 +69,8 @@ class Answer:
         self.logprobs.append(logprob)
         if self.matcher is not None and not self.matcher.consume_token(token):
             self.finish = "error"
-            self.error = f"token {token} is none that the grammar allows: {one_line(self.matcher.get_error())}"
+            why = one_line(self.matcher.get_error())
+            self.error = f"token {token} is none that the grammar allows: {why}"
             return
         if self.stop is not None and self.stop in tokenizer.decode(self.answer[-_TAIL_TOKENS:]):
             self.finish = "stop"
@@ -167,9 +170,9 @@ def choose(
 ) -> torch.Tensor:
     """Leave one token a row to choose where the likeliest may not be, or is not to be, chosen.
 
-    The likeliest token is nearly always one that the grammar allows; the mask of all allowed tokens is only
-    made where it is not. A draw is made from all tokens first and from the allowed ones if it is none of them,
-    which gives the distribution of drawing from the allowed ones.
+    The likeliest token is nearly always one that the grammar allows; the mask of all allowed tokens
+    is only made where it is not. A draw is made from all tokens first and from the allowed ones if
+    it is none of them, which gives the distribution of drawing from the allowed ones.
 
     Args:
         batch: The answers.

@@ -13,9 +13,9 @@ __all__ = ["denormals_flushed"]
 def denormals_flushed() -> Iterator[None]:
     """Flush denormal numbers to zero, and leave the thread as it was.
 
-    They take a CPU five times as long as others, and a softmax is full of them. It is a mode of the processor
-    that all arithmetic of a thread obeys, Python's own too: a caller's must not stay changed. Threads that
-    torch starts meanwhile keep it.
+    They take a CPU five times as long as others, and a softmax is full of them. It is a mode of the
+    processor that all arithmetic of a thread obeys, Python's own too: a caller's must not stay
+    changed. Threads that torch starts meanwhile keep it.
     """
     import torch
 

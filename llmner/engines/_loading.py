@@ -1,4 +1,5 @@
-"""Models of ``transformers`` and their tokenizers, loaded so that an error names the file that is broken.
+"""Models of ``transformers`` and their tokenizers, loaded so that an error names the file that is
+broken.
 
 What a model is for is its caller's to know: language models (``transformers_engine``) and taggers
 (``baselines.encoder``) are loaded alike.
@@ -44,7 +45,8 @@ def load_pretrained(
         check_model_folder(Path(path))
     except InputError as error:
         raise GenerationError(f"{name} cannot be loaded: {error}") from None
-    # Each file by itself, so that an error names it: the tokenizer's reader reads the configuration too.
+    # Each file by itself, so that an error names it: the tokenizer's reader reads the configuration
+    # too.
     config = attempt(AutoConfig.from_pretrained, path, trust_remote_code=trust_remote_code)
     if isinstance(config, Mishap):
         raise _not_loaded(name, "config.json", config) from config.error
@@ -66,7 +68,8 @@ def load_pretrained(
     lacking = sorted(known["missing_keys"])
     if lacking and not new_layers:
         raise GenerationError(
-            f"{name} cannot be loaded: its weights lack {one_line(lacking[0], 120)} ({len(lacking)} in all)"
+            f"{name} cannot be loaded: its weights lack {one_line(lacking[0], 120)} "
+            f"({len(lacking)} in all)"
         )
     return model, tokenizer
 

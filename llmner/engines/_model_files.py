@@ -1,7 +1,8 @@
 """Files of models and adapters, looked at before anything loads them; errors name the file.
 
-Nothing here is run or unpickled: JSON is parsed, and of weights (safetensors) the header is read. What a
-library then makes of a folder is its own; :func:`broken_file` finds out which file it stumbled over.
+Nothing here is run or unpickled: JSON is parsed, and of weights (safetensors) the header is read.
+What a library then makes of a folder is its own; :func:`broken_file` finds out which file it
+stumbled over.
 """
 
 from __future__ import annotations
@@ -147,7 +148,8 @@ def check_finite(path: Path) -> None:
 
 
 def check_model_folder(folder: Path) -> None:
-    """Make sure that a local model's configuration and weights can be read, before a library tries to.
+    """Make sure that a local model's configuration and weights can be read, before a library tries
+    to.
 
     Args:
         folder: It; a name that is no folder is the Hub's, and is not looked at.
@@ -174,7 +176,8 @@ def check_model_folder(folder: Path) -> None:
             # Layers without weights would be made up, one after another.
             if isinstance(layers, int) and not 1 <= layers <= held:
                 raise InputError(
-                    f"says that there are {str(layers)[:20]} layers, and the weights are {held} tensors",
+                    f"says that there are {str(layers)[:20]} layers, and the weights are {held} "
+                    f"tensors",
                     path=folder / "config.json",
                 )
 
@@ -204,7 +207,8 @@ def _all_names(named: Mapping[str, Any]) -> bool:
 
 
 def broken_file(folder: Path) -> InputError | None:
-    """The first file of a folder that is no whole JSON or safetensors, after loading failed; ``None`` if none.
+    """The first file of a folder that is no whole JSON or safetensors, after loading failed;
+    ``None`` if none.
 
     Args:
         folder: It.

@@ -1,7 +1,7 @@
 """What the processor computes fast: which type of number a model on a CPU should have.
 
-A processor without instructions for bfloat16 converts every number to float32 and back, which takes it two
-to ten times as long as float32 itself.
+A processor without instructions for bfloat16 converts every number to float32 and back, which takes
+it two to ten times as long as float32 itself.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ __all__ = ["fits_in_float32", "multiplies_bfloat16", "suit_processor"]
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether this processor, as PyTorch uses it, has instructions that multiply matrices of bfloat16.
+    """Whether this processor, as PyTorch uses it, has instructions that multiply matrices of
+    bfloat16.
 
-    These are AMX and AVX-512 BF16 on x86, and BF16 on Arm. Looks at nothing but what the processor says of
-    itself and what ``ONEDNN_MAX_CPU_ISA`` leaves of it, so the answer is the same in every run.
+    These are AMX and AVX-512 BF16 on x86, and BF16 on Arm. Looks at nothing but what the processor
+    says of itself and what ``ONEDNN_MAX_CPU_ISA`` leaves of it, so the answer is the same in every
+    run.
     """
     import torch
 
@@ -31,7 +33,9 @@ def multiplies_bfloat16() -> bool:
 
 
 def suit_processor(model: Any) -> None:
-    """Turn a model to float32 that computes on a processor without bfloat16, if it fits in memory so."""
+    """Turn a model to float32 that computes on a processor without bfloat16, if it fits in memory
+    so.
+    """
     if model.device.type == "cpu" and not multiplies_bfloat16() and fits_in_float32(model):
         model.float()
 

@@ -1,4 +1,6 @@
-"""Engines by name: ours, and those that other packages bring through the entry point ``llmner.engines``."""
+"""Engines by name: ours, and those that other packages bring through the entry point
+``llmner.engines``.
+"""
 
 from __future__ import annotations
 

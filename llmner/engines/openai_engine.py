@@ -1,7 +1,8 @@
-"""The ``openai`` engine: any endpoint that speaks OpenAI's protocol (vLLM, llama.cpp, SGLang, Ollama, OpenAI).
+"""The ``openai`` engine: any endpoint that speaks OpenAI's protocol (vLLM, llama.cpp, SGLang,
+Ollama, OpenAI).
 
-Requests go out together, as many at a time as the endpoint should be asked, and are sent again while that may
-help. What a reply means is ``replies``' to say.
+Requests go out together, as many at a time as the endpoint should be asked, and are sent again
+while that may help. What a reply means is ``replies``' to say.
 """
 
 from __future__ import annotations
@@ -45,28 +46,32 @@ _FORM = re.compile(r"(?i)grammar|structured.?outputs?|response.?format|json.?sch
 class OpenAIGenerator(Engine):
     """Answers prompts through an OpenAI-compatible endpoint.
 
-    What may pass is sent again, with growing waits or as long as the endpoint asks for: 408, 409, 429, 5xx,
-    timeouts, lost connections, answers that are no answer. A sentence that fails in every attempt, or that the
-    endpoint refuses (400, 413, 422: too long, filtered), gets a reply with ``error`` set and holds up no other;
-    what would fail for every sentence ends the run. An answer is read field by field: counts and probabilities
-    that are none count as not told. Errors are one line each, and show no key.
+    What may pass is sent again, with growing waits or as long as the endpoint asks for: 408, 409,
+    429, 5xx, timeouts, lost connections, answers that are no answer. A sentence that fails in every
+    attempt, or that the endpoint refuses (400, 413, 422: too long, filtered), gets a reply with
+    ``error`` set and holds up no other; what would fail for every sentence ends the run. An answer
+    is read field by field: counts and probabilities that are none count as not told. Errors are one
+    line each, and show no key.
 
-    Grammars are sent as vLLM takes them, JSON schemas as OpenAI does, and every answer is checked: an endpoint
-    that ignores them ends the run. Probabilities of tokens are asked for where the endpoint has them; under a
-    grammar vLLM's are those among the tokens that it allows.
+    Grammars are sent as vLLM takes them, JSON schemas as OpenAI does, and every answer is checked:
+    an endpoint that ignores them ends the run. Probabilities of tokens are asked for where the
+    endpoint has them; under a grammar vLLM's are those among the tokens that it allows.
 
     Args:
         model: Model (or served adapter) name; ``None`` for the only one the endpoint has.
-        base_url: The endpoint, ending in ``/v1``; by default ``OPENAI_BASE_URL``, else :data:`DEFAULT_URL`.
+        base_url: The endpoint, ending in ``/v1``; by default ``OPENAI_BASE_URL``, else
+            :data:`DEFAULT_URL`.
         api_key: By default ``OPENAI_API_KEY``; local servers need none.
-        completions: Ask for a completion of the conversation as plain text, as models without a chat template
-            need; ``None`` to do so where the endpoint says that there is no template.
+        completions: Ask for a completion of the conversation as plain text, as models without a
+            chat template need; ``None`` to do so where the endpoint says that there is no template.
         concurrency: Requests on their way at once.
         timeout: Seconds until a request counts as lost, its answer read to the end.
         attempts: How often a request is sent at most.
-        deadline: Seconds that one call of ``generate`` may take; ``None`` for as long as its attempts take.
+        deadline: Seconds that one call of ``generate`` may take; ``None`` for as long as its
+            attempts take.
         max_new_tokens: Longest answer, in tokens.
-        temperature: 0 for the likeliest answer; above, answers are drawn, each sample of a prompt another one.
+        temperature: 0 for the likeliest answer; above, answers are drawn, each sample of a prompt
+            another one.
         seed: Of draws, for endpoints that take one.
 
     Raises:
@@ -145,7 +150,9 @@ class OpenAIGenerator(Engine):
         return replies
 
     def __enter__(self) -> Self:
-        """Keep connections open from one call to the next; calls may come from several threads at once."""
+        """Keep connections open from one call to the next; calls may come from several threads at
+        once.
+        """
         self._kept = ExitStack()
         self._connected = self._kept.enter_context(self._connection())
         return self
@@ -156,7 +163,9 @@ class OpenAIGenerator(Engine):
 
     @contextmanager
     def _connection(self) -> Iterator[tuple[BlockingPortal, AsyncOpenAI]]:
-        """A client, and the loop that it lives in: the caller may be in one already, as in a notebook."""
+        """A client, and the loop that it lives in: the caller may be in one already, as in a
+        notebook.
+        """
         try:
             from anyio import CancelScope
             from anyio.from_thread import start_blocking_portal
@@ -249,13 +258,15 @@ class OpenAIGenerator(Engine):
                 for number in range(len(prompts)):
                     group.start_soon(ask, number)
         except BaseExceptionGroup as errors:
-            # Not except*: what is raised there comes in a group of its own, in some releases of Python 3.11.
+            # Not except*: what is raised there comes in a group of its own, in some releases of
+            # Python 3.11.
             ours, others = errors.split(GenerationError)
             if ours is None or others is not None:
                 raise
             raise first(ours) from None
         lost = next((reply.error for reply in replies if reply.error is not None), None)
-        # What a dead endpoint leaves unanswered is asked again by the next run; no row is made of it.
+        # What a dead endpoint leaves unanswered is asked again by the next run; no row is made of
+        # it.
         if lost is not None and not await self._answers(client):
             raise GenerationError(f"{self._shown} answers no more: {lost}", retryable=True)
         return replies
@@ -318,7 +329,8 @@ class OpenAIGenerator(Engine):
         )
 
     def _check(self, prompt: Prompt, text: str, *, cut: bool) -> None:
-        """Make sure that an answer is what it was to be kept to: some endpoints ignore fields they do not know.
+        """Make sure that an answer is what it was to be kept to: some endpoints ignore fields they
+        do not know.
 
         Raises:
             GenerationError: It is not.
@@ -433,12 +445,14 @@ class OpenAIGenerator(Engine):
             return _NoTemplateError(f"{self.model_name} has no chat template: {told}")
         if ("context" in told and ("length" in told or "token" in told)) or "max_model_len" in told:
             return SentenceError(
-                f"a question{where} and an answer of {self.max_new_tokens} tokens do not fit into the model's "
+                f"a question{where} and an answer of {self.max_new_tokens} tokens do not fit into "
+                f"the model's "
                 f"context ({told}); shorten the text or --max-new-tokens"
             )
         if prompt is not None and prompt.grammar is not None and _FORM.search(told):
             return GenerationError(
-                f"{self._shown} takes no such grammar or JSON schema ({told}); see docs/generation.md"
+                f"{self._shown} takes no such grammar or JSON schema ({told}); see "
+                f"docs/generation.md"
             )
         problem = f"{self._shown} answers {status}{where}: {told}"
         return SentenceError(problem) if status in _REFUSED else GenerationError(problem)

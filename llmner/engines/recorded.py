@@ -26,8 +26,8 @@ class RecordedGenerator(Engine):
     Equal keys are answered in the order of the file. The whole file is held in memory.
 
     Args:
-        path: The file. Rows need ``reply`` and one of ``id`` and ``text``; where both the row and the
-            prompt have a text, they must agree.
+        path: The file. Rows need ``reply`` and one of ``id`` and ``text``; where both the row and
+            the prompt have a text, they must agree.
 
     Raises:
         CorpusError: The file cannot be read, or a row has no reply.

@@ -1,7 +1,8 @@
 """The ``transformers`` engine: any causal language model, in process, in batches.
 
-Greedy unless told otherwise, so the same call gives the same replies. Prompts are sorted by length, padded on
-the left and answered batch by batch; models without a chat template get the conversation as plain text.
+Greedy unless told otherwise, so the same call gives the same replies. Prompts are sorted by length,
+padded on the left and answered batch by batch; models without a chat template get the conversation
+as plain text.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ _FEW = 4
 class TransformersGenerator(Engine):
     """Answers prompts with a ``transformers`` model.
 
-    Nothing is loaded before the first prompt. A model computes in bfloat16, but in float32 on a processor that
-    has no instructions for bfloat16; answers may then differ where two tokens are nearly as likely.
+    Nothing is loaded before the first prompt. A model computes in bfloat16, but in float32 on a
+    processor that has no instructions for bfloat16; answers may then differ where two tokens are
+    nearly as likely.
 
     Args:
         model: Name on the Hub, a folder, or ``None`` for the embedded model.
@@ -57,7 +59,8 @@ class TransformersGenerator(Engine):
             one's name, or one that was found already.
         batch_size: Sentences answered together.
         max_new_tokens: Longest answer, in tokens.
-        temperature: 0 for the likeliest answer; above, answers are drawn, each sample of a prompt another one.
+        temperature: 0 for the likeliest answer; above, answers are drawn, each sample of a prompt
+            another one.
         seed: Of draws; the same seed gives the same answers, whatever they are batched with.
         device: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda:0"``, ...
         trust_remote_code: Run Python code that comes with a model. Off unless asked for.
@@ -138,7 +141,8 @@ class TransformersGenerator(Engine):
         return engine
 
     def load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """The model, with the adapter in its weights, and its tokenizer; loaded when they are first asked for.
+        """The model, with the adapter in its weights, and its tokenizer; loaded when they are first
+        asked for.
 
         Raises:
             MissingExtraError: The ``local`` extra is not installed.
@@ -147,7 +151,8 @@ class TransformersGenerator(Engine):
         """
         if self._loaded is not None:
             return self._loaded
-        # The adapter first: that shows in a second. PEFT would ask the Hub for a folder that is not there.
+        # The adapter first: that shows in a second. PEFT would ask the Hub for a folder that is not
+        # there.
         found = (
             find_adapter(self.adapter, self.report)
             if isinstance(self.adapter, str)
@@ -191,7 +196,8 @@ class TransformersGenerator(Engine):
             left = sorted(left, key=lambda each: -len(each.question) - len(each.answer))
             for at in range(0, len(left), self.batch_size):
                 self._go_on(model, tokenizer, left[at : at + self.batch_size])
-            # The few of each batch whose answers are long are put together instead of holding up the others.
+            # The few of each batch whose answers are long are put together instead of holding up
+            # the others.
             left = [each for each in left if not each.done]
         return [each.reply(tokenizer) for each in asked]
 
@@ -231,14 +237,18 @@ class TransformersGenerator(Engine):
                 where = f" (id {prompt.id!r})" if prompt.id else ""
                 each.finish = "error"
                 each.error = (
-                    f"a prompt of {len(each.question)} tokens{where} and an answer of {self.max_new_tokens} do "
-                    f"not fit into {self.model_name}'s {limit}; shorten the text or --max-new-tokens"
+                    f"a prompt of {len(each.question)} tokens{where} and an answer of "
+                    f"{self.max_new_tokens} do "
+                    f"not fit into {self.model_name}'s {limit}; shorten the text or "
+                    f"--max-new-tokens"
                 )
 
     def _go_on(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[Answer]
     ) -> None:
-        """Answer on, until all have ended or so few are left that they are better joined with others."""
+        """Answer on, until all have ended or so few are left that they are better joined with
+        others.
+        """
         import torch
         from transformers import (
             LogitsProcessor,
@@ -265,7 +275,9 @@ class TransformersGenerator(Engine):
                 return self.scores
 
         class _Enough(StoppingCriteria):  # type: ignore[misc]
-            """Ends a row at its end token, its stop string or its limit, and all rows when few are left."""
+            """Ends a row at its end token, its stop string or its limit, and all rows when few are
+            left.
+            """
 
             def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
                 # input_ids: (batch, context + answered in this call)
@@ -309,7 +321,8 @@ class TransformersGenerator(Engine):
 
 
 def _check_questions(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make sure that the model can be asked anything at all, before it is asked thousands of questions.
+    """Make sure that the model can be asked anything at all, before it is asked thousands of
+    questions.
 
     Raises:
         GenerationError: Its tokenizer, its chat template or its end tokens are none.
@@ -323,7 +336,8 @@ def _check_questions(name: str, model: PreTrainedModel, tokenizer: PreTrainedTok
     ends = attempt(_end_tokens, model, tokenizer)
     if isinstance(ends, Mishap) or not all(type(end) is int and 0 <= end < words for end in ends):
         raise GenerationError(
-            f"{name} cannot be asked: 'eos_token_id' of its generation_config.json or config.json is none of "
+            f"{name} cannot be asked: 'eos_token_id' of its generation_config.json or config.json "
+            f"is none of "
             f"its {words} tokens"
         )
     if not asked or not all(type(token) is int and 0 <= token < words for token in asked):
@@ -375,12 +389,14 @@ def _with_adapter(model: Any, adapter: Adapter) -> Any:
             # It goes on without them, as if there were no adapter.
             warnings.filterwarnings("error", "Found missing adapter keys")
             adapted = PeftModel.from_pretrained(model, str(adapter.folder))
-            # It leaves out what no module asks for; then the configuration is not that of these weights.
+            # It leaves out what no module asks for; then the configuration is not that of these
+            # weights.
             used = get_peft_model_state_dict(adapted, save_embedding_layers=False)
             for name in read_tensors(adapter.folder / ADAPTER_FILE):
                 if "lora_" in name and name not in used:
                     raise ValueError(f"the configuration leaves out {one_line(name, 120)}")
-            # Merged into the weights it costs nothing; as separate factors it would cost every answer.
+            # Merged into the weights it costs nothing; as separate factors it would cost every
+            # answer.
             return adapted.merge_and_unload()
 
     made = attempt(merged)
@@ -399,7 +415,9 @@ def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> s
 
 @contextmanager
 def _plain_greedy(model: PreTrainedModel, ends: set[int]) -> Iterator[None]:
-    """Leave the model's own decoding settings out: penalties and the like would change the likeliest answer."""
+    """Leave the model's own decoding settings out: penalties and the like would change the
+    likeliest answer.
+    """
     from transformers import GenerationConfig
 
     own = model.generation_config
@@ -420,9 +438,10 @@ def _context(model: PreTrainedModel) -> int | None:
 def _whole_states(model: Any) -> Iterator[None]:
     """Hand the output head contiguous hidden states.
 
-    The last position of every question is a slice, and torch multiplies a sliced batch with a frozen weight
-    as a batch of multiplications, each with a copy of the weight: with 262,144 words a minute and ten
-    gigabytes for what takes a tenth of a second. Adapters freeze the weights they are merged into.
+    The last position of every question is a slice, and torch multiplies a sliced batch with a
+    frozen weight as a batch of multiplications, each with a copy of the weight: with 262,144 words
+    a minute and ten gigabytes for what takes a tenth of a second. Adapters freeze the weights they
+    are merged into.
     """
     head = model.get_output_embeddings()
     hook = head.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
@@ -449,7 +468,8 @@ def load_model(
 
     Raises:
         MissingExtraError: The ``local`` extra is not installed.
-        GenerationError: The model cannot be loaded; of a local one the file that is broken is named.
+        GenerationError: The model cannot be loaded; of a local one the file that is broken is
+            named.
     """
     try:
         import torch
@@ -463,7 +483,8 @@ def load_model(
         path = str(embedded_model(report))
     elif is_exaone3(Path(name)) and not trust_remote_code:
         raise GenerationError(
-            f"{name} is an EXAONE 3 checkpoint, which needs code of its own; write it in Llama's layout "
+            f"{name} is an EXAONE 3 checkpoint, which needs code of its own; write it in Llama's "
+            f"layout "
             f"with python scripts/convert_exaone.py {name} {name}-llama"
         )
     if report is not None:
@@ -484,7 +505,9 @@ def load_model(
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[int]:
-    """The tokens a model is asked: its chat template filled in, or the conversation as plain text."""
+    """The tokens a model is asked: its chat template filled in, or the conversation as plain
+    text.
+    """
     if not tokenizer.chat_template:
         return list(tokenizer(prompt.completion)["input_ids"])
     import jinja2

@@ -1,7 +1,8 @@
-"""The ``vllm`` engine: vLLM in process, which batches continuously and shares what prompts have in common.
+"""The ``vllm`` engine: vLLM in process, which batches continuously and shares what prompts have in
+common.
 
-Prompts are turned into tokens as the ``transformers`` engine does, so that the same model is asked the same.
-vLLM pins its own torch and transformers: it has an environment of its own.
+Prompts are turned into tokens as the ``transformers`` engine does, so that the same model is asked
+the same. vLLM pins its own torch and transformers: it has an environment of its own.
 """
 
 from __future__ import annotations
@@ -35,18 +36,21 @@ _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 class VllmGenerator(Engine):
     """Answers prompts with vLLM, in this process.
 
-    Nothing is loaded before the first prompt. The defaults suit a model of 7.8B parameters in bfloat16, with an
-    adapter, on one card of 24 GB.
+    Nothing is loaded before the first prompt. The defaults suit a model of 7.8B parameters in
+    bfloat16, with an adapter, on one card of 24 GB.
 
     Args:
         model: Name on the Hub, a folder, or ``None`` for the embedded model.
-        adapter: A PEFT adapter to serve on top of it, as the ``transformers`` engine takes it. vLLM keeps its
-            factors apart; ``llmner merge`` writes a model that has them in its weights and is faster.
+        adapter: A PEFT adapter to serve on top of it, as the ``transformers`` engine takes it. vLLM
+            keeps its factors apart; ``llmner merge`` writes a model that has them in its weights
+            and is faster.
         max_new_tokens: Longest answer, in tokens.
         max_model_len: Longest question and answer together, in tokens; at most what the model can.
-        max_num_seqs: Sentences answered at a time; a thousand are handed over at once and wait their turn.
+        max_num_seqs: Sentences answered at a time; a thousand are handed over at once and wait
+            their turn.
         gpu_memory_utilization: Share of the card's memory to take, weights and cache together.
-        temperature: 0 for the likeliest answer; above, answers are drawn, each sample of a prompt another one.
+        temperature: 0 for the likeliest answer; above, answers are drawn, each sample of a prompt
+            another one.
         seed: Of draws.
         trust_remote_code: Run Python code that comes with a model. Off unless asked for.
         options: Further arguments of ``vllm.LLM``.
@@ -160,8 +164,10 @@ class VllmGenerator(Engine):
     def _over_long(self, prompt: Prompt, question: Sequence[int], limit: int) -> Reply:
         where = f" (id {prompt.id!r})" if prompt.id else ""
         problem = (
-            f"a prompt of {len(question)} tokens{where} and an answer of {self.max_new_tokens} do not fit into "
-            f"the {limit} of this run; shorten the text or --max-new-tokens, or raise --max-model-len"
+            f"a prompt of {len(question)} tokens{where} and an answer of {self.max_new_tokens} do "
+            f"not fit into "
+            f"the {limit} of this run; shorten the text or --max-new-tokens, or raise "
+            f"--max-model-len"
         )
         return Reply("", "error", len(question), 0, problem)
 
@@ -186,7 +192,8 @@ class VllmGenerator(Engine):
         )
 
     def paths(self) -> tuple[str, ...]:
-        """What vLLM's server is to be given: the model's path or name, context, an adapter's folder and rank.
+        """What vLLM's server is to be given: the model's path or name, context, an adapter's folder
+        and rank.
 
         Raises:
             InputError: No such adapter.
@@ -205,7 +212,8 @@ class VllmGenerator(Engine):
         if self._loaded is not None:
             return self._loaded
         path, adapter = self._find()
-        # Its progress is told by llmner; in a process of its own every script would need a __main__ guard.
+        # Its progress is told by llmner; in a process of its own every script would need a __main__
+        # guard.
         for name, value in (
             ("VLLM_LOGGING_LEVEL", "ERROR"),
             ("VLLM_NO_USAGE_STATS", "1"),
@@ -256,7 +264,8 @@ class VllmGenerator(Engine):
             raise GenerationError(f"{name} cannot be loaded: no such folder")
         if is_exaone3(folder) and not self.trust_remote_code:
             raise GenerationError(
-                f"{name} is an EXAONE 3 checkpoint, which needs code of its own; write it in Llama's layout "
+                f"{name} is an EXAONE 3 checkpoint, which needs code of its own; write it in "
+                f"Llama's layout "
                 f"with python scripts/convert_exaone.py {name} {name}-llama"
             )
         if _quantised(folder) == "bitsandbytes":
@@ -286,7 +295,8 @@ class VllmGenerator(Engine):
 
 
 _NO_BITSANDBYTES = (
-    "which vLLM no longer loads; serve the unquantised model with --adapter, or write one model of both with "
+    "which vLLM no longer loads; serve the unquantised model with --adapter, or write one model "
+    "of both with "
     "llmner merge"
 )
 

@@ -1,9 +1,11 @@
-"""How sure a model is of each span: from the probabilities of its tokens, or from a vote among several replies.
+"""How sure a model is of each span: from the probabilities of its tokens, or from a vote among
+several replies.
 
-The score of a span is the probability that the model gave to writing this surface, ending it there, and giving
-it this label, with everything before as it stands in the reply: the product of the probabilities of the tokens
-that reach into the surface, the character after it, or the label. They are the model's own, over all tokens,
-also where a grammar forbade some. ``Calibration`` makes such scores mean what they say.
+The score of a span is the probability that the model gave to writing this surface, ending it there,
+and giving it this label, with everything before as it stands in the reply: the product of the
+probabilities of the tokens that reach into the surface, the character after it, or the label. They
+are the model's own, over all tokens, also where a grammar forbade some. ``Calibration`` makes such
+scores mean what they say.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ __all__ = ["Calibrator", "drop_unsure", "score_spans", "vote"]
 def score_spans(projection: Projection, reply: Reply) -> Projection:
     """The projection with a score on each span, from its tokens' probabilities.
 
-    Spans keep what score they have where the engine knows no probabilities or a mention cannot be found in the
-    reply. O(mentions · tokens).
+    Spans keep what score they have where the engine knows no probabilities or a mention cannot be
+    found in the reply. O(mentions · tokens).
 
     Args:
         projection: Of the reply.
@@ -68,7 +70,9 @@ def _probability(tokens: Sequence[Token], ranges: Sequence[tuple[int, int]]) -> 
 
 
 def _reaches(token: Token, start: int, end: int) -> bool:
-    """Whether a token has a part in a stretch; what ended a reply has one in a stretch that goes beyond it."""
+    """Whether a token has a part in a stretch; what ended a reply has one in a stretch that goes
+    beyond it.
+    """
     if token.start == token.end:
         return token.start > 0 and start < token.start < end
     return token.start < end and start < token.end
@@ -122,9 +126,9 @@ def _unsure(outcome: Outcome, reason: str) -> Outcome:
 def vote(projections: Sequence[Projection], asked: int | None = None) -> Projection:
     """One projection of several replies to the same question: what more than half of them have.
 
-    A span's score is the share of replies that have it, with the same label; spans of more than half never
-    overlap. Outcomes are those of the first reply that has the span, and of the first reply for mentions that
-    have none. Text and reading are the first one's.
+    A span's score is the share of replies that have it, with the same label; spans of more than
+    half never overlap. Outcomes are those of the first reply that has the span, and of the first
+    reply for mentions that have none. Text and reading are the first one's.
 
     Args:
         projections: Of one text, at least one.
@@ -158,12 +162,13 @@ def vote(projections: Sequence[Projection], asked: int | None = None) -> Project
 
 @dataclass(frozen=True, slots=True)
 class Calibrator:
-    """Scores made to mean what they say: isotonic regression, fitted on sentences the model was not trained on.
+    """Scores made to mean what they say: isotonic regression, fitted on sentences the model was not
+    trained on.
 
     Attributes:
         scores: Raw scores, rising.
-        precisions: The share of spans with such a score that are right, rising; between two scores it is
-            interpolated.
+        precisions: The share of spans with such a score that are right, rising; between two scores
+            it is interpolated.
 
     Raises:
         InputError: The two do not match, or do not rise, or leave [0, 1].

@@ -1,6 +1,7 @@
 """The whole line: recipe, engine and projector in one object.
 
-What keeps its rows on disk is ``runs``; what a run is scored by is ``scoring``'s; what it prints is ``cli``'s.
+What keeps its rows on disk is ``runs``; what a run is scored by is ``scoring``'s; what it prints is
+``cli``'s.
 """
 
 from __future__ import annotations
@@ -37,12 +38,13 @@ class Extraction:
 
     Attributes:
         sentence: The sentence asked about, gold spans and all.
-        reply: What the engine answered. Of a long text: all windows' replies, a line break between two. A
-            tagger's is empty: it gives spans at once.
+        reply: What the engine answered. Of a long text: all windows' replies, a line break between
+            two. A tagger's is empty: it gives spans at once.
         projection: Spans and outcomes, and how the reply was read.
-        windows: Of a long text: what was answered about each window; empty where it was asked about whole.
-        samples: All replies, ``reply`` the first, where there was a vote among several; of a long text the
-            windows have them.
+        windows: Of a long text: what was answered about each window; empty where it was asked about
+            whole.
+        samples: All replies, ``reply`` the first, where there was a vote among several; of a long
+            text the windows have them.
     """
 
     sentence: Sentence
@@ -59,8 +61,8 @@ class Extraction:
     def row(self) -> dict[str, Any]:
         """One row of ``extract``'s output: a spans row with outcomes, raw reply and reading status.
 
-        A long text's has its windows too: place, raw reply and reading status of each. A tagger's is a spans
-        row and no more.
+        A long text's has its windows too: place, raw reply and reading status of each. A tagger's
+        is a spans row and no more.
         """
         sentence = {"id": self.sentence.id, "text": self.sentence.text}
         if self.projection.reply is None:
@@ -72,7 +74,8 @@ class Extraction:
 
 
 class SpanExtractor(Protocol):
-    """What runs, evaluations and comparisons need of whatever extracts: an ``Extractor``, a baseline.
+    """What runs, evaluations and comparisons need of whatever extracts: an ``Extractor``, a
+    baseline.
 
     Attributes:
         batch_size: Sentences after which rows are put on the disk.
@@ -93,32 +96,33 @@ class Extractor:
     """A recipe, an engine and a projection policy.
 
     Texts of more than ``window`` characters are asked about in windows
-    (:func:`llmner.extraction.windows.split_windows`); so is a text whose prompt does not fit into the model,
-    where the engine can tell.
+    (:func:`llmner.extraction.windows.split_windows`); so is a text whose prompt does not fit into
+    the model, where the engine can tell.
 
     Args:
         recipe: What to ask.
         generator: What answers.
-        batch_size: Questions handed to the engine at once: sentences, windows of longer texts, samples; it may
-            split them further.
-        read_as: Reply format to read replies as; ``None`` for the one the recipe asks for, ``"auto"``
-            for replies that may have been asked for by another prompt.
+        batch_size: Questions handed to the engine at once: sentences, windows of longer texts,
+            samples; it may split them further.
+        read_as: Reply format to read replies as; ``None`` for the one the recipe asks for,
+            ``"auto"`` for replies that may have been asked for by another prompt.
         window: Longest stretch of a text to ask about at once, in characters (code points).
         overlap: Longest context on either side of what a window is asked for, in characters.
-        grounded: Keep each reply to the recipe's format, the schema's labels and stretches of the sentence, by
-            a grammar.
-        json_schema: Keep each reply to the JSON schema of the recipe's format, for endpoints that take no
-            grammars; mentions may still be invented.
-        samples: Replies to each question, among which spans are put to the vote; more than one make sense
-            with an engine that draws (``temperature`` above 0).
+        grounded: Keep each reply to the recipe's format, the schema's labels and stretches of the
+            sentence, by a grammar.
+        json_schema: Keep each reply to the JSON schema of the recipe's format, for endpoints that
+            take no grammars; mentions may still be invented.
+        samples: Replies to each question, among which spans are put to the vote; more than one make
+            sense with an engine that draws (``temperature`` above 0).
         min_score: Drop spans with a lower score.
         calibrator: Turns scores into shares of right spans, before ``min_score`` looks at them.
         **policy: Fields of :class:`llmner.projection.Policy`.
 
     Raises:
         TypeError: A policy field that does not exist.
-        InputError: A batch size, window or number of samples below 1, an overlap below 0 or not below the
-            window, a ``min_score`` out of [0, 1], or a grammar asked of an engine or a format that takes none.
+        InputError: A batch size, window or number of samples below 1, an overlap below 0 or not
+            below the window, a ``min_score`` out of [0, 1], or a grammar asked of an engine or a
+            format that takes none.
         UnknownNameError: A format to read replies as that does not exist.
     """
 
@@ -152,7 +156,8 @@ class Extractor:
         able = as_engine(generator).capabilities
         if (grounded and not able.grammar) or (json_schema and not able.json_schema):
             raise InputError(
-                f"the {generator.describe().get('engine', 'given')} engine cannot keep replies to a grammar"
+                f"the {generator.describe().get('engine', 'given')} engine cannot keep replies to "
+                f"a grammar"
             )
         self.recipe = recipe
         self.generator = generator
@@ -175,11 +180,13 @@ class Extractor:
 
     @classmethod
     def from_adapter(cls, name: str = PACKAGED_ADAPTER, **options: Any) -> Extractor:
-        """A fine-tuned model with the recipe it was trained with; by default the one in the package.
+        """A fine-tuned model with the recipe it was trained with; by default the one in the
+        package.
 
         Args:
             name: An adapter's folder, or ``USER/NAME`` on the Hub.
-            **options: Those of the transformers engine (``model``, ``batch_size``, ``device``, ...).
+            **options: Those of the transformers engine (``model``, ``batch_size``, ``device``,
+                ...).
 
         Raises:
             InputError: No such adapter, or one without a recipe.
@@ -195,9 +202,9 @@ class Extractor:
     ) -> Iterator[Extraction]:
         """Extract from every sentence, in order, a batch at a time.
 
-        Memory stays that of a batch and of the replies to one text, however long the texts are. A sentence at
-        which something fails that nobody foresaw, be it the recipe's template, the engine or projection, has an
-        extraction whose reply has an ``error``, and ends nothing.
+        Memory stays that of a batch and of the replies to one text, however long the texts are. A
+        sentence at which something fails that nobody foresaw, be it the recipe's template, the
+        engine or projection, has an extraction whose reply has an ``error``, and ends nothing.
 
         Args:
             sentences: Them, or their texts.
@@ -304,7 +311,9 @@ class Extractor:
         return projection
 
     def _extraction(self, sentence: Sentence, parts: list[WindowReply]) -> Extraction:
-        """An extraction from the answers about a text: one about all of it, or those about its windows."""
+        """An extraction from the answers about a text: one about all of it, or those about its
+        windows.
+        """
         found = attempt(self._joined, sentence, parts)
         if isinstance(found, Mishap):
             return lost(sentence, found, "\n".join(part.reply.text for part in parts))
@@ -413,7 +422,9 @@ def _checked_format(name: str) -> str:
 
 
 def _whole_part(reply: Reply, format: str) -> str:
-    """A grounded reply without what its limit cut through, such as a row whose name may be half of one."""
+    """A grounded reply without what its limit cut through, such as a row whose name may be half of
+    one.
+    """
     read_as = REPLY_FORMATS.get(format)
     if reply.finish_reason == "length" and read_as is not None and read_as.whole_part is not None:
         return read_as.whole_part(reply.text)

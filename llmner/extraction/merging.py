@@ -50,10 +50,10 @@ class WindowReply:
 def merge_windows(text: str, parts: Sequence[WindowReply]) -> tuple[Reply, Projection]:
     """The reply and the projection of a text whose windows were answered one by one.
 
-    A span counts if its window's core has any of it, or if the window whose core it begins in got no answer.
-    The same span from two windows is one, with one outcome. Of spans that overlap the one farther from its
-    window's cut edges stays, then the longer one, then the first. A mention without any span of its own left
-    is ``overlapped``. O(n log n) in the number of mentions.
+    A span counts if its window's core has any of it, or if the window whose core it begins in got
+    no answer. The same span from two windows is one, with one outcome. Of spans that overlap the
+    one farther from its window's cut edges stays, then the longer one, then the first. A mention
+    without any span of its own left is ``overlapped``. O(n log n) in the number of mentions.
 
     Args:
         text: The whole text.
@@ -78,10 +78,11 @@ def merge_windows(text: str, parts: Sequence[WindowReply]) -> tuple[Reply, Proje
 
 
 def _at_home(part: WindowReply) -> WindowReply:
-    """The window's answer, with names that were placed in its context in its core where they stand there too.
+    """The window's answer, with names that were placed in its context in its core where they stand
+    there too.
 
-    A reply that lists a name once, of a window that has it in context and core, is taken to mean the core's:
-    the neighbour answers for the context.
+    A reply that lists a name once, of a window that has it in context and core, is taken to mean
+    the core's: the neighbour answers for the context.
     """
     text, window = part.projection.text, part.window
     low, high = window.core_start - window.start, window.core_end - window.start
@@ -102,7 +103,9 @@ def _at_home(part: WindowReply) -> WindowReply:
 
 
 def _free_place(text: str, surface: str, low: int, high: int, taken: Sequence[Span]) -> int | None:
-    """The first place from ``low`` to ``high`` where a surface begins a word and nothing else is placed."""
+    """The first place from ``low`` to ``high`` where a surface begins a word and nothing else is
+    placed.
+    """
     at = text.find(surface, low)
     while 0 <= at < high:
         begins = at == 0 or not text[at - 1].isalnum()
@@ -154,7 +157,9 @@ def _settle(
     starts: Sequence[int],
     taken: _Taken,
 ) -> Outcome | None:
-    """What becomes of a mention's outcome; ``None`` where another window tells of all it is about."""
+    """What becomes of a mention's outcome; ``None`` where another window tells of all it is
+    about.
+    """
     if outcome.span is None:
         return outcome
     own = [span for span in outcome.places if claims.get(span) == owner]

@@ -1,7 +1,9 @@
-"""What an engine is asked about texts, about each whole or about windows of a long one; and its answers.
+"""What an engine is asked about texts, about each whole or about windows of a long one; and its
+answers.
 
-How texts are split is ``windows``'; what becomes of the answers is ``_merging``'s. A text that cannot be asked
-about, for whatever reason, has a mishap in place of its prompt, or an error in place of its answer.
+How texts are split is ``windows``'; what becomes of the answers is ``_merging``'s. A text that
+cannot be asked about, for whatever reason, has a mishap in place of its prompt, or an error in
+place of its answer.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ class Question:
 
     Attributes:
         sentence: The sentence asked about.
-        prompt: What is asked; of a window the id is that of the sentence with ``#1``, ``#2``, ... behind it. A
-            mishap where it could not be made.
+        prompt: What is asked; of a window the id is that of the sentence with ``#1``, ``#2``, ...
+            behind it. A mishap where it could not be made.
         window: The window of the sentence's text that the prompt holds.
         last: Whether no further question is asked about this sentence.
     """
@@ -66,7 +68,8 @@ def ask_about(
     for sentence in sentences:
         text = sentence.text
         if not checked and fits is not None and not _has_room(build, fits):
-            # Where not even an empty text fits, nothing is gained by splitting: the engine says what is wrong.
+            # Where not even an empty text fits, nothing is gained by splitting: the engine says
+            # what is wrong.
             fits = None
         checked = True
         if whole_texts:
@@ -86,8 +89,9 @@ def ask_about(
 def answers_to(engine: Engine, prompts: Sequence[Prompt]) -> list[Reply]:
     """One reply to each prompt, in their order.
 
-    Where the engine raises something that nobody foresaw, it is asked a plain question. If it answers that,
-    each prompt is asked alone, and those that it still fails at get replies with ``error``.
+    Where the engine raises something that nobody foresaw, it is asked a plain question. If it
+    answers that, each prompt is asked alone, and those that it still fails at get replies with
+    ``error``.
 
     Raises:
         GenerationError: The engine could not answer, or fails at the plain question too.
@@ -178,7 +182,9 @@ def _fitting(
     fits: Callable[[Prompt], bool] | None,
     overlap: int,
 ) -> Iterator[tuple[Window, Prompt | Mishap]]:
-    """The window and its prompt, or smaller ones for the same core if that does not fit into the model."""
+    """The window and its prompt, or smaller ones for the same core if that does not fit into the
+    model.
+    """
     text = sentence.text[window.start : window.end]
     prompt = attempt(build, Sentence(text, (), sentence.id))
     if fits is None or len(text) <= 1 or isinstance(prompt, Mishap):

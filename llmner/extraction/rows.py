@@ -1,7 +1,7 @@
 """Rows: what an extraction, a projection, an outcome and a reading are in JSON, and back.
 
-The one place that knows these keys. Rows of spans are ``corpora.jsonl``'s, which this stands on; how rows
-survive is ``runs``'.
+The one place that knows these keys. Rows of spans are ``corpora.jsonl``'s, which this stands on;
+how rows survive is ``runs``'.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def reading_row(read: ReadReply) -> dict[str, Any]:
 
 
 def reply_fields(answer: Extraction | WindowReply) -> dict[str, Any]:
-    """What an engine said beside its reply: why it ended, why there is none, and further samples."""
+    """What an engine said beside its reply: why it ended, why there is none, and further
+    samples.
+    """
     reply: Reply = answer.reply
     fields: dict[str, Any] = {"finish_reason": reply.finish_reason}
     if reply.error is not None:
@@ -100,8 +102,8 @@ def outcome_rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
 def outcome_row(outcome: Outcome) -> dict[str, Any]:
     """One outcome: label, surface, kind, place, similarity, reason.
 
-    Where there are any: ``repeats``, ``attributes`` of the mention, and ``said``, the label as the reply had
-    it, where the span has another. Its span's score and attributes stand with the spans.
+    Where there are any: ``repeats``, ``attributes`` of the mention, and ``said``, the label as the
+    reply had it, where the span has another. Its span's score and attributes stand with the spans.
     """
     mention, span = outcome.mention, outcome.span
     row: dict[str, Any] = {

@@ -1,14 +1,17 @@
 """Runs that survive: rows are on disk as they come, and the next run goes on behind the last one.
 
-Beside the rows of a run that is not finished (``ROWS``) lies its record (``ROWS.run.json``): all that decides
-the result. Rows of another recipe, model, policy or input are refused, never mixed. Files change in an order
-that leaves, after a kill between any two steps, a state the next run knows:
+Beside the rows of a run that is not finished (``ROWS``) lies its record (``ROWS.run.json``): all
+that decides the result. Rows of another recipe, model, policy or input are refused, never mixed.
+Files change in an order that leaves, after a kill between any two steps, a state the next run
+knows:
 
 - ``ROWS`` without a whole row: nothing is done yet, whatever record lies there;
-- ``OUTPUT.finished.run.json`` beside ``OUTPUT.partial``: all rows are there, and the two wait to be moved;
+- ``OUTPUT.finished.run.json`` beside ``OUTPUT.partial``: all rows are there, and the two wait to be
+  moved;
 - ``OUTPUT.finished.run.json`` without it: ``OUTPUT`` is finished, its record waits to be moved.
 
-``OUTPUT`` may be a link: all of these lie beside the file that it leads to, and are no more open than that one.
+``OUTPUT`` may be a link: all of these lie beside the file that it leads to, and are no more open
+than that one.
 """
 
 from __future__ import annotations
@@ -101,8 +104,9 @@ def partial_path(output: Path) -> Path:
 def cached_rows(record: Mapping[str, Any]) -> Path | None:
     """Where rows of a run lie that has no output: in the user's cache, under the record's hash.
 
-    ``$LLMNER_CACHE/runs``, else ``$XDG_CACHE_HOME/llmner/runs``, else ``~/.cache/llmner/runs``; ``None`` where
-    no such folder can be made or written to. They are somebody's texts: the folder is its owner's alone.
+    ``$LLMNER_CACHE/runs``, else ``$XDG_CACHE_HOME/llmner/runs``, else ``~/.cache/llmner/runs``;
+    ``None`` where no such folder can be made or written to. They are somebody's texts: the folder
+    is its owner's alone.
     """
     folder = _cache_folder()
     try:
@@ -139,7 +143,8 @@ def kept_rows(
     restart: bool = False,
     on_resume: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[dict[str, Any], Extraction | None]]:
-    """The row of every sentence, in order: first those an interrupted run left in ``path``, then new ones.
+    """The row of every sentence, in order: first those an interrupted run left in ``path``, then
+    new ones.
 
     A new row is in the file before it is given out, and on the disk by the end of its batch.
 
@@ -155,7 +160,8 @@ def kept_rows(
         The row, and its extraction where it is a new one.
 
     Raises:
-        InputError: The rows belong to another run, another process is writing them, or they cannot be written.
+        InputError: The rows belong to another run, another process is writing them, or they cannot
+            be written.
         GenerationError: The engine could not answer; what was done stays.
     """
     record = json.loads(dump_json(record))
@@ -201,7 +207,8 @@ def drop_rows(path: Path) -> None:
 
 def _drop_abandoned(rows: Path) -> None:
     """Remove rows that no run will go on with, unless a run is writing them."""
-    # Whatever it is that keeps them from being opened, there is a result, and it does not need them.
+    # Whatever it is that keeps them from being opened, there is a result, and it does not need
+    # them.
     with suppress(InputError):
         if kind_of(rows) == "file":
             with _alone(rows):
@@ -220,9 +227,10 @@ def run_extraction(
 ) -> RunSummary:
     """Extract into a JSON Lines file, going on where an interrupted run stopped.
 
-    Rows go to ``OUTPUT.partial`` and become ``OUTPUT`` when all are there; ``OUTPUT.run.json`` then keeps what
-    decided the result. A ``kill -9`` loses at most the batch in flight. A sentence without an answer has a row
-    with ``error``, which resuming leaves as it is (:func:`retry_failed` asks again).
+    Rows go to ``OUTPUT.partial`` and become ``OUTPUT`` when all are there; ``OUTPUT.run.json`` then
+    keeps what decided the result. A ``kill -9`` loses at most the batch in flight. A sentence
+    without an answer has a row with ``error``, which resuming leaves as it is (:func:`retry_failed`
+    asks again).
 
     Args:
         extractor: What extracts.
@@ -293,7 +301,8 @@ def retry_failed(
         on_resume: Called with the number of answers that an interrupted retry left.
 
     Raises:
-        InputError: There is no finished run, or it is one of another recipe, model, policy or input.
+        InputError: There is no finished run, or it is one of another recipe, model, policy or
+            input.
         GenerationError: The engine could not answer; what was done stays.
     """
     check_output(output)
@@ -383,7 +392,9 @@ def _settle(output: Path) -> bool:
 
 
 def _private_mode(path: Path) -> int:
-    """The mode, before the umask, of a file of rows: no more open than its output, in the cache its owner's."""
+    """The mode, before the umask, of a file of rows: no more open than its output, in the cache its
+    owner's.
+    """
     if path.parent == _cache_folder():
         return _OWNERS_FILE
     output = next(

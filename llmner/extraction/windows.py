@@ -1,7 +1,8 @@
-"""Long texts in windows: stretches that a model is asked about one by one, each with some text around it.
+"""Long texts in windows: stretches that a model is asked about one by one, each with some text
+around it.
 
-Every window has a core, and the cores tile the text. What is asked about a window is ``extraction``'s; what
-becomes of answers that overlap is ``_merging``'s.
+Every window has a core, and the cores tile the text. What is asked about a window is
+``extraction``'s; what becomes of answers that overlap is ``_merging``'s.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from llmner.errors import InputError
 
 __all__ = ["Window", "check_windows", "halve_window", "split_windows"]
 
-# Marks that end a sentence where white space follows, marks that need none, and line breaks. No end: the dots
-# of 2014. 3. 5., of an initial (J. R. R. Tolkien), of a title before a name.
+# Marks that end a sentence where white space follows, marks that need none, and line breaks. No
+# end: the dots of 2014. 3. 5., of an initial (J. R. R. Tolkien), of a title before a name.
 _SENTENCE_END: Final = re.compile(
     r"""(
         (?<![.?!…‥⋯．])
@@ -76,13 +77,14 @@ def split_windows(
 ) -> Iterator[Window]:
     """Windows of a text, in its order. Linear in the text; one window is held at a time.
 
-    A stretch of at most ``size`` characters is one window. Else a core is as many whole sentences as go
-    into ``size - overlap`` characters, or one longer sentence that goes into ``size``. A sentence that does
-    not is cut at white space, without any between two characters, and never in a number or in a
-    user-perceived character (base and marks, emoji sequence, syllable of jamo) unless that alone is too long.
-    Context goes to both sides, ``overlap`` characters each at most and as far as ``size`` allows; it begins
-    and ends at a sentence, a word or a character, the first of these that leaves half of it at least. So a
-    name of ``overlap // 4`` characters across a cut is whole in the window whose core it begins in.
+    A stretch of at most ``size`` characters is one window. Else a core is as many whole sentences
+    as go into ``size - overlap`` characters, or one longer sentence that goes into ``size``. A
+    sentence that does not is cut at white space, without any between two characters, and never in a
+    number or in a user-perceived character (base and marks, emoji sequence, syllable of jamo)
+    unless that alone is too long. Context goes to both sides, ``overlap`` characters each at most
+    and as far as ``size`` allows; it begins and ends at a sentence, a word or a character, the
+    first of these that leaves half of it at least. So a name of ``overlap // 4`` characters across
+    a cut is whole in the window whose core it begins in.
 
     Args:
         text: The text.
@@ -148,7 +150,9 @@ def _core_end(text: str, start: int, size: int, overlap: int, last: int) -> int:
 
 
 def _context(text: str, border: int, reach: int) -> int:
-    """The end of the context that goes ``reach`` characters from a border at most: to its left if negative."""
+    """The end of the context that goes ``reach`` characters from a border at most: to its left if
+    negative.
+    """
     step = 1 if reach > 0 else -1
     farthest, half = border + reach, border + int(reach / 2)
     if farthest in (0, len(text)) or not reach:
@@ -169,7 +173,9 @@ def _context(text: str, border: int, reach: int) -> int:
 
 
 def _sentence_ends(text: str, start: int, end: int) -> Iterator[int]:
-    """Places in (start, end] where a sentence has ended, its white space behind it as far as it goes."""
+    """Places in (start, end] where a sentence has ended, its white space behind it as far as it
+    goes.
+    """
     # One character more, to see that white space follows; what seems to end there is past the end.
     for match in _SENTENCE_END.finditer(text, max(0, start - _LOOK_BACK), min(end + 1, len(text))):
         for place in (min(match.end(), end), match.end(1)):
@@ -214,7 +220,9 @@ def _safe(text: str, place: int) -> bool:
 
 
 def continues(char: str) -> bool:
-    """Whether a character belongs to the one before it: marks, joiners, vowels and finals of jamo."""
+    """Whether a character belongs to the one before it: marks, joiners, vowels and finals of
+    jamo.
+    """
     return (
         unicodedata.category(char)[0] == "M"
         or char in "\u200c\u200d\uff9e\uff9f"

@@ -1,7 +1,7 @@
 """An adapter's folder to the Hugging Face Hub: what may go there, put right, in one commit.
 
-What goes is on a list; what is not on it stays. What the folder says is ``_folder``'s to read, the card
-``_card``'s to write, and the wire ``_hub``'s.
+What goes is on a list; what is not on it stays. What the folder says is ``_folder``'s to read, the
+card ``_card``'s to write, and the wire ``_hub``'s.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ __all__ = [
 Content = bytes | Path
 
 _TOKENIZER = frozenset(
-    "tokenizer.json tokenizer_config.json special_tokens_map.json added_tokens.json vocab.json vocab.txt "
+    "tokenizer.json tokenizer_config.json special_tokens_map.json added_tokens.json vocab.json "
+    "vocab.txt "
     "merges.txt tokenizer.model spiece.model sentencepiece.bpe.model chat_template.jinja "
     "chat_template.json".split()
 )
@@ -112,10 +113,11 @@ def push_adapter(
     endpoint: str | None = None,
     report: Callable[[str], None] | None = None,
 ) -> PushResult:
-    """Upload an adapter with its tokenizer, recipe, settings, record and a card; the repository is made.
+    """Upload an adapter with its tokenizer, recipe, settings, record and a card; the repository is
+    made.
 
-    Checkpoints, logs, optimiser state, links and whatever is not known stay where they are. In the copies
-    that are uploaded, paths of this machine are cut down to their last part.
+    Checkpoints, logs, optimiser state, links and whatever is not known stay where they are. In the
+    copies that are uploaded, paths of this machine are cut down to their last part.
 
     Args:
         folder: The adapter's folder.
@@ -123,14 +125,15 @@ def push_adapter(
         private: Make the repository private. One that exists must be private already.
         dry_run: Prepare and check everything, and ask the Hub nothing.
         recipe: A built-in recipe's name or a YAML path, for a folder without ``recipe.yaml``.
-        evaluations: Outputs of ``llmner evaluate --json``, besides ``evaluation-*.json`` in the folder.
+        evaluations: Outputs of ``llmner evaluate --json``, besides ``evaluation-*.json`` in the
+            folder.
         token: The Hub's token; by default ``HF_TOKEN`` or what ``hf auth login`` left.
         endpoint: The Hub's address; by default ``HF_ENDPOINT`` or the public Hub.
         report: Told in a sentence what is done, put right, left out, and tried again.
 
     Raises:
-        InputError: A name the Hub or the base model's licence does not allow, no adapter, no recipe, a file
-            that must not be published, or one that cannot be read.
+        InputError: A name the Hub or the base model's licence does not allow, no adapter, no
+            recipe, a file that must not be published, or one that cannot be read.
         HubError: The Hub refused, or could not be reached.
         MissingExtraError: huggingface_hub is not installed.
     """
@@ -172,7 +175,8 @@ def publishable(
     if notice := _notice(contents, notices(adapter, terms), terms, adapter):
         contents["NOTICE"] = notice
     if terms is not None and terms.licence == "gemma":
-        # They ask that whoever gets a derivative gets their text as well. It lies beside the packaged adapter.
+        # They ask that whoever gets a derivative gets their text as well. It lies beside the
+        # packaged adapter.
         packaged = resources.files("llmner") / "models" / PACKAGED_ADAPTER / _GEMMA_TERMS
         contents.setdefault(_GEMMA_TERMS, packaged.read_bytes())
     contents["README.md"] = card_of(adapter, repo).encode()
@@ -280,7 +284,9 @@ def _mend_tokenizer(contents: dict[str, Content], path: Path) -> None:
 
 
 def _recipe_bytes(adapter: AdapterFolder, *, given: bool) -> bytes:
-    """The recipe's file; written out where it is not in the folder or extends one that is elsewhere."""
+    """The recipe's file; written out where it is not in the folder or extends one that is
+    elsewhere.
+    """
     assert adapter.recipe is not None
     if given and not is_regular(adapter.path / "recipe.yaml"):
         return adapter.recipe.to_yaml().encode()

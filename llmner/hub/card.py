@@ -1,7 +1,7 @@
 """The model card of an adapter, from what lies in its folder.
 
-A figure that is in no file is not in the card. What files say is escaped, so that it can neither end the
-metadata nor break a table. Uploading is ``_push``'s.
+A figure that is in no file is not in the card. What files say is escaped, so that it can neither
+end the metadata nor break a table. Uploading is ``_push``'s.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def model_card(folder: Path, repo: str | None = None, evaluations: Sequence[Path
     Args:
         folder: The adapter's folder; what is missing in it is missing in the card.
         repo: ``USER/NAME`` on the Hub; the folder's name stands in where there is none.
-        evaluations: Outputs of ``llmner evaluate --json``, besides ``evaluation-*.json`` in the folder.
+        evaluations: Outputs of ``llmner evaluate --json``, besides ``evaluation-*.json`` in the
+            folder.
 
     Raises:
         InputError: No adapter, or a file that cannot be read.
@@ -79,8 +80,9 @@ def card_of(adapter: AdapterFolder, repo: str | None = None) -> str:
         license=_declared(adapter) if terms is None else terms.licence,
         license_name=None if terms is None else terms.name,
         license_link=None if terms is None or terms.name is None else terms.link,
-        # The pipeline that can load it. "token-classification" would promise a classification head, which an
-        # adapter of a causal model has not; that its task is NER stands in the tags and the results.
+        # The pipeline that can load it. "token-classification" would promise a classification head,
+        # which an adapter of a causal model has not; that its task is NER stands in the tags and
+        # the results.
         pipeline_tag="text-generation",
         tags=[*_TAGS, "lora"] if _is_lora(adapter) else _TAGS,
         eval_results=results or None,
@@ -130,7 +132,9 @@ def _context(
 
 
 def _results(evaluations: Sequence[Scored]) -> list[EvalResult]:
-    """The figures as the Hub's model index has them; only those that this adapter is known to have made."""
+    """The figures as the Hub's model index has them; only those that this adapter is known to have
+    made.
+    """
     from huggingface_hub import EvalResult
 
     found = []
@@ -154,7 +158,8 @@ def _results(evaluations: Sequence[Scored]) -> list[EvalResult]:
                     else f"KLUE-NER {scored.klue} ({_one_line(scored.corpus)})",
                     dataset_config=None if scored.klue is None else "ner",
                     dataset_split=scored.split,
-                    # Two corpora are told apart by it, where the Hub's index has no other place for that.
+                    # Two corpora are told apart by it, where the Hub's index has no other place for
+                    # that.
                     dataset_revision=f"sha256:{_one_line(scored.revision)}",
                     dataset_args={"sentences": scored.sentences},
                     metric_type="f1",
@@ -290,7 +295,9 @@ def _environment() -> Environment:
 
 
 def _one_line(text: str) -> str:
-    """A text without line breaks, control characters and half surrogate pairs, cut where it is very long."""
+    """A text without line breaks, control characters and half surrogate pairs, cut where it is very
+    long.
+    """
     plain = " ".join(text.encode("utf-8", "replace").decode().split())
     plain = "".join(char if char.isprintable() else "\ufffd" for char in plain)
     return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1] + "…"

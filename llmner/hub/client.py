@@ -1,7 +1,7 @@
 """One repository of the Hugging Face Hub: made, and written to in one commit.
 
-Requests that huggingface_hub sends once are sent again here, and whatever goes wrong becomes one line. What
-is uploaded is the caller's to know.
+Requests that huggingface_hub sends once are sent again here, and whatever goes wrong becomes one
+line. What is uploaded is the caller's to know.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ class Hub:
 
         from llmner import __version__
 
-        # Made anew each time: the Hub then says which files it has already, so that a commit whose answer
-        # was lost is not made twice.
+        # Made anew each time: the Hub then says which files it has already, so that a commit whose
+        # answer was lost is not made twice.
         operations = [CommitOperationAdd(name, content) for name, content in contents.items()]
         return self._api.create_commit(
             self.repo, operations, commit_message=f"Upload adapter with llmner {__version__}"
@@ -200,16 +200,19 @@ class Hub:
         owner = self.repo.partition("/")[0]
         if status == 401:
             message = (
-                "the Hub does not accept the token, or got none (401); make one with write access at "
+                "the Hub does not accept the token, or got none (401); make one with write access "
+                "at "
                 f"{self.endpoint}/settings/tokens, then run hf auth login or set HF_TOKEN"
             )
         elif status == 403:
             message = (
-                f"the token may not write to {self.repo} (403{because}); it needs write access to what "
+                f"the token may not write to {self.repo} (403{because}); it needs write access to "
+                f"what "
                 f"{owner} owns, see {self.endpoint}/settings/tokens"
             )
         elif status == 404:
-            message = f"the Hub knows no {self.repo} (404{because}); check the name, and that {owner} exists"
+            message = f"the Hub knows no {self.repo} (404{because}); check the name, and that "
+            f"{owner} exists"
         elif status in _PASSING:
             message = f"the Hub cannot answer now ({status}{because}); try again later"
         else:
@@ -259,7 +262,10 @@ def _address(known: Any) -> str:
 
 def _is_tried_again(path: str) -> bool:
     """Whether huggingface_hub itself repeats a request: all that an upload sends, but for these."""
-    once = r"|/api/repos/create|/api/validate-yaml|/api/models/[^/]+/[^/]+(?:/(?:commit|revision)/[^/]+)?"
+    once = (
+        r"|/api/repos/create|/api/validate-yaml"
+        r"|/api/models/[^/]+/[^/]+(?:/(?:commit|revision)/[^/]+)?"
+    )
     return re.fullmatch(once, path) is None
 
 

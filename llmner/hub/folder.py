@@ -1,7 +1,7 @@
 """What a trained adapter's folder says: base model, recipe, settings, record, and how it scored.
 
-Everything is read as what others may have written. Nothing here is uploaded or worded; paths of the machine it
-was trained on are cut down to their last part on the way in.
+Everything is read as what others may have written. Nothing here is uploaded or worded; paths of the
+machine it was trained on are cut down to their last part on the way in.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class Base:
     """The model an adapter belongs to.
 
     Attributes:
-        name: On the Hub (``google/gemma-3-270m``), or the last part of the folder it was loaded from.
+        name: On the Hub (``google/gemma-3-270m``), or the last part of the folder it was loaded
+            from.
         on_hub: Whether ``name`` is one on the Hub.
         embedded: Whether training started from llmner's embedded copy, which is quantised.
         also: Every other name the folder has for it; with paths.
@@ -82,15 +83,16 @@ class Scored:
     Attributes:
         file: The name of its file, beside the adapter.
         content: What the file says, without sentences and paths.
-        figures: (title, value, lower and upper bound of its 95 % interval or ``None``) by the figure's name;
-            fractions, 0 to 1.
+        figures: (title, value, lower and upper bound of its 95 % interval or ``None``) by the
+            figure's name; fractions, 0 to 1.
         corpus: What the corpus was called.
         klue: ``v1`` or ``v1.1`` where the corpus was KLUE's, else ``None``.
         split: ``validation`` or ``train`` where the corpus's name says so.
         revision: Hash of the scored texts and gold spans.
         sentences: Sentences that were scored.
         entities: Gold entities in them.
-        ours: Whether an adapter answered (``False``: the base model alone), or ``None``: not recorded.
+        ours: Whether an adapter answered (``False``: the base model alone), or ``None``: not
+            recorded.
         adapter: What the adapter was called, where that is recorded.
         signature: The signature, on one line.
     """
@@ -152,7 +154,8 @@ def read_folder(
     Args:
         folder: The folder.
         recipe: A built-in recipe's name or a YAML path, for a folder without ``recipe.yaml``.
-        evaluations: Outputs of ``llmner evaluate --json`` besides ``evaluation-*.json`` in the folder.
+        evaluations: Outputs of ``llmner evaluate --json`` besides ``evaluation-*.json`` in the
+            folder.
 
     Raises:
         InputError: No adapter, a file that cannot be read, or figures that are none.
@@ -191,7 +194,9 @@ def read_folder(
 
 
 def without_paths(value: Any) -> Any:
-    """The same value, with every string in it that is an absolute path cut down to its last part."""
+    """The same value, with every string in it that is an absolute path cut down to its last
+    part.
+    """
     if isinstance(value, dict):
         return {key: without_paths(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -224,7 +229,9 @@ def _base(folder: Path, config: dict[str, Any], *others: dict[str, Any]) -> Base
 
 
 def on_hub(name: str) -> str | None:
-    """The name on the Hub, of a name or of a snapshot in the Hub's cache; ``None`` for other folders."""
+    """The name on the Hub, of a name or of a snapshot in the Hub's cache; ``None`` for other
+    folders.
+    """
     if cached := _SNAPSHOT.search(name):
         return f"{cached[1]}/{cached[2]}"
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name, re.ASCII) and not Path(name).exists():

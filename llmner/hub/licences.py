@@ -1,4 +1,5 @@
-"""What base models' licences ask of an adapter made from them: a name, a notice, an entry in the card.
+"""What base models' licences ask of an adapter made from them: a name, a notice, an entry in the
+card.
 
 A small table of families whose terms are known here; of others nothing is said. It reads no files.
 """
@@ -16,7 +17,8 @@ __all__ = ["KLUE_NOTICE", "Terms", "check_name", "last_part", "terms_of"]
 KLUE_NOTICE = (
     "Trained on KLUE-NER of KLUE, Korean Language Understanding Evaluation (Park et al., 2021), "
     "https://klue-benchmark.com, which is licensed under CC BY-SA 4.0 "
-    "(https://creativecommons.org/licenses/by-sa/4.0/). Its sentences were rendered as questions and answers."
+    "(https://creativecommons.org/licenses/by-sa/4.0/). Its sentences were rendered as questions "
+    "and answers."
 )
 """Attribution that CC BY-SA 4.0 asks for."""
 
@@ -44,8 +46,8 @@ class Terms:
     notice: str | None = None
 
 
-# Licences with an identifier and without conditions on names: owner, models, identifier, title. The owner
-# counts: the same name elsewhere may be something else.
+# Licences with an identifier and without conditions on names: owner, models, identifier, title. The
+# owner counts: the same name elsewhere may be something else.
 _OPEN = (
     ("qwen", r"qwen3-", "apache-2.0", "Apache License 2.0"),
     ("qwen", r"qwen2\.5-(?:(?:0\.5|1\.5|7|14|32)b)\b", "apache-2.0", "Apache License 2.0"),
@@ -104,8 +106,10 @@ def _exaone(base: str, page: str | None) -> Terms:
         link,
         name="exaone",
         begins="EXAONE",
-        notice="This adapter is derived from an EXAONE model of LG AI Research. The EXAONE AI Model License "
-        "Agreement governs the model and what is derived from it; for EXAONE 3.0, 3.5, Deep and 4.0 it allows "
+        notice="This adapter is derived from an EXAONE model of LG AI Research. The EXAONE AI "
+        "Model License "
+        "Agreement governs the model and what is derived from it; for EXAONE 3.0, 3.5, Deep and "
+        "4.0 it allows "
         f"non-commercial use only. Its text: {link}",
     )
 
@@ -118,7 +122,8 @@ def _llama(minor: str | None, page: str | None) -> Terms:
         title,
         page or f"{_HUB}/meta-llama",
         begins="Llama-3" if minor is None else "Llama",
-        notice=f"Built with {'Meta ' if minor is None else ''}Llama{' 3' if minor is None else ''}. "
+        notice=f"Built with "
+        f"{'Meta ' if minor is None else ''}Llama{' 3' if minor is None else ''}. "
         f"{title.removesuffix(' Community License')} is licensed under the {title}, "
         "Copyright © Meta Platforms, Inc. All Rights Reserved.",
     )

@@ -1,4 +1,6 @@
-"""A baseline's folder to the Hugging Face Hub: model, tokenizer, record and a card, and nothing else."""
+"""A baseline's folder to the Hugging Face Hub: model, tokenizer, record and a card, and nothing
+else.
+"""
 
 from __future__ import annotations
 
@@ -176,7 +178,8 @@ def _card(
             known = _part(_part(held, "signature"), "corpus")
             figures = " | ".join(f"{100 * float(held[key]['f1']):.2f}" for key, _ in _SHOWN)
             lines.append(
-                f"| {name} | {_line(known.get('name', ''))} | {held.get('sentences', '')} | {figures} |"
+                f"| {name} | {_line(known.get('name', ''))} | {held.get('sentences', '')} | "
+                f"{figures} |"
             )
         lines += ["", "Scored on characters (llmner), not on subwords.", ""]
     if kind != "encoder":

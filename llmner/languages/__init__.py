@@ -1,8 +1,9 @@
-"""What llmner knows of languages, one module a language: particles, titles, numerals, units, names of labels.
+"""What llmner knows of languages, one module a language: particles, titles, numerals, units, names
+of labels.
 
-Data and small pure functions, which a :class:`Language` holds. A recipe names its language; beyond that the
-letters of a text decide, and a mixed text uses several. What the rules are used for is for ``projection``
-and ``schema`` to know, which know no language.
+Data and small pure functions, which a :class:`Language` holds. A recipe names its language; beyond
+that the letters of a text decide, and a mixed text uses several. What the rules are used for is for
+``projection`` and ``schema`` to know, which know no language.
 
 A new language is a module with a :class:`Language` and a line in ``LANGUAGES``.
 """
@@ -36,7 +37,8 @@ __all__ = [
 ]
 
 LANGUAGES: Final = (KOREAN, JAPANESE, CHINESE, ENGLISH)
-"""The languages that have rules; of rules that speak of one thing the first one's is asked first."""
+"""The languages that have rules; of rules that speak of one thing the first one's is asked first.
+"""
 
 EVERY_LANGUAGE: Final = merge((*LANGUAGES, SHARED))
 """All of them as one, for what is not about one text: names of labels, units."""
@@ -85,7 +87,8 @@ def _one_of(languages: tuple[Language, ...]) -> Language:
 
 
 def is_particle(text: str) -> bool:
-    """Whether ``text`` is one particle of some language, or several in a row that are listed as one.
+    """Whether ``text`` is one particle of some language, or several in a row that are listed as
+    one.
 
     >>> is_particle("에서는"), is_particle("서울")
     (True, False)

@@ -1,4 +1,5 @@
-"""What a language is to this package: data and small pure functions, all of them optional; several as one.
+"""What a language is to this package: data and small pure functions, all of them optional; several
+as one.
 
 What is done with them is for ``projection`` (spans) and ``schema`` (names of labels) to say.
 """
@@ -17,8 +18,8 @@ __all__ = ["Language", "Reason", "merge"]
 class Reason(NamedTuple):
     """Why a place or a form differs from what was said: a kind, and the piece of text it is about.
 
-    A language's own reasons say what was taken off: ``Reason("particle", "에서")``, ``Reason("title", "씨")``.
-    They are shown as their kind and their text.
+    A language's own reasons say what was taken off: ``Reason("particle", "에서")``,
+    ``Reason("title", "씨")``. They are shown as their kind and their text.
     """
 
     kind: str
@@ -57,28 +58,30 @@ class Language:
 
     Attributes:
         code: Primary subtag of its BCP 47 code.
-        scripts: Scripts (of :func:`scripts_of`) of the texts it is used for unasked. A language without
-            any is used only where a recipe names it.
+        scripts: Scripts (of :func:`scripts_of`) of the texts it is used for unasked. A language
+            without any is used only where a recipe names it.
         particles: What may follow a name in its word and is no part of it (에서).
         particle_ends: Last letters of a surface that may carry a particle, for a quick look.
-        split_particles: Canonical surface → (stem, particle) for each particle that it may end in, the
-            longest first.
+        split_particles: Canonical surface → (stem, particle) for each particle that it may end in,
+            the longest first.
         particle_fits: (stem, particle) → whether the particle has the form that follows the stem.
-        particle_at_end: (surface in the text, what follows it, the mention as it was written, whether it
-            is said to be a person) → how many letters of particle to take off, 0 for none.
+        particle_at_end: (surface in the text, what follows it, the mention as it was written,
+            whether it is said to be a person) → how many letters of particle to take off, 0 for
+            none.
         titles_before: Titles before a person's name, with the space behind them (``"Mr "``).
         title_ends: Last letters of titles that ``name_length`` takes off, for a quick look.
         name_length: (surface in the text, what follows it) → letters of a person's name without
             titles, 1 at least.
-        names_before_title: Canonical surface → (name, reason) for a person's name with a title behind,
-            the longest name first.
-        common_addresses: Titles that people of any name are called by (씨). A short name before another
-            one has to be a word of the text.
-        other_forms: (canonical mention, the mention as it was written) → (form, reason) for what it may
-            be without an article or a legal form, the least trimmed first.
-        called: What people are called right behind their names, where that makes sure of a place (さん).
-        tail_cost: (kind of the last letter, of :data:`KINDS`; text; offset behind it) → what a place
-            costs by what follows it in its word; ``None`` where the language does not say.
+        names_before_title: Canonical surface → (name, reason) for a person's name with a title
+            behind, the longest name first.
+        common_addresses: Titles that people of any name are called by (씨). A short name before
+            another one has to be a word of the text.
+        other_forms: (canonical mention, the mention as it was written) → (form, reason) for what it
+            may be without an article or a legal form, the least trimmed first.
+        called: What people are called right behind their names, where that makes sure of a place
+            (さん).
+        tail_cost: (kind of the last letter, of :data:`KINDS`; text; offset behind it) → what a
+            place costs by what follows it in its word; ``None`` where the language does not say.
         lone_cost: (text, offset, cost) → what a place of one letter costs; ``None`` as before.
         lone_words: Words of one letter that stand alone and name nothing.
         kept_before: What follows a name that is to stay as it is (롯데가(家)).
@@ -90,8 +93,8 @@ class Language:
         magnitudes: What multiplies the digits before it (만, million), canonical.
         number_ends: What a written number may end in besides a digit, canonical.
         units: Unit → how else it is written.
-        label_words: ``"person"``, ``"place"``, ``"organisation"`` → what labels of such entities are
-            called, case-folded.
+        label_words: ``"person"``, ``"place"``, ``"organisation"`` → what labels of such entities
+            are called, case-folded.
         cues: The same keys → what often follows such entities in a text.
     """
 
@@ -142,7 +145,9 @@ class Language:
 
 
 # Fields by what they are; the names of the others stand below.
-_SETS: Final = "scripts particles particle_ends title_ends common_addresses lone_words numerals counted_by".split()
+_SETS: Final = (
+    "scripts particles particle_ends title_ends common_addresses lone_words numerals counted_by"
+).split()
 _WORDS: Final = (
     "titles_before called kept_before exact_words exact_hints magnitudes number_ends".split()
 )
@@ -151,8 +156,8 @@ _WORDS: Final = (
 def merge(languages: Sequence[Language]) -> Language:
     """Several languages as one, for mixed texts.
 
-    Each is asked about every text, so that its rules must leave alone what is of other scripts; of two
-    that speak of one thing, the first language's is asked first.
+    Each is asked about every text, so that its rules must leave alone what is of other scripts; of
+    two that speak of one thing, the first language's is asked first.
     """
     if len(languages) == 1:
         return languages[0]

@@ -27,10 +27,12 @@ class _Kinds(dict[str, str]):
 
 
 KINDS: Final = _Kinds()
-"""Character → ``h`` for Hangul, ``c`` for an ideograph, ``k`` for kana, ``d`` for a digit, ``a`` for another
-letter, empty for the rest."""
+"""Character → ``h`` for Hangul, ``c`` for an ideograph, ``k`` for kana, ``d`` for a digit, ``a``
+for another letter, empty for the rest.
+"""
 
-# Of canonical letters only: composed, lower-cased, of ordinary width. 々 and 〇 stand among ideographs.
+# Of canonical letters only: composed, lower-cased, of ordinary width. 々 and 〇 stand among
+# ideographs.
 _HAN_RANGE: Final = "々〇\u3400-\u4dbf\u4e00-\u9fff"
 _KANA_RANGE: Final = "\u3041-\u30ff"
 _OTHER_THAN_HANGUL: Final = re.compile(f"[a-z{_KANA_RANGE}{_HAN_RANGE}]").search

@@ -1,4 +1,6 @@
-"""Japanese: how people are called, particles in kana, days and numerals, units, and what labels are called."""
+"""Japanese: how people are called, particles in kana, days and numerals, units, and what labels are
+called.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Korean: particles, titles, what stands around a name, numerals, units, and what labels are called.
+"""Korean: particles, titles, what stands around a name, numerals, units, and what labels are
+called.
 
 The rules were counted on the labelled KLUE train sentences (``benchmarks/particles.py``).
 """
@@ -30,10 +31,13 @@ __all__ = [
 PARTICLES: Final = frozenset(
     (
         "으로부터 에게서는 에서부터 이라고는 으로서는 에게서 으로써 으로서 으로는 으로도 에서는 "
-        "에서도 에서의 에게는 에게도 에게로 까지는 까지도 까지의 부터는 부터의 로부터 이라고 이라는 "
+        "에서도 에서의 에게는 에게도 에게로 까지는 까지도 까지의 부터는 부터의 로부터 이라고 "
+        "이라는 "
         "이라며 이라도 이란 이라 라고 라는 라며 한테서 한테 께서는 께서 보다는 보다 처럼 같은 만큼 "
-        "마다 조차 마저 밖에 이나마 이나 이며 이랑 이지만 이었다 이다 에서 에게 에는 에도 에만 에선 "
-        "으로 까지 부터 과의 와의 과는 와는 로는 로서 로써 만의 만이 만은 만을 도의 은 는 이 가 을 를 "
+        "마다 조차 마저 밖에 이나마 이나 이며 이랑 이지만 이었다 이다 에서 에게 에는 에도 에만 "
+        "에선 "
+        "으로 까지 부터 과의 와의 과는 와는 로는 로서 로써 만의 만이 만은 만을 도의 은 는 이 가 "
+        "을 를 "
         "의 에 로 와 과 도 만 나 랑 께 야 아 여"
     ).split()
 )
@@ -58,11 +62,13 @@ _AFTER_CONSONANT: Final = frozenset("은 이 을 과".split())
 _AFTER_VOWEL: Final = frozenset("는 가 를 와 로".split())
 # A number and what it counts: 100명, 3위, 2.5%, 오후 8시, 세 번.
 _COUNTED: Final = re.compile(
-    r"(?:\d|[한두세네몇수] ?|다섯 ?|여섯 ?|일곱 ?|여덟 ?|아홉 ?|열 ?|[일이삼사오육칠팔구십백천만억])(?:여 ?)?"
+    r"(?:\d|[한두세네몇수] ?|다섯 ?|여섯 ?|일곱 ?|여덟 ?|아홉 ?|열 "
+    r"?|[일이삼사오육칠팔구십백천만억])(?:여 ?)?"
     r"(?:\d|%|[a-z㎞㎝㎏㎡]|[ 가-힣]{0,3}"
     r"[명개원점위번시분초회살세년월일주대호층건곳장쪽편부배척권차평석표억천러승패골선째계데달통마리디루수나])$"
 )
-# Words that end like a name and a particle and are neither; 2가 is a block of a street, 2차로 a road.
+# Words that end like a name and a particle and are neither; 2가 is a block of a street, 2차로 a
+# road.
 _WHOLE: Final = re.compile(
     r"(?:벨기에|펠리에|트리에|틀리에|믈리에|[키니]나와|[카가자사]와|학과|(?<!해)[외내안치인]과|스리가|라리가|\d가|\d기가|"
     r"[둥간킴양돌순놀살잡벌풀박백덩들송]이|아이|[은을]마을|차로|"
@@ -76,8 +82,8 @@ _SURNAMES: Final = (
     "김이박최정강조윤장임한오서신권황안송류유전홍고문양손배백허남심노하곽성차주우구민진엄채원천방공현함변염여추도소석"
     "선설마길연위표명기반왕금옥육인맹모탁국어은편"
 )
-# Titles that stand outside the name at least twenty times in KLUE's train sentences and inside once at most.
-# Of others (장관, 박사, 선수) too few are seen, or some are inside.
+# Titles that stand outside the name at least twenty times in KLUE's train sentences and inside once
+# at most. Of others (장관, 박사, 선수) too few are seen, or some are inside.
 _TITLES: Final = "대통령|의원|감독|후보자|후보|대표|부장판사|부장검사|판사"
 _CALLED: Final = re.compile(
     rf"(?:(?<!\s)\s+(?:{_TITLES}|씨|님|군|양|氏)|(?<=[^\s])(?:대통령|감독|(?<!스)님|씨|氏|さん))$"
@@ -146,7 +152,9 @@ def split_particles(surface: str) -> Iterator[tuple[str, str]]:
 
 
 def agrees(stem: str, particle: str) -> bool:
-    """Whether the particle has the form that follows the stem's last syllable (consonant or vowel)."""
+    """Whether the particle has the form that follows the stem's last syllable (consonant or
+    vowel).
+    """
     last = ord(stem[-1]) - 0xAC00
     if not 0 <= last < 11172:
         return True
@@ -159,7 +167,8 @@ def agrees(stem: str, particle: str) -> bool:
 
 
 def particle_reads_better(surface: str, tail: str, person: bool) -> int:
-    """How many letters of particle to take off a mention that stands in the text as it is; 0 for none.
+    """How many letters of particle to take off a mention that stands in the text as it is; 0 for
+    none.
 
     Args:
         surface: The stretch of the text, ending in a particle's letters.
@@ -240,7 +249,8 @@ def name_length(surface: str, after: str) -> int:
 def names_before_title(surface: str) -> Iterator[tuple[str, Reason]]:
     """(name, reason) for a canonical mention that ends in a title, the longest name first.
 
-    이대형님 → 이대형, 이대; 신동빈총괄회장 → 신동빈총괄, and of titles with more before them 신동빈총, 신동빈.
+    이대형님 → 이대형, 이대; 신동빈총괄회장 → 신동빈총괄, and of titles with more before them
+    신동빈총, 신동빈.
     """
     if surface[-1:] not in _LAST_OF_EVERY_TITLE:
         return
@@ -272,7 +282,8 @@ def _is_name(surface: str, title: re.Match[str]) -> bool:
 
 
 def particle_at_end(surface: str, after: str, spaced: str, person: bool) -> int:
-    """How many letters of particle to take off a mention that stands in the text as it is; 0 for none.
+    """How many letters of particle to take off a mention that stands in the text as it is; 0 for
+    none.
 
     Args:
         surface: The stretch of the text.
@@ -290,7 +301,8 @@ def particle_at_end(surface: str, after: str, spaced: str, person: bool) -> int:
 
 
 def _across_a_space(surface: str, spaced: str) -> int:
-    """1 where the text parts the last syllable, a particle's, by a space that the mention does not have.
+    """1 where the text parts the last syllable, a particle's, by a space that the mention does not
+    have.
 
     주윤발이 in "주윤발 이것만": the text's 이 begins another word.
     """
@@ -302,7 +314,8 @@ def _across_a_space(surface: str, spaced: str) -> int:
 
 
 def tail_cost(last: str, text: str, end: int) -> float | None:
-    """What a place costs by the syllables behind it: nothing for a particle, more for people of a place (인).
+    """What a place costs by the syllables behind it: nothing for a particle, more for people of a
+    place (인).
 
     Args:
         last: The kind of the place's last letter.
@@ -320,8 +333,8 @@ def tail_cost(last: str, text: str, end: int) -> float | None:
 def lone_cost(text: str, start: int, cost: float) -> float | None:
     """What one syllable costs that stands for a whole name.
 
-    It is more often a word of its own (이, 전, 한): 0.35 more, unless a title or an age follows, or it
-    stands in a pair of countries (한일).
+    It is more often a word of its own (이, 전, 한): 0.35 more, unless a title or an age follows, or
+    it stands in a pair of countries (한일).
 
     Args:
         text: The text.

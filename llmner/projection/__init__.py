@@ -1,7 +1,7 @@
 """Projection: from what a reply claims to exact spans of the text, with an outcome for every claim.
 
-:func:`project` takes mentions, :func:`project_reply` a raw reply. How replies are read is ``replies``'
-to know; how good the spans are is ``scoring``'s.
+:func:`project` takes mentions, :func:`project_reply` a raw reply. How replies are read is
+``replies``' to know; how good the spans are is ``scoring``'s.
 """
 
 from llmner._budget import Budget

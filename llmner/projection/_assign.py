@@ -1,7 +1,7 @@
 """Who gets which place: one assignment for all mentions of a reply at once.
 
-Places are taken at most once, never overlap, and equal mentions take theirs from left to right. What
-makes a place a good one for a mention alone is ``_candidates``' to say.
+Places are taken at most once, never overlap, and equal mentions take theirs from left to right.
+What makes a place a good one for a mention alone is ``_candidates``' to say.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class Group:
 
 
 def _weight(candidate: Candidate) -> float:
-    """Longer places are worth more, so 서울대학교 is not eaten by 서울; half a point a mention placed."""
+    """Longer places are worth more, so 서울대학교 is not eaten by 서울; half a point a mention
+    placed.
+    """
     worth = (0.5 + candidate.size) * candidate.similarity * _KIND_FACTOR[
         candidate.kind
     ] - candidate.cost
@@ -59,12 +61,16 @@ def _weight(candidate: Candidate) -> float:
 
 
 def _cue(length: int) -> float:
-    """A longer cue says more: 에 따르면 speaks louder than 에. Never as loud as order or word edges."""
+    """A longer cue says more: 에 따르면 speaks louder than 에. Never as loud as order or word
+    edges.
+    """
     return _CUE_BONUS + 0.01 * min(length, 5) if length else 0.0
 
 
 def _settle(groups: Sequence[Group]) -> bool:
-    """Give every place to the only group that wants it, if nobody competes for any; say whether so."""
+    """Give every place to the only group that wants it, if nobody competes for any; say whether
+    so.
+    """
     places: list[Candidate] = []
     alone = True
     for group in groups:
@@ -93,10 +99,10 @@ def assign(
 
     A mention with one place that nobody else wants gets it. The others are solved component by
     component (mentions connected through overlapping places), by dynamic programming over the text
-    from left to right. That is exact until more than 256 states are open at once (8 in components of
-    more than 400 places), where only the best are kept; so the cost is linear in the number of places.
-    Many labels for one name share their places, which are looked at once. Ties go to the earlier place,
-    then to the mention that comes first in the reply.
+    from left to right. That is exact until more than 256 states are open at once (8 in components
+    of more than 400 places), where only the best are kept; so the cost is linear in the number of
+    places. Many labels for one name share their places, which are looked at once. Ties go to the
+    earlier place, then to the mention that comes first in the reply.
 
     Args:
         groups: The groups, in the order of their first members.
@@ -152,9 +158,11 @@ def assign(
 
 
 def _first_served(groups: list[Group]) -> list[Group]:
-    """The groups that :func:`_fill` can give a place: of equal places the earlier group takes its fill first.
+    """The groups that :func:`_fill` can give a place: of equal places the earlier group takes its
+    fill first.
 
-    So of ten thousand labels for a name with four hundred places, those behind the first four hundred get none.
+    So of ten thousand labels for a name with four hundred places, those behind the first four
+    hundred get none.
     """
     copies: dict[int, int] = {}
     served = []
@@ -190,7 +198,9 @@ def _fill(groups: list[Group], budget: Budget) -> None:
 
 
 def _components(count: int, claims: list[tuple[int, int, int]]) -> list[list[int]]:
-    """Groups connected through overlapping places, each component ascending. O(places log places)."""
+    """Groups connected through overlapping places, each component ascending. O(places log
+    places).
+    """
     parent = list(range(count))
 
     def root(node: int) -> int:

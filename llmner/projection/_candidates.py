@@ -1,7 +1,8 @@
-"""Where a mention may stand in the text, best first: as it is, with its edges trimmed, or nearly so.
+"""Where a mention may stand in the text, best first: as it is, with its edges trimmed, or nearly
+so.
 
-Works on canonical text; what stands around a place is read from the source. Which of several mentions
-gets which place is for ``_assign``.
+Works on canonical text; what stands around a place is read from the source. Which of several
+mentions gets which place is for ``_assign``.
 """
 
 from __future__ import annotations
@@ -82,8 +83,9 @@ class Finder:
     """Finds the places of mentions in one text.
 
     Args:
-        task: The text, its mentions and its rules. If mentions are so many and the text so long that it is
-            worth its while, an index is made of the letters that they need; see :class:`Positions`.
+        task: The text, its mentions and its rules. If mentions are so many and the text so long
+            that it is worth its while, an index is made of the letters that they need; see
+            :class:`Positions`.
     """
 
     def __init__(self, task: Task) -> None:
@@ -156,7 +158,9 @@ class Finder:
     # Places as they are.
 
     def _verbatim(self, mention: str, spaced: str, copies: int) -> list[Candidate]:
-        """Places of the mention as it is; ``copies`` in the canonical text, -1 if they were not counted."""
+        """Places of the mention as it is; ``copies`` in the canonical text, -1 if they were not
+        counted.
+        """
         clean = spaced[0] != " " != spaced[-1]
         if self.text.plain and clean and copies == self.source.count(spaced) < MAX_OCCURRENCES:
             # Every place is a copy to the letter: no need for the way back.
@@ -166,7 +170,9 @@ class Finder:
     def _places(
         self, mention: str, spaced: str, form: bool = False, reasons: Reasons = ()
     ) -> list[Candidate]:
-        """Places through the way back. ``form``: of some form of what was said, trimmed for reasons."""
+        """Places through the way back. ``form``: of some form of what was said, trimmed for
+        reasons.
+        """
         text, source = self.text, self.source
         starts, simple = text.starts, text.simple
         size = len(mention)
@@ -210,9 +216,11 @@ class Finder:
         return found
 
     def _fused(self, at: int, end: int, spaced: str) -> bool:
-        """Whether folding brought digits together that are two numbers in the text, or parted one number.
+        """Whether folding brought digits together that are two numbers in the text, or parted one
+        number.
 
-        12번 is not in "1 2번" unless the mention itself has the space; 000원 is not in 1<zero width>000원.
+        12번 is not in "1 2번" unless the mention itself has the space; 000원 is not in 1<zero
+        width>000원.
         """
         for edge in (at, end):
             between = self._between_digits(edge)
@@ -231,7 +239,9 @@ class Finder:
         return first < len(joints) and joints[first] < end
 
     def _spaced_joints(self) -> list[int]:
-        """Canonical offsets between two digits that white space parts in the source, ascending. O(text)."""
+        """Canonical offsets between two digits that white space parts in the source, ascending.
+        O(text).
+        """
         digits = [at for at, char in enumerate(self.text.text) if char.isdigit()]
         edges = (right for left, right in pairwise(digits) if right == left + 1)
         return [edge for edge in edges if any(map(str.isspace, self._between_digits(edge) or ""))]
@@ -285,8 +295,9 @@ class Finder:
         yield from self._forms(mention, spaced, person)
 
     def _trimmed(self, mention: str, spaced: str, person: bool) -> list[Candidate]:
-        """Places of the mention with its edges off: of the least trimmed form that stands in the text as a
-        word, or else of the form that is least inside one."""
+        """Places of the mention with its edges off: of the least trimmed form that stands in the
+        text as a word, or else of the form that is least inside one.
+        """
         text = self.text.text
         inside: list[Candidate] = []
         for form, reasons in self._forms(mention, spaced, person):
@@ -296,7 +307,8 @@ class Finder:
             found = self._places(form, spaced, form=True, reasons=reasons)
             kind, title = reasons[-1]
             if kind != "edges":
-                # One syllable that is left must be a word, a short name before a title no part of one.
+                # One syllable that is left must be a word, a short name before a title no part of
+                # one.
                 if len(form) == 1:
                     found = [c for c in found if stands_alone(form, c.cost, person, self.language)]
                 elif kind == "long title" or (
@@ -388,9 +400,9 @@ class Finder:
         """Places at most a few edits away.
 
         Cut a mention with at most k edits into k + 1 pieces, and one of them is free of edits (the
-        pigeonhole principle); so only places where a piece stands verbatim are compared. At most 256
-        are, those of rare pieces first; of mentions of more than 48 letters fewer, those where most pieces
-        stand first, so that no mention costs more than another.
+        pigeonhole principle); so only places where a piece stands verbatim are compared. At most
+        256 are, those of rare pieces first; of mentions of more than 48 letters fewer, those where
+        most pieces stand first, so that no mention costs more than another.
         """
         size = len(mention)
         if self.cutoff is None or not 3 <= size <= _MAX_FUZZY_LENGTH:

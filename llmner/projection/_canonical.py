@@ -1,8 +1,9 @@
 """The canonical form both sides are compared in, with a map back to the source.
 
-Folded away: Unicode compatibility (NFKC: ㎞ → km, １ → 1, ㈜ → (주)), composition (NFD), white space,
-zero-width and control characters, case, the many quotes, dashes and dots, and the three encodings of a
-lone jamo. What is similar but not the same (typing errors, particles) is for ``_candidates``.
+Folded away: Unicode compatibility (NFKC: ㎞ → km, １ → 1, ㈜ → (주)), composition (NFD), white
+space, zero-width and control characters, case, the many quotes, dashes and dots, and the three
+encodings of a lone jamo. What is similar but not the same (typing errors, particles) is for
+``_candidates``.
 """
 
 from __future__ import annotations
@@ -198,8 +199,8 @@ class Canonical:
 def _cluster(text: str, pieces: list[str | None]) -> tuple[list[str], dict[int, int], bool]:
     """Join what belongs to one character (e + ◌́, ᄒ + ᅡ + ᆫ), folded as a whole at its first one.
 
-    Returns the pieces, the end of every cluster by its start, and whether a digit was made of what is
-    none. Only characters that must be seen beside their neighbours are looked at again.
+    Returns the pieces, the end of every cluster by its start, and whether a digit was made of what
+    is none. Only characters that must be seen beside their neighbours are looked at again.
     """
     ends: dict[int, int] = {}
     made_digits = False

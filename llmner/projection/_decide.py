@@ -118,8 +118,8 @@ def label_of(word: str, schema: LabelSchema | None) -> tuple[str, bool]:
 def _infer_order(claims: Sequence[Claim]) -> Order:
     """What the order of the mentions tells, going by those that have one place.
 
-    Replies list names as they come, or label by label, or in no order. Where the certain ones ascend,
-    the labels tell the first two apart; where too few are certain, less is assumed.
+    Replies list names as they come, or label by label, or in no order. Where the certain ones
+    ascend, the labels tell the first two apart; where too few are certain, less is assumed.
     """
     runs = 1 + sum(a.label != b.label for a, b in pairwise(claims))
     by_label = runs == len({claim.label for claim in claims})
@@ -137,7 +137,9 @@ def _infer_order(claims: Sequence[Claim]) -> Order:
 
 
 def _cues(task: Task, groups: Sequence[tuple[str, str, int]]) -> Callable[[int, Candidate], int]:
-    """How much of what stands around a place speaks for a group's label, where labels compete for it."""
+    """How much of what stands around a place speaks for a group's label, where labels compete for
+    it.
+    """
     text, schema, titles = task.text, task.schema, task.language.titles_before
     cues = {label: cues_of(label) for label, *_ in groups} if schema is None else schema.cues
     persons = {label for label, *_ in groups if label_of(label, schema)[1]}

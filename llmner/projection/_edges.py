@@ -1,4 +1,5 @@
-"""The edges of a mention: quotes and signs around it, and its forms without them, without particles and titles.
+"""The edges of a mention: quotes and signs around it, and its forms without them, without particles
+and titles.
 
 Pure functions on strings; where the forms stand is for ``_candidates`` to find.
 """
@@ -64,7 +65,9 @@ def bare_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reasons]]:
 def lighter_forms(
     mention: str, spaced: str, person: bool, language: Language
 ) -> Iterator[tuple[str, Reasons]]:
-    """What it is without all that its language says is no part of a name, the least trimmed first."""
+    """What it is without all that its language says is no part of a name, the least trimmed
+    first.
+    """
     stem = _bare(mention, spaced) or mention
     stems: list[tuple[str, Reasons]] = [(stem, ())]
     for left, particle in language.split_particles(stem):
@@ -119,7 +122,9 @@ def _bare(surface: str, spaced: str) -> str:
 
 
 def stands_alone(syllable: str, cost: float, person: bool, language: Language) -> bool:
-    """Whether one syllable left of a mention and its particle may be a name: 김 before a title, 괌 alone."""
+    """Whether one syllable left of a mention and its particle may be a name: 김 before a title, 괌
+    alone.
+    """
     if person:
         return cost == 0 or (cost <= _LONE_SYLLABLE and syllable not in language.lone_words)
     return 0 < cost <= _LONE_SYLLABLE and syllable not in language.lone_words
@@ -143,7 +148,9 @@ def may_be_lighter(source: str, start: int, end: int, person: bool, language: La
 
 
 def loose_end(surface: str) -> int:
-    """How many signs to take off the end of a stretch: 평택, and 18세( but not (주), U.S., 5' or Yahoo!"""
+    """How many signs to take off the end of a stretch: 평택, and 18세( but not (주), U.S., 5' or
+    Yahoo!
+    """
     right = len(surface)
     first: dict[str, int] = {}
     while right > 1 and (char := surface[right - 1]) in _LOOSE:
@@ -160,5 +167,7 @@ def loose_end(surface: str) -> int:
 
 
 def begins_alike(mention: str, stretch: str) -> bool:
-    """Whether a fuzzy stretch begins with a letter, or with the sign that the mention begins with."""
+    """Whether a fuzzy stretch begins with a letter, or with the sign that the mention begins
+    with.
+    """
     return stretch[0].isalnum() or stretch[0] == mention[0]

@@ -1,4 +1,6 @@
-"""A projection told to a person: where every mention went, and why. The only module that has words."""
+"""A projection told to a person: where every mention went, and why. The only module that has
+words.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from llmner.spans import Span
 
 __all__ = ["explain", "in_words"]
 
-# Kind of reason → its words. What is not listed, a language's own kinds among it, says its kind and its text.
+# Kind of reason → its words. What is not listed, a language's own kinds among it, says its kind and
+# its text.
 _WORDS: Final = {
     "edges": "edges",
     "first places": "only the first {} places are looked at",

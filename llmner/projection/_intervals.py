@@ -38,7 +38,9 @@ class Intervals:
 
 
 def lie_apart(places: Iterable[tuple[int, int, *tuple[object, ...]]]) -> bool:
-    """Whether places, which begin with a start and an end and come in text order, do not overlap."""
+    """Whether places, which begin with a start and an end and come in text order, do not
+    overlap.
+    """
     reach = 0
     for place in places:
         if place[0] < reach:

@@ -1,4 +1,6 @@
-"""Nearly equal stretches: seeds free of edits, and how far the rest of a mention reaches beside them."""
+"""Nearly equal stretches: seeds free of edits, and how far the rest of a mention reaches beside
+them.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,9 @@ def compare(
     cutoff: float,
     best: dict[tuple[int, int], float],
 ) -> None:
-    """Enter the nearest stretches around ``text[at:]`` = ``mention[left:right]``: how alike by jamo."""
+    """Enter the nearest stretches around ``text[at:]`` = ``mention[left:right]``: how alike by
+    jamo.
+    """
     size = len(mention.text)
     # No stretch that is compared begins before this or goes on after it.
     begin = max(0, at - left - edits)

@@ -32,16 +32,18 @@ class Policy:
     """How to project.
 
     Attributes:
-        particles: ``"auto"`` trims Korean particles (은, 에서) and, of people, titles (씨, 님, 회장) where
-            the untrimmed form is not in the text, or is but reads better without; ``"keep"`` takes a
-            mention as it stands; ``"trim"`` takes them off wherever something is left.
-        fuzzy: Lowest similarity, in [0, 1], of a fuzzy match; mentions of three and four letters need 0.8
-            at least. ``None`` switches fuzzy matches off.
+        particles: ``"auto"`` trims Korean particles (은, 에서) and, of people, titles (씨, 님,
+            회장) where the untrimmed form is not in the text, or is but reads better without;
+            ``"keep"`` takes a mention as it stands; ``"trim"`` takes them off wherever something is
+            left.
+        fuzzy: Lowest similarity, in [0, 1], of a fuzzy match; mentions of three and four letters
+            need 0.8 at least. ``None`` switches fuzzy matches off.
         order: What the order of the mentions tells: ``"text"``, ``"label"`` (within each label) or
-            ``"none"``; ``"auto"`` finds out from the mentions that have one place only. Replies that are
-            read say it by their format.
-        repeats: ``"listed"`` places what is listed, once for each time; ``"all"`` also takes every further
-            place of a surface that stands there as a word of its own, for models that list a name once.
+            ``"none"``; ``"auto"`` finds out from the mentions that have one place only. Replies
+            that are read say it by their format.
+        repeats: ``"listed"`` places what is listed, once for each time; ``"all"`` also takes every
+            further place of a surface that stands there as a word of its own, for models that list
+            a name once.
     """
 
     particles: Particles = "auto"
@@ -73,8 +75,8 @@ class Outcome:
         mention: The mention.
         kind: ``exact``, ``canonical``, ``trimmed`` or ``fuzzy`` with a span; ``surplus`` (every
             occurrence is taken by copies of it), ``overlapped`` (others hold its place),
-            ``not_found`` or ``unknown_label`` without; ``unsure`` for one that had a span whose score
-            was too low.
+            ``not_found`` or ``unknown_label`` without; ``unsure`` for one that had a span whose
+            score was too low.
         span: The span it became.
         similarity: 1 for a verbatim match, less for a fuzzy one, 0 without a span.
         reason: A few words for people: what was trimmed, what it is near to, why it has no place.

@@ -1,4 +1,6 @@
-"""Where strings occur in a canonical text; many strings in a long text through an index of letter pairs."""
+"""Where strings occur in a canonical text; many strings in a long text through an index of letter
+pairs.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ class Positions:
 
     Args:
         text: The canonical text.
-        wanted: If given, an index is made of the letter pairs in these strings, and they and their parts
-            are found through it. O(text + wanted).
+        wanted: If given, an index is made of the letter pairs in these strings, and they and their
+            parts are found through it. O(text + wanted).
     """
 
     __slots__ = ("_pairs", "indexed", "text")
@@ -47,7 +49,9 @@ class Positions:
                     self._pairs[pair].append(at)
 
     def of(self, needle: str) -> list[int]:
-        """Where ``needle`` occurs, ascending, overlapping ones too; the first 512. Not for an empty one."""
+        """Where ``needle`` occurs, ascending, overlapping ones too; the first 512. Not for an empty
+        one.
+        """
         if self.indexed and len(needle) > 1:
             lists = [self._pairs.get(needle[at : at + 2]) for at in range(len(needle) - 1)]
             if None not in lists:

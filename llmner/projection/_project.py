@@ -66,22 +66,22 @@ def project(
 ) -> Projection:
     """Find the spans that mentions stand for.
 
-    Both sides are folded to one canonical form; each mention's places are found (verbatim, trimmed, as
-    the same quantity, fuzzy, in this order); one assignment places all mentions at once, without
+    Both sides are folded to one canonical form; each mention's places are found (verbatim, trimmed,
+    as the same quantity, fuzzy, in this order); one assignment places all mentions at once, without
     overlaps, each occurrence used once, longer mentions before shorter ones they would cover, order
-    respected where it tells something, whole words before parts of words, earlier places before later
-    ones. No digit is ever changed, and no number split.
+    respected where it tells something, whole words before parts of words, earlier places before
+    later ones. No digit is ever changed, and no number split.
 
-    Linear in the length of the text times the number of different mentions, and deterministic. Never
-    raises on any text and any mentions.
+    Linear in the length of the text times the number of different mentions, and deterministic.
+    Never raises on any text and any mentions.
 
     Args:
         text: The text the mentions were made about.
         mentions: What a reply claims.
-        schema: Resolves label names; mentions with a label it does not know become ``unknown_label``.
-            ``None`` takes every label as it is.
-        budget: Steps of work it may take; of a long text and many mentions that are not in it, it takes
-            minutes. Another thread can end it.
+        schema: Resolves label names; mentions with a label it does not know become
+            ``unknown_label``. ``None`` takes every label as it is.
+        budget: Steps of work it may take; of a long text and many mentions that are not in it, it
+            takes minutes. Another thread can end it.
         **policy: Fields of :class:`Policy`.
 
     Raises:
@@ -123,7 +123,8 @@ def project_reply(
     read = read_reply(reply, schema, format, budget=budget)
     asked = REPLY_FORMATS.get(format)
     if asked is not None and asked.repeats_text and read.format != format and _repeats(reply, text):
-        # The text again, with no mention marked: whatever it looks like, it says that there is none.
+        # The text again, with no mention marked: whatever it looks like, it says that there is
+        # none.
         read = ReadReply((), "ok", (), format, asked.order, text)
     return project_read(text, read, schema, budget=budget, **policy)
 
@@ -209,7 +210,8 @@ def _claim(
     anchor: Callable[[int], int | None] | None,
     outcomes: list[Outcome | None],
 ) -> tuple[list[Claim], Intervals]:
-    """Find the places of all mentions; also, where mentions stand whose place the reply itself gives.
+    """Find the places of all mentions; also, where mentions stand whose place the reply itself
+    gives.
 
     Enters the outcomes of those, and of mentions whose label is unknown.
     """
@@ -249,7 +251,9 @@ def _claim(
 
 
 def _repeat(task: Task, finder: Finder, outcomes: list[Outcome | None]) -> None:
-    """Give every free place of a name to the last mention placed on that name; longer names choose first."""
+    """Give every free place of a name to the last mention placed on that name; longer names choose
+    first.
+    """
     last: dict[tuple[str, str], tuple[int, Outcome]] = {}
     text = task.text
     places: list[tuple[int, int]] = []

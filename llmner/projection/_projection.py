@@ -51,7 +51,8 @@ class Projection:
         return spans_to_tags(self.spans, len(self.text))
 
     def explain(self) -> str:
-        """The text with its spans marked, and below a line for each mention: what became of it and why.
+        """The text with its spans marked, and below a line for each mention: what became of it and
+        why.
 
         For people: the wording may change. Programs read ``outcomes``.
         """

@@ -1,8 +1,9 @@
-"""Units and numbers that are written in more than one way: 7.2킬로미터 and 7.2km, 5퍼센트 and 5%, $5 and 5달러.
+"""Units and numbers that are written in more than one way: 7.2킬로미터 and 7.2km, 5퍼센트 and 5%,
+$5 and 5달러.
 
-Both sides are rewritten alike, on top of the canonical form, and only where a number stands before the
-unit (or behind a currency sign). The tables of the languages are small on purpose; recipes add to them
-with ``units``.
+Both sides are rewritten alike, on top of the canonical form, and only where a number stands before
+the unit (or behind a currency sign). The tables of the languages are small on purpose; recipes add
+to them with ``units``.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ class _Rules:
     def rewrite(self, found: re.Match[str], adjoins: Callable[[int], bool]) -> str:
         """What one found quantity or unit becomes.
 
-        ``adjoins`` says whether two canonical letters, before and from an offset, stand side by side in
-        the source: a Latin unit that runs on is none (5m in 5mbps), while the next word may follow.
+        ``adjoins`` says whether two canonical letters, before and from an offset, stand side by
+        side in the source: a Latin unit that runs on is none (5m in 5mbps), while the next word may
+        follow.
         """
         if found["separated"]:
             return found["separated"].replace(",", "")
@@ -102,13 +104,17 @@ def _rules(units: tuple[tuple[str, tuple[str, ...]], ...]) -> _Rules:
 def may_be_written_otherwise(
     mention: str, units: tuple[tuple[str, tuple[str, ...]], ...] = ()
 ) -> bool:
-    """Whether a canonical mention has a unit, a currency sign or a number that could be separated."""
+    """Whether a canonical mention has a unit, a currency sign or a number that could be
+    separated.
+    """
     return _FOUR_DIGITS(mention) is not None or _rules(units).pattern.search(mention) is not None
 
 
 @kept(65_536)
 def units_in(mention: str) -> tuple[str, ...]:
-    """The units behind numbers in a canonical mention, each by its first name: 100mg과 5퍼센트 → mg, %."""
+    """The units behind numbers in a canonical mention, each by its first name: 100mg과 5퍼센트 →
+    mg, %.
+    """
     rules = _rules(())
     return tuple(
         rules.unit_of[found["unit"]] for found in rules.pattern.finditer(mention) if found["unit"]
@@ -163,7 +169,9 @@ class Quantities:
         return self._canonical.source(at - 1, at)[1] == self._canonical.starts[at]
 
     def occurrences(self, surface: str) -> list[tuple[int, int]]:
-        """Canonical ``(start, end)`` of each place of a rewritten mention that splits no quantity."""
+        """Canonical ``(start, end)`` of each place of a rewritten mention that splits no
+        quantity.
+        """
         places: list[tuple[int, int]] = []
         for at in occurrences(self.text, surface):
             end = at + len(surface)

@@ -1,4 +1,6 @@
-"""How alike two canonical strings are: Hangul letter by letter, and numbers not at all unless equal."""
+"""How alike two canonical strings are: Hangul letter by letter, and numbers not at all unless
+equal.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def jamo(text: str) -> str:
 
 @kept(65_536)
 def numbers(text: str) -> tuple[str, ...]:
-    """The numbers in a canonical text, thousands separators dropped: 2,000.5만 → ``("2000.5",)``."""
+    """The numbers in a canonical text, thousands separators dropped: 2,000.5만 →
+    ``("2000.5",)``.
+    """
     return tuple(
         number.replace(",", "") if _THOUSANDS.fullmatch(number) else number
         for number in _NUMBER.findall(text)
@@ -59,7 +63,9 @@ def numbers(text: str) -> tuple[str, ...]:
 
 
 def same_numbers(mention: str, stretch: str, language: Language) -> bool:
-    """Whether no quantity differs: digits, units, numerals (삼십, 사십; 三, 四), signs, days of the week."""
+    """Whether no quantity differs: digits, units, numerals (삼십, 사십; 三, 四), signs, days of the
+    week.
+    """
     if numbers(mention) != numbers(stretch):
         return False
     # Where only one side has such a word, a letter of it is wrong on the other.

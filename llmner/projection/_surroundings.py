@@ -1,7 +1,8 @@
-"""What stands around a place in the text, and what it says about the place: whole words before parts of words.
+"""What stands around a place in the text, and what it says about the place: whole words before
+parts of words.
 
-Reads the source, not the canonical text: spaces and signs matter here. What may follow a name in its
-word is for a :class:`Language` to say.
+Reads the source, not the canonical text: spaces and signs matter here. What may follow a name in
+its word is for a :class:`Language` to say.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ _CHAINED: Final = re.compile(r"\d[.．]\d+[.．]")
 def place_cost(source: str, start: int, end: int, language: Language) -> float | None:
     """What sitting between its neighbours costs a place; ``None`` if it would split a number.
 
-    On the left: nothing after a space or a sign, 0.3 after the same kind of letter (inside a word; 1
-    for Latin letters), 0.1 after another kind. On the right: nothing before a space, a sign, a title or a
-    particle that ends the word, 0.2 before other letters of its kind (1 for Latin letters, whose words
-    do not run on), 0.05 before another kind. Where people are called by what follows, nothing at all. What
-    one letter alone costs more, its language says.
+    On the left: nothing after a space or a sign, 0.3 after the same kind of letter (inside a word;
+    1 for Latin letters), 0.1 after another kind. On the right: nothing before a space, a sign, a
+    title or a particle that ends the word, 0.2 before other letters of its kind (1 for Latin
+    letters, whose words do not run on), 0.05 before another kind. Where people are called by what
+    follows, nothing at all. What one letter alone costs more, its language says.
     """
     cost = 0.0
     if start and (char := source[start - 1]) != " ":

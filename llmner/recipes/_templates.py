@@ -1,9 +1,10 @@
 """Templates of strangers, filled in with plain data and nothing else.
 
-A recipe is a file that people pass on, and its prompts are Jinja templates. What a template may use is a
-small language: the variables it is given, loops, conditions, ``set``, and the filters, tests and methods
-listed here. Everything else is refused when the template is read, and a second time when it runs. The work a
-template does is counted, so that none runs long or writes much. It knows no recipe.
+A recipe is a file that people pass on, and its prompts are Jinja templates. What a template may use
+is a small language: the variables it is given, loops, conditions, ``set``, and the filters, tests
+and methods listed here. Everything else is refused when the template is read, and a second time
+when it runs. The work a template does is counted, so that none runs long or writes much. It knows
+no recipe.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ __all__ = ["FILTERS", "METHODS", "TESTS", "fill_template"]
 
 METHODS: Final[Mapping[type, frozenset[str]]] = {
     str: frozenset(
-        "capitalize count endswith find isdigit islower isupper join lower lstrip removeprefix removesuffix "
+        "capitalize count endswith find isdigit islower isupper join lower lstrip removeprefix "
+        "removesuffix "
         "replace rstrip split splitlines startswith strip title upper".split()
     ),
     dict: frozenset("get items keys values".split()),
@@ -37,14 +39,17 @@ METHODS: Final[Mapping[type, frozenset[str]]] = {
 """What a template may call, by the type it is called on; also ``range``."""
 
 FILTERS: Final = frozenset(
-    "abs capitalize count d default dictsort first int items join last length list lower map max min reject "
-    "rejectattr replace reverse select selectattr sort string title tojson trim truncate unique upper "
+    "abs capitalize count d default dictsort first int items join last length list lower map max "
+    "min reject "
+    "rejectattr replace reverse select selectattr sort string title tojson trim truncate unique "
+    "upper "
     "wordcount".split()
 )
 """Filters a template may use."""
 
 TESTS: Final = frozenset(
-    "boolean defined eq equalto even false float ge greaterthan gt in integer iterable le lessthan lower lt "
+    "boolean defined eq equalto even false float ge greaterthan gt in integer iterable le "
+    "lessthan lower lt "
     "mapping ne none number odd sequence string true undefined upper == != > >= < <=".split()
 )
 """Tests a template may use after ``is``, in ``select`` and in ``reject``."""
@@ -209,7 +214,9 @@ def _concatenated(parts: Any) -> str:
 
 
 def _counted(items: Any, steps: int, scans: int = 0) -> Iterator[Any]:
-    """The items of a loop, each paid for; a scan may read everything that the template was given."""
+    """The items of a loop, each paid for; a scan may read everything that the template was
+    given.
+    """
     meter = _METER.get()
     cost = steps + scans * (1 + meter.size // 256)
     if not isinstance(items, Iterable):
@@ -444,13 +451,14 @@ def fill_template(source: str, **variables: Any) -> str:
     """A Jinja template filled in.
 
     Args:
-        source: The template; it may use :data:`FILTERS`, :data:`TESTS`, :data:`METHODS`, loops, conditions
-            and ``set``. At most 200,000 characters.
+        source: The template; it may use :data:`FILTERS`, :data:`TESTS`, :data:`METHODS`, loops,
+            conditions and ``set``. At most 200,000 characters.
         **variables: Plain data: texts, numbers, lists, mappings.
 
     Raises:
-        RecipeError: The template is wrong, asks for something it may not use, fails on these variables, or
-            does more than two million small steps and 64 for every character of its variables.
+        RecipeError: The template is wrong, asks for something it may not use, fails on these
+            variables, or does more than two million small steps and 64 for every character of its
+            variables.
 
     >>> fill_template("{{ labels | join(', ') }}: {{ text }}", labels=["PS", "LC"], text="손흥민은")
     'PS, LC: 손흥민은'

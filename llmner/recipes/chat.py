@@ -103,7 +103,9 @@ def writable(text: str) -> str:
 
 
 def chat_row(recipe: Recipe, sentence: Sentence) -> dict[str, object]:
-    """A training row ``{"id", "messages": [system, user, assistant]}`` without worked-example turns."""
+    """A training row ``{"id", "messages": [system, user, assistant]}`` without worked-example
+    turns.
+    """
     answer = render_reply(sentence, recipe.reply_format, recipe.schema_)
     messages = _messages(recipe, sentence.text, ())
     messages.append({"role": "assistant", "content": answer})

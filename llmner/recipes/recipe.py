@@ -1,7 +1,8 @@
 """Recipes: a YAML file that says which labels there are, what to ask, and how to answer.
 
 A recipe may extend another, and then says only what differs. It fills in its own templates. How the
-filled-in parts become a conversation is ``chat``'s to know; how answers are written and read is ``replies``'.
+filled-in parts become a conversation is ``chat``'s to know; how answers are written and read is
+``replies``'.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ _LONGEST = 4_000_000
 
 
 def recipe_folder() -> Path:
-    """The folder the built-in recipes lie in: inside an installed wheel, or ``prompts/`` of a checkout."""
+    """The folder the built-in recipes lie in: inside an installed wheel, or ``prompts/`` of a
+    checkout.
+    """
     package = Path(str(resources.files("llmner"))).resolve()
     installed = package / "prompts"
     return installed if installed.is_dir() else package.parent / "prompts"
@@ -77,12 +80,13 @@ class Recipe(_Model):
         language: BCP 47 code of the texts it is for.
         description: One sentence for people choosing a recipe.
         labels: The label set, in the order answers use.
-        units: Units by how else they are written, ``{평: [坪]}``; projection takes them for the same.
+        units: Units by how else they are written, ``{평: [坪]}``; projection takes them for the
+            same.
         reply_format: ``json-by-type``, ``json-list``, ``tagged``, ``lines`` or ``pairs``.
-        system: System prompt, a Jinja template; ``labels`` (each with the fields of a label and ``words``,
-            everything it goes by), ``examples`` (each with ``text`` and ``answer``) and ``empty`` (the answer
-            for a sentence without entities) may be used. What else a template can do is listed in
-            ``docs/recipes.md``.
+        system: System prompt, a Jinja template; ``labels`` (each with the fields of a label and
+            ``words``, everything it goes by), ``examples`` (each with ``text`` and ``answer``) and
+            ``empty`` (the answer for a sentence without entities) may be used. What else a template
+            can do is listed in ``docs/recipes.md``.
         user: The question for one sentence, a Jinja template over ``text``.
         examples: Worked examples in markup: ``"<손흥민:PS>은 <춘천:LC>에서 태어났다."``
         examples_as: ``"turns"`` asks and answers each example before the real question;
@@ -114,7 +118,8 @@ class Recipe(_Model):
             for span in spans:
                 if span.label not in codes:
                     raise ValueError(
-                        f"examples[{number}]: {span.label!r} is not among the labels {', '.join(sorted(codes))}"
+                        f"examples[{number}]: {span.label!r} is not among the labels "
+                        f"{', '.join(sorted(codes))}"
                     )
         for key in ("system", "user"):
             try:
@@ -153,7 +158,9 @@ class Recipe(_Model):
 
     @cached_property
     def turns(self) -> tuple[tuple[str, str], ...]:
-        """(question, answer) of each worked example that is asked and answered before the real question."""
+        """(question, answer) of each worked example that is asked and answered before the real
+        question.
+        """
         if self.examples_as != "turns":
             return ()
         return tuple((self.question(text), answer) for text, answer in self._worked())
@@ -205,8 +212,8 @@ class Recipe(_Model):
 
         Raises:
             UnknownNameError: No built-in recipe of that name.
-            RecipeError: The file is missing, is not YAML, or says something a recipe cannot say; the
-                message names file, line and key.
+            RecipeError: The file is missing, is not YAML, or says something a recipe cannot say;
+                the message names file, line and key.
         """
         return cls._load(name_or_path, ())
 
@@ -224,7 +231,8 @@ class Recipe(_Model):
             if not path.is_file():
                 raise UnknownNameError(
                     f"no recipe is called {given!r}",
-                    hint=f"built in are {', '.join(builtin_recipes())}; for a file of yours give its path",
+                    hint=f"built in are {', '.join(builtin_recipes())}; for a file of yours give "
+                    f"its path",
                 )
         return cls._parse(_read(path, pipe=not above), path, above)
 
@@ -280,8 +288,8 @@ def _read(path: Path, *, pipe: bool) -> str:
 
     Args:
         path: The file.
-        pipe: Whether it may be a pipe. A recipe that another one extends is a regular file: nobody waits for
-            what a stranger's recipe names.
+        pipe: Whether it may be a pipe. A recipe that another one extends is a regular file: nobody
+            waits for what a stranger's recipe names.
 
     Raises:
         RecipeError: It is missing, a folder, too long, or not UTF-8.

@@ -11,7 +11,8 @@ __all__ = ["drop_reasoning", "split_fences"]
 
 _THINK_OPEN = re.compile(r"<\s*(think|thinking|thought|reasoning)\s*>", re.IGNORECASE)
 _THINK_CLOSE = re.compile(r"<\s*/\s*(?:think|thinking|thought|reasoning)\s*>", re.IGNORECASE)
-# Tokens that a server may leave at the end of a reply: <|im_end|>, <end_of_turn>, [|endofturn|], </s>.
+# Tokens that a server may leave at the end of a reply: <|im_end|>, <end_of_turn>, [|endofturn|],
+# </s>.
 _END_OF_TURN = re.compile(
     r"(?:<\|[A-Za-z_]{1,30}\|>|\[\|[A-Za-z_]{1,30}\|\]|<end_of_turn>|</s>|<eos>|\s)+\Z"
 )
@@ -62,7 +63,8 @@ def drop_reasoning(reply: str, repairs: list[str]) -> str:
 def drop_end_of_turn(text: str, repairs: list[str]) -> str:
     """The reply without end-of-turn tokens and trailing white space."""
     tail = len(text) - len(text.rstrip())
-    # Only the last stretch can hold such tokens; a search over megabytes of spaces would not be linear.
+    # Only the last stretch can hold such tokens; a search over megabytes of spaces would not be
+    # linear.
     head, last = text[: len(text) - tail][:-200], text[: len(text) - tail][-200:]
     match = _END_OF_TURN.search(last)
     if match is not None:

@@ -1,7 +1,7 @@
 """Replies in JSON, whole or damaged: which of several drafts counts, and what it says.
 
-Both JSON formats are read here, since models write the one where the other was asked for. The syntax is
-``_json``'s, the meaning of keys and values ``_interpret``'s.
+Both JSON formats are read here, since models write the one where the other was asked for. The
+syntax is ``_json``'s, the meaning of keys and values ``_interpret``'s.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from llmner.spans import Mention
 
 __all__ = ["exact_json", "is_json", "looks_json", "read_json"]
 
-# A line that begins as JSON does. Lines of pretty-printed JSON would pass for lines of another format.
+# A line that begins as JSON does. Lines of pretty-printed JSON would pass for lines of another
+# format.
 _LOOKS_JSON = re.compile(r"^[ \t]*[\[{][ \t]*(?:[\"'“{\[}\]]|$)", re.MULTILINE)
 # A model that wraps JSON in a JSON string does it once; what is escaped deeper is no answer.
 _MOST_ESCAPED = 4
@@ -49,7 +50,8 @@ def exact_json(
     Args:
         format: The format's name.
         reply: The raw reply.
-        pairs_of: From a JSON value to (label, surface) pairs; ``None`` for a value of another shape.
+        pairs_of: From a JSON value to (label, surface) pairs; ``None`` for a value of another
+            shape.
     """
     try:
         value = json.loads(reply)
@@ -62,7 +64,9 @@ def exact_json(
 
 
 def read_json(unwrapped: Unwrapped) -> Reading | None:
-    """What a reply says as ``json-by-type`` or ``json-list``, whichever it is; ``None`` if it has no JSON."""
+    """What a reply says as ``json-by-type`` or ``json-list``, whichever it is; ``None`` if it has
+    no JSON.
+    """
     blocks, outside = unwrapped.blocks, unwrapped.outside
     schema, budget = unwrapped.schema, unwrapped.budget
     reading = _read_drafts(blocks, outside, schema, budget)
@@ -93,7 +97,8 @@ class _Candidate:
 def _read_drafts(
     blocks: list[str], outside: str, schema: LabelSchema | None, budget: Budget
 ) -> Reading | None:
-    # Blocks are searched as one text: {"PS": ...} in one fence and {"LC": ...} in the next are one answer.
+    # Blocks are searched as one text: {"PS": ...} in one fence and {"LC": ...} in the next are one
+    # answer.
     fenced = _candidates("\n".join(blocks), schema, budget)
     loose = _candidates(outside, schema, budget)
     for candidates in (fenced, loose):

@@ -37,11 +37,13 @@ LABEL_KEYS = (
     "label entity_group entity_type entity_label ner_tag ner tag type category class kind "
     "라벨 레이블 유형 개체유형 개체명유형 종류 타입 분류 태그"
 ).split()
-# In {"entity": "PS", "word": "손흥민"} the entity is the label; with a label beside it, it is the text.
+# In {"entity": "PS", "word": "손흥민"} the entity is the label; with a label beside it, it is the
+# text.
 _EITHER_KEYS = ("entity", "name", "개체", "개체명")
 _WRAPPERS = frozenset(
     (
-        "entities entity result results output answer response data ner named_entities items mentions spans "
+        "entities entity result results output answer response data ner named_entities items "
+        "mentions spans "
         "values list predictions final 개체명 개체 개체목록 결과 답 정답 출력 응답 목록"
     ).split()
 )
@@ -64,7 +66,9 @@ _CLOSERS = {")": "(", "]": "[", ">": "<", "）": "（"}
 
 
 def is_nothing(text: str) -> bool:
-    """Whether a reply says that there is no entity: blank, ``-``, 없음, 개체명이 없습니다, none, n/a."""
+    """Whether a reply says that there is no entity: blank, ``-``, 없음, 개체명이 없습니다, none,
+    n/a.
+    """
     if len(text) > 200:
         return False
     return _NOTHING.fullmatch(text) is not None or _SAYS_NOTHING.search(text) is not None
@@ -221,7 +225,9 @@ def _object(pairs: Pairs, found: Found) -> None:
 
 
 def _inside(key: str, value: Any, found: Found) -> bool:
-    """Whether a key that is no label was dealt with: a wrapper, or a surface with its label for a value."""
+    """Whether a key that is no label was dealt with: a wrapper, or a surface with its label for a
+    value.
+    """
     schema = found.schema
     if schema is not None and schema.resolve(key) is not None:
         return False
@@ -333,7 +339,9 @@ def _list(values: list[Any], found: Found) -> None:
 
 
 def split_labelled(text: str, schema: LabelSchema | None) -> tuple[str, str] | None:
-    """(label, surface) of ``PS: 손흥민``, ``손흥민:PS``, ``손흥민 (PS)``; ``None`` where it is neither."""
+    """(label, surface) of ``PS: 손흥민``, ``손흥민:PS``, ``손흥민 (PS)``; ``None`` where it is
+    neither.
+    """
     text = text.strip()
     if not text or len(text) > 2000:
         return None

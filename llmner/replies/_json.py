@@ -103,7 +103,9 @@ _LOOSE_DECODER = json.JSONDecoder(strict=False, **_HOOKS)
 
 
 def find_values(text: str, budget: Budget = UNBOUNDED) -> list[Draft]:
-    """Every top-level object or list in ``text``, in order. Linear; raises nothing but what the budget does."""
+    """Every top-level object or list in ``text``, in order. Linear; raises nothing but what the
+    budget does.
+    """
     drafts: list[Draft] = []
     at = 0
     # Made for the first value that is not JSON as it should be; most replies have none.
@@ -127,8 +129,9 @@ def find_values(text: str, budget: Budget = UNBOUNDED) -> list[Draft]:
 def _strict(text: str, start: int) -> Draft | None:
     """A value as JSON has it, or nothing. O(its length).
 
-    What cannot be decoded costs a look at the whole text before it, since the error tells the line. So the
-    value is first looked for in a short piece of the text, and then in pieces four times as long.
+    What cannot be decoded costs a look at the whole text before it, since the error tells the line.
+    So the value is first looked for in a short piece of the text, and then in pieces four times as
+    long.
     """
     size = _PIECE
     while True:
@@ -147,7 +150,9 @@ def _strict(text: str, start: int) -> Draft | None:
 
 
 def _too_deep(value: Any) -> bool:
-    """Whether readers that descend by recursion had better not. The lenient pass cuts such values off."""
+    """Whether readers that descend by recursion had better not. The lenient pass cuts such values
+    off.
+    """
     level = [value]
     for _ in range(_MAX_DEPTH):
         level = [
@@ -299,8 +304,8 @@ class _Lenient:
     def _close(self, closer: str, *, goes_on: bool) -> bool:
         """Close a bracket; True once the outermost one is closed.
 
-        A wrong bracket closes up to the one it fits; but where that is the outermost one and a comma and
-        a key follow, it was meant for the innermost: ``{"PS": ["a"}, "LC": ["b"]}``.
+        A wrong bracket closes up to the one it fits; but where that is the outermost one and a
+        comma and a key follow, it was meant for the innermost: ``{"PS": ["a"}, "LC": ["b"]}``.
         """
         if self.overflow:
             self.overflow -= 1
@@ -346,7 +351,9 @@ class _Lenient:
             frame.items.append((None, value))
 
     def _flush(self) -> None:
-        """What a comma or a closing bracket ends: a key that never got a value is a set's element."""
+        """What a comma or a closing bracket ends: a key that never got a value is a set's
+        element.
+        """
         if self.stack and self.stack[-1].has_key:
             frame = self.stack[-1]
             if frame.colon:
@@ -394,7 +401,9 @@ class _Lenient:
         return end + 1
 
     def _end_of_string(self, quote: str, at: int) -> int | None:
-        """Where the string ends, looking no further than its line. ``None``: cut off by the reply's end."""
+        """Where the string ends, looking no further than its line. ``None``: cut off by the reply's
+        end.
+        """
         sight = self.sight
         if at > sight.line_end:
             newline = self.text.find("\n", at)

@@ -1,6 +1,7 @@
 """Replies with one mention a line, in whatever style a model writes lines.
 
-What ``lines`` and ``pairs`` write to the letter is read by ``formats/_rows.py``; all else is read here.
+What ``lines`` and ``pairs`` write to the letter is read by ``formats/_rows.py``; all else is read
+here.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def unescape_line(surface: str) -> str:
 
 
 def read_lines(unwrapped: Unwrapped) -> Reading | None:
-    """What a reply says one mention a line, as ``pairs`` where they were asked for, else as ``lines``."""
+    """What a reply says one mention a line, as ``pairs`` where they were asked for, else as
+    ``lines``.
+    """
     name = "pairs" if unwrapped.asked == "pairs" else "lines"
     schema, parts = unwrapped.schema, unwrapped.parts
     for part in parts:
@@ -63,15 +66,15 @@ def _read_part(
     """Mentions written one a line, and (lines understood, lines not understood).
 
     Understands ``PS<TAB>손흥민`` (what the format writes), either order, ``PS: 손흥민, 박지성``,
-    ``손흥민 (PS)``, ``[손흥민:PS]``, bullets, numbering, table rows, and a line that is only a label
-    followed by its mentions.
+    ``손흥민 (PS)``, ``[손흥민:PS]``, bullets, numbering, table rows, and a line that is only a
+    label followed by its mentions.
 
     Args:
         text: The reply, or a part of it.
         schema: Resolves label names.
         found: Takes the mentions.
-        surface_first: Whether ``손흥민<TAB>PS`` is what was asked for; it decides what a surface is that
-            could be a label as well.
+        surface_first: Whether ``손흥민<TAB>PS`` is what was asked for; it decides what a surface is
+            that could be a label as well.
     """
     understood = not_understood = 0
     heading: str | None = None

@@ -41,8 +41,8 @@ def places_of(
     Args:
         reply: The raw reply.
         mentions: What it was read as.
-        written: A surface as the format writes it, with what goes before and after it. A surface that
-            does not stand in the reply in this way is looked for as it is.
+        written: A surface as the format writes it, with what goes before and after it. A surface
+            that does not stand in the reply in this way is looked for as it is.
         label_of: From the reply and the ends of a surface to its label's.
     """
     places: list[Place | None] = []
@@ -75,7 +75,9 @@ def before_on_line(reply: str, start: int, end: int) -> tuple[int, int] | None:
 
 @dataclass(frozen=True, slots=True)
 class _String:
-    """A string of a JSON text: its inside, what it says, whether it is a key, and what it stands in."""
+    """A string of a JSON text: its inside, what it says, whether it is a key, and what it stands
+    in.
+    """
 
     start: int
     end: int
@@ -85,8 +87,9 @@ class _String:
 
 
 def _pieces(reply: str) -> Iterator[re.Match[str]]:
-    """Whole strings and brackets. Behind a string that never ends none of the others does, and they are no
-    longer looked for."""
+    """Whole strings and brackets. Behind a string that never ends none of the others does, and they
+    are no longer looked for.
+    """
     pattern, at = _PIECE, 0
     while (match := pattern.search(reply, at)) is not None:
         if pattern is _PIECE and reply[match.start()] == '"' and match[1] is None:
@@ -163,7 +166,9 @@ def places_in_json(reply: str, mentions: Sequence[Mention], *, by_type: bool) ->
 
 
 class _Search:
-    """Looks for surfaces in a reply, and stops looking for what is not there before it takes long."""
+    """Looks for surfaces in a reply, and stops looking for what is not there before it takes
+    long.
+    """
 
     def __init__(self, reply: str, written: Written | None = None) -> None:
         self.reply = reply
@@ -171,7 +176,9 @@ class _Search:
         self._left = _LOOKS * len(reply) + _CHARACTERS
 
     def surface(self, text: str, at: int) -> tuple[int, int] | None:
-        """The next place of a surface, as the format writes it or as it stands; else the first there is."""
+        """The next place of a surface, as the format writes it or as it stands; else the first
+        there is.
+        """
         forms = [] if self.written is None else [self.written(text)]
         if text:
             forms.append(("", text, ""))

@@ -30,9 +30,10 @@ def read_reply(
     """Read any string a model may have sent. Linear in the reply; never raises on any ``str``.
 
     Several drafts: the last complete one that names a mention wins (models correct themselves); a
-    draft that was cut off counts only where no complete one names any; drafts in a markdown fence go
-    before drafts outside one. Values with nothing but white space or commas between them are one
-    draft unless they list the same label again, so JSON Lines and one-object-a-label replies lose nothing.
+    draft that was cut off counts only where no complete one names any; drafts in a markdown fence
+    go before drafts outside one. Values with nothing but white space or commas between them are one
+    draft unless they list the same label again, so JSON Lines and one-object-a-label replies lose
+    nothing.
 
     Args:
         reply: The raw reply.
@@ -108,8 +109,8 @@ def _reply_of(reading: Reading, repairs: Sequence[str], asked: ReplyFormat | Non
 def read_exact(reply: str, schema: LabelSchema, format: str) -> ReadReply | None:
     """What a reply says that is just what its format writes; ``None`` for any other.
 
-    Nothing is guessed: a surface may look like a word for nothing, a fence or another format's markup. For
-    replies that were kept to a format by a grammar.
+    Nothing is guessed: a surface may look like a word for nothing, a fence or another format's
+    markup. For replies that were kept to a format by a grammar.
 
     Args:
         reply: The raw reply.
@@ -138,11 +139,13 @@ def _checked(reading: Reading | None, schema: LabelSchema, asked: ReplyFormat) -
 
 
 def find_places(reply: str, mentions: Sequence[Mention], format: str | None) -> list[Place | None]:
-    """The place of each mention, in the reply's order; ``None`` for one that is not there as it was read.
+    """The place of each mention, in the reply's order; ``None`` for one that is not there as it was
+    read.
 
-    A surface's place takes in the character after it, or the end of the reply: that a name ends here is part
-    of what was said. Linear in the reply and the mentions: those that are not there as they were read are
-    looked for as long as that takes no more than some hundred looks through the whole reply.
+    A surface's place takes in the character after it, or the end of the reply: that a name ends
+    here is part of what was said. Linear in the reply and the mentions: those that are not there as
+    they were read are looked for as long as that takes no more than some hundred looks through the
+    whole reply.
 
     Args:
         reply: The raw reply.

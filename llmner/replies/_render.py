@@ -1,4 +1,6 @@
-"""The writing side of all formats: from a sentence and its spans to the text a model should answer."""
+"""The writing side of all formats: from a sentence and its spans to the text a model should
+answer.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ def render_reply(
 ) -> str:
     """The reply a perfect model would give. O(text + spans).
 
-    ``tagged`` keeps every offset; ``json-list``, ``lines`` and ``pairs`` keep surfaces and their order;
-    ``json-by-type`` keeps surfaces and their order within a label.
+    ``tagged`` keeps every offset; ``json-list``, ``lines`` and ``pairs`` keep surfaces and their
+    order; ``json-by-type`` keeps surfaces and their order within a label.
 
     Args:
         sentence: Text and gold spans.

@@ -1,4 +1,6 @@
-"""What is known of a reply while it is read, and after. How it is read is for the formats and readers."""
+"""What is known of a reply while it is read, and after. How it is read is for the formats and
+readers.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,18 @@ Order = Literal["text", "label", "none"]
 """What the order of mentions tells: their order in the text, within each label only, or nothing."""
 
 Status = Literal["ok", "repaired", "truncated", "empty", "unreadable"]
-"""``ok``: read as its format writes it. ``repaired``: read, after mending. ``truncated``: cut off; the
-complete mentions were kept. ``empty``: nothing but white space. ``unreadable``: no answer to be found."""
+"""``ok``: read as its format writes it. ``repaired``: read, after mending. ``truncated``: cut off;
+the complete mentions were kept. ``empty``: nothing but white space. ``unreadable``: no answer to be
+found.
+"""
 
 Place = tuple[tuple[int, int], tuple[int, int] | None]
 """Code points of a surface, with what ends it, and of its label if that could be found."""
 
 NOTHING = "-"
-"""The whole ``lines`` or ``pairs`` reply for a sentence without entities; an empty one would say nothing."""
+"""The whole ``lines`` or ``pairs`` reply for a sentence without entities; an empty one would say
+nothing.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,8 @@ class ReadReply:
     text: str | None = None
 
 
-# Of these two one is made for every reply that is read, and none is handed out: frozen ones take longer.
+# Of these two one is made for every reply that is read, and none is handed out: frozen ones take
+# longer.
 @dataclass(slots=True)
 class Reading:
     """What one format's reader made of a reply.

@@ -1,6 +1,7 @@
 """What people look at: figures as tables on a console, as HTML and as Markdown.
 
-One table of figures feeds them all. What figures are is ``scoring``'s to know; cards of models are ``hub``'s.
+One table of figures feeds them all. What figures are is ``scoring``'s to know; cards of models are
+``hub``'s.
 """
 
 from llmner.reports.document import render_report

@@ -1,6 +1,8 @@
-"""Entities for people: the text with entities in colour, and a table of what became of each mention.
+"""Entities for people: the text with entities in colour, and a table of what became of each
+mention.
 
-Text from models and corpora goes in as plain text, never as console markup, and comes out without control
+Text from models and corpora goes in as plain text, never as console markup, and comes out without
+control
 characters: the console sees to both, :func:`printable` to widths that are right.
 """
 
@@ -159,7 +161,9 @@ def _show_spans(out: Console, projection: Projection) -> None:
 
 
 def show_evaluation(out: Console, evaluation: Evaluation) -> None:
-    """The classification report with intervals, the other figures, where the F1 went, counts and signature."""
+    """The classification report with intervals, the other figures, where the F1 went, counts and
+    signature.
+    """
     from llmner.reports.figures import figure_lines, headline, label_rows
     from llmner.scoring import signature_line
 
@@ -331,7 +335,8 @@ def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> Non
     out.print(table)
     out.print(
         Text(
-            f"  {len(comparison.changes)} sentences changed: {printable(b)} is better on {comparison.better}, "
+            f"  {len(comparison.changes)} sentences changed: {printable(b)} is better on "
+            f"{comparison.better}, "
             f"worse on {comparison.worse}"
         )
     )

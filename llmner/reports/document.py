@@ -1,8 +1,8 @@
 """Reports of evaluations for people: one HTML file that needs no network, or Markdown for a README.
 
-Everything that comes from a corpus or a model is escaped: by the templates in what they print, and as JSON
-without markup characters in what the page's script reads, which writes it as text only. A content security
-policy allows that one script and no connection.
+Everything that comes from a corpus or a model is escaped: by the templates in what they print, and
+as JSON without markup characters in what the page's script reads, which writes it as text only. A
+content security policy allows that one script and no connection.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def render_report(
     """A report of one run, or of several on the same sentences side by side.
 
     Args:
-        evaluations: The runs by name, scored together (``evaluate_all``); the first is what the others
-            are compared with.
+        evaluations: The runs by name, scored together (``evaluate_all``); the first is what the
+            others are compared with.
         comparisons: Of the other runs with the first, by name.
         format: ``"html"`` (one self-contained file) or ``"md"``.
         facts: What each run's model costs: a table of models then comes first.

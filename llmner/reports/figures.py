@@ -41,8 +41,9 @@ def _figures() -> dict[str, tuple[str, str]]:
 
 
 FIGURES = _figures()
-"""The figures of a report by name: a title, and what it is or who quotes it. SemEval's ``strict`` is the micro
-average again."""
+"""The figures of a report by name: a title, and what it is or who quotes it. SemEval's ``strict``
+is the micro average again.
+"""
 
 _LINES = (
     ("KLUE", {"klue.entity_f1": "entity F1", "klue.char_f1": "character F1"}),
@@ -63,7 +64,9 @@ def figure_lines() -> list[tuple[str, dict[str, str]]]:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of one run: its value as a fraction, its interval, and what sets it off from the first run."""
+    """One figure of one run: its value as a fraction, its interval, and what sets it off from the
+    first run.
+    """
 
     value: float
     interval: Interval | None
@@ -166,7 +169,9 @@ def headline(evaluation: Evaluation, comparison: Comparison | None = None) -> di
 def label_rows(
     evaluation: Evaluation,
 ) -> list[tuple[str, float, float, float, Interval | None, int]]:
-    """(name, precision, recall, F1, its interval, gold entities) of each label, then of the averages."""
+    """(name, precision, recall, F1, its interval, gold entities) of each label, then of the
+    averages.
+    """
     scores = evaluation.scores
     rows = [
         (
@@ -201,7 +206,8 @@ def quotes(evaluation: Evaluation) -> list[str]:
             else f" [{points(figure.interval[0])}, {points(figure.interval[1])}]"
         )
         lines.append(
-            f"{FIGURES[name][0]} {points(figure.value)}{interval} {signature_line({'metric': name, **known})}"
+            f"{FIGURES[name][0]} {points(figure.value)}{interval} "
+            f"{signature_line({'metric': name, **known})}"
         )
     return lines
 

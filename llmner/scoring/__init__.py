@@ -1,7 +1,8 @@
 """Scores as the field computes them, how sure they are, and where what is missing went.
 
-Takes aligned gold and predicted spans. How spans came about is of no concern to the figures; what is known of
-it (outcomes of mentions, reading statuses, raw replies) goes into the breakdown and the report.
+Takes aligned gold and predicted spans. How spans came about is of no concern to the figures; what
+is known of it (outcomes of mentions, reading statuses, raw replies) goes into the breakdown and the
+report.
 """
 
 from typing import TYPE_CHECKING

@@ -32,10 +32,10 @@ class Difference:
         a: The first run's figure.
         b: The second run's.
         difference: ``b - a``.
-        interval: 95 % bootstrap interval of the difference, the same sentences drawn for both runs; ``None``
-            where nothing was drawn.
-        p: How often a difference at least as large comes about when the two runs' results on a sentence
-            are swapped by chance (two-sided approximate randomisation).
+        interval: 95 % bootstrap interval of the difference, the same sentences drawn for both runs;
+            ``None`` where nothing was drawn.
+        p: How often a difference at least as large comes about when the two runs' results on a
+            sentence are swapped by chance (two-sided approximate randomisation).
     """
 
     a: float
@@ -52,7 +52,9 @@ def _chunks(resamples: int, sentences: int) -> Iterator[int]:
 
 
 def _resampled(tables: list[NDArray[Any]], resamples: int, seed: int) -> list[NDArray[Any]]:
-    """Sums of each table over the same resamples of its rows: a (resamples, columns) array a table."""
+    """Sums of each table over the same resamples of its rows: a (resamples, columns) array a
+    table.
+    """
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -85,9 +87,9 @@ def _percentiles(values: NDArray[Any]) -> Interval | None:
 def intervals(counts: Counts, *, resamples: int = 1000, seed: int = 42) -> dict[str, Interval]:
     """95 % percentile bootstrap interval of every figure (Efron 1979), by the figure's name.
 
-    Resamples in which a label does not occur say nothing of the label, and are left out of its interval.
-    The same seed gives the same intervals. Time and memory grow with resamples times sentences; memory is
-    bounded by drawing in parts.
+    Resamples in which a label does not occur say nothing of the label, and are left out of its
+    interval. The same seed gives the same intervals. Time and memory grow with resamples times
+    sentences; memory is bounded by drawing in parts.
 
     Raises:
         InputError: Fewer than one resample.
@@ -104,8 +106,8 @@ def compare_counts(
 ) -> dict[str, Difference]:
     """Every figure of two runs on the same sentences, with the paired tests of their difference.
 
-    The interval is a paired bootstrap (Koehn 2004); ``p`` is from approximate randomisation (Noreen 1989;
-    Yeh 2000): ``(1 + shuffles at least as far apart) / (1 + shuffles)``.
+    The interval is a paired bootstrap (Koehn 2004); ``p`` is from approximate randomisation (Noreen
+    1989; Yeh 2000): ``(1 + shuffles at least as far apart) / (1 + shuffles)``.
 
     Args:
         a: The first run's counts.
@@ -148,8 +150,8 @@ def compare_counts(
         first, second = float(whole[0][name][0]), float(whole[1][name][0])
         if np.isnan(first) or np.isnan(second):
             continue  # a label that one of them has nothing of
-        # Rounding must not tell two equal figures apart; where a shuffle has nothing of a label, it has no
-        # difference either.
+        # Rounding must not tell two equal figures apart; where a shuffle has nothing of a label, it
+        # has no difference either.
         apart_by = np.nan_to_num(np.abs(shuffled[1][name] - shuffled[0][name]))
         extreme = apart_by >= abs(second - first) - 1e-12
         found[name] = Difference(

@@ -36,8 +36,8 @@ class Calibration:
     Attributes:
         scored: Predictions that carry a confidence.
         unscored: Predictions that do not.
-        ece: Expected calibration error (Naeini et al. 2015): the mean distance of confidence and precision
-            over the bins, weighted by their predictions.
+        ece: Expected calibration error (Naeini et al. 2015): the mean distance of confidence and
+            precision over the bins, weighted by their predictions.
         bins: The bins that hold predictions.
     """
 
@@ -48,7 +48,9 @@ class Calibration:
 
 
 def reliability(predictions: Iterable[tuple[float | None, bool]]) -> Calibration | None:
-    """The reliability table of (confidence, right) pairs, or ``None`` where none has a confidence."""
+    """The reliability table of (confidence, right) pairs, or ``None`` where none has a
+    confidence.
+    """
     held: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
     scored = unscored = 0
     for confidence, right in predictions:

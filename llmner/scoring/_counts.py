@@ -1,8 +1,10 @@
-"""What every figure is made of, counted sentence by sentence, and the figures of any sum of sentences.
+"""What every figure is made of, counted sentence by sentence, and the figures of any sum of
+sentences.
 
-Figures are ratios of sums over sentences. Kept a row a sentence, the counts give the figures of every
-resample by one matrix product. What is counted and what follows from it is each metric's (``metrics``), and
-the quoted figures may come from seqeval and scikit-learn; tests hold the two together.
+Figures are ratios of sums over sentences. Kept a row a sentence, the counts give the figures of
+every resample by one matrix product. What is counted and what follows from it is each metric's
+(``metrics``), and the quoted figures may come from seqeval and scikit-learn; tests hold the two
+together.
 """
 
 from __future__ import annotations
@@ -76,9 +78,10 @@ class Counts:
             sums: (n, columns), each row the sum over some sentences, as often as they were drawn.
 
         Returns:
-            Arrays of n fractions. As in seqeval, a label that is neither in gold nor predicted is left out
-            of an average, and a figure without anything to count is 0; the label's own figure is NaN then.
-            A tag without a character has character F1 1, as KLUE-baseline has it.
+            Arrays of n fractions. As in seqeval, a label that is neither in gold nor predicted is
+            left out of an average, and a figure without anything to count is 0; the label's own
+            figure is NaN then. A tag without a character has character F1 1, as KLUE-baseline has
+            it.
         """
         columns = self.columns(sums)
         figures: dict[str, NDArray[Any]] = {}
@@ -103,7 +106,8 @@ def count(sides: Sequence[Sides], labels: Labels) -> Counts:
         if first is None:
             continue
         shapes = tuple(np.shape(value) for value in first)
-        # Filled a sentence at a time: rows that were kept until all are counted cost more than counting.
+        # Filled a sentence at a time: rows that were kept until all are counted cost more than
+        # counting.
         columns = [np.zeros((len(sides), *shape)) for shape in shapes]
         for number, one in enumerate(sides):
             for column, value in zip(columns, function(one), strict=True):

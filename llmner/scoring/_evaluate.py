@@ -1,4 +1,6 @@
-"""An evaluation: every figure with its interval, where the F1 went, and the signature they travel with."""
+"""An evaluation: every figure with its interval, where the F1 went, and the signature they travel
+with.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ class Row:
     faults: tuple[Fault, ...]
 
     def name(self, number: int) -> str:
-        """The id, or the place counted from 1 (``#1``) where there is none; ``number`` counts from 0."""
+        """The id, or the place counted from 1 (``#1``) where there is none; ``number`` counts from
+        0.
+        """
         return f"#{number + 1}" if self.sentence.id is None else self.sentence.id
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,8 +86,8 @@ class Confusion:
 
     Attributes:
         labels: The labels, sorted.
-        matrix: Counts; a row for each gold label and a column for each predicted one, and last on both
-            sides what has no partner. Spans that overlap are partners, one to one.
+        matrix: Counts; a row for each gold label and a column for each predicted one, and last on
+            both sides what has no partner. Spans that overlap are partners, one to one.
     """
 
     labels: tuple[str, ...]
@@ -166,8 +170,8 @@ class Comparison:
     """Two runs on the same sentences.
 
     Attributes:
-        differences: Each figure of both, with interval and p of the difference, by the figure's name; without
-            text-level F1 where only one of them has replies.
+        differences: Each figure of both, with interval and p of the difference, by the figure's
+            name; without text-level F1 where only one of them has replies.
         changes: The sentences on which they predict different spans.
         better: Sentences on which the second run has fewer errors.
         worse: Sentences on which it has more.
@@ -223,7 +227,8 @@ def evaluate_all(
     resamples: int = 1000,
     seed: int = 42,
 ) -> list[Evaluation]:
-    """Score several runs on the same sentences, counted alike so that :func:`compare` can compare them.
+    """Score several runs on the same sentences, counted alike so that :func:`compare` can compare
+    them.
 
     Arguments as for :func:`evaluate`, a signature for each run.
 
@@ -356,7 +361,8 @@ def compare(
         changes,
         sum(change.errors[1] < change.errors[0] for change in changes),
         sum(change.errors[1] > change.errors[0] for change in changes),
-        f"paired bootstrap {LEVEL:.0%}, n={resamples}; approximate randomisation, n={shuffles}; seed={seed}",
+        f"paired bootstrap {LEVEL:.0%}, n={resamples}; approximate randomisation, n={shuffles}; "
+        f"seed={seed}",
     )
 
 

@@ -1,8 +1,9 @@
-"""Where the F1 went: every wrong prediction and every gold entity not found is put down to one cause.
+"""Where the F1 went: every wrong prediction and every gold entity not found is put down to one
+cause.
 
-With G gold entities, P predictions and R right ones, F1 = 2R / (G + P), so 1 - F1 = ((G - R) + (P - R)) /
-(G + P): each entity not found and each wrong prediction costs exactly one (G + P)th. Causes therefore sum to
-the loss, whatever their number.
+With G gold entities, P predictions and R right ones, F1 = 2R / (G + P), so 1 - F1 = ((G - R) + (P -
+R)) / (G + P): each entity not found and each wrong prediction costs exactly one (G + P)th. Causes
+therefore sum to the loss, whatever their number.
 """
 
 from __future__ import annotations
@@ -71,8 +72,10 @@ CAUSES: Final = {
     "spurious": ("spurious", "nothing of it is an entity"),
     "missed": ("missed", "nothing of it was named"),
 }
-"""Causes by name: a title, and what it means. A sentence's reply comes first, then its mentions, then its
-spans: the first that fits is the cause."""
+"""Causes by name: a title, and what it means. A sentence's reply comes first, then its mentions,
+then its
+spans: the first that fits is the cause.
+"""
 
 # A reply may invent thousands of mentions; this many are compared with what was missed.
 _MOST_ABSENT: Final = 200
@@ -84,7 +87,8 @@ class Fault:
     """One error.
 
     Attributes:
-        kind: ``"missed"``: a gold entity that was not found; ``"wrong"``: a prediction that is wrong.
+        kind: ``"missed"``: a gold entity that was not found; ``"wrong"``: a prediction that is
+            wrong.
         span: The gold span, or the predicted one.
         cause: One of :data:`CAUSES`.
     """
@@ -120,7 +124,8 @@ class Ceilings:
     Attributes:
         projection: Every mention that names an entity were placed on it.
         labels: Every prediction at the right place had the right label.
-        boundaries: Every prediction with the right label that overlaps an entity had its boundaries.
+        boundaries: Every prediction with the right label that overlaps an entity had its
+            boundaries.
     """
 
     projection: float
@@ -134,8 +139,8 @@ class Breakdown:
 
     Attributes:
         f1: Micro F1.
-        losses: Causes that cost something, in the order of :data:`CAUSES`; ``f1_lost`` sums to ``1 - f1``
-            (to nothing where there is neither gold nor prediction).
+        losses: Causes that cost something, in the order of :data:`CAUSES`; ``f1_lost`` sums to ``1
+            - f1`` (to nothing where there is neither gold nor prediction).
         ceilings: What there is to gain.
     """
 
@@ -225,9 +230,9 @@ def _lost_in_projection(
 ) -> set[Span]:
     """Gold entities that a mention of the same label names, and where that mention was put.
 
-    A mention names an entity if it has its surface as written, or as it was placed (without the particle that
-    was trimmed, say). One mention answers for one entity; one that was placed wrongly before one that was not
-    placed.
+    A mention names an entity if it has its surface as written, or as it was placed (without the
+    particle that was trimmed, say). One mention answers for one entity; one that was placed wrongly
+    before one that was not placed.
     """
     wrongly = set(wrong)
     named: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
@@ -267,9 +272,9 @@ def _elsewhere(text: str, missed: Sequence[Span], wrong: Sequence[Span]) -> set[
 def _cut_off(missed: Sequence[Span], outcomes: Sequence[Outcome]) -> set[Span]:
     """Entities that a reply which was cut off had not come to yet.
 
-    A reply that comes back to a label after another goes in the text's order: what stands after the last one it
-    placed. Any other may go label by label: of the last label what stands after it, of labels that were not
-    listed everything, and whatever stands after all that was placed.
+    A reply that comes back to a label after another goes in the text's order: what stands after the
+    last one it placed. Any other may go label by label: of the last label what stands after it, of
+    labels that were not listed everything, and whatever stands after all that was placed.
     """
     placed = [outcome.span for outcome in outcomes if outcome.span is not None]
     if not placed:
@@ -288,7 +293,9 @@ def _cut_off(missed: Sequence[Span], outcomes: Sequence[Outcome]) -> set[Span]:
 def _partners(
     missed: Sequence[Span], wrong: Sequence[Span]
 ) -> tuple[dict[Span, Span], dict[Span, Span]]:
-    """For each span the one on the other side it is judged by: of its label first, then the longest overlap."""
+    """For each span the one on the other side it is judged by: of its label first, then the longest
+    overlap.
+    """
     of_missed: dict[Span, Span] = {}
     of_wrong: dict[Span, Span] = {}
 
@@ -322,7 +329,9 @@ def _against(text: str, gold: Span, predicted: Span) -> str:
 
 
 def _not_in_text(text: str, missed: Sequence[Span], absent: Sequence[Outcome]) -> set[Span]:
-    """Entities that a mention which is not in the text may have stood for: of its label, most alike first."""
+    """Entities that a mention which is not in the text may have stood for: of its label, most alike
+    first.
+    """
     alike = sorted(
         (
             (fuzz.ratio(canonical_surface(outcome.mention.text), _key(text, span)[1]), -at, -number)

@@ -13,7 +13,8 @@ __all__ = ["overlapping", "pairs"]
 
 
 def overlapping(gold: Sequence[Span], predicted: Sequence[Span]) -> Iterator[tuple[int, range]]:
-    """For each predicted span the numbers of the gold spans it overlaps. Both sorted, each lying apart.
+    """For each predicted span the numbers of the gold spans it overlaps. Both sorted, each lying
+    apart.
 
     O(gold + predicted + overlaps).
     """
@@ -28,10 +29,11 @@ def overlapping(gold: Sequence[Span], predicted: Sequence[Span]) -> Iterator[tup
 
 
 def pairs(gold: Sequence[Span], predicted: Sequence[Span]) -> list[tuple[int | None, int | None]]:
-    """(number of the gold span, number of the predicted span) one to one, ``None`` where one has no partner.
+    """(number of the gold span, number of the predicted span) one to one, ``None`` where one has no
+    partner.
 
-    A prediction takes, of the free gold spans it overlaps, the one of its label whose edges are nearest,
-    else the first. Predictions choose in the text's order.
+    A prediction takes, of the free gold spans it overlaps, the one of its label whose edges are
+    nearest, else the first. Predictions choose in the text's order.
     """
     found: list[tuple[int | None, int | None]] = []
     free = [True] * len(gold)

@@ -1,4 +1,6 @@
-"""Predictions, from extractions or files, and how they are set beside the gold sentences they are of."""
+"""Predictions, from extractions or files, and how they are set beside the gold sentences they are
+of.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +104,9 @@ class Prediction:
 
     @property
     def claims(self) -> Claims:
-        """(label, surface) pairs as a reader without offsets has them: what the reply says, else the spans'."""
+        """(label, surface) pairs as a reader without offsets has them: what the reply says, else
+        the spans'.
+        """
         if self.status is None:
             return surfaces(self.text, self.spans)
         return frozenset(
@@ -119,7 +123,8 @@ def _status(read: str | None, error: str | None) -> str | None:
 def read_predictions(
     path: Path, format: str | None = None, *, stats: ReadStats | None = None
 ) -> list[Prediction]:
-    """Predictions from any corpus format; rows that ``extract`` wrote keep outcomes, statuses and replies.
+    """Predictions from any corpus format; rows that ``extract`` wrote keep outcomes, statuses and
+    replies.
 
     Args:
         path: The file.
@@ -168,7 +173,8 @@ def reply_of(
 def sample(sentences: Sequence[_T], limit: int | None, seed: int) -> list[_T]:
     """The rows ``datasets`` draws with ``shuffle(seed=seed).select(range(limit))``.
 
-    With ``limit=None`` all of them in their own order; a limit over their number draws all, shuffled.
+    With ``limit=None`` all of them in their own order; a limit over their number draws all,
+    shuffled.
     """
     if limit is None:
         return list(sentences)
@@ -190,8 +196,8 @@ def align(
     Args:
         gold: The sentences to be scored.
         predictions: The predictions.
-        complete: Every sentence must have a prediction; else those without one get ``None``, which takes
-            ids on both sides.
+        complete: Every sentence must have a prediction; else those without one get ``None``, which
+            takes ids on both sides.
         path: The predictions' file, for errors.
 
     Raises:
@@ -234,9 +240,11 @@ def align(
                 f"predicted on another text ({given.text[:30]!r}, gold has {sentence.text[:30]!r})",
                 path=path,
                 id=sentence.id,
-                hint="these are two versions of one corpus (KLUE v1.1 is v1 after NFKC); use the same"
+                hint="these are two versions of one corpus (KLUE v1.1 is v1 after NFKC); use the "
+                "same"
                 if alike
-                else "ids are missing or repeat, so rows are matched by place; gold and predictions must be of "
+                else "ids are missing or repeat, so rows are matched by place; gold and "
+                "predictions must be of "
                 "one corpus version and in one order"
                 if not by_id
                 else "gold and predictions must be of one corpus version",
@@ -260,7 +268,8 @@ def draw(
         has: For each run, whether it has a prediction for the sentence at a place.
         limit: Size of the sample.
         seed: Its seed.
-        partial: Pass over sentences that some run has no prediction for, before the sample is drawn.
+        partial: Pass over sentences that some run has no prediction for, before the sample is
+            drawn.
         names: What the runs are called, for errors.
 
     Raises:

@@ -1,6 +1,7 @@
 """The scores of one set of predictions: what every metric says of them.
 
-What a metric counts and says is its own (``metrics``); here both sides are made ready for all of them.
+What a metric counts and says is its own (``metrics``); here both sides are made ready for all of
+them.
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ class Scores:
         gold_spans: Number of gold spans.
         predicted_spans: Number of predicted spans.
         micro: seqeval's default (lenient) micro average.
-        strict: seqeval's strict IOB2 micro average. Spans make valid tags, so it differs from ``micro`` only
-            where predictions were read from broken tags.
+        strict: seqeval's strict IOB2 micro average. Spans make valid tags, so it differs from
+            ``micro`` only where predictions were read from broken tags.
         macro: Unweighted mean over labels, lenient.
         weighted: Mean over labels weighted by their gold entities, lenient.
         per_label: Lenient figures of each label that occurs in gold or predictions.
         klue: KLUE's pair, or ``None`` where no texts were given.
         spans: The micro average counted from offsets, without tags.
         partial: SemEval-2013's modes ``strict``, ``exact``, ``partial`` and ``type``.
-        text: (label, surface) pairs compared a sentence at a time, places ignored and each counted once;
-            ``None`` where no texts were given.
+        text: (label, surface) pairs compared a sentence at a time, places ignored and each counted
+            once; ``None`` where no texts were given.
         others: What metrics without an attribute of their own say, by the metric's name.
     """
 
@@ -94,21 +95,22 @@ def score(
 ) -> Scores:
     """Score predictions against gold, sentence by sentence.
 
-    Spans are written as IOB2 tags, one a code point, and handed to seqeval, so figures are comparable
-    with any tagger's that is scored per character. KLUE's pair follows KLUE-baseline: characters that are
-    spaces are dropped, all sentences are joined with an ``O`` before and after each, entity F1 is the
-    strict IOB2 macro average, character F1 the macro average over all tags with ``zero_division=1``.
+    Spans are written as IOB2 tags, one a code point, and handed to seqeval, so figures are
+    comparable with any tagger's that is scored per character. KLUE's pair follows KLUE-baseline:
+    characters that are spaces are dropped, all sentences are joined with an ``O`` before and after
+    each, entity F1 is the strict IOB2 macro average, character F1 the macro average over all tags
+    with ``zero_division=1``.
 
     Args:
         gold: Gold spans of each sentence.
         predicted: Predicted spans of each sentence, in the same order.
         texts: The sentences, for KLUE's pair and the comparison of texts.
-        labels: The label set whose tags character F1 averages over; KLUE's six where those cover gold's
-            labels, else gold's labels.
-        claims: (label, surface) pairs that replies claimed, for the comparison of texts; by default what
-            the predicted spans cover.
-        tags: For sentences whose predicted spans were read from broken IOB2 tags these tags, one a character,
-            and ``None`` for the others: what strict IOB2 and KLUE make of them.
+        labels: The label set whose tags character F1 averages over; KLUE's six where those cover
+            gold's labels, else gold's labels.
+        claims: (label, surface) pairs that replies claimed, for the comparison of texts; by default
+            what the predicted spans cover.
+        tags: For sentences whose predicted spans were read from broken IOB2 tags these tags, one a
+            character, and ``None`` for the others: what strict IOB2 and KLUE make of them.
 
     Raises:
         MismatchError: The sequences differ in length, or there are none.
@@ -129,8 +131,8 @@ def score_and_count(
     tags: Sequence[Sequence[str] | None] | None = None,
     columns: Sequence[str] | None = None,
 ) -> Scored:
-    """As :func:`score`, with the counts of each sentence; ``columns`` are the labels to count, at least all
-    that occur.
+    """As :func:`score`, with the counts of each sentence; ``columns`` are the labels to count, at
+    least all that occur.
     """
     if len(gold) != len(predicted) or any(
         x is not None and len(x) != len(gold) for x in (texts, claims, tags)

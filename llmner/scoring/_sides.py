@@ -100,5 +100,7 @@ class Whole:
 
 
 def surfaces(text: str, spans: Sequence[Span]) -> Claims:
-    """What spans say once their places are forgotten, in the canonical form that projection compares."""
+    """What spans say once their places are forgotten, in the canonical form that projection
+    compares.
+    """
     return frozenset((span.label, canonical_surface(text[span.start : span.end])) for span in spans)

@@ -1,4 +1,6 @@
-"""Where predictions come from, a file or an extractor; and several such runs evaluated on one sample."""
+"""Where predictions come from, a file or an extractor; and several such runs evaluated on one
+sample.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class Source:
     Attributes:
         name: What people call it: a file or an engine.
         signature: What is known of how its predictions came about.
-        has: Whether there is a prediction for the sentence at a place in the corpus, counted from 0.
+        has: Whether there is a prediction for the sentence at a place in the corpus, counted from
+            0.
         predict: The predictions of the sentences at some places, in their order.
     """
 
@@ -87,8 +90,9 @@ def from_extractor(
         corpus: The gold sentences.
         whole: Whether recorded replies must all be asked for.
         on_prediction: Called after each sentence that is asked.
-        keep: Given what decides the answers, the file to keep them in until the evaluation is done (see
-            ``llmner.extraction.runs``), or ``None`` to keep none; an interrupted evaluation goes on from there.
+        keep: Given what decides the answers, the file to keep them in until the evaluation is done
+            (see ``llmner.extraction.runs``), or ``None`` to keep none; an interrupted evaluation
+            goes on from there.
         restart: Throw away what an interrupted evaluation kept.
         on_resume: Called with the number of sentences that were answered before.
     """
@@ -111,7 +115,8 @@ def from_extractor(
         for number, (row, fresh) in enumerate(rows, 1):
             found = attempt(Prediction.of_row, row, path, number)
             if isinstance(found, Mishap):
-                # A row that lay there already is the file's fault, one that was made now is its sentence's.
+                # A row that lay there already is the file's fault, one that was made now is its
+                # sentence's.
                 if fresh is None:
                     raise found.error
                 found = Prediction.of(lost(fresh.sentence, found))

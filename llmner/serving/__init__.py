@@ -1,10 +1,11 @@
 """The HTTP server: entities of texts, projection of any LLM's replies, a page to try both.
 
-It stands on everything else and holds no logic of its own: extraction and projection are ``extraction``'s and
-``projection``'s, engines are ``engines``'. ``llmner serve`` runs it; :func:`create_app` is the ASGI app for
-those who run it themselves.
+It stands on everything else and holds no logic of its own: extraction and projection are
+``extraction``'s and ``projection``'s, engines are ``engines``'. ``llmner serve`` runs it;
+:func:`create_app` is the ASGI app for those who run it themselves.
 
-Names are imported when they are first used: the processes that long projections run in need none of HTTP.
+Names are imported when they are first used: the processes that long projections run in need none of
+HTTP.
 """
 
 from __future__ import annotations

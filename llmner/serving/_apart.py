@@ -1,7 +1,8 @@
-"""What a client sent, worked on in a process of its own, which can be killed midway and has so much memory.
+"""What a client sent, worked on in a process of its own, which can be killed midway and has so much
+memory.
 
-A thread holds the interpreter, and with it all other clients, and cannot be ended where it does not look. The
-server starts these processes through ``anyio``; what they do is ``_bodies``'.
+A thread holds the interpreter, and with it all other clients, and cannot be ended where it does not
+look. The server starts these processes through ``anyio``; what they do is ``_bodies``'.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ __all__ = ["Apart", "ApartError", "Schemas", "check", "project"]
 _M = TypeVar("_M", bound=BaseModel)
 _T = TypeVar("_T")
 
-# Seconds that a process has to start. It is tried so often, and so many seconds long: what anyio starts
-# may not be given up in its first 20 seconds, or nobody ends it.
+# Seconds that a process has to start. It is tried so often, and so many seconds long: what anyio
+# starts may not be given up in its first 20 seconds, or nobody ends it.
 _STARTING = 30.0
 _STARTS = 4
 _AGAIN = 10.0
-# anyio's own bound would come between finding a process and using it: another request could take it,
-# and one be started that nobody kills. There are never more than Apart's bound lets in.
+# anyio's own bound would come between finding a process and using it: another request could take
+# it, and one be started that nobody kills. There are never more than Apart's bound lets in.
 _UNBOUND: Any = nullcontext()
 
 _limited = False
@@ -80,12 +81,13 @@ class Schemas:
 
 
 class Apart:
-    """Processes, so many at a time; they are started when they are wanted, and wait for more afterwards.
+    """Processes, so many at a time; they are started when they are wanted, and wait for more
+    afterwards.
 
     Args:
         processes: How many.
-        memory: Bytes that the work in one may take beyond what the process has, where the system keeps such
-            limits (Linux).
+        memory: Bytes that the work in one may take beyond what the process has, where the system
+            keeps such limits (Linux).
     """
 
     def __init__(self, processes: int, memory: int) -> None:
@@ -98,8 +100,8 @@ class Apart:
         """``work(*arguments, memory)``, a function of this module; given up, its process is killed.
 
         Raises:
-            RefusalError: What the work refuses; it needs too much memory, or the process died, or none
-                could be started.
+            RefusalError: What the work refuses; it needs too much memory, or the process died, or
+                none could be started.
         """
         try:
             async with self._limiter():
@@ -110,7 +112,8 @@ class Apart:
                         called, cancellable=True, limiter=_UNBOUND
                     )
                 except MemoryError:
-                    # There was none to read the request or to send the answer: half of either may be left.
+                    # There was none to read the request or to send the answer: half of either may
+                    # be left.
                     _kill(process)
                     raise
         except BrokenWorkerProcess:
@@ -164,8 +167,8 @@ def project(body: bytes, schemas: Schemas, steps: int, answer: int, memory: int)
     """A long projection, from its request to its answer.
 
     Raises:
-        RefusalError: The request is wrong, takes more than ``steps`` of work, or more than ``answer``
-            bytes to answer.
+        RefusalError: The request is wrong, takes more than ``steps`` of work, or more than
+            ``answer`` bytes to answer.
     """
 
     def work() -> Projected:
@@ -225,12 +228,15 @@ def _settled(memory: int) -> int:
 
 
 def _limit(memory: int) -> None:
-    """Settle this process, the first time: its memory, and that signals to stop are the server's to hear."""
+    """Settle this process, the first time: its memory, and that signals to stop are the server's to
+    hear.
+    """
     global _limited
     if _limited:
         return
     _limited = True
-    # Both may go to the whole group. What the server has begun it still answers, and ends this process.
+    # Both may go to the whole group. What the server has begun it still answers, and ends this
+    # process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # pydantic's Rust, which takes memory to tell where it had none, and then waits for ever.

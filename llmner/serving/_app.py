@@ -36,7 +36,8 @@ __all__ = ["create_app"]
 _T = TypeVar("_T")
 _M = TypeVar("_M", bound=BaseModel)
 _NDJSON = "application/x-ndjson"
-# Requests on their way at once, beside those in the queue: reading them, and clients that read answers.
+# Requests on their way at once, beside those in the queue: reading them, and clients that read
+# answers.
 _ROOM = 256
 _ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"description": "The server wants a key."},
@@ -44,13 +45,15 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     415: {"description": "The request is no JSON."},
     413: {"description": "The request is too large."},
     422: {
-        "description": "A field is wrong, it is too much work, or the model cannot answer this text."
+        "description": "A field is wrong, it is too much work, or the model cannot answer this "
+        "text."
     },
     500: {"description": "Something went wrong in the server."},
     501: {"description": "The server has no model."},
     502: {"description": "The engine refuses."},
     503: {
-        "description": "The queue is full, the model is being loaded, or the engine does not answer."
+        "description": "The queue is full, the model is being loaded, or the engine does not "
+        "answer."
     },
     504: {"description": "It took too long."},
 }
@@ -75,8 +78,8 @@ def create_app(
         hosts: Names it may be asked by; ``None`` for any.
         cors: Origins whose pages may read answers, ``"https://example.org"``.
 
-    Long projections run in processes that this one starts. As with ``multiprocessing``, a script that serves
-    the app itself does so under ``if __name__ == "__main__":``.
+    Long projections run in processes that this one starts. As with ``multiprocessing``, a script
+    that serves the app itself does so under ``if __name__ == "__main__":``.
 
     Raises:
         InputError: A key is empty, or cannot stand in a header; or ``keys`` is one string.
@@ -230,7 +233,9 @@ def _add_extraction(app: FastAPI, service: Service) -> None:
         summary="Entities of a text",
     )
     async def infer(request: Request) -> Response:
-        """Entities in the shape of token-classification pipelines; a list of texts gives a list of lists."""
+        """Entities in the shape of token-classification pipelines; a list of texts gives a list of
+        lists.
+        """
         asked = await _read(request, service, schemas.InferRequest)
         texts = [asked.text] if isinstance(asked.text, str) else asked.text
 
@@ -254,7 +259,8 @@ def _add_extraction(app: FastAPI, service: Service) -> None:
         summary="Spans, outcomes and raw replies of texts",
     )
     async def extract(request: Request) -> Response:
-        """With `Accept: application/x-ndjson` each text's result is sent as soon as it is there, one a line.
+        """With `Accept: application/x-ndjson` each text's result is sent as soon as it is there,
+        one a line.
 
         An error after the first line is a line of its own, `{"error": ...}`, and ends the answer.
         """
@@ -407,7 +413,9 @@ def _add_projection(app: FastAPI, service: Service) -> None:
         summary="A reply of any LLM, as exact spans of its text",
     )
     async def project(request: Request) -> Response:
-        """Needs no model: it reads the reply, however damaged, and finds each mention in the text."""
+        """Needs no model: it reads the reply, however damaged, and finds each mention in the
+        text.
+        """
         body = await _whole(request, service)
         answer = service.project_short(body)
         if answer is None:

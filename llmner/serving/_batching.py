@@ -1,7 +1,7 @@
 """Questions of many requests to one engine: gathered into batches, in the order they came.
 
-Threads only, no HTTP: a request asks through a :class:`Turn`, which is an engine to it. What is asked is
-``extraction``'s; who may ask is ``_service``'s.
+Threads only, no HTTP: a request asks through a :class:`Turn`, which is an engine to it. What is
+asked is ``extraction``'s; who may ask is ``_service``'s.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class _Waiting:
 class Batcher:
     """Gathers questions into batches and has an engine answer them.
 
-    A batch is asked when it is full, or when its first question has waited long enough; what comes while the
-    engine is busy makes the next batch. A question that an engine refuses for good spoils no other: its batch
-    is asked again, one by one.
+    A batch is asked when it is full, or when its first question has waited long enough; what comes
+    while the engine is busy makes the next batch. A question that an engine refuses for good spoils
+    no other: its batch is asked again, one by one.
 
     Args:
         generator: Answers them.
         size: Questions in a batch at most.
         wait: Seconds that a question waits for others at most.
-        lanes: Batches that are answered at once, each in a thread: 1 for a model in this process, more for an
-            endpoint.
+        lanes: Batches that are answered at once, each in a thread: 1 for a model in this process,
+            more for an endpoint.
         on_batch: Told of each batch's size, and of the seconds it took.
         on_trouble: Told of what an engine raises, from its thread: whoever asked may have gone.
     """
@@ -97,7 +97,8 @@ class Batcher:
                 thread.join(None if until is None else max(0.0, until - time.monotonic()))
 
     def submit(self, prompts: Sequence[Prompt]) -> list[Future[Reply]]:
-        """Queue questions; their answers are futures, which hold the engine's error where there is none.
+        """Queue questions; their answers are futures, which hold the engine's error where there is
+        none.
 
         Raises:
             GenerationError: It was closed.
@@ -112,7 +113,8 @@ class Batcher:
         return [each.answer for each in waiting]
 
     def withdraw(self, answers: Sequence[Future[Reply]]) -> None:
-        """Take back questions whose answers nobody waits for any more; those on their way are let go.
+        """Take back questions whose answers nobody waits for any more; those on their way are let
+        go.
 
         Whoever waits for them all the same is told that they were cancelled.
         """
@@ -143,7 +145,8 @@ class Batcher:
                 batch: list[_Waiting] = []
                 while self._waiting and len(batch) < self._size:
                     first = self._waiting.popleft()
-                    # They never run, as far as futures know: so they can be cancelled until they are answered.
+                    # They never run, as far as futures know: so they can be cancelled until they
+                    # are answered.
                     if not first.answer.cancelled():
                         batch.append(first)
                 # Another lane may have taken everything, or its asker all back.
@@ -173,11 +176,13 @@ class Batcher:
 class Turn(Engine):
     """An engine as one request sees it: it can be given up from another thread.
 
-    The batcher asks each question alone where some fail; what still fails is for the server to tell.
+    The batcher asks each question alone where some fail; what still fails is for the server to
+    tell.
 
     Args:
         batcher: Where it asks.
-        on_unanswered: Told what the engine says of a text that it has no answer to, and what the client hears.
+        on_unanswered: Told what the engine says of a text that it has no answer to, and what the
+            client hears.
     """
 
     def __init__(

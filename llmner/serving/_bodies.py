@@ -1,7 +1,7 @@
 """Bodies of requests, checked; and what a projection's body is answered with.
 
-Plain functions of bytes, which run in the server's loop for what is short and in a process of their own for
-what is not (``_apart``). They know neither HTTP nor queues.
+Plain functions of bytes, which run in the server's loop for what is short and in a process of their
+own for what is not (``_apart``). They know neither HTTP nor queues.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ __all__ = ["Projected", "checked", "is_short", "json_bytes", "markup_of", "named
 _M = TypeVar("_M", bound=BaseModel)
 _T = TypeVar("_T")
 
-# What a short projection has at most: characters of text and reply, their product, labels of its own. It takes
-# some hundredths of a second at worst.
+# What a short projection has at most: characters of text and reply, their product, labels of its
+# own. It takes some hundredths of a second at worst.
 _CHARACTERS = 4_000
 _PRODUCT = 100_000
 _LABELS = 50
@@ -65,7 +65,8 @@ def checked(model: type[_M], body: bytes) -> _M:
     """A body, checked. FastAPI's own way takes as long as a projection.
 
     Raises:
-        RefusalError: It is no JSON, or not what it should be; fields are named, their values are not.
+        RefusalError: It is no JSON, or not what it should be; fields are named, their values are
+            not.
     """
     try:
         asked = model.model_validate_json(body)

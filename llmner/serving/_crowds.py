@@ -1,4 +1,5 @@
-"""Room for clients that keep the server waiting, by sending or by reading slowly: who came first goes first.
+"""Room for clients that keep the server waiting, by sending or by reading slowly: who came first
+goes first.
 
 It knows neither requests nor sockets: members say what they hold, and how they are let go.
 """
@@ -22,9 +23,9 @@ class Member:
 class Crowd:
     """Members that hold memory while the server waits for their clients.
 
-    When there are too many, or they hold too much, the one that has been there longest is let go. A newcomer is
-    never refused: those who send a byte now and then would keep all others out, and whoever is quick is gone
-    before its turn comes.
+    When there are too many, or they hold too much, the one that has been there longest is let go. A
+    newcomer is never refused: those who send a byte now and then would keep all others out, and
+    whoever is quick is gone before its turn comes.
 
     Args:
         members: How many at most.

@@ -1,4 +1,6 @@
-"""What ``/metrics`` counts. Nothing of a text or a reply gets here: labels are routes, statuses and kinds."""
+"""What ``/metrics`` counts. Nothing of a text or a reply gets here: labels are routes, statuses and
+kinds.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""How long the server waits for clients: for bodies that come slowly, for answers that are read slowly.
+"""How long the server waits for clients: for bodies that come slowly, for answers that are read
+slowly.
 
-Time is by what comes: some seconds, and one more for so many bytes. Who holds up too much all the same is let
-go by the crowd that it waits in.
+Time is by what comes: some seconds, and one more for so many bytes. Who holds up too much all the
+same is let go by the crowd that it waits in.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ async def body_of(
 
 
 def rest_of(body: bytes, receive: Receive) -> Receive:
-    """What an app receives of a request whose body is there: the body, then whether the client is."""
+    """What an app receives of a request whose body is there: the body, then whether the client
+    is.
+    """
     left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def received() -> Message:
@@ -83,7 +86,8 @@ def rest_of(body: bytes, receive: Receive) -> Receive:
 
 
 async def send_long(message: Message, send: Send, crowd: Crowd) -> None:
-    """Send the last part of an answer in pieces: what a client does not read stays no longer than it may.
+    """Send the last part of an answer in pieces: what a client does not read stays no longer than
+    it may.
 
     Raises:
         ClientDisconnect: The client does not read.
@@ -132,7 +136,9 @@ def _too_large(limit: int) -> RefusalError:
 
 
 async def _drain(receive: Receive, size: int) -> None:
-    """Read what is left of a body, so far as it is not too much: clients look for an answer only then."""
+    """Read what is left of a body, so far as it is not too much: clients look for an answer only
+    then.
+    """
     with anyio.move_on_after(_DRAINING):
         while size > 0:
             message = await receive()

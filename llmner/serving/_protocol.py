@@ -1,6 +1,8 @@
-"""uvicorn's reading of requests, with bounds on what comes before a body: ``_safety`` sees it only then.
+"""uvicorn's reading of requests, with bounds on what comes before a body: ``_safety`` sees it only
+then.
 
-And on what stays behind an answer: how many connections there are, and how long a client may take to read.
+And on what stays behind an answer: how many connections there are, and how long a client may take
+to read.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 __all__ = ["BoundedProtocol", "bounded"]
 
-# Bytes of a request's first line and headers; and of what else is no body: trailers, sizes of chunks.
+# Bytes of a request's first line and headers; and of what else is no body: trailers, sizes of
+# chunks.
 _HEAD = 1 << 16
 # Bytes that are read at once: how exactly the others are counted.
 _PIECE = 1 << 14
@@ -25,7 +28,8 @@ _SECONDS = 30.0
 # Requests that a client may send before the answer to its first, and bytes of them.
 _PIPELINED = 16
 _AHEAD = 1 << 18
-# Connections at once; when there is one more, the one that has let the server wait longest is closed.
+# Connections at once; when there is one more, the one that has let the server wait longest is
+# closed.
 _CONNECTIONS = 1000
 
 
@@ -44,9 +48,12 @@ class _TooManyError(Exception):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """A connection that is closed when a client sends too much, or lets the server wait for too long."""
+    """A connection that is closed when a client sends too much, or lets the server wait for too
+    long.
+    """
 
-    # Seconds until a client must have read a part of what is written, where they are more than others.
+    # Seconds until a client must have read a part of what is written, where they are more than
+    # others.
     patience = 0.0
     # Bytes since the last that belonged to a body, or that ended a head or a request.
     _bare = 0
@@ -72,7 +79,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._late = self.loop.call_later(_SECONDS, transport.abort)
         room = _connections()
         if len(self.connections) > room:
-            # Those that are let go are here until the loop's next turn, and others come within this one.
+            # Those that are let go are here until the loop's next turn, and others come within this
+            # one.
             here = [each for each in self.connections if not each.transport.is_closing()]
             waiting = [each for each in here if isinstance(each, BoundedProtocol) and each._waits()]
             if len(here) > room and waiting:
@@ -142,7 +150,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._since = self.loop.time()
         super().on_response_complete()
         if self._in_request and self._late is None and self.cycle.response_complete:
-            # The rest of its request is of no use to anybody. Some clients look only when it is sent.
+            # The rest of its request is of no use to anybody. Some clients look only when it is
+            # sent.
             self._late = self.loop.call_later(_SECONDS, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:

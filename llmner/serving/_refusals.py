@@ -80,7 +80,8 @@ def _remade(
 def refusal_of(error: LlmnerError) -> RefusalError:
     """What an error of the library comes to over HTTP.
 
-    What an engine says, and what an endpoint told it, stays here: it may hold keys, addresses, others' texts.
+    What an engine says, and what an endpoint told it, stays here: it may hold keys, addresses,
+    others' texts.
     """
     if isinstance(error, GenerationError):
         if error.retryable:

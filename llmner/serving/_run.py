@@ -18,8 +18,9 @@ __all__ = ["run_server"]
 
 # Connections that wait to be accepted.
 _BACKLOG = 2048
-# Times that the listening socket is watched: uvloop accepts one connection a turn of the loop on each. With one
-# alone, the last of two hundred clients waited while the others were answered a hundred times: 6 to 11 seconds.
+# Times that the listening socket is watched: uvloop accepts one connection a turn of the loop on
+# each. With one alone, the last of two hundred clients waited while the others were answered a
+# hundred times: 6 to 11 seconds.
 _ACCEPTS = 32
 
 
@@ -40,10 +41,11 @@ def run_server(
         host: Address to listen at.
         port: Its port; 0 for any that is free.
         keys: One of these must be shown; none for an open server.
-        names: Host names it may be asked by, besides the loopback ones. On the loopback address others are
-            refused; elsewhere, unless some are given, any will do.
+        names: Host names it may be asked by, besides the loopback ones. On the loopback address
+            others are refused; elsewhere, unless some are given, any will do.
         cors: Origins whose pages may read answers.
-        access_log: Log a line for each request: a tenth of what a projection takes; ``/metrics`` counts anyway.
+        access_log: Log a line for each request: a tenth of what a projection takes; ``/metrics``
+            counts anyway.
 
     Raises:
         InputError: Nothing can listen there, or a key is none.
@@ -56,8 +58,8 @@ def run_server(
         )
     fatal: list[Exception] = []
     service.secrets = (*service.secrets, *keys)
-    # Long requests are worked on in processes that Python starts as modules. Without this they would
-    # import what lies in the current folder, which may be somebody's download.
+    # Long requests are worked on in processes that Python starts as modules. Without this they
+    # would import what lies in the current folder, which may be somebody's download.
     os.environ["PYTHONSAFEPATH"] = "1"
     app = create_app(service, keys=keys, hosts=hosts, cors=cors)
     listening = _listen(host, port)
@@ -112,7 +114,8 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _Quiet(logging.Filter):
-    """Leaves out what says nothing new: probes that come every few seconds, clients that do not read.
+    """Leaves out what says nothing new: probes that come every few seconds, clients that do not
+    read.
 
     The latter are counted, and anyone could fill the log with them.
     """

@@ -1,4 +1,5 @@
-"""Around every request: who may ask, how much, what browsers may do with answers, what is logged and counted.
+"""Around every request: who may ask, how much, what browsers may do with answers, what is logged
+and counted.
 
 Plain ASGI, so that no answer is buffered and a client that hangs up is noticed behind it.
 """
@@ -41,7 +42,8 @@ _HEADERS = tuple(
         "referrer-policy": "no-referrer",
         "cross-origin-resource-policy": "same-origin",
         "cross-origin-opener-policy": "same-origin",
-        "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+        "img-src 'self'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         "cache-control": "no-store",
     }.items()
@@ -67,17 +69,20 @@ class Safety:
         metrics: Told of every answer.
         body: Bytes of a request at most.
         keys: One of these must be shown; none for an open server.
-        hosts: Names that a request may ask this server by, where they are known: a page elsewhere may have its
-            own name point here to get around the browser's rules. None for any.
+        hosts: Names that a request may ask this server by, where they are known: a page elsewhere
+            may have its own name point here to get around the browser's rules. None for any.
         routes: The app's paths, for metrics; other paths are counted as one.
         cors: Origins whose pages may read answers.
-        room: Requests that are there and not answered yet, beside those that anyone may ask; one more is told
-            to come again. As many are on their way, and as many answers wait to be read: when there is one
-            more, the one that has been longest is let go, so that those who are slow keep out nobody.
+        room: Requests that are there and not answered yet, beside those that anyone may ask; one
+            more is told to come again. As many are on their way, and as many answers wait to be
+            read: when there is one more, the one that has been longest is let go, so that those who
+            are slow keep out nobody.
         waiting: Bytes of bodies that are on their way together.
         answers: Bytes of long answers that wait together for clients to read them.
-        streams: Streamed answers that wait at once for clients to read them: each holds a place in a queue.
-        timeout: Seconds that a request may take, from its headers on; and a client to read a part of an answer.
+        streams: Streamed answers that wait at once for clients to read them: each holds a place in
+            a queue.
+        timeout: Seconds that a request may take, from its headers on; and a client to read a part
+            of an answer.
     """
 
     app: ASGIApp
@@ -219,7 +224,8 @@ class Safety:
 
 
 class _Answer:
-    """An answer on its way to its client: with headers of the server's, and for no longer than it may take.
+    """An answer on its way to its client: with headers of the server's, and for no longer than it
+    may take.
 
     Its request takes up room until the last of it is sent: that waits for the client, in a crowd.
     """

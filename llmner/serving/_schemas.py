@@ -33,8 +33,8 @@ _OUTCOMES: list[Any] = [
 _ReplyFormat = Literal["json-by-type", "json-list", "tagged", "lines", "pairs"]
 
 
-# One wrong element says enough: a million of them would make a million errors. A million empty texts would make
-# a thousand times their own size of rows.
+# One wrong element says enough: a million of them would make a million errors. A million empty
+# texts would make a thousand times their own size of rows.
 _Texts = Annotated[list[str], Field(fail_fast=True, max_length=10_000)]
 
 
@@ -70,7 +70,8 @@ class ExtractRequest(_Request):
     )
     grounded: bool | None = Field(
         default=None,
-        description="Keep replies to their format, the labels and stretches of the text; by default as the "
+        description="Keep replies to their format, the labels and stretches of the text; by "
+        "default as the "
         "server was started.",
     )
     min_score: float | None = Field(

@@ -12,17 +12,17 @@ __all__ = ["checked_keys"]
 def checked_keys(keys: Iterable[str], where: str = "keys") -> tuple[str, ...]:
     """Keys that clients can show.
 
-    Any character may stand in one that is no white space at its ends and no control character: what a header
-    cannot carry no client can send. Those beyond ASCII are compared as UTF-8, and as Latin-1 where a client
-    sends that.
+    Any character may stand in one that is no white space at its ends and no control character: what
+    a header cannot carry no client can send. Those beyond ASCII are compared as UTF-8, and as
+    Latin-1 where a client sends that.
 
     Args:
         keys: Them.
         where: Where they were given, for errors.
 
     Raises:
-        InputError: They are one string; or one is empty, or cannot stand in a header. The message says
-            which by its number, never by itself.
+        InputError: They are one string; or one is empty, or cannot stand in a header. The message
+            says which by its number, never by itself.
     """
     if isinstance(keys, str):
         raise InputError(

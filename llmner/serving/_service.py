@@ -1,4 +1,5 @@
-"""What the server does, whatever protocol asks: admission, extraction in shared batches, projection, readiness.
+"""What the server does, whatever protocol asks: admission, extraction in shared batches,
+projection, readiness.
 
 How requests are told from bytes is ``_app``'s; who may ask at all is ``_safety``'s.
 """
@@ -41,7 +42,8 @@ log = logging.getLogger("llmner.serving")
 _M = TypeVar("_M", bound=BaseModel)
 _T = TypeVar("_T")
 
-# Bytes of a body that is read in the event loop, in a millisecond or two; longer ones would hold up others.
+# Bytes of a body that is read in the event loop, in a millisecond or two; longer ones would hold up
+# others.
 _SHORT = 16 << 10
 # Steps of a projection in the event loop: hundredths of a second.
 _STEPS = 20_000
@@ -60,10 +62,10 @@ class Limits:
     """How much a server takes on.
 
     Attributes:
-        queue: Requests that are answered or wait at once; one more is told to come again. Long projections are
-            counted apart.
-        timeout: Seconds that a request may take; of a streamed answer, each text. A projection may also take so
-            many million steps.
+        queue: Requests that are answered or wait at once; one more is told to come again. Long
+            projections are counted apart.
+        timeout: Seconds that a request may take; of a streamed answer, each text. A projection may
+            also take so many million steps.
         body: Bytes of a request.
         answer: Bytes of an answer that is not streamed.
         memory: Bytes that one long request may take to be read and projected.
@@ -135,14 +137,17 @@ class Service:
     Attributes:
         recipe: What is asked unless a request says otherwise.
         generator: The engine; ``None`` where replies of other models are projected only.
-        recipes: What else requests can choose, by name. Never loaded by what a client says: a name is no path.
-        options: Of every ``Extractor``: ``grounded``, ``min_score``, ``window``, the projection policy, ...
+        recipes: What else requests can choose, by name. Never loaded by what a client says: a name
+            is no path.
+        options: Of every ``Extractor``: ``grounded``, ``min_score``, ``window``, the projection
+            policy, ...
         limits: How much is taken on.
-        engine_loads: Whether the engine is a model in this process, which cannot be loaded later if it cannot
-            be loaded now.
-        on_fatal: Called with the error when that is so, or when the engine cannot even be started; ``None`` to
-            raise the latter.
-        log_texts: Whether texts and replies are logged, and what an engine says of a text without an answer.
+        engine_loads: Whether the engine is a model in this process, which cannot be loaded later if
+            it cannot be loaded now.
+        on_fatal: Called with the error when that is so, or when the engine cannot even be started;
+            ``None`` to raise the latter.
+        log_texts: Whether texts and replies are logged, and what an engine says of a text without
+            an answer.
         secrets: Keys that no line of the log shows, whoever quotes them.
     """
 
@@ -236,7 +241,8 @@ class Service:
                     yield
                 finally:
                     group.cancel_scope.cancel()
-            # Whoever waits has been answered by now; a model that is being loaded is not waited for.
+            # Whoever waits has been answered by now; a model that is being loaded is not waited
+            # for.
             seconds = 0.0 if self.state == "loading" else _CLOSING
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self.batcher.close, seconds)
@@ -329,14 +335,15 @@ class Service:
         shape: Callable[[int, Extraction], _T],
         asked: Asked | None = None,
     ) -> AsyncIterator[AsyncIterator[_T]]:
-        """What ``shape`` makes of each text's number and extraction, in order, each as soon as it is there.
+        """What ``shape`` makes of each text's number and extraction, in order, each as soon as it
+        is there.
 
-        The block holds a place in the queue; leaving it gives the place back, and up what waits. ``shape`` runs
-        in a thread: an extraction may be long.
+        The block holds a place in the queue; leaving it gives the place back, and up what waits.
+        ``shape`` runs in a thread: an extraction may be long.
 
         Raises:
-            RefusalError: No model, none yet, no place, a recipe or an option that does not exist, or (while
-                extractions are waited for) an engine that does not answer.
+            RefusalError: No model, none yet, no place, a recipe or an option that does not exist,
+                or (while extractions are waited for) an engine that does not answer.
         """
         if self.generator is None:
             message = "this server has no model; POST /v1/project takes replies of yours"
@@ -409,11 +416,12 @@ class Service:
         return self._counted(done)
 
     async def project_apart(self, body: bytes) -> bytes:
-        """The answer to a request for a projection, made in another process; given up, that is killed.
+        """The answer to a request for a projection, made in another process; given up, that is
+        killed.
 
         Raises:
-            RefusalError: The request is wrong, takes more steps, memory or bytes of an answer than there are
-                for one, or finds no place in the queue.
+            RefusalError: The request is wrong, takes more steps, memory or bytes of an answer than
+                there are for one, or finds no place in the queue.
         """
         leave = self._projecting.enter()
         try:
@@ -441,8 +449,8 @@ class Service:
         """A request's body, checked in another process.
 
         Raises:
-            RefusalError: It is wrong, takes more memory than there is for one, or finds no place in the
-                queue.
+            RefusalError: It is wrong, takes more memory than there is for one, or finds no place in
+                the queue.
         """
         leave = self._reading.enter()
         try:

@@ -1,6 +1,7 @@
 """Fine-tuning: QLoRA and LoRA on answers, watched by entity F1; adapters, their cards, and the Hub.
 
-Importing it loads no torch; a run does. Whether a run fits into memory is worked out before any download.
+Importing it loads no torch; a run does. Whether a run fits into memory is worked out before any
+download.
 """
 
 from llmner.hub.adapters import PushResult, push_adapter

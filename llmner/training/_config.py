@@ -1,6 +1,7 @@
 """What a training run is told: dataclasses, a YAML file, and options that override it.
 
-It knows fields, their units and what excludes what. How they are carried out is the rest of the room's.
+It knows fields, their units and what excludes what. How they are carried out is the rest of the
+room's.
 """
 
 from __future__ import annotations
@@ -51,11 +52,12 @@ class ModelOptions:
 
     Attributes:
         model: Name on the Hub, a folder, or gemma-3-270m for the embedded model.
-        quantization: 4bit for QLoRA (nf4, double quantisation, bf16 compute), none for plain LoRA in bf16.
+        quantization: 4bit for QLoRA (nf4, double quantisation, bf16 compute), none for plain LoRA
+            in bf16.
         attention: Attention kernels as transformers names them; null for the model's default.
         trust_remote_code: Run Python code that comes with the model. Off unless asked for.
-        gradient_checkpointing: Keep one hidden state a layer and compute the rest again: less memory, a
-            third more time.
+        gradient_checkpointing: Keep one hidden state a layer and compute the rest again: less
+            memory, a third more time.
     """
 
     model: str = "gemma-3-270m"
@@ -73,7 +75,8 @@ class LoraOptions:
         lora_rank: Rank of the two factors.
         lora_alpha: Scale; updates count alpha / rank times.
         lora_dropout: Share of the adapter's inputs that is dropped in training.
-        lora_targets: all-linear, or a list of module names; every name must match, or nothing is trained.
+        lora_targets: all-linear, or a list of module names; every name must match, or nothing is
+            trained.
     """
 
     lora_rank: Positive = 16
@@ -90,7 +93,8 @@ class DataOptions:
         train: Corpus with gold spans, a file or a name on the Hub.
         train_format: Its format; null to look at the file.
         train_limit: Sentences taken, chosen at random; null for all.
-        held_out: Kept from the training sentences for evaluation: a share below 1, or a number of sentences.
+        held_out: Kept from the training sentences for evaluation: a share below 1, or a number of
+            sentences.
         recipe: What is asked: a built-in recipe's name or a YAML path.
         reply_format: How the model learns to answer; null for what the recipe says.
         max_length: Longest row, question and answer together, in tokens.
@@ -125,8 +129,8 @@ class OptimOptions:
         optimizer: Optimiser, as transformers names it; paged_adamw_8bit needs a CUDA device.
         weight_decay: Decay of the adapter's weights a step, times the learning rate.
         max_grad_norm: Gradients are scaled down to this length (L2).
-        batching: length puts rows of like length together, packing fills rows of max_length with several
-            sentences that do not see each other, random does neither.
+        batching: length puts rows of like length together, packing fills rows of max_length with
+            several sentences that do not see each other, random does neither.
         seed: Decides the held-out sentences, the adapter's start and the order of rows.
         log_steps: Optimiser steps between two logged losses.
     """
@@ -152,12 +156,13 @@ class EvaluationOptions:
 
     Attributes:
         output: Folder for the adapter, checkpoints, curves and the record of the run.
-        eval_steps: Optimiser steps between two evaluations, besides the one at each epoch's end; null for
-            that one alone.
+        eval_steps: Optimiser steps between two evaluations, besides the one at each epoch's end;
+            null for that one alone.
         eval_sentences: Held-out sentences answered in each evaluation; null for all.
         eval_batch_size: Sentences answered together.
         max_new_tokens: Longest answer, in tokens.
-        patience: Evaluations without a better F1 after which training stops; null to go on to the end.
+        patience: Evaluations without a better F1 after which training stops; null to go on to the
+            end.
         keep_checkpoints: Checkpoints kept, the best among them.
     """
 
@@ -175,7 +180,8 @@ _GROUPS = (ModelOptions, LoraOptions, DataOptions, OptimOptions, EvaluationOptio
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """All of it. The YAML file is flat: fields have one name in files, on the command line and here.
+    """All of it. The YAML file is flat: fields have one name in files, on the command line and
+    here.
 
     Attributes:
         model: The model that is trained.
@@ -223,10 +229,11 @@ def parse_arguments(
     prog: str = "llmner train",
     description: str | None = None,
 ) -> tuple[TrainingConfig, dict[str, bool]]:
-    """A configuration from command-line options, ``--config FILE`` among them, and switches beside it.
+    """A configuration from command-line options, ``--config FILE`` among them, and switches beside
+    it.
 
-    Options are read in their order, so that what follows ``--config`` overrides the file. Dashes and
-    underscores in names are the same. ``--help`` prints every field with its unit and leaves.
+    Options are read in their order, so that what follows ``--config`` overrides the file. Dashes
+    and underscores in names are the same. ``--help`` prints every field with its unit and leaves.
 
     Args:
         arguments: The command line.
@@ -302,7 +309,9 @@ def _underscored(argument: str) -> str:
 
 
 def _given_file(arguments: Sequence[str]) -> str | None:
-    """The configuration file of the command line, for messages; the last one if there are several."""
+    """The configuration file of the command line, for messages; the last one if there are
+    several.
+    """
     path = None
     for number, argument in enumerate(arguments):
         if argument == "--config" and number + 1 < len(arguments):
@@ -313,7 +322,9 @@ def _given_file(arguments: Sequence[str]) -> str | None:
 
 
 def _look_at(path: Path) -> None:
-    """Refuse a file whose aliases stand for more than the parser can take; it tells other faults itself."""
+    """Refuse a file whose aliases stand for more than the parser can take; it tells other faults
+    itself.
+    """
     if not is_file(path):
         return
     try:

@@ -1,7 +1,7 @@
 """The loss on a CPU: logits for the tokens that are learnt, and for no others.
 
-trl's trainer does this on CUDA and scores every position elsewhere; with a vocabulary of 262,144 and a
-question as long as its answer that doubles a step. Nothing else of the trainer is changed.
+trl's trainer does this on CUDA and scores every position elsewhere; with a vocabulary of 262,144
+and a question as long as its answer that doubles a step. Nothing else of the trainer is changed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ _SCALES = ("logit_scale", "logits_scaling", "lm_head_multiplier", "output_multip
 
 
 class AnswerLogProbs(torch.autograd.Function):  # type: ignore[misc]
-    """Log-probability, entropy and top-1 hit of target tokens; gradients reach the hidden states alone.
+    """Log-probability, entropy and top-1 hit of target tokens; gradients reach the hidden states
+    alone.
 
-    A token's log-probability depends on its own hidden state only, so the gradient is worked out in the
-    forward pass, chunk by chunk, while the logits are there (Liger's fused linear cross entropy does the
-    same). The head's weight is taken to be frozen.
+    A token's log-probability depends on its own hidden state only, so the gradient is worked out in
+    the forward pass, chunk by chunk, while the logits are there (Liger's fused linear cross entropy
+    does the same). The head's weight is taken to be frozen.
     """
 
     @staticmethod
@@ -53,7 +54,8 @@ class AnswerLogProbs(torch.autograd.Function):  # type: ignore[misc]
                 slope = 1 - (raw / softcap) ** 2
             wanted = targets[part].unsqueeze(1)
             is_top1[part] = raw.gather(1, wanted).squeeze(1) >= raw.amax(dim=1)
-            # Both once, and not one from the other: on a CPU a plain exp takes twenty times a softmax.
+            # Both once, and not one from the other: on a CPU a plain exp takes twenty times a
+            # softmax.
             logs, probs = raw.log_softmax(dim=1), raw.softmax(dim=1)
             log_probs[part] = logs.gather(1, wanted).squeeze(1)
             entropy[part] = -(logs.mul_(probs)).sum(dim=1)
@@ -82,7 +84,8 @@ def score_answers_only(model: Any) -> None:
     """Let ``model(..., labels=..., fused_lm_head=True)`` project only positions that are learnt.
 
     Args:
-        model: The bare causal language model (not the PEFT wrapper), its head frozen and without a bias.
+        model: The bare causal language model (not the PEFT wrapper), its head frozen and without a
+            bias.
     """
     head = model.get_output_embeddings()
     config = model.config.get_text_config()

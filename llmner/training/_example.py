@@ -1,4 +1,6 @@
-"""One training row as the trainer sees it, for ``--show-example``: which tokens are learnt, which are not."""
+"""One training row as the trainer sees it, for ``--show-example``: which tokens are learnt, which
+are not.
+"""
 
 from __future__ import annotations
 

@@ -60,7 +60,9 @@ class Fit:
 
 
 def all_fit(found: Iterable[Fit]) -> bool:
-    """Whether all GPUs have enough; the machine's own memory is told for those who train on a CPU."""
+    """Whether all GPUs have enough; the machine's own memory is told for those who train on a
+    CPU.
+    """
     return all(fit.fits for fit in found if fit.device.kind == "cuda")
 
 
@@ -72,7 +74,8 @@ def check_fit(config: TrainingConfig, planned: float = 24.0) -> tuple[Shape, lis
         planned: Memory of the GPU to plan with where there is none, in GiB.
 
     Raises:
-        InputError: The model's shape is not known, or ``lora_targets`` names a layer that it does not have.
+        InputError: The model's shape is not known, or ``lora_targets`` names a layer that it does
+            not have.
     """
     shape = shape_of(config.model.model)
     found = []
@@ -84,7 +87,8 @@ def check_fit(config: TrainingConfig, planned: float = 24.0) -> tuple[Shape, lis
 
 
 def devices(planned: float = 24.0) -> list[Device]:
-    """The GPUs of this machine; without one, a GPU to plan with, and then this machine's own memory.
+    """The GPUs of this machine; without one, a GPU to plan with, and then this machine's own
+    memory.
 
     Args:
         planned: Memory of the GPU to plan with, in GiB.
@@ -112,7 +116,9 @@ def devices(planned: float = 24.0) -> list[Device]:
 
 
 def _ram() -> int | None:
-    """Memory of this machine or of the container it is, in bytes; ``None`` where that cannot be told."""
+    """Memory of this machine or of the container it is, in bytes; ``None`` where that cannot be
+    told.
+    """
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
@@ -125,7 +131,8 @@ def _ram() -> int | None:
 
 
 def advice(config: TrainingConfig, shape: Shape, device: Device) -> list[str]:
-    """Settings with which a run that does not fit would fit: as few, and as little changed, as will do.
+    """Settings with which a run that does not fit would fit: as few, and as little changed, as will
+    do.
 
     Args:
         config: The run's configuration.

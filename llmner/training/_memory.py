@@ -1,7 +1,8 @@
-"""What memory a training run takes, worked out from the model's shape before anything is downloaded.
+"""What memory a training run takes, worked out from the model's shape before anything is
+downloaded.
 
-Sums of what PyTorch keeps, each with its source; the tests hold them against what real runs kept. It knows
-neither weights nor data: rows are taken to be as long as ``max_length`` allows.
+Sums of what PyTorch keeps, each with its source; the tests hold them against what real runs kept.
+It knows neither weights nor data: rows are taken to be as long as ``max_length`` allows.
 """
 
 from __future__ import annotations
@@ -41,11 +42,14 @@ class MemoryEstimate:
         adapter: The adapter's.
         gradients: The adapter's gradients.
         optimizer: The optimiser's state.
-        activations: What the forward pass keeps for the backward pass, for a full batch of the longest rows.
+        activations: What the forward pass keeps for the backward pass, for a full batch of the
+            longest rows.
         workspace: What comes and goes while the backward pass is in one layer.
         logits: What the loss takes while it is computed.
-        answering: What answering the held-out sentences takes, instead of gradients, activations and loss.
-        overhead: CUDA's context or Python itself, the libraries, and gaps between what is allocated.
+        answering: What answering the held-out sentences takes, instead of gradients, activations
+            and loss.
+        overhead: CUDA's context or Python itself, the libraries, and gaps between what is
+            allocated.
     """
 
     device: Kind
@@ -61,7 +65,9 @@ class MemoryEstimate:
 
     @property
     def training(self) -> int:
-        """The highest while it learns, in bytes: the loss is done before the first layer's turn comes."""
+        """The highest while it learns, in bytes: the loss is done before the first layer's turn
+        comes.
+        """
         passing = self.gradients + self.activations + max(self.workspace, self.logits)
         return self._lasting + passing
 
@@ -101,12 +107,13 @@ def estimate(
         config: The run's configuration.
         shape: The model's shape; ``None`` to look it up.
         device: Where it runs. Loss and dropout are computed differently on a CPU.
-        float32: Whether the model computes in float32, as on a CPU without bfloat16 (``_processor``). What
-            it keeps is then estimated from above: twice what bfloat16 would take, though some of that
-            is float32 in both. In 4 bits it never does.
+        float32: Whether the model computes in float32, as on a CPU without bfloat16
+            (``_processor``). What it keeps is then estimated from above: twice what bfloat16 would
+            take, though some of that is float32 in both. In 4 bits it never does.
 
     Raises:
-        InputError: The model's shape is not known, or ``lora_targets`` names a layer that it does not have.
+        InputError: The model's shape is not known, or ``lora_targets`` names a layer that it does
+            not have.
     """
     shape = shape_of(config.model.model) if shape is None else shape
     factors = _factors(config, shape)
@@ -151,7 +158,9 @@ def _targets(config: TrainingConfig, shape: Shape) -> dict[str, tuple[int, int]]
 
 
 def _factors(config: TrainingConfig, shape: Shape) -> list[int]:
-    """Numbers in each of a decoder layer's low-rank factors: rank times input, and output times rank."""
+    """Numbers in each of a decoder layer's low-rank factors: rank times input, and output times
+    rank.
+    """
     return [
         config.lora.lora_rank * size for pair in _targets(config, shape).values() for size in pair
     ]
@@ -160,8 +169,9 @@ def _factors(config: TrainingConfig, shape: Shape) -> list[int]:
 def _adapter_bytes(config: TrainingConfig) -> int:
     """Bytes of one of the adapter's numbers.
 
-    PEFT makes adapters float32 (``autocast_adapter_dtype``); trl's trainer turns those of a quantised model
-    to bfloat16, as QLoRA had them. Gradients and PyTorch's optimisers' states follow.
+    PEFT makes adapters float32 (``autocast_adapter_dtype``); trl's trainer turns those of a
+    quantised model to bfloat16, as QLoRA had them. Gradients and PyTorch's optimisers' states
+    follow.
     """
     return 2 if config.model.quantization == "4bit" else 4
 
@@ -169,8 +179,9 @@ def _adapter_bytes(config: TrainingConfig) -> int:
 def _weights(config: TrainingConfig, shape: Shape) -> int:
     """bfloat16, but for linear layers in 4 bits.
 
-    Those take half a byte a number; a byte for the scale of every 64; four for the scale of every 256 scales
-    (double quantisation, QLoRA, section 3); and bitsandbytes' two tables and an offset, 1,092 bytes a layer.
+    Those take half a byte a number; a byte for the scale of every 64; four for the scale of every
+    256 scales (double quantisation, QLoRA, section 3); and bitsandbytes' two tables and an offset,
+    1,092 bytes a layer.
     """
     parameters = shape.parameters
     rest = 2 * (parameters.embedding + parameters.norm)
@@ -184,9 +195,9 @@ def _weights(config: TrainingConfig, shape: Shape) -> int:
 def _state(config: TrainingConfig, count: int) -> int:
     """The optimiser's state for a factor of so many numbers, in bytes.
 
-    PyTorch's keep their two moments in the factor's own type. bitsandbytes' keep a byte each and a float32
-    scale for every 256, but float32 for fewer than 4,096 numbers, and where the name says 32bit. Paged ones
-    are counted in full: they leave the GPU only when it is short of memory.
+    PyTorch's keep their two moments in the factor's own type. bitsandbytes' keep a byte each and a
+    float32 scale for every 256, but float32 for fewer than 4,096 numbers, and where the name says
+    32bit. Paged ones are counted in full: they leave the GPU only when it is short of memory.
     """
     name = config.optim.optimizer
     moments = 0 if name == "sgd" else 1 if "lion" in name or "rmsprop" in name else 2
@@ -208,10 +219,10 @@ def _tokens(config: TrainingConfig) -> int:
 def _attention(config: TrainingConfig, shape: Shape, span: int, *, alone: bool) -> int:
     """Bytes a token that attention keeps.
 
-    Queries, keys, values, output and a float32 normaliser a head: no matrix of tokens by tokens. A mask
-    (padding, packing) makes transformers repeat keys and values for every head and keeps a row of itself in
-    bfloat16 (``integrations/sdpa_attention.py``); flash attention needs none. ``eager`` keeps the matrix, in
-    float32 and in bfloat16.
+    Queries, keys, values, output and a float32 normaliser a head: no matrix of tokens by tokens. A
+    mask (padding, packing) makes transformers repeat keys and values for every head and keeps a row
+    of itself in bfloat16 (``integrations/sdpa_attention.py``); flash attention needs none.
+    ``eager`` keeps the matrix, in float32 and in bfloat16.
 
     Args:
         config: The run's configuration.
@@ -235,11 +246,11 @@ def _attention(config: TrainingConfig, shape: Shape, span: int, *, alone: bool) 
 def _layer(config: TrainingConfig, shape: Shape, device: Kind) -> int:
     """Bytes a token that a decoder layer keeps for its backward pass.
 
-    Frozen linear layers keep nothing. Kept are the float32 input of each normalisation; what attention keeps;
-    gate, activation and up of the feed-forward part; and, for each layer with an adapter, the adapter's
-    bfloat16 input and its product with the first factor. That input is one that others keep or share, unless
-    dropout or the cast from a float32 adapter make a copy. Dropout keeps its mask: a byte a number on CUDA,
-    the numbers themselves on a CPU.
+    Frozen linear layers keep nothing. Kept are the float32 input of each normalisation; what
+    attention keeps; gate, activation and up of the feed-forward part; and, for each layer with an
+    adapter, the adapter's bfloat16 input and its product with the first factor. That input is one
+    that others keep or share, unless dropout or the cast from a float32 adapter make a copy.
+    Dropout keeps its mask: a byte a number on CUDA, the numbers themselves on a CPU.
     """
     wide, inner = shape.width, shape.intermediate
     heads = (shape.heads + shape.kv_heads) * (shape.head_dim + 1) if shape.head_norms else 0
@@ -267,7 +278,9 @@ def _layer(config: TrainingConfig, shape: Shape, device: Kind) -> int:
 
 
 def _activations(config: TrainingConfig, shape: Shape, device: Kind) -> int:
-    """All layers' and the last normalisation's; with gradient checkpointing each layer's input alone."""
+    """All layers' and the last normalisation's; with gradient checkpointing each layer's input
+    alone.
+    """
     one = 2 * shape.width if config.model.gradient_checkpointing else _layer(config, shape, device)
     return _tokens(config) * (shape.layers * one + 4 * (shape.width + 1))
 
@@ -275,10 +288,10 @@ def _activations(config: TrainingConfig, shape: Shape, device: Kind) -> int:
 def _workspace(config: TrainingConfig, shape: Shape, device: Kind) -> int:
     """What comes and goes in one layer's backward pass.
 
-    With gradient checkpointing, all that the layer keeps. Then two gradients of the feed-forward part, the
-    widest there is, and one of the hidden state; for a float32 adapter, copies of its input and gradient in
-    its type, and again for dropout. In 4 bits, the largest weight as bfloat16 (``MatMul4Bit.backward`` of
-    bitsandbytes).
+    With gradient checkpointing, all that the layer keeps. Then two gradients of the feed-forward
+    part, the widest there is, and one of the hidden state; for a float32 adapter, copies of its
+    input and gradient in its type, and again for dropout. In 4 bits, the largest weight as bfloat16
+    (``MatMul4Bit.backward`` of bitsandbytes).
     """
     if _adapter_bytes(config) == 2:
         one = 4 * shape.intermediate + 2 * shape.width
@@ -298,9 +311,10 @@ def _largest(config: TrainingConfig, shape: Shape) -> int:
 def _logits(config: TrainingConfig, shape: Shape, device: Kind) -> int:
     """The loss, if every token is learnt.
 
-    On CUDA trl's fused head has a tile of 4,096 tokens by 32,768 words in bfloat16, gives the hidden states'
-    gradient in float32 and casts it (``trl/kernels/chunked_logprob.py``). On a CPU ours has 512 tokens by all
-    words, three times in float32 and once in bfloat16; it gives the gradient in bfloat16.
+    On CUDA trl's fused head has a tile of 4,096 tokens by 32,768 words in bfloat16, gives the
+    hidden states' gradient in float32 and casts it (``trl/kernels/chunked_logprob.py``). On a CPU
+    ours has 512 tokens by all words, three times in float32 and once in bfloat16; it gives the
+    gradient in bfloat16.
     """
     tokens = _tokens(config)
     if device == "cuda":
@@ -309,10 +323,12 @@ def _logits(config: TrainingConfig, shape: Shape, device: Kind) -> int:
 
 
 def _answering(config: TrainingConfig, shape: Shape) -> int:
-    """Keys and values of a batch of sentences, and either reading the questions or writing the answers.
+    """Keys and values of a batch of sentences, and either reading the questions or writing the
+    answers.
 
     Questions are taken to be as long as ``max_length``. While they are read, a layer holds what its
-    feed-forward part takes; the logits are those of the last tokens alone, in bfloat16 and twice in float32.
+    feed-forward part takes; the logits are those of the last tokens alone, in bfloat16 and twice in
+    float32.
     """
     evaluation, length = config.evaluation, config.data.max_length
     if config.data.held_out == 0:

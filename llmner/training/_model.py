@@ -1,7 +1,7 @@
 """The model that is trained: loaded, quantised, and given an adapter that covers what it should.
 
-PEFT is silent when only some of the named modules exist; here that is an error, and what got an adapter is
-counted. What the model learns from is ``_rows``' to know.
+PEFT is silent when only some of the named modules exist; here that is an error, and what got an
+adapter is counted. What the model learns from is ``_rows``' to know.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Coverage:
         linear: Linear layers of the model, its output head left out.
         bare: Names (last part) of linear layers without one.
         trained: Parameters that are trained.
-        total: Parameters of the model with its adapter; a quantised weight counts as what it stands for.
+        total: Parameters of the model with its adapter; a quantised weight counts as what it stands
+            for.
     """
 
     modules: int
@@ -67,7 +68,8 @@ def load_for_training(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model and its tokenizer, on this process's device, in 4 bits where that is asked for.
 
-    Its numbers are bfloat16; on a processor that has no instructions for them float32, if that fits in memory.
+    Its numbers are bfloat16; on a processor that has no instructions for them float32, if that fits
+    in memory.
 
     Raises:
         MissingExtraError: A library of the ``train`` extra is not installed.
@@ -182,7 +184,8 @@ def check_coverage(model: Any, options: LoraOptions) -> Coverage:
         for name, module in base.named_modules()
         if name.endswith(".base_layer")
     }
-    # PEFT wraps a layer: the layer itself is then called NAME.base_layer, and the factors are linear too.
+    # PEFT wraps a layer: the layer itself is then called NAME.base_layer, and the factors are
+    # linear too.
     linear = {
         name.removesuffix(".base_layer"): last if last != "base_layer" else name.split(".")[-2]
         for name, last in linear_names(base).items()

@@ -46,8 +46,8 @@ def prepare(config: TrainingConfig, report: Callable[[str], None] | None = None)
     """Read the corpus, load the model, and build the rows.
 
     Raises:
-        InputError: A corpus or recipe that cannot be read, rows that are too long, a template that never
-            ends an answer.
+        InputError: A corpus or recipe that cannot be read, rows that are too long, a template that
+            never ends an answer.
         GenerationError: The model cannot be loaded.
         MissingExtraError: The ``train`` extra is not installed.
     """

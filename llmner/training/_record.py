@@ -74,7 +74,9 @@ def epoch_rows(history: Iterable[Mapping[str, Any]]) -> list[EpochRow]:
 
 
 def best_row(history: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Step, epoch and figures of the evaluation with the highest F1, the first of equals; else ``None``."""
+    """Step, epoch and figures of the evaluation with the highest F1, the first of equals; else
+    ``None``.
+    """
     judged = [entry for entry in history if "eval_f1" in entry]
     if not judged:
         return None

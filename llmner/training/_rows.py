@@ -1,7 +1,8 @@
 """From gold sentences to what the trainer sees: token rows, with the tokens that are learnt marked.
 
-Questions are encoded exactly as the ``transformers`` engine encodes them, and the answer's tokens follow
-them, so that a model meets in training what it will meet when it is asked. Rows are never cut.
+Questions are encoded exactly as the ``transformers`` engine encodes them, and the answer's tokens
+follow them, so that a model meets in training what it will meet when it is asked. Rows are never
+cut.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class TokenRow:
 
 
 def end_of_turn(tokenizer: Any, ends: Iterable[int]) -> list[int]:
-    """The tokens that follow an answer in the model's own chat template, up to the one that ends it.
+    """The tokens that follow an answer in the model's own chat template, up to the one that ends
+    it.
 
     Models without a template end with their end-of-text token.
 
@@ -50,8 +52,8 @@ def end_of_turn(tokenizer: Any, ends: Iterable[int]) -> list[int]:
         ends: Tokens at which the model's generation stops.
 
     Raises:
-        InputError: What the template puts after an answer stops nothing: a model trained on it would never
-            learn to stop.
+        InputError: What the template puts after an answer stops nothing: a model trained on it
+            would never learn to stop.
     """
     ends = set(ends)
     if not tokenizer.chat_template:
@@ -93,7 +95,8 @@ def build_rows(
         loss_on: ``"answer"`` or ``"all"``.
 
     Raises:
-        InputError: Rows longer than ``max_length`` and ``over_long`` is ``"error"``, or nothing is left.
+        InputError: Rows longer than ``max_length`` and ``over_long`` is ``"error"``, or nothing is
+            left.
     """
     rows, longest, over = [], 0, 0
     for sentence in sentences:
@@ -109,7 +112,8 @@ def build_rows(
         rows.append(TokenRow(tokens, masked + learnt, sentence.id))
     if over and (over_long == "error" or not rows):
         raise InputError(
-            f"{over} of {len(sentences)} rows are longer than max_length {max_length} (the longest has "
+            f"{over} of {len(sentences)} rows are longer than max_length {max_length} (the "
+            f"longest has "
             f"{longest} tokens)",
             hint="raise --max_length, or leave them out with --over_long drop",
         )

@@ -1,7 +1,8 @@
-"""A training run from its configuration to an adapter's folder, going on where an interrupted one stopped.
+"""A training run from its configuration to an adapter's folder, going on where an interrupted one
+stopped.
 
-The run's folder is its state: ``training.yaml`` says what it is, ``checkpoints/`` how far it came. What is
-learnt is ``_rows``' to know, how is ``_trainer``'s.
+The run's folder is its state: ``training.yaml`` says what it is, ``checkpoints/`` how far it came.
+What is learnt is ``_rows``' to know, how is ``_trainer``'s.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class TrainingResult:
         folder: The adapter's folder.
         coverage: What the adapter covers.
         epochs: The table.
-        best: Step and figures of the checkpoint that was kept, or ``None`` without held-out sentences.
+        best: Step and figures of the checkpoint that was kept, or ``None`` without held-out
+            sentences.
         sentences: Sentences learnt from.
         held_out: Sentences kept apart.
         over_long: Sentences left out for their length.
@@ -75,10 +77,11 @@ def train(
     report: Callable[[str], None] | None = None,
     on_log: Callable[[dict[str, Any], Any], None] | None = None,
 ) -> TrainingResult:
-    """Fine-tune, and leave adapter, tokenizer, recipe, configuration, record, curves and model card.
+    """Fine-tune, and leave adapter, tokenizer, recipe, configuration, record, curves and model
+    card.
 
-    A run that was interrupted, by ``kill -9`` too, goes on from its last whole checkpoint when it is called
-    again with the same configuration.
+    A run that was interrupted, by ``kill -9`` too, goes on from its last whole checkpoint when it
+    is called again with the same configuration.
 
     Args:
         config: What to do.
@@ -140,7 +143,9 @@ def train(
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that speaks and writes; ``accelerate launch`` and torchrun start several."""
+    """Whether this is the process that speaks and writes; ``accelerate launch`` and torchrun start
+    several.
+    """
     return int(os.environ.get("RANK", "0")) == 0
 
 
@@ -236,7 +241,9 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def _save_adapter(trainer: Any, config: TrainingConfig, folder: Path) -> None:
-    """Adapter in bfloat16, which halves it and is what it is used in, under the base model's own name."""
+    """Adapter in bfloat16, which halves it and is what it is used in, under the base model's own
+    name.
+    """
     import torch
 
     model = trainer.accelerator.unwrap_model(trainer.model)

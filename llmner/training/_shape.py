@@ -1,4 +1,5 @@
-"""The shape of a causal language model, from its ``config.json`` or from a short list: sizes, no weights.
+"""The shape of a causal language model, from its ``config.json`` or from a short list: sizes, no
+weights.
 
 What a run with it needs is ``_memory``'s to work out. Nothing is ever downloaded here.
 """
@@ -124,15 +125,16 @@ _TIED_UNLESS_TOLD = ("exaone", "gemma")
 def shape_of(model: str) -> Shape:
     """The shape of a model that need not be here yet.
 
-    A folder is read; EXAONE 3.0, 3.5 and 4.0 and the embedded model are known by the beginning of their names,
-    so that ``EXAONE-3.5-7.8B-llama`` is known before it is written; for others a ``config.json`` in the
-    Hugging Face cache will do.
+    A folder is read; EXAONE 3.0, 3.5 and 4.0 and the embedded model are known by the beginning of
+    their names, so that ``EXAONE-3.5-7.8B-llama`` is known before it is written; for others a
+    ``config.json`` in the Hugging Face cache will do.
 
     Args:
         model: Name on the Hub, a folder, or the embedded model's name.
 
     Raises:
-        InputError: The name is not known, or the folder's ``config.json`` does not say what is needed.
+        InputError: The name is not known, or the folder's ``config.json`` does not say what is
+            needed.
     """
     folder = Path(model)
     if folder.is_dir():

@@ -1,7 +1,7 @@
 """trl's trainer, watched by entity F1: at each evaluation the model answers held-out sentences.
 
-Heavy: importing it imports torch and trl. What the answers are scored by is ``scoring``'s; what becomes of
-the run's files is ``_run``'s.
+Heavy: importing it imports torch and trl. What the answers are scored by is ``scoring``'s; what
+becomes of the run's files is ``_run``'s.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ __all__ = ["NerTrainer", "build_trainer", "check_optimisation", "sft_config"]
 
 
 class NerTrainer(SFTTrainer):  # type: ignore[misc]
-    """``SFTTrainer`` whose evaluations add ``precision``, ``recall`` and ``f1`` of generated answers.
+    """``SFTTrainer`` whose evaluations add ``precision``, ``recall`` and ``f1`` of generated
+    answers.
 
     Args:
         held_out: Sentences to answer.
@@ -83,7 +84,8 @@ class NerTrainer(SFTTrainer):  # type: ignore[misc]
         output = super().evaluation_loop(*args, **kwargs)
         prefix = kwargs.get("metric_key_prefix", "eval")
         if is_fsdp():
-            # A sharded model cannot answer: its parts are spread over processes that must act as one.
+            # A sharded model cannot answer: its parts are spread over processes that must act as
+            # one.
             return output
         began = time.monotonic()
         figures = self._answer()
@@ -122,9 +124,11 @@ class NerTrainer(SFTTrainer):  # type: ignore[misc]
         return {"precision": micro.precision, "recall": micro.recall, "f1": micro.f1}
 
     def _to_ask(self, trained: Any) -> Any:
-        """The model to generate with: on a CPU a merged copy, since factors of their own take far longer.
+        """The model to generate with: on a CPU a merged copy, since factors of their own take far
+        longer.
 
-        A copy, because merging and undoing it would leave the weights a little different every time.
+        A copy, because merging and undoing it would leave the weights a little different every
+        time.
         """
         if self.args.device.type != "cpu" or getattr(trained, "is_quantized", False):
             return trained
@@ -133,7 +137,9 @@ class NerTrainer(SFTTrainer):  # type: ignore[misc]
 
 @contextmanager
 def _own_forward(model: Any) -> Iterator[None]:
-    """The model with its class's ``forward``: trl's is bound to it, and a copy would run the original."""
+    """The model with its class's ``forward``: trl's is bound to it, and a copy would run the
+    original.
+    """
     patched = model.__dict__.pop("forward", None)
     try:
         yield
@@ -157,7 +163,8 @@ class _Clock(TrainerCallback):  # type: ignore[misc]
 class _EpochEnds(TrainerCallback):  # type: ignore[misc]
     """Evaluates and saves at each epoch's end, also when evaluations are counted in steps.
 
-    Not where an evaluation was made just before, a tenth of ``eval_steps`` or less. The run's end always is.
+    Not where an evaluation was made just before, a tenth of ``eval_steps`` or less. The run's end
+    always is.
     """
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
@@ -307,7 +314,9 @@ def build_trainer(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what trl, PEFT and transformers warn each other of: arguments renamed in transformers 6."""
+    """Without what trl, PEFT and transformers warn each other of: arguments renamed in transformers
+    6.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
         yield

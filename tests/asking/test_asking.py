@@ -37,8 +37,8 @@ def parameters(command: str) -> dict[str, Any]:
 def test_the_command_line_has_pythons_options_and_defaults(command: str) -> None:
     own = parameters(command)
     defaults = AskOptions().flat()
-    # Several files of replies are evaluate's own option, and a server replays none; without an engine there
-    # are predictions to score.
+    # Several files of replies are evaluate's own option, and a server replays none; without an
+    # engine there are predictions to score.
     apart = {"extract": set(), "evaluate": {"replies", "engine"}, "serve": {"replies"}}[command]
     assert set(OPTIONS) - set(own) <= {"replies"}
     for name in set(OPTIONS) - apart:

@@ -142,7 +142,9 @@ def edges(text: str, offsets: list[tuple[int, int]]) -> list[int]:
 
 
 def entities(text: str, offsets: list[tuple[int, int]], seed: int) -> tuple[Span, ...]:
-    """Entities at random, each from the first character of a token to the last of one, without a gap's end."""
+    """Entities at random, each from the first character of a token to the last of one, without a
+    gap's end.
+    """
     rng = random.Random(seed)
     of = owners(text, offsets)
     starts = edges(text, offsets)

@@ -1,4 +1,6 @@
-"""Baselines, calibrations and recorded replies of which something is broken: one line, whatever it is."""
+"""Baselines, calibrations and recorded replies of which something is broken: one line, whatever
+it is.
+"""
 
 from __future__ import annotations
 
@@ -167,7 +169,8 @@ def test_no_file_of_crfsuites_leads_its_c_code_astray(tmp_path: Path) -> None:
             changed[at : at + len(piece)] = piece
         paths.append(tmp_path / f"{number}.crfsuite")
         paths[-1].write_bytes(bytes(changed))
-    # A table that is somewhere and has no room; one that leads back from more numbers than there are.
+    # A table that is somewhere and has no room; one that leads back from more numbers than there
+    # are.
     for name, at, value in (
         ("table", 24 + 8 * 3, 99),
         ("empty", 24 + 8 * 3 + 4, 0),

@@ -1,4 +1,6 @@
-"""Baselines as a user meets them: train-baseline, extract, evaluate, compare, calibrate, push, compare-models."""
+"""Baselines as a user meets them: train-baseline, extract, evaluate, compare, calibrate, push,
+compare-models.
+"""
 
 from __future__ import annotations
 

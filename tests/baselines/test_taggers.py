@@ -193,7 +193,8 @@ def test_held_out_sentences_choose_the_epoch_and_stop_early(
     trained = train_baseline(
         SENTENCES[:30], config, tmp_path / "b", held_out=10, on_epoch=told.append
     )
-    # Zeros are no better than nothing; the fifth epoch is the best, and two that are none better end it.
+    # Zeros are no better than nothing; the fifth epoch is the best, and two that are none better
+    # end it.
     assert [epoch.f1 for epoch in trained.epochs] == [0.0, 0.0, 0.0, 0.5, 0.6, 0.4, 0.6]
     assert trained.best == 5
     held = json.loads((tmp_path / "b" / "baseline.json").read_text("utf-8"))

@@ -1,4 +1,6 @@
-"""A two-layer encoder with random weights and a tokenizer trained on the sample, made on the spot."""
+"""A two-layer encoder with random weights and a tokenizer trained on the sample, made on the
+spot.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,8 @@ def failed(result: Result, code: int, *parts: str) -> None:
 def test_extract_a_text(run: Run, tmp_path: Path) -> None:
     record = tmp_path / "r.jsonl"
     record.write_text(
-        '{"text": "손흥민은 춘천에서 태어났다.", "reply": "{\\"PS\\": [\\"손흥민\\"], \\"LC\\": [\\"춘천\\", \\"런던\\"]}"}\n'
+        '{"text": "손흥민은 춘천에서 태어났다.", "reply": "{\\"PS\\": [\\"손흥민\\"], \\"LC\\": '
+        '[\\"춘천\\", \\"런던\\"]}"}\n'
     )
     args = ("extract", "손흥민은 춘천에서 태어났다.", "--engine", "recorded", "--replies", record)
     shown = run(*args)

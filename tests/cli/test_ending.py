@@ -1,4 +1,6 @@
-"""How commands end: closed pipes, closed outputs, faults of our own, options that are no numbers."""
+"""How commands end: closed pipes, closed outputs, faults of our own, options that are no
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -150,7 +152,8 @@ def test_a_fault_of_ours_is_told_in_a_line_and_shown_where_asked(
     empty = fails_with(monkeypatch, AssertionError())
     assert (
         empty.stderr
-        == "error: unexpected AssertionError; this is a fault in llmner, LLMNER_DEBUG=1 shows where\n"
+        == "error: unexpected AssertionError; this is a fault in llmner, LLMNER_DEBUG=1 shows "
+        "where\n"
     )
     for error in (RecursionError("maximum recursion depth exceeded"), RuntimeError("x")):
         assert fails_with(monkeypatch, error).exit_code == 1

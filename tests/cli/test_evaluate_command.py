@@ -1,4 +1,6 @@
-"""``evaluate`` and ``compare`` as a user meets them: figures, reports, kept runs, and what they refuse."""
+"""``evaluate`` and ``compare`` as a user meets them: figures, reports, kept runs, and what they
+refuse.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Options of the commands that generate: grounding, scores, samples, calibration, merging; on a tiny model."""
+"""Options of the commands that generate: grounding, scores, samples, calibration, merging; on a
+tiny model.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Whatever paths, options and files a command is given, it ends in a line and an exit code.
 
-An error that the command line did not foresee fails these tests: ``LLMNER_DEBUG`` is set for all of them.
+An error that the command line did not foresee fails these tests: ``LLMNER_DEBUG`` is set for all of
+them.
 """
 
 from __future__ import annotations
@@ -137,7 +138,8 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# Each file that a command reads: its name, and the command that reads it, with FILE for it and OUT for an output.
+# Each file that a command reads: its name, and the command that reads it, with FILE for it and OUT
+# for an output.
 READERS: dict[str, list[str]] = {
     **{
         f"{name}.x": ["convert", "FILE", "OUT", "--from", name, "--to", "spans"]

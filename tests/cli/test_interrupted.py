@@ -1,4 +1,6 @@
-"""``extract`` and ``evaluate`` against an endpoint: answers, failures, kills, interrupts, going on."""
+"""``extract`` and ``evaluate`` against an endpoint: answers, failures, kills, interrupts, going
+on.
+"""
 
 from __future__ import annotations
 
@@ -233,7 +235,9 @@ def interrupted(
     sign: signal.Signals,
     dice: random.Random,
 ) -> tuple[subprocess.CompletedProcess[str], int]:
-    """Run the command until it ends by itself, interrupted again and again; its last run, and how often."""
+    """Run the command until it ends by itself, interrupted again and again; its last run, and
+    how often.
+    """
     for times in range(60):
         done, before = disk(), dict(there.asked)
         process = subprocess.Popen(

@@ -63,7 +63,8 @@ def test_the_script_tells_coverage_progress_and_a_table(
         "F1",
         "seconds",
     ]
-    # Nothing of other people's is passed on: no dicts, no warnings, no bars where there is no terminal.
+    # Nothing of other people's is passed on: no dicts, no warnings, no bars where there is no
+    # terminal.
     for noise in ("Warning", "{'loss'", "it/s", "gemm_4bit"):
         assert noise not in said
 

@@ -25,31 +25,40 @@ def write(tmp_path: Path, name: str, text: str | bytes) -> Path:
     ("name", "format", "text", "message"),
     [
         ("a.tsv", "klue-tsv", HEADER + "## s1\tx\n가\tO\n나다\n\n", r"a.tsv:4 \(id 's1'\): '나다' is no row"),
-        ("a.tsv", "klue-tsv", HEADER + "## s1\tx\n가나\tO\n\n", r"a.tsv:3 \(id 's1'\): '가나' is not one character"),
-        ("a.tsv", "klue-tsv", HEADER + "## s1\tx\n가\tX-PS\n\n", r"a.tsv:3 \(id 's1'\): 'X-PS' is not a tag"),
+        ("a.tsv", "klue-tsv", HEADER + "## s1\tx\n가나\tO\n\n", r"a.tsv:3 \(id 's1'\): '가나' is "
+        r"not one character"),
+        ("a.tsv", "klue-tsv", HEADER + "## s1\tx\n가\tX-PS\n\n", r"a.tsv:3 \(id 's1'\): 'X-PS' is "
+        r"not a tag"),
         ("a.conll", "conll", "가 O\n나\n", r"a.conll:2: '나' has no tag column"),
-        ("a.conll", "conll", "# text = 가 나\n가 O\n다 O\n", r"a.conll:3: token '다' does not continue"),
+        ("a.conll", "conll", "# text = 가 나\n가 O\n다 O\n", r"a.conll:3: token '다' does not "
+        r"continue"),
         ("a.jsonl", "spans", '{"text": "가"}\n{"text":\n', r"a.jsonl:2: not JSON"),
         ("a.jsonl", "spans", "[1]\n", r"a.jsonl:1: a list where an object should be"),
         ("a.jsonl", "spans", '{"id": "a"}\n', r"a.jsonl:1 \(id 'a'\): no 'text'"),
         ("a.jsonl", "spans", '{"text": 3}\n', r"a.jsonl:1: 'text' is not a string"),
         ("a.jsonl", "spans", '{"text": "가나", "spans": 1}\n', r"a.jsonl:1: 'spans' is not a list"),
         (
-            "a.jsonl", "spans", '{"text": "가나", "spans": [{"start": 0, "end": 5, "label": "PS"}]}\n',
+            "a.jsonl", "spans", '{"text": "가나", "spans": [{"start": 0, "end": 5, "label": '
+            '"PS"}]}\n',
             r"a.jsonl:1: span \[0, 5\) PS ends after the text \(2 characters\)",
         ),
         (
-            "a.jsonl", "spans", '{"text": "가나", "spans": [{"start": 1, "end": 1, "label": "PS"}]}\n',
+            "a.jsonl", "spans", '{"text": "가나", "spans": [{"start": 1, "end": 1, "label": '
+            '"PS"}]}\n',
             r"a.jsonl:1: span \[1, 1\) is not a stretch",
         ),
         (
             "a.jsonl", "spans",
-            '{"text": "가나다", "spans": [{"start": 0, "end": 2, "label": "PS"}, {"start": 1, "end": 3, "label": "LC"}]}\n',
+            '{"text": "가나다", "spans": [{"start": 0, "end": 2, "label": "PS"}, {"start": 1, '
+            '"end": 3, "label": "LC"}]}\n',
             r"a.jsonl:1: spans \[0, 2\) PS and \[1, 3\) LC overlap",
         ),
-        ("a.jsonl", "spans", '{"text": "가", "spans": [{"start": "0", "end": 1, "label": "PS"}]}\n', r"a span's 'start' is '0'"),
-        ("a.jsonl", "spans", '{"text": "가", "spans": [{"start": 0, "end": 1}]}\n', r"a span's 'label' is None"),
-        ("a.jsonl", "spans", "{}".replace("{}", "[" * 100_000), r"a.jsonl:1: (JSON nested too deeply|not JSON)"),
+        ("a.jsonl", "spans", '{"text": "가", "spans": [{"start": "0", "end": 1, "label": '
+        '"PS"}]}\n', r"a span's 'start' is '0'"),
+        ("a.jsonl", "spans", '{"text": "가", "spans": [{"start": 0, "end": '
+        '1}]}\n', r"a span's 'label' is None"),
+        ("a.jsonl", "spans", "{}".replace("{}", "[" * 100_000), r"a.jsonl:1: (JSON nested too "
+        r"deeply|not JSON)"),
         ("a.txt", "markup", "x\n<가나\n", r"a.txt:2: '<' at character 0"),
         ("a.tsv", None, b"", r"a.tsv: holds no sentence"),
         ("a.tsv", None, b"\n\n", r"a.tsv: holds no sentence"),

@@ -1,4 +1,6 @@
-"""The Kaggle CSV of the Groningen Meaning Bank, in a small file of that layout written for this test."""
+"""The Kaggle CSV of the Groningen Meaning Bank, in a small file of that layout written for this
+test.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A corpus format of another package: read, guessed and written, from Python and the command line."""
+"""A corpus format of another package: read, guessed and written, from Python and the command
+line.
+"""
 
 from __future__ import annotations
 

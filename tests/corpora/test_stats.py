@@ -1,4 +1,6 @@
-"""Figures of corpora: the published facts about KLUE, small corpora counted by hand, and the test of shift."""
+"""Figures of corpora: the published facts about KLUE, small corpora counted by hand, and the
+test of shift.
+"""
 
 from __future__ import annotations
 
@@ -242,7 +244,9 @@ def test_where_there_is_nothing_to_compare_there_is_no_test(
 
 
 def drawn(count: int, weights: Sequence[float], seed: int) -> list[Sentence]:
-    """Sentences of up to four entities, all of one label, which is what makes entities dependent."""
+    """Sentences of up to four entities, all of one label, which is what makes entities
+    dependent.
+    """
     random = np.random.default_rng(seed)
     labels = random.choice(["PS", "LC", "OG"], size=count, p=weights)
     sizes = random.integers(0, 5, size=count)

@@ -30,11 +30,13 @@ class Endpoint:
 
     Attributes:
         answer: The reply to a question.
-        faults: Called with the question and how often it came before; a fault, or ``None`` to answer.
+        faults: Called with the question and how often it came before; a fault, or ``None`` to
+            answer.
         template: Whether its model has a chat template.
         models: Its models.
         key: What it wants to be shown, if anything.
-        tokens: Tokens and logarithms of their probabilities that it tells of an answer; nothing where ``None``.
+        tokens: Tokens and logarithms of their probabilities that it tells of an answer; nothing
+            where ``None``.
         refuses: Fields that it refuses a request for.
     """
 

@@ -221,7 +221,9 @@ def test_a_chat_template_that_fails_is_told_before_anything_is_asked(
 
 
 def test_weights_tell_nothing_of_what_is_no_file(tmp_path: Path) -> None:
-    """Signatures are made before anything is loaded, and neither wait for a pipe nor fall over a folder."""
+    """Signatures are made before anything is loaded, and neither wait for a pipe nor fall over a
+    folder.
+    """
     import os
 
     (tmp_path / "a.safetensors").mkdir()
@@ -263,7 +265,8 @@ def test_a_recipe_from_the_hub_is_told_by_name(hub: list[dict[str, Any]], adapte
     found = find_adapter("USER/NAME", told.append, model="m")
     assert told == [
         "Fetching USER/NAME from the Hub",
-        f"recipe mine (from USER/NAME, sha256 {found.recipe.hash}) decides what is asked, unless another is named",
+        f"recipe mine (from USER/NAME, sha256 {found.recipe.hash}) decides what is asked, unless "
+        f"another is named",
     ]
     # Nothing that could be run or unpickled is fetched: three names, no patterns.
     assert [asked["allow_patterns"] for asked in hub] == [

@@ -1,4 +1,6 @@
-"""Answers kept to grammars, drawn, and weighed: on random models, whose wishes are as bad as any."""
+"""Answers kept to grammars, drawn, and weighed: on random models, whose wishes are as bad as
+any.
+"""
 
 from __future__ import annotations
 

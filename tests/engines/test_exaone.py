@@ -1,4 +1,6 @@
-"""EXAONE 3.x checkpoints in Llama's layout: the same model, held against a forward pass written here."""
+"""EXAONE 3.x checkpoints in Llama's layout: the same model, held against a forward pass written
+here.
+"""
 
 from __future__ import annotations
 
@@ -135,7 +137,9 @@ def tokenizer(folder: Path) -> None:
 
 
 def forward(weights: dict[str, Any], ids: Any, scaling: dict[str, Any] | None) -> Any:
-    """EXAONE 3's forward pass as its paper and configuration describe it. ids: (length,) → (length, vocabulary)."""
+    """EXAONE 3's forward pass as its paper and configuration describe it. ids: (length,) →
+    (length, vocabulary).
+    """
     size, length = HIDDEN // HEADS, len(ids)
     frequencies = [500000.0 ** (-2 * n / size) for n in range(size // 2)]
     if scaling is not None:

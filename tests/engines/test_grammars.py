@@ -1,4 +1,6 @@
-"""Grounded grammars accept every reply that gold deserves, and nothing whose mentions are not in the text."""
+"""Grounded grammars accept every reply that gold deserves, and nothing whose mentions are not in
+the text.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def accepts(text: str, format: str, reply: str) -> bool:
 
 
 def drawn(text: str, format: str, seed: int, longest: int = 400) -> str | None:
-    """A reply drawn at random, byte by byte, from what the grammar allows; ``None`` where it does not end."""
+    """A reply drawn at random, byte by byte, from what the grammar allows; ``None`` where it
+    does not end.
+    """
     made, dice = matcher(text, format), random.Random(seed)
     tokens: list[int] = []
     while not made.is_stopped() and len(tokens) < longest:

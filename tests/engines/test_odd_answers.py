@@ -1,4 +1,6 @@
-"""Answers that are none, or not quite: a real HTTP server that sends any JSON, and bodies that are none."""
+"""Answers that are none, or not quite: a real HTTP server that sends any JSON, and bodies that
+are none.
+"""
 
 from __future__ import annotations
 

@@ -107,7 +107,8 @@ def test_every_sentence_ends_with_an_answer_or_a_failure_and_none_twice() -> Non
         assert (reply.text, reply.error is None) == (
             ("", False) if number % 5 == 4 else (f"PS: {text}", True)
         )
-        # A cut-off answer counts as answered where it came from; nothing that arrived was asked for again.
+        # A cut-off answer counts as answered where it came from; nothing that arrived was asked for
+        # again.
         assert there.asked[text] == (4 if number % 5 == 4 else number % 5 + 1)
 
 
@@ -140,7 +141,8 @@ def test_an_answer_that_was_cut_off_says_so() -> None:
                 echo, lambda *_: {"status": 400, "message": "maximum context length is 16 tokens"}
             ),
             {},
-            r"a question \(id 'id-하나'\) and an answer of 256 tokens do not fit .*; shorten the text",
+            r"a question \(id 'id-하나'\) and an answer of 256 tokens do not fit .*; shorten the "
+            r"text",
         ),
         (
             Endpoint(echo, lambda *_: {"status": 422, "message": "no\nsuch field"}),

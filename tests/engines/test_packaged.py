@@ -1,4 +1,6 @@
-"""The adapter in the package: small enough, with its notices, used by default, and good at what it was trained for."""
+"""The adapter in the package: small enough, with its notices, used by default, and good at what
+it was trained for.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The transformers engine: on a tiny random model for its rules, and for real on the embedded one."""
+"""The transformers engine: on a tiny random model for its rules, and for real on the embedded
+one.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,8 @@ def test_replies_come_in_the_prompts_order_and_do_not_depend_on_the_batch(
     together = create_generator("transformers", model=folder, batch_size=5, max_new_tokens=8)
     again = together.generate(prompts)
     assert again == together.generate(prompts)
-    # Random weights in bfloat16 leave near-ties that padding can tip; lengths and order must hold anyway.
+    # Random weights in bfloat16 leave near-ties that padding can tip; lengths and order must hold
+    # anyway.
     alone = create_generator("transformers", model=folder, batch_size=1, max_new_tokens=8).generate(
         prompts
     )
@@ -222,7 +225,8 @@ def test_the_embedded_model_answers_for_real(klue: Recipe) -> None:
 def test_a_frozen_head_is_not_copied_for_every_question(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # torch takes a sliced batch times a frozen weight for as many multiplications as there are rows.
+    # torch takes a sliced batch times a frozen weight for as many multiplications as there are
+    # rows.
     engine = TransformersGenerator(str(base), batch_size=4, max_new_tokens=2)
     model, _ = engine.load()
     head = model.get_output_embeddings().requires_grad_(False)

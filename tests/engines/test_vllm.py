@@ -1,4 +1,6 @@
-"""vLLM, where it is installed: in process and behind its own server, against the transformers engine."""
+"""vLLM, where it is installed: in process and behind its own server, against the transformers
+engine.
+"""
 
 from __future__ import annotations
 

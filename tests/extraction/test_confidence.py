@@ -33,7 +33,9 @@ GOLD = (
 
 
 def by_character(text: str, doubt: dict[int, float]) -> Reply:
-    """A reply of one token a character and one that ends it, certain but where ``doubt`` says otherwise."""
+    """A reply of one token a character and one that ends it, certain but where ``doubt`` says
+    otherwise.
+    """
     tokens = [Token(at, at + 1, math.log(doubt.get(at, 1.0))) for at in range(len(text))]
     tokens.append(Token(len(text), len(text), math.log(doubt.get(len(text), 1.0))))
     return Reply(text, tokens=tuple(tokens))

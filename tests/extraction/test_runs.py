@@ -122,7 +122,9 @@ class _Killed(BaseException):
 def test_a_kill_between_any_two_changes_of_files_loses_and_repeats_nothing(
     klue: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every change of the folder in turn is the last one; the next run ends as if nothing had been."""
+    """Every change of the folder in turn is the last one; the next run ends as if nothing had
+    been.
+    """
     whole = tmp_path / "whole.jsonl"
     run(klue, Echo(), whole)
     left = 0

@@ -48,7 +48,9 @@ class Fake:
 
 
 class Oracle(Fake):
-    """Answers with the gold spans that are whole in the window it is asked about, wherever that is."""
+    """Answers with the gold spans that are whole in the window it is asked about, wherever that
+    is.
+    """
 
     def __init__(self, gold: Sentence, recipe: Recipe, size: int, overlap: int) -> None:
         super().__init__(self._gold)
@@ -510,7 +512,8 @@ def test_a_document_of_200_000_characters(klue: Recipe) -> None:
     small, large = document(25_000), document(200_000)
     few, little = ask(small)
     many, much = ask(large)
-    # Eight times the text: eight times the time and no more than that of memory, with room for a busy machine.
+    # Eight times the text: eight times the time and no more than that of memory, with room for a
+    # busy machine.
     assert many < 8 * few * 2.5
     assert much < 8 * little * 1.5
     # The prompts of all windows together would be many times the text.

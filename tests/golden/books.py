@@ -1,9 +1,10 @@
 """What the product answers today, written down: one book a subject, one line an answer.
 
-``tests/golden/NAME.jsonl`` has the lines. Right or wrong, they are what a change that means to change nothing
-must leave alone. A change that means to changes them with it: ``make golden`` writes them again, and what git
-shows then is what users will see. Only public doors are used here, and no answers of a model, which differ by
-processor. Texts whose licence keeps them out of this repository stand as ids, offsets and hashes.
+``tests/golden/NAME.jsonl`` has the lines. Right or wrong, they are what a change that means to
+change nothing must leave alone. A change that means to changes them with it: ``make golden`` writes
+them again, and what git shows then is what users will see. Only public doors are used here, and no
+answers of a model, which differ by processor. Texts whose licence keeps them out of this repository
+stand as ids, offsets and hashes.
 """
 
 from __future__ import annotations

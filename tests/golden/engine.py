@@ -16,7 +16,8 @@ __all__ = ["Scripted"]
 
 
 class Scripted:
-    """Knows the names in some sentences; says some of them wrong, and every so often nothing at all.
+    """Knows the names in some sentences; says some of them wrong, and every so often nothing at
+    all.
 
     Args:
         sentences: Whose names it knows.

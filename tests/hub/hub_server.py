@@ -1,4 +1,6 @@
-"""A small Hugging Face Hub on loopback: repositories, LFS and commits, by the real client's own requests."""
+"""A small Hugging Face Hub on loopback: repositories, LFS and commits, by the real client's own
+requests.
+"""
 
 from __future__ import annotations
 
@@ -190,7 +192,8 @@ def _create(hub: HubServer, body: bytes) -> Answer:
     if asked["organization"] not in hub.users:
         return _error(
             403,
-            f"You don't have the rights to create a model under the namespace {asked['organization']}",
+            f"You don't have the rights to create a model under the namespace "
+            f"{asked['organization']}",
         )
     if name in hub.repos:
         return _json(

@@ -1,4 +1,6 @@
-"""``llmner push`` against a Hub on loopback: what goes there, what is refused, and what survives its troubles."""
+"""``llmner push`` against a Hub on loopback: what goes there, what is refused, and what survives
+its troubles.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ ALWAYS = {
 
 @pytest.fixture(autouse=True)
 def _own_session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Straight to loopback, over plain HTTP instead of Xet, and with no token but the test's own."""
+    """Straight to loopback, over plain HTTP instead of Xet, and with no token but the test's
+    own.
+    """
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1,localhost")
     monkeypatch.delenv("HF_TOKEN", raising=False)
@@ -288,8 +292,8 @@ def test_an_adapter_of_peft_alone_needs_its_recipe(
     write(tmp_path / "back.yaml", file_of(hub, "recipe.yaml"))
     assert Recipe.load(tmp_path / "back.yaml") == Recipe.load("klue-strict")
     assert (
-        "not in the folder, and so not uploaded: tokenizer.json, training.yaml, training.json, curves.png"
-        in told
+        "not in the folder, and so not uploaded: tokenizer.json, training.yaml, training.json, "
+        "curves.png" in told
     )
 
 
@@ -416,7 +420,8 @@ def test_gemma_and_klue_are_given_their_notices(hub: HubServer, push: Push, fold
     )
     assert file_of(hub, "NOTICE").decode().split("\n\n") == [
         "By us.",
-        "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms",
+        "Gemma is provided under and subject to the Gemma Terms of Use found at "
+        "ai.google.dev/gemma/terms",
         next(
             line for line in file_of(hub, "NOTICE").decode().splitlines() if "CC BY-SA 4.0" in line
         )
@@ -801,7 +806,9 @@ def test_bad_input_exits_with_2(run: Callable[..., Result], folder: Path) -> Non
 def command(
     folder: Path, hub: HubServer, home: Path, *args: str, token: str = TOKEN
 ) -> subprocess.CompletedProcess[str]:
-    """The command as a process of its own, with the environment that huggingface_hub reads when it is imported."""
+    """The command as a process of its own, with the environment that huggingface_hub reads when
+    it is imported.
+    """
     code = "import typer; from llmner.cli.push import push; typer.run(push)"
     environment = {
         **os.environ, "HF_ENDPOINT": hub.url, "HF_TOKEN": token, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1",

@@ -1,4 +1,6 @@
-"""On real data: what a perfect reply loses on its way back, and four hundred replies of a real model."""
+"""On real data: what a perfect reply loses on its way back, and four hundred replies of a real
+model.
+"""
 
 from __future__ import annotations
 

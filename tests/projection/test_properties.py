@@ -128,7 +128,9 @@ def test_no_match_changes_adds_or_drops_a_digit(case: tuple[str, str]) -> None:
 
 @pytest.mark.slow
 def test_a_million_random_pairs() -> None:
-    """Texts and mentions of anything Unicode has, whole or cut or changed: no exception, no false promise."""
+    """Texts and mentions of anything Unicode has, whole or cut or changed: no exception, no
+    false promise.
+    """
     rng = random.Random(7)
     alphabet = (
         NASTY * 3 + "$¥€ー々일이삼한두개년월김박씨님모은는을를ﾞｶ칵\u1100\u1161\ud800\U0001f9d1"

@@ -84,7 +84,8 @@ def test_both_sides_are_rewritten_to_the_same() -> None:
 def test_units_of_a_recipe(tmp_path: Path) -> None:
     path = tmp_path / "flats.yaml"
     path.write_text(
-        "name: flats\nlanguage: ko\nsystem: 넓이를 찾는다.\nlabels: [{code: QT}]\nunits: {평: [坪, pyeong], km: [킬로]}\n",
+        "name: flats\nlanguage: ko\nsystem: 넓이를 찾는다.\nlabels: [{code: QT}]\nunits: {평: "
+        "[坪, pyeong], km: [킬로]}\n",
         encoding="utf-8",
     )
     schema = Recipe.load(str(path)).schema_

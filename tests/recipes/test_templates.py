@@ -1,4 +1,6 @@
-"""Templates of strangers: what they can reach, what they cannot do, and how much they can do of it."""
+"""Templates of strangers: what they can reach, what they cannot do, and how much they can do of
+it.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ def fill(template: str, **more: Any) -> str:
 @pytest.mark.parametrize(
     ("template", "text"),
     [
-        ("{% for l in labels %}{{ loop.index }}{{ l.code }}{% if not loop.last %},{% endif %}{% endfor %}", "1PS"),
+        ("{% for l in labels %}{{ loop.index }}{{ l.code }}{% if not loop.last %},{% endif %}{% "
+        "endfor %}", "1PS"),
         ("{{ labels | map(attribute='code') | join('/') }}", "PS"),
         ("{{ labels[0].aliases | join(', ') | upper }}", "인물, PERSON"),
         ("{% for k, v in labels[0].items() if v %}{{ k }} {% endfor %}", "code name aliases "),
@@ -43,7 +46,8 @@ def fill(template: str, **more: Any) -> str:
         ("{{ examples | tojson }}", None),
         ("{{ 'yes' if labels | length > 0 and labels[0].person is none else 'no' }}", "yes"),
         ("{% for n in range(2, 5) %}{{ n }}{{ loop.cycle('a', 'b') }}{% endfor %}", "2a3b4a"),
-        ("{{ number + 1 }} {{ number is odd }} {{ -number }} {{ 7 % 4 }} {{ 'a' + 'b' }}", "4 True -3 3 ab"),
+        ("{{ number + 1 }} {{ number is odd }} {{ -number }} {{ 7 % 4 }} {{ 'a' + 'b' "
+        "}}", "4 True -3 3 ab"),
         ("{{ labels[0].nothing | default('none') }}", "none"),
         ("{{ text[:2] }}{{ text.split()[-1] }}{{ ', '.join(['a', 'b']) }}", "춘천줄a, b"),
         ("{% set x %}a{{ number }}{% endset %}{{ x }}", "a3"),
@@ -178,9 +182,11 @@ EVIL = "cposix\\nsystem\\n(S'echo owned > pwned'\\ntR."
         "{{ self }}", "{{ self.__init__ }}", "{{ cycler('a') }}", "{{ joiner(',') }}", "{{ lipsum() }}",
         "{{ namespace(a=1) }}", "{{ dict(a=1) }}", "{{ labels.append(1) }}", "{{ labels[0].update({'a': 1}) }}",
         "{{ labels[0].pop('code') }}", "{{ labels[0].clear() }}", "{{ labels[0].setdefault('a', 1) }}",
-        "{% macro m() %}{% endmacro %}{{ m() }}", "{% include 'x' %}", "{% import 'x' as x %}", "{% extends 'x' %}",
+        "{% macro m() %}{% endmacro %}{{ m() "
+        "}}", "{% include 'x' %}", "{% import 'x' as x %}", "{% extends 'x' %}",
         "{% block b %}{% endblock %}", "{% call x() %}{% endcall %}", "{% filter upper %}x{% endfilter %}",
-        "{{ range(*[1]) }}", "{{ (labels[0].items)() }}{{ (text.upper or 1)() }}", "{{ text.upper }}",
+        "{{ range(*[1]) }}", "{{ (labels[0].items)() }}{{ (text.upper or 1)() "
+        "}}", "{{ text.upper }}",
         "{{ number.__add__(1) }}", "{{ number.real }}", "{{ 2 ** 3 }}", "{{ 'a' * 3 }}", "{{ '%s' % 1 }}",
         "{{ '%999999999d' is even }}", "{{ '%999999999d' is odd }}", "{{ '%9d' is divisibleby(1) }}",
         "{{ [text] }}", "{{ {'a': labels} }}", "{{ number.__class__.__base__ }}", "{{ _METER }}",
@@ -188,7 +194,8 @@ EVIL = "cposix\\nsystem\\n(S'echo owned > pwned'\\ntR."
         "{{ labels | random }}", "{{ text | pprint }}", "{{ text | xmlattr }}", "{{ text | indent(9) }}",
         "{{ text | center(9) }}", "{{ labels | batch(1) }}", "{{ labels | groupby('code') }}", "{{ 1.5 | round(2) }}",
         "{{ range is callable }}", "{{ labels | sum(attribute='code') }}", "{{ caller() }}", "{{ varargs }}",
-        "{{ text.upper.__self__ }}", "{{ labels[0].get.__self__ }}", "{% for f in [text.upper] %}{{ f() }}{% endfor %}",
+        "{{ text.upper.__self__ }}", "{{ labels[0].get.__self__ }}", "{% for f in [text.upper] "
+        "%}{{ f() }}{% endfor %}",
         "{% set f = text.upper %}{{ f() }}", "{% do x %}", "{% debug %}", "{{ gettext('x') }}", "{{ _('x') }}",
     ],
 )  # fmt: skip
@@ -234,8 +241,8 @@ BOMBS = [
     + "{% endfor %}" * 30
     + "{% for a in labels %}" * 39
     + "{% endfor %}" * 39,
-    "{{ text | truncate(100000000000) | replace('a', 'b') | list | tojson | list | tojson | list | tojson | list | tojson }}"
-    * 99,
+    "{{ text | truncate(100000000000) | replace('a', 'b') | list | tojson | list | tojson | list "
+    "| tojson | list | tojson }}" * 99,
     "x" * 300_000,
 ]
 

@@ -18,7 +18,8 @@ S, C = ("PS", "손흥민"), ("LC", "춘천")
 # (name, reply, expected mentions, expected status, repairs that must be among those reported)
 CASES: list[tuple[str, str, list[tuple[str, str]], str, set[str]]] = [
     ("by type", '{"PS": ["손흥민"], "LC": ["춘천"]}', [S, C], "ok", set()),
-    ("list", '[{"label": "PS", "text": "손흥민"}, {"label": "LC", "text": "춘천"}]', [S, C], "ok", set()),
+    ("list", '[{"label": "PS", "text": "손흥민"}, {"label": "LC", "text": '
+    '"춘천"}]', [S, C], "ok", set()),
     ("tagged", "<손흥민:PS>은 <춘천:LC>에서 태어났다.", [S, C], "ok", set()),
     ("lines", "PS\t손흥민\nLC\t춘천", [S, C], "ok", set()),
     ("fence with language", '```json\n{"PS": ["손흥민"]}\n```', [S], "repaired", {"fence"}),
@@ -26,12 +27,15 @@ CASES: list[tuple[str, str, list[tuple[str, str]], str, set[str]]] = [
     ("fence of tildes", '~~~json\n{"PS": ["손흥민"]}\n~~~', [S], "repaired", {"fence"}),
     ("fence on one line", '```json {"PS": ["손흥민"]}```', [S], "repaired", {"fence"}),
     ("fence never closed", '```json\n{"PS": ["손흥민"]}', [S], "repaired", {"fence"}),
-    ("fence and prose", '결과입니다.\n```json\n{"PS": ["손흥민"]}\n```\n도움이 되었나요?', [S], "repaired", {"fence", "prose"}),
+    ("fence and prose", '결과입니다.\n```json\n{"PS": ["손흥민"]}\n```\n도움이 '
+    '되었나요?', [S], "repaired", {"fence", "prose"}),
     ("fenced lines", "```\nPS\t손흥민\n```", [S], "repaired", {"fence"}),
     ("prose before and after", '분석 결과: {"PS": ["손흥민"]} 이상입니다.', [S], "repaired", {"prose"}),
     ("brackets in prose", '[참고] 결과는 {"PS": ["손흥민"]} 입니다.', [S], "repaired", {"prose"}),
-    ("think", '<think>{"PS": ["박지성"]}일까?</think>{"PS": ["손흥민"]}', [S], "repaired", {"think"}),
-    ("think opened by the template", '박지성인가 {"PS": ["박지성"]}\n</think>\n{"PS": ["손흥민"]}', [S], "repaired", {"think"}),
+    ("think", '<think>{"PS": ["박지성"]}일까?</think>{"PS": '
+    '["손흥민"]}', [S], "repaired", {"think"}),
+    ("think opened by the template", '박지성인가 {"PS": ["박지성"]}\n</think>\n{"PS": '
+    '["손흥민"]}', [S], "repaired", {"think"}),
     ("think never closed", '<think>{"PS": ["박지성"]} 흠', [], "unreadable", {"unclosed-think"}),
     ("end of turn", '{"PS": ["손흥민"]}<|im_end|>', [S], "repaired", {"end-of-turn"}),
     ("EXAONE's end of turn", '{"PS": ["손흥민"]}[|endofturn|]', [S], "repaired", {"end-of-turn"}),
@@ -39,38 +43,47 @@ CASES: list[tuple[str, str, list[tuple[str, str]], str, set[str]]] = [
     ("curly quotes", "{“PS”: [“손흥민”]}", [S], "repaired", {"quotes"}),
     ("full-width brackets", '｛"PS"：［"손흥민"］，"LC"：［"춘천"］｝', [S, C], "repaired", {"brackets"}),
     ("trailing comma", '{"PS": ["손흥민",], "LC": ["춘천"],}', [S, C], "repaired", {"trailing-comma"}),
-    ("comments", '{"PS": ["손흥민"], // 선수\n "LC": /* 도시 */ ["춘천"] # 끝\n}', [S, C], "repaired", {"comment"}),
+    ("comments", '{"PS": ["손흥민"], // 선수\n "LC": /* 도시 */ ["춘천"] # '
+    '끝\n}', [S, C], "repaired", {"comment"}),
     ("unquoted keys", '{PS: ["손흥민"], LC: ["춘천"]}', [S, C], "repaired", {"bare-word"}),
     ("unquoted values", "{PS: [손흥민], LC: [춘천]}", [S, C], "repaired", {"bare-word"}),
     ("duplicate keys", '{"PS": ["손흥민"], "PS": ["박지성"]}', [S, ("PS", "박지성")], "repaired", {"duplicate-key"}),
     ("a name under two names", '{"PS": ["손흥민"], "사람": ["박지성"]}', [S, ("PS", "박지성")], "repaired", {"label-name"}),
-    ("Python literals", "{'PS': ('손흥민',), 'LC': None, 'OG': []}", [S], "repaired", {"brackets", "null"}),
+    ("Python literals", "{'PS': ('손흥민',), 'LC': None, 'OG': "
+    "[]}", [S], "repaired", {"brackets", "null"}),
     ("a Python set", "{'PS': {'손흥민'}}", [S], "repaired", {"object-for-list"}),
     ("byte prefix", '{u"PS": [u"손흥민"]}', [S], "repaired", {"python-literal"}),
     ("truncated in a string", '{"PS": ["손흥민", "박지', [S], "truncated", {"truncated"}),
     ("truncated in a list", '{"PS": ["손흥민"], "LC": ["춘천"', [S, C], "truncated", {"truncated"}),
-    ("truncated in an object", '[{"label": "PS", "text": "손흥민"}, {"label": "LC", "te', [S], "truncated", {"truncated"}),
+    ("truncated in an object", '[{"label": "PS", "text": "손흥민"}, {"label": "LC", '
+    '"te', [S], "truncated", {"truncated"}),
     ("truncated in a number", '{"PS": ["손흥민"], "QT": [3', [S], "truncated", {"truncated"}),
     ("a complete object in a cut list", '[{"label": "PS", "text": "손흥민"', [S], "truncated", {"truncated"}),
-    ("two drafts", '{"PS": ["박지성"]}\n다시 보니:\n{"PS": ["손흥민"]}', [S], "repaired", {"drafts"}),
+    ("two drafts", '{"PS": ["박지성"]}\n다시 보니:\n{"PS": '
+    '["손흥민"]}', [S], "repaired", {"drafts"}),
     ("a draft and a cut one", '{"PS": ["손흥민"]}\n다시:\n{"PS": ["박지성"', [S], "repaired", {"drafts"}),
     ("a draft and an empty aside", '{"PS": ["손흥민"]}\n없으면 {} 로 답합니다.', [S], "repaired", {"drafts"}),
-    ("a fenced draft goes first", '```json\n{"PS": ["손흥민"]}\n```\n참고: {"PS": ["박지성"]}', [S], "repaired", {"fence"}),
-    ("JSON Lines", '{"label": "PS", "text": "손흥민"}\n{"label": "LC", "text": "춘천"}', [S, C], "repaired", {"json-lines"}),
+    ("a fenced draft goes first", '```json\n{"PS": ["손흥민"]}\n```\n참고: {"PS": '
+    '["박지성"]}', [S], "repaired", {"fence"}),
+    ("JSON Lines", '{"label": "PS", "text": "손흥민"}\n{"label": "LC", "text": '
+    '"춘천"}', [S, C], "repaired", {"json-lines"}),
     ("an object a label", '{"PS": ["손흥민"]}\n{"LC": ["춘천"]}', [S, C], "repaired", {"json-lines"}),
     ("Korean label names", '{"사람": ["손흥민"], "장소": ["춘천"]}', [S, C], "repaired", {"label-name"}),
-    ("English label names", '{"person": ["손흥민"], "location": ["춘천"]}', [S, C], "repaired", {"label-name"}),
+    ("English label names", '{"person": ["손흥민"], "location": '
+    '["춘천"]}', [S, C], "repaired", {"label-name"}),
     ("lower case", '{"ps": ["손흥민"], "lc": ["춘천"]}', [S, C], "repaired", {"label-name"}),
     ("BIO prefixes", '[{"label": "B-PS", "text": "손흥민"}]', [S], "repaired", {"label-name"}),
     ("code and name", '{"PS(사람)": ["손흥민"]}', [S], "repaired", {"label-name"}),
     ("strings for lists", '{"PS": "손흥민", "LC": "춘천"}', [S, C], "ok", set()),
     ("nested lists", '{"PS": [["손흥민"]], "LC": [[["춘천"]]]}', [S, C], "repaired", {"nested-list"}),
     ("nulls", '{"PS": ["손흥민", null], "LC": null}', [S], "repaired", {"null"}),
-    ("none words", '{"PS": ["손흥민"], "LC": ["없음"], "OG": "None", "DT": [""]}', [S], "repaired", {"none-word"}),
+    ("none words", '{"PS": ["손흥민"], "LC": ["없음"], "OG": "None", "DT": '
+    '[""]}', [S], "repaired", {"none-word"}),
     ("numbers", '{"QT": [32, 3.10, 1e5]}', [("QT", "32"), ("QT", "3.10"), ("QT", "1e5")], "ok", set()),
     ("wrapped", '{"entities": [{"type": "PS", "text": "손흥민"}]}', [S], "repaired", {"wrapped"}),
     ("wrapped in Korean", '{"개체명": {"PS": ["손흥민"]}}', [S], "repaired", {"wrapped"}),
-    ("as transformers' pipeline", '[{"entity_group": "PS", "word": "손흥민", "score": 0.9}]', [S], "ok", set()),
+    ("as transformers' pipeline", '[{"entity_group": "PS", "word": "손흥민", "score": '
+    '0.9}]', [S], "ok", set()),
     ("entity is the label", '[{"entity": "PS", "word": "손흥민"}]', [S], "ok", set()),
     ("entity is the text", '[{"entity": "손흥민", "type": "PS"}]', [S], "ok", set()),
     ("Korean keys", '[{"유형": "PS", "텍스트": "손흥민"}]', [S], "ok", set()),
@@ -81,17 +94,21 @@ CASES: list[tuple[str, str, list[tuple[str, str]], str, set[str]]] = [
     ("quotes inside a string", '{"PS": ["그는 "왕"이다"]}', [("PS", '그는 "왕"이다')], "repaired", {"quotes"}),
     ("an apostrophe", "{'PS': ['O'Brien']}", [("PS", "O'Brien")], "repaired", {"quotes"}),
     ("escapes", '{"PS": ["\\uc190\\ud765\\ubbfc"]}', [S], "ok", set()),
-    ("escapes in a damaged reply", "{'PS': ['\\uc190\\ud765\\ubbfc', 'a\\nb']}", [S, ("PS", "a\nb")], "repaired", {"quotes"}),
+    ("escapes in a damaged reply", "{'PS': ['\\uc190\\ud765\\ubbfc', "
+    "'a\\nb']}", [S, ("PS", "a\nb")], "repaired", {"quotes"}),
     ("missing comma", '{"PS": ["손흥민" "박지성"]}', [S, ("PS", "박지성")], "repaired", set()),
     ("wrong bracket", '{"PS": ["손흥민"}', [S], "repaired", {"brackets"}),
     ("missing colon", '{"PS" ["손흥민"]}', [S], "repaired", {"missing-colon"}),
     ("lists under a wrapper", '{"PS": {"values": ["손흥민", "박지성"]}}', [S, ("PS", "박지성")], "repaired", {"object-for-list"}),
     ("numbered objects", '{"PS": {"1": "손흥민", "2": "박지성"}}', [S, ("PS", "박지성")], "repaired", {"object-for-list"}),
-    ("several texts of one label", '[{"label": "PS", "text": ["손흥민", "박지성"]}]', [S, ("PS", "박지성")], "ok", set()),
+    ("several texts of one label", '[{"label": "PS", "text": ["손흥민", '
+    '"박지성"]}]', [S, ("PS", "박지성")], "ok", set()),
     ("a list beside a label", '[{"type": "PS", "entities": ["손흥민"]}]', [S], "ok", set()),
     ("a label in a list", '[{"label": ["PS"], "text": "손흥민"}]', [S], "ok", set()),
-    ("other strings beside the text", '[{"token": 1, "span": "0-3", "text": "손흥민", "label": "PS"}]', [S], "ok", set()),
-    ("two keys that may be the label", '[{"type": "entity", "label": "PS", "text": "손흥민"}]', [S], "ok", set()),
+    ("other strings beside the text", '[{"token": 1, "span": "0-3", "text": "손흥민", "label": '
+    '"PS"}]', [S], "ok", set()),
+    ("two keys that may be the label", '[{"type": "entity", "label": "PS", "text": '
+    '"손흥민"}]', [S], "ok", set()),
     ("offsets beside surfaces", '{"PS": [["손흥민", 0, 3]]}', [S], "repaired", {"offsets"}),
     ("surfaces with an object for a label", '{"손흥민": {"type": "PS"}}', [S], "repaired", {"surface-keyed"}),
     ("a line break in a string", '{"PS": ["손\n흥민"], "LC": ["춘천"]}', [("PS", "손\n흥민"), C], "repaired", {"control-character"}),
@@ -99,14 +116,16 @@ CASES: list[tuple[str, str, list[tuple[str, str]], str, set[str]]] = [
     ("JSON in a JSON string", '{\\"PS\\": [\\"손흥민\\"]}', [S], "repaired", {"escaped"}),
     ("a wrong bracket in the middle", '{"PS": ["손흥민"}, "LC": ["춘천"]}', [S, C], "repaired", {"brackets"}),
     ("names that say nothing", '{"PS": ["Nothing", "손흥민"]}', [("PS", "Nothing"), S], "ok", set()),
-    ("two fences, two labels", '```json\n{"PS": ["손흥민"]}\n```\n```json\n{"LC": ["춘천"]}\n```', [S, C], "repaired", {"fence"}),
+    ("two fences, two labels", '```json\n{"PS": ["손흥민"]}\n```\n```json\n{"LC": '
+    '["춘천"]}\n```', [S, C], "repaired", {"fence"}),
     ("JSON without its braces", 'PS: ["손흥민", "박지성"]\nLC: ["춘천"]', [S, ("PS", "박지성"), C], "repaired", {"line-style"}),
     ("labels on one line", "PS: 손흥민, LC: 춘천", [S, C], "repaired", {"line-style"}),
     ("labels behind, on one line", "손흥민(PS), 춘천(LC)", [S, C], "repaired", {"line-style"}),
     ("a dash between", "손흥민 - PS\n춘천 - LC", [S, C], "repaired", {"line-style"}),
     ("a heading and no bullet", "PS:\n손흥민\n\nLC:\n춘천", [S, C], "repaired", {"line-style"}),
     ("no entity, in a longer sentence", "해당 문장에는 개체명이 없습니다.", [], "repaired", {"none-word"}),
-    ("no entity, in a longer English sentence", "The text contains no named entities.", [], "repaired", {"none-word"}),
+    ("no entity, in a longer English "
+    "sentence", "The text contains no named entities.", [], "repaired", {"none-word"}),
     ("label then bullets", "PS:\n- 손흥민\nLC:\n- 춘천", [S, C], "repaired", {"line-style"}),
     ("Markdown headings", "### 사람\n- 손흥민\n### 장소\n- 춘천", [S, C], "repaired", {"line-style"}),
     ("bullets with labels", "- PS: 손흥민\n- LC: 춘천", [S, C], "repaired", {"line-style"}),
@@ -114,11 +133,13 @@ CASES: list[tuple[str, str, list[tuple[str, str]], str, set[str]]] = [
     ("numbering, label last", "1. 손흥민 (PS)\n2. 춘천 (LC)", [S, C], "repaired", {"line-style"}),
     ("several on a line", "PS: 손흥민, 박지성\nQT: 3,000명", [S, ("PS", "박지성"), ("QT", "3,000명")], "repaired", {"line-style"}),
     ("bracketed lines", "[손 흥 민:PS]\n[춘 천:LC]", [("PS", "손 흥 민"), ("LC", "춘 천")], "repaired", {"line-style"}),
-    ("a table", "| 유형 | 표현 |\n|---|---|\n| PS | 손흥민 |\n| LC | 춘천 |", [S, C], "repaired", {"line-style"}),
+    ("a table", "| 유형 | 표현 |\n|---|---|\n| PS | 손흥민 |\n| LC | 춘천 "
+    "|", [S, C], "repaired", {"line-style"}),
     ("tabs, label last", "손흥민\tPS\n춘천\tLC", [S, C], "repaired", {"line-style"}),
     ("XML tags", "<PS>손흥민</PS>은 <LC>춘천</LC>에서", [S, C], "repaired", {"other-markup"}),
     ("square markup in a sentence", "[손흥민:PS]은 [춘천:LC]에서 왔다", [S, C], "repaired", {"other-markup"}),
-    ("pretty-printed", '{\n  "PS": [\n    "손흥민"\n  ],\n  "LC": [\n    "춘천"\n  ]\n}', [S, C], "ok", set()),
+    ("pretty-printed", '{\n  "PS": [\n    "손흥민"\n  ],\n  "LC": [\n    "춘천"\n  '
+    ']\n}', [S, C], "ok", set()),
     ("an unknown label is kept", '{"PS": ["손흥민"], "MISC": ["리그"]}', [S, ("MISC", "리그")], "ok", set()),
     ("empty object", "{}", [], "ok", set()),
     ("empty list", "[]", [], "ok", set()),
@@ -214,7 +235,8 @@ def test_what_is_rendered_is_read_back(sentence: Sentence, format: str) -> None:
     got = [(mention.label, mention.text) for mention in read.mentions]
     if format == "json-by-type":
         wanted.sort(key=lambda pair: schema.codes.index(pair[0]))
-    # A surface that says "none" ("-", "", "…") is no mention; it is the one thing that cannot be said.
+    # A surface that says "none" ("-", "", "…") is no mention; it is the one thing that cannot be
+    # said.
     if all(any(char.isalnum() for char in text) for _, text in wanted):
         assert got == wanted
 

@@ -20,7 +20,8 @@ SENTENCE = Sentence(
         ("json-by-type", '{"LC": ["서울"], "OG": ["서울대"], "QT": ["7.2㎞"]}'),
         (
             "json-list",
-            '[{"label": "LC", "text": "서울"}, {"label": "OG", "text": "서울대"}, {"label": "QT", "text": "7.2㎞"}]',
+            '[{"label": "LC", "text": "서울"}, {"label": "OG", "text": "서울대"}, {"label": "QT", '
+            '"text": "7.2㎞"}]',
         ),
         ("tagged", "<서울:LC>의 <서울대:OG>에서 <7.2㎞:QT>"),
         ("pairs", "서울\tLC\n서울대\tOG\n7.2㎞\tQT"),

@@ -1,4 +1,6 @@
-"""The report in a real browser: no error, filters that work, nothing of a corpus or a model that runs."""
+"""The report in a real browser: no error, filters that work, nothing of a corpus or a model that
+runs.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,9 @@ from tests.strategies import sentences
 
 
 def disturbed(sentence: Sentence, rng: random.Random) -> Sentence:
-    """The sentence with some spans dropped, some labels changed, some edges moved, and some spans more."""
+    """The sentence with some spans dropped, some labels changed, some edges moved, and some
+    spans more.
+    """
     spans: list[Span] = []
     at = 0
     for number, span in enumerate(sentence.spans):

@@ -76,7 +76,8 @@ def test_intervals_are_those_of_resampled_sentences_scored_one_resample_at_a_tim
 
 
 def test_an_interval_is_as_wide_as_theory_has_it() -> None:
-    # One entity a sentence, always predicted: micro precision is a share, and its standard error known.
+    # One entity a sentence, always predicted: micro precision is a share, and its standard error
+    # known.
     n, right = 1000, 700
     gold = [Sentence("가나", (Span(0, 1, "PS"),)) for _ in range(n)]
     predicted = [Sentence("가나", (Span(0, 1 if at < right else 2, "PS"),)) for at in range(n)]

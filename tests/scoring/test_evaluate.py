@@ -228,11 +228,13 @@ def test_every_figure_comes_out_of_the_kept_run_again(tmp_path: Path) -> None:
         ("[]", "holds no rows"),
         ('{"rows": [{"text": "가"}]}', "row 1 has no list 'gold'"),
         (
-            '{"rows": [{"text": "가", "gold": [{"start": 0, "end": 9, "label": "PS"}], "spans": []}]}',
+            '{"rows": [{"text": "가", "gold": [{"start": 0, "end": 9, "label": "PS"}], "spans": '
+            "[]}]}",
             "ends after the text",
         ),
         (
-            '{"rows": [{"text": "가", "gold": [], "spans": [{"start": 0, "end": 9, "label": "PS"}]}]}',
+            '{"rows": [{"text": "가", "gold": [], "spans": [{"start": 0, "end": 9, "label": '
+            '"PS"}]}]}',
             "ends after the text",
         ),
     ):

@@ -239,8 +239,8 @@ def assert_adds_up(result: Evaluation) -> None:
         assert breakdown.f1 <= loss.f1_mended <= 1
     held = breakdown.ceilings
     assert breakdown.f1 <= min(held.projection, held.labels, held.boundaries)
-    # With perfect labels, what is left to be right is the place: SemEval's exact mode. Where there are replies,
-    # some such errors are their projection's.
+    # With perfect labels, what is left to be right is the place: SemEval's exact mode. Where there
+    # are replies, some such errors are their projection's.
     if not result.outcomes:
         assert held.labels == pytest.approx(scores.partial["exact"].f1)
 

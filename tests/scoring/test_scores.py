@@ -64,7 +64,8 @@ def test_known_values() -> None:
     # One gold entity each of PS, LC and QT.
     assert scores.weighted.f1 == pytest.approx(2 / 3 / 3)
     assert astuple(scores.spans) == pytest.approx(astuple(scores.micro))
-    # The place of 세명 is right with another label; 춘천 is overlapped; the PS of the last is spurious.
+    # The place of 세명 is right with another label; 춘천 is overlapped; the PS of the last is
+    # spurious.
     counts = {mode: astuple(row)[3:] for mode, row in scores.partial.items()}
     assert counts == {
         "strict": (1, 2, 0, 0, 1),
@@ -134,7 +135,8 @@ def klue_restated(gold: list[Sentence], predicted: list[Sentence]) -> tuple[floa
                 end = at + 1
                 while end < len(tags) and tags[end] == "I-" + tags[at][2:]:
                     end += 1
-                # Strict: an I- of another label right behind spoils nothing, the entity is complete.
+                # Strict: an I- of another label right behind spoils nothing, the entity is
+                # complete.
                 found.add((tags[at][2:], at, end))
                 at = end
             else:
@@ -200,7 +202,8 @@ def test_strict_figures_leave_out_what_broken_tags_began() -> None:
 
 
 def test_klue_drops_spaces_before_it_looks_at_tags() -> None:
-    # A tagger that gives no entity tag to spaces: two broken pieces as they stand, one entity to KLUE.
+    # A tagger that gives no entity tag to spaces: two broken pieces as they stand, one entity to
+    # KLUE.
     scores = broken(["B-PS", "O", "I-PS", "O", "O"], "김 구 씨", (Span(0, 3, "PS"),))
     assert scores.micro.f1 == 0
     assert scores.klue is not None

@@ -1,4 +1,6 @@
-"""``python -m tests.serving.endpoint_process PORT``: an OpenAI-compatible endpoint that can be killed."""
+"""``python -m tests.serving.endpoint_process PORT``: an OpenAI-compatible endpoint that can be
+killed.
+"""
 
 from __future__ import annotations
 

@@ -114,7 +114,9 @@ def eventually(holds: Callable[[], bool], seconds: float = 5.0) -> bool:
 
 
 def in_a_loop(work: Callable[[], Awaitable[Any]]) -> Any:
-    """What work comes to, in an event loop of a thread of its own: the browser's tests leave one in theirs."""
+    """What work comes to, in an event loop of a thread of its own: the browser's tests leave one
+    in theirs.
+    """
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(anyio.run, work).result()
 

@@ -1,7 +1,8 @@
-"""``python -m tests.serving.many_clients ADDRESS CLIENTS REQUESTS``: how many answers each of many clients had.
+"""``python -m tests.serving.many_clients ADDRESS CLIENTS REQUESTS``: how many answers each of many
+clients had.
 
-Half of them come when the others keep the server busy; each asks again when it has its answer. Counted is from
-then on, until there are so many answers together.
+Half of them come when the others keep the server busy; each asks again when it has its answer.
+Counted is from then on, until there are so many answers together.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Work in processes of their own: what ends it, what it may take, and that the server goes on meanwhile."""
+"""Work in processes of their own: what ends it, what it may take, and that the server goes on
+meanwhile.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Questions of many make batches; none is lost, none spoils another, what is given up is not asked."""
+"""Questions of many make batches; none is lost, none spoils another, what is given up is not
+asked.
+"""
 
 from __future__ import annotations
 

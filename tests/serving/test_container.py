@@ -1,5 +1,6 @@
-"""The image, as far as it can be tried without a container engine: its install script in a bare environment, its
-entry point, its health check, and compose's command before a real endpoint."""
+"""The image, as far as it can be tried without a container engine: its install script in a bare
+environment, its entry point, its health check, and compose's command before a real endpoint.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a hostile client can send, over real sockets: a clean answer or a closed connection, and no traceback."""
+"""What a hostile client can send, over real sockets: a clean answer or a closed connection, and
+no traceback.
+"""
 
 from __future__ import annotations
 

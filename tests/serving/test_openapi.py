@@ -1,4 +1,6 @@
-"""Whatever the server's own OpenAPI allows, and what it does not, gets an answer that OpenAPI describes."""
+"""Whatever the server's own OpenAPI allows, and what it does not, gets an answer that OpenAPI
+describes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The page in a real browser: extracting, projecting, copying; by keyboard, on a phone, in the dark; markup stays text."""
+"""The page in a real browser: extracting, projecting, copying; by keyboard, on a phone, in the
+dark; markup stays text.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def sure(text: str) -> Reply:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Open]:
-    """Opens a server's page; fails the test for what the page complains of or fetches from elsewhere."""
+    """Opens a server's page; fails the test for what the page complains of or fetches from
+    elsewhere.
+    """
     complaints: list[str] = []
     with ExitStack() as stack:
 

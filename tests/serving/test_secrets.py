@@ -17,7 +17,8 @@ KEY = "sk-proj-8fJq2LmXw93kTzRb"
 @pytest.mark.parametrize(
     "message",
     [
-        f"Incorrect API key provided: {KEY}. You can find your API key at https://platform.example.",
+        f"Incorrect API key provided: {KEY}. You can find your API key at "
+        f"https://platform.example.",
         "Incorrect API key provided: sk-pr**************zRb.",
         f"invalid key '{KEY}'",
         f'{{"api_key": "{KEY}"}}',

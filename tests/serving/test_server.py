@@ -1,4 +1,6 @@
-"""The command itself, over real sockets: starting, hanging up, stopping, and an endpoint that dies behind it."""
+"""The command itself, over real sockets: starting, hanging up, stopping, and an endpoint that
+dies behind it.
+"""
 
 from __future__ import annotations
 

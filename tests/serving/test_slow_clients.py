@@ -354,5 +354,6 @@ def test_many_connections_are_all_taken_however_busy_the_server_is(
         )
     answered = json.loads(done.stdout)
     assert len(answered) == 100
-    # With one connection accepted a turn, the first have two hundred answers when the last has none.
+    # With one connection accepted a turn, the first have two hundred answers when the last has
+    # none.
     assert min(answered) > max(answered) / 3, sorted(answered)

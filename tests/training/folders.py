@@ -83,8 +83,8 @@ def evaluation(
 def adapter_folder(folder: Path, base: str = "google/gemma-3-270m", **changes: Any) -> Path:
     """Write such a folder.
 
-    A keyword is a file's stem (``record`` for ``training.json``), its value what to write there, ``None`` for no
-    file.
+    A keyword is a file's stem (``record`` for ``training.json``), its value what to write there,
+    ``None`` for no file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     contents: dict[str, Any] = {

@@ -206,7 +206,8 @@ def trained(
         )
         trainer.train()
         states = trainer.optimizer.state.values()
-        # Tables of 256 numbers that all factors share, and counters, are no part of a factor's state.
+        # Tables of 256 numbers that all factors share, and counters, are no part of a factor's
+        # state.
         moments = [
             value
             for state in states

@@ -1,4 +1,6 @@
-"""Whole runs on a tiny model: what is left behind, the same losses again, and going on after ``kill -9``."""
+"""Whole runs on a tiny model: what is left behind, the same losses again, and going on after
+``kill -9``.
+"""
 
 from __future__ import annotations
 
@@ -218,7 +220,8 @@ def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
 
 
 def test_evaluations_in_steps_stop_early_and_keep_the_best(model: Path, tmp_path: Path) -> None:
-    # Two steps teach a random model nothing: no F1 is better than the first, so patience ends the run.
+    # Two steps teach a random model nothing: no F1 is better than the first, so patience ends the
+    # run.
     config = configured(
         model, tmp_path / "run", eval_steps=2, patience=2, epochs=9, learning_rate=1e-6
     )

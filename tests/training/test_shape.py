@@ -1,4 +1,6 @@
-"""Sizes of models: the known ones are the real architectures', and a folder's are read from its config.json."""
+"""Sizes of models: the known ones are the real architectures', and a folder's are read from its
+config.json.
+"""
 
 from __future__ import annotations
 

@@ -14,4 +14,5 @@ __all__ = ["REPLY_FORMATS", "ReplyFormat"]
 REPLY_FORMATS: dict[str, ReplyFormat] = {
     module.FORMAT.name: module.FORMAT for module in (json_by_type, json_list, tagged, lines, pairs)
 }
-"""The formats by name. A reply in none that was asked for is tried by their readers in this order."""
+"""The formats by name. A reply in none that was asked for is tried by their readers in this order.
+"""

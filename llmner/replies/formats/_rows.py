@@ -1,7 +1,8 @@
-r"""What ``lines`` and ``pairs`` share: a row is a label, a tab and a surface, or the other way round.
+r"""What ``lines`` and ``pairs`` share: a row is a label, a tab and a surface, or the other way
+round.
 
-Surfaces have ``\\``, ``\n``, ``\r``, ``\t`` for the characters themselves, and ``\s`` for a space at
-either edge, so that a mention is always one row. Rows in any other style are read by ``_lines``.
+Surfaces have ``\\``, ``\n``, ``\r``, ``\t`` for the characters themselves, and ``\s`` for a space
+at either edge, so that a mention is always one row. Rows in any other style are read by ``_lines``.
 """
 
 from __future__ import annotations

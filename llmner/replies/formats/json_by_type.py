@@ -46,7 +46,9 @@ def _places(reply: str, mentions: Sequence[Mention]) -> list[Place | None]:
 
 
 def _grammar(text: str, codes: tuple[str, ...]) -> str:
-    """Each label at most once, in the schema's order, so that a reply ends when all labels are through."""
+    """Each label at most once, in the schema's order, so that a reply ends when all labels are
+    through.
+    """
     rules = ['reply: "{}" | "{" from_0 "}"']
     for at in range(len(codes)):
         # From this label on, the first one that is there, and what follows it.

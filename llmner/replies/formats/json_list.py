@@ -1,4 +1,6 @@
-"""``json-list``: ``[{"label": "PS", "text": "손흥민"}]``, an object a mention, in the text's order."""
+"""``json-list``: ``[{"label": "PS", "text": "손흥민"}]``, an object a mention, in the text's
+order.
+"""
 
 from __future__ import annotations
 

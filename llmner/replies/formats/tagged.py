@@ -75,10 +75,11 @@ def _read_last(unwrapped: Unwrapped) -> Reading | None:
 
 
 def _read_marked(text: str, schema: LabelSchema | None, found: Found) -> str:
-    """Mentions of a sentence with markup, each with its place in the plain sentence, which is returned.
+    """Mentions of a sentence with markup, each with its place in the plain sentence, which is
+    returned.
 
-    Only the lines from the first to the last one with a mention count, so prose around the sentence is
-    not taken for part of it. XML-like tags and Markdown links with a known label are read too.
+    Only the lines from the first to the last one with a mention count, so prose around the sentence
+    is not taken for part of it. XML-like tags and Markdown links with a known label are read too.
     """
     rewritten = _XML.sub(
         lambda m: f"<{m[2]}:{m[1].strip()}>" if m[1] == m[3] and is_label(m[1], schema) else m[0],

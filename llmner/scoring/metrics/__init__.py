@@ -1,4 +1,5 @@
-"""The metrics, one a module. Scores, intervals, comparisons, JSON and reports go over all there are.
+"""The metrics, one a module. Scores, intervals, comparisons, JSON and reports go over all there
+are.
 
 A new metric is a new module here, with a ``METRIC``; nothing else is told of it::
 
@@ -15,7 +16,8 @@ A new metric is a new module here, with a ``METRIC``; nothing else is told of it
     def _figures(sums: Edges, labels: Sequence[str]) -> Figures:
         return named("boundary", ratios(*sums))
 
-    METRIC = Metric("boundary", _count, _figures, {"boundary.f1": ("boundary F1", "edges, labels ignored")})
+    TITLES = {"boundary.f1": ("boundary F1", "edges, labels ignored")}
+    METRIC = Metric("boundary", _count, _figures, TITLES)
 
 Modules that begin with ``_`` are what metrics share.
 """

@@ -56,13 +56,13 @@ class Metric:
     Attributes:
         name: Its key in JSON; figures are called ``name.part``.
         count: Counts one sentence, in columns with names; ``None`` where the sentence lacks what it
-            takes, which goes for all sentences of a scoring then. Metrics with one counting function share
-            its columns.
-        figures: Figures of summed columns, given the labels in their columns' order. Every resample is
-            a row of the sums, so it works on arrays.
+            takes, which goes for all sentences of a scoring then. Metrics with one counting
+            function share its columns.
+        figures: Figures of summed columns, given the labels in their columns' order. Every resample
+            is a row of the sums, so it works on arrays.
         titles: Of each figure that reports show: its title, and what it is or who quotes it.
-        quote: What ``Scores`` has under the name, from all sentences and the sums over them: for figures
-            that another package is quoted for. Without it, the figures' numbers by part.
+        quote: What ``Scores`` has under the name, from all sentences and the sums over them: for
+            figures that another package is quoted for. Without it, the figures' numbers by part.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """seqeval's own reports, which are what papers quote.
 
-It is given shorter sequences than there are, since it takes time with every tag, and labels under names
-of our own, since it takes them apart at hyphens and calls its averages like labels.
+It is given shorter sequences than there are, since it takes time with every tag, and labels under
+names of our own, since it takes them apart at hyphens and calls its averages like labels.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def report(
     *,
     strict: bool = False,
 ) -> Report:
-    """seqeval's classification report, in its default mode or as strict IOB2; labels as ``L000000``."""
+    """seqeval's classification report, in its default mode or as strict IOB2; labels as
+    ``L000000``.
+    """
     from seqeval.metrics import classification_report
     from seqeval.scheme import IOB2
 
@@ -100,8 +102,8 @@ def squeezed(
 ) -> tuple[Tags, Tags]:
     """The same entities in shorter sequences, since seqeval is quadratic in a sequence's length.
 
-    Positions that repeat the one before them on both sides, without beginning anything, are left out; a
-    ``long`` sequence is cut where neither side has an entity.
+    Positions that repeat the one before them on both sides, without beginning anything, are left
+    out; a ``long`` sequence is cut where neither side has an entity.
     """
     begins = cache(lambda tag: split_tag(tag)[0] == "B")
     shorter: tuple[Tags, Tags] = [], []

@@ -1,8 +1,8 @@
 """KLUE's official pair: entity F1 and character F1, as KLUE-baseline computes them.
 
-Characters that are spaces are dropped, and an ``O`` stands before and after each sentence. KLUE-baseline
-joins all sentences into one sequence; the ``O`` around each keeps entities from crossing, so a sequence a
-sentence gives the same entities.
+Characters that are spaces are dropped, and an ``O`` stands before and after each sentence.
+KLUE-baseline joins all sentences into one sequence; the ``O`` around each keeps entities from
+crossing, so a sequence a sentence gives the same entities.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class KlueScores:
     Attributes:
         entity_f1: Macro F1 over labels, strict IOB2.
         char_f1: Macro F1 over character tags.
-        gold_entities: Strict gold entities left once spaces are dropped (an entity that begins with a
-            space loses its ``B-`` and is none).
+        gold_entities: Strict gold entities left once spaces are dropped (an entity that begins with
+            a space loses its ``B-`` and is none).
     """
 
     entity_f1: float

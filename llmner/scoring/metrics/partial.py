@@ -1,7 +1,8 @@
 """Partial credit: SemEval-2013 task 9's four ways to compare, straight from offsets.
 
-Written here and held against nervaluate by a test: its ends are inclusive, it guesses the form of its input
-from the first element, and an overlap counts only from one per cent of the gold entity on.
+Written here and held against nervaluate by a test: its ends are inclusive, it guesses the form of
+its input from the first element, and an overlap counts only from one per cent of the gold entity
+on.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ def tallies(gold: Sequence[Span], predicted: Sequence[Span]) -> tuple[Tally, Tal
         right = len(gold)
         return Tally(right), Tally(right), Tally(right), Tally(right)
     strict, exact, partial, typed = Tally(), Tally(), Tally(), Tally()
-    # Which overlaps count decides nothing about which gold spans are left over: the first free one is taken
-    # unless one stands at the very place, and then no other prediction can reach that one.
+    # Which overlaps count decides nothing about which gold spans are left over: the first free one
+    # is taken unless one stands at the very place, and then no other prediction can reach that one.
     free = [True] * len(gold)
     for number, touched in overlapping(gold, predicted):
         span = predicted[number]

@@ -1,6 +1,7 @@
 """seqeval's strict micro average on IOB2: what an ``I-`` without its ``B-`` begins is no entity.
 
-Spans make valid tags, so it differs from ``micro`` only where predictions were read from broken tags.
+Spans make valid tags, so it differs from ``micro`` only where predictions were read from broken
+tags.
 """
 
 from __future__ import annotations
