@@ -57,10 +57,12 @@ class Claim(NamedTuple):
 def undisputed(claims: Sequence[Claim]) -> bool:
     """Whether every mention has one place at most, and no two want the same."""
     places: list[Candidate] = []
-    for claim in claims:
-        if len(claim.candidates) > 1:
+    for _, _, _, candidates, _ in claims:
+        if len(candidates) > 1:
             return False
-        places += claim.candidates
+        places += candidates
+    if len(places) < 2:
+        return True
     places.sort()
     return lie_apart(places)
 

@@ -19,7 +19,7 @@ class Intervals:
     __slots__ = ("_stretches",)
 
     def __init__(self, stretches: Iterable[tuple[int, int]] = ()) -> None:
-        self._stretches = sorted(stretches) if stretches else []
+        self._stretches: list[tuple[int, int]] = sorted(stretches) if stretches else []
 
     def __bool__(self) -> bool:
         return bool(self._stretches)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 from rapidfuzz.distance import Levenshtein
 
@@ -48,7 +48,12 @@ def _kept_policy(**policy: Any) -> Policy:
     return Policy(**policy)
 
 
+_DEFAULT_POLICY: Final = Policy()
+
+
 def _policy(policy: dict[str, Any]) -> Policy:
+    if not policy:
+        return _DEFAULT_POLICY
     try:
         return _kept_policy(**policy)
     except TypeError:
@@ -221,7 +226,9 @@ def _claim(
     claims: list[Claim] = []
     found: dict[tuple[str, bool], list[Candidate]] = {}
     alike: dict[tuple[Candidate, ...], list[Candidate]] = {}
-    for number, (mention, surface) in enumerate(zip(task.mentions, task.surfaces, strict=True)):
+    find, surfaces = finder.find, task.surfaces
+    for number, mention in enumerate(task.mentions):
+        surface = surfaces[number]
         label, person = known.get(mention.label) or label_of(mention.label, schema)
         if not label:
             outcomes[number] = outcome_unknown(mention)
@@ -241,7 +248,7 @@ def _claim(
         # By the spelling, not its canonical form: 12번 is not in "1 2번", but "1 2번" is.
         candidates = found.get((mention.text, person))
         if candidates is None:
-            candidates = finder.find(surface, mention.text, person) if surface else []
+            candidates = find(surface, mention.text, person) if surface else []
             if len(candidates) > _FEW:
                 # Many spellings of a name have the same places; they are kept once.
                 candidates = alike.setdefault(tuple(candidates), candidates)
