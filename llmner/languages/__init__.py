@@ -17,6 +17,7 @@ from llmner.languages._language import Language, Reason, merge
 from llmner.languages._scripts import KINDS, scripts_of
 from llmner.languages.chinese import CHINESE
 from llmner.languages.english import ENGLISH
+from llmner.languages.german import GERMAN
 from llmner.languages.japanese import JAPANESE
 from llmner.languages.korean import KOREAN
 from llmner.languages.shared import SHARED
@@ -36,7 +37,7 @@ __all__ = [
     "scripts_of",
 ]
 
-LANGUAGES: Final = (KOREAN, JAPANESE, CHINESE, ENGLISH)
+LANGUAGES: Final = (KOREAN, JAPANESE, CHINESE, ENGLISH, GERMAN)
 """The languages that have rules; of rules that speak of one thing the first one's is asked first.
 """
 
@@ -52,7 +53,7 @@ def find_languages(text: str, code: str | None = None) -> tuple[Language, ...]:
         code: BCP 47 code of the language that a recipe names; one without rules names none.
 
     >>> [language.code for language in find_languages("손흥민은토트넘(spurs)의")]
-    ['ko', 'en', 'und']
+    ['ko', 'en', 'de', 'und']
     >>> [language.code for language in find_languages("", "ja-JP")]
     ['ja', 'und']
     """

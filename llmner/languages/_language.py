@@ -26,12 +26,29 @@ class Reason(NamedTuple):
     text: str = ""
 
 
+def mention_without(mention: str, ending: str) -> str:
+    """A canonical mention less an ending as it was written; empty if it does not end so.
+
+    >>> mention_without("brandtco.,ltd", " Co., Ltd.")
+    'brandt'
+    """
+    letters = "".join(ending.split()).lower()
+    for written in (letters, letters.rstrip(".,")):
+        if mention.endswith(written):
+            return mention[: -len(written)]
+    return ""
+
+
 def _no_pairs(surface: str) -> Iterable[tuple[str, Any]]:
     return ()
 
 
 def _no_forms(mention: str, spaced: str) -> Iterable[tuple[str, Reason]]:
     return ()
+
+
+def _never(text: str, start: int, end: int) -> bool:
+    return False
 
 
 def _fits(stem: str, particle: str) -> bool:
@@ -62,6 +79,9 @@ class Language:
             without any is used only where a recipe names it.
         particles: What may follow a name in its word and is no part of it (에서).
         particle_ends: Last letters of a surface that may carry a particle, for a quick look.
+        name_endings: Particles that are also the last syllable of many people's names (은).
+        name_goes_on: (text, start, end) → whether a stretch is only the beginning of a person's
+            name: 한서 in 한서진.
         split_particles: Canonical surface → (stem, particle) for each particle that it may end in,
             the longest first.
         particle_fits: (stem, particle) → whether the particle has the form that follows the stem.
@@ -76,6 +96,8 @@ class Language:
             behind, the longest name first.
         common_addresses: Titles that people of any name are called by (씨). A short name before
             another one has to be a word of the text.
+        endings: What a name may end in that is no part of it, without a sign between (CEOs).
+        common_words: Short words that acronyms are not: US is not us, WHO is not who.
         other_forms: (canonical mention, the mention as it was written) → (form, reason) for what it
             may be without an article or a legal form, the least trimmed first.
         called: What people are called right behind their names, where that makes sure of a place
@@ -103,7 +125,9 @@ class Language:
 
     particles: frozenset[str] = frozenset()
     particle_ends: frozenset[str] = frozenset()
+    name_endings: frozenset[str] = frozenset()
     split_particles: Callable[[str], Iterable[tuple[str, str]]] = _no_pairs
+    name_goes_on: Callable[[str, int, int], bool] = _never
     particle_fits: Callable[[str, str], bool] = _fits
     particle_at_end: Callable[[str, str, str, bool], int] = _nothing
 
@@ -112,6 +136,8 @@ class Language:
     name_length: Callable[[str, str], int] = _whole
     names_before_title: Callable[[str], Iterable[tuple[str, Reason]]] = _no_pairs
     common_addresses: frozenset[str] = frozenset()
+    endings: tuple[str, ...] = ()
+    common_words: frozenset[str] = frozenset()
     other_forms: Callable[[str, str], Iterable[tuple[str, Reason]]] = _no_forms
 
     called: tuple[str, ...] = ()
@@ -146,10 +172,13 @@ class Language:
 
 # Fields by what they are; the names of the others stand below.
 _SETS: Final = (
-    "scripts particles particle_ends title_ends common_addresses lone_words numerals counted_by"
+    "scripts particles particle_ends title_ends common_addresses common_words name_endings "
+    "lone_words numerals "
+    "counted_by"
 ).split()
 _WORDS: Final = (
-    "titles_before called kept_before exact_words exact_hints magnitudes number_ends".split()
+    "titles_before called endings kept_before exact_words exact_hints magnitudes "
+    "number_ends".split()
 )
 
 
@@ -216,6 +245,10 @@ def _every(rules: _Rules) -> Callable[..., bool]:
     return lambda *args: all(rule(*args) for rule in rules)
 
 
+def _any(rules: _Rules) -> Callable[..., bool]:
+    return lambda *args: any(rule(*args) for rule in rules)
+
+
 def _most(rules: _Rules) -> Callable[..., int]:
     return lambda *args: max([rule(*args) for rule in rules])
 
@@ -240,6 +273,7 @@ def _first(rules: _Rules) -> Callable[..., float | None]:
 # Field → what a language without a rule has there, and how the rules of several become one.
 _COMBINED: Final[dict[str, tuple[Callable[..., Any], Callable[..., Any]]]] = {
     "split_particles": (_no_pairs, _each),
+    "name_goes_on": (_never, _any),
     "particle_fits": (_fits, _every),
     "particle_at_end": (_nothing, _most),
     "name_length": (_whole, _least),

@@ -8,6 +8,14 @@ from typing import Final
 __all__ = ["KINDS", "scripts_of"]
 
 
+def _has_word_spaces(letter: str) -> bool:
+    """Whether the letter's script parts its words by spaces: Latin, Greek, Cyrillic, Armenian.
+
+    Thai has no spaces between words; in Arabic and Hebrew, small words join the next one.
+    """
+    return letter < "\u0590" or "\u1e00" <= letter <= "\u1fff" or "\uff21" <= letter <= "\uff5a"
+
+
 class _Kinds(dict[str, str]):
     """Character → its kind, worked out when it is first asked for."""
 
@@ -18,8 +26,12 @@ class _Kinds(dict[str, str]):
             kind = "c"
         elif "\u3041" <= char <= "\u30ff":
             kind = "k"
+        elif char.isnumeric():
+            kind = "d"
+        elif char.isalpha():
+            kind = "a" if _has_word_spaces(char) else "r"
         else:
-            kind = "d" if char.isnumeric() else "a" if char.isalpha() else ""
+            kind = ""
         # Texts use few characters; a hostile one cannot make this grow without end.
         if len(self) < 100_000:
             self[char] = kind
@@ -28,7 +40,8 @@ class _Kinds(dict[str, str]):
 
 KINDS: Final = _Kinds()
 """Character → ``h`` for Hangul, ``c`` for an ideograph, ``k`` for kana, ``d`` for a digit, ``a``
-for another letter, empty for the rest.
+for a letter of a script with spaces between all words (Latin, Greek, Cyrillic, Armenian), ``r`` for
+another letter, empty for the rest.
 """
 
 # Of canonical letters only: composed, lower-cased, of ordinary width. 々 and 〇 stand among

@@ -1,23 +1,40 @@
-"""Chinese: how people are called, days and numerals, units, and what labels are called."""
+"""Chinese: how people are called, legal forms, days and numerals, units, and what labels are
+called.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Final
 
-from llmner.languages._language import Language
+from llmner.languages._language import Language, Reason
 
-__all__ = ["CHINESE"]
+__all__ = ["CHINESE", "other_forms"]
 
 _NUMERALS: Final = frozenset("〇零一二三四五六七八九十百千万萬億亿兆两兩壹貳參")
+
+_LEGAL: Final = re.compile(
+    r"(?:股份有限公司|股份公司|有限责任公司|有限責任公司|有限公司|集团|集團)$"
+)
+
+
+def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
+    """(form, reason) for a firm without its legal form: 蓝天科技有限公司 → 蓝天科技."""
+    legal = _LEGAL.search(mention)
+    if legal is not None and legal.start():
+        yield mention[: legal.start()], Reason("legal form", legal[0])
+
 
 CHINESE: Final = Language(
     code="zh",
     scripts=frozenset({"han"}),
     called=("先生", "女士", "小姐", "老师", "老師"),
+    other_forms=other_forms,
     numerals=_NUMERALS,
     counted_by=_NUMERALS,
-    exact_words=("(?:星期|周|週)[一二三四五六日天]",),
-    exact_hints=("星期", "周", "週"),
+    exact_words=("(?:星期|周|週)[一二三四五六日天]", "[东東西南北上下左右男女新旧舊前后後内內外]"),
+    exact_hints=("星期", "周", "週", "[东東西南北上下左右男女新旧舊前后後内內外]"),
     units={
         "km": ("公里", "千米"),
         "kg": ("公斤",),

@@ -4,19 +4,52 @@ called.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from llmner.languages._language import Language, Reason
 
-__all__ = ["JAPANESE", "name_length", "names_before_title", "tail_cost"]
+__all__ = [
+    "JAPANESE",
+    "name_length",
+    "names_before_title",
+    "other_forms",
+    "particle_at_end",
+    "split_particles",
+    "tail_cost",
+]
 
 # Of those below, the ones that are taken off a name in the text, and off one that a reply says.
 _OFF_IN_THE_TEXT: Final = ("さん", "氏")
 _OFF_A_MENTION: Final = ("さん", "氏", "先生")
 _CALLED: Final = ("さん", "氏", "様", "さま", "君", "くん", "ちゃん", "先生")
 _PARTICLES: Final = frozenset("はがをにでとものへや")
+# What ends the word of a name: case particles, and those that may follow them.
+_CASE: Final = "が を に で と の へ や から まで より だけ など".split()
+_TOPIC: Final = "は も の".split()
+_ENDS: Final = frozenset(
+    ["は", "も", *_CASE, *(case + topic for case in _CASE for topic in _TOPIC)]
+)
+_LONGEST: Final = max(map(len, _ENDS))
 _MAX_NAME: Final = 60
+
+
+def split_particles(surface: str) -> Iterator[tuple[str, str]]:
+    """(stem, particle) for a surface that ends in particles behind other letters than hiragana.
+
+    横浜からは → 横浜, からは.
+    """
+    for size in range(min(_LONGEST, len(surface) - 1), 0, -1):
+        if surface[-size:] in _ENDS and not "ぁ" <= surface[-size - 1] <= "ゖ":
+            yield surface[:-size], surface[-size:]
+
+
+def particle_at_end(surface: str, after: str, spaced: str, person: bool) -> int:
+    """How many letters of particles a stretch of the text ends in, where no hiragana follows."""
+    if "ぁ" <= after[:1] <= "ゖ":
+        return 0
+    return max((len(particle) for _, particle in split_particles(surface)), default=0)
 
 
 def name_length(surface: str, after: str) -> int:
@@ -47,18 +80,36 @@ def tail_cost(last: str, text: str, end: int) -> float | None:
     return 0.0 if last != "k" and text[end] in _PARTICLES else None
 
 
+_LEGAL: Final = re.compile(
+    r"^(?:株式会社|有限会社|合同会社|\(株\)|\(有\))|(?:株式会社|有限会社|合同会社|\(株\)|\(有\))$"
+)
+
+
+def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
+    """(form, reason) for a firm without its legal form: 株式会社青空 → 青空."""
+    legal = _LEGAL.search(mention)
+    name = "" if legal is None else mention[: legal.start()] + mention[legal.end() :]
+    if legal is not None and name:
+        yield name, Reason("legal form", legal[0])
+
+
 JAPANESE: Final = Language(
     code="ja",
     scripts=frozenset({"han", "kana"}),
+    particles=_ENDS,
+    particle_ends=frozenset(particle[-1] for particle in _ENDS),
+    split_particles=split_particles,
+    particle_at_end=particle_at_end,
     title_ends=frozenset(title[-1] for title in _OFF_IN_THE_TEXT),
     name_length=name_length,
     names_before_title=names_before_title,
+    other_forms=other_forms,
     called=_CALLED,
     tail_cost=tail_cost,
     numerals=frozenset("〇零一二三四五六七八九十百千万億兆壹貳參"),
     counted_by=frozenset("〇零一二三四五六七八九十百千万億兆壹貳參"),
-    exact_words=("[月火水木金土日]曜日?",),
-    exact_hints=("曜",),
+    exact_words=("[月火水木金土日]曜日?", "[東西南北上下左右男女新旧前後内外]"),
+    exact_hints=("曜", "[東西南北上下左右男女新旧前後内外]"),
     units={
         "km": ("キロメートル",),
         "m": ("メートル",),

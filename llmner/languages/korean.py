@@ -19,8 +19,10 @@ __all__ = [
     "PARTICLES",
     "agrees",
     "lone_cost",
+    "name_goes_on",
     "name_length",
     "names_before_title",
+    "other_forms",
     "particle_at_end",
     "particle_reads_better",
     "split_particles",
@@ -28,24 +30,35 @@ __all__ = [
     "tail_is_function_word",
 ]
 
-PARTICLES: Final = frozenset(
+# Particles that others follow: 에게는, 까지의, 으로부터도.
+_CASE: Final = (
+    "에게 에게서 에서 으로 까지 부터 께서 한테 한테서 처럼 보다 로부터 으로부터 으로서 으로써 "
+    "만큼 조차 마저"
+).split()
+_AUXILIARY: Final = (
+    "는 은 도 만 의 까지 부터 라도 이라도 만은 만의 만이 만으로 만으로도 조차 마저 나 이나 보다 "
+    "까지는 까지도 "
+    "까지의 부터는 부터의"
+).split()
+_STACKED: Final = frozenset(case + other for case in _CASE for other in _AUXILIARY)
+PARTICLES: Final = _STACKED | frozenset(
     (
-        "으로부터 에게서는 에서부터 이라고는 으로서는 에게서 으로써 으로서 으로는 으로도 에서는 "
-        "에서도 에서의 에게는 에게도 에게로 까지는 까지도 까지의 부터는 부터의 로부터 이라고 "
-        "이라는 "
-        "이라며 이라도 이란 이라 라고 라는 라며 한테서 한테 께서는 께서 보다는 보다 처럼 같은 만큼 "
-        "마다 조차 마저 밖에 이나마 이나 이며 이랑 이지만 이었다 이다 에서 에게 에는 에도 에만 "
-        "에선 "
-        "으로 까지 부터 과의 와의 과는 와는 로는 로서 로써 만의 만이 만은 만을 도의 은 는 이 가 "
-        "을 를 "
+        "에서부터 이라고는 이라고 이라는 이라며 이라도 이란 이라 라고 라는 라며 만큼 마다 조차 "
+        "마저 밖에 이나마 이나 "
+        "이며 이랑 이지만 이었다 이다 에겐 한텐 까진 부턴 으론 에선 에는 에도 에만 에까지 과의 "
+        "와의 과는 와는 "
+        "로는 로서 로써 만의 만이 만은 만을 만으로 만으로도 도의 같은 은 는 이 가 을 를 "
         "의 에 로 와 과 도 만 나 랑 께 야 아 여"
     ).split()
+    + _CASE
 )
 # Of the gold entities in KLUE's train sentences none ends in one of these.
-NEVER_IN_A_NAME: Final = frozenset(
+NEVER_IN_A_NAME: Final = _STACKED | frozenset(
     (
-        "는 를 에서 에게 으로 까지 부터 께서 한테 처럼 보다 이라고 라고 에는 에도 에서는 에서도 "
-        "에서의 으로는 으로부터 에게서 까지는 부터는 과의 와의 이라는 라는"
+        "는 를 에는 에도 에까지 과의 와의 이라고 라고 이라는 라는 에겐 한텐 까진 부턴 으론 에선 "
+        "로부터 으로부터 "
+        "에게 에게서 에서 에서부터 으로 까지 부터 께서 한테 한테서 처럼 보다 으로서 으로써 조차 "
+        "마저 밖에"
     ).split()
 )
 # After digits these make another quantity: 100만, 5도, 3인.
@@ -149,6 +162,17 @@ def split_particles(surface: str) -> Iterator[tuple[str, str]]:
             # 벨기에만 is 벨기에 and 만.
             continue
         yield stem, particle
+
+
+def name_goes_on(text: str, start: int, end: int) -> bool:
+    """Whether two syllables are the beginning of a name of three: 한서 in 한서진과."""
+    tail = tail_of(text, end)
+    if end - start != 2 or not tail or tail in PARTICLES or text[start] not in _SURNAMES:
+        return False
+    if tail[0] in "이씨님군양네형":
+        # 민석이는, 금자씨에서: what people are called by.
+        return False
+    return len(tail) == 1 or tail[1:] in PARTICLES
 
 
 def agrees(stem: str, particle: str) -> bool:
@@ -354,6 +378,43 @@ def lone_cost(text: str, start: int, cost: float) -> float | None:
     return cost + 0.35
 
 
+_LEGAL: Final = re.compile(
+    r"^(?:주식회사|유한회사|재단법인|사단법인|\(주\)|\(유\)|\(재\)|\(사\))|(?:주식회사|유한회사|\(주\)|\(유\))$"
+)
+
+
+def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
+    """(form, reason) for a firm without its legal form: (주)한빛전자 → 한빛전자."""
+    legal = _LEGAL.search(mention)
+    name = "" if legal is None else mention[: legal.start()] + mention[legal.end() :]
+    if legal is not None and name:
+        yield name, Reason("legal form", legal[0])
+
+
+# Cities, counties and districts, without the last syllable; many are one letter apart.
+_MUNICIPALITIES: Final = "|".join(
+    (
+        "서울 부산 대구 인천 광주 대전 울산 세종 수원 성남 의정부 안양 부천 광명 평택 동두천 안산 "
+        "고양 과천 구리 "
+        "남양주 오산 시흥 군포 의왕 하남 용인 파주 이천 안성 김포 화성 양주 포천 여주 춘천 원주 "
+        "강릉 동해 태백 속초 "
+        "삼척 청주 충주 제천 천안 공주 보령 아산 서산 논산 계룡 당진 전주 군산 익산 정읍 남원 "
+        "김제 목포 여수 순천 "
+        "나주 광양 포항 경주 김천 안동 구미 영주 영천 상주 문경 경산 창원 진주 통영 사천 김해 "
+        "밀양 거제 양산 제주 "
+        "서귀포 연천 가평 양평 홍천 횡성 영월 평창 정선 철원 화천 양구 인제 고성 양양 보은 옥천 "
+        "영동 증평 진천 괴산 "
+        "음성 단양 금산 부여 서천 청양 홍성 예산 태안 완주 진안 무주 장수 임실 순창 고창 부안 "
+        "담양 곡성 구례 고흥 "
+        "보성 화순 장흥 강진 해남 영암 무안 함평 영광 장성 완도 진도 신안 의성 청송 영양 영덕 "
+        "청도 고령 성주 칠곡 "
+        "예천 봉화 울진 울릉 의령 함안 창녕 남해 하동 산청 함양 거창 합천 기장 강화 옹진 달성 "
+        "군위 종로 용산 성동 "
+        "광진 동대문 중랑 성북 강북 도봉 노원 은평 서대문 마포 양천 강서 구로 금천 영등포 동작 "
+        "관악 서초 강남 송파 "
+        "강동"
+    ).split()
+)
 _POWERS: Final = "만억조천백"
 
 KOREAN: Final = Language(
@@ -362,13 +423,16 @@ KOREAN: Final = Language(
     scripts=frozenset({"hangul", "han"}),
     particles=PARTICLES,
     particle_ends=_LAST_OF_PARTICLES,
+    name_endings=frozenset("은이아나도만여로야랑"),
     split_particles=split_particles,
+    name_goes_on=name_goes_on,
     particle_fits=agrees,
     particle_at_end=particle_at_end,
     title_ends=_LAST_OF_TITLES,
     name_length=name_length,
     names_before_title=names_before_title,
     common_addresses=frozenset("씨님"),
+    other_forms=other_forms,
     tail_cost=tail_cost,
     lone_cost=lone_cost,
     lone_words=frozenset(
@@ -377,8 +441,31 @@ KOREAN: Final = Language(
     kept_before=("(家",),
     numerals=frozenset("일이삼사오육륙칠팔구십백천만억조영공한두세네"),
     counted_by=frozenset("일이삼사오육륙칠팔구십백천만억조영명개원월년시분초회번살점위차층호주"),
-    exact_words=("[월화수목금토일]요일", "영상|영하|오전|오후|이상|이하|초과|미만"),
-    exact_hints=("요일", "영상", "영하", "오전", "오후", "이상", "이하", "초과", "미만"),
+    exact_words=(
+        "[월화수목금토일]요일",
+        "영상|영하|오전|오후|이상|이하|초과|미만|상반기|하반기|이전|이후|여자|남자|여성|남성|국내|국외|"
+        "최대|최소|초등|중학|고등",
+        "^[동서남북]|[동서남북]부",
+        f"(?:{_MUNICIPALITIES})[시군구]",
+    ),
+    exact_hints=(
+        *(
+            "요일",
+            "영상",
+            "영하",
+            "오전",
+            "오후",
+            "이상",
+            "이하",
+            "초과",
+            "미만",
+            "반기",
+            "이전",
+            "이후",
+        ),
+        *("여자", "남자", "여성", "남성", "국내", "국외", "최대", "최소", "초등", "중학", "고등"),
+        *("^[동서남북]", "[동서남북]부", "[가-힣]{2}[시군구]"),
+    ),
     magnitudes=tuple(_POWERS),
     number_ends=(*_POWERS, *"십수몇"),
     units={

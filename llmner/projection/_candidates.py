@@ -15,7 +15,8 @@ from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
 from llmner._budget import UNBOUNDED
-from llmner.languages import Reason
+from llmner.languages import KINDS, Reason
+from llmner.projection._canonical import canonical_surface
 from llmner.projection._edges import (
     EDGES,
     PAIRED,
@@ -27,13 +28,15 @@ from llmner.projection._edges import (
     loose_end,
     may_be_lighter,
     stands_alone,
+    without_remark,
 )
 from llmner.projection._intervals import Intervals
 from llmner.projection._near import Letters, compare, cuts
 from llmner.projection._positions import INDEX_ABOVE, MAX_OCCURRENCES, Positions, occurrences
 from llmner.projection._quantities import Quantities, may_be_written_otherwise
-from llmner.projection._similar import same_numbers
-from llmner.projection._surroundings import place_cost
+from llmner.projection._respelled import Accents, separated_otherwise
+from llmner.projection._similar import same_numbers, same_words
+from llmner.projection._surroundings import joins_pieces, place_cost
 from llmner.projection._task import Task
 
 __all__ = ["Candidate", "Finder"]
@@ -45,6 +48,7 @@ _WORD_EDGE: Final = 0.2
 _IN_A_LATIN_WORD: Final = 1.0
 _SHORT_CUTOFF: Final = 0.8
 _IN_A_WORD: Final = 0.2
+_RESPELLED: Final = (Reason("other spelling"),)
 _SAME_QUANTITY: Final = (Reason("same quantity"),)
 # How far behind a place a language looks for what belongs to it: its particles, its titles.
 _AHEAD: Final = 6
@@ -53,6 +57,9 @@ _LENGTH: Final = 0.03
 _MAX_FUZZY_LENGTH: Final = 200
 # How much of a text is searched in the time of one step.
 _CHARACTERS_A_STEP: Final = 2048
+# Digits, letters of most scripts with spaces between words, and kana come before ideographs and
+# Hangul.
+_UNBOUNDED: Final = "\u3100"
 # Letters of a mention up to which all its seeds are looked at.
 _ORDINARY: Final = 48
 
@@ -97,6 +104,7 @@ class Finder:
         self._units = () if task.schema is None else task.schema.unit_table
         self._quantities: Quantities | None = None
         self._joints: list[int] | None = None
+        self._accents = Accents(task.canonical)
         self._budget = task.budget
         self._pass = 1 + len(task.canonical.text) // _CHARACTERS_A_STEP
         wanted = task.surfaces if len(source) * len(task.mentions) > INDEX_ABOVE else ()
@@ -122,10 +130,10 @@ class Finder:
             # Most mentions: the only place, and a copy to the letter.
             at = source.find(spaced)
             end = at + len(spaced)
-            number = mention[0].isdigit() or mention[-1].isdigit()
+            bounded = mention[0] < _UNBOUNDED or mention[-1] < _UNBOUNDED
             if (
                 at >= 0
-                and (not number or place_cost(source, at, end, self.language) is not None)
+                and (not bounded or place_cost(source, at, end, self.language) is not None)
                 and spaced[0] != " " != spaced[-1]
                 and (
                     self.particles == "keep"
@@ -134,9 +142,16 @@ class Finder:
             ):
                 return [Candidate(at, end, len(mention), "canonical", 1.0, 0.0)]
         found = self._verbatim(mention, spaced, copies) if copies else []
+        if found and mention in self.language.common_words and spaced.isupper():
+            # US is not the word us, unless the whole text is in small letters.
+            capitals = [c for c in found if not source[c.start : c.end].islower()]
+            found = found if source.islower() else capitals
         if not found:
-            found = self._trimmed(mention, spaced, person) or self._rewritten(
-                mention, spaced, person
+            found = (
+                self._trimmed(mention, spaced, person)
+                or self._rewritten(mention, spaced, person)
+                or self._respelled(mention, spaced)
+                or self._unremarked(spaced, person)
             )
             if not found and self.cutoff is not None:
                 found = self._fuzzy(mention, spaced, person)
@@ -177,11 +192,12 @@ class Finder:
         starts, simple = text.starts, text.simple
         size = len(mention)
         found: list[Candidate] = []
-        digits = mention[0].isdigit() or mention[-1].isdigit()
+        bounded = mention[0] < _UNBOUNDED or mention[-1] < _UNBOUNDED
+        digits = bounded and (mention[0].isdigit() or mention[-1].isdigit())
         positions = self._positions.of(mention)
         if len(positions) > 1:
             self._budget.spend(len(positions))
-        alone = len(positions) == 1 and not form and not digits
+        alone = len(positions) == 1 and not form and not bounded
         kind: Literal["trimmed", "canonical"] = "trimmed" if form else "canonical"
         for at in positions:
             end = at + size
@@ -192,6 +208,8 @@ class Finder:
             else:
                 continue
             if (digits or stop - begin != size) and self._fused(at, end, spaced):
+                continue
+            if stop - begin > size and joins_pieces(source, begin, stop, spaced, self.language):
                 continue
             cost = 0.0 if alone else place_cost(source, begin, stop, self.language)
             if cost is not None:
@@ -281,6 +299,28 @@ class Finder:
                 break
         return found
 
+    # In another spelling.
+
+    def _respelled(self, mention: str, spaced: str) -> list[Candidate]:
+        """Places that differ in separators, dots of acronyms or marks on Latin letters only."""
+        self._budget.spend(self._pass)
+        text = self.text
+        places = set(separated_otherwise(self.source, text.text, spaced))
+        for start, end in self._accents.occurrences(mention):
+            if text.whole(start, end):
+                places.add(text.source(start, end))
+        found: list[Candidate] = []
+        for begin, stop in sorted(places):
+            cost = place_cost(self.source, begin, stop, self.language)
+            if cost is None or not (text.parts(begin) and text.parts(stop)):
+                continue
+            if joins_pieces(self.source, begin, stop, spaced, self.language):
+                continue
+            if not found or begin >= found[-1].end:
+                kind: Literal["canonical"] = "canonical"
+                found.append(Candidate(begin, stop, len(mention), kind, 1.0, cost, _RESPELLED))
+        return found
+
     # Without what the mention carries at its edges.
 
     def _forms(self, mention: str, spaced: str, person: bool) -> Iterator[tuple[str, Reasons]]:
@@ -317,11 +357,22 @@ class Finder:
                     and title not in self.language.common_addresses
                 ):
                     found = [c for c in found if c.cost < _IN_A_WORD]
+            if person and kind == "particle":
+                # 한서은 is not 한서 in 한서진: 은 may be the name's own.
+                found = [
+                    c
+                    for c in found
+                    if (c.cost < _IN_A_WORD or title not in self.language.name_endings)
+                    and not self.language.name_goes_on(self.source, c.start, c.end)
+                ]
             if not found:
                 continue
             best = min(candidate.cost for candidate in found)
             if best < _IN_A_WORD:
                 return found
+            if best >= _IN_A_LATIN_WORD:
+                # Not the word that was said less its edges, but most of a longer one.
+                continue
             if not inside or best < min(candidate.cost for candidate in inside):
                 inside = found
         if (
@@ -337,6 +388,20 @@ class Finder:
             ]
             return near or inside
         return inside
+
+    def _unremarked(self, spaced: str, person: bool) -> list[Candidate]:
+        """Places of the mention without what a reply added behind it: 민준(선수)."""
+        for form, reasons in without_remark(spaced, person):
+            self._budget.spend(self._pass)
+            runs_on = KINDS[form[-1]] in ("c", "k")
+            found = [
+                candidate
+                for candidate in self._places(form, spaced, form=True, reasons=reasons)
+                if candidate.cost < _IN_A_WORD or (runs_on and candidate.cost < _IN_A_LATIN_WORD)
+            ]
+            if found:
+                return found
+        return []
 
     def _lighter(self, candidate: Candidate, spaced: str, person: bool) -> Candidate:
         """A place less the particle or the title at its end, where that reads better."""
@@ -457,6 +522,11 @@ class Finder:
             if not same_numbers(mention, stretch, self.language):
                 continue
             begin, stop = self.text.source(start, end)
+            words = [len(canonical_surface(w)) for w in self.source[begin:stop].split()]
+            if not same_words(mention, stretch, words) or joins_pieces(
+                self.source, begin, stop, spaced, self.language
+            ):
+                continue
             cost = place_cost(self.source, begin, stop, self.language)
             if cost is not None and cost < _IN_A_LATIN_WORD:
                 score = alike - _WORD_EDGE * cost - _LENGTH * abs(end - start - len(mention))

@@ -8,6 +8,7 @@ encodings of a lone jamo. What is similar but not the same (typing errors, parti
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from bisect import bisect_left
@@ -29,6 +30,7 @@ _ALIKE: Final = {
     "、": ",",
     "⁄": "/",
     "∕": "/",
+    "\u0640": "",
     # Fillers are letters to Unicode and nothing to a reader.
     **dict.fromkeys("\u115f\u1160\u3164\uffa0", ""),
 }
@@ -110,8 +112,8 @@ def _fold(cluster: str) -> str:
         elif char == "\u0307" and out and out[-1] == "i":
             # İ is i with a dot above once lowered; people write i.
             continue
-        elif not out and unicodedata.category(char)[0] == "M":
-            # A mark on something invisible.
+        elif char in _READING_MARKS or (not out and unicodedata.category(char)[0] == "M"):
+            # The second is a mark on something invisible.
             continue
         else:
             out.append(char)
@@ -121,8 +123,33 @@ def _fold(cluster: str) -> str:
 _FOLD: Final = _Fold()
 # Bound once: this is looked up for every character of every text.
 _folded: Final = _FOLD.__getitem__
-# Anything but printable ASCII (less the backtick, a quote) and Hangul syllables.
-_unusual: Final = re.compile(r"[^ -_a-~가-힣]").search
+# Anything but printable ASCII (less the backtick, a quote, and what begins an HTML entity) and
+# Hangul syllables.
+_unusual: Final = re.compile(r"[^ -%'-_a-~가-힣]").search
+# Entities that are left in texts from web pages.
+_ENTITY: Final = re.compile(r"&(?:[A-Za-z]{2,8}|#[0-9]{2,5}|#x[0-9a-fA-F]{2,4});")
+# Marks on letters that say how they are read, and are mostly left out: vowels, tatweel.
+_READING_MARKS: Final = frozenset(
+    chr(point)
+    for first, last in (
+        (0x64B, 0x652),
+        (0x670, 0x670),
+        (0x591, 0x5BD),
+        (0x5BF, 0x5BF),
+        (0x5C1, 0x5C2),
+    )
+    for point in range(first, last + 1)
+)
+# Vietnamese has two places for the tone of a vowel pair: hoà and hòa.
+_TONES: Final = {
+    "".join(new): "".join(old)
+    for first, second, marked in (("o", "a", "àáảãạ"), ("o", "e", "èéẻẽẹ"), ("u", "y", "ỳýỷỹỵ"))
+    for new, old in (
+        ((first, tone), (unicodedata.normalize("NFC", first + mark), second))
+        for tone, mark in zip(marked, "\u0300\u0301\u0309\u0303\u0323", strict=True)
+    )
+}
+_TONED: Final = re.compile("[ou][àáảãạèéẻẽẹỳýỷỹỵ]")
 # A separator nobody can type: keeps 10² from becoming 102 and ½ after 3 from becoming 31/2.
 _SEPARATOR: Final = "\x1f"
 
@@ -232,15 +259,34 @@ def canonicalize(text: str) -> Canonical:
     if _unusual(text) is None:
         # Most texts: nothing but spaces and capitals to fold.
         return Canonical(text.replace(" ", "").lower(), source=text)
+    entities = _entities(text) if "&" in text else []
     folded = list(map(_folded, text))
-    if None not in folded:
-        return Canonical("".join(folded), pieces=folded)  # type: ignore[arg-type]
+    if None not in folded and not entities:
+        return Canonical(_one_tone("".join(folded)), pieces=folded)  # type: ignore[arg-type]
     pieces, clusters, made_digits = _cluster(text, folded)
-    canonical = "".join(pieces)
+    for start, end, char in entities:
+        pieces[start:end] = [canonical_surface(char), *[""] * (end - start - 1)]
+        clusters[start], made_digits = end, True
+    canonical = _one_tone("".join(pieces))
     if not clusters and not made_digits:
         return Canonical(canonical, pieces=pieces)
     starts = [at for at, piece in enumerate(pieces) for _ in piece]
     return _keep_numbers_apart(text, canonical, starts, [clusters.get(at, at + 1) for at in starts])
+
+
+def _entities(text: str) -> list[tuple[int, int, str]]:
+    """Start, end and character of each HTML entity."""
+    entities = []
+    for match in _ENTITY.finditer(text):
+        char = html.unescape(match[0])
+        if char != match[0] and "&" not in char[1:] and ";" not in char:
+            entities.append((*match.span(), char))
+    return entities
+
+
+def _one_tone(text: str) -> str:
+    """Vietnamese tones in one of their two places; no letter more or less."""
+    return _TONED.sub(lambda pair: _TONES.get(pair[0], pair[0]), text)
 
 
 def _keep_numbers_apart(text: str, canonical: str, starts: list[int], ends: list[int]) -> Canonical:
@@ -278,4 +324,6 @@ def canonical_surface(surface: str) -> str:
     if _unusual(composed) is None:
         return composed.replace(" ", "").lower()
     folded = list(map(_folded, surface))
-    return canonicalize(surface).text if None in folded else "".join(folded)  # type: ignore[arg-type]
+    if None in folded or "&" in surface:
+        return canonicalize(surface).text
+    return _one_tone("".join(folded))  # type: ignore[arg-type]

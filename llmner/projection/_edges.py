@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from llmner.languages import KINDS, Language, Reason
+from llmner.languages import KINDS, Language, Reason, scripts_of
+from llmner.projection._canonical import canonical_surface
 
 __all__ = [
     "EDGES",
@@ -23,6 +24,7 @@ __all__ = [
     "loose_end",
     "may_be_lighter",
     "stands_alone",
+    "without_remark",
 ]
 
 PAIRED: Final = dict(zip("'\"`<「『《〈“‘(", "'\"`>」』》〉”’)", strict=True))
@@ -43,6 +45,19 @@ _OPENS: Final = {
 }
 _AFTER_LETTERS: Final = frozenset(".!?'+~-/&*")
 _LOOSE: Final = frozenset(_OPENS) | frozenset("([{<「『《〈“‘,;:·…、。，") | _AFTER_LETTERS
+_may_have_a_remark: Final = re.compile(r"[(（\[【〔:：=→⇒,，、;|/\d]|\s[-–—]").search
+_BRACKETED: Final = re.compile(
+    r"(?P<name>[^(（\[【〔]+?)\s*[(（\[【〔](?P<gloss>[^()（）]+)[)）\]】〕]", re.DOTALL
+)
+# What replies add behind names.
+_REMARKS: Final = (
+    _BRACKETED,
+    re.compile(r"(?P<name>[^:：]+?)\s*(?:[:：]\s+|：).+", re.DOTALL),
+    re.compile(r"(?P<name>.+?)(?:\s+[-–—]+\s+|\s*(?:=>?|->|→|⇒)\s*).+", re.DOTALL),
+    re.compile(r"(?P<name>[^,，、;|/]+?)\s*(?:[,;|/]\s+|[，、]).+", re.DOTALL),
+)
+# Replies count people: 민준 1, 민준 2. Of other things the number is a part: 시즌 3.
+_NUMBERED: Final = re.compile(r"(?P<name>.*[^\W\d_])\s*[#(]?\d{1,2}[.)]?", re.DOTALL)
 _BULLET: Final = re.compile(r"\W*[-–—]\s")
 # What one syllable costs that stands alone (``place_cost``).
 _LONE_SYLLABLE: Final = 0.35
@@ -77,11 +92,51 @@ def lighter_forms(
             yield left, trimmed
             stems.append((left, trimmed))
     if person:
+        name, title = _without_titles(stem, spaced, language)
+        if title:
+            yield name, (Reason("title", title),)
         for left, reasons in stems:
             for name, title in language.names_before_title(left):
                 yield name, (*reasons, title)
     for form, reason in language.other_forms(stem, spaced):
         yield form, (reason,)
+
+
+def without_remark(spaced: str, person: bool) -> Iterator[tuple[str, Reasons]]:
+    """(form, reasons) of a mention without what a reply added behind it, the longest form first.
+
+    민준(民俊), Anna Weber (CEO), 한빛: 기업, Anna Weber - CEO, 민준 1.
+    """
+    if _may_have_a_remark(spaced) is None:
+        return
+    spaced = spaced.strip()
+    forms: dict[str, str] = {}
+    for pattern in (*_REMARKS, _NUMBERED) if person else _REMARKS:
+        match = pattern.fullmatch(spaced)
+        if match is not None:
+            name = match["name"].strip()
+            if any(map(str.isalpha, name)):
+                forms.setdefault(canonical_surface(name), spaced[len(match["name"]) :].strip())
+    bracket = _BRACKETED.fullmatch(spaced)
+    if bracket is not None and scripts_of(bracket["name"]) != scripts_of(bracket["gloss"]) != ():
+        # The gloss may be what the text has: 민준(民俊), 유럽연합(EU).
+        gloss = canonical_surface(bracket["gloss"])
+        if len(gloss) > 1 and not gloss.isascii():
+            forms.setdefault(gloss, bracket["name"].strip())
+    for form, remark in forms.items():
+        if form:
+            yield form, (Reason("remark", remark),)
+
+
+def _without_titles(stem: str, spaced: str, language: Language) -> tuple[str, str]:
+    """(name, titles) of a mention with titles before the name: Prof. Dr. Weber; no titles if
+    none.
+    """
+    words, titles = spaced.lstrip("\"'([{<*_` "), ""
+    while title := next((t for t in language.titles_before if words.startswith(t)), ""):
+        words, titles = words[len(title) :].lstrip(), titles + title
+    size = len("".join(titles.split()))
+    return (stem[size:], titles.strip()) if len(stem) > size else (stem, "")
 
 
 def _bare(surface: str, spaced: str) -> str:
@@ -167,7 +222,11 @@ def loose_end(surface: str) -> int:
 
 
 def begins_alike(mention: str, stretch: str) -> bool:
-    """Whether a fuzzy stretch begins with a letter, or with the sign that the mention begins
-    with.
+    """Whether a fuzzy stretch begins with a letter, or with the sign that the mention begins with.
+
+    Asked of both reversed, whether it ends so. Hiragana beside other letters is a word of its own.
     """
-    return stretch[0].isalnum() or stretch[0] == mention[0]
+    first, begins = stretch[0], mention[0]
+    if "ぁ" <= first <= "ゖ" and not "ぁ" <= begins <= "ゖ":
+        return False
+    return first.isalnum() or first == begins

@@ -22,6 +22,7 @@ _WORDS: Final = {
     "near": "near {!r}",
     "no label": "no label {!r}",
     "not in the text": "not in the text",
+    "other spelling": "another spelling",
     "places held": "its places are held by other mentions",
     "same quantity": "the same quantity",
     "some placed": "{} placed, other places are held by other mentions",

@@ -75,7 +75,8 @@ def project(
     as the same quantity, fuzzy, in this order); one assignment places all mentions at once, without
     overlaps, each occurrence used once, longer mentions before shorter ones they would cover, order
     respected where it tells something, whole words before parts of words, earlier places before
-    later ones. No digit is ever changed, and no number split.
+    later ones. No digit is ever changed, and no number split; a number that a reply adds
+    behind a name is left out with it (민준 1).
 
     Linear in the length of the text times the number of different mentions, and deterministic.
     Never raises on any text and any mentions.

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from rapidfuzz.distance import Levenshtein
+from rapidfuzz.distance import OSA, Levenshtein
 
 from llmner._kept import kept
 from llmner.languages import EVERY_LANGUAGE, Language
 from llmner.projection._quantities import units_in
 
-__all__ = ["jamo", "numbers", "same_numbers"]
+__all__ = ["jamo", "numbers", "same_numbers", "same_words"]
 
 _LEADS: Final = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ"
 _VOWELS: Final = "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
@@ -26,6 +26,10 @@ _THOUSANDS: Final = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _COUNTABLE: Final = re.compile(
     "[0-9{}]".format("".join(end for end in EVERY_LANGUAGE.number_ends if len(end) == 1))
 ).search
+
+
+_SHORT_WORD: Final = 8
+_HANGUL_WORDS_ALIKE: Final = 0.66
 
 
 class _Jamo(dict[int, str]):
@@ -76,6 +80,10 @@ def same_numbers(mention: str, stretch: str, language: Language) -> bool:
     if _COUNTABLE(mention) and _differ(units_in(mention), units_in(stretch)):
         return False
     for op in Levenshtein.editops(mention, stretch):
+        if op.tag == "replace" and (
+            _counts_things(mention, op.src_pos) or _counts_things(stretch, op.dest_pos)
+        ):
+            return False
         if (op.tag == "insert" or _counts(mention, op.src_pos, language)) and (
             op.tag == "delete" or _counts(stretch, op.dest_pos, language)
         ):
@@ -83,8 +91,53 @@ def same_numbers(mention: str, stretch: str, language: Language) -> bool:
     return True
 
 
+def same_words(mention: str, stretch: str, words: Sequence[int]) -> bool:
+    """Whether every word of a stretch may be one of the mention's, misspelt: and is not the.
+
+    Args:
+        mention: The canonical mention.
+        stretch: The canonical stretch.
+        words: How many canonical letters each word of the stretch has.
+    """
+    blocks = list(Levenshtein.opcodes(mention, stretch))
+    start = 0
+    for size in words:
+        word = stretch[start : start + size]
+        begin, end = _aligned(blocks, start), _aligned(blocks, start + size)
+        if not _same_word(mention[begin:end], word):
+            return False
+        start += size
+    return True
+
+
+def _aligned(blocks: Sequence[Any], position: int) -> int:
+    """The position in the mention that goes with one in the stretch."""
+    for block in blocks:
+        if position < block.dest_end or (position == block.dest_end and block is blocks[-1]):
+            if block.tag == "insert":
+                return int(block.src_start)
+            return int(min(block.src_start + position - block.dest_start, block.src_end))
+    return int(blocks[-1].src_end) if blocks else position
+
+
+def _same_word(said: str, word: str) -> bool:
+    if said == word or not (said.isalpha() and word.isalpha()):
+        return said == word or any(map(str.isalnum, said))
+    if min(said) >= "가":
+        letters = jamo(said), jamo(word)
+        alike = Levenshtein.normalized_similarity(*letters)
+        return len(word) == 1 or alike >= _HANGUL_WORDS_ALIKE
+    size = max(len(said), len(word))
+    return OSA.distance(said, word) <= (1 if size < _SHORT_WORD else size // 4)
+
+
 def _differ(said: Sequence[str], stands: Sequence[str]) -> bool:
     return bool(said and stands) and said != stands
+
+
+def _counts_things(text: str, position: int) -> bool:
+    """Whether a letter stands right after a number and says of what: 일 in 12일."""
+    return position > 0 and text[position].isalpha() and text[position - 1].isdigit()
 
 
 def _counts(text: str, at: int, language: Language) -> bool:

@@ -251,7 +251,10 @@ def test_repeats_do_not_depend_on_the_size_of_the_text() -> None:
 def test_a_tagged_reply_keeps_its_promises_too() -> None:
     projection = project_reply("서울과 서울", "<서울:LC>과 서울", None, "tagged", repeats="all")
     assert found(projection) == [(0, 2, "LC"), (4, 6, "LC")]
-    assert project_reply("cafe\u0301", "<cafe:X>\u0301", None, "tagged").spans == ()
+    # A mark is never parted from its letter; without it the word is another spelling of the whole.
+    (marked,) = project_reply("cafe\u0301", "<cafe:X>\u0301", None, "tagged").outcomes
+    assert (marked.kind, marked.reason) == ("canonical", "another spelling")
+    assert marked.span == Span(0, 5, "X")
     split = project_reply("7.2km를 달렸다", "7.<2km:QT>를 달렸다!", None, "tagged")
     assert split.spans == ()
 
