@@ -1,9 +1,8 @@
-"""Replies: what a model should answer, and what is made of what it did answer.
+"""Replies: writing what a model should answer, and reading what it did answer.
 
-:func:`render_reply` writes the answer that spans deserve; :func:`read_reply` reads any string a
-model may send into mentions, salvaging what is damaged. Each format is one module of ``formats``,
-which has both and all else that is done with it. Where a mention stands in the text is
-``projection``'s to find.
+:func:`render_reply` writes the right answer for a sentence with spans. :func:`read_reply` reads any
+string that a model may send, damaged or not, and gives its mentions. Each reply format is one
+module of ``formats``. ``projection`` finds the mentions in the text.
 """
 
 from llmner.replies._read import find_places, read_exact, read_reply

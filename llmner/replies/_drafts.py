@@ -1,7 +1,7 @@
 """Replies in JSON, whole or damaged: which of several drafts counts, and what it says.
 
-Both JSON formats are read here, since models write the one where the other was asked for. The
-syntax is ``_json``'s, the meaning of keys and values ``_interpret``'s.
+Both JSON formats are read here, because models write one where the other was asked for. ``_json``
+parses the values, and ``_interpret`` knows what their keys mean.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmner._budget import Budget
-from llmner.replies._interpret import Found, interpret, is_nothing
-from llmner.replies._json import Draft, Pairs, find_values
+from llmner.replies._interpret import MentionCollector, interpret, is_nothing
+from llmner.replies._json import find_values
+from llmner.replies._json_values import Pairs, ParsedValue
 from llmner.replies._types import Reading, Unwrapped
 from llmner.schema import LabelSchema
 from llmner.spans import Mention
 
 __all__ = ["exact_json", "is_json", "looks_json", "read_json"]
 
-# A line that begins as JSON does. Lines of pretty-printed JSON would pass for lines of another
-# format.
+# A line that begins as JSON does: a line of pretty-printed JSON must not be taken for a line of
+# another format.
 _LOOKS_JSON = re.compile(r"^[ \t]*[\[{][ \t]*(?:[\"'“{\[}\]]|$)", re.MULTILINE)
-# A model that wraps JSON in a JSON string does it once; what is escaped deeper is no answer.
-_MOST_ESCAPED = 4
+# How many times JSON may be wrapped in a JSON string. Models that do it do it once.
+_MAX_UNESCAPES = 4
 
 
 def looks_json(reply: str) -> bool:
@@ -45,13 +46,13 @@ def is_json(reply: str) -> bool:
 def exact_json(
     format: str, reply: str, pairs_of: Callable[[Any], list[tuple[Any, Any]] | None]
 ) -> Reading | None:
-    """What a reply says that is JSON to the letter and of a format's shape.
+    """Read a reply that is exactly the JSON that a format writes; ``None`` for any other.
 
     Args:
         format: The format's name.
         reply: The raw reply.
-        pairs_of: From a JSON value to (label, surface) pairs; ``None`` for a value of another
-            shape.
+        pairs_of: From a JSON value to (label, surface) pairs; ``None`` for a value that does not
+            have the format's shape.
     """
     try:
         value = json.loads(reply)
@@ -64,16 +65,14 @@ def exact_json(
 
 
 def read_json(unwrapped: Unwrapped) -> Reading | None:
-    """What a reply says as ``json-by-type`` or ``json-list``, whichever it is; ``None`` if it has
-    no JSON.
-    """
+    """Read a reply as ``json-by-type`` or ``json-list``; ``None`` if it has no JSON answer."""
     blocks, outside = unwrapped.blocks, unwrapped.outside
     schema, budget = unwrapped.schema, unwrapped.budget
     reading = _read_drafts(blocks, outside, schema, budget)
-    for _ in range(_MOST_ESCAPED):
+    for _ in range(_MAX_UNESCAPES):
         if reading is not None or not ('\\"' in outside or any('\\"' in block for block in blocks)):
             return reading
-        # JSON inside a JSON string, its quotes still escaped.
+        # JSON inside a JSON string, with its quotes still escaped.
         blocks = [block.replace('\\"', '"') for block in blocks]
         outside = outside.replace('\\"', '"')
         reading = _read_drafts(blocks, outside, schema, budget)
@@ -83,10 +82,19 @@ def read_json(unwrapped: Unwrapped) -> Reading | None:
 
 
 @dataclass(slots=True)
-class _Candidate:
-    """A draft with its meaning."""
+class _Draft:
+    """One version of the answer: one JSON value, or several that belong together.
 
-    found: Found
+    Attributes:
+        collector: Its mentions.
+        complete: Whether none of its values was cut off.
+        repairs: The kinds of repair that parsing it took.
+        answers: Whether it is an answer, even if an empty one.
+        alone: Whether there is nothing else in the text that it was found in.
+        is_object: Whether its first value is an object.
+    """
+
+    collector: MentionCollector
     complete: bool
     repairs: list[str]
     answers: bool
@@ -97,53 +105,56 @@ class _Candidate:
 def _read_drafts(
     blocks: list[str], outside: str, schema: LabelSchema | None, budget: Budget
 ) -> Reading | None:
-    # Blocks are searched as one text: {"PS": ...} in one fence and {"LC": ...} in the next are one
-    # answer.
-    fenced = _candidates("\n".join(blocks), schema, budget)
-    loose = _candidates(outside, schema, budget)
-    for candidates in (fenced, loose):
-        usable = [candidate for candidate in candidates if candidate.answers]
-        if not usable:
+    # The fences are searched as one text, because {"PS": ...} in one and {"LC": ...} in the next
+    # are one answer.
+    fenced = _drafts("\n".join(blocks), schema, budget)
+    unfenced = _drafts(outside, schema, budget)
+    for drafts in (fenced, unfenced):
+        answers = [draft for draft in drafts if draft.answers]
+        if not answers:
             continue
-        named = [candidate for candidate in usable if candidate.found.mentions]
-        complete = [candidate for candidate in named if candidate.complete]
-        chosen = (complete or named or usable)[-1]
+        with_mentions = [draft for draft in answers if draft.collector.mentions]
+        complete = [draft for draft in with_mentions if draft.complete]
+        chosen = (complete or with_mentions or answers)[-1]
         extra = list(chosen.repairs)
-        if not chosen.alone or (candidates is fenced and outside.strip()):
+        if not chosen.alone or (drafts is fenced and outside.strip()):
             extra.append("prose")
-        if len(usable) > 1:
+        if len(answers) > 1:
             extra.append("drafts")
-        shapes = chosen.found.shapes or {
+        shapes = chosen.collector.shapes or {
             ("json-by-type" if chosen.is_object else "json-list"): None
         }
         format = "json-by-type" if "json-by-type" in shapes else "json-list"
-        return chosen.found.reading(format, extra)
+        return chosen.collector.reading(format, extra)
     return None
 
 
-def _candidates(text: str, schema: LabelSchema | None, budget: Budget) -> list[_Candidate]:
-    drafts = _group(find_values(text, budget), text)
-    covered = text[: drafts[0][0].start] + text[drafts[-1][-1].end :] if drafts else ""
-    alone = not covered.strip()
-    candidates = []
-    for group in drafts:
-        found = Found(schema, budget)
-        for draft in group:
-            interpret(draft.value, found)
-        repairs = [repair for draft in group for repair in draft.repairs]
-        if len(group) > 1:
+def _drafts(text: str, schema: LabelSchema | None, budget: Budget) -> list[_Draft]:
+    groups = _group(find_values(text, budget), text)
+    around = text[: groups[0][0].start] + text[groups[-1][-1].end :] if groups else ""
+    alone = not around.strip()
+    drafts = []
+    for values in groups:
+        collector = MentionCollector(schema, budget)
+        for value in values:
+            interpret(value.value, collector)
+        repairs = [repair for value in values for repair in value.repairs]
+        if len(values) > 1:
             repairs.append("json-lines")
-        # An empty object or list is an answer; a bracketed aside ("[참고]") is none.
-        complete = all(draft.complete for draft in group)
-        empty = complete and all(_is_empty(draft.value) for draft in group)
-        answers = bool(found.mentions or found.shapes or empty)
-        is_object = isinstance(group[0].value, Pairs)
-        candidates.append(_Candidate(found, complete, repairs, answers, alone, is_object))
-    return candidates
+        # An empty object or list is an answer; an aside in brackets ("[참고]") is not.
+        complete = all(value.complete for value in values)
+        empty = complete and all(_is_empty(value.value) for value in values)
+        answers = bool(collector.mentions or collector.shapes or empty)
+        is_object = isinstance(values[0].value, Pairs)
+        drafts.append(_Draft(collector, complete, repairs, answers, alone, is_object))
+    return drafts
 
 
 def _is_empty(value: object) -> bool:
-    """``{}``, ``[]``, ``[null]``, ``{"entities": []}``, ``["없음"]``."""
+    """Whether a value names nothing.
+
+    ``{}``, ``[]``, ``[null]``, ``{"entities": []}`` and ``["없음"]`` do not.
+    """
     if isinstance(value, Pairs):
         return all(_is_empty(item) for _, item in value)
     if isinstance(value, list):
@@ -151,35 +162,38 @@ def _is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str) and is_nothing(value))
 
 
-def _group(drafts: list[Draft], text: str) -> list[list[Draft]]:
-    """Neighbouring values with nothing but separators between them, unless they repeat a label."""
-    groups: list[list[Draft]] = []
-    keys: set[str] = set()
-    for draft in drafts:
-        own = _labels_of(draft.value)
+def _group(values: list[ParsedValue], text: str) -> list[list[ParsedValue]]:
+    """Group the values that make one answer.
+
+    Neighbours do if only white space, commas or semicolons separate them and they do not list the
+    same label; but a list does not join an object before it.
+    """
+    groups: list[list[ParsedValue]] = []
+    group_labels: set[str] = set()
+    for value in values:
+        labels = _labels_of(value.value)
         previous = groups[-1][-1] if groups else None
         joined = (
             previous is not None
-            and re.fullmatch(r"[\s,;]*", text[previous.end : draft.start]) is not None
-            and not (own & keys)
+            and re.fullmatch(r"[\s,;]*", text[previous.end : value.start]) is not None
+            and not (labels & group_labels)
             and not (
-                isinstance(draft.value, list)
-                and not isinstance(draft.value, Pairs)
-                and len(groups[-1]) > 0
+                isinstance(value.value, list)
+                and not isinstance(value.value, Pairs)
                 and isinstance(previous.value, Pairs)
             )
         )
         if joined:
-            groups[-1].append(draft)
-            keys |= own
+            groups[-1].append(value)
+            group_labels |= labels
         else:
-            groups.append([draft])
-            keys = set(own)
+            groups.append([value])
+            group_labels = set(labels)
     return groups
 
 
 def _labels_of(value: object) -> set[str]:
-    """The keys under which a by-type object lists something; entity objects have none."""
+    """The keys under which an object lists something; entity objects have none."""
     if not isinstance(value, Pairs):
         return set()
     return {key for key, item in value if isinstance(key, str) and isinstance(item, list)}

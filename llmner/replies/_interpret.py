@@ -1,6 +1,6 @@
-"""From JSON values to mentions: which key is a label, which string a surface, whatever the shape.
+"""From JSON values to mentions: which key or string is a label and which is a surface.
 
-Knows nothing of syntax. Nothing that may be a mention is dropped without a repair that says so.
+The values may have any shape. A possible mention is never dropped without a repair that says so.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from llmner._budget import UNBOUNDED, Budget
-from llmner.replies._json import Number, Pairs
+from llmner.replies._json_values import Number, Pairs
 from llmner.replies._types import Reading
 from llmner.schema import LabelSchema
 from llmner.spans import Mention
@@ -19,16 +19,16 @@ from llmner.spans import Mention
 __all__ = [
     "LABEL_KEYS",
     "TEXT_KEYS",
-    "Found",
+    "MentionCollector",
+    "collect_surfaces",
     "interpret",
     "is_label",
     "is_nothing",
-    "normal_key",
+    "normalize_key",
     "split_labelled",
-    "surfaces_under",
 ]
 
-# Likeliest first: {"text": "손흥민", "span": "0-3"} has its surface under "text".
+# The likeliest first: in {"text": "손흥민", "span": "0-3"} the surface is under "text".
 TEXT_KEYS = (
     "text surface word mention entity_text phrase name entity string content token value span "
     "텍스트 표현 표면형 단어 개체명 개체 이름 문자열 내용 값"
@@ -37,9 +37,10 @@ LABEL_KEYS = (
     "label entity_group entity_type entity_label ner_tag ner tag type category class kind "
     "라벨 레이블 유형 개체유형 개체명유형 종류 타입 분류 태그"
 ).split()
-# In {"entity": "PS", "word": "손흥민"} the entity is the label; with a label beside it, it is the
-# text.
+# The entity is the label in {"entity": "PS", "word": "손흥민"}, and the text in
+# {"entity": "손흥민", "type": "PS"}.
 _EITHER_KEYS = ("entity", "name", "개체", "개체명")
+# Keys of objects around the answer.
 _WRAPPERS = frozenset(
     (
         "entities entity result results output answer response data ner named_entities items "
@@ -47,8 +48,9 @@ _WRAPPERS = frozenset(
         "values list predictions final 개체명 개체 개체목록 결과 답 정답 출력 응답 목록"
     ).split()
 )
-_BARE_LABEL = re.compile(r"[A-Z][A-Z0-9_-]{0,15}")
-# Nothing that is taken is given back (*+): signs and spaces could else be shared out in many ways.
+_LABEL_CODE = re.compile(r"[A-Z][A-Z0-9_-]{0,15}")
+# Possessive quantifiers (*+) keep the search linear: signs and spaces could be divided among the
+# groups in many ways.
 _NOTHING = re.compile(
     r"[\s\-–—.·*`'\"(]*+(?:(?:해당|관련)?\s*+(?:개체명?|항목|엔티티|사항)?\s*+(?:이|가|은|는)?\s*+"
     r"(?:없음|없습니다|없다|없어요|없네요)|none|null|nothing|n/?a|empty)?+[\s.!。*`'\")]*+",
@@ -58,6 +60,7 @@ _SAYS_NOTHING = re.compile(
     r"(?:개체명?|엔티티|이름)[^.\n]{0,20}(?:없|않|못)|\bno\s+(?:named\s+)?entit(?:y|ies)\b",
     re.IGNORECASE,
 )
+# What stands under a label instead of a surface.
 _NO_SURFACE = frozenset(
     ("", "-", "없음", "해당 없음", "해당없음", "없습니다", "none", "null", "n/a", "(없음)")
 )
@@ -66,8 +69,9 @@ _CLOSERS = {")": "(", "]": "[", ">": "<", "）": "（"}
 
 
 def is_nothing(text: str) -> bool:
-    """Whether a reply says that there is no entity: blank, ``-``, 없음, 개체명이 없습니다, none,
-    n/a.
+    """Whether a reply says that there is no entity.
+
+    A blank reply, ``-``, 없음, 개체명이 없습니다, none and n/a say so.
     """
     if len(text) > 200:
         return False
@@ -75,14 +79,22 @@ def is_nothing(text: str) -> bool:
 
 
 def is_label(word: str, schema: LabelSchema | None) -> bool:
-    """Whether ``word`` names a label: of the schema, or, without one, looks like a code."""
+    """Whether ``word`` names a label of the schema or, without a schema, looks like a code."""
     if schema is not None:
         return schema.resolve(word) is not None
-    return _BARE_LABEL.fullmatch(word.strip()) is not None
+    return _LABEL_CODE.fullmatch(word.strip()) is not None
 
 
-class Found:
-    """Mentions gathered from one value, with what had to be mended and the shape they came in."""
+class MentionCollector:
+    """The mentions of one part of a reply, with the repairs and the shapes they came in.
+
+    Attributes:
+        schema: Resolves label names.
+        budget: Is charged for every mention.
+        mentions: The mentions so far.
+        repairs: The kinds of repair that were made, in order; the values mean nothing.
+        shapes: The formats whose shapes the values had, in order; the values mean nothing.
+    """
 
     def __init__(self, schema: LabelSchema | None, budget: Budget = UNBOUNDED) -> None:
         self.schema = schema
@@ -98,7 +110,7 @@ class Found:
         attributes: dict[str, Any] | None = None,
         start: int | None = None,
     ) -> None:
-        """One mention, with its label resolved."""
+        """Add one mention, with its label resolved."""
         if self.budget is not UNBOUNDED:
             self.budget.spend(4)
         code = self.schema.resolve(label) if self.schema is not None else None
@@ -107,40 +119,48 @@ class Found:
         self.mentions.append(Mention(code or label.strip(), str(text), attributes or {}, start))
 
     def reading(self, format: str, extra: Iterable[str] = (), text: str | None = None) -> Reading:
-        """What was gathered, as a format's reading.
+        """The mentions and repairs, as a format's reading.
 
         Args:
-            format: The format.
-            extra: Repairs that were made before the values were looked at.
-            text: The plain sentence, where the reply repeats it.
+            format: The format's name.
+            extra: Repairs that were made before the values were interpreted.
+            text: The plain sentence, if the reply repeats it.
         """
         return Reading(format, tuple(self.mentions), (*extra, *self.repairs), text)
 
 
-def interpret(value: Any, found: Found) -> None:
-    """Add the mentions of one JSON value to ``found``. Depth is bounded by the parser."""
+def interpret(value: Any, collector: MentionCollector) -> None:
+    """Add the mentions of one JSON value to ``collector``.
+
+    The parser limits the depth of the recursion.
+    """
     if isinstance(value, Pairs):
-        _object(value, found)
+        _read_object(value, collector)
     elif isinstance(value, list):
-        _list(value, found)
+        _read_list(value, collector)
 
 
-def normal_key(key: Any) -> str:
+def normalize_key(key: Any) -> str:
+    """A key in lower case, with underscores for spaces and hyphens; ``""`` for what is no string.
+
+    >>> normalize_key(" Entity Type")
+    'entity_type'
+    """
     if not isinstance(key, str):
         return ""
-    # A few keys stand in every reply; longer ones are texts.
-    return _kept_key(key) if len(key) <= 20 else _normal(key)
+    # The same few keys stand in every reply. Longer ones are surfaces.
+    return _normalize_cached(key) if len(key) <= 20 else _normalize(key)
 
 
-def _normal(key: str) -> str:
+def _normalize(key: str) -> str:
     return re.sub(r"[\s\-]", "_", str(key).strip().casefold())
 
 
-_kept_key = lru_cache(maxsize=1024)(_normal)
+_normalize_cached = lru_cache(maxsize=1024)(_normalize)
 
 
 def _strings(value: Any) -> list[str]:
-    """A string or a list of strings as a list; anything else is none."""
+    """The strings of a string or a list of strings; none of any other value."""
     if isinstance(value, str) and not isinstance(value, Number):
         return [value]
     if (
@@ -152,165 +172,191 @@ def _strings(value: Any) -> list[str]:
     return []
 
 
-def _entity(pairs: Pairs, found: Found) -> tuple[list[str], str, dict[str, Any]] | None:
-    """(surfaces, label, attributes) of an entity object, or ``None`` where it is none."""
-    keys = {normal_key(key): value for key, value in pairs}
-    strings = {key: held for key, value in keys.items() if (held := _strings(value))}
+def _parse_entity(
+    pairs: Pairs, collector: MentionCollector
+) -> tuple[list[str], str, dict[str, Any]] | None:
+    """(surfaces, label, attributes) of an entity object; ``None`` for any other object."""
+    keys = {normalize_key(key): value for key, value in pairs}
+    strings = {key: words for key, value in keys.items() if (words := _strings(value))}
     labels = [(key, strings[key][0]) for key in LABEL_KEYS if key in strings]
     texts = [(key, strings[key]) for key in TEXT_KEYS if key in strings]
-    chosen = next(
-        (pair for pair in labels if is_label(pair[1], found.schema)), labels[0] if labels else None
+    label = next(
+        (pair for pair in labels if is_label(pair[1], collector.schema)),
+        labels[0] if labels else None,
     )
-    if chosen is None:
+    if label is None:
         for key in _EITHER_KEYS:
             word = next(iter(strings.get(key, ())), None)
             others = [pair for pair in texts if pair[0] != key]
-            if word is not None and others and is_label(word, found.schema):
-                chosen, texts = (key, word), others
+            if word is not None and others and is_label(word, collector.schema):
+                label, texts = (key, word), others
                 break
-    if chosen is None or not texts:
+    if label is None or not texts:
         return None
+    label_key, label_word = label
     text_key, surfaces = texts[0]
-    rest = {str(key): value for key, value in pairs if normal_key(key) not in (chosen[0], text_key)}
-    return surfaces, chosen[1], rest
+    attributes = {
+        str(key): value for key, value in pairs if normalize_key(key) not in (label_key, text_key)
+    }
+    return surfaces, label_word, attributes
 
 
-def _object(pairs: Pairs, found: Found) -> None:
-    entity = _entity(pairs, found)
+def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
+    entity = _parse_entity(pairs, collector)
     if entity is not None:
-        found.shapes["json-list"] = None
+        collector.shapes["json-list"] = None
         surfaces, label, attributes = entity
         for surface in surfaces:
-            found.add(label, surface, attributes)
+            collector.add(label, surface, attributes)
         return
     label_value = next(
-        (value for key, value in pairs if normal_key(key) in LABEL_KEYS and isinstance(value, str)),
+        (
+            value
+            for key, value in pairs
+            if normalize_key(key) in LABEL_KEYS and isinstance(value, str)
+        ),
         None,
     )
     if label_value is not None:
-        held = next((value for _, value in pairs if isinstance(value, list)), None)
-        if held is not None and is_label(label_value, found.schema):
+        listed = next((value for _, value in pairs if isinstance(value, list)), None)
+        if listed is not None and is_label(label_value, collector.schema):
             # {"type": "PS", "entities": ["손흥민"]}
-            found.shapes["json-list"] = None
-            surfaces_under(label_value, held, found)
+            collector.shapes["json-list"] = None
+            collect_surfaces(label_value, listed, collector)
         else:
-            # A label without a text: an entity object cut off in the middle.
-            found.repairs["no-text"] = None
+            # A label without a text: an entity object that was cut off.
+            collector.repairs["no-text"] = None
         return
     if (
         pairs
-        and all(normal_key(key) in TEXT_KEYS and isinstance(value, str) for key, value in pairs)
+        and all(normalize_key(key) in TEXT_KEYS and isinstance(value, str) for key, value in pairs)
         and (
-            "json-list" in found.shapes
+            "json-list" in collector.shapes
             or (
-                found.schema is not None
-                and not any(is_label(str(key), found.schema) for key, _ in pairs)
+                collector.schema is not None
+                and not any(is_label(str(key), collector.schema) for key, _ in pairs)
             )
         )
     ):
-        # A text without a label: an entity object cut off in the middle.
-        found.repairs["no-label"] = None
+        # A text without a label: an entity object that was cut off.
+        collector.repairs["no-label"] = None
         return
     seen: set[str] = set()
     for key, value in pairs:
         if key is None:
             # {"손흥민:PS", ...}: a set, or a list in the wrong brackets.
-            _element(value, found)
-        elif not _inside(key, value, found):
+            _read_element(value, collector)
+        elif not _read_other_key(key, value, collector):
             if key in seen:
-                found.repairs["duplicate-key"] = None
+                collector.repairs["duplicate-key"] = None
             seen.add(key)
-            found.shapes["json-by-type"] = None
-            surfaces_under(key, value, found)
+            collector.shapes["json-by-type"] = None
+            collect_surfaces(key, value, collector)
 
 
-def _inside(key: str, value: Any, found: Found) -> bool:
-    """Whether a key that is no label was dealt with: a wrapper, or a surface with its label for a
-    value.
+def _read_other_key(key: str, value: Any, collector: MentionCollector) -> bool:
+    """Read a key that is no label, and its value; ``False`` if the key may be a label after all.
+
+    Such a key is a wrapper around the answer, or a surface whose value is its label.
     """
-    schema = found.schema
+    schema = collector.schema
     if schema is not None and schema.resolve(key) is not None:
         return False
     if isinstance(value, Pairs):
         label = next(
-            (v for k, v in value if normal_key(k) in LABEL_KEYS and isinstance(v, str)), None
+            (v for k, v in value if normalize_key(k) in LABEL_KEYS and isinstance(v, str)), None
         )
-        if label is not None and _entity(value, found) is None and is_label(label, schema):
+        if (
+            label is not None
+            and _parse_entity(value, collector) is None
+            and is_label(label, schema)
+        ):
             # {"손흥민": {"type": "PS"}}
-            found.shapes["json-by-type"] = None
-            found.repairs["surface-keyed"] = None
-            found.add(label, key)
+            collector.shapes["json-by-type"] = None
+            collector.repairs["surface-keyed"] = None
+            collector.add(label, key)
             return True
-        if schema is not None or normal_key(key) in _WRAPPERS or _entity(value, found) is not None:
-            found.repairs["wrapped"] = None
-            interpret(value, found)
+        if (
+            schema is not None
+            or normalize_key(key) in _WRAPPERS
+            or _parse_entity(value, collector) is not None
+        ):
+            collector.repairs["wrapped"] = None
+            interpret(value, collector)
             return True
     if isinstance(value, list) and (
-        normal_key(key) in _WRAPPERS
-        or any(isinstance(item, Pairs) and _entity(item, found) for item in value)
+        normalize_key(key) in _WRAPPERS
+        or any(isinstance(item, Pairs) and _parse_entity(item, collector) for item in value)
     ):
-        found.repairs["wrapped"] = None
-        interpret(value, found)
+        collector.repairs["wrapped"] = None
+        interpret(value, collector)
         return True
     if isinstance(value, str) and is_label(value, schema) and not is_label(key, None):
-        found.shapes["json-by-type"] = None
-        found.repairs["surface-keyed"] = None
-        found.add(value, key)
+        collector.shapes["json-by-type"] = None
+        collector.repairs["surface-keyed"] = None
+        collector.add(value, key)
         return True
     return False
 
 
-def surfaces_under(label: str, value: Any, found: Found, *, alone: bool = True) -> None:
-    """What stands under a label: strings, lists of them, nested lists, objects with a text.
+def collect_surfaces(
+    label: str, value: Any, collector: MentionCollector, *, alone: bool = True
+) -> None:
+    """Add the surfaces under a label: strings, lists, nested lists, objects with a text.
 
-    A word that says "none" is no surface where it stands alone; among others it may be a name.
+    Args:
+        label: The label.
+        value: What stands under it.
+        collector: Takes the mentions.
+        alone: Whether ``value`` is all that stands under the label. A word for nothing ("none")
+            is no surface then; among other surfaces it may be a name.
     """
     if isinstance(value, Pairs):
-        _object_under(label, value, found)
+        _read_object_under(label, value, collector)
     elif isinstance(value, list):
         words = [item for item in value if isinstance(item, str) and not isinstance(item, Number)]
         for item in value:
             if isinstance(item, Number) and words and not alone:
-                # ["손흥민", 0, 3] under a label: offsets nobody asked for.
-                found.repairs["offsets"] = None
+                # ["손흥민", 0, 3] under a label: offsets, which were not asked for.
+                collector.repairs["offsets"] = None
                 continue
             nested = isinstance(item, list) and not isinstance(item, Pairs)
             if nested:
-                found.repairs["nested-list"] = None
-            surfaces_under(label, item, found, alone=len(value) == 1 if not nested else False)
+                collector.repairs["nested-list"] = None
+            collect_surfaces(label, item, collector, alone=len(value) == 1 if not nested else False)
     elif value is None:
-        found.repairs["null"] = None
+        collector.repairs["null"] = None
     elif (
         isinstance(value, bool)
         or not value.strip()
         or (alone and value.strip().casefold() in _NO_SURFACE)
     ):
-        found.repairs["none-word"] = None
+        collector.repairs["none-word"] = None
     else:
-        found.add(label, value)
+        collector.add(label, value)
 
 
-def _object_under(label: str, pairs: Pairs, found: Found) -> None:
-    keys = {normal_key(key): item for key, item in pairs}
+def _read_object_under(label: str, pairs: Pairs, collector: MentionCollector) -> None:
+    keys = {normalize_key(key): item for key, item in pairs}
     for key in TEXT_KEYS:
         surfaces = _strings(keys.get(key))
         if surfaces:
-            rest = {str(k): item for k, item in pairs if normal_key(k) != key}
+            attributes = {str(k): item for k, item in pairs if normalize_key(k) != key}
             for surface in surfaces:
-                found.add(label, surface, rest)
+                collector.add(label, surface, attributes)
             return
-    found.repairs["object-for-list"] = None
+    collector.repairs["object-for-list"] = None
     for key, item in pairs:
         if isinstance(item, list):
-            surfaces_under(label, item, found)
+            collect_surfaces(label, item, collector)
         elif key is None or str(key).strip().isdigit():
             # A set, or a list written as {"1": ..., "2": ...}
-            surfaces_under(label, item, found)
+            collect_surfaces(label, item, collector)
         else:
-            found.add(label, key)
+            collector.add(label, key)
 
 
-def _list(values: list[Any], found: Found) -> None:
+def _read_list(values: list[Any], collector: MentionCollector) -> None:
     strings = [
         value for value in values if isinstance(value, str) and not isinstance(value, Number)
     ]
@@ -318,29 +364,33 @@ def _list(values: list[Any], found: Found) -> None:
         isinstance(v, Number) for v in values
     ):
         first, second = strings
-        if is_label(first, found.schema) != is_label(second, found.schema):
-            found.shapes["json-list"] = None
-            found.repairs["pair"] = None
-            label, text = (first, second) if is_label(first, found.schema) else (second, first)
-            found.add(label, text)
+        if is_label(first, collector.schema) != is_label(second, collector.schema):
+            collector.shapes["json-list"] = None
+            collector.repairs["pair"] = None
+            label, text = (first, second) if is_label(first, collector.schema) else (second, first)
+            collector.add(label, text)
             return
     if (
         len(values) == 2
         and isinstance(values[0], str)
         and isinstance(values[1], list)
         and not isinstance(values[1], Pairs)
-        and is_label(values[0], found.schema)
+        and is_label(values[0], collector.schema)
     ):
-        found.repairs["pair"] = None
-        surfaces_under(values[0], values[1], found)
+        collector.repairs["pair"] = None
+        collect_surfaces(values[0], values[1], collector)
         return
     for value in values:
-        _element(value, found)
+        _read_element(value, collector)
 
 
 def split_labelled(text: str, schema: LabelSchema | None) -> tuple[str, str] | None:
-    """(label, surface) of ``PS: 손흥민``, ``손흥민:PS``, ``손흥민 (PS)``; ``None`` where it is
-    neither.
+    """(label, surface) of a text that names both; ``None`` for any other text.
+
+    >>> split_labelled("PS: 손흥민", None)
+    ('PS', '손흥민')
+    >>> split_labelled("손흥민 (PS)", None)
+    ('PS', '손흥민')
     """
     text = text.strip()
     if not text or len(text) > 2000:
@@ -355,9 +405,9 @@ def split_labelled(text: str, schema: LabelSchema | None) -> tuple[str, str] | N
         if head and tail and is_label(tail, schema):
             return tail, head
     if text[-1] in _CLOSERS:
-        at = text.rfind(_CLOSERS[text[-1]])
-        head, tail = text[:at].strip(), text[at + 1 : -1].strip()
-        if at > 0 and head and tail:
+        bracket = text.rfind(_CLOSERS[text[-1]])
+        head, tail = text[:bracket].strip(), text[bracket + 1 : -1].strip()
+        if bracket > 0 and head and tail:
             if is_label(tail, schema):
                 return tail, head
             if is_label(head, schema):
@@ -365,17 +415,17 @@ def split_labelled(text: str, schema: LabelSchema | None) -> tuple[str, str] | N
     return None
 
 
-def _element(value: Any, found: Found) -> None:
-    """One element of a list that stands under no label."""
+def _read_element(value: Any, collector: MentionCollector) -> None:
+    """Read one element of a list that stands under no label."""
     if isinstance(value, list):
-        interpret(value, found)
+        interpret(value, collector)
     elif isinstance(value, str):
-        labelled = split_labelled(value, found.schema)
+        labelled = split_labelled(value, collector.schema)
         if labelled is not None:
-            found.shapes["json-list"] = None
-            found.repairs["labelled-string"] = None
-            found.add(*labelled)
+            collector.shapes["json-list"] = None
+            collector.repairs["labelled-string"] = None
+            collector.add(*labelled)
         elif value.strip().casefold() in _NO_SURFACE:
-            found.repairs["none-word"] = None
+            collector.repairs["none-word"] = None
         else:
-            found.repairs["unlabelled"] = None
+            collector.repairs["unlabelled"] = None

@@ -1,14 +1,19 @@
-"""Replies with one mention a line, in whatever style a model writes lines.
+"""Reading replies with one mention on each line, in any style that models write.
 
-What ``lines`` and ``pairs`` write to the letter is read by ``formats/_rows.py``; all else is read
-here.
+Rows that are exactly what ``lines`` and ``pairs`` write are read by ``formats/_rows.py``.
 """
 
 from __future__ import annotations
 
 import re
 
-from llmner.replies._interpret import Found, is_label, is_nothing, split_labelled, surfaces_under
+from llmner.replies._interpret import (
+    MentionCollector,
+    collect_surfaces,
+    is_label,
+    is_nothing,
+    split_labelled,
+)
 from llmner.replies._json import find_values
 from llmner.replies._types import NOTHING, Reading, Unwrapped
 from llmner.schema import LabelSchema
@@ -16,7 +21,7 @@ from llmner.schema import LabelSchema
 __all__ = ["SQUARE_MARKUP", "read_lines", "unescape_line"]
 
 SQUARE_MARKUP = re.compile(r"[\[［]([^\[\]［］<>\n]+)[:：]\s*([^\[\]:：［］<>\n]{1,60})[\]］]")
-"""``[손흥민:PS]``."""
+"""A mention like ``[손흥민:PS]``."""
 
 _BULLET = re.compile(r"^[ \t]*(?:[-*+•·‣▪◦]|\d{1,3}[.)]|\(\d{1,3}\))[ \t]+")
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]+")
@@ -27,31 +32,29 @@ _EDGE_QUOTES = "\"'“”‘’`*"
 
 
 def unescape_line(surface: str) -> str:
-    """A surface without the escapes that rows are written with."""
+    """Undo the escapes of a surface in a row."""
     if "\\" not in surface:
         return surface
     return _LINE_ESCAPE.sub(lambda match: _LINE_ESCAPES[match[1]], surface)
 
 
 def read_lines(unwrapped: Unwrapped) -> Reading | None:
-    """What a reply says one mention a line, as ``pairs`` where they were asked for, else as
-    ``lines``.
-    """
+    """Read a reply as ``pairs`` if they were asked for, else as ``lines``."""
     name = "pairs" if unwrapped.asked == "pairs" else "lines"
     schema, parts = unwrapped.schema, unwrapped.parts
     for part in parts:
         if len(parts) == 1 and is_nothing(part):
-            as_asked = unwrapped.asked == name and part.strip() == NOTHING
-            return Reading(name, (), () if as_asked else ("none-word",))
-        found = Found(schema, unwrapped.budget)
-        understood, not_understood = _read_part(part, schema, found, surface_first=name == "pairs")
-        if found.mentions or (understood and not not_understood):
-            return found.reading(name, ["prose"] if not_understood else [])
+            exact = unwrapped.asked == name and part.strip() == NOTHING
+            return Reading(name, (), () if exact else ("none-word",))
+        collector = MentionCollector(schema, unwrapped.budget)
+        read, unread = _read_part(part, schema, collector, surface_first=name == "pairs")
+        if collector.mentions or (read and not unread):
+            return collector.reading(name, ["prose"] if unread else [])
     return None
 
 
-def _bare(surface: str) -> str:
-    """A surface without the decoration of a list item."""
+def _undecorated(surface: str) -> str:
+    """A surface without quotes, backquotes and asterisks around it."""
     stripped = surface.strip()
     if len(stripped) > 2000:
         return stripped
@@ -61,28 +64,28 @@ def _bare(surface: str) -> str:
 
 
 def _read_part(
-    text: str, schema: LabelSchema | None, found: Found, *, surface_first: bool
+    text: str, schema: LabelSchema | None, collector: MentionCollector, *, surface_first: bool
 ) -> tuple[int, int]:
-    """Mentions written one a line, and (lines understood, lines not understood).
+    """Read mentions line by line; the number of lines that were understood and that were not.
 
-    Understands ``PS<TAB>손흥민`` (what the format writes), either order, ``PS: 손흥민, 박지성``,
-    ``손흥민 (PS)``, ``[손흥민:PS]``, bullets, numbering, table rows, and a line that is only a
-    label followed by its mentions.
+    Reads ``PS<TAB>손흥민`` (what the format writes) and ``손흥민<TAB>PS``, ``PS: 손흥민, 박지성``,
+    ``손흥민 (PS)``, ``[손흥민:PS]``, bullets, numbering, table rows, and a line with only a label
+    that is followed by its mentions.
 
     Args:
         text: The reply, or a part of it.
         schema: Resolves label names.
-        found: Takes the mentions.
-        surface_first: Whether ``손흥민<TAB>PS`` is what was asked for; it decides what a surface is
-            that could be a label as well.
+        collector: Takes the mentions.
+        surface_first: Whether ``손흥민<TAB>PS`` was asked for. It decides which side is the surface
+            if both could be labels.
     """
-    understood = not_understood = 0
+    read = unread = 0
     heading: str | None = None
     for raw in text.split("\n"):
-        found.budget.spend(3 + len(raw) // 8)
+        collector.budget.spend(3 + len(raw) // 8)
         line = raw.strip("\r")
         if not line.strip():
-            if not_understood:
+            if unread:
                 heading = None
             continue
         if surface_first:
@@ -90,78 +93,78 @@ def _read_part(
         else:
             label, tab, surface = line.partition("\t")
         if tab and is_label(label, schema) and surface.strip():
-            found.add(label, unescape_line(surface))
-            understood += 1
+            collector.add(label, unescape_line(surface))
+            read += 1
             continue
-        count = len(found.mentions) + len(found.repairs)
+        before = len(collector.mentions) + len(collector.repairs)
         bullet = _BULLET.match(line)
         body = _BULLET.sub("", _HEADING.sub("", line)).strip()
-        if _line(body, schema, found):
-            understood += 1
-            if len(found.mentions) + len(found.repairs) > count:
-                found.repairs["line-style"] = None
+        if _read_line(body, schema, collector):
+            read += 1
+            if len(collector.mentions) + len(collector.repairs) > before:
+                collector.repairs["line-style"] = None
             continue
-        word = _bare(body.rstrip(":： \t"))
+        word = _undecorated(body.rstrip(":： \t"))
         if len(word) <= 60 and is_label(word, schema):
             heading = word
-            understood += 1
-            found.repairs["line-style"] = None
+            read += 1
+            collector.repairs["line-style"] = None
         elif heading is not None and (bullet is not None or len(body) <= 60):
-            surfaces_under(heading, _bare(body), found)
-            found.repairs["line-style"] = None
-            understood += 1
+            collect_surfaces(heading, _undecorated(body), collector)
+            collector.repairs["line-style"] = None
+            read += 1
         elif is_nothing(body):
-            understood += 1
+            read += 1
         else:
             heading = None
-            not_understood += 1
-    if understood:
-        found.shapes["lines"] = None
-    return understood, not_understood
+            unread += 1
+    if read:
+        collector.shapes["lines"] = None
+    return read, unread
 
 
-def _line(body: str, schema: LabelSchema | None, found: Found) -> bool:
-    """Read one line's mentions; False where it holds none."""
+def _read_line(body: str, schema: LabelSchema | None, collector: MentionCollector) -> bool:
+    """Read the mentions of one line; ``False`` if it has none."""
     bracketed = [
         (match[2], match[1]) for match in SQUARE_MARKUP.finditer(body) if is_label(match[2], schema)
     ]
     if bracketed:
         for label, surface in bracketed:
-            found.add(label, surface)
+            collector.add(label, surface)
         return True
     if body.startswith("|") or body.count("|") >= 2 or "\t" in body:
-        cells = [_bare(cell) for cell in re.split(r"[|\t]", body.strip("|"))]
+        cells = [_undecorated(cell) for cell in re.split(r"[|\t]", body.strip("|"))]
         cells = [cell for cell in cells if cell and not re.fullmatch(r"[\s:\-]+|\d{1,3}", cell)]
         labels = [cell for cell in cells if is_label(cell, schema)]
-        named = set(labels)
-        others = [cell for cell in cells if cell not in named]
+        label_cells = set(labels)
+        others = [cell for cell in cells if cell not in label_cells]
         if len(labels) == 1 and len(others) >= 1:
-            found.add(labels[0], unescape_line(others[0]))
+            collector.add(labels[0], unescape_line(others[0]))
             return True
     body = body.replace("**", "")
     pieces = _COMMAS.split(body)
-    each = [split_labelled(piece, schema) for piece in pieces]
-    if len(pieces) > 1 and all(pair is not None for pair in each):
+    pairs = [split_labelled(piece, schema) for piece in pieces]
+    if len(pieces) > 1 and all(pair is not None for pair in pairs):
         # 손흥민(PS), 춘천(LC)
-        for pair in each:
+        for pair in pairs:
             if pair is not None:
-                found.add(pair[0], _bare(pair[1]))
+                collector.add(pair[0], _undecorated(pair[1]))
         return True
     labelled = split_labelled(body, schema)
     if labelled is None:
         return False
     label, rest = labelled
     if rest[:1] in "[{":
-        values = find_values(rest, found.budget)
+        values = find_values(rest, collector.budget)
         if values:
-            surfaces_under(label, values[0].value, found)
+            collect_surfaces(label, values[0].value, collector)
             return True
     for number, piece in enumerate(_COMMAS.split(rest)):
         other = split_labelled(piece, schema) if number else None
         if other is not None:
             # PS: 손흥민, LC: 춘천
             label, piece = other
-        surface = _bare(piece)
+        surface = _undecorated(piece)
         if surface:
-            surfaces_under(label, surface, found)
+            collect_surfaces(label, surface, collector)
     return True

@@ -1,7 +1,7 @@
-"""Where in a reply each mention stands: its surface, and the label it was given.
+"""Finding each mention in a reply: where its surface stands, and where its label.
 
-The readers mend what they read, so places are looked for afterwards, in the reply as it came. How a
-surface is written and which way its label lies is each format's to say.
+Readers repair what they read, so places are searched for afterwards, in the raw reply. Each format
+says how it writes a surface and on which side of it the label stands.
 """
 
 from __future__ import annotations
@@ -13,19 +13,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from llmner.replies._interpret import LABEL_KEYS, TEXT_KEYS, normal_key
+from llmner.replies._interpret import LABEL_KEYS, TEXT_KEYS, normalize_key
 from llmner.replies._types import Place
 from llmner.spans import Mention
 
-__all__ = ["before_on_line", "behind", "places_in_json", "places_of"]
+__all__ = ["label_after", "label_before", "places_in_json", "places_of"]
 
-Written = Callable[[str], tuple[str, str, str]]
-LabelOf = Callable[[str, int, int], tuple[int, int] | None]
+# From a surface to what stands before it, the surface as it is written, and what stands after it.
+WriteSurface = Callable[[str], tuple[str, str, str]]
+# From a reply and the range of a surface to the range of its label.
+FindLabel = Callable[[str, int, int], tuple[int, int] | None]
 
-# What may be searched in vain: so often the whole reply, and so many characters on top.
-_LOOKS = 100
-_CHARACTERS = 1_000_000
-_PIECE = re.compile(r'"(?:[^"\\]|\\.)*+(")?|[\[\]{}]', re.DOTALL)
+# How many characters may be searched for one reply: its length so many times, and so many more.
+_MAX_SCANS = 100
+_MAX_EXTRA_CHARACTERS = 1_000_000
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(")?|[\[\]{}]', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
 _COLON = re.compile(r"\s*:")
 
@@ -33,162 +35,183 @@ _COLON = re.compile(r"\s*:")
 def places_of(
     reply: str,
     mentions: Sequence[Mention],
-    written: Written | None = None,
-    label_of: LabelOf | None = None,
+    write_surface: WriteSurface | None = None,
+    find_label: FindLabel | None = None,
 ) -> list[Place | None]:
-    """The place of each mention of a reply that is no JSON; see :func:`llmner.replies.find_places`.
+    """The place of each mention of a reply that is no JSON.
+
+    See :func:`llmner.replies.find_places`.
 
     Args:
         reply: The raw reply.
-        mentions: What it was read as.
-        written: A surface as the format writes it, with what goes before and after it. A surface
-            that does not stand in the reply in this way is looked for as it is.
-        label_of: From the reply and the ends of a surface to its label's.
+        mentions: The mentions that were read from it.
+        write_surface: Writes a surface as the format does, with what stands before and after it. A
+            surface that the reply does not write in this way is searched for as it is.
+        find_label: From the reply and the range of a surface to the range of its label.
     """
     places: list[Place | None] = []
-    search = _Search(reply, written)
-    at = 0
+    search = _Search(reply, write_surface)
+    position = 0
     for mention in mentions:
-        found = search.surface(mention.text, at)
-        if found is None:
+        surface = search.find_surface(mention.text, position)
+        if surface is None:
             places.append(None)
             continue
-        start, end = found
-        at = end
-        places.append(((start, end + 1), None if label_of is None else label_of(reply, start, end)))
+        start, end = surface
+        position = end
+        label = None if find_label is None else find_label(reply, start, end)
+        places.append(((start, end + 1), label))
     return places
 
 
-def behind(reply: str, start: int, end: int) -> tuple[int, int] | None:
-    """The label behind a surface and a character: up to the end of the line or of the tag."""
-    until = end + 1
-    while until < len(reply) and reply[until] not in "\n>":
-        until += 1
-    return (end + 1, until) if until > end + 1 else None
+def label_after(reply: str, start: int, end: int) -> tuple[int, int] | None:
+    """The label after a surface and one more character, to the end of the line or of the tag."""
+    label_end = end + 1
+    while label_end < len(reply) and reply[label_end] not in "\n>":
+        label_end += 1
+    return (end + 1, label_end) if label_end > end + 1 else None
 
 
-def before_on_line(reply: str, start: int, end: int) -> tuple[int, int] | None:
-    """The label before a surface: from the beginning of the line to the tab."""
-    begin = reply.rfind("\n", 0, start) + 1
-    return (begin, start) if begin < start else None
+def label_before(reply: str, start: int, end: int) -> tuple[int, int] | None:
+    """The label before a surface, from the beginning of its line."""
+    line_start = reply.rfind("\n", 0, start) + 1
+    return (line_start, start) if line_start < start else None
 
 
 @dataclass(frozen=True, slots=True)
 class _String:
-    """A string of a JSON text: its inside, what it says, whether it is a key, and what it stands
-    in.
+    """A string in a JSON text.
+
+    Attributes:
+        start: Its first character after the opening quote.
+        end: Its closing quote.
+        text: The string without escapes.
+        is_key: Whether a colon follows.
+        bracket: The number of the innermost bracket around it.
     """
 
     start: int
     end: int
     text: str
     is_key: bool
-    inside: int
+    bracket: int
 
 
-def _pieces(reply: str) -> Iterator[re.Match[str]]:
-    """Whole strings and brackets. Behind a string that never ends none of the others does, and they
-    are no longer looked for.
+def _tokens(reply: str) -> Iterator[re.Match[str]]:
+    """Whole strings and brackets, in order.
+
+    A string without an end is skipped, and no more strings are searched for after it: none of them
+    could have an end either.
     """
-    pattern, at = _PIECE, 0
-    while (match := pattern.search(reply, at)) is not None:
-        if pattern is _PIECE and reply[match.start()] == '"' and match[1] is None:
-            pattern, at = _BRACKET, match.start() + 1
+    pattern, position = _TOKEN, 0
+    while (match := pattern.search(reply, position)) is not None:
+        if pattern is _TOKEN and reply[match.start()] == '"' and match[1] is None:
+            pattern, position = _BRACKET, match.start() + 1
         else:
-            at = match.end()
+            position = match.end()
             yield match
 
 
 def _strings(reply: str) -> list[_String]:
-    """Every double-quoted string, with the number of the innermost bracket or brace around it."""
-    found: list[_String] = []
-    opened = [0]
+    """Every string in double quotes."""
+    strings: list[_String] = []
+    open_brackets = [0]
     count = 0
-    for match in _pieces(reply):
-        piece = match[0]
-        if piece in "[{":
+    for match in _tokens(reply):
+        token = match[0]
+        if token in "[{":
             count += 1
-            opened.append(count)
-        elif piece in "]}":
-            if len(opened) > 1:
-                opened.pop()
+            open_brackets.append(count)
+        elif token in "]}":
+            if len(open_brackets) > 1:
+                open_brackets.pop()
         else:
             try:
-                text = str(json.loads(piece, strict=False))
+                text = str(json.loads(token, strict=False))
             except ValueError:
-                text = piece[1:-1]
-            key = _COLON.match(reply, match.end()) is not None
-            found.append(_String(match.start() + 1, match.end() - 1, text, key, opened[-1]))
-    return found
+                text = token[1:-1]
+            is_key = _COLON.match(reply, match.end()) is not None
+            strings.append(
+                _String(match.start() + 1, match.end() - 1, text, is_key, open_brackets[-1])
+            )
+    return strings
 
 
 def places_in_json(reply: str, mentions: Sequence[Mention], *, by_type: bool) -> list[Place | None]:
-    """The place of each mention of a reply in JSON; see :func:`llmner.replies.find_places`.
+    """The place of each mention of a reply in JSON.
+
+    See :func:`llmner.replies.find_places`.
 
     Args:
         reply: The raw reply.
-        mentions: What it was read as.
-        by_type: Whether a label is the key of what stands under it.
+        mentions: The mentions that were read from it.
+        by_type: Whether the label is the key of the surfaces under it.
     """
     strings = _strings(reply)
     search = _Search(reply)
-    # Where each text is said, and for each string the nearest key before it that is no text's.
-    said: dict[str, list[int]] = {}
+    # Text -> the numbers of the strings with this text.
+    numbers_of: dict[str, list[int]] = {}
+    # For each string, the number of the last key before it that may be a label.
     key_before: list[int | None] = []
-    key_number: int | None = None
+    last_key: int | None = None
     for number, string in enumerate(strings):
-        key_before.append(key_number)
+        key_before.append(last_key)
         if not string.is_key:
-            said.setdefault(string.text, []).append(number)
-        elif normal_key(string.text) not in TEXT_KEYS:
-            key_number = number
+            numbers_of.setdefault(string.text, []).append(number)
+        elif normalize_key(string.text) not in TEXT_KEYS:
+            last_key = number
+    # Number of a bracket -> the label in it, as in {"label": "PS", ...}.
     labels: dict[int, tuple[int, int]] = {}
     for key, value in pairwise(strings):
-        if key.is_key and not value.is_key and normal_key(key.text) in LABEL_KEYS:
-            labels.setdefault(key.inside, (value.start, value.end))
+        if key.is_key and not value.is_key and normalize_key(key.text) in LABEL_KEYS:
+            labels.setdefault(key.bracket, (value.start, value.end))
     places: list[Place | None] = []
-    at = 0
+    next_number = 0
     for mention in mentions:
-        numbers = said.get(mention.text)
+        numbers = numbers_of.get(mention.text)
         if numbers is None:
-            raw = search.surface(mention.text, strings[at].start if at < len(strings) else 0)
-            places.append(None if raw is None else ((raw[0], raw[1] + 1), None))
+            position = strings[next_number].start if next_number < len(strings) else 0
+            surface = search.find_surface(mention.text, position)
+            places.append(None if surface is None else ((surface[0], surface[1] + 1), None))
             continue
-        # The next one that says so, else the first.
-        number = numbers[bisect_left(numbers, at) % len(numbers)]
-        held, at = strings[number], number + 1
-        label = labels.get(held.inside)
+        # The next string with this text or, if there is none, the first.
+        number = numbers[bisect_left(numbers, next_number) % len(numbers)]
+        next_number = number + 1
+        string = strings[number]
+        label = labels.get(string.bracket)
         before = key_before[number]
         if label is None and by_type and before is not None:
             label = strings[before].start, strings[before].end
-        places.append(((held.start, held.end + 1), label))
+        places.append(((string.start, string.end + 1), label))
     return places
 
 
 class _Search:
-    """Looks for surfaces in a reply, and stops looking for what is not there before it takes
-    long.
+    """Searches for surfaces in a reply, for a limited number of characters altogether.
+
+    After that it finds nothing, so that many mentions that are not in the reply take linear time.
     """
 
-    def __init__(self, reply: str, written: Written | None = None) -> None:
+    def __init__(self, reply: str, write_surface: WriteSurface | None = None) -> None:
         self.reply = reply
-        self.written = written
-        self._left = _LOOKS * len(reply) + _CHARACTERS
+        self.write_surface = write_surface
+        self._characters_left = _MAX_SCANS * len(reply) + _MAX_EXTRA_CHARACTERS
 
-    def surface(self, text: str, at: int) -> tuple[int, int] | None:
-        """The next place of a surface, as the format writes it or as it stands; else the first
-        there is.
+    def find_surface(self, text: str, position: int) -> tuple[int, int] | None:
+        """The range of a surface, from ``position`` on or, if it is not there, from the start.
+
+        The surface may be written as the format writes it, or as it is.
         """
-        forms = [] if self.written is None else [self.written(text)]
+        forms = [] if self.write_surface is None else [self.write_surface(text)]
         if text:
             forms.append(("", text, ""))
-        for begin in (at, 0) if at else (0,):
+        for begin in (position, 0) if position else (0,):
             for before, written, after in forms:
-                if self._left < 0:
+                if self._characters_left < 0:
                     return None
-                found = self.reply.find(before + written + after, begin)
-                self._left -= (len(self.reply) if found < 0 else found) - begin
-                if found >= 0:
-                    start = found + len(before)
+                index = self.reply.find(before + written + after, begin)
+                self._characters_left -= (len(self.reply) if index < 0 else index) - begin
+                if index >= 0:
+                    start = index + len(before)
                     return start, start + len(written)
         return None

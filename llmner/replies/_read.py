@@ -1,4 +1,4 @@
-"""Reading any reply: unwrap it, let the formats' readers try, and say what was done."""
+"""Reading any reply: it is unwrapped, each format's reader tries it, and all repairs are listed."""
 
 from __future__ import annotations
 
@@ -27,28 +27,35 @@ def read_reply(
     *,
     budget: Budget | None = None,
 ) -> ReadReply:
-    """Read any string a model may have sent. Linear in the reply; never raises on any ``str``.
+    """Read any string that a model may have sent. Linear in the reply.
 
-    Several drafts: the last complete one that names a mention wins (models correct themselves); a
-    draft that was cut off counts only where no complete one names any; drafts in a markdown fence
-    go before drafts outside one. Values with nothing but white space or commas between them are one
-    draft unless they list the same label again, so JSON Lines and one-object-a-label replies lose
-    nothing.
+    If a JSON reply has several drafts of the answer, the last complete one with a mention wins,
+    because models correct themselves. A draft that was cut off counts only if no complete one has a
+    mention. Drafts in a Markdown fence win over drafts outside. JSON values with nothing but white
+    space, commas or semicolons between them are one draft unless they list the same label again, so
+    nothing is lost of JSON Lines and of replies with an object for each label.
 
     Args:
-        reply: The raw reply.
+        reply: The raw reply. No string raises an error.
         schema: Resolves label names ("사람", "person", "ps") to codes; unknown labels stay as they
-            are. Without one, only upper-case words are taken for labels where a guess is needed.
-        format: The format that was asked for, or ``"auto"``. It goes first; a reply in another
-            format is read all the same and says so (``"format"`` in ``repairs``). A name nobody
-            registered is treated as ``"auto"``.
-        budget: Steps of work it may take, for readers of what strangers send.
+            are. Without a schema, only upper-case words are taken for labels where it takes a
+            guess.
+        format: The format that was asked for, or ``"auto"``. It is tried first. A reply in another
+            format is read all the same, with ``"format"`` among its repairs. An unknown name counts
+            as ``"auto"``.
+        budget: The steps of work that reading may take, for replies from strangers.
 
     Returns:
         Mentions, status and repairs.
 
     Raises:
-        WorkLimitError: The budget that was given is used up or was ended.
+        WorkLimitError: The budget is used up or was ended.
+
+    >>> reply = read_reply("The answer is {'person': ['Ada Lovelace'],}", LabelSchema.of("person"))
+    >>> [(mention.label, mention.text) for mention in reply.mentions]
+    [('person', 'Ada Lovelace')]
+    >>> reply.status, reply.repairs
+    ('repaired', ('quotes', 'trailing-comma', 'prose'))
     """
     work = budget or UNBOUNDED
     work.spend(1 + len(reply) // 16)
@@ -76,9 +83,9 @@ def read_reply(
 def _readers(
     unwrapped: Unwrapped, asked: ReplyFormat | None
 ) -> list[Callable[[Unwrapped], Reading | None]]:
-    """Every format's reader, in the order in which they are to try."""
-    # Formats that share a reader are read once: whatever was asked for, it tells them apart.
-    readers = list(dict.fromkeys([each.read for each in REPLY_FORMATS.values()]))
+    """Every format's reader, in the order in which they try."""
+    # A reader that several formats share comes once: it tells them apart itself.
+    readers = list(dict.fromkeys([reply_format.read for reply_format in REPLY_FORMATS.values()]))
     if asked is not None and asked.read is not readers[0] and not looks_json(unwrapped.text):
         readers.remove(asked.read)
         readers.insert(0, asked.read)
@@ -90,11 +97,11 @@ def _readers(
 
 
 def _reply_of(reading: Reading, repairs: Sequence[str], asked: ReplyFormat | None) -> ReadReply:
-    """A reading with all that was mended.
+    """The result of a reading.
 
     Args:
         reading: The reading.
-        repairs: What was mended before.
+        repairs: The repairs that were made before it.
         asked: The format that was asked for.
     """
     other = () if asked is None or reading.format == asked.name else ("format",)
@@ -107,15 +114,15 @@ def _reply_of(reading: Reading, repairs: Sequence[str], asked: ReplyFormat | Non
 
 
 def read_exact(reply: str, schema: LabelSchema, format: str) -> ReadReply | None:
-    """What a reply says that is just what its format writes; ``None`` for any other.
+    """Read a reply that is exactly what a format writes; ``None`` for any other reply.
 
-    Nothing is guessed: a surface may look like a word for nothing, a fence or another format's
-    markup. For replies that were kept to a format by a grammar.
+    For replies that a grammar kept to the format. Nothing is guessed: a surface may look like a
+    word for nothing, like a fence or like another format's markup.
 
     Args:
         reply: The raw reply.
         schema: Its codes are the labels.
-        format: The format.
+        format: The format's name.
 
     >>> from llmner.schema import LabelSchema
     >>> schema = LabelSchema.of("PS", "LC")
@@ -129,7 +136,7 @@ def read_exact(reply: str, schema: LabelSchema, format: str) -> ReadReply | None
 
 
 def _checked(reading: Reading | None, schema: LabelSchema, asked: ReplyFormat) -> ReadReply | None:
-    """An exact reading, if all its labels are codes of the schema."""
+    """The result of an exact reading; ``None`` if a label is no code of the schema."""
     if reading is None:
         return None
     codes = schema.codes
@@ -139,28 +146,29 @@ def _checked(reading: Reading | None, schema: LabelSchema, asked: ReplyFormat) -
 
 
 def find_places(reply: str, mentions: Sequence[Mention], format: str | None) -> list[Place | None]:
-    """The place of each mention, in the reply's order; ``None`` for one that is not there as it was
-    read.
+    """Where each mention stands in the reply; ``None`` for one that was not found.
 
-    A surface's place takes in the character after it, or the end of the reply: that a name ends
-    here is part of what was said. Linear in the reply and the mentions: those that are not there as
-    they were read are looked for as long as that takes no more than some hundred looks through the
-    whole reply.
+    The range of a surface includes the character after it, or the end of the reply: that the name
+    ends here is part of what the model said. A mention is not found if it does not stand in the
+    reply as it was read, or if searching took more than about a hundred times the length of the
+    reply. Linear in the reply and the mentions.
 
     Args:
         reply: The raw reply.
-        mentions: What it was read as.
-        format: The format it was read as.
+        mentions: The mentions that were read from it, in the order of the reply.
+        format: The format that it was read as.
 
     >>> find_places("손흥민\\tPS", [Mention("PS", "손흥민")], "pairs")
     [((0, 4), (4, 6))]
     """
-    read_as = REPLY_FORMATS.get(format or "")
-    return places_of(reply, mentions) if read_as is None else read_as.places(reply, mentions)
+    reply_format = REPLY_FORMATS.get(format or "")
+    if reply_format is None:
+        return places_of(reply, mentions)
+    return reply_format.places(reply, mentions)
 
 
 def _starts_bracketed(text: str, schema: LabelSchema | None) -> bool:
-    """``[손흥민:PS]`` would pass for a list with a bare word in it."""
+    """Whether a text begins like ``[손흥민:PS]``, which looks like a list with a bare word."""
     match = _BRACKETED.match(text)
     return match is not None and is_label(match[1], schema)
 

@@ -1,6 +1,4 @@
-"""The writing side of all formats: from a sentence and its spans to the text a model should
-answer.
-"""
+"""Writing a reply: from a sentence and its spans to what a perfect model would answer."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ __all__ = ["render_reply"]
 def render_reply(
     sentence: Sentence, format: str = "json-by-type", schema: LabelSchema | None = None
 ) -> str:
-    """The reply a perfect model would give. O(text + spans).
+    """The reply that a perfect model would give. O(text + spans).
 
     ``tagged`` keeps every offset; ``json-list``, ``lines`` and ``pairs`` keep surfaces and their
     order; ``json-by-type`` keeps surfaces and their order within a label.
@@ -23,10 +21,18 @@ def render_reply(
     Args:
         sentence: Text and gold spans.
         format: A name in :data:`REPLY_FORMATS`.
-        schema: Orders the labels of ``json-by-type``; else they come as they appear.
+        schema: Orders the labels of ``json-by-type``; without it they come in the order of the
+            text.
 
     Raises:
-        UnknownNameError: No such format.
+        UnknownNameError: There is no such format.
+
+    >>> from llmner.spans import Span
+    >>> sentence = Sentence("손흥민은 춘천에서", (Span(0, 3, "PS"), Span(5, 7, "LC")))
+    >>> render_reply(sentence)
+    '{"PS": ["손흥민"], "LC": ["춘천"]}'
+    >>> render_reply(sentence, "tagged")
+    '<손흥민:PS>은 <춘천:LC>에서'
     """
     if format not in REPLY_FORMATS:
         raise UnknownNameError(

@@ -1,5 +1,6 @@
-"""What is known of a reply while it is read, and after. How it is read is for the formats and
-readers.
+"""The data that is passed around while a reply is read, and the result of reading it.
+
+The reading itself is done by the formats and their readers.
 """
 
 from __future__ import annotations
@@ -14,20 +15,29 @@ from llmner.spans import Mention
 __all__ = ["NOTHING", "Order", "Place", "ReadReply", "Reading", "Status", "Unwrapped"]
 
 Order = Literal["text", "label", "none"]
-"""What the order of mentions tells: their order in the text, within each label only, or nothing."""
+"""What the order of the mentions tells: their order in the text (``text``), their order in the text
+among mentions of one label (``label``), or nothing (``none``).
+"""
 
 Status = Literal["ok", "repaired", "truncated", "empty", "unreadable"]
-"""``ok``: read as its format writes it. ``repaired``: read, after mending. ``truncated``: cut off;
-the complete mentions were kept. ``empty``: nothing but white space. ``unreadable``: no answer to be
-found.
+"""How well a reply could be read.
+
+``ok``: the reply is written as its format prescribes. ``repaired``: it was read after repairs.
+``truncated``: it was cut off, and its complete mentions were kept. ``empty``: it is nothing but
+white space. ``unreadable``: no answer was found in it.
 """
 
 Place = tuple[tuple[int, int], tuple[int, int] | None]
-"""Code points of a surface, with what ends it, and of its label if that could be found."""
+"""Where a mention stands in a reply: ``(start, end)`` of its surface and of its label.
+
+Both are half-open ranges of code points. The surface's range includes the character that ends the
+surface. The label's is ``None`` where the label could not be found.
+"""
 
 NOTHING = "-"
-"""The whole ``lines`` or ``pairs`` reply for a sentence without entities; an empty one would say
-nothing.
+"""The whole ``lines`` or ``pairs`` reply for a sentence without entities.
+
+An empty reply could not be told from a model that said nothing.
 """
 
 
@@ -36,14 +46,20 @@ class ReadReply:
     """What a reply says.
 
     Attributes:
-        mentions: The mentions, in the order the reply has them.
-        status: How well it could be read; see :data:`Status`.
-        repairs: What was mended, each kind once, in the order it was met: ``"fence"``, ``"prose"``,
-            ``"think"``, ``"quotes"``, ``"trailing-comma"``, ``"comment"``, ``"truncated"``,
-            ``"drafts"``, ``"label-name"``, ``"duplicate-key"``, ...
-        format: The format it was read as, or ``None`` where nothing was found.
-        order: What the order of the mentions tells about the text.
-        text: The plain sentence, where the reply repeats it (``tagged``).
+        mentions: The mentions, in the order of the reply.
+        status: How well the reply could be read; see :data:`Status`.
+        repairs: The kinds of repair that were made, each once, in the order in which they were
+            made: ``"fence"``, ``"prose"``, ``"think"``, ``"quotes"``, ``"trailing-comma"``,
+            ``"comment"``, ``"truncated"``, ``"drafts"``, ``"label-name"``, ``"duplicate-key"``, ...
+            :data:`REPAIRS` explains them.
+        format: The format it was read as, or ``None`` if no answer was found.
+        order: What the order of the mentions tells about the text; see :data:`Order`.
+        text: The plain sentence, if the reply repeats it (``tagged``).
+
+    >>> from llmner.replies import read_reply
+    >>> reply = read_reply('```json\\n{"PS": ["손흥민"]}\\n```')
+    >>> reply.status, reply.repairs, reply.format, reply.order
+    ('repaired', ('fence',), 'json-by-type', 'label')
     """
 
     mentions: tuple[Mention, ...] = ()
@@ -54,17 +70,17 @@ class ReadReply:
     text: str | None = None
 
 
-# Of these two one is made for every reply that is read, and none is handed out: frozen ones take
-# longer.
+# One Reading and one Unwrapped are made for every reply, and neither leaves this package. They are
+# not frozen because frozen dataclasses take longer to make.
 @dataclass(slots=True)
 class Reading:
     """What one format's reader made of a reply.
 
     Attributes:
-        format: The format it was read as; a reader may serve several.
-        mentions: The mentions, in the order the reply has them.
-        repairs: What was mended; a kind may stand in it twice.
-        text: The plain sentence, where the reply repeats it.
+        format: The format it was read as; one reader may serve several formats.
+        mentions: The mentions, in the order of the reply.
+        repairs: The kinds of repair that were made, possibly with duplicates.
+        text: The plain sentence, if the reply repeats it.
     """
 
     format: str
@@ -75,16 +91,16 @@ class Reading:
 
 @dataclass(slots=True)
 class Unwrapped:
-    """A reply without reasoning and end-of-turn tokens, as lenient readers get it.
+    """A reply without reasoning and end-of-turn tokens; the input of lenient readers.
 
     Attributes:
-        text: All of it.
-        blocks: The contents of its markdown fences.
-        outside: The text outside them.
-        parts: ``blocks`` and ``outside``, in this order, as far as they are not blank.
+        text: The whole reply.
+        blocks: The contents of its Markdown fences.
+        outside: The text outside the fences.
+        parts: ``blocks`` and then ``outside``, without those that are blank.
         asked: The format that was asked for, or ``"auto"``.
         schema: Resolves label names.
-        budget: Steps of work that readers may take.
+        budget: The steps of work that readers may take.
     """
 
     text: str

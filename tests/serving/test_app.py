@@ -775,7 +775,9 @@ def test_every_repair_has_words() -> None:
     )
     code += (ROOT / "llmner" / "replies" / "_read.py").read_text("utf-8")
     used = set(
-        re.findall(r'(?:_mended\(|repairs\.append\(|extra\.append\(|repairs\[)"([a-z-]+)"', code)
+        re.findall(
+            r'(?:_add_repair\(|repairs\.append\(|extra\.append\(|repairs\[)"([a-z-]+)"', code
+        )
     )
     assert used <= set(REPAIRS), used - set(REPAIRS)
     assert len(used) > 25

@@ -120,7 +120,7 @@ def test_a_text_is_extracted_and_shown_with_outcomes_reply_and_repairs(open_page
     assert [row[5] for row in shown[:3]] == ["exact"] * 3
     assert shown[3][5].startswith("not found")
     assert page.text_content("#raw") == sure(TEXT).text
-    assert page.locator("#repairs li").all_text_contents() == ["a markdown fence was taken off"]
+    assert page.locator("#repairs li").all_text_contents() == ["a Markdown fence was removed"]
     assert (page.text_content("#status") or "").startswith("3 entities in")
 
 

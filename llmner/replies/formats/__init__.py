@@ -1,7 +1,7 @@
-"""The reply formats, one module each: a format's module has all that is ever done with it.
+"""The reply formats, one module each; a format's module does everything that concerns it.
 
-A new format is a module whose ``FORMAT`` is a :class:`ReplyFormat`, named in the table below. What
-formats share stands in modules with an underscore, here and one floor up.
+To add a format, write a module whose ``FORMAT`` is a :class:`ReplyFormat` and add it to the table
+below. Modules with an underscore, here and in ``replies``, are shared by the formats.
 """
 
 from __future__ import annotations
@@ -14,5 +14,10 @@ __all__ = ["REPLY_FORMATS", "ReplyFormat"]
 REPLY_FORMATS: dict[str, ReplyFormat] = {
     module.FORMAT.name: module.FORMAT for module in (json_by_type, json_list, tagged, lines, pairs)
 }
-"""The formats by name. A reply in none that was asked for is tried by their readers in this order.
+"""The formats by name.
+
+A reply that is not in the format that was asked for is tried by the readers in this order.
+
+>>> list(REPLY_FORMATS)
+['json-by-type', 'json-list', 'tagged', 'lines', 'pairs']
 """

@@ -1,4 +1,4 @@
-"""What a reply format is: everything that is ever done with it, in both directions."""
+"""The description of a reply format: how it is written, read, searched and constrained."""
 
 from __future__ import annotations
 
@@ -15,30 +15,36 @@ __all__ = ["ReplyFormat"]
 
 @dataclass(frozen=True, slots=True)
 class ReplyFormat:
-    """One way of writing entities down.
+    """One way in which a model may write down the entities of a text.
 
-    What every format must have has no default, so that half a format cannot be made.
+    The attributes that every format must have are without a default, so that no format is
+    incomplete.
 
     Attributes:
         name: Its name in recipes and on the command line.
-        order: What the order of mentions in such a reply tells.
-        write: From a sentence with gold spans to the reply; the schema orders the labels.
-        read_exact: What a reply says that is to the letter what the format writes, with the
-            schema's codes for labels; ``None`` for any other.
-        read: What a reply says that is more or less in the format; ``None`` where another format's
-            reader should try. Formats that are mistaken for one another share one reader, which
-            looks at ``asked``.
-        places: Where in the raw reply each mention stands, ``None`` for one that is not there.
-        grammar: From a text that is not blank and the label codes to rules in llguidance's Lark
-            dialect, of which ``reply`` is the first: replies that name stretches of the text only.
-        json_schema: From the label codes to the JSON schema of all replies; ``None``: they are no
-            JSON.
-        read_sure: What a raw reply says that cannot but be this format's, whatever wrapping or
-            other format it looks like; looked at before all readers.
-        read_last: What a reply says that no reader could read.
-        whole_part: A reply that was cut off by a limit, without the piece that may be half of one.
-        repeats_text: Whether a reply is the text again, so that the text alone says that nothing is
-            in it.
+        order: What the order of the mentions in a reply tells; see :data:`Order`.
+        write: Writes the reply for a sentence with gold spans. The schema orders the labels.
+        read_exact: Reads a reply that is exactly what the format writes, with codes of the schema
+            for labels; ``None`` for any other reply.
+        read: Reads a reply that is more or less in the format; ``None`` if another format's reader
+            should try. Formats that are easily confused share one reader, which looks at ``asked``.
+        places: Where each mention stands in the raw reply; ``None`` for one that was not found.
+        grammar: Writes a grammar for a text that is not blank and the label codes, in llguidance's
+            dialect of Lark. It allows only replies whose surfaces stand in the text. Its first rule
+            is ``reply``.
+        json_schema: The JSON schema of all replies with the given label codes; ``None`` if replies
+            are no JSON.
+        read_sure: Reads a raw reply that can only be in this format, whatever wrapping or other
+            format it looks like; ``None`` for any other. It is tried before all readers.
+        read_last: Reads a reply that no reader could read.
+        whole_part: The whole mentions of a reply that was cut off by a limit, without the last
+            piece, which may be half of one.
+        repeats_text: Whether a reply repeats the text, so that the bare text says that there is no
+            entity.
+
+    >>> from llmner.replies import REPLY_FORMATS
+    >>> REPLY_FORMATS["tagged"].order, REPLY_FORMATS["tagged"].repeats_text
+    ('text', True)
     """
 
     name: str

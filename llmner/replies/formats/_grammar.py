@@ -1,4 +1,4 @@
-"""Pieces that grammars of several formats are made of, in llguidance's Lark dialect. Text only."""
+"""Parts of grammars that several formats share, in llguidance's dialect of Lark."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["alternatives", "json_character", "mention_terminal", "quoted"]
 
 
 def quoted(text: str) -> str:
-    """A text as a grammar's terminal."""
+    """A text as a terminal of a grammar."""
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -19,16 +19,16 @@ def alternatives(texts: Iterable[str]) -> str:
 
 
 def json_character(char: str) -> str:
-    """A character as it stands in a JSON string."""
+    """A character as it is written in a JSON string."""
     return json.dumps(char, ensure_ascii=False)[1:-1]
 
 
 def mention_terminal(text: str, escape: Callable[[str], str]) -> str:
-    """The terminal MENTION: a stretch of the text that is not empty and has no space at its edges.
+    """The terminal ``MENTION``: a part of the text, not empty, without a space at either end.
 
     Args:
         text: The text.
-        escape: How the format writes a character of it.
+        escape: Writes a character of the text as the format does.
     """
     chunks = json.dumps([escape(char) for char in text], ensure_ascii=False)
     stretch = f'STRETCH: %regex {{"substring_chunks": {chunks}}}'

@@ -1,8 +1,7 @@
-r"""What ``lines`` and ``pairs`` share: a row is a label, a tab and a surface, or the other way
-round.
+r"""What ``lines`` and ``pairs`` share: each mention is a row, with a tab between label and surface.
 
-Surfaces have ``\\``, ``\n``, ``\r``, ``\t`` for the characters themselves, and ``\s`` for a space
-at either edge, so that a mention is always one row. Rows in any other style are read by ``_lines``.
+In a surface, ``\\``, ``\n``, ``\r`` and ``\t`` stand for the characters themselves and ``\s`` for a
+space at either end, so that a mention is always one row. ``_lines`` reads rows in other styles.
 """
 
 from __future__ import annotations
@@ -16,18 +15,23 @@ from llmner.replies.formats._grammar import alternatives, mention_terminal, quot
 from llmner.schema import LabelSchema
 from llmner.spans import Mention
 
-__all__ = ["escape_line", "read_rows", "rows_grammar", "rows_text", "settled_rows", "whole_rows"]
+__all__ = ["escape_line", "plain_rows", "read_rows", "rows_grammar", "rows_text", "whole_rows"]
 
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def escape_line(surface: str) -> str:
-    """A surface as it stands in a row."""
+    """Escape a surface for a row.
+
+    >>> escape_line("Ada\\tLovelace ")
+    'Ada\\\\tLovelace\\\\s'
+    """
     escaped = surface
-    # The backslash first, or it would escape the others' own; most surfaces hold none of them.
-    for char, written in _ESCAPES.items():
+    # The backslash comes first, so that it does not escape the backslashes of the others. Most
+    # surfaces contain none of them.
+    for char, escape in _ESCAPES.items():
         if char in escaped:
-            escaped = escaped.replace(char, written)
+            escaped = escaped.replace(char, escape)
     if escaped[:1] == " ":
         escaped = "\\s" + escaped[1:]
     if escaped[-1:] == " ":
@@ -36,30 +40,30 @@ def escape_line(surface: str) -> str:
 
 
 def rows_text(rows: Sequence[str]) -> str:
-    """Rows as a reply."""
+    """A reply of rows; :data:`NOTHING` if there are none."""
     return "\n".join(rows) or NOTHING
 
 
-def settled_rows(reply: str) -> str | None:
-    """A reply as rows that need no guesses; ``None`` where something stands behind the last one.
+def plain_rows(reply: str) -> str | None:
+    """A reply with plain line ends; ``None`` if something follows the last row.
 
-    Such rows are read as they are, whatever their surfaces look like: brackets, bullets, a word for
+    Its rows can be read as they are, even if a surface looks like brackets, a bullet or a word for
     nothing.
     """
-    rows = reply.replace("\r\n", "\n")
-    return rows if drop_end_of_turn(rows, []) == rows else None
+    text = reply.replace("\r\n", "\n")
+    return text if drop_end_of_turn(text, []) == text else None
 
 
 def read_rows(
     format: str, reply: str, schema: LabelSchema, *, surface_first: bool
 ) -> Reading | None:
-    """What a reply says that has nothing but rows, and in them the schema's codes.
+    """Read a reply of nothing but rows, with codes of the schema; ``None`` for any other.
 
     Args:
         format: The format's name.
         reply: The raw reply.
         schema: Its codes are the labels.
-        surface_first: Which side of the tab is the surface.
+        surface_first: Whether the surface stands before the tab.
     """
     if reply == NOTHING:
         return Reading(format, ())
@@ -74,7 +78,7 @@ def read_rows(
 
 
 def whole_rows(reply: str) -> str:
-    """A reply that was cut off, without its last row: its name or label may be half of one."""
+    """A reply that was cut off, without its last row: its surface or label may be incomplete."""
     return reply.rpartition("\n")[0]
 
 
@@ -82,9 +86,9 @@ def rows_grammar(row: str, text: str, codes: tuple[str, ...]) -> str:
     """The grammar of rows.
 
     Args:
-        row: The rule of one, of ``label`` and ``MENTION``.
-        text: The text to name stretches of.
-        codes: The labels.
+        row: The rule for one row, made of ``label`` and ``MENTION``.
+        text: The text that surfaces are parts of.
+        codes: The label codes.
     """
     rules = [
         f'reply: {quoted(NOTHING)} | row ("\\n" row)*',

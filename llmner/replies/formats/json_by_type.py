@@ -1,6 +1,6 @@
-"""``json-by-type``: ``{"PS": ["손흥민"]}``, the surfaces under each label that has any.
+"""``json-by-type``: an object with the surfaces of each label, ``{"PS": ["손흥민"]}``.
 
-The order of mentions is the text's within a label only.
+The mentions of one label come in the order of the text.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def _write(sentence: Sentence, schema: LabelSchema | None) -> str:
     by_label: dict[str, list[str]] = {code: [] for code in codes}
     for span in sentence.spans:
         by_label.setdefault(span.label, []).append(sentence.surface(span))
-    filled = {label: surfaces for label, surfaces in by_label.items() if surfaces}
-    return json.dumps(filled, ensure_ascii=False)
+    without_empty = {label: surfaces for label, surfaces in by_label.items() if surfaces}
+    return json.dumps(without_empty, ensure_ascii=False)
 
 
 def _pairs(value: Any) -> list[tuple[Any, Any]] | None:
@@ -46,17 +46,15 @@ def _places(reply: str, mentions: Sequence[Mention]) -> list[Place | None]:
 
 
 def _grammar(text: str, codes: tuple[str, ...]) -> str:
-    """Each label at most once, in the schema's order, so that a reply ends when all labels are
-    through.
-    """
+    """The grammar; each label comes at most once, in the schema's order, so that replies end."""
     rules = ['reply: "{}" | "{" from_0 "}"']
-    for at in range(len(codes)):
-        # From this label on, the first one that is there, and what follows it.
-        firsts = []
-        for number in range(at, len(codes)):
+    for start in range(len(codes)):
+        # from_N: label N or a later one, and then perhaps labels after it.
+        choices = []
+        for number in range(start, len(codes)):
             rest = f' (", " from_{number + 1})?' if number + 1 < len(codes) else ""
-            firsts.append(f"label_{number}{rest}")
-        rules.append(f"from_{at}: {' | '.join(firsts)}")
+            choices.append(f"label_{number}{rest}")
+        rules.append(f"from_{start}: {' | '.join(choices)}")
     for number, code in enumerate(codes):
         head = quoted(f"{json.dumps(code, ensure_ascii=False)}: [")
         rules.append(f'label_{number}: {head} surface (", " surface)* "]"')

@@ -1,5 +1,6 @@
-"""``json-list``: ``[{"label": "PS", "text": "손흥민"}]``, an object a mention, in the text's
-order.
+"""``json-list``: a list of mentions, ``[{"label": "PS", "text": "손흥민"}]``.
+
+The mentions come in the order of the text.
 """
 
 from __future__ import annotations

@@ -1,19 +1,19 @@
-"""``pairs``: one mention a row, the surface first: ``손흥민<TAB>PS``."""
+"""``pairs``: one row for each mention, with the surface first, ``손흥민<TAB>PS``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from llmner.replies._lines import read_lines
-from llmner.replies._places import behind, places_of
+from llmner.replies._places import label_after, places_of
 from llmner.replies._types import Place, Reading
 from llmner.replies.formats._format import ReplyFormat
 from llmner.replies.formats._rows import (
     escape_line,
+    plain_rows,
     read_rows,
     rows_grammar,
     rows_text,
-    settled_rows,
     whole_rows,
 )
 from llmner.schema import LabelSchema
@@ -33,12 +33,12 @@ def _read_exact(reply: str, schema: LabelSchema) -> Reading | None:
 
 
 def _read_sure(reply: str, schema: LabelSchema) -> Reading | None:
-    rows = settled_rows(reply)
+    rows = plain_rows(reply)
     return None if rows is None else _read_exact(rows, schema)
 
 
 def _places(reply: str, mentions: Sequence[Mention]) -> list[Place | None]:
-    return places_of(reply, mentions, lambda surface: ("", escape_line(surface), "\t"), behind)
+    return places_of(reply, mentions, lambda surface: ("", escape_line(surface), "\t"), label_after)
 
 
 def _grammar(text: str, codes: tuple[str, ...]) -> str:
