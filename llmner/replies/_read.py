@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from llmner._budget import UNBOUNDED, Budget
 from llmner.replies._clean import drop_end_of_turn, drop_reasoning, split_fences
 from llmner.replies._drafts import looks_json, read_json
-from llmner.replies._interpret import is_label, is_nothing
+from llmner.replies._mentions import is_label, is_nothing
 from llmner.replies._places import places_of
 from llmner.replies._types import Place, Reading, ReadReply, Status, Unwrapped
 from llmner.replies.formats import REPLY_FORMATS, ReplyFormat
