@@ -1,6 +1,6 @@
-"""The label set: codes, names, descriptions, and the other words models use for them.
+"""The label set: codes, names, descriptions, and other words that models use for labels.
 
-It does not know recipes' prompts or reply formats; ``recipes`` loads a schema as part of a recipe.
+``recipes`` loads a schema as a part of a recipe.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from llmner.languages import cues_after, meaning_of
 
 __all__ = ["Label", "LabelSchema", "cues_of", "means_person"]
 
-# Codes stand in tags (B-PS), markup (<..:PS>) and JSON keys, so they hold no space or delimiter.
+# Codes are used in tags (B-PS), markup (<..:PS>) and JSON keys, so they have no space or delimiter.
 Code = Annotated[str, StringConstraints(pattern=r"^[^\s<>:\\\"'{}\[\],]+$", max_length=64)]
 
 _TAG_PREFIX = re.compile(r"^[bieslu]-(?=.)")
@@ -32,17 +32,19 @@ class Label(_Model):
     """One label of a schema.
 
     Attributes:
-        code: What stands in tags, spans and replies, for example ``"PS"``.
-        name: What people call it, for example ``"사람"``.
-        description: What counts as one, for the prompt.
+        code: The label in tags, spans and replies, for example ``"PS"``.
+        name: Its name for people, for example ``"사람"``.
+        description: What the label means, for the prompt.
         aliases: Other words that models use for it (``"person"``, ``"인물"``).
-        followed_by: What often stands right after one (에서 after places, 씨 after people). It
-            decides between labels that claim the same surface, nothing else. Left out, labels whose
-            names say that they are places or organisations have the Korean particles that usually
-            follow those.
-        attributes: Names of optional attributes a mention may carry.
-        person: Whether its entities are people, whose titles (씨, 님, 회장) are no part of the
-            name. By default so if the code, the name or an alias says person.
+        followed_by: What often follows its entities (에서 after places, 씨 after people). It
+            only helps to decide between labels with the same surface. By default, labels whose
+            names mean places or organisations have the Korean particles that usually follow them.
+        attributes: The names of optional attributes of its mentions.
+        person: Whether its entities are people, whose titles (씨, 님, 회장) are not part of the
+            name. By default, whether the code, the name or an alias means person.
+
+    >>> Label(code="PS", name="사람", aliases=("person",)).words
+    ('PS', '사람', 'person')
     """
 
     code: Code
@@ -55,22 +57,27 @@ class Label(_Model):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Code, name and aliases: everything it goes by."""
+        """All words for the label: code, name and aliases."""
         return self.code, self.name, *self.aliases
 
 
 class LabelSchema(_Model):
     """An ordered label set.
 
-    Build one from codes with :meth:`of`, or from :class:`Label` objects; recipes carry one.
+    Build one from codes with :meth:`of`, or from :class:`Label` objects. Every recipe has one.
 
     Attributes:
         labels: The labels.
-        units: Units by how else they are written (``{"km": ["킬로미터"]}``), beyond those that
-            projection knows by itself.
+        units: Other ways to write units (``{"km": ["킬로미터"]}``), beyond those that projection
+            knows anyway.
 
     Raises:
-        pydantic.ValidationError: No label, a code twice, or one name for two labels.
+        pydantic.ValidationError: There is no label, two labels have the same code or name, or a
+            unit is not a word.
+
+    >>> schema = LabelSchema(labels=(Label(code="PS", name="사람"), Label(code="LC", name="장소")))
+    >>> schema.codes, schema.resolve("사람")
+    (('PS', 'LC'), 'PS')
     """
 
     labels: tuple[Label, ...] = Field(min_length=1)
@@ -79,14 +86,18 @@ class LabelSchema(_Model):
 
     @classmethod
     def of(cls, *codes: str) -> LabelSchema:
-        """A schema of bare codes: ``LabelSchema.of("PS", "LC")``."""
+        """A schema of labels with codes only.
+
+        >>> LabelSchema.of("PS", "LC").codes
+        ('PS', 'LC')
+        """
         return cls(labels=tuple(Label(code=code) for code in codes))
 
     def in_language(self, code: str) -> LabelSchema:
-        """The same labels for texts of a language, which recipes name.
+        """The same labels for texts in a language.
 
         Args:
-            code: Its BCP 47 code; ``"und"`` for none.
+            code: The language's BCP 47 code; ``"und"`` for none.
 
         >>> LabelSchema.of("PS").in_language("ko-KR").language
         'ko-KR'
@@ -101,7 +112,7 @@ class LabelSchema(_Model):
         counts = Counter(label.code for label in self.labels)
         for code, count in counts.items():
             if count > 1:
-                raise ValueError(f"label code {code!r} stands twice")
+                raise ValueError(f"label code {code!r} is used twice")
         for label in self.labels:
             for word in label.words:
                 key = _fold(word)
@@ -113,11 +124,11 @@ class LabelSchema(_Model):
     def _units_are_words(self) -> LabelSchema:
         for unit, words in self.units.items():
             for word in (unit, *words):
-                # Such a unit would rewrite the number before it: 5 behind 1 makes 15 another
-                # number.
+                # A unit that begins with a digit would change the number before it: 1 and the unit
+                # "5" are 15.
                 if not word.strip() or normalized("NFKC", word.strip()[:1]).isdigit():
                     raise ValueError(
-                        f"unit {word!r} is empty or begins with a digit; give the word alone"
+                        f"unit {word!r} is empty or begins with a digit; give only the word"
                     )
         return self
 
@@ -128,39 +139,37 @@ class LabelSchema(_Model):
 
     @cached_property
     def language(self) -> str | None:
-        """BCP 47 code of a language whose rules projection uses whatever letters a text has.
+        """The BCP 47 code of the language whose rules projection uses.
 
-        ``None`` leaves it to the letters.
+        ``None`` if the letters of each text decide.
         """
         return self._language
 
     @cached_property
     def _words(self) -> dict[str, str]:
         words = [(word, label.code) for label in self.labels for word in label.words if _fold(word)]
-        # As they are written too: most replies use the codes themselves.
+        # Words as they are written are included too: most replies use the codes themselves.
         return dict(words) | {_fold(word): code for word, code in words}
 
     @cached_property
     def unit_table(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """``units`` as a tuple, which can be a key."""
+        """``units`` as a tuple, which can be a dictionary key."""
         return tuple(self.units.items())
 
     @cached_property
     def cues(self) -> dict[str, tuple[str, ...]]:
-        """Code → what often follows its entities: what the label says, or what its name
-        suggests.
-        """
-        found: dict[str, tuple[str, ...]] = {}
+        """What often follows the entities of each code, by ``followed_by`` or by its name."""
+        cues_by_code: dict[str, tuple[str, ...]] = {}
         for label in self.labels:
-            meant = (cues_of(word) for word in label.words)
-            cues = label.followed_by or next(filter(None, meant), ())
+            cues_by_word = (cues_of(word) for word in label.words)
+            cues = label.followed_by or next(filter(None, cues_by_word), ())
             if cues:
-                found[label.code] = cues
-        return found
+                cues_by_code[label.code] = cues
+        return cues_by_code
 
     @cached_property
     def known(self) -> dict[str, tuple[str, bool]]:
-        """Words as they are written → the code they mean, and whether its entities are people."""
+        """For each word for a label, its code and whether its entities are people."""
         return {word: (code, code in self.persons) for word, code in self._words.items()}
 
     @cached_property
@@ -173,10 +182,14 @@ class LabelSchema(_Model):
         )
 
     def resolve(self, word: str) -> str | None:
-        """The code that ``word`` means, or ``None``.
+        """The code that a word means, or ``None``.
 
-        Understands codes, names and aliases in any case and width, ``B-``/``I-`` prefixes, and both
-        orders of ``PS(사람)``. O(length of ``word``), with words over 200 characters refused.
+        Resolves codes, names and aliases in any case and width, with ``B-`` and ``I-`` prefixes,
+        and pairs like ``PS(사람)`` and ``사람(PS)``. O(length of the word); words of more than 200
+        characters are not resolved.
+
+        >>> LabelSchema.of("PS", "LC").resolve("b-ps")
+        'PS'
         """
         code = self._words.get(word)
         if code is not None:
@@ -190,28 +203,33 @@ class LabelSchema(_Model):
         key = _TAG_PREFIX.sub("", key)
         code = self._words.get(key)
         if code is None and key[-1:] in (")", "]", "}"):
-            at = max(key.rfind(bracket) for bracket in "([{")
-            if at > 0:
-                code = self._words.get(key[:at].strip()) or self._words.get(
-                    key[at + 1 : -1].strip()
-                )
+            bracket = max(key.rfind(opening) for opening in "([{")
+            if bracket > 0:
+                before, inside = key[:bracket].strip(), key[bracket + 1 : -1].strip()
+                code = self._words.get(before) or self._words.get(inside)
         return code
 
 
 @kept(1024)
 def means_person(word: str) -> bool:
-    """Whether a label name says that its entities are people."""
+    """Whether a word for a label means people.
+
+    >>> means_person("사람"), means_person("place")
+    (True, False)
+    """
     return meaning_of(_fold(word)) == "person"
 
 
 @kept(1024)
 def cues_of(word: str) -> tuple[str, ...]:
-    """What often follows entities of a label, if its name says that they are places or
-    organisations.
+    """What often follows the entities of a label, if the word for it means places or organisations.
+
+    >>> "에서" in cues_of("장소")
+    True
     """
     return cues_after(meaning_of(_fold(word)))
 
 
 def _fold(word: str) -> str:
-    """Width, case and the decoration models put around a label."""
+    """A word in normal width and lower case, without the decoration around it."""
     return normalized("NFKC", word).casefold().strip(" \t\r\n*_`'\"<>#-·:.")

@@ -1,7 +1,7 @@
-"""The three things everything else passes around: spans, mentions and sentences.
+"""The basic data of the package: spans, mentions, labels of texts, and sentences.
 
-It does not know how spans are written in files (``corpora``), as tags (``tagging``) or by models
-(``replies``).
+``corpora`` knows how spans are written in files, ``tagging`` how they are written as tags, and
+``replies`` how models write them.
 """
 
 from __future__ import annotations
@@ -18,17 +18,23 @@ __all__ = ["Mention", "Sentence", "Span", "TextLabel", "check_spans"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """A labelled stretch of a text.
+    """A range of a text with a label.
 
     Attributes:
-        start: First code point of the span, counted from 0.
+        start: The first code point of the span, counted from 0.
         end: One past its last code point (half-open), so ``text[start:end]`` is its surface.
         label: The label, for example ``"PS"``.
-        score: Confidence in [0, 1], or ``None`` where nothing measured it. Not compared.
-        attributes: What else is said of it (``{"sentiment": "positive"}``). Not compared.
+        score: The confidence in [0, 1]; ``None`` if it was not measured. Not compared.
+        attributes: Other properties of the entity (``{"sentiment": "positive"}``). Not compared.
 
     Raises:
-        SpanError: ``start`` is negative, or ``end`` is not after ``start``, or the label is empty.
+        SpanError: ``start`` is negative, ``end`` is not after ``start``, or the label is empty.
+
+    >>> span = Span(0, 3, "PS", score=0.9)
+    >>> "손흥민은"[span.start : span.end]
+    '손흥민'
+    >>> span == Span(0, 3, "PS")
+    True
     """
 
     start: int
@@ -40,35 +46,37 @@ class Span:
     def __post_init__(self) -> None:
         if self.start < 0 or self.end <= self.start:
             raise SpanError(
-                f"span [{self.start}, {self.end}) is not a stretch of text",
+                f"span [{self.start}, {self.end}) is not a valid range",
                 hint="expected 0 <= start < end in code points",
             )
         if not self.label:
             raise SpanError(f"span [{self.start}, {self.end}) has an empty label")
 
     def __repr__(self) -> str:
-        return _shown(self, ("start", "end", "label", "score"), "attributes")
+        return _repr(self, ("start", "end", "label", "score"), "attributes")
 
 
-def _shown(thing: object, names: tuple[str, ...], other: str) -> str:
-    """A dataclass as it shows itself, a field that most have nothing in left out where it is
-    empty.
-    """
-    shown = [*names, *([other] if getattr(thing, other) else [])]
-    fields = ", ".join(f"{name}={getattr(thing, name)!r}" for name in shown)
-    return f"{type(thing).__name__}({fields})"
+def _repr(instance: object, names: tuple[str, ...], optional: str) -> str:
+    """The ``repr`` of a dataclass, with an optional field only if it is not empty."""
+    shown = [*names, *([optional] if getattr(instance, optional) else [])]
+    fields = ", ".join(f"{name}={getattr(instance, name)!r}" for name in shown)
+    return f"{type(instance).__name__}({fields})"
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """What a reply claims: a label and a surface, not yet a place in the text.
+    """An entity as a reply names it: a label and a surface, without a place in the text.
 
     Attributes:
-        label: The label as the reply gave it, or its code where a schema could resolve it.
+        label: The label's code if a schema could resolve it, else the label as the reply gave it.
         text: The surface as the reply wrote it.
-        attributes: Whatever else the reply said of it (``{"confidence": "0.9"}``).
-        start: Where the reply itself puts the surface, in code points of the text that the reply
-            repeats. Only formats that repeat the sentence (``tagged``) know it. Not compared.
+        attributes: Other properties that the reply gave (``{"confidence": "0.9"}``).
+        start: Where the surface begins in the text that the reply repeats, in code points. Only
+            formats that repeat the sentence (``tagged``) know it. Not compared.
+
+    >>> mention = Mention("PS", "손흥민", {"confidence": "90%"})
+    >>> mention.confidence
+    0.9
     """
 
     label: str
@@ -78,10 +86,10 @@ class Mention:
 
     @property
     def confidence(self) -> float | None:
-        """How sure the reply says it is, in [0, 1]: its ``confidence``, ``score`` or
-        ``probability``.
+        """The confidence that the reply gave, in [0, 1]; ``None`` if it gave none.
 
-        A number from 0 to 1, or a percentage (``"85%"``); ``None`` where it says none of these.
+        It is the attribute ``confidence``, ``score`` or ``probability``, as a number from 0 to 1 or
+        as a percentage (``"85%"``).
         """
         for name in ("confidence", "score", "probability", "신뢰도", "확신도"):
             if name in self.attributes:
@@ -101,11 +109,13 @@ def _fraction(value: Any) -> float | None:
 
 
 def check_spans(spans: Iterable[Span], length: int) -> tuple[Span, ...]:
-    """Sort spans and make sure they lie inside a text of ``length`` code points, apart from each
-    other.
+    """Sort spans, and check that they lie in a text of ``length`` code points without overlaps.
 
     Raises:
         SpanError: A span ends after the text, or two spans overlap.
+
+    >>> check_spans([Span(5, 7, "LC"), Span(0, 3, "PS")], 9)[0].label
+    'PS'
     """
     ordered = tuple(sorted(spans))
     previous: Span | None = None
@@ -120,7 +130,7 @@ def check_spans(spans: Iterable[Span], length: int) -> tuple[Span, ...]:
             raise SpanError(
                 f"spans [{previous.start}, {previous.end}) {previous.label} and "
                 f"[{span.start}, {span.end}) {span.label} overlap",
-                hint="entities must lie apart; keep one of them",
+                hint="spans must not overlap; keep one of them",
             )
         previous = span
     return ordered
@@ -128,15 +138,15 @@ def check_spans(spans: Iterable[Span], length: int) -> tuple[Span, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TextLabel:
-    """A label of a text as a whole.
-
-    >>> TextLabel("price", {"sentiment": "negative"}).label
-    'price'
+    """A label of a whole text.
 
     Attributes:
         label: The label.
-        attributes: What else is said of it.
-        score: Confidence in [0, 1], or ``None`` where nothing measured it. Not compared.
+        attributes: Other properties (``{"sentiment": "negative"}``).
+        score: The confidence in [0, 1]; ``None`` if it was not measured. Not compared.
+
+    >>> TextLabel("price", {"sentiment": "negative"}).label
+    'price'
     """
 
     label: str
@@ -150,12 +160,16 @@ class Sentence:
 
     Attributes:
         text: The text. Offsets count its code points.
-        spans: Gold spans, sorted by start and lying apart; sorted and checked on creation.
+        spans: The gold spans. They are sorted, and must not overlap.
         id: The sentence's id in its corpus.
-        labels: Gold labels of the whole text.
+        labels: The gold labels of the whole text.
 
     Raises:
         SpanError: A span is out of range or overlaps another.
+
+    >>> sentence = Sentence("손흥민은 춘천에서", (Span(0, 3, "PS"), Span(5, 7, "LC")))
+    >>> [sentence.surface(span) for span in sentence.spans]
+    ['손흥민', '춘천']
     """
 
     text: str
@@ -170,10 +184,14 @@ class Sentence:
             raise error.located(id=self.id) from None
 
     def __repr__(self) -> str:
-        return _shown(self, ("text", "spans", "id"), "labels")
+        return _repr(self, ("text", "spans", "id"), "labels")
 
     def tags(self) -> list[str]:
-        """IOB2 tags, one a code point: ``len(tags) == len(text)``."""
+        """The IOB2 tags, one for each code point of the text.
+
+        >>> Sentence("손흥민은", (Span(0, 3, "PS"),)).tags()
+        ['B-PS', 'I-PS', 'I-PS', 'O']
+        """
         return spans_to_tags(self.spans, len(self.text))
 
     def surface(self, span: Span) -> str:

@@ -1,8 +1,7 @@
-"""Tags and spans, back and forth. The only place that knows IOB2, IOB1 and BIOES.
+"""Converting between tags and spans, in the schemes IOB2, IOB1 and BIOES.
 
-Nobody else takes a tag apart or puts one together: that is what the small functions here are
-for. It does not know characters from words: positions are tokens, whatever a caller's tokens are.
-Nor does it know spans of a text: it gives a start, an end and a label.
+No other module splits a tag or builds one: the small functions here do that. A position is a token,
+which may be a character or a word. Spans here are only a start, an end and a label.
 """
 
 from __future__ import annotations
@@ -36,17 +35,17 @@ __all__ = [
 Scheme = Literal["iob2", "iob1", "bioes"]
 
 OUTSIDE = "O"
-"""The tag of a position that no entity has."""
+"""The tag of a position outside of all entities."""
 
-# BILOU and BMEWO spell BIOES' end and single in other letters.
+# BILOU and BMEWO use other letters for the prefixes E and S of BIOES.
 _PREFIXES = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S", "M": "I", "W": "S"}
-# The prefixes that each scheme is written in, in the order that trained models number their tags.
-_WRITTEN = {"iob2": "BI", "iob1": "BI", "bioes": "BIES"}
-_LOOKS = re.compile(r"O|[A-Z]-\S+")
+# The prefixes of each scheme, in the order in which trained models number their tags.
+_SCHEME_PREFIXES = {"iob2": "BI", "iob1": "BI", "bioes": "BIES"}
+_LOOKS_LIKE_TAG = re.compile(r"O|[A-Z]-\S+")
 
 
 class Labelled(Protocol):
-    """Anything with a start, an end and a label."""
+    """Anything with a start, an end and a label, such as a :class:`TagSpan` or a ``Span``."""
 
     @property
     def start(self) -> int:
@@ -65,7 +64,7 @@ class Labelled(Protocol):
 
 
 class TagSpan(NamedTuple):
-    """A stretch of positions that tags give one label, half-open.
+    """A half-open range of positions with one label.
 
     >>> TagSpan(0, 3, "PS").label
     'PS'
@@ -87,7 +86,7 @@ def split_tag(tag: str) -> tuple[str, str]:
 
 
 def begin_tag(tag: str) -> str:
-    """The tag with which an entity of this tag's label begins; ``O`` stays ``O``.
+    """The tag that begins an entity with this tag's label; ``O`` stays ``O``.
 
     >>> begin_tag("I-PS")
     'B-PS'
@@ -96,7 +95,7 @@ def begin_tag(tag: str) -> str:
 
 
 def inside_tag(tag: str) -> str:
-    """The tag with which an entity of this tag's label goes on; ``O`` stays ``O``.
+    """The tag that continues an entity with this tag's label; ``O`` stays ``O``.
 
     >>> inside_tag("B-PS")
     'I-PS'
@@ -114,7 +113,7 @@ def goes_on(before: str, tag: str) -> bool:
 
 
 def follows(before: str | None, after: str | None) -> bool:
-    """Whether BIOES allows one tag after another; ``None`` stands for the edge of the text.
+    """Whether BIOES allows one tag after another; ``None`` is the edge of the text.
 
     >>> follows("B-PS", "E-PS"), follows("B-PS", "O"), follows(None, "I-PS")
     (True, False, False)
@@ -127,16 +126,16 @@ def follows(before: str | None, after: str | None) -> bool:
 
 
 def label_tags(labels: Iterable[str], scheme: Scheme = "iob2") -> list[str]:
-    """Every tag that a scheme has for these labels, label by label; ``O`` is not among them.
+    """All tags of a scheme for these labels, label by label, without ``O``.
 
     >>> label_tags(["PS"], "bioes")
     ['B-PS', 'I-PS', 'E-PS', 'S-PS']
     """
-    return [f"{prefix}-{label}" for label in labels for prefix in _WRITTEN[scheme]]
+    return [f"{prefix}-{label}" for label in labels for prefix in _SCHEME_PREFIXES[scheme]]
 
 
 def labels_of(tags: Iterable[str]) -> tuple[str, ...]:
-    """The labels that tags name, sorted.
+    """The labels of tags, sorted and without duplicates.
 
     >>> labels_of(["O", "B-PS", "I-PS", "B-LC"])
     ('LC', 'PS')
@@ -145,7 +144,11 @@ def labels_of(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def renamed_tags(tags: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
-    """Each different tag, and what it becomes where labels go by their names in ``names``.
+    """Map each different tag to the same tag with its label renamed.
+
+    Args:
+        tags: The tags.
+        names: Label -> its new name.
 
     Raises:
         KeyError: A label has no name.
@@ -161,30 +164,32 @@ def renamed_tags(tags: Iterable[str], names: Mapping[str, str]) -> dict[str, str
 
 
 def is_tag(text: str, scheme: Scheme) -> bool:
-    """Whether a text is a tag as a scheme is written here: ``O``, or one of its prefixes and any
-    label.
+    """Whether a text is a tag of a scheme: ``O``, or one of its prefixes with any label.
 
     >>> is_tag("E-PS", "bioes"), is_tag("E-PS", "iob2"), is_tag("B-", "iob2")
     (True, False, False)
     """
     prefix, label = split_tag(text)
-    return text == OUTSIDE or (len(prefix) == 1 and prefix in _WRITTEN[scheme] and label != "")
+    return text == OUTSIDE or (
+        len(prefix) == 1 and prefix in _SCHEME_PREFIXES[scheme] and label != ""
+    )
 
 
 def looks_like_tag(text: str) -> bool:
-    """Whether a text may be a tag of any scheme, other spellings included; for telling file
-    formats.
+    """Whether a text may be a tag of any scheme, BILOU and the like included.
+
+    Used to recognise file formats.
 
     >>> looks_like_tag("U-PS"), looks_like_tag("Seoul")
     (True, False)
     """
-    return _LOOKS.fullmatch(text) is not None
+    return _LOOKS_LIKE_TAG.fullmatch(text) is not None
 
 
 def spans_to_tags(
     spans: Iterable[Labelled], length: int, *, scheme: Literal["iob2", "bioes"] = "iob2"
 ) -> list[str]:
-    """Tags of non-overlapping spans over ``length`` positions. O(length + spans).
+    """Tag ``length`` positions with spans that do not overlap. O(length + spans).
 
     >>> spans_to_tags([TagSpan(0, 2, "PS")], 3)
     ['B-PS', 'I-PS', 'O']
@@ -203,26 +208,30 @@ def spans_to_tags(
 def tags_to_spans(
     tags: Sequence[str], *, scheme: Scheme = "iob2", strict: bool = False, drop: bool = False
 ) -> tuple[list[TagSpan], list[str]]:
-    """Spans of a tag sequence, and what had to be repaired to get them.
+    """The spans of a tag sequence, and the repairs that were needed to read them.
 
-    In IOB2 an ``I-X`` that does not continue an ``X`` is a fault: by default it opens a span, as
-    CoNLL's own script reads it, and the repair is reported. IOB1 allows it. In BIOES an open span
-    that meets ``O`` or another label without its ``E-`` is closed and reported.
+    In IOB2 an ``I-X`` that does not continue an ``X`` is a fault. By default it begins a span, as
+    in CoNLL's own script, and the repair is reported. IOB1 allows it. In BIOES, a span that ends
+    without its ``E-`` or ``S-`` tag is a fault: it is closed and reported.
 
     Args:
-        tags: One tag a position: ``O`` or ``PREFIX-LABEL``.
-        scheme: How ``tags`` are written.
+        tags: One tag for each position, ``O`` or ``PREFIX-LABEL``.
+        scheme: The scheme of ``tags``.
         strict: Raise at the first fault instead of repairing it.
-        drop: Leave out of IOB2 what an ``I-X`` without its ``B-X`` would open, as seqeval's strict
-            mode does.
+        drop: In IOB2, drop the span that an ``I-X`` without ``B-X`` would begin, as seqeval's
+            strict mode does.
 
     Returns:
-        The spans in order, with offsets counted in positions, and one sentence a repair
+        The spans in order, with offsets in positions, and one sentence for each repair
         (``"position 3: I-PS without B-PS"``).
 
     Raises:
-        TagError: A tag that is no tag of any scheme; under ``strict`` any fault. ``line`` is the
-            position counted from 1, for callers whose positions are lines.
+        TagError: A tag is not a tag of any scheme or, under ``strict``, there is a fault. ``line``
+            is the position counted from 1, for callers whose positions are lines.
+
+    >>> tags_to_spans(["B-PS", "I-PS", "O", "I-LC"])
+    ([TagSpan(start=0, end=2, label='PS'), TagSpan(start=3, end=4, label='LC')],
+     ['position 3: I-LC without B-LC'])
     """
     spans: list[TagSpan] = []
     repairs: list[str] = []
@@ -234,7 +243,7 @@ def tags_to_spans(
             raise TagError(
                 problem,
                 line=position + 1,
-                hint="mend the tags, or read without strict to have it repaired",
+                hint="correct the tags, or read them without strict",
             )
         repairs.append(f"position {position}: {problem}")
 
@@ -246,8 +255,8 @@ def tags_to_spans(
                 spans.append(TagSpan(start, position, label))
                 start = None
             continue
-        head, dash, name = tag.partition("-")
-        prefix = _PREFIXES.get(head)
+        letter, dash, name = tag.partition("-")
+        prefix = _PREFIXES.get(letter)
         if prefix is None or not dash or not name:
             raise TagError(
                 f"{tag!r} is not a tag",
@@ -284,23 +293,26 @@ def tags_to_spans(
 
 
 def guess_scheme(tags: Iterable[str]) -> Scheme:
-    """The scheme a tag sequence is written in, judged by the whole of it.
+    """Guess the scheme of a tag sequence from all of its tags.
 
-    Any end or single tag means BIOES (or its other spellings). Otherwise, a file in which some
-    ``I-X`` opens a span and no ``B-X`` does so needlessly (IOB1 writes ``B-`` only between two
-    adjacent spans of one label) is IOB1; everything else is IOB2.
+    An ``E-`` or ``S-`` tag, or another spelling of one, means BIOES. IOB1 uses ``B-`` only between
+    two adjacent spans with the same label. So the tags are IOB1 if some ``I-X`` begins a span and
+    no ``B-X`` is used elsewhere. Anything else is IOB2.
+
+    >>> guess_scheme(["B-PS", "I-PS", "O"]), guess_scheme(["I-PS", "O"]), guess_scheme(["S-PS"])
+    ('iob2', 'iob1', 'bioes')
     """
-    opening_inside = False
-    needless_begin = False
+    begins_with_inside = False
+    has_needless_begin = False
     previous = OUTSIDE
     for tag in tags:
-        head, _, name = tag.partition("-")
-        if _PREFIXES.get(head) in ("E", "S"):
+        letter, _, name = tag.partition("-")
+        if _PREFIXES.get(letter) in ("E", "S"):
             return "bioes"
-        touching = previous != OUTSIDE and previous.partition("-")[2] == name
-        if head == "I" and not touching:
-            opening_inside = True
-        if head == "B" and not touching:
-            needless_begin = True
+        is_adjacent = previous != OUTSIDE and previous.partition("-")[2] == name
+        if letter == "I" and not is_adjacent:
+            begins_with_inside = True
+        if letter == "B" and not is_adjacent:
+            has_needless_begin = True
         previous = tag
-    return "iob1" if opening_inside and not needless_begin else "iob2"
+    return "iob1" if begins_with_inside and not has_needless_begin else "iob2"

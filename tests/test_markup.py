@@ -38,7 +38,7 @@ def test_colons_in_a_surface_need_no_escape_when_read() -> None:
 
 
 def test_a_bare_angle_bracket_is_refused_with_its_place() -> None:
-    with pytest.raises(MarkupError, match="'<' at character 2 opens no"):
+    with pytest.raises(MarkupError, match="'<' at character 2 does not begin a"):
         parse_markup("1 < 2")
     assert parse_markup("1 < 2", strict=False) == ("1 < 2", ())
 

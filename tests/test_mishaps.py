@@ -191,7 +191,7 @@ def test_an_engine_that_fails_at_everything_ends_the_run(
     engine = Engine()
     monkeypatch.setattr(engine, "generate", replies)
     with pytest.raises(
-        GenerationError, match=r"the engine fails whatever it is asked: [A-Z][A-Za-z]+Error: "
+        GenerationError, match=r"the engine fails on every question: [A-Z][A-Za-z]+Error: "
     ):
         list(Extractor(pairs, engine).extract(TEXTS))
 
@@ -269,7 +269,7 @@ def test_an_engine_that_cannot_measure_one_text_is_asked_about_others(pairs: Rec
         def fits(self, prompt: Prompt) -> bool:
             raise RuntimeError("planted")
 
-    with pytest.raises(GenerationError, match="whatever it is asked: RuntimeError: planted"):
+    with pytest.raises(GenerationError, match="fails on every question: RuntimeError: planted"):
         list(Extractor(pairs, Broken()).extract(TEXTS))
 
 

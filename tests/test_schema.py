@@ -45,7 +45,7 @@ def test_a_schema_of_bare_codes() -> None:
 
 
 def test_a_code_twice_is_refused() -> None:
-    with pytest.raises(ValidationError, match="stands twice"):
+    with pytest.raises(ValidationError, match="is used twice"):
         LabelSchema.of("PS", "PS")
 
 

@@ -10,7 +10,7 @@ from tests.strategies import sentences
 
 @pytest.mark.parametrize(("start", "end"), [(-1, 2), (3, 3), (4, 2)])
 def test_a_span_is_a_stretch_of_text(start: int, end: int) -> None:
-    with pytest.raises(SpanError, match="not a stretch of text"):
+    with pytest.raises(SpanError, match="not a valid range"):
         Span(start, end, "PS")
 
 

@@ -1,9 +1,12 @@
-"""Asking about sentences and texts of any length: windows, votes, scores, and runs that survive.
+"""Extraction: asking an engine about texts of any length, and keeping what it answers.
 
-How a prompt is worded is ``recipes``' to know, how a mention finds its place ``projection``'s.
+Long texts are asked about in windows. Spans get scores, several samples can vote, and a run that
+was interrupted can be resumed. ``recipes`` writes the prompts, and ``projection`` finds the
+mentions in the text.
 """
 
-from llmner.extraction.extractor import Extraction, Extractor, SpanExtractor
+from llmner.extraction._extraction import Extraction, SpanExtractor
+from llmner.extraction.extractor import Extractor
 from llmner.extraction.merging import WindowReply
 
 __all__ = ["Extraction", "Extractor", "SpanExtractor", "WindowReply"]

@@ -1,11 +1,10 @@
-"""How sure a model is of each span: from the probabilities of its tokens, or from a vote among
-several replies.
+"""The confidence of spans: from the probabilities of tokens, or from a vote among samples.
 
-The score of a span is the probability that the model gave to writing this surface, ending it there,
-and giving it this label, with everything before as it stands in the reply: the product of the
-probabilities of the tokens that reach into the surface, the character after it, or the label. They
-are the model's own, over all tokens, also where a grammar forbade some. ``Calibration`` makes such
-scores mean what they say.
+The score of a span is the probability that the model writes this surface, ends it there and gives
+it this label, after everything before it in the reply. It is the product of the probabilities of
+the tokens that overlap the surface, the character after it, or the label. These are the
+probabilities over all tokens, even if a grammar forbade some. :class:`Calibrator` turns scores into
+the share of spans that are right.
 """
 
 from __future__ import annotations
@@ -29,18 +28,26 @@ from llmner.projection import Outcome, Projection
 from llmner.replies import find_places
 from llmner.spans import Span
 
-__all__ = ["Calibrator", "drop_unsure", "score_spans", "vote"]
+__all__ = ["Calibrator", "check_min_score", "drop_unsure", "score_spans", "vote"]
 
 
 def score_spans(projection: Projection, reply: Reply) -> Projection:
-    """The projection with a score on each span, from its tokens' probabilities.
+    """The projection with a score on each span, from the probabilities of the tokens.
 
-    Spans keep what score they have where the engine knows no probabilities or a mention cannot be
-    found in the reply. O(mentions · tokens).
+    A span keeps the score it has if the reply has no tokens or the mention is not found in it.
+    O(mentions · tokens).
 
     Args:
-        projection: Of the reply.
-        reply: With or without tokens.
+        projection: The projection of the reply.
+        reply: The reply, with or without tokens.
+
+    >>> from llmner.engines import Token
+    >>> from llmner.projection import project_reply
+    >>> text = "손흥민\\tPS"
+    >>> reply = Reply(text, tokens=(Token(0, 4, -0.1), Token(4, 6, -0.2), Token(6, 6, 0.0)))
+    >>> (span,) = score_spans(project_reply("손흥민은", text, format="pairs"), reply).spans
+    >>> round(span.score, 3)
+    0.741
     """
     read = projection.reply
     if not reply.tokens or read is None:
@@ -52,38 +59,37 @@ def score_spans(projection: Projection, reply: Reply) -> Projection:
     for outcome, place in zip(projection.outcomes, places, strict=True):
         if place is not None:
             score = _probability(reply.tokens, [part for part in place if part is not None])
-            outcome = _scored(outcome, partial(_the_same, score))
+            outcome = _with_scores(outcome, partial(_constant, score))
         outcomes.append(outcome)
     return projection.with_outcomes(outcomes)
 
 
 def _probability(tokens: Sequence[Token], ranges: Sequence[tuple[int, int]]) -> float | None:
-    held = [
+    """The probability of the tokens that overlap the ranges; ``None`` if it is not known."""
+    logprobs = [
         min(token.logprob, 0.0)
         for token in tokens
-        if any(_reaches(token, start, end) for start, end in ranges)
+        if any(_overlaps(token, start, end) for start, end in ranges)
     ]
-    # Of a model with broken weights they may be no numbers; then nothing is known.
-    if not held or any(map(math.isnan, held)):
+    # A model with broken weights may give NaN.
+    if not logprobs or any(map(math.isnan, logprobs)):
         return None
-    return math.exp(math.fsum(held))
+    return math.exp(math.fsum(logprobs))
 
 
-def _reaches(token: Token, start: int, end: int) -> bool:
-    """Whether a token has a part in a stretch; what ended a reply has one in a stretch that goes
-    beyond it.
-    """
+def _overlaps(token: Token, start: int, end: int) -> bool:
+    """Whether a token overlaps a range; the end-of-turn token does if the range goes beyond it."""
     if token.start == token.end:
         return token.start > 0 and start < token.start < end
     return token.start < end and start < token.end
 
 
-def _the_same(score: float | None, span: Span) -> float | None:
+def _constant(score: float | None, span: Span) -> float | None:
     return score
 
 
-def _scored(outcome: Outcome, score: Callable[[Span], float | None]) -> Outcome:
-    """An outcome whose spans have other scores."""
+def _with_scores(outcome: Outcome, score: Callable[[Span], float | None]) -> Outcome:
+    """The outcome with new scores on its spans."""
     if outcome.span is None:
         return outcome
     span, *repeats = (replace(place, score=score(place)) for place in outcome.places)
@@ -91,48 +97,57 @@ def _scored(outcome: Outcome, score: Callable[[Span], float | None]) -> Outcome:
 
 
 def check_min_score(min_score: float | None) -> None:
-    """Make sure that a lowest score is one.
+    """Check a minimum score.
 
     Raises:
         InputError: It is not in [0, 1].
     """
     if min_score is not None and not 0 <= min_score <= 1:
-        raise InputError(f"a lowest score of {min_score:g} is none", hint="expected 0 to 1")
+        raise InputError(f"the minimum score must be from 0 to 1, got {min_score:g}")
 
 
 def drop_unsure(projection: Projection, min_score: float) -> Projection:
-    """The projection without spans whose score is below ``min_score``; their outcomes say so.
+    """The projection without the spans whose score is below ``min_score``.
 
-    Spans without a score stay.
+    Their outcomes become ``unsure``. Spans without a score stay.
+
+    >>> projection = Projection("손흥민은", (Span(0, 3, "PS", 0.4),))
+    >>> drop_unsure(projection, 0.5).spans
+    ()
     """
 
-    def unsure(span: Span) -> bool:
+    def is_unsure(span: Span) -> bool:
         return span.score is not None and span.score < min_score
 
-    sure = replace(projection, spans=tuple(span for span in projection.spans if not unsure(span)))
-    return sure.with_outcomes(
-        _unsure(outcome, f"score {outcome.span.score:.3f} is below {min_score:g}")
-        if outcome.span is not None and unsure(outcome.span)
+    spans = tuple(span for span in projection.spans if not is_unsure(span))
+    return replace(projection, spans=spans).with_outcomes(
+        _unsure_outcome(outcome, f"score {outcome.span.score:.3f} is below {min_score:g}")
+        if outcome.span is not None and is_unsure(outcome.span)
         else outcome
         for outcome in projection.outcomes
     )
 
 
-def _unsure(outcome: Outcome, reason: str) -> Outcome:
-    """An outcome that has lost its place."""
+def _unsure_outcome(outcome: Outcome, reason: str) -> Outcome:
     return Outcome(outcome.mention, "unsure", reason=reason)
 
 
 def vote(projections: Sequence[Projection], asked: int | None = None) -> Projection:
-    """One projection of several replies to the same question: what more than half of them have.
+    """Join the projections of several replies to one question: spans that more than half have stay.
 
-    A span's score is the share of replies that have it, with the same label; spans of more than
-    half never overlap. Outcomes are those of the first reply that has the span, and of the first
-    reply for mentions that have none. Text and reading are the first one's.
+    The score of a span is the share of replies that have it with the same label. Such spans never
+    overlap. A span's outcome is that of the first reply that has it. Outcomes without a span, the
+    text and the reading are those of the first reply.
 
     Args:
-        projections: Of one text, at least one.
-        asked: How many replies were asked for, where some have failed: they voted for nothing.
+        projections: The projections of one text, at least one.
+        asked: How many replies were asked for, if some of them failed and have no projection. A
+            failed reply counts as a vote for no span.
+
+    >>> name, other = Span(0, 3, "PS"), Span(5, 7, "LC")
+    >>> text = "손흥민은 춘천에서"
+    >>> vote([Projection(text, spans) for spans in ((name, other), (name,), (name,))]).spans
+    (Span(start=0, end=3, label='PS', score=1.0),)
     """
     first, *_ = projections
     voters = len(projections) if asked is None else asked
@@ -143,35 +158,40 @@ def vote(projections: Sequence[Projection], asked: int | None = None) -> Project
         if count > voters / 2
     }
     outcomes: list[Outcome] = []
-    taken: set[Span] = set()
+    done: set[Span] = set()
     for number, projection in enumerate(projections):
         for outcome in projection.outcomes:
             span = outcome.span
             if span is None:
                 if number == 0:
                     outcomes.append(outcome)
-            elif span in elected and span not in taken:
-                taken |= {span, *(repeat for repeat in outcome.repeats if repeat in elected)}
+            elif span in elected and span not in done:
+                done |= {span, *(repeat for repeat in outcome.repeats if repeat in elected)}
                 repeats = tuple(elected[repeat] for repeat in outcome.repeats if repeat in elected)
                 outcomes.append(replace(outcome, span=elected[span], repeats=repeats))
             elif number == 0 and span not in elected:
                 share = f"{votes[span]} of {voters} replies have it"
-                outcomes.append(_unsure(outcome, share))
+                outcomes.append(_unsure_outcome(outcome, share))
     return replace(first, spans=tuple(sorted(elected.values())), outcomes=tuple(outcomes))
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrator:
-    """Scores made to mean what they say: isotonic regression, fitted on sentences the model was not
-    trained on.
+    """Turns raw scores into the share of spans that are right, by isotonic regression.
+
+    Fit it on sentences that the model was not trained on.
 
     Attributes:
-        scores: Raw scores, rising.
-        precisions: The share of spans with such a score that are right, rising; between two scores
-            it is interpolated.
+        scores: Raw scores, in rising order.
+        precisions: For each score, the share of spans with this score that are right, in rising
+            order. Between two scores it is interpolated.
 
     Raises:
-        InputError: The two do not match, or do not rise, or leave [0, 1].
+        InputError: The two have different lengths, do not rise, or leave [0, 1].
+
+    >>> calibrator = Calibrator(scores=(0.5, 1.0), precisions=(0.2, 0.8))
+    >>> calibrator(0.75)
+    0.5
     """
 
     scores: tuple[float, ...]
@@ -181,29 +201,33 @@ class Calibrator:
         for values in (self.scores, self.precisions):
             rising = all(one <= other for one, other in pairwise(values))
             if not values or not rising or not all(0 <= value <= 1 for value in values):
-                raise InputError("a calibration needs rising numbers from 0 to 1")
+                raise InputError("scores and precisions must rise and be from 0 to 1")
         if len(self.scores) != len(self.precisions):
-            raise InputError("a calibration needs a precision for each score")
+            raise InputError("there must be one precision for each score")
 
     @classmethod
     def fit(cls, predictions: Iterable[tuple[float, bool]]) -> Calibrator:
-        """Fit to (score, right) pairs by scikit-learn's isotonic regression.
+        """Fit to (score, is right) pairs by scikit-learn's isotonic regression.
 
         Raises:
-            InputError: There are none.
+            InputError: There are no pairs.
+
+        >>> Calibrator.fit([(0.2, False), (0.4, False), (0.8, True), (0.9, True)])(0.9)
+        1.0
         """
         from sklearn.isotonic import IsotonicRegression
 
         pairs = list(predictions)
         if not pairs:
             raise InputError("no prediction has a score to calibrate")
-        # Scores that differ by next to nothing would be divided by it.
+        # Rounding keeps scores from being so close that interpolating between them divides by a
+        # number near 0.
         fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(
             [round(score, 6) for score, _ in pairs], [float(right) for _, right in pairs]
         )
         return cls(
             tuple(map(float, fitted.X_thresholds_)),
-            # Rounding may leave one a hair below the one before.
+            # Rounding errors may make a value slightly smaller than the one before.
             tuple(
                 accumulate(
                     (min(max(float(value), 0.0), 1.0) for value in fitted.y_thresholds_), max
@@ -213,56 +237,66 @@ class Calibrator:
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits that tell it from others."""
+        """Twelve hexadecimal digits that identify it."""
         return hashlib.sha256(dump_json([self.scores, self.precisions])).hexdigest()[:12]
 
     def __call__(self, score: float) -> float:
-        """The precision of spans with this raw score."""
-        at = bisect_right(self.scores, score)
-        if at == 0:
+        """The share of spans with this raw score that are right."""
+        index = bisect_right(self.scores, score)
+        if index == 0:
             return self.precisions[0]
-        if at == len(self.scores):
+        if index == len(self.scores):
             return self.precisions[-1]
-        left, right = self.scores[at - 1 : at + 1]
-        low, high = self.precisions[at - 1 : at + 1]
+        left, right = self.scores[index - 1 : index + 1]
+        low, high = self.precisions[index - 1 : index + 1]
         return low + (high - low) * (score - left) / (right - left)
 
     def calibrate(self, projection: Projection) -> Projection:
-        """The projection with calibrated scores; spans without one stay without."""
+        """The projection with calibrated scores; spans without a score stay as they are."""
         return projection.with_outcomes(
-            _scored(outcome, lambda span: None if span.score is None else self(span.score))
+            _with_scores(outcome, lambda span: None if span.score is None else self(span.score))
             for outcome in projection.outcomes
         )
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write it as JSON."""
+        """Write it to a JSON file.
+
+        >>> import tempfile
+        >>> calibrator = Calibrator((0.5, 1.0), (0.2, 0.8))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     calibrator.save(f"{folder}/calibration.json")
+        ...     Calibrator.load(f"{folder}/calibration.json") == calibrator
+        True
+        """
         with whole_file(Path(path)) as stream:
-            held = {"scores": list(self.scores), "precisions": list(self.precisions)}
-            stream.write(dump_json(held, indent=2) + b"\n")
+            fields = {"scores": list(self.scores), "precisions": list(self.precisions)}
+            stream.write(dump_json(fields, indent=2) + b"\n")
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Calibrator:
         """Read what :meth:`save` wrote.
 
         Raises:
-            InputError: The file is missing or is no calibration.
+            InputError: The file is missing or is not a calibration.
         """
-        hint = "expected what llmner calibrate wrote"
-        place = Path(path)
-        if kind_of(place) == "missing" and not place.is_symlink():
+        hint = "expected a file that llmner calibrate wrote"
+        file = Path(path)
+        if kind_of(file) == "missing" and not file.is_symlink():
             raise InputError("no such file", path=path)
         try:
-            if kind_of(place) == "special":
-                # Nobody waits for a pipe that nothing is written to.
+            if kind_of(file) == "special":
+                # Reading a pipe that nothing writes to would wait forever.
                 raise InputError("not a regular file")
-            held = read_json(place, hint=hint)
-            return cls(*(_numbers(held, key) for key in ("scores", "precisions")))
+            fields = read_json(file, hint=hint)
+            return cls(*(_numbers(fields, key) for key in ("scores", "precisions")))
         except InputError as error:
-            raise InputError(f"is no calibration: {error.problem}", path=path, hint=hint) from None
+            raise InputError(
+                f"is not a calibration: {error.problem}", path=path, hint=hint
+            ) from None
 
 
-def _numbers(held: object, key: str) -> tuple[float, ...]:
-    values = held.get(key) if isinstance(held, dict) else None
+def _numbers(fields: object, key: str) -> tuple[float, ...]:
+    values = fields.get(key) if isinstance(fields, dict) else None
     if not isinstance(values, list) or not all(map(is_number, values)):
-        raise InputError(f"{key!r} is no list of numbers")
+        raise InputError(f"{key!r} is not a list of numbers")
     return tuple(map(float, values))

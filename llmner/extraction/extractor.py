@@ -1,129 +1,79 @@
-"""The whole line: recipe, engine and projector in one object.
+"""The extractor: a recipe, an engine and a projection policy in one object.
 
-What keeps its rows on disk is ``runs``; what a run is scored by is ``scoring``'s; what it prints is
-``cli``'s.
+``runs`` keeps its rows on disk.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from llmner._mishaps import Mishap, attempt
-from llmner.corpora.jsonl import span_rows
 from llmner.engines import Engine, Generator, Reply, create_generator
 from llmner.engines._types import as_engine
 from llmner.engines.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.engines.grammars import reply_grammar, reply_schema, schema_grammar
 from llmner.errors import InputError, UnknownNameError
+from llmner.extraction._extraction import Extraction, SpanExtractor, failed, lost, nothing
 from llmner.extraction.confidence import Calibrator, check_min_score, drop_unsure, score_spans, vote
 from llmner.extraction.merging import WindowReply, merge_windows
 from llmner.extraction.questions import Question, answers_to, ask_about
-from llmner.extraction.rows import projection_row, reply_fields, window_rows
 from llmner.extraction.windows import Window, check_windows
 from llmner.projection import Budget, Policy, Projection, project_read, project_reply
 from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt, build_prompt, writable
-from llmner.replies import REPLY_FORMATS, ReadReply, read_exact
-from llmner.spans import Sentence, Span
+from llmner.replies import REPLY_FORMATS, read_exact
+from llmner.spans import Sentence
 
 __all__ = ["Extraction", "Extractor", "SpanExtractor", "WindowReply", "lost", "nothing"]
 
 
-@dataclass(frozen=True, slots=True)
-class Extraction:
-    """What was made of one sentence.
-
-    Attributes:
-        sentence: The sentence asked about, gold spans and all.
-        reply: What the engine answered. Of a long text: all windows' replies, a line break between
-            two. A tagger's is empty: it gives spans at once.
-        projection: Spans and outcomes, and how the reply was read.
-        windows: Of a long text: what was answered about each window; empty where it was asked about
-            whole.
-        samples: All replies, ``reply`` the first, where there was a vote among several; of a long
-            text the windows have them.
-    """
-
-    sentence: Sentence
-    reply: Reply
-    projection: Projection
-    windows: tuple[WindowReply, ...] = ()
-    samples: tuple[Reply, ...] = ()
-
-    @property
-    def spans(self) -> tuple[Span, ...]:
-        """The spans found."""
-        return self.projection.spans
-
-    def row(self) -> dict[str, Any]:
-        """One row of ``extract``'s output: a spans row with outcomes, raw reply and reading status.
-
-        A long text's has its windows too: place, raw reply and reading status of each. A tagger's
-        is a spans row and no more.
-        """
-        sentence = {"id": self.sentence.id, "text": self.sentence.text}
-        if self.projection.reply is None:
-            return sentence | {"spans": span_rows(self.spans)}
-        row = projection_row(
-            self.sentence.id, self.projection, self.reply.text, **reply_fields(self)
-        )
-        return row | {"windows": window_rows(self.windows)} if self.windows else row
-
-
-class SpanExtractor(Protocol):
-    """What runs, evaluations and comparisons need of whatever extracts: an ``Extractor``, a
-    baseline.
-
-    Attributes:
-        batch_size: Sentences after which rows are put on the disk.
-    """
-
-    batch_size: int
-
-    def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
-        """Extract from every sentence, in order."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """Everything that decides the result."""
-        ...
-
-
 class Extractor:
-    """A recipe, an engine and a projection policy.
+    """Extracts spans from texts with a recipe, an engine and a projection policy.
 
     Texts of more than ``window`` characters are asked about in windows
-    (:func:`llmner.extraction.windows.split_windows`); so is a text whose prompt does not fit into
-    the model, where the engine can tell.
+    (:func:`llmner.extraction.windows.split_windows`). So are texts whose prompts do not fit into
+    the model, if the engine can tell.
 
     Args:
         recipe: What to ask.
-        generator: What answers.
-        batch_size: Questions handed to the engine at once: sentences, windows of longer texts,
-            samples; it may split them further.
-        read_as: Reply format to read replies as; ``None`` for the one the recipe asks for,
-            ``"auto"`` for replies that may have been asked for by another prompt.
-        window: Longest stretch of a text to ask about at once, in characters (code points).
-        overlap: Longest context on either side of what a window is asked for, in characters.
-        grounded: Keep each reply to the recipe's format, the schema's labels and stretches of the
-            sentence, by a grammar.
-        json_schema: Keep each reply to the JSON schema of the recipe's format, for endpoints that
-            take no grammars; mentions may still be invented.
-        samples: Replies to each question, among which spans are put to the vote; more than one make
-            sense with an engine that draws (``temperature`` above 0).
+        generator: The engine that answers.
+        batch_size: How many questions are handed to the engine at once. Sentences, windows of
+            longer texts and samples are questions. The engine may split the batch.
+        read_as: The reply format to read replies as; ``None`` for the recipe's, ``"auto"`` for
+            replies to another prompt.
+        window: The longest part of a text to ask about at once, in characters (code points).
+        overlap: The longest context on either side of a window's core, in characters.
+        grounded: Constrain each reply by a grammar: to the recipe's format, the schema's labels and
+            parts of the sentence.
+        json_schema: Constrain each reply by the JSON schema of the recipe's format, for endpoints
+            that take no grammars. Mentions may still be invented.
+        samples: How many replies to draw for each question. Spans are put to the vote among them.
+            More than one make sense only with an engine that samples (``temperature`` above 0).
         min_score: Drop spans with a lower score.
-        calibrator: Turns scores into shares of right spans, before ``min_score`` looks at them.
+        calibrator: Maps scores to the share of spans that are right, before ``min_score`` is
+            applied.
         **policy: Fields of :class:`llmner.projection.Policy`.
 
     Raises:
-        TypeError: A policy field that does not exist.
-        InputError: A batch size, window or number of samples below 1, an overlap below 0 or not
-            below the window, a ``min_score`` out of [0, 1], or a grammar asked of an engine or a
-            format that takes none.
-        UnknownNameError: A format to read replies as that does not exist.
+        TypeError: A policy field does not exist.
+        InputError: A batch size, window or number of samples is below 1; an overlap is below 0 or
+            not below the window; ``min_score`` is out of [0, 1]; or the engine or the format cannot
+            be constrained.
+        UnknownNameError: ``read_as`` is no format.
+
+    >>> from llmner.engines import Reply
+    >>> class Echo:
+    ...     def generate(self, prompts):
+    ...         return [Reply('{"PS": ["손흥민"]}') for _ in prompts]
+    ...
+    ...     def describe(self):
+    ...         return {"engine": "echo"}
+    >>> extractor = Extractor(Recipe.load("klue"), Echo())
+    >>> [extraction.spans for extraction in extractor.extract(["손흥민은 춘천에서"])]
+    [(Span(start=0, end=3, label='PS', score=None),)]
     """
 
     def __init__(
@@ -146,18 +96,22 @@ class Extractor:
         check_windows(window, overlap)
         for name, number in (("batch size", batch_size), ("number of samples", samples)):
             if number < 1:
-                raise InputError(f"{name} {number} is not positive")
+                raise InputError(f"{name} must be at least 1, got {number}")
         check_min_score(min_score)
         self.read_as = _checked_format(read_as or recipe.reply_format)
         if grounded and json_schema:
             raise InputError(
-                "a grounded reply keeps to its format anyway", hint="leave out the JSON schema"
+                "replies cannot be both grounded and kept to a JSON schema",
+                hint="leave out the JSON schema; grounded replies keep to their format anyway",
             )
-        able = as_engine(generator).capabilities
-        if (grounded and not able.grammar) or (json_schema and not able.json_schema):
+        capabilities = as_engine(generator).capabilities
+        if (grounded and not capabilities.grammar) or (
+            json_schema and not capabilities.json_schema
+        ):
+            constraint = "a grammar" if grounded else "a JSON schema"
             raise InputError(
                 f"the {generator.describe().get('engine', 'given')} engine cannot keep replies to "
-                f"a grammar"
+                f"{constraint}"
             )
         self.recipe = recipe
         self.generator = generator
@@ -175,23 +129,25 @@ class Extractor:
 
     @property
     def engine(self) -> Engine:
-        """The generator with all that engines have."""
+        """The generator as an :class:`llmner.engines.Engine`."""
         return as_engine(self.generator)
 
     @classmethod
     def from_adapter(cls, name: str = PACKAGED_ADAPTER, **options: Any) -> Extractor:
-        """A fine-tuned model with the recipe it was trained with; by default the one in the
-        package.
+        """A fine-tuned model with the recipe that it was trained with.
 
         Args:
-            name: An adapter's folder, or ``USER/NAME`` on the Hub.
-            **options: Those of the transformers engine (``model``, ``batch_size``, ``device``,
+            name: An adapter's folder, or ``USER/NAME`` on the Hub; by default the adapter that is
+                part of this package.
+            **options: Options of the transformers engine (``model``, ``batch_size``, ``device``,
                 ...).
 
         Raises:
-            InputError: No such adapter, or one without a recipe.
+            InputError: There is no such adapter, or it has no recipe.
             GenerationError: The Hub does not have it.
             MissingExtraError: The ``local`` extra is not installed.
+
+        >>> extractor = Extractor.from_adapter()  # doctest: +SKIP
         """
         adapter = find_adapter(name)
         options.setdefault("model", adapter.model)
@@ -202,42 +158,37 @@ class Extractor:
     ) -> Iterator[Extraction]:
         """Extract from every sentence, in order, a batch at a time.
 
-        Memory stays that of a batch and of the replies to one text, however long the texts are. A
-        sentence at which something fails that nobody foresaw, be it the recipe's template, the
-        engine or projection, has an extraction whose reply has an ``error``, and ends nothing.
+        Memory is limited to one batch and the replies about one text. If something fails
+        unexpectedly for a sentence (in the recipe's template, the engine or projection), the
+        reply of its extraction has an ``error``, and extraction goes on.
 
         Args:
-            sentences: Them, or their texts.
-            budget: Steps that projecting all replies may take. Another thread can end it.
+            sentences: The sentences, or their texts.
+            budget: The steps of work that projecting all replies may take. Another thread can end
+                it.
 
         Raises:
-            GenerationError: The engine could not answer, whatever it was asked.
+            GenerationError: The engine cannot answer any question.
             WorkLimitError: The budget is used up or was ended.
         """
-        asked = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
-        questions = ask_about(asked, self._prompt, self.engine, self.window, self.overlap)
+        inputs = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
+        questions = ask_about(inputs, self._prompt, self.engine, self.window, self.overlap)
         parts: list[WindowReply] = []
         while batch := list(islice(questions, max(1, self.batch_size // self.samples))):
-            asked_now = [
-                question.prompt for question in batch if isinstance(question.prompt, Prompt)
+            prompts = [question.prompt for question in batch if isinstance(question.prompt, Prompt)]
+            samples = [
+                replace(prompt, sample=number)
+                for prompt in prompts
+                for number in range(self.samples)
             ]
-            answers = iter(
-                answers_to(
-                    self.engine,
-                    [
-                        replace(prompt, sample=n)
-                        for prompt in asked_now
-                        for n in range(self.samples)
-                    ],
-                )
-            )
+            answers = iter(answers_to(self.engine, samples))
             for question in batch:
                 if isinstance(question.prompt, Mishap):
-                    parts.append(_unasked(question, question.prompt))
+                    parts.append(_without_prompt(question, question.prompt))
                 else:
-                    given = tuple(islice(answers, self.samples))
+                    replies = tuple(islice(answers, self.samples))
                     parts.append(
-                        self._answered(question.window, question.prompt.text, given, budget)
+                        self._window_reply(question.window, question.prompt.text, replies, budget)
                     )
                 if question.last:
                     yield self._extraction(question.sentence, parts)
@@ -256,43 +207,44 @@ class Extractor:
             )
         return prompt
 
-    def _answered(
-        self, window: Window, text: str, given: tuple[Reply, ...], budget: Budget | None
+    def _window_reply(
+        self, window: Window, text: str, replies: tuple[Reply, ...], budget: Budget | None
     ) -> WindowReply:
-        """What the replies to a question come to."""
-        read = [self._read(text, reply, budget) for reply in given]
-        replies = tuple(reply for reply, _ in read)
-        found = attempt(self._chosen, window, replies, [projection for _, projection in read])
-        if isinstance(found, Mishap):
-            return WindowReply(window, _failed(replies[0], found), nothing(text))
-        return found
+        """The answer about a window, from the replies to its question."""
+        projected = [self._read(text, reply, budget) for reply in replies]
+        replies = tuple(reply for reply, _ in projected)
+        projections = [projection for _, projection in projected]
+        result = attempt(self._combine_samples, window, replies, projections)
+        if isinstance(result, Mishap):
+            return WindowReply(window, failed(replies[0], result), nothing(text))
+        return result
 
     def _read(self, text: str, reply: Reply, budget: Budget | None) -> tuple[Reply, Projection]:
-        """A reply and what it says; one that cannot be read is one with an error."""
+        """A reply and its projection; if it cannot be read, the reply gets an error."""
 
-        def work() -> Projection:
-            return score_spans(self._projected(text, _checked(reply), budget), reply)
+        def read() -> Projection:
+            return score_spans(self._project(text, _checked(reply), budget), reply)
 
-        found = attempt(work)
-        return (
-            (_failed(reply, found), nothing(text)) if isinstance(found, Mishap) else (reply, found)
-        )
+        result = attempt(read)
+        if isinstance(result, Mishap):
+            return failed(reply, result), nothing(text)
+        return reply, result
 
-    def _chosen(
+    def _combine_samples(
         self, window: Window, replies: tuple[Reply, ...], projections: Sequence[Projection]
     ) -> WindowReply:
-        """The one reply, or what most of several say."""
+        """The answer about a window: the only reply, or the vote among several."""
         first, projection = replies[0], projections[0]
         samples: tuple[Reply, ...] = ()
         if self.samples > 1:
-            answered = [at for at, reply in enumerate(replies) if reply.error is None]
-            if answered:
-                first = replies[answered[0]]
-                projection = vote([projections[at] for at in answered], self.samples)
+            numbers = [number for number, reply in enumerate(replies) if reply.error is None]
+            if numbers:
+                first = replies[numbers[0]]
+                projection = vote([projections[number] for number in numbers], self.samples)
             samples = replies
         return WindowReply(window, first, projection, samples)
 
-    def _projected(self, text: str, reply: Reply, budget: Budget | None) -> Projection:
+    def _project(self, text: str, reply: Reply, budget: Budget | None) -> Projection:
         schema = self.recipe.schema_
         if not self.grounded:
             return project_reply(
@@ -311,15 +263,13 @@ class Extractor:
         return projection
 
     def _extraction(self, sentence: Sentence, parts: list[WindowReply]) -> Extraction:
-        """An extraction from the answers about a text: one about all of it, or those about its
-        windows.
-        """
-        found = attempt(self._joined, sentence, parts)
-        if isinstance(found, Mishap):
-            return lost(sentence, found, "\n".join(part.reply.text for part in parts))
-        return found
+        """The extraction of a text, from the answer about all of it or about each window."""
+        result = attempt(self._combine_windows, sentence, parts)
+        if isinstance(result, Mishap):
+            return lost(sentence, result, "\n".join(part.reply.text for part in parts))
+        return result
 
-    def _joined(self, sentence: Sentence, parts: list[WindowReply]) -> Extraction:
+    def _combine_windows(self, sentence: Sentence, parts: list[WindowReply]) -> Extraction:
         (first, *others) = parts
         reply, projection = first.reply, first.projection
         if others:
@@ -343,8 +293,8 @@ class Extractor:
             "reply_format": self.read_as,
             **self.engine.describe(),
             **({} if whole_texts else {"window": self.window, "overlap": self.overlap}),
-            **self._choices(),
-            # Unless it is set, how far order counts follows from each reply's format.
+            **self._non_defaults(),
+            # Unless it is set, it depends on each reply's format how far the order counts.
             "policy": {
                 **asdict(Policy(**self._policy)),
                 "order": self._policy.get("order", "reply"),
@@ -352,64 +302,45 @@ class Extractor:
             "llmner": __version__,
         }
 
-    def _choices(self) -> dict[str, Any]:
-        """What was chosen beyond the defaults."""
+    def _non_defaults(self) -> dict[str, Any]:
+        """The options that are not at their defaults."""
         calibration = self.calibrator
-        chosen = {
+        options = {
             "grounded": self.grounded or None,
             "json_schema": self.json_schema is not None or None,
             "samples": self.samples if self.samples > 1 else None,
             "min_score": self.min_score,
             "calibration": None if calibration is None else calibration.hash,
         }
-        return {name: value for name, value in chosen.items() if value is not None}
-
-
-def lost(sentence: Sentence, mishap: Mishap, reply: str = "") -> Extraction:
-    """What there is of a sentence at which something failed that nobody foresaw.
-
-    Args:
-        sentence: The sentence.
-        mishap: What failed.
-        reply: What was answered, where it got so far.
-    """
-    return Extraction(sentence, _failed(Reply(reply), mishap), nothing(sentence.text))
-
-
-def nothing(text: str) -> Projection:
-    """The projection of no answer."""
-    return Projection(text, (), (), ReadReply(status="empty"))
-
-
-def _failed(reply: Reply, mishap: Mishap) -> Reply:
-    """A reply of which nothing could be made. Its text stays, to find out why."""
-    said = getattr(reply, "text", "")
-    return Reply(said if isinstance(said, str) else "", "error", error=str(mishap))
+        return {name: value for name, value in options.items() if value is not None}
 
 
 def _checked(reply: Reply) -> Reply:
-    """A reply as engines are to give it.
+    """The reply, if it is one that can be written to rows.
 
     Raises:
-        TypeError: It is none, or a part of it is of another type: rows could not be written.
+        TypeError: It is not a reply, or one of its fields has the wrong type.
     """
     if not isinstance(reply, Reply) or not isinstance(reply.text, str):
-        raise TypeError("the engine's reply is no text")
+        raise TypeError("the engine's reply is not a Reply with a text")
     if reply.finish_reason not in ("stop", "length", "error") or not isinstance(
         reply.error, str | None
     ):
-        raise TypeError("the engine's reply has no reason why it ended")
+        raise TypeError("the engine's reply has no valid finish_reason or error")
     return reply
 
 
-def _unasked(question: Question, mishap: Mishap) -> WindowReply:
+def _without_prompt(question: Question, mishap: Mishap) -> WindowReply:
+    """The answer about a window whose prompt could not be made."""
     window = question.window
     text = question.sentence.text[window.start : window.end]
-    return WindowReply(window, _failed(Reply(""), mishap), nothing(text))
+    return WindowReply(window, failed(Reply(""), mishap), nothing(text))
 
 
 def _checked_format(name: str) -> str:
-    """The name of a format to read replies as, or ``"auto"``: readers take any other name for it.
+    """The name, if it is a reply format or ``"auto"``.
+
+    Readers would take any other name for ``"auto"``.
 
     Raises:
         UnknownNameError: It is neither.
@@ -422,10 +353,12 @@ def _checked_format(name: str) -> str:
 
 
 def _whole_part(reply: Reply, format: str) -> str:
-    """A grounded reply without what its limit cut through, such as a row whose name may be half of
-    one.
-    """
-    read_as = REPLY_FORMATS.get(format)
-    if reply.finish_reason == "length" and read_as is not None and read_as.whole_part is not None:
-        return read_as.whole_part(reply.text)
+    """A grounded reply without what its token limit cut through, such as half a row."""
+    reply_format = REPLY_FORMATS.get(format)
+    if (
+        reply.finish_reason == "length"
+        and reply_format is not None
+        and reply_format.whole_part is not None
+    ):
+        return reply_format.whole_part(reply.text)
     return reply.text

@@ -1,6 +1,6 @@
-"""One answer about a long text from the answers about its windows.
+"""Merging the answers about the windows of a long text into one.
 
-How texts are split is ``windows``'; who is asked is ``extraction``'s.
+``windows`` splits the texts, and ``questions`` asks about them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ __all__ = ["WindowReply", "merge_windows"]
 
 @dataclass(frozen=True, slots=True)
 class WindowReply:
-    """What was answered about one window of a long text.
+    """The answer about one window of a long text.
 
     Attributes:
         window: The window, in code points of the whole text.
         reply: What the engine answered.
-        projection: Spans and outcomes in the window's own text: offsets count from ``start``.
-        samples: All replies, ``reply`` the first, where there was a vote among several.
+        projection: Spans and outcomes in the window's own text, whose offsets count from ``start``.
+        samples: All replies, ``reply`` first, if there was a vote among several.
+
+    >>> part = WindowReply(Window(5, 14, 9, 14), Reply("-"), Projection("손흥민은 춘천에서"))
+    >>> part.start, part.end, part.window.core_start
+    (5, 14, 9)
     """
 
     window: Window
@@ -48,53 +52,54 @@ class WindowReply:
 
 
 def merge_windows(text: str, parts: Sequence[WindowReply]) -> tuple[Reply, Projection]:
-    """The reply and the projection of a text whose windows were answered one by one.
+    """The reply and the projection of a whole text, from the answers about its windows.
 
-    A span counts if its window's core has any of it, or if the window whose core it begins in got
-    no answer. The same span from two windows is one, with one outcome. Of spans that overlap the
-    one farther from its window's cut edges stays, then the longer one, then the first. A mention
-    without any span of its own left is ``overlapped``. O(n log n) in the number of mentions.
+    A span counts if it overlaps its window's core, or if the engine failed on the window in whose
+    core it begins. A span that two windows name counts once, with one outcome. Of overlapping spans
+    the one farther from its window's cut edges wins, then the longer one, then the first. A mention
+    that loses all its spans is ``overlapped``. O(n log n) in the number of mentions.
 
     Args:
         text: The whole text.
-        parts: Its windows' answers, in the text's order.
+        parts: The answers about its windows, in the order of the text.
     """
-    parts = [_at_home(part) for part in parts]
-    taken = _choose(len(text), parts)
-    claims = dict(taken)
-    starts = [span.start for span, _ in taken]
+    parts = [_prefer_core(part) for part in parts]
+    chosen = _choose(len(text), parts)
+    owners = dict(chosen)
+    starts = [span.start for span, _ in chosen]
     outcomes: list[Outcome] = []
-    for number, part in enumerate(parts):
-        for at, outcome in enumerate(part.projection.outcomes):
+    for part_number, part in enumerate(parts):
+        for outcome_number, outcome in enumerate(part.projection.outcomes):
             moved = _moved(outcome, part.start)
-            kept = _settle(moved, (number, at), claims, starts, taken)
-            if kept is not None:
-                outcomes.append(kept)
+            owner = (part_number, outcome_number)
+            merged = _merge_outcome(moved, owner, owners, starts, chosen)
+            if merged is not None:
+                outcomes.append(merged)
     read = _merge_read([part.projection.reply or ReadReply() for part in parts], outcomes)
-    spans = tuple(span for span, _ in taken)
+    spans = tuple(span for span, _ in chosen)
     return _merge_replies([part.reply for part in parts]), Projection(
         text, spans, tuple(outcomes), read
     )
 
 
-def _at_home(part: WindowReply) -> WindowReply:
-    """The window's answer, with names that were placed in its context in its core where they stand
-    there too.
+def _prefer_core(part: WindowReply) -> WindowReply:
+    """The answer about a window, with names moved from its context into its core.
 
-    A reply that lists a name once, of a window that has it in context and core, is taken to mean
-    the core's: the neighbour answers for the context.
+    A reply may list a name once although it stands in the context and in the core. It is taken to
+    mean the core, because the neighbouring window answers for the context.
     """
     text, window = part.projection.text, part.window
-    low, high = window.core_start - window.start, window.core_end - window.start
-    taken = [span for outcome in part.projection.outcomes for span in outcome.places]
+    core_start, core_end = window.core_start - window.start, window.core_end - window.start
+    occupied = [span for outcome in part.projection.outcomes for span in outcome.places]
     outcomes = []
     for outcome in part.projection.outcomes:
         span = outcome.span
-        if span is not None and (span.end <= low or span.start >= high):
-            place = _free_place(text, text[span.start : span.end], low, high, taken)
-            if place is not None:
-                moved = replace(span, start=place, end=place + span.end - span.start)
-                taken.append(moved)
+        if span is not None and (span.end <= core_start or span.start >= core_end):
+            surface = text[span.start : span.end]
+            start = _free_place(text, surface, core_start, core_end, occupied)
+            if start is not None:
+                moved = replace(span, start=start, end=start + span.end - span.start)
+                occupied.append(moved)
                 outcome = replace(
                     outcome, span=moved, reason=outcome.reason or "its place in the window's core"
                 )
@@ -102,84 +107,94 @@ def _at_home(part: WindowReply) -> WindowReply:
     return replace(part, projection=replace(part.projection, outcomes=tuple(outcomes)))
 
 
-def _free_place(text: str, surface: str, low: int, high: int, taken: Sequence[Span]) -> int | None:
-    """The first place from ``low`` to ``high`` where a surface begins a word and nothing else is
-    placed.
-    """
-    at = text.find(surface, low)
-    while 0 <= at < high:
-        begins = at == 0 or not text[at - 1].isalnum()
-        if begins and not any(span.start < at + len(surface) and at < span.end for span in taken):
-            return at
-        at = text.find(surface, at + 1)
+def _free_place(
+    text: str, surface: str, low: int, high: int, occupied: Sequence[Span]
+) -> int | None:
+    """The first place in [low, high) where a surface begins a word and overlaps no other span."""
+    start = text.find(surface, low)
+    while 0 <= start < high:
+        end = start + len(surface)
+        begins_word = start == 0 or not text[start - 1].isalnum()
+        if begins_word and not any(span.start < end and start < span.end for span in occupied):
+            return start
+        start = text.find(surface, start + 1)
     return None
 
 
-# Who a span is from: the window's number, and the outcome's number in it.
+# The mention that a span comes from: the number of its window, and of its outcome in the window.
 _Owner = tuple[int, int]
-_Taken = list[tuple[Span, _Owner]]
+_Chosen = list[tuple[Span, _Owner]]
 
 
-def _choose(length: int, parts: Sequence[WindowReply]) -> _Taken:
-    """The spans that stay, sorted and apart, each with the mention it is from."""
-    cores = [part.window.core_start for part in parts]
-    claims: list[tuple[float, int, int, _Owner, Span]] = []
-    for number, part in enumerate(parts):
+def _choose(length: int, parts: Sequence[WindowReply]) -> _Chosen:
+    """The spans that count, sorted and without overlaps, each with the mention it comes from."""
+    core_starts = [part.window.core_start for part in parts]
+    candidates: list[tuple[float, int, int, _Owner, Span]] = []
+    for part_number, part in enumerate(parts):
         window = part.window
-        for at, outcome in enumerate(part.projection.outcomes):
+        for outcome_number, outcome in enumerate(part.projection.outcomes):
+            owner = (part_number, outcome_number)
             for span in _moved(outcome, part.start).places:
-                asked = window.core_start < span.end and span.start < window.core_end
-                home = parts[max(0, bisect_right(cores, span.start) - 1)]
-                if not asked and home.reply.finish_reason != "error":
+                in_core = window.core_start < span.end and span.start < window.core_end
+                home = parts[max(0, bisect_right(core_starts, span.start) - 1)]
+                if not in_core and home.reply.finish_reason != "error":
                     continue
                 distance = min(
                     span.start - window.start if window.start else math.inf,
                     window.end - span.end if window.end < length else math.inf,
                 )
-                claims.append((-distance, span.start - span.end, span.start, (number, at), span))
-    taken: _Taken = []
-    for *_, owner, span in sorted(claims):
-        at = bisect_left(taken, span.start, key=_begins)
-        before = taken[at - 1][0].end if at else 0
-        if before <= span.start and (at == len(taken) or span.end <= taken[at][0].start):
-            insort(taken, (span, owner))
-    return taken
+                candidates.append((-distance, span.start - span.end, span.start, owner, span))
+    chosen: _Chosen = []
+    for *_, owner, span in sorted(candidates):
+        index = bisect_left(chosen, span.start, key=_start_of)
+        previous_end = chosen[index - 1][0].end if index else 0
+        if previous_end <= span.start and (
+            index == len(chosen) or span.end <= chosen[index][0].start
+        ):
+            insort(chosen, (span, owner))
+    return chosen
 
 
-def _begins(taken: tuple[Span, _Owner]) -> int:
-    return taken[0].start
+def _start_of(item: tuple[Span, _Owner]) -> int:
+    return item[0].start
 
 
-def _settle(
+def _merge_outcome(
     outcome: Outcome,
     owner: _Owner,
-    claims: dict[Span, _Owner],
+    owners: dict[Span, _Owner],
     starts: Sequence[int],
-    taken: _Taken,
+    chosen: _Chosen,
 ) -> Outcome | None:
-    """What becomes of a mention's outcome; ``None`` where another window tells of all it is
-    about.
+    """A mention's outcome in the whole text; ``None`` if another window's outcome has its span.
+
+    Args:
+        outcome: Its outcome in its window, with offsets in the whole text.
+        owner: The mention.
+        owners: The mention that each chosen span comes from.
+        starts: The starts of the chosen spans.
+        chosen: The spans that count.
     """
     if outcome.span is None:
         return outcome
-    own = [span for span in outcome.places if claims.get(span) == owner]
+    own = [span for span in outcome.places if owners.get(span) == owner]
     if own:
         return replace(outcome, span=own[0], repeats=tuple(own[1:]))
-    if outcome.span in claims:
+    if outcome.span in owners:
         return None
     span = outcome.span
-    at = bisect_left(starts, span.end)
-    held = at > 0 and taken[at - 1][0].end > span.start
+    index = bisect_left(starts, span.end)
+    is_overlapped = index > 0 and chosen[index - 1][0].end > span.start
     reason = (
         "another window reads it otherwise"
-        if held
+        if is_overlapped
         else "the window that it belongs to does not name it"
     )
     return Outcome(outcome.mention, "overlapped", reason=reason)
 
 
 def _moved(outcome: Outcome, by: int) -> Outcome:
-    """An outcome in a window, told of the whole text."""
+    """An outcome with its offsets moved from a window to the whole text."""
     if not by:
         return outcome
     mention, span = outcome.mention, outcome.span
@@ -198,14 +213,14 @@ def _shift(span: Span, by: int) -> Span:
 
 
 def _merge_read(reads: Sequence[ReadReply], outcomes: Sequence[Outcome]) -> ReadReply:
-    """How the windows' replies were read, taken together.
+    """How the windows' replies were read, as one reading.
 
-    A text part of which got an answer is no unreadable one: the worst it can be is ``truncated``.
+    Its status is the worst of theirs, but at worst ``truncated`` if any window has an answer.
     """
     order: tuple[Status, ...] = get_args(Status)
     worst = max((read.status for read in reads), key=order.index)
-    none: tuple[Status, ...] = ("empty", "unreadable")
-    if worst in none and not all(read.status in none for read in reads):
+    unanswered: tuple[Status, ...] = ("empty", "unreadable")
+    if worst in unanswered and not all(read.status in unanswered for read in reads):
         worst = "truncated"
     formats = {read.format for read in reads if read.format is not None}
     orders = {read.order for read in reads if read.format is not None}
@@ -232,5 +247,6 @@ def _merge_replies(replies: Sequence[Reply]) -> Reply:
 
 
 def _total(counts: Sequence[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
+    """The sum of the counts; ``None`` if one of them is unknown."""
+    numbers = [count for count in counts if count is not None]
+    return sum(numbers) if len(numbers) == len(counts) else None

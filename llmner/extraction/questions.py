@@ -1,9 +1,7 @@
-"""What an engine is asked about texts, about each whole or about windows of a long one; and its
-answers.
+"""The questions for an engine, about whole texts or about windows of long ones; and its answers.
 
-How texts are split is ``windows``'; what becomes of the answers is ``_merging``'s. A text that
-cannot be asked about, for whatever reason, has a mishap in place of its prompt, or an error in
-place of its answer.
+``windows`` splits the texts, and ``merging`` joins the answers. If something fails for one text,
+there is a mishap instead of its prompt, or an error instead of its answer.
 """
 
 from __future__ import annotations
@@ -27,14 +25,14 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One prompt.
+    """One question about a sentence or about a window of it.
 
     Attributes:
-        sentence: The sentence asked about.
-        prompt: What is asked; of a window the id is that of the sentence with ``#1``, ``#2``, ...
-            behind it. A mishap where it could not be made.
-        window: The window of the sentence's text that the prompt holds.
-        last: Whether no further question is asked about this sentence.
+        sentence: The sentence that is asked about.
+        prompt: The prompt; a window's prompt has the sentence's id with ``#1``, ``#2``, ...
+            appended. A mishap if the prompt could not be made.
+        window: The window of the sentence's text that the prompt contains.
+        last: Whether it is the last question about this sentence.
     """
 
     sentence: Sentence
@@ -50,17 +48,17 @@ def ask_about(
     size: int,
     overlap: int,
 ) -> Iterator[Question]:
-    """Every question about the sentences, in order, made when it is wanted.
+    """Yield every question about the sentences, in order, each made when it is needed.
 
     Args:
         sentences: The sentences.
         build: Makes the prompt for a sentence.
-        engine: Who will be asked.
-        size: Longest window, in characters.
-        overlap: Longest context on either side of a core, in characters.
+        engine: The engine that will be asked.
+        size: The longest window, in characters.
+        overlap: The longest context on either side of a core, in characters.
 
     Raises:
-        GenerationError: The engine cannot be loaded, or fails at an empty text.
+        GenerationError: The engine cannot be loaded, or fails on an empty text.
     """
     whole_texts = engine.capabilities.whole_texts
     fits: Callable[[Prompt], bool] | None = None if whole_texts else engine.fits
@@ -68,14 +66,13 @@ def ask_about(
     for sentence in sentences:
         text = sentence.text
         if not checked and fits is not None and not _has_room(build, fits):
-            # Where not even an empty text fits, nothing is gained by splitting: the engine says
-            # what is wrong.
+            # If not even an empty text fits, splitting does not help: let the engine report it.
             fits = None
         checked = True
         if whole_texts:
             prompt = attempt(build, sentence)
             if isinstance(prompt, Mishap):
-                _pass_over(engine, sentence)
+                _skip_recorded(engine, sentence)
             yield Question(sentence, prompt, Window.of(text), True)
             continue
         for number, (window, prompt) in enumerate(
@@ -87,35 +84,37 @@ def ask_about(
 
 
 def answers_to(engine: Engine, prompts: Sequence[Prompt]) -> list[Reply]:
-    """One reply to each prompt, in their order.
+    """One reply to each prompt, in order.
 
-    Where the engine raises something that nobody foresaw, it is asked a plain question. If it
-    answers that, each prompt is asked alone, and those that it still fails at get replies with
-    ``error``.
+    If the engine fails unexpectedly, it is asked a plain question. If it answers that, each prompt
+    is asked alone, and prompts that it still fails on get replies with ``error``.
 
     Raises:
-        GenerationError: The engine could not answer, or fails at the plain question too.
+        GenerationError: The engine could not answer, or fails on the plain question too.
     """
-    found = _replies(engine, prompts)
-    if not isinstance(found, Mishap):
-        return found
+    result = _replies(engine, prompts)
+    if not isinstance(result, Mishap):
+        return result
     if engine.capabilities.isolates:
-        raise found.error
-    plain = _replies(engine, [PLAIN_QUESTION])
-    if isinstance(plain, Mishap):
-        raise GenerationError(f"the engine fails whatever it is asked: {found}") from found.error
+        raise result.error
+    plain_result = _replies(engine, [PLAIN_QUESTION])
+    if isinstance(plain_result, Mishap):
+        raise GenerationError(f"the engine fails on every question: {result}") from result.error
     replies: list[Reply] = []
     for prompt in prompts:
-        one = found if len(prompts) == 1 else _replies(engine, [prompt])
-        replies += [Reply("", "error", error=str(one))] if isinstance(one, Mishap) else one
+        single = result if len(prompts) == 1 else _replies(engine, [prompt])
+        if isinstance(single, Mishap):
+            replies.append(Reply("", "error", error=str(single)))
+        else:
+            replies += single
     return replies
 
 
 def _replies(engine: Engine, prompts: Sequence[Prompt]) -> list[Reply] | Mishap:
-    """The engine's replies, as many as there are prompts.
+    """The engine's replies, one for each prompt, or how it failed.
 
     Raises:
-        LlmnerError: What it raises on purpose.
+        LlmnerError: The engine raised it; it concerns every question.
     """
 
     def ask() -> list[Reply]:
@@ -124,29 +123,35 @@ def _replies(engine: Engine, prompts: Sequence[Prompt]) -> list[Reply] | Mishap:
             raise ValueError(f"the engine gave {len(replies)} replies to {len(prompts)} prompts")
         return replies
 
-    return _on_purpose(attempt(ask))
+    return _raise_expected(attempt(ask))
 
 
-def _on_purpose(found: _T | Mishap) -> _T | Mishap:
-    """What was found; what an engine raises on purpose concerns every question."""
-    if isinstance(found, Mishap) and isinstance(found.error, LlmnerError):
-        raise found.error
-    return found
+def _raise_expected(result: _T | Mishap) -> _T | Mishap:
+    """The result, unless it is an error that the engine raised on purpose.
+
+    Such an error concerns every question, so it is raised again.
+    """
+    if isinstance(result, Mishap) and isinstance(result.error, LlmnerError):
+        raise result.error
+    return result
 
 
 def _has_room(build: Callable[[Sentence], Prompt], fits: Callable[[Prompt], bool]) -> bool:
-    """Whether an empty text fits; one that a template cannot take says nothing of others."""
+    """Whether an empty text fits into the model.
+
+    A template that cannot take an empty text tells nothing about others.
+    """
     prompt = attempt(build, Sentence(""))
     if isinstance(prompt, Mishap):
         return True
-    found = _on_purpose(attempt(fits, prompt))
-    if isinstance(found, Mishap):
-        raise GenerationError(f"the engine fails whatever it is asked: {found}") from found.error
-    return found
+    result = _raise_expected(attempt(fits, prompt))
+    if isinstance(result, Mishap):
+        raise GenerationError(f"the engine fails on every question: {result}") from result.error
+    return result
 
 
-def _pass_over(engine: Engine, sentence: Sentence) -> None:
-    """Have recorded replies leave out a sentence that cannot be asked about."""
+def _skip_recorded(engine: Engine, sentence: Sentence) -> None:
+    """Skip the recorded replies to a sentence whose prompt could not be made."""
     recorded = engine.recorded()
     if recorded is not None:
         recorded.skip(Prompt((), "", "", sentence.text, sentence.id))
@@ -159,7 +164,7 @@ def _windows(
     size: int,
     overlap: int,
 ) -> Iterator[tuple[Window, Prompt | Mishap]]:
-    """Windows that tile a text, each with its prompt."""
+    """Yield windows whose cores tile a text, each with its prompt."""
     end = len(sentence.text)
     done = 0
     windows = attempt(split_windows, sentence.text, size, overlap)
@@ -168,40 +173,42 @@ def _windows(
         if window is None:
             return
         if isinstance(window, Mishap):
-            # There is no telling where the next one would have begun.
+            # Where the next window would begin is unknown, so this one takes the rest.
             yield Window(done, end, done, end), window
             return
-        yield from _fitting(sentence, window, build, fits, overlap)
+        yield from _fit(sentence, window, build, fits, overlap)
         done = window.core_end
 
 
-def _fitting(
+def _fit(
     sentence: Sentence,
     window: Window,
     build: Callable[[Sentence], Prompt],
     fits: Callable[[Prompt], bool] | None,
     overlap: int,
 ) -> Iterator[tuple[Window, Prompt | Mishap]]:
-    """The window and its prompt, or smaller ones for the same core if that does not fit into the
-    model.
+    """Yield the window and its prompt, or smaller windows if the prompt does not fit the model.
+
+    The cores of the smaller windows tile the window's core.
     """
     text = sentence.text[window.start : window.end]
     prompt = attempt(build, Sentence(text, (), sentence.id))
     if fits is None or len(text) <= 1 or isinstance(prompt, Mishap):
         yield window, prompt
         return
-    found = _on_purpose(attempt(fits, prompt))
-    if not isinstance(found, Mishap) and found:
+    is_fitting = _raise_expected(attempt(fits, prompt))
+    if isinstance(is_fitting, Mishap):
+        yield window, is_fitting
+        return
+    if is_fitting:
         yield window, prompt
         return
-    halves = (
-        found if isinstance(found, Mishap) else attempt(_halves, sentence.text, window, overlap)
-    )
+    halves = attempt(_halves, sentence.text, window, overlap)
     if isinstance(halves, Mishap):
         yield window, halves
         return
     for part in halves:
-        yield from _fitting(sentence, part, build, fits, overlap)
+        yield from _fit(sentence, part, build, fits, overlap)
 
 
 def _halves(text: str, window: Window, overlap: int) -> list[Window]:

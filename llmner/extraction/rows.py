@@ -1,7 +1,7 @@
-"""Rows: what an extraction, a projection, an outcome and a reading are in JSON, and back.
+"""Rows: extractions, projections and outcomes as JSON, and outcomes back from JSON.
 
-The one place that knows these keys. Rows of spans are ``corpora.jsonl``'s, which this stands on;
-how rows survive is ``runs``'.
+No other module knows these keys. ``corpora.jsonl`` has the rows of spans, and ``runs`` keeps rows
+on disk.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from llmner.spans import Mention, Span
 
 if TYPE_CHECKING:
     from llmner.engines import Reply
-    from llmner.extraction.extractor import Extraction
+    from llmner.extraction._extraction import Extraction
     from llmner.extraction.merging import WindowReply
 
 __all__ = [
@@ -36,19 +36,19 @@ __all__ = [
 ]
 
 SIMILARITY_DIGITS = 4
-"""Decimals that a row keeps of a similarity."""
+"""How many decimals of a similarity a row keeps."""
 
 
 def projection_row(
     id: str | None, projection: Projection, reply: str, **fields: Any
 ) -> dict[str, Any]:
-    """A projected reply as JSON has it.
+    """The row of a projected reply.
 
     Args:
-        id: The sentence's.
+        id: The sentence's id.
         projection: The projection.
         reply: The raw reply.
-        **fields: What else there is to say of the reply.
+        **fields: More fields about the reply.
     """
     read = projection.reply
     assert read is not None
@@ -64,14 +64,12 @@ def projection_row(
 
 
 def reading_row(read: ReadReply) -> dict[str, Any]:
-    """How a reply was read."""
+    """The fields that say how a reply was read."""
     return {"status": read.status, "repairs": list(read.repairs)}
 
 
 def reply_fields(answer: Extraction | WindowReply) -> dict[str, Any]:
-    """What an engine said beside its reply: why it ended, why there is none, and further
-    samples.
-    """
+    """The fields about a reply besides its text: finish reason, error and samples."""
     reply: Reply = answer.reply
     fields: dict[str, Any] = {"finish_reason": reply.finish_reason}
     if reply.error is not None:
@@ -82,7 +80,7 @@ def reply_fields(answer: Extraction | WindowReply) -> dict[str, Any]:
 
 
 def window_rows(parts: Iterable[WindowReply]) -> list[dict[str, Any]]:
-    """Windows as JSON has them: place, raw reply and how it was read."""
+    """The rows of windows: range, raw reply and how it was read."""
     rows: list[dict[str, Any]] = []
     for part in parts:
         read = part.projection.reply
@@ -95,15 +93,21 @@ def window_rows(parts: Iterable[WindowReply]) -> list[dict[str, Any]]:
 
 
 def outcome_rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
-    """Outcomes as JSON has them, each as :func:`outcome_row` says."""
+    """The rows of outcomes; see :func:`outcome_row`."""
     return [outcome_row(outcome) for outcome in outcomes]
 
 
 def outcome_row(outcome: Outcome) -> dict[str, Any]:
-    """One outcome: label, surface, kind, place, similarity, reason.
+    """The row of one outcome: label, surface, kind, range, similarity and reason.
 
-    Where there are any: ``repeats``, ``attributes`` of the mention, and ``said``, the label as the
-    reply had it, where the span has another. Its span's score and attributes stand with the spans.
+    If there are any, it also has ``repeats`` and the mention's ``attributes``. If the span's label
+    is not the reply's, ``said`` is the reply's. The span's score and attributes are in the row of
+    the span.
+
+    >>> outcome = Outcome(Mention("PS", "손흥민"), "exact", Span(0, 3, "PS"), 1.0)
+    >>> row = outcome_row(outcome)
+    >>> row["text"], row["kind"], row["start"], row["end"]
+    ('손흥민', 'exact', 0, 3)
     """
     mention, span = outcome.mention, outcome.span
     row: dict[str, Any] = {
@@ -125,15 +129,15 @@ def outcome_row(outcome: Outcome) -> dict[str, Any]:
 
 
 def outcome_of_row(row: Any, path: Path, line: int | None = None) -> Outcome:
-    """The outcome in one of :func:`outcome_rows`.
+    """Read one row of :func:`outcome_rows`.
 
     Args:
         row: The row.
         path: Its file, for errors.
-        line: The line it stands in.
+        line: Its line, counted from 1.
 
     Raises:
-        CorpusError: A kind that does not exist, a place that is none, or a value of another type.
+        CorpusError: The row has an unknown kind, an impossible range or a value of another type.
     """
     wrong = partial(row_error, path, line, None)
     if not isinstance(row, dict):
@@ -159,7 +163,9 @@ def outcome_of_row(row: Any, path: Path, line: int | None = None) -> Outcome:
     try:
         span = None if start is None or end is None else Span(start, end, label)
     except SpanError:
-        raise wrong(f"an outcome at [{start!r}, {end!r})", "what extract writes") from None
+        raise wrong(
+            f"an outcome's range [{start!r}, {end!r}) is not valid", "what extract writes"
+        ) from None
     return Outcome(
         Mention(str(row.get("said", label)), str(row.get("text", "")), attributes or {}),
         kind,
@@ -173,10 +179,10 @@ def outcome_of_row(row: Any, path: Path, line: int | None = None) -> Outcome:
 def outcomes_of_row(
     row: Mapping[str, Any], path: Path, line: int | None = None
 ) -> tuple[Outcome, ...]:
-    """The outcomes of a row that ``extract`` wrote; none where it says nothing of them.
+    """The outcomes in a row of ``extract``'s output; none if the row has no ``outcomes``.
 
     Raises:
-        CorpusError: Outcomes that are none.
+        CorpusError: The outcomes are not what ``extract`` writes.
     """
     outcomes = row.get("outcomes", [])
     if not isinstance(outcomes, list):

@@ -1,8 +1,7 @@
-"""Long texts in windows: stretches that a model is asked about one by one, each with some text
-around it.
+"""Splitting a long text into windows, which a model is asked about one by one.
 
-Every window has a core, and the cores tile the text. What is asked about a window is
-``extraction``'s; what becomes of answers that overlap is ``_merging``'s.
+A window is a core with some context around it, and the cores tile the text. ``questions`` asks
+about the windows, and ``merging`` joins the answers.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from llmner.errors import InputError
 
 __all__ = ["Window", "check_windows", "halve_window", "split_windows"]
 
-# Marks that end a sentence where white space follows, marks that need none, and line breaks. No
-# end: the dots of 2014. 3. 5., of an initial (J. R. R. Tolkien), of a title before a name.
+# Marks that end a sentence if white space follows, marks that always end one, and line breaks. The
+# dots in 2014. 3. 5., after an initial (J. R. R. Tolkien) and after a title do not end a sentence.
 _SENTENCE_END: Final = re.compile(
     r"""(
         (?<![.?!…‥⋯．])
@@ -30,19 +29,23 @@ _SENTENCE_END: Final = re.compile(
     ) \s*+""",
     re.VERBOSE,
 )
-# How far before a stretch the marks that end a sentence at its beginning may stand.
+# How far before a range the search for sentence ends begins: a sentence that ends at its start has
+# its marks before it.
 _LOOK_BACK: Final = 16
-_MOST_FLAGS: Final = 1000
+# How many halves of flags in a row are counted, to keep the time linear.
+_MAX_FLAG_HALVES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of a text, in code points of it; half-open.
+    """A range of a text to ask about, with its core; both are half-open, in code points.
+
+    The model sees the whole window, but is asked for the core. The rest is context.
 
     Attributes:
-        start: Where the window begins.
+        start: The first character of the window.
         end: One past its last character.
-        core_start: Where its core begins: what the window is asked for, the rest is context.
+        core_start: The first character of the core.
         core_end: One past the core's last character.
     """
 
@@ -53,48 +56,66 @@ class Window:
 
     @classmethod
     def of(cls, text: str) -> Window:
-        """The one window that is all of a text."""
+        """The window that is a whole text.
+
+        >>> Window.of("손흥민은 춘천에서")
+        Window(start=0, end=9, core_start=0, core_end=9)
+        """
         return cls(0, len(text), 0, len(text))
 
 
 def check_windows(size: int, overlap: int) -> None:
-    """Make sure that windows can have these sizes, in characters.
+    """Check that windows can have these sizes, in characters.
 
     Raises:
-        InputError: A size below 1, or an overlap below 0 or not below the size.
+        InputError: The size is below 1, or the overlap is below 0 or not below the size.
+
+    >>> check_windows(400, 400)
+    Traceback (most recent call last):
+    llmner.errors.InputError: overlap must be less than the window of 400 characters, got 400
     """
     if size < 1:
-        raise InputError(f"a window of {size} characters is none", hint="expected 1 or more")
-    if not 0 <= overlap < size:
+        raise InputError(f"window must be at least 1 character, got {size}")
+    if overlap < 0:
+        raise InputError(f"overlap must be at least 0 characters, got {overlap}")
+    if overlap >= size:
         raise InputError(
-            f"an overlap of {overlap} characters does not go with windows of {size}",
-            hint="expected 0 or more, and less than the window",
+            f"overlap must be less than the window of {size} characters, got {overlap}"
         )
 
 
 def split_windows(
     text: str, size: int, overlap: int, *, start: int = 0, end: int | None = None
 ) -> Iterator[Window]:
-    """Windows of a text, in its order. Linear in the text; one window is held at a time.
+    """Split a text into windows, in its order. Linear in the text; windows are made as needed.
 
-    A stretch of at most ``size`` characters is one window. Else a core is as many whole sentences
-    as go into ``size - overlap`` characters, or one longer sentence that goes into ``size``. A
-    sentence that does not is cut at white space, without any between two characters, and never in a
-    number or in a user-perceived character (base and marks, emoji sequence, syllable of jamo)
-    unless that alone is too long. Context goes to both sides, ``overlap`` characters each at most
-    and as far as ``size`` allows; it begins and ends at a sentence, a word or a character, the
-    first of these that leaves half of it at least. So a name of ``overlap // 4`` characters across
-    a cut is whole in the window whose core it begins in.
+    A text of at most ``size`` characters is one window. Otherwise each core is as many whole
+    sentences as fit into ``size - overlap`` characters, or one longer sentence if it fits into
+    ``size``. A longer sentence is cut at white space, or between two characters if it has none. A
+    number or a user-perceived character (a base with its marks, an emoji sequence, a syllable of
+    jamo) is cut only if it is too long itself.
+
+    Context is added on both sides, at most ``overlap`` characters each, as far as ``size`` allows.
+    It begins and ends at the border of a sentence, else of a word, else of a character; a border
+    that would leave less than half of the context is not used. So a name of up to ``overlap // 4``
+    characters that is cut is whole in the window in whose core it begins.
 
     Args:
         text: The text.
-        size: Longest window, in characters (code points).
-        overlap: Longest context on either side of a core.
+        size: The longest window, in characters (code points).
+        overlap: The longest context on either side of a core, in characters.
         start: Where the first core begins.
-        end: Where the last core ends; the text's end by default. Context may reach beyond both.
+        end: Where the last core ends; by default at the end of the text. Context may reach beyond
+            both.
 
     Raises:
-        InputError: As :func:`check_windows`.
+        InputError: See :func:`check_windows`.
+
+    >>> text = "손흥민은 춘천에서 태어났다. 런던에서 뛴다."
+    >>> for window in split_windows(text, 20, 4):
+    ...     print(window, repr(text[window.core_start : window.core_end]))
+    Window(start=0, end=20, core_start=0, core_end=16) '손흥민은 춘천에서 태어났다. '
+    Window(start=12, end=24, core_start=16, core_end=24) '런던에서 뛴다.'
     """
     check_windows(size, overlap)
     last = len(text) if end is None else end
@@ -104,12 +125,17 @@ def split_windows(
 
 
 def halve_window(text: str, window: Window, overlap: int) -> Iterator[Window]:
-    """Windows of at most half a window's length whose cores tile its core.
+    """Split a window into windows of at most half its length, whose cores tile its core.
 
     Args:
         text: The whole text.
-        window: The window, of two characters at least.
-        overlap: Longest context on either side; less where half a window has no room for it.
+        window: The window, of at least two characters.
+        overlap: The longest context on either side, in characters; it is shortened if half a window
+            has no room for it.
+
+    >>> text = "가나. 다라. "
+    >>> [(half.core_start, half.core_end) for half in halve_window(text, Window.of(text), 0)]
+    [(0, 4), (4, 8)]
     """
     size = (window.end - window.start) // 2
     context = min(overlap, size // 2)
@@ -128,6 +154,7 @@ def _windows(text: str, size: int, overlap: int, start: int, last: int) -> Itera
 
 
 def _core_end(text: str, start: int, size: int, overlap: int, last: int) -> int:
+    """Where the core that begins at ``start`` ends; ``last`` is where the last core ends."""
     limit = start + size - overlap
     if last <= limit:
         return last
@@ -141,17 +168,21 @@ def _core_end(text: str, start: int, size: int, overlap: int, last: int) -> int:
         return best
     if last - start <= size:
         return last
-    places = range(limit, start, -1)
-    for allowed in (_between_words, _between_characters, _safe):
-        for place in places:
-            if allowed(text, place):
-                return place
+    positions = range(limit, start, -1)
+    for is_allowed in (_is_between_words, _is_between_characters, _is_safe):
+        for position in positions:
+            if is_allowed(text, position):
+                return position
     return limit
 
 
 def _context(text: str, border: int, reach: int) -> int:
-    """The end of the context that goes ``reach`` characters from a border at most: to its left if
-    negative.
+    """Where the context beside a border of a core ends.
+
+    Args:
+        text: The whole text.
+        border: The core's start or end.
+        reach: The longest context, in characters; negative if it is to the left of the border.
     """
     step = 1 if reach > 0 else -1
     farthest, half = border + reach, border + int(reach / 2)
@@ -161,48 +192,49 @@ def _context(text: str, border: int, reach: int) -> int:
     ends = [end for end in _sentence_ends(text, low - 1, high) if end != half]
     if ends:
         return ends[-1] if reach > 0 else ends[0]
-    allowed: tuple[tuple[Callable[[str, int], bool], int], ...] = (
-        (_between_words, half),
-        (_between_characters, border),
+    rules: tuple[tuple[Callable[[str, int], bool], int], ...] = (
+        (_is_between_words, half),
+        (_is_between_characters, border),
     )
-    for fits, stop in allowed:
-        for place in range(farthest, stop, -step):
-            if fits(text, place):
-                return place
+    for is_allowed, stop in rules:
+        for position in range(farthest, stop, -step):
+            if is_allowed(text, position):
+                return position
     return border
 
 
 def _sentence_ends(text: str, start: int, end: int) -> Iterator[int]:
-    """Places in (start, end] where a sentence has ended, its white space behind it as far as it
-    goes.
+    """Yield the positions in (start, end] where a sentence has ended.
+
+    The white space after a sentence belongs to it, as far as it lies in the range.
     """
-    # One character more, to see that white space follows; what seems to end there is past the end.
+    # One more character is searched, to see whether white space follows.
     for match in _SENTENCE_END.finditer(text, max(0, start - _LOOK_BACK), min(end + 1, len(text))):
-        for place in (min(match.end(), end), match.end(1)):
-            if start < place <= end and place >= match.end(1) and _safe(text, place):
-                yield place
+        for position in (min(match.end(), end), match.end(1)):
+            if start < position <= end and position >= match.end(1) and _is_safe(text, position):
+                yield position
                 break
 
 
-def _between_words(text: str, place: int) -> bool:
-    return (text[place - 1].isspace() or text[place].isspace()) and _safe(text, place)
+def _is_between_words(text: str, position: int) -> bool:
+    return (text[position - 1].isspace() or text[position].isspace()) and _is_safe(text, position)
 
 
-def _between_characters(text: str, place: int) -> bool:
-    """Whether a cut parts neither a character nor a number, nor a number and its unit."""
-    if not _safe(text, place):
+def _is_between_characters(text: str, position: int) -> bool:
+    """Whether a cut here divides no character, no number, and no number from its unit."""
+    if not _is_safe(text, position):
         return False
-    before, after = text[place - 1], text[place]
+    before, after = text[position - 1], text[position]
     if before in ".,":
-        return not (after.isnumeric() and text[max(0, place - 2)].isnumeric())
+        return not (after.isnumeric() and text[max(0, position - 2)].isnumeric())
     return not before.isnumeric() or after.isspace()
 
 
-def _safe(text: str, place: int) -> bool:
-    """Whether a place lies between two user-perceived characters."""
-    if not 0 < place < len(text):
+def _is_safe(text: str, position: int) -> bool:
+    """Whether a position is between two user-perceived characters."""
+    if not 0 < position < len(text):
         return True
-    before, after = text[place - 1], text[place]
+    before, after = text[position - 1], text[position]
     if after < "\u0300":
         return (before, after) != ("\r", "\n") and before != "\u200d"
     if (
@@ -211,17 +243,22 @@ def _safe(text: str, place: int) -> bool:
         or ("\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff")
     ):
         return False
-    if _flag_half(before) and _flag_half(after):
+    if _is_flag_half(before) and _is_flag_half(after):
         count = 1
-        while count < _MOST_FLAGS and count < place and _flag_half(text[place - 1 - count]):
+        while (
+            count < _MAX_FLAG_HALVES
+            and count < position
+            and _is_flag_half(text[position - 1 - count])
+        ):
             count += 1
         return count % 2 == 0
     return True
 
 
 def continues(char: str) -> bool:
-    """Whether a character belongs to the one before it: marks, joiners, vowels and finals of
-    jamo.
+    """Whether a character belongs to the one before it.
+
+    Marks, joiners, skin tones, and vowels and finals of jamo do.
     """
     return (
         unicodedata.category(char)[0] == "M"
@@ -233,5 +270,5 @@ def continues(char: str) -> bool:
     )
 
 
-def _flag_half(char: str) -> bool:
+def _is_flag_half(char: str) -> bool:
     return "\U0001f1e6" <= char <= "\U0001f1ff"

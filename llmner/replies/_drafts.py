@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmner._budget import Budget
-from llmner.replies._interpret import MentionCollector, interpret, is_nothing
+from llmner.replies._interpret import interpret
 from llmner.replies._json import find_values
 from llmner.replies._json_values import Pairs, ParsedValue
+from llmner.replies._mentions import MentionCollector, is_nothing
 from llmner.replies._types import Reading, Unwrapped
 from llmner.schema import LabelSchema
 from llmner.spans import Mention

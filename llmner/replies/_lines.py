@@ -7,14 +7,9 @@ from __future__ import annotations
 
 import re
 
-from llmner.replies._interpret import (
-    MentionCollector,
-    collect_surfaces,
-    is_label,
-    is_nothing,
-    split_labelled,
-)
+from llmner.replies._interpret import collect_surfaces
 from llmner.replies._json import find_values
+from llmner.replies._mentions import MentionCollector, is_label, is_nothing, split_labelled
 from llmner.replies._types import NOTHING, Reading, Unwrapped
 from llmner.schema import LabelSchema
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from llmner._budget import UNBOUNDED, Budget
 from llmner.replies._clean import drop_end_of_turn, drop_reasoning, split_fences
 from llmner.replies._drafts import looks_json, read_json
-from llmner.replies._interpret import is_label, is_nothing
+from llmner.replies._mentions import is_label, is_nothing
 from llmner.replies._places import places_of
 from llmner.replies._types import Place, Reading, ReadReply, Status, Unwrapped
 from llmner.replies.formats import REPLY_FORMATS, ReplyFormat
@@ -59,11 +59,11 @@ def read_reply(
     """
     work = budget or UNBOUNDED
     work.spend(1 + len(reply) // 16)
-    asked = REPLY_FORMATS.get(format)
-    if asked is not None and asked.read_sure is not None and schema is not None:
-        sure = _checked(asked.read_sure(reply, schema), schema, asked)
-        if sure is not None:
-            return sure
+    expected = REPLY_FORMATS.get(format)
+    if expected is not None and expected.read_sure is not None and schema is not None:
+        certain = _with_known_labels(expected.read_sure(reply, schema), schema, expected)
+        if certain is not None:
+            return certain
     repairs: list[str] = []
     text = drop_end_of_turn(drop_reasoning(reply, repairs), repairs)
     blocks, outside = split_fences(text, repairs)
@@ -71,40 +71,40 @@ def read_reply(
         return ReadReply(status="unreadable" if repairs else "empty", repairs=_once(repairs))
     parts = [block for block in blocks if block.strip()] + ([outside] if outside.strip() else [])
     unwrapped = Unwrapped(text, blocks, outside, parts, format, schema, work)
-    for read in _readers(unwrapped, asked):
+    for read in _readers(unwrapped, expected):
         reading = read(unwrapped)
         if reading is not None:
-            return _reply_of(reading, repairs, asked)
+            return _reply_of(reading, repairs, expected)
     if is_nothing(text):
         return ReadReply(status="repaired", repairs=_once([*repairs, "none-word"]))
     return ReadReply(status="unreadable", repairs=_once(repairs))
 
 
 def _readers(
-    unwrapped: Unwrapped, asked: ReplyFormat | None
+    unwrapped: Unwrapped, expected: ReplyFormat | None
 ) -> list[Callable[[Unwrapped], Reading | None]]:
     """Every format's reader, in the order in which they try."""
     # A reader that several formats share comes once: it tells them apart itself.
     readers = list(dict.fromkeys([reply_format.read for reply_format in REPLY_FORMATS.values()]))
-    if asked is not None and asked.read is not readers[0] and not looks_json(unwrapped.text):
-        readers.remove(asked.read)
-        readers.insert(0, asked.read)
+    if expected is not None and expected.read is not readers[0] and not looks_json(unwrapped.text):
+        readers.remove(expected.read)
+        readers.insert(0, expected.read)
     if readers[0] is read_json and _starts_bracketed(unwrapped.text, unwrapped.schema):
         readers.append(readers.pop(0))
-    if asked is not None and asked.read_last is not None:
-        readers.append(asked.read_last)
+    if expected is not None and expected.read_last is not None:
+        readers.append(expected.read_last)
     return readers
 
 
-def _reply_of(reading: Reading, repairs: Sequence[str], asked: ReplyFormat | None) -> ReadReply:
+def _reply_of(reading: Reading, repairs: Sequence[str], expected: ReplyFormat | None) -> ReadReply:
     """The result of a reading.
 
     Args:
         reading: The reading.
         repairs: The repairs that were made before it.
-        asked: The format that was asked for.
+        expected: The format that was asked for.
     """
-    other = () if asked is None or reading.format == asked.name else ("format",)
+    other = () if expected is None or reading.format == expected.name else ("format",)
     all_repairs = _once([*repairs, *other, *reading.repairs])
     status: Status = "truncated" if "truncated" in all_repairs else "ok"
     if status == "ok" and all_repairs:
@@ -131,18 +131,22 @@ def read_exact(reply: str, schema: LabelSchema, format: str) -> ReadReply | None
     >>> read_exact("PS: 손흥민", schema, "pairs") is None
     True
     """
-    asked = REPLY_FORMATS.get(format)
-    return None if asked is None else _checked(asked.read_exact(reply, schema), schema, asked)
+    expected = REPLY_FORMATS.get(format)
+    if expected is None:
+        return None
+    return _with_known_labels(expected.read_exact(reply, schema), schema, expected)
 
 
-def _checked(reading: Reading | None, schema: LabelSchema, asked: ReplyFormat) -> ReadReply | None:
+def _with_known_labels(
+    reading: Reading | None, schema: LabelSchema, expected: ReplyFormat
+) -> ReadReply | None:
     """The result of an exact reading; ``None`` if a label is no code of the schema."""
     if reading is None:
         return None
     codes = schema.codes
     if not all(mention.label in codes for mention in reading.mentions):
         return None
-    return ReadReply(reading.mentions, "ok", (), asked.name, asked.order, reading.text)
+    return ReadReply(reading.mentions, "ok", (), expected.name, expected.order, reading.text)
 
 
 def find_places(reply: str, mentions: Sequence[Mention], format: str | None) -> list[Place | None]:

@@ -160,7 +160,7 @@ def test_options_that_cannot_be_are_refused_by_name(values: dict[str, Any], told
         ),
         ({"samples": 3, "temperature": 0}, "samples at temperature 0 are all the same"),
         ({"window": 10, "overlap": 10}, "overlap"),
-        ({"grounded": True, "json_schema": True}, "a grounded reply keeps to its format anyway"),
+        ({"grounded": True, "json_schema": True}, "replies cannot be both grounded and kept"),
     ],
 )
 def test_options_that_exclude_each_other_are_refused(values: dict[str, Any], told: str) -> None:

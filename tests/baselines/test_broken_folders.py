@@ -206,7 +206,7 @@ def test_no_file_of_crfsuites_leads_its_c_code_astray(tmp_path: Path) -> None:
 def test_what_is_no_calibration_is_told(tmp_path: Path, held: str) -> None:
     path = tmp_path / "broken.json"
     path.write_text(held)
-    with pytest.raises(InputError, match=r"broken\.json: is no calibration: ") as caught:
+    with pytest.raises(InputError, match=r"broken\.json: is not a calibration: ") as caught:
         Calibrator.load(path)
     assert str(caught.value).isprintable()
 

@@ -139,7 +139,7 @@ def test_what_cannot_be_is_refused_before_a_model_is_loaded(corpus: Path, tmp_pa
             replies,
             "--grounded",
         ),
-        ("keeps to its format anyway", "--grounded", "--json-schema", "--recipe", "klue"),
+        ("cannot be both grounded and kept", "--grounded", "--json-schema", "--recipe", "klue"),
         ("replies in pairs have no JSON schema", "--json-schema"),
         ("--samples at --temperature 0", "--samples", 2, "--temperature", 0),
         ("--max-model-len means nothing to --engine transformers", "--max-model-len", 100),

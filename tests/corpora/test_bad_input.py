@@ -45,7 +45,7 @@ def write(tmp_path: Path, name: str, text: str | bytes) -> Path:
         (
             "a.jsonl", "spans", '{"text": "가나", "spans": [{"start": 1, "end": 1, "label": '
             '"PS"}]}\n',
-            r"a.jsonl:1: span \[1, 1\) is not a stretch",
+            r"a.jsonl:1: span \[1, 1\) is not a valid range",
         ),
         (
             "a.jsonl", "spans",

@@ -77,7 +77,7 @@ def test_plain_strings_are_sentences(klue: Recipe) -> None:
 def test_a_policy_that_does_not_exist_fails_at_once(klue: Recipe) -> None:
     with pytest.raises(TypeError):
         Extractor(klue, Echo(), fuzy=0.9)
-    with pytest.raises(InputError, match="batch size 0"):
+    with pytest.raises(InputError, match="batch size must be at least 1, got 0"):
         Extractor(klue, Echo(), batch_size=0)
 
 
@@ -142,12 +142,16 @@ def test_a_json_schema_is_the_same_for_every_text(klue: Recipe) -> None:
 def test_engines_and_formats_that_cannot_be_constrained_are_refused(
     klue: Recipe, pairs: Recipe
 ) -> None:
-    for options in ({"grounded": True}, {"json_schema": True}):
-        with pytest.raises(InputError, match="the echo engine cannot keep replies to a grammar"):
-            Extractor(klue, Echo(), **options)
+    for option, constraint in (("grounded", "a grammar"), ("json_schema", "a JSON schema")):
+        with pytest.raises(
+            InputError, match=f"the echo engine cannot keep replies to {constraint}"
+        ):
+            Extractor(klue, Echo(), **{option: True})
     with pytest.raises(InputError, match="replies in pairs have no JSON schema"):
         Extractor(pairs, Given(), json_schema=True)
-    with pytest.raises(InputError, match="keeps to its format anyway"):
+    with pytest.raises(
+        InputError, match="replies cannot be both grounded and kept to a JSON schema"
+    ):
         Extractor(klue, Given(), json_schema=True, grounded=True)
 
 
@@ -220,9 +224,9 @@ def test_what_is_chosen_is_told_and_what_is_not_is_not(pairs: Recipe) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"samples": 0}, "number of samples 0"),
-        ({"min_score": 1.5}, "lowest score of 1.5"),
-        ({"min_score": -0.1}, "lowest score of -0.1"),
+        ({"samples": 0}, "number of samples must be at least 1, got 0"),
+        ({"min_score": 1.5}, "the minimum score must be from 0 to 1, got 1.5"),
+        ({"min_score": -0.1}, "the minimum score must be from 0 to 1, got -0.1"),
     ],
 )
 def test_numbers_that_make_no_sense(klue: Recipe, options: dict[str, Any], told: str) -> None:

@@ -118,7 +118,10 @@ def test_labels_of_the_whole_text_are_carried(
         (3, "'outcomes' is not a list of objects"),
         ({"kind": "lucky"}, "outcome kind 'lucky' is unknown"),
         ({"kind": "exact", "start": "1"}, "an outcome's 'start' is '1'"),
-        ({"kind": "exact", "start": 3, "end": 3, "label": "PS"}, "an outcome at [3, 3)"),
+        (
+            {"kind": "exact", "start": 3, "end": 3, "label": "PS"},
+            "an outcome's range [3, 3) is not valid",
+        ),
         ({"kind": "exact", "similarity": True}, "an outcome's 'similarity' is True"),
         ({"kind": "exact", "repeats": {}}, "an outcome's 'repeats' is {}"),
         ({"kind": "exact", "repeats": [{}]}, "a span's 'start' is None"),

@@ -68,7 +68,7 @@ def test_another_recipe_model_or_input_is_refused_not_mixed(klue: Recipe, tmp_pa
     with pytest.raises(InputError, match="another recipe, recipe_hash"):
         run(Recipe.load("klue-strict"), Echo(), output)
     with pytest.raises(
-        InputError, match=r"partial:1: the interrupted run's sentences are not the input's"
+        InputError, match=r"partial:1: this row is not that of the next sentence of the input"
     ):
         run_extraction(Extractor(klue, Echo(), batch_size=2), SENTENCES[1:], output, source="test")
     assert run(klue, Echo(name="other"), output, restart=True) == 10
@@ -308,7 +308,7 @@ def test_only_the_same_run_is_mended(klue: Recipe, tmp_path: Path) -> None:
     run(klue, Failing(1), output)
     with pytest.raises(InputError, match="was made with another engine"):
         retried(klue, Echo(name="other"), output)
-    with pytest.raises(InputError, match="not the input's"):
+    with pytest.raises(InputError, match="not that of the next sentence"):
         retry_failed(Extractor(klue, Echo()), SENTENCES[1:], output, source="test")
     with pytest.raises(InputError, match="fewer rows than the input"):
         retry_failed(Extractor(klue, Echo()), [*SENTENCES, Sentence("x")], output, source="test")

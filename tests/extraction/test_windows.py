@@ -350,7 +350,7 @@ def test_another_window_is_another_run(klue: Recipe, tmp_path: Path) -> None:
     other = Extractor(klue, Fake(lambda prompt: "{}"), window=300)
     with pytest.raises(InputError, match="another window; finish it as it was begun"):
         run_extraction(other, sentences, output, source="test")
-    with pytest.raises(InputError, match="overlap of 80 characters"):
+    with pytest.raises(InputError, match="less than the window of 80 characters, got 80"):
         Extractor(klue, Fake(dying), window=80)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from llmner.errors import MarkupError
 from llmner.markup import escape, escape_outside, parse_markup, render_markup
 from llmner.replies._drafts import is_json, looks_json
-from llmner.replies._interpret import MentionCollector, is_label, is_nothing
 from llmner.replies._lines import SQUARE_MARKUP
+from llmner.replies._mentions import MentionCollector, is_label, is_nothing
 from llmner.replies._places import label_after, places_of
 from llmner.replies._types import Place, Reading, Unwrapped
 from llmner.replies.formats._format import ReplyFormat

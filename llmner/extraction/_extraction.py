@@ -1,0 +1,110 @@
+"""The result of asking about one sentence, and the interface of everything that extracts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from llmner._mishaps import Mishap
+from llmner.corpora.jsonl import span_rows
+from llmner.engines import Reply
+from llmner.extraction.merging import WindowReply
+from llmner.extraction.rows import projection_row, reply_fields, window_rows
+from llmner.projection import Projection
+from llmner.replies import ReadReply
+from llmner.spans import Sentence, Span
+
+__all__ = ["Extraction", "SpanExtractor", "failed", "lost", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What was extracted from one sentence.
+
+    Attributes:
+        sentence: The sentence that was asked about, with its gold spans.
+        reply: What the engine answered. Of a long text: the replies about all windows, joined by
+            line breaks. A tagger's reply is empty: it gives spans directly.
+        projection: Spans and outcomes, and how the reply was read.
+        windows: The answers about the windows of a long text; empty if the engine was asked about
+            the whole text.
+        samples: All replies, ``reply`` first, if there was a vote among several. Of a long text the
+            windows have them.
+
+    >>> from llmner.projection import project_reply
+    >>> text, reply = "손흥민은 춘천에서", "PS: 손흥민"
+    >>> extraction = Extraction(Sentence(text), Reply(reply), project_reply(text, reply))
+    >>> extraction.spans
+    (Span(start=0, end=3, label='PS', score=None),)
+    >>> extraction.row()["status"]
+    'repaired'
+    """
+
+    sentence: Sentence
+    reply: Reply
+    projection: Projection
+    windows: tuple[WindowReply, ...] = ()
+    samples: tuple[Reply, ...] = ()
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The spans that were found."""
+        return self.projection.spans
+
+    def row(self) -> dict[str, Any]:
+        """One row of the output of ``extract``.
+
+        It is a spans row with outcomes, the raw reply and how it was read. A long text's row also
+        has the range, the raw reply and the reading status of each window. A tagger's is a spans
+        row and nothing more.
+        """
+        sentence = {"id": self.sentence.id, "text": self.sentence.text}
+        if self.projection.reply is None:
+            return sentence | {"spans": span_rows(self.spans)}
+        row = projection_row(
+            self.sentence.id, self.projection, self.reply.text, **reply_fields(self)
+        )
+        return row | {"windows": window_rows(self.windows)} if self.windows else row
+
+
+class SpanExtractor(Protocol):
+    """Anything that extracts spans, such as an ``Extractor`` or a baseline.
+
+    Runs, evaluations and comparisons need no more than this.
+
+    Attributes:
+        batch_size: The number of sentences after which rows are synced to disk.
+    """
+
+    batch_size: int
+
+    def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
+        """Extract from every sentence, in order."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that decides the result."""
+        ...
+
+
+def lost(sentence: Sentence, mishap: Mishap, reply: str = "") -> Extraction:
+    """The extraction of a sentence on which something failed unexpectedly.
+
+    Args:
+        sentence: The sentence.
+        mishap: What failed.
+        reply: What was answered, if the engine was asked.
+    """
+    return Extraction(sentence, failed(Reply(reply), mishap), nothing(sentence.text))
+
+
+def nothing(text: str) -> Projection:
+    """The projection of no answer."""
+    return Projection(text, (), (), ReadReply(status="empty"))
+
+
+def failed(reply: Reply, mishap: Mishap) -> Reply:
+    """A reply with an error, for one that could not be used; its text is kept for debugging."""
+    text = getattr(reply, "text", "")
+    return Reply(text if isinstance(text, str) else "", "error", error=str(mishap))
