@@ -21,6 +21,12 @@ __all__ = ["Label", "LabelSchema", "cues_of", "means_person"]
 # Codes are used in tags (B-PS), markup (<..:PS>) and JSON keys, so they have no space or delimiter.
 Code = Annotated[str, StringConstraints(pattern=r"^[^\s<>:\\\"'{}\[\],]+$", max_length=64)]
 
+# What stands between several names of one label, and what says no more than that it is one.
+_PARTS = re.compile(r"[\s/|,=:–—-]+")
+_FILLERS = frozenset(
+    "name names entity entities list type label 이름 개체 개체명 목록 표현 유형 列表 名称 名".split()
+)
+_LONGEST_NAME = 60
 _TAG_PREFIX = re.compile(r"^[bieslu]-(?=.)")
 
 
@@ -207,7 +213,38 @@ class LabelSchema(_Model):
             if bracket > 0:
                 before, inside = key[:bracket].strip(), key[bracket + 1 : -1].strip()
                 code = self._words.get(before) or self._words.get(inside)
+        return code or self._resolve_loosely(key)
+
+    def _resolve_loosely(self, key: str) -> str | None:
+        """The code of a folded word that says what a label's entities are, in any language.
+
+        Reads plurals (persons, organizations), several names of one label (``PS - 사람``), and
+        words of other languages (地名) where one label alone has that meaning.
+        """
+        code = self._resolve_word(key)
+        if code is not None or len(key) > _LONGEST_NAME:
+            return code
+        parts = [part for part in _PARTS.split(key) if part]
+        if len(parts) < 2:
+            return None
+        named = [part for part in parts if part not in _FILLERS] or parts
+        codes = {self._resolve_word(part) for part in named}
+        return codes.pop() if len(codes) == 1 else None
+
+    def _resolve_word(self, key: str) -> str | None:
+        code = self._words.get(key) or self._codes_by_meaning.get(meaning_of(key) or "")
+        if code is None and len(key) > 2 and key[-1] == "s":
+            code = self._words.get(key[:-1]) or self._words.get(f"{key[:-3]}y")
         return code
+
+    @cached_property
+    def _codes_by_meaning(self) -> dict[str, str]:
+        """Meaning → code, of the meanings that one label alone has."""
+        codes: dict[str, set[str]] = {}
+        for label in self.labels:
+            for word in label.words:
+                codes.setdefault(meaning_of(_fold(word)) or "", set()).add(label.code)
+        return {meaning: min(own) for meaning, own in codes.items() if meaning and len(own) == 1}
 
 
 @kept(1024)

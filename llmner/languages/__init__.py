@@ -98,12 +98,12 @@ def is_particle(text: str) -> bool:
 
 
 def meaning_of(word: str) -> str | None:
-    """What a label's name says its entities are: ``"person"``, ``"place"`` or ``"organisation"``.
+    """What a label's name says its entities are: ``"person"``, ``"place"``, ``"date"``, ...
 
     Args:
         word: The name, case-folded.
 
-    >>> meaning_of("인물"), meaning_of("location"), meaning_of("misc")
+    >>> meaning_of("인물"), meaning_of("location"), meaning_of("film")
     ('person', 'place', None)
     """
     return _MEANINGS.get(word)

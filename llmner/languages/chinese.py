@@ -43,5 +43,15 @@ CHINESE: Final = Language(
         "유로": ("欧元", "歐元"),
         "위안": ("元", "人民币"),
     },
-    label_words={"person": frozenset("人物 人名 人".split())},
+    label_words={
+        "person": frozenset("人物 人名 人 姓名".split()),
+        "place": frozenset("地点 地點 地名 地方 位置 地区 地區".split()),
+        "organisation": frozenset(
+            "组织 組織 机构 機構 组织名 机构名 公司 组织机构 团体 團體".split()
+        ),
+        "date": frozenset("日期".split()),
+        "time": frozenset("时间 時間 时刻".split()),
+        "quantity": frozenset("数量 數量 数值".split()),
+        "other": frozenset("其他 其它".split()),
+    },
 )

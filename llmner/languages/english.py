@@ -130,8 +130,15 @@ ENGLISH: Final = Language(
         "파운드": ("pounds", "gbp"),
     },
     label_words={
-        "person": frozenset("ps per person people pers".split()),
-        "place": frozenset("lc loc location place gpe".split()),
-        "organisation": frozenset("og org organization organisation".split()),
+        "person": frozenset("ps per person people pers persons".split()),
+        "place": frozenset("lc loc location locations place places gpe".split()),
+        "organisation": frozenset(
+            "og org organization organisation organizations organisations company companies "
+            "institution institutions".split()
+        ),
+        "date": frozenset("dt date dates".split()),
+        "time": frozenset("ti time times".split()),
+        "quantity": frozenset("qt quantity quantities amount amounts".split()),
+        "other": frozenset("misc miscellaneous other".split()),
     },
 )

@@ -67,8 +67,12 @@ GERMAN: Final = Language(
         "달러": ("dollar",),
     },
     label_words={
-        "person": frozenset("person personen".split()),
-        "place": frozenset("ort orte".split()),
-        "organisation": frozenset("organisation organisationen".split()),
+        "person": frozenset("person personen personenname personennamen".split()),
+        "place": frozenset("ort orte ortsname ortsnamen standort".split()),
+        "organisation": frozenset("organisation organisationen firma firmen unternehmen".split()),
+        "date": frozenset("datum daten".split()),
+        "time": frozenset("zeit uhrzeit zeiten uhrzeiten".split()),
+        "quantity": frozenset("menge mengen anzahl".split()),
+        "other": frozenset("sonstiges sonstige verschiedenes".split()),
     },
 )

@@ -126,5 +126,13 @@ JAPANESE: Final = Language(
         "유로": ("ユーロ",),
         "파운드": ("ポンド",),
     },
-    label_words={"person": frozenset("人物 人名 人".split())},
+    label_words={
+        "person": frozenset("人物 人名 人 人物名".split()),
+        "place": frozenset("場所 地名 地域 場所名".split()),
+        "organisation": frozenset("組織 団体 組織名 団体名 会社 企業 機関".split()),
+        "date": frozenset("日付 日付け".split()),
+        "time": frozenset("時間 時刻".split()),
+        "quantity": frozenset("数量".split()),
+        "other": frozenset("その他".split()),
+    },
 )

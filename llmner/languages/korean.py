@@ -495,9 +495,13 @@ KOREAN: Final = Language(
         "위안": ("위엔",),
     },
     label_words={
-        "person": frozenset("사람 인물 인명".split()),
-        "place": frozenset("장소 지역 지명 위치".split()),
-        "organisation": frozenset("기관 단체 조직 기업".split()),
+        "person": frozenset("사람 인물 인명 사람들 인물명 사람이름".split()),
+        "place": frozenset("장소 지역 지명 위치 장소명 지역명".split()),
+        "organisation": frozenset("기관 단체 조직 기업 회사 기관명 단체명 조직명 회사명".split()),
+        "date": frozenset("날짜 일자 기간".split()),
+        "time": frozenset("시간 시각".split()),
+        "quantity": frozenset("수량 수치 숫자".split()),
+        "other": frozenset("기타".split()),
     },
     # Counted on KLUE's train sentences.
     cues={

@@ -126,7 +126,7 @@ def project_reply(
         InputError: A policy field with a value that does not exist.
         WorkLimitError: The budget is used up or was ended.
     """
-    read = read_reply(reply, schema, format, budget=budget)
+    read = read_reply(reply, schema, format, text=text, budget=budget)
     asked = REPLY_FORMATS.get(format)
     if asked is not None and asked.repeats_text and read.format != format and _repeats(reply, text):
         # The text again, with no mention marked: whatever it looks like, it says that there is

@@ -9,8 +9,36 @@ import re
 
 __all__ = ["drop_end_of_turn", "drop_reasoning", "split_fences"]
 
-_THINK_OPEN = re.compile(r"<\s*(think|thinking|thought|reasoning)\s*>", re.IGNORECASE)
-_THINK_CLOSE = re.compile(r"<\s*/\s*(?:think|thinking|thought|reasoning)\s*>", re.IGNORECASE)
+_THOUGHTS = (
+    r"think|thinking|thoughts?|reasoning|scratchpad|reflection|analysis|seed:think|antthinking"
+)
+_THINK_OPEN = re.compile(
+    rf"<\s*(?:{_THOUGHTS})\s*>|\[(?:THINK|REASONING)\]|◁think▷"
+    r"|<\|(?:begin_of_thought|begin_of_think|start_thinking|thinking|think|thought)\|>",
+    re.IGNORECASE,
+)
+_THINK_CLOSE = re.compile(
+    rf"<\s*/\s*(?:{_THOUGHTS})\s*>|\[/(?:THINK|REASONING)\]|◁/think▷"
+    r"|<\|(?:end_of_thought|end_of_think|end_thinking|/thinking|/think|/thought)\|>",
+    re.IGNORECASE,
+)
+# Harmony's channels: analysis and commentary come before what is meant for the user.
+_CHANNEL = re.compile(
+    r"(?:<\|start\|>[^<]{0,40})?<\|channel\|>\s*(?P<name>\w+)(?P<to>[^<]{0,120})"
+    r"(?:<\|constrain\|>[^<]{0,40})?<\|message\|>"
+)
+_CHANNEL_END = re.compile(r"<\|(?:end|return|call|start)\|>")
+# Reasoning under a title, and the title of the answer after it.
+_TITLED_THOUGHTS = re.compile(
+    r"\s*[*_#\s]*(?:thinking(?: process)?|thoughts?|reasoning|chain of thought|analysis|생각|추론|풀이|분석|思考|推理|思路|分析"
+    r"|überlegung(?:en)?|gedanken(?:gang)?)[*_]*\s*[:：]",
+    re.IGNORECASE,
+)
+_TITLED_ANSWER = re.compile(
+    r"^[ \t*_#]*(?:final answer|answer|final output|output|result|최종 답변?|정답|답변?|출력|결과|最終回答|回答|答え|出力|最终答案"
+    r"|答案|输出|结果|antwort|ergebnis|ausgabe)[*_]*\s*[:：][*_]*",
+    re.IGNORECASE | re.MULTILINE,
+)
 # Tokens that a server may leave at the end of a reply: <|im_end|>, <end_of_turn>, [|endofturn|],
 # </s>.
 _END_OF_TURN = re.compile(
@@ -24,13 +52,21 @@ _INLINE_FENCE = re.compile(r"(`{3,})(?:json|JSON|python|xml|text)?")
 
 
 def drop_reasoning(reply: str, repairs: list[str]) -> str:
-    """The reply without ``<think>`` blocks.
+    """The reply without its reasoning: ``<think>`` blocks and the like, and Harmony's channels.
 
     A block that is never closed reaches to the end of the reply: the model never came to its
     answer. A closing tag without an opening one ends reasoning that began with the reply: some chat
     templates write the opening tag themselves.
     """
-    if "<" not in reply:
+    if _CHANNEL.search(reply) is not None:
+        reply = _final_channel(reply, repairs)
+    titled = _TITLED_THOUGHTS.match(reply)
+    if titled is not None:
+        answers = list(_TITLED_ANSWER.finditer(reply, titled.end()))
+        if answers:
+            repairs.append("think")
+            reply = reply[answers[-1].end() :]
+    if "<" not in reply and "[" not in reply and "◁" not in reply:
         return reply
     kept: list[str] = []
     position = 0
@@ -62,6 +98,21 @@ def drop_reasoning(reply: str, repairs: list[str]) -> str:
         repairs.append("think")
     kept.append(reply[position:])
     return "".join(kept)
+
+
+def _final_channel(reply: str, repairs: list[str]) -> str:
+    """What stands in the last ``final`` channel; else in a call of a tool; else nothing."""
+    repairs.append("think")
+    channels = list(_CHANNEL.finditer(reply))
+    final = [match for match in channels if match["name"].lower() == "final"]
+    called = [match for match in channels if "to=" in match["to"] or "to=" in match[0]]
+    if not final and not called:
+        if channels:
+            repairs.append("unclosed-think")
+        return reply[: channels[0].start()]
+    chosen = (final or called)[-1]
+    end = _CHANNEL_END.search(reply, chosen.end())
+    return reply[chosen.end() : len(reply) if end is None else end.start()]
 
 
 def drop_end_of_turn(text: str, repairs: list[str]) -> str:

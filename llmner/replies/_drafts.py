@@ -12,13 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from llmner._budget import Budget
 from llmner.replies._interpret import interpret
 from llmner.replies._json import find_values
 from llmner.replies._json_values import Pairs, ParsedValue
 from llmner.replies._mentions import MentionCollector, is_nothing
+from llmner.replies._source import SourceText
 from llmner.replies._types import Reading, Unwrapped
-from llmner.schema import LabelSchema
 from llmner.spans import Mention
 
 __all__ = ["exact_json", "is_json", "looks_json", "read_json"]
@@ -68,15 +67,14 @@ def exact_json(
 def read_json(unwrapped: Unwrapped) -> Reading | None:
     """Read a reply as ``json-by-type`` or ``json-list``; ``None`` if it has no JSON answer."""
     blocks, outside = unwrapped.blocks, unwrapped.outside
-    schema, budget = unwrapped.schema, unwrapped.budget
-    reading = _read_drafts(blocks, outside, schema, budget)
+    reading = _read_drafts(blocks, outside, unwrapped)
     for _ in range(_MAX_UNESCAPES):
         if reading is not None or not ('\\"' in outside or any('\\"' in block for block in blocks)):
             return reading
         # JSON inside a JSON string, with its quotes still escaped.
         blocks = [block.replace('\\"', '"') for block in blocks]
         outside = outside.replace('\\"', '"')
-        reading = _read_drafts(blocks, outside, schema, budget)
+        reading = _read_drafts(blocks, outside, unwrapped)
         if reading is not None:
             reading.repairs = (*reading.repairs, "escaped")
     return reading
@@ -103,20 +101,20 @@ class _Draft:
     is_object: bool
 
 
-def _read_drafts(
-    blocks: list[str], outside: str, schema: LabelSchema | None, budget: Budget
-) -> Reading | None:
+def _read_drafts(blocks: list[str], outside: str, unwrapped: Unwrapped) -> Reading | None:
     # The fences are searched as one text, because {"PS": ...} in one and {"LC": ...} in the next
     # are one answer.
-    fenced = _drafts("\n".join(blocks), schema, budget)
-    unfenced = _drafts(outside, schema, budget)
-    for drafts in (fenced, unfenced):
+    fenced = _drafts("\n".join(blocks), unwrapped)
+    unfenced = _drafts(outside, unwrapped)
+    for drafts, others in ((fenced, unfenced), (unfenced, [])):
         answers = [draft for draft in drafts if draft.answers]
         if not answers:
             continue
-        with_mentions = [draft for draft in answers if draft.collector.mentions]
-        complete = [draft for draft in with_mentions if draft.complete]
-        chosen = (complete or with_mentions or answers)[-1]
+        chosen = _choose(answers, unwrapped.source)
+        if chosen.collector.mentions and not _names_in(chosen, unwrapped.source):
+            # Names of another text: an example, a template. The answer may stand elsewhere.
+            elsewhere = [draft for draft in others if _names_in(draft, unwrapped.source)]
+            chosen = elsewhere[-1] if elsewhere else chosen
         extra = list(chosen.repairs)
         if not chosen.alone or (drafts is fenced and outside.strip()):
             extra.append("prose")
@@ -130,13 +128,37 @@ def _read_drafts(
     return None
 
 
-def _drafts(text: str, schema: LabelSchema | None, budget: Budget) -> list[_Draft]:
-    groups = _group(find_values(text, budget), text)
+def _choose(answers: list[_Draft], source: SourceText | None) -> _Draft:
+    """The last complete draft with a mention; of those, one whose names are in the text."""
+    with_mentions = [draft for draft in answers if draft.collector.mentions]
+    complete = [draft for draft in with_mentions if draft.complete]
+    eligible = complete or with_mentions
+    if source is None or len(answers) == 1:
+        return (eligible or answers)[-1]
+    for least in (0.5, 0.0):
+        known = [draft for draft in eligible if _names_in(draft, source) > least]
+        if known:
+            return known[-1]
+    # An empty answer beside names of another text.
+    empty = [draft for draft in answers if draft.complete and not draft.collector.mentions]
+    return (empty or eligible or answers)[-1]
+
+
+def _names_in(draft: _Draft, source: SourceText | None) -> float:
+    """The share of a draft's mentions that the text has; 1 where the text is not known."""
+    mentions = draft.collector.mentions
+    if source is None or not mentions:
+        return float(bool(mentions))
+    return sum(source.has(mention.text) for mention in mentions) / len(mentions)
+
+
+def _drafts(text: str, unwrapped: Unwrapped) -> list[_Draft]:
+    groups = _group(find_values(text, unwrapped.budget, unwrapped.source), text)
     around = text[: groups[0][0].start] + text[groups[-1][-1].end :] if groups else ""
     alone = not around.strip()
     drafts = []
     for values in groups:
-        collector = MentionCollector(schema, budget)
+        collector = MentionCollector(unwrapped.schema, unwrapped.budget, unwrapped.source)
         for value in values:
             interpret(value.value, collector)
         repairs = [repair for value in values for repair in value.repairs]
@@ -166,18 +188,18 @@ def _is_empty(value: object) -> bool:
 def _group(values: list[ParsedValue], text: str) -> list[list[ParsedValue]]:
     """Group the values that make one answer.
 
-    Neighbours do if only white space, commas or semicolons separate them and they do not list the
-    same label; but a list does not join an object before it.
+    Neighbours do if only white space, commas or semicolons separate them; but a list does not join
+    an object before it, nor an object one that lists the same surfaces: that is the next draft.
     """
     groups: list[list[ParsedValue]] = []
-    group_labels: set[str] = set()
+    group_surfaces: dict[str, set[str]] = {}
     for value in values:
-        labels = _labels_of(value.value)
+        surfaces = _surfaces_by_label(value.value)
         previous = groups[-1][-1] if groups else None
         joined = (
             previous is not None
             and re.fullmatch(r"[\s,;]*", text[previous.end : value.start]) is not None
-            and not (labels & group_labels)
+            and not _repeat(group_surfaces, surfaces)
             and not (
                 isinstance(value.value, list)
                 and not isinstance(value.value, Pairs)
@@ -186,15 +208,33 @@ def _group(values: list[ParsedValue], text: str) -> list[list[ParsedValue]]:
         )
         if joined:
             groups[-1].append(value)
-            group_labels |= labels
+            for label, words in surfaces.items():
+                group_surfaces.setdefault(label, set()).update(words)
         else:
             groups.append([value])
-            group_labels = set(labels)
+            group_surfaces = surfaces
     return groups
 
 
-def _labels_of(value: object) -> set[str]:
-    """The keys under which an object lists something; entity objects have none."""
+def _repeat(earlier: dict[str, set[str]], later: dict[str, set[str]]) -> bool:
+    """Whether an object lists the same labels again, and is no further line of one answer.
+
+    A line of JSON Lines has one label, and surfaces that no earlier line has.
+    """
+    again = earlier.keys() & later.keys()
+    if not again:
+        return False
+    if len(later) > 1 or any(not later[label] for label in again):
+        return True
+    return any(earlier[label] & later[label] for label in again)
+
+
+def _surfaces_by_label(value: object) -> dict[str, set[str]]:
+    """What an object lists under its keys; entity objects list nothing."""
     if not isinstance(value, Pairs):
-        return set()
-    return {key for key, item in value if isinstance(key, str) and isinstance(item, list)}
+        return {}
+    return {
+        key: {word for word in item if isinstance(word, str)}
+        for key, item in value
+        if isinstance(key, str) and isinstance(item, list)
+    }

@@ -9,19 +9,22 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from llmner.replies._json import find_values
 from llmner.replies._json_values import Number, Pairs
-from llmner.replies._mentions import MentionCollector, is_label, split_labelled
+from llmner.replies._mentions import MentionCollector, is_label, names_nothing, split_labelled
 
 __all__ = ["LABEL_KEYS", "TEXT_KEYS", "collect_surfaces", "interpret", "normalize_key"]
 
 # The likeliest first: in {"text": "손흥민", "span": "0-3"} the surface is under "text".
 TEXT_KEYS = (
     "text surface word mention entity_text phrase name entity string content token value span "
-    "텍스트 표현 표면형 단어 개체명 개체 이름 문자열 내용 값"
+    "extraction_text mention_text entity_name entity_value surface_form span_text "
+    "텍스트 표현 표면형 단어 개체명 개체 이름 문자열 내용 값 文本 实体 實體 词 名称 名稱 テキスト 表現 文字列 固有表現"
 ).split()
 LABEL_KEYS = (
     "label entity_group entity_type entity_label ner_tag ner tag type category class kind "
-    "라벨 레이블 유형 개체유형 개체명유형 종류 타입 분류 태그"
+    "extraction_class entity_class label_type bio tags "
+    "라벨 레이블 유형 개체유형 개체명유형 종류 타입 분류 태그 类型 類型 标签 標籤 类别 類別 種類 ラベル タイプ"
 ).split()
 # The entity is the label in {"entity": "PS", "word": "손흥민"}, and the text in
 # {"entity": "손흥민", "type": "PS"}.
@@ -31,13 +34,16 @@ _WRAPPERS = frozenset(
     (
         "entities entity result results output answer response data ner named_entities items "
         "mentions spans "
-        "values list predictions final 개체명 개체 개체목록 결과 답 정답 출력 응답 목록"
+        "values list predictions final extractions tool_calls calls content text "
+        "개체명 개체 개체목록 결과 답 정답 출력 응답 목록 实体 實體 结果 エンティティ 結果 entitäten ergebnis"
     ).split()
 )
-# What stands under a label instead of a surface.
-_NO_SURFACE = frozenset(
-    ("", "-", "없음", "해당 없음", "해당없음", "없습니다", "none", "null", "n/a", "(없음)")
-)
+# Keys of what a tool is called with.
+_ARGUMENTS = "arguments parameters args input tool_input function_call function".split()
+# What langextract and others add to a label's key: PS_attributes.
+_ABOUT = re.compile(r"(?P<key>.+)_(?:attributes?|index|id|start|end|score|confidence|position)")
+_LONGEST_NESTED = 100_000
+_OUTSIDE = ("O", "o", "OUTSIDE")
 
 
 def interpret(value: Any, collector: MentionCollector) -> None:
@@ -113,10 +119,16 @@ def _parse_entity(
 
 
 def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
+    if _read_call(pairs, collector):
+        return
     entity = _parse_entity(pairs, collector)
     if entity is not None:
         collector.shapes["json-list"] = None
         surfaces, label, attributes = entity
+        if label in _OUTSIDE and not is_label(label, collector.schema):
+            collector.repairs["tags"] = None
+            collector.end_run()
+            return
         for surface in surfaces:
             collector.add(label, surface, attributes)
         return
@@ -145,15 +157,31 @@ def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
             "json-list" in collector.shapes
             or (
                 collector.schema is not None
-                and not any(is_label(str(key), collector.schema) for key, _ in pairs)
+                and not any(
+                    is_label(str(key), collector.schema) and not _is_text_key(key, value)
+                    for key, value in pairs
+                )
             )
         )
     ):
         # A text without a label: an entity object that was cut off.
-        collector.repairs["no-label"] = None
+        if not _has_one_label(collector):
+            collector.repairs["no-label"] = None
+            return
+        for _, value in pairs[:1]:
+            _read_element(value, collector)
         return
     seen: set[str] = set()
+    about = _notes_by_key(pairs)
     for key, value in pairs:
+        if isinstance(key, str) and (note := _ABOUT.fullmatch(key)) and note["key"] in about:
+            continue
+        if _is_text_key(key, value) and not any(
+            is_label(str(other), collector.schema) for other, _ in pairs if other != key
+        ):
+            # {"name": "춘천"}: name may be a word for people, and says here what is meant.
+            collector.repairs["no-label"] = None
+            continue
         if key is None:
             # {"손흥민:PS", ...}: a set, or a list in the wrong brackets.
             _read_element(value, collector)
@@ -162,7 +190,55 @@ def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
                 collector.repairs["duplicate-key"] = None
             seen.add(key)
             collector.shapes["json-by-type"] = None
-            collect_surfaces(key, value, collector)
+            if about.get(key) and isinstance(value, str) and not isinstance(value, Number):
+                collector.add(key, value, about[key])
+            else:
+                collect_surfaces(key, value, collector)
+
+
+def _read_call(pairs: Pairs, collector: MentionCollector) -> bool:
+    """Read what a tool is called with: {"name": "extract", "arguments": {"PS": [...]}}."""
+    keys = {normalize_key(key): value for key, value in pairs}
+    arguments = next((keys[key] for key in _ARGUMENTS if key in keys), None)
+    if arguments is None or not ("name" in keys or "type" in keys or len(keys) == 1):
+        return False
+    collector.repairs["tool-call"] = None
+    _interpret_nested(arguments, collector)
+    return True
+
+
+def _interpret_nested(value: Any, collector: MentionCollector) -> None:
+    """Add the mentions of a value that may be JSON in a string."""
+    if not isinstance(value, str):
+        interpret(value, collector)
+        return
+    for parsed in find_values(value, collector.budget) if len(value) < _LONGEST_NESTED else ():
+        collector.repairs["escaped"] = None
+        interpret(parsed.value, collector)
+
+
+def _notes_by_key(pairs: Pairs) -> dict[str, dict[str, Any]]:
+    """Key → what other keys say about it: {"PS": "민준", "PS_attributes": {"role": "학생"}}."""
+    keys = {key for key, _ in pairs if isinstance(key, str)}
+    notes: dict[str, dict[str, Any]] = {}
+    for key, value in pairs:
+        match = _ABOUT.fullmatch(key) if isinstance(key, str) else None
+        if match is not None and match["key"] in keys:
+            own = notes.setdefault(match["key"], {})
+            if isinstance(value, Pairs):
+                own.update((str(name), item) for name, item in value)
+            elif value is not None:
+                own[key[len(match["key"]) + 1 :]] = value
+    return notes
+
+
+def _is_text_key(key: Any, value: Any) -> bool:
+    """Whether a key says that its value is a surface, not that it is the label's: name, entity."""
+    return normalize_key(key) in TEXT_KEYS and isinstance(value, str) and str(key).islower()
+
+
+def _has_one_label(collector: MentionCollector) -> bool:
+    return collector.schema is not None and len(collector.schema.labels) == 1
 
 
 def _read_other_key(key: str, value: Any, collector: MentionCollector) -> bool:
@@ -202,6 +278,27 @@ def _read_other_key(key: str, value: Any, collector: MentionCollector) -> bool:
         collector.repairs["wrapped"] = None
         interpret(value, collector)
         return True
+    words = _strings(value)
+    if (
+        isinstance(value, list)
+        and words
+        and normalize_key(key) not in _WRAPPERS
+        and all(is_label(word, schema) for word in words)
+        and (schema is not None or not is_label(key, None))
+    ):
+        # {"민준": ["PS"]}
+        collector.shapes["json-by-type"] = None
+        collector.repairs["surface-keyed"] = None
+        collector.add(words[0], key)
+        return True
+    if (
+        isinstance(value, str)
+        and value.lstrip()[:1] in ("{", "[")
+        and (normalize_key(key) in _WRAPPERS or normalize_key(key) in TEXT_KEYS)
+    ):
+        collector.repairs["wrapped"] = None
+        _interpret_nested(value, collector)
+        return True
     if isinstance(value, str) and is_label(value, schema) and not is_label(key, None):
         collector.shapes["json-by-type"] = None
         collector.repairs["surface-keyed"] = None
@@ -240,7 +337,7 @@ def collect_surfaces(
     elif (
         isinstance(value, bool)
         or not value.strip()
-        or (alone and value.strip().casefold() in _NO_SURFACE)
+        or (alone and names_nothing(value, collector.source))
     ):
         collector.repairs["none-word"] = None
     else:
@@ -275,6 +372,10 @@ def _read_list(values: list[Any], collector: MentionCollector) -> None:
         isinstance(v, Number) for v in values
     ):
         first, second = strings
+        if second in _OUTSIDE and not is_label(second, collector.schema):
+            collector.repairs["tags"] = None
+            collector.end_run()
+            return
         if is_label(first, collector.schema) != is_label(second, collector.schema):
             collector.shapes["json-list"] = None
             collector.repairs["pair"] = None
@@ -305,7 +406,14 @@ def _read_element(value: Any, collector: MentionCollector) -> None:
             collector.shapes["json-list"] = None
             collector.repairs["labelled-string"] = None
             collector.add(*labelled)
-        elif value.strip().casefold() in _NO_SURFACE:
+        elif isinstance(value, Number):
+            collector.repairs["unlabelled"] = None
+        elif names_nothing(value, collector.source):
             collector.repairs["none-word"] = None
+        elif collector.schema is not None and _has_one_label(collector):
+            # Where one label was asked for, it need not be said: ["Kim", "Lee"].
+            collector.shapes["json-list"] = None
+            collector.repairs["one-label"] = None
+            collector.add(collector.schema.labels[0].code, value)
         else:
             collector.repairs["unlabelled"] = None

@@ -13,6 +13,7 @@ from typing import Any
 from llmner._budget import UNBOUNDED, Budget
 from llmner.replies._json_lenient import LenientParser, ScanState
 from llmner.replies._json_values import MAX_DEPTH, Number, Pairs, ParsedValue
+from llmner.replies._source import SourceText
 
 __all__ = ["find_values"]
 
@@ -33,7 +34,9 @@ _DECODER = json.JSONDecoder(**_HOOKS)
 _LOOSE_DECODER = json.JSONDecoder(strict=False, **_HOOKS)
 
 
-def find_values(text: str, budget: Budget = UNBOUNDED) -> list[ParsedValue]:
+def find_values(
+    text: str, budget: Budget = UNBOUNDED, source: SourceText | None = None
+) -> list[ParsedValue]:
     """Every top-level object or list in ``text``, in order. Linear in the text.
 
     Raises:
@@ -50,7 +53,7 @@ def find_values(text: str, budget: Budget = UNBOUNDED) -> list[ParsedValue]:
         value = _parse_strictly(text, start) if state is None else None
         if value is None:
             is_first = state is None
-            state = state or ScanState(text)
+            state = state or ScanState(text, source)
             value = LenientParser(state, start, budget).parse()
             if is_first:
                 value.repairs = value.repairs or ["syntax"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from llmner._budget import Budget
 from llmner.replies._json_values import MAX_DEPTH, Number, Pairs, ParsedValue
+from llmner.replies._source import SourceText
 
 __all__ = ["LenientParser", "ScanState"]
 
@@ -49,6 +50,14 @@ _SURE_END = {
 }
 _ANY_END = {q: re.compile(rf"\\.|([{re.escape(c)}])", re.DOTALL) for q, c in _QUOTES.items()}
 
+# What a string goes over that has no closing quote: the end of its list or object and what follows.
+_BROKEN = re.compile(
+    r"\s*[\]}]\s*[\]}]?\s*,\s*[\"{\[]|\s*:\s*[\[{]\s*\"|\s*:\s*\"|,\s*\"[\w -]{1,30}\"?\s*:"
+)
+_LONE_QUOTE = re.compile(r"[\"”](?=\s*(?:[,\]}]|\Z))")
+# A comma, words that are no string, and a quote that ends a string.
+_INNER = re.compile(r"\s*,\s*[^\s\"'\[\]{},:\d][^\"\[\]{}\n]{0,200}\"(?=\s*[,\]}])")
+
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _SIMPLE_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _LITERALS: dict[str, bool | None] = {
@@ -70,12 +79,14 @@ class ScanState:
 
     Attributes:
         text: The text.
+        source: The text that the reply is about, if it is known.
         line_end: The end of the line that is being read.
         no_sure_end: Opening quotes whose strings have no sure end on the rest of this line.
         no_comment_end: Whether no ``*/`` follows.
     """
 
     text: str
+    source: SourceText | None = None
     line_end: int = -1
     no_sure_end: set[str] = field(default_factory=set)
     no_comment_end: bool = False
@@ -294,10 +305,32 @@ class LenientParser:
             self._add_repair("truncated")
             return len(self.text)
         raw = self.text[start + 1 : end]
+        broken = _BROKEN.search(raw) if quote in '"“' and len(raw) < 4000 else None
+        if broken is not None and not self._stands_in_the_text(raw):
+            # The closing quote is missing: {"PS": ["민준], "LC": [...]}.
+            self._add_repair("quotes")
+            self._add_value(_unescape(raw[: broken.start()]))
+            return start + 1 + broken.start()
         if quote == '"' and (self.text[end] != '"' or '"' in raw.replace('\\"', "")):
             self._add_repair("quotes")
         self._add_value(_unescape(raw))
         return end + 1
+
+    def _stands_in_the_text(self, surface: str) -> bool:
+        return self.state.source is not None and self.state.source.has(_unescape(surface))
+
+    def _is_inner(self, quote: int, start: int) -> bool:
+        """Whether a quote before a comma belongs to the surface: "the "Big Four", a group".
+
+        What follows is no string then, and ends in a quote all the same; or the text has it so.
+        """
+        match = _INNER.match(self.text, quote + 1)
+        if match is None:
+            return False
+        whole = self.text[start : match.end() - 1]
+        if self.state.source is not None:
+            return self.state.source.has(whole)
+        return self.text.count('"', start, match.end()) % 2 == 1
 
     def _end_of_string(self, quote: str, start: int) -> int | None:
         """Where a string ends: at the end of its line at the latest.
@@ -316,7 +349,7 @@ class LenientParser:
         line_end = state.line_end
         if quote not in state.no_sure_end:
             for match in _SURE_END[quote].finditer(self.text, start, line_end + 1):
-                if match[1]:
+                if match[1] and not (quote == '"' and self._is_inner(match.start(), start)):
                     return match.start()
             state.no_sure_end.add(quote)
         for match in _ANY_END[quote].finditer(self.text, start, line_end):
@@ -347,6 +380,10 @@ class LenientParser:
             literal = Number(word)
         else:
             self._add_repair("bare-word")
+        if _LONE_QUOTE.match(self.text, end):
+            # The opening quote is missing: [민준"].
+            self._add_repair("quotes")
+            end += 1
         self._add_value(literal)
         return end
 

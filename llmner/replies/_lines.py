@@ -20,6 +20,12 @@ SQUARE_MARKUP = re.compile(r"[\[［]([^\[\]［］<>\n]+)[:：]\s*([^\[\]:：［�
 
 _BULLET = re.compile(r"^[ \t]*(?:[-*+•·‣▪◦]|\d{1,3}[.)]|\(\d{1,3}\))[ \t]+")
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]+")
+_DESCRIBED = re.compile(
+    r"(?P<surface>[^:：\n]{1,200}?)\s*[(\[（【](?P<label>[^()\[\]（）【】\n]{1,60})[)\]）】]\s*(?:[:：]|[-–—→]\s|=)\s*(?P<rest>.+)"
+)
+_HEADED = re.compile(
+    r"[(\[（【<](?P<label>[^()\[\]（）【】<>\n]{1,60})[)\]）】>]\s*[:：-]?\s*(?P<rest>[^<>]+)"
+)
 _COMMAS = re.compile(r"[,，][ \t]+|[、;；]")
 _LINE_ESCAPE = re.compile(r"\\([ntrs\\])")
 _LINE_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "s": " ", "\\": "\\"}
@@ -38,11 +44,11 @@ def read_lines(unwrapped: Unwrapped) -> Reading | None:
     name = "pairs" if unwrapped.asked == "pairs" else "lines"
     schema, parts = unwrapped.schema, unwrapped.parts
     for part in parts:
-        if len(parts) == 1 and is_nothing(part):
+        collector = MentionCollector(schema, unwrapped.budget, unwrapped.source)
+        read, unread = _read_part(part, schema, collector, surface_first=name == "pairs")
+        if not collector.mentions and len(parts) == 1 and is_nothing(part):
             exact = unwrapped.asked == name and part.strip() == NOTHING
             return Reading(name, (), () if exact else ("none-word",))
-        collector = MentionCollector(schema, unwrapped.budget)
-        read, unread = _read_part(part, schema, collector, surface_first=name == "pairs")
         if collector.mentions or (read and not unread):
             return collector.reading(name, ["prose"] if unread else [])
     return None
@@ -137,6 +143,24 @@ def _read_line(body: str, schema: LabelSchema | None, collector: MentionCollecto
             collector.add(labels[0], unescape_line(others[0]))
             return True
     body = body.replace("**", "")
+    described = _DESCRIBED.fullmatch(body)
+    if described is not None and is_label(described["label"], schema):
+        # 한빛회계 (OG): 회계법인. What follows says what it is, unless the head is the label too.
+        surface = _undecorated(described["surface"])
+        if not is_label(surface, schema) or (
+            collector.source is not None and collector.source.has(surface)
+        ):
+            collector.add(described["label"], surface)
+            return True
+        for piece in _COMMAS.split(described["rest"]):
+            collect_surfaces(described["label"], _undecorated(piece), collector)
+        return True
+    headed = _HEADED.fullmatch(body)
+    if headed is not None and is_label(headed["label"], schema):
+        # [PS] 민준
+        for piece in _COMMAS.split(headed["rest"]):
+            collect_surfaces(headed["label"], _undecorated(piece), collector)
+        return True
     pieces = _COMMAS.split(body)
     pairs = [split_labelled(piece, schema) for piece in pieces]
     if len(pieces) > 1 and all(pair is not None for pair in pairs):

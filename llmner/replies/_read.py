@@ -10,6 +10,11 @@ from llmner.replies._clean import drop_end_of_turn, drop_reasoning, split_fences
 from llmner.replies._drafts import looks_json, read_json
 from llmner.replies._mentions import is_label, is_nothing
 from llmner.replies._places import places_of
+from llmner.replies._calls import read_calls
+from llmner.replies._records import read_records, read_tables
+from llmner.replies._source import SourceText
+from llmner.replies._tags import read_tags
+from llmner.replies._xml import read_xml
 from llmner.replies._types import Place, Reading, ReadReply, Status, Unwrapped
 from llmner.replies.formats import REPLY_FORMATS, ReplyFormat
 from llmner.schema import LabelSchema
@@ -20,11 +25,16 @@ __all__ = ["find_places", "read_exact", "read_reply"]
 _BRACKETED = re.compile(r"[^\[\]{}\"]*\[[^\[\]{}\"\n]+[:：]([^\[\]{}\":：\n]+)\]")
 
 
+# Shapes that are no format of ours. Each reader takes only what no format can be.
+_OTHER_SHAPES = (read_tags, read_calls, read_xml, read_records, read_tables)
+
+
 def read_reply(
     reply: str,
     schema: LabelSchema | None = None,
     format: str = "auto",
     *,
+    text: str | None = None,
     budget: Budget | None = None,
 ) -> ReadReply:
     """Read any string that a model may have sent. Linear in the reply.
@@ -43,6 +53,9 @@ def read_reply(
         format: The format that was asked for, or ``"auto"``. It is tried first. A reply in another
             format is read all the same, with ``"format"`` among its repairs. An unknown name counts
             as ``"auto"``.
+        text: The text that the model was asked about. It tells which of several drafts is meant,
+            whether a string is one name or several, and whether a phrase is a name or says that
+            there is none.
         budget: The steps of work that reading may take, for replies from strangers.
 
     Returns:
@@ -65,17 +78,18 @@ def read_reply(
         if certain is not None:
             return certain
     repairs: list[str] = []
-    text = drop_end_of_turn(drop_reasoning(reply, repairs), repairs)
-    blocks, outside = split_fences(text, repairs)
-    if not text.strip():
+    answer = drop_end_of_turn(drop_reasoning(reply, repairs), repairs)
+    blocks, outside = split_fences(answer, repairs)
+    if not answer.strip():
         return ReadReply(status="unreadable" if repairs else "empty", repairs=_once(repairs))
     parts = [block for block in blocks if block.strip()] + ([outside] if outside.strip() else [])
-    unwrapped = Unwrapped(text, blocks, outside, parts, format, schema, work)
+    source = SourceText(text) if text is not None and text.strip() else None
+    unwrapped = Unwrapped(answer, blocks, outside, parts, format, schema, work, source)
     for read in _readers(unwrapped, expected):
         reading = read(unwrapped)
         if reading is not None:
             return _reply_of(reading, repairs, expected)
-    if is_nothing(text):
+    if is_nothing(answer):
         return ReadReply(status="repaired", repairs=_once([*repairs, "none-word"]))
     return ReadReply(status="unreadable", repairs=_once(repairs))
 
@@ -93,7 +107,7 @@ def _readers(
         readers.append(readers.pop(0))
     if expected is not None and expected.read_last is not None:
         readers.append(expected.read_last)
-    return readers
+    return [*_OTHER_SHAPES, *readers]
 
 
 def _reply_of(reading: Reading, repairs: Sequence[str], expected: ReplyFormat | None) -> ReadReply:

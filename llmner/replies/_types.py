@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llmner._budget import Budget
+from llmner.replies._source import SourceText
 from llmner.schema import LabelSchema
 from llmner.spans import Mention
 
@@ -101,6 +102,7 @@ class Unwrapped:
         asked: The format that was asked for, or ``"auto"``.
         schema: Resolves label names.
         budget: The steps of work that readers may take.
+        source: The text that the reply is about, if it is known.
     """
 
     text: str
@@ -110,3 +112,4 @@ class Unwrapped:
     asked: str
     schema: LabelSchema | None
     budget: Budget
+    source: SourceText | None = None

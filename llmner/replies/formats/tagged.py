@@ -14,6 +14,7 @@ from llmner.replies._drafts import is_json, looks_json
 from llmner.replies._lines import SQUARE_MARKUP
 from llmner.replies._mentions import MentionCollector, is_label, is_nothing
 from llmner.replies._places import label_after, places_of
+from llmner.replies._source import fold
 from llmner.replies._types import Place, Reading, Unwrapped
 from llmner.replies.formats._format import ReplyFormat
 from llmner.replies.formats._grammar import alternatives, quoted
@@ -24,6 +25,9 @@ __all__ = ["FORMAT"]
 
 _XML = re.compile(r"<([^<>/\s][^<>/]{0,60})>([^<>]+)</([^<>/]{1,60})>")
 _LINK = re.compile(r"\[([^\[\]\n]+)\]\(([^()\n]{1,60})\)")
+_BRACKETED = re.compile(
+    r"(?P<name>(?:[A-ZÀ-Þ][\w.'’-]*\s)*[^\s()\[\]<>,，、。]+)\s?[(\[（/](?P<label>[^()\[\]（）\s]{1,40})[)\]）]?"
+)
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -53,9 +57,13 @@ def _read_sure(reply: str, schema: LabelSchema) -> Reading | None:
 def _read(unwrapped: Unwrapped) -> Reading | None:
     schema, asked = unwrapped.schema, unwrapped.asked == "tagged"
     for part in reversed(unwrapped.parts) if asked else unwrapped.parts:
-        collector = MentionCollector(schema, unwrapped.budget)
+        collector = MentionCollector(schema, unwrapped.budget, unwrapped.source)
         plain = _read_marked(part, schema, collector)
+        if not collector.mentions:
+            plain = _read_in_brackets(part, collector, asked=asked)
         if asked and collector.mentions:
+            if collector.source is not None and fold(plain) != collector.source.folded:
+                collector.repairs["other-text"] = None
             return collector.reading("tagged", text=plain)
         labelled = schema is None or any(
             schema.resolve(mention.label) for mention in collector.mentions
@@ -74,7 +82,38 @@ def _read_last(unwrapped: Unwrapped) -> Reading | None:
     plain = _read_marked(
         unwrapped.parts[0], unwrapped.schema, MentionCollector(unwrapped.schema, unwrapped.budget)
     )
+    if unwrapped.source is not None and fold(plain) != unwrapped.source.folded:
+        # A refusal, a summary, another sentence: it says nothing of this one.
+        return None
     return Reading("tagged", (), text=plain)
+
+
+def _read_in_brackets(text: str, collector: MentionCollector, *, asked: bool) -> str:
+    """Read labels in brackets behind names in the running text, 민준(PS)은; the plain sentence.
+
+    If it was not asked for, only of a reply that repeats the text.
+    """
+    schema, source = collector.schema, collector.source
+    names = [match for match in _BRACKETED.finditer(text) if is_label(match["label"], schema)]
+    if not names or not (asked or source is not None):
+        return text
+    plain: list[str] = []
+    starts: list[int] = []
+    length = position = 0
+    for match in names:
+        before = text[position : match.end("name")]
+        plain.append(before)
+        length += len(before)
+        starts.append(length - len(match["name"]))
+        position = match.end()
+    whole = "".join([*plain, text[position:]])
+    repeats = source is not None and source.folded in fold(whole)
+    if not repeats and not (asked and source is None):
+        return text
+    collector.repairs["other-markup"] = None
+    for match, start in zip(names, starts, strict=True):
+        collector.add(match["label"], match["name"], start=start)
+    return whole
 
 
 def _read_marked(text: str, schema: LabelSchema | None, collector: MentionCollector) -> str:

@@ -1,0 +1,160 @@
+"""Replies in XML: records of entities, or the text with elements around its names."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass, field
+
+from llmner.replies._drafts import looks_json
+from llmner.replies._interpret import LABEL_KEYS, TEXT_KEYS, normalize_key
+from llmner.replies._mentions import MentionCollector, is_label
+from llmner.replies._source import fold
+from llmner.replies._types import Reading, Unwrapped
+
+__all__ = ["read_xml"]
+
+_TAG = re.compile(
+    r"<(?P<close>/?)(?P<name>[^\W\d][\w:.-]{0,60})"
+    r"(?P<attributes>(?:\s+[\w:.-]{1,60}\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s<>\"'/]+))*+)\s*(?P<empty>/?)>"
+)
+_ATTRIBUTE = re.compile(
+    r"(?P<key>[\w:.-]+)\s*=\s*(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s]+))"
+)
+_LETTER = re.compile(r"[^\W\d_]")
+_MAX_DEPTH = 50
+
+
+@dataclass(slots=True)
+class _Element:
+    """An element: its name, attributes, text, where that begins in the plain text, and children."""
+
+    name: str
+    attributes: dict[str, str]
+    start: int
+    text: str = ""
+    children: list[_Element] = field(default_factory=list)
+    mentions: bool = False
+
+
+@dataclass(slots=True)
+class _Name:
+    label: str
+    surface: str
+    start: int | None
+
+
+def read_xml(unwrapped: Unwrapped) -> Reading | None:
+    """Read XML with labels as element names or in attributes; ``None`` for any other reply."""
+    for part in unwrapped.parts:
+        if ("</" not in part and "/>" not in part) or "<td" in part or looks_json(part):
+            continue
+        unwrapped.budget.spend(1 + len(part) // 4)
+        names: list[_Name] = []
+        plain = _parse(part, names, unwrapped)
+        if not names:
+            continue
+        collector = MentionCollector(unwrapped.schema, unwrapped.budget, unwrapped.source)
+        inline = _is_running_text(plain, names, unwrapped)
+        for name in names:
+            collector.add(name.label, name.surface, start=name.start if inline else None)
+        if inline:
+            collector.repairs["other-markup"] = None
+            return collector.reading("tagged", text=plain)
+        collector.repairs["xml"] = None
+        return collector.reading("json-list")
+    return None
+
+
+def _parse(part: str, names: list[_Name], unwrapped: Unwrapped) -> str:
+    """Collect the names of the elements; returns the text without tags."""
+    root = _Element("", {}, 0)
+    stack = [root]
+    plain: list[str] = []
+    length = position = 0
+
+    def put(text: str) -> None:
+        nonlocal length
+        text = html.unescape(text)
+        plain.append(text)
+        length += len(text)
+        for element in stack:
+            element.text += text
+
+    for match in _TAG.finditer(part):
+        put(part[position : match.start()])
+        position = match.end()
+        name = match["name"].rpartition(":")[2]
+        if match["close"]:
+            if any(element.name == name for element in stack[1:]):
+                while stack[-1].name != name:
+                    _close(stack, names, unwrapped)
+                _close(stack, names, unwrapped)
+            continue
+        attributes = {
+            normalize_key(found["key"]): html.unescape(
+                found["double"] or found["single"] or found["bare"] or ""
+            )
+            for found in _ATTRIBUTE.finditer(match["attributes"])
+        }
+        if len(stack) < _MAX_DEPTH:
+            stack.append(_Element(name, attributes, length))
+            if match["empty"]:
+                _close(stack, names, unwrapped)
+    put(part[position:])
+    while len(stack) > 1:
+        _close(stack, names, unwrapped)
+    return "".join(plain)
+
+
+def _close(stack: list[_Element], names: list[_Name], unwrapped: Unwrapped) -> None:
+    """Take the innermost element off the stack, and add what it names."""
+    schema = unwrapped.schema
+    element = stack.pop()
+    stack[-1].children.append(element)
+    stack[-1].mentions = stack[-1].mentions or element.mentions
+    if element.mentions:
+        return
+    label = next(
+        (value for key in LABEL_KEYS if is_label(value := element.attributes.get(key, ""), schema)),
+        "",
+    )
+    surface = next((element.attributes[key] for key in TEXT_KEYS if key in element.attributes), "")
+    start: int | None = None
+    children = {normalize_key(child.name): child.text.strip() for child in element.children}
+    if not label:
+        label = next(
+            (value for key in LABEL_KEYS if is_label(value := children.get(key, ""), schema)), ""
+        )
+    if not surface and element.children:
+        surface = next((children[key] for key in TEXT_KEYS if children.get(key)), "")
+    if not label and is_label(element.name, schema):
+        label = element.name
+        if not surface and element.children:
+            names += [
+                _Name(label, child.text.strip(), None)
+                for child in element.children
+                if child.text.strip()
+            ]
+            element.mentions = stack[-1].mentions = True
+            return
+    if label and not surface and not element.children:
+        surface = element.text.strip()
+        start = element.start + len(element.text) - len(element.text.lstrip())
+    if label and surface:
+        names.append(_Name(label, surface, start))
+        element.mentions = stack[-1].mentions = True
+
+
+def _is_running_text(plain: str, names: list[_Name], unwrapped: Unwrapped) -> bool:
+    """Whether the elements stand in the text itself, with words between them."""
+    if any(name.start is None for name in names):
+        return False
+    if unwrapped.source is not None:
+        return unwrapped.source.folded in fold(plain)
+    kept, position = [], 0
+    for name in names:
+        start = name.start or 0
+        kept.append(plain[position:start])
+        position = start + len(name.surface)
+    return _LETTER.search("".join([*kept, plain[position:]])) is not None
