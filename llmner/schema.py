@@ -22,7 +22,7 @@ __all__ = ["Label", "LabelSchema", "cues_of", "means_person"]
 Code = Annotated[str, StringConstraints(pattern=r"^[^\s<>:\\\"'{}\[\],]+$", max_length=64)]
 
 # What stands between several names of one label, and what says no more than that it is one.
-_PARTS = re.compile(r"[\s/|,=:–—-]+")
+_PARTS = re.compile(r"[\s/|,=:_–—-]+")
 _FILLERS = frozenset(
     "name names entity entities list type label 이름 개체 개체명 목록 표현 유형 列表 名称 名".split()
 )

@@ -45,6 +45,7 @@ _OPENS: Final = {
 }
 _AFTER_LETTERS: Final = frozenset(".!?'+~-/&*")
 _LOOSE: Final = frozenset(_OPENS) | frozenset("([{<「『《〈“‘,;:·…、。，") | _AFTER_LETTERS
+_LONGEST_REMARK: Final = 200
 _may_have_a_remark: Final = re.compile(r"[(（\[【〔:：=→⇒,，、;|/\d]|\s[-–—]").search
 _BRACKETED: Final = re.compile(
     r"(?P<name>[^(（\[【〔]+?)\s*[(（\[【〔](?P<gloss>[^()（）]+)[)）\]】〕]", re.DOTALL
@@ -107,7 +108,7 @@ def without_remark(spaced: str, person: bool) -> Iterator[tuple[str, Reasons]]:
 
     민준(民俊), Anna Weber (CEO), 한빛: 기업, Anna Weber - CEO, 민준 1.
     """
-    if _may_have_a_remark(spaced) is None:
+    if len(spaced) > _LONGEST_REMARK or _may_have_a_remark(spaced) is None:
         return
     spaced = spaced.strip()
     forms: dict[str, str] = {}

@@ -27,6 +27,8 @@ __all__ = ["exact_json", "is_json", "looks_json", "read_json"]
 _LOOKS_JSON = re.compile(r"^[ \t]*[\[{][ \t]*(?:[\"'“{\[}\]]|$)", re.MULTILINE)
 # How many times JSON may be wrapped in a JSON string. Models that do it do it once.
 _MAX_UNESCAPES = 4
+# How many mentions of a draft are looked for in the text.
+_MOST_LOOKED_FOR = 64
 
 
 def looks_json(reply: str) -> bool:
@@ -146,7 +148,7 @@ def _choose(answers: list[_Draft], source: SourceText | None) -> _Draft:
 
 def _names_in(draft: _Draft, source: SourceText | None) -> float:
     """The share of a draft's mentions that the text has; 1 where the text is not known."""
-    mentions = draft.collector.mentions
+    mentions = draft.collector.mentions[:_MOST_LOOKED_FOR]
     if source is None or not mentions:
         return float(bool(mentions))
     return sum(source.has(mention.text) for mention in mentions) / len(mentions)

@@ -52,8 +52,12 @@ _ANY_END = {q: re.compile(rf"\\.|([{re.escape(c)}])", re.DOTALL) for q, c in _QU
 
 # What a string goes over that has no closing quote: the end of its list or object and what follows.
 _BROKEN = re.compile(
-    r"\s*[\]}]\s*[\]}]?\s*,\s*[\"{\[]|\s*:\s*[\[{]\s*\"|\s*:\s*\"|,\s*\"[\w -]{1,30}\"?\s*:"
+    r"[\]}][ \t]{0,4}[\]}]?[ \t]{0,4},\s{0,8}[\"{\[]|:\s{0,8}[\[{]\s{0,8}\"|:\s{0,8}\""
+    r"|,\s{0,8}\"[\w -]{1,30}\"?\s{0,4}:"
 )
+_CLOSES_AT_END = re.compile(r"[^\[\]{}\"\n]{1,200}(?=\s*[\]}][\s\]}]{0,10}\Z)")
+_CHARACTERS_A_STEP = 2048
+_LONGEST_REST = 200
 _LONE_QUOTE = re.compile(r"[\"”](?=\s*(?:[,\]}]|\Z))")
 # A comma, words that are no string, and a quote that ends a string.
 _INNER = re.compile(r"\s*,\s*[^\s\"'\[\]{},:\d][^\"\[\]{}\n]{0,200}\"(?=\s*[,\]}])")
@@ -300,16 +304,23 @@ class LenientParser:
         if quote != '"':
             self._add_repair("quotes")
         end = self._end_of_string(quote, start + 1)
+        closed = _CLOSES_AT_END.match(self.text, start + 1) if end is None else None
+        if closed is not None:
+            # {"PS": ["민준]}
+            self._add_repair("quotes")
+            self._add_value(_unescape(closed[0].strip()))
+            return closed.end()
         if end is None:
             # The reply was cut off inside the string, so the mention is not complete.
             self._add_repair("truncated")
             return len(self.text)
         raw = self.text[start + 1 : end]
-        broken = _BROKEN.search(raw) if quote in '"“' and len(raw) < 4000 else None
+        following = self.text[start + 1 : end + 3]
+        broken = _BROKEN.search(following) if quote in '"“' and len(raw) < 4000 else None
         if broken is not None and not self._stands_in_the_text(raw):
             # The closing quote is missing: {"PS": ["민준], "LC": [...]}.
             self._add_repair("quotes")
-            self._add_value(_unescape(raw[: broken.start()]))
+            self._add_value(_unescape(raw[: broken.start()].rstrip()))
             return start + 1 + broken.start()
         if quote == '"' and (self.text[end] != '"' or '"' in raw.replace('\\"', "")):
             self._add_repair("quotes")
@@ -317,20 +328,31 @@ class LenientParser:
         return end + 1
 
     def _stands_in_the_text(self, surface: str) -> bool:
-        return self.state.source is not None and self.state.source.has(_unescape(surface))
-
-    def _is_inner(self, quote: int, start: int) -> bool:
-        """Whether a quote before a comma belongs to the surface: "the "Big Four", a group".
-
-        What follows is no string then, and ends in a quote all the same; or the text has it so.
-        """
-        match = _INNER.match(self.text, quote + 1)
-        if match is None:
+        source = self.state.source
+        if source is None:
             return False
-        whole = self.text[start : match.end() - 1]
-        if self.state.source is not None:
-            return self.state.source.has(whole)
-        return self.text.count('"', start, match.end()) % 2 == 1
+        self.budget.spend(1 + len(source.text) // _CHARACTERS_A_STEP)
+        return source.has(_unescape(surface))
+
+    def _whole_surface(self, start: int, end: int) -> int:
+        """The quote that ends a string, if the one at ``end`` is part of it: the "Big Four", a group.
+
+        The text has the whole then; where it is not known, what follows is no string, and ends in a
+        quote all the same.
+        """
+        source = self.state.source
+        following = self.text[end + 1 : end + _LONGEST_REST]
+        if not following.lstrip().startswith(","):
+            return end
+        if source is None:
+            match = _INNER.match(self.text, end + 1)
+            inner = match is not None and self.text.count('"', start, match.end()) % 2 == 1
+            return match.end() - 1 if match is not None and inner else end
+        quotes = [match.start() for match in _LONE_QUOTE.finditer(following)][:4]
+        wholes = [end + 1 + quote for quote in quotes]
+        return next(
+            (whole for whole in wholes if self._stands_in_the_text(self.text[start:whole])), end
+        )
 
     def _end_of_string(self, quote: str, start: int) -> int | None:
         """Where a string ends: at the end of its line at the latest.
@@ -349,8 +371,10 @@ class LenientParser:
         line_end = state.line_end
         if quote not in state.no_sure_end:
             for match in _SURE_END[quote].finditer(self.text, start, line_end + 1):
-                if match[1] and not (quote == '"' and self._is_inner(match.start(), start)):
-                    return match.start()
+                if match[1]:
+                    return (
+                        self._whole_surface(start, match.start()) if quote == '"' else match.start()
+                    )
             state.no_sure_end.add(quote)
         for match in _ANY_END[quote].finditer(self.text, start, line_end):
             if match[1]:

@@ -10,6 +10,7 @@ import re
 from llmner.replies._interpret import collect_surfaces
 from llmner.replies._json import find_values
 from llmner.replies._mentions import MentionCollector, is_label, is_nothing, split_labelled
+from llmner.replies._source import fold
 from llmner.replies._types import NOTHING, Reading, Unwrapped
 from llmner.schema import LabelSchema
 
@@ -21,10 +22,11 @@ SQUARE_MARKUP = re.compile(r"[\[［]([^\[\]［］<>\n]+)[:：]\s*([^\[\]:：［�
 _BULLET = re.compile(r"^[ \t]*(?:[-*+•·‣▪◦]|\d{1,3}[.)]|\(\d{1,3}\))[ \t]+")
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]+")
 _DESCRIBED = re.compile(
-    r"(?P<surface>[^:：\n]{1,200}?)\s*[(\[（【](?P<label>[^()\[\]（）【】\n]{1,60})[)\]）】]\s*(?:[:：]|[-–—→]\s|=)\s*(?P<rest>.+)"
+    r"(?P<surface>[^:：\n()\[\]（）【】]{1,200})[(\[（【](?P<label>[^()\[\]（）【】\n]{1,60})[)\]）】]"
+    r"[ \t]*+(?:[:：]|[-–—→]\s|=)[ \t]*+(?P<rest>.+)"
 )
 _HEADED = re.compile(
-    r"[(\[（【<](?P<label>[^()\[\]（）【】<>\n]{1,60})[)\]）】>]\s*[:：-]?\s*(?P<rest>[^<>]+)"
+    r"[(\[（【<](?P<label>[^()\[\]（）【】<>\n]{1,60})[)\]）】>][ \t]*[:：-]?[ \t]*"
 )
 _COMMAS = re.compile(r"[,，][ \t]+|[、;；]")
 _LINE_ESCAPE = re.compile(r"\\([ntrs\\])")
@@ -49,9 +51,27 @@ def read_lines(unwrapped: Unwrapped) -> Reading | None:
         if not collector.mentions and len(parts) == 1 and is_nothing(part):
             exact = unwrapped.asked == name and part.strip() == NOTHING
             return Reading(name, (), () if exact else ("none-word",))
+        if not collector.mentions and _read_unlabelled(part, collector):
+            return collector.reading(name)
         if collector.mentions or (read and not unread):
             return collector.reading(name, ["prose"] if unread else [])
     return None
+
+
+def _read_unlabelled(part: str, collector: MentionCollector) -> bool:
+    """Read lines of surfaces where one label was asked for, if the text has them all."""
+    schema, source = collector.schema, collector.source
+    if schema is None or source is None or len(schema.labels) != 1:
+        return False
+    lines = [_undecorated(_BULLET.sub("", line)) for line in part.split("\n") if line.strip()]
+    surfaces = [piece.strip() for line in lines for piece in _COMMAS.split(line) if piece.strip()]
+    collector.budget.spend(len(surfaces) * (1 + len(source.text) // 2048))
+    if source.folded == fold(part) or not all(map(source.has, surfaces)):
+        return False
+    for surface in surfaces:
+        collector.add(schema.labels[0].code, surface)
+    collector.repairs["one-label"] = None
+    return bool(surfaces)
 
 
 def _undecorated(surface: str) -> str:
@@ -155,11 +175,15 @@ def _read_line(body: str, schema: LabelSchema | None, collector: MentionCollecto
         for piece in _COMMAS.split(described["rest"]):
             collect_surfaces(described["label"], _undecorated(piece), collector)
         return True
-    headed = _HEADED.fullmatch(body)
+    headed = _HEADED.match(body)
     if headed is not None and is_label(headed["label"], schema):
-        # [PS] 민준
-        for piece in _COMMAS.split(headed["rest"]):
-            collect_surfaces(headed["label"], _undecorated(piece), collector)
+        # [PS] 민준 [LC] 춘천
+        heads = [m for m in _HEADED.finditer(body) if is_label(m["label"], schema)]
+        ends = [*[head.start() for head in heads[1:]], len(body)]
+        for head, end in zip(heads, ends, strict=True):
+            for piece in _COMMAS.split(body[head.end() : end].strip()):
+                if piece.strip():
+                    collect_surfaces(head["label"], _undecorated(piece), collector)
         return True
     pieces = _COMMAS.split(body)
     pairs = [split_labelled(piece, schema) for piece in pieces]

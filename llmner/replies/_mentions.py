@@ -48,16 +48,17 @@ _BARE_NONE = re.compile(
 )
 _SEPARATOR = re.compile(r"->|=>|[:：|/=→\t]|\s[-–—]\s")
 # Several surfaces in one string.
+_CHARACTERS_A_STEP = 2048
 _LONGEST_LIST = 2000
 _may_be_joined = re.compile(
     r"[\n,，、;；/|·&\[]|\s(?:and|und|or|oder|및|그리고|또는|와|과)\s|[과와랑고]\s|[と和与與及や]"
 ).search
-_JOINTS = re.compile(r"\s*(?:[,，、;；|\n]|\s/\s|/|<br\s*/?>)\s*")
+_JOINTS = re.compile(r"[,，、;；|\n/]|<br\s?/?>")
 _JOINTS_AND_WORDS = re.compile(
-    r"\s*(?:[,，、;；/|·&]|\s(?:and|und|or|oder|및|그리고|또는|와|과)\s|(?<=[가-힣])(?:이랑|랑|하고|과|와)\s"
-    r"|[と和与與及や])\s*(?:(?:and|und)\s+)?"
+    r"[,，、;；/|·&]|\s(?:and|und|or|oder|및|그리고|또는|와|과)\s|(?<=[가-힣])(?:이랑|랑|하고|과|와)\s"
+    r"|[と和与與及や]"
 )
-_LIST_MARK = re.compile(r"^\s*(?:[-*•·]|\d{1,3}[.)])\s+")
+_LIST_MARK = re.compile(r"^\s*+(?:(?:[-*•·]|\d{1,3}[.)])\s++|(?:and|und|그리고)\s++)?")
 _CLOSERS = {")": "(", "]": "[", ">": "<", "）": "（"}
 
 
@@ -160,25 +161,34 @@ class MentionCollector:
             self.mentions.append(Mention(label, piece))
         self._open = label if prefix in "BIM" else ""
 
+    def _has(self, surface: str) -> bool:
+        """Whether the text, if it is known, has a surface."""
+        if self.source is None:
+            return False
+        self.budget.spend(1 + len(self.source.text) // _CHARACTERS_A_STEP)
+        return self.source.has(surface)
+
     def _surfaces(self, text: str) -> list[str]:
         """The surfaces in one string: one, unless it is a list, or the text has its parts alone."""
         stripped = text.strip()
+        if self.source is not None and (rest := _LIST_MARK.sub("", stripped, count=1)) != stripped:
+            if self._has(rest) and not self._has(stripped):
+                # ["1. 민준", "2. 수아"]
+                return [rest]
         if len(stripped) > _LONGEST_LIST or _may_be_joined(stripped) is None:
             return [text]
-        if self.source is not None and self.source.has(stripped):
+        if self.source is not None and self._has(stripped):
             return [text]
         if stripped[0] in "[{" and stripped[-1] in "]}":
             parts = [part.strip(" \t\"'“”‘’") for part in stripped[1:-1].split(",")]
             if len(parts) > 1 or '"' in stripped or "'" in stripped:
                 return [part for part in parts if part] or [text]
-        if "\n" in stripped:
-            lines = [_LIST_MARK.sub("", line).strip() for line in stripped.split("\n")]
-            return [line for line in lines if line]
         if self.source is None:
             return [text]
         for joints in (_JOINTS, _JOINTS_AND_WORDS):
-            parts = [part for part in map(str.strip, joints.split(stripped)) if part]
-            if len(parts) > 1 and all(self.source.has(part) for part in parts):
+            pieces = [_LIST_MARK.sub("", piece).strip() for piece in joints.split(stripped)]
+            parts = [piece for piece in pieces if piece]
+            if len(parts) > 1 and all(map(self._has, parts)):
                 return parts
         return [text]
 
@@ -243,7 +253,7 @@ def split_labelled(text: str, schema: LabelSchema | None) -> tuple[str, str] | N
 
 def _is_same_label(first: str, second: str, schema: LabelSchema | None) -> bool:
     """Whether two words name one label: 사람 and PS in the heading ``사람 (PS)``."""
-    if schema is None or first.strip() == second.strip():
+    if schema is None or first.strip() == second.strip() or second.rstrip()[-1:] in _CLOSERS:
         return False
     code = schema.resolve(first)
     return code is not None and code == schema.resolve(second)

@@ -14,15 +14,16 @@ from llmner.replies._types import Reading, Unwrapped
 __all__ = ["read_records", "read_tables"]
 
 _FIELD = re.compile(
-    r"(?P<mark>[ \t]*(?:[-*•][ \t]+|\d{1,3}[.)][ \t]+)?)[*_`\"']{0,3}(?P<key>[^:：=\n*_`\"']{1,30}(?:_[^:：=\n*_`\"']{1,20})?)"
+    r"(?P<mark>[ \t]*+(?:[-*•][ \t]++|\d{1,3}[.)][ \t]++)?)[*_`\"']{0,3}(?P<key>[^:：=\n*_`\"']{1,30}(?:_[^:：=\n*_`\"']{1,20})?)"
     r"[*_`\"']{0,3}[ \t]*[:：=][ \t]*[*_`]{0,3}(?P<value>.*)"
 )
+_MARK = re.compile(r"^(?:[-*•]|\d{1,3}[.)])\s+")
 _QUOTES = "\"'“”‘’`*_"
-_BREAK = re.compile(r"\s*(?:<br\s*/?>|\n)\s*", re.IGNORECASE)
-_HTML_ROW = re.compile(r"<tr\b[^>]*>(.*?)(?=</?tr\b|</table|\Z)", re.IGNORECASE | re.DOTALL)
-_HTML_CELL = re.compile(r"<t[dh]\b[^>]*>(.*?)(?=</?t[dh]\b|\Z)", re.IGNORECASE | re.DOTALL)
+_BREAK = re.compile(r"<br\s?/?>|\n", re.IGNORECASE)
+_HTML_ROW = re.compile(r"<tr\b[^<>]{0,200}>(.*?)(?=</?tr\b|</table|\Z)", re.IGNORECASE | re.DOTALL)
+_HTML_CELL = re.compile(r"<t[dh]\b[^<>]{0,200}>(.*?)(?=</?t[dh]\b|\Z)", re.IGNORECASE | re.DOTALL)
 _RULE = re.compile(r"[\s|:+=-]+")
-_MARKUP = re.compile(r"</?(?!br\b)[a-zA-Z][^<>]*>")
+_MARKUP = re.compile(r"</?(?!br\b)[a-zA-Z][^<>]{0,200}>")
 
 
 def read_records(unwrapped: Unwrapped) -> Reading | None:
@@ -104,16 +105,23 @@ def read_tables(unwrapped: Unwrapped) -> Reading | None:
         rows = _rows(part)
         if not rows:
             continue
+        if all(row and _MARK.match(row[0]) for row in rows):
+            rows = [[_MARK.sub("", row[0]), *row[1:]] for row in rows]
         unwrapped.budget.spend(1 + len(part) // 4)
         collector = MentionCollector(unwrapped.schema, unwrapped.budget, unwrapped.source)
         if (
             _read_columns(rows, collector)
             or _read_label_columns(rows, collector)
-            or _read_pairs(rows, collector)
+            or (not _is_rows_of_lines(part) and _read_pairs(rows, collector))
         ):
             collector.repairs["table"] = None
             return collector.reading("json-list")
     return None
+
+
+def _is_rows_of_lines(part: str) -> bool:
+    """Whether rows of two cells are parted by tabs or bars: those are ``_lines``' to read."""
+    return "\t" in part or ("|" in part and "<tr" not in part.lower())
 
 
 def _rows(part: str) -> list[list[str]]:
@@ -211,6 +219,6 @@ def _read_pairs(rows: Sequence[Sequence[str]], collector: MentionCollector) -> b
 
 
 def _add_cell(label: str, cell: str, collector: MentionCollector) -> None:
-    for surface in _BREAK.split(cell):
+    for surface in map(str.strip, _BREAK.split(cell)):
         if surface and not names_nothing(surface, collector.source):
             collect_surfaces(label, surface.strip(_QUOTES), collector)

@@ -11,9 +11,11 @@ __all__ = ["read_tags"]
 
 _TAG = r"(?:[BIESLUM][-_][^\s|/,]{1,40}|O)"
 _has_tags = re.compile(r"(?:^|[\s|/,])[BIESLUM][-_]\w").search
-_TOKEN_FIRST = re.compile(rf"(?P<token>[^\t]*?)(?:[\t|,]| )[ \t]*(?P<tag>{_TAG})[ \t]*\|?")
-_TAG_FIRST = re.compile(rf"(?P<tag>{_TAG})(?:[\t|,]| )[ \t]*(?P<token>.*)")
-_SLASHED = re.compile(rf"(?P<token>\S+?)/(?P<tag>{_TAG})(?=\s|$)")
+_TOKEN_FIRST = re.compile(rf"(?P<token>.*)(?<=[\t |,:：>])(?P<tag>{_TAG})")
+_TAG_FIRST = re.compile(rf"(?P<tag>{_TAG})[\t |,:：](?P<token>.*)")
+_SLASHED = re.compile(rf"(?P<token>\S{{1,60}}?)/(?P<tag>{_TAG})(?=\s|$)")
+# What stands between a token and its tag.
+_BETWEEN = " |,:：->"
 
 
 def read_tags(unwrapped: Unwrapped) -> Reading | None:
@@ -39,18 +41,17 @@ def _read_rows(part: str, collector: MentionCollector) -> int:
     unread = 0
     for line in part.split("\n"):
         collector.budget.spend(1 + len(line) // 8)
-        row = (
-            line.strip("\r").removeprefix("|").removeprefix(" ")
-            if "|" in line
-            else line.strip("\r")
-        )
+        row = line.rstrip(" \t\r|")
+        row = row.removeprefix("|").removeprefix(" ") if "|" in line else row
         match = _TOKEN_FIRST.fullmatch(row) or _TAG_FIRST.fullmatch(row)
         if match is None:
             collector.end_run()
             unread += bool(line.strip())
         else:
-            token = match["token"]
-            _add(token.strip() or token, match["tag"], collector)
+            token, tab, _ = match["token"].rpartition("\t")
+            if not tab:
+                token = match["token"].strip(_BETWEEN)
+            _add(token.strip("\t ") or token, match["tag"], collector)
     return unread
 
 

@@ -26,6 +26,7 @@ OPEN: dict[str, str] = {
     "CO064": "names one letter apart",
     "CO086": "a misspelt text",
     "CO154": "traditional and simplified ideographs",
+    "RO513": "labels in brackets behind names in Chinese",
 }
 
 
@@ -58,3 +59,16 @@ def test_claims(row: dict[str, Any]) -> None:
     projection = project(row["text"], mentions, schema_of(row["labels"]))
     right = [(span.start, span.end, span.label) for span in projection.spans] in answers(row)
     assert right == (row["id"] not in OPEN), projection
+
+
+@pytest.mark.parametrize("row", rows("replies.jsonl"))
+def test_replies(row: dict[str, Any]) -> None:
+    schema = schema_of(row["labels"])
+    projection = project_reply(row["text"], row["reply"], schema, row.get("format", "auto"))
+    right = [(span.start, span.end, span.label) for span in projection.spans] in answers(row)
+    assert right == (row["id"] not in OPEN), projection
+    read = projection.reply
+    assert read is not None
+    assert read.status == row.get("expected_status", read.status)
+    # A reply of which nothing was understood is never "ok".
+    assert read.status != "ok" or not read.repairs

@@ -134,7 +134,7 @@ CASES: list[tuple[str, str, list[tuple[str, str]], str, set[str]]] = [
     ("several on a line", "PS: 손흥민, 박지성\nQT: 3,000명", [S, ("PS", "박지성"), ("QT", "3,000명")], "repaired", {"line-style"}),
     ("bracketed lines", "[손 흥 민:PS]\n[춘 천:LC]", [("PS", "손 흥 민"), ("LC", "춘 천")], "repaired", {"line-style"}),
     ("a table", "| 유형 | 표현 |\n|---|---|\n| PS | 손흥민 |\n| LC | 춘천 "
-    "|", [S, C], "repaired", {"line-style"}),
+    "|", [S, C], "repaired", {"table"}),
     ("tabs, label last", "손흥민\tPS\n춘천\tLC", [S, C], "repaired", {"line-style"}),
     ("XML tags", "<PS>손흥민</PS>은 <LC>춘천</LC>에서", [S, C], "repaired", {"other-markup"}),
     ("square markup in a sentence", "[손흥민:PS]은 [춘천:LC]에서 왔다", [S, C], "repaired", {"other-markup"}),

@@ -26,7 +26,14 @@ __all__ = ["FORMAT"]
 _XML = re.compile(r"<([^<>/\s][^<>/]{0,60})>([^<>]+)</([^<>/]{1,60})>")
 _LINK = re.compile(r"\[([^\[\]\n]+)\]\(([^()\n]{1,60})\)")
 _BRACKETED = re.compile(
-    r"(?P<name>(?:[A-ZÀ-Þ][\w.'’-]*\s)*[^\s()\[\]<>,，、。]+)\s?[(\[（/](?P<label>[^()\[\]（）\s]{1,40})[)\]）]?"
+    r"(?P<mark>\*\*|__|`)?"
+    r"(?P<name>(?:[A-ZÀ-Þ][\w.'’-]{0,40}\s){0,4}"
+    r"(?:[一-鿿々]{1,20}|[ァ-ヶー]{1,30}|[^\s()\[\]<>,，、。（）一-鿿]{1,60}?))"
+    r"(?(mark)(?P=mark))\s?[(\[（/](?P<label>[^()\[\]（）\s]{1,40})[)\]）]?"
+)
+# Words that begin a sentence before a name.
+_BEFORE_A_NAME = re.compile(
+    r"^(?:In|On|At|The|For|From|And|But|Im|Am|Der|Die|Das|Den|Dem|Bei|Von|Vom|Und)\s"
 )
 _LETTER = re.compile(r"[^\W\d_]")
 
@@ -99,20 +106,23 @@ def _read_in_brackets(text: str, collector: MentionCollector, *, asked: bool) ->
         return text
     plain: list[str] = []
     starts: list[int] = []
+    surfaces: list[str] = []
     length = position = 0
     for match in names:
-        before = text[position : match.end("name")]
+        before = text[position : match.start()] + match["name"]
         plain.append(before)
         length += len(before)
-        starts.append(length - len(match["name"]))
+        name = _BEFORE_A_NAME.sub("", match["name"])
+        starts.append(length - len(name))
+        surfaces.append(name)
         position = match.end()
     whole = "".join([*plain, text[position:]])
     repeats = source is not None and source.folded in fold(whole)
     if not repeats and not (asked and source is None):
         return text
     collector.repairs["other-markup"] = None
-    for match, start in zip(names, starts, strict=True):
-        collector.add(match["label"], match["name"], start=start)
+    for match, name, start in zip(names, surfaces, starts, strict=True):
+        collector.add(match["label"], name, start=start)
     return whole
 
 
