@@ -16,14 +16,15 @@ from llmner.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from llmner.serving._app import create_app
+    from llmner.serving._asked import Asked
     from llmner.serving._limits import Limits
     from llmner.serving._run import run_server
-    from llmner.serving._service import Asked, Service
+    from llmner.serving._service import Service
 
 __all__ = ["Asked", "Limits", "Service", "create_app", "run_server"]
 
 _MODULES = {
-    "Asked": "llmner.serving._service",
+    "Asked": "llmner.serving._asked",
     "Limits": "llmner.serving._limits",
     "Service": "llmner.serving._service",
     "create_app": "llmner.serving._app",

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from llmner.extraction import Extraction
 from llmner.files import dump_json
 from llmner.serving import _schemas as schemas
+from llmner.serving._asked import Asked
 from llmner.serving._bodies import json_bytes, markup_of
 from llmner.serving._http import (
     describe_body,
@@ -25,7 +26,7 @@ from llmner.serving._http import (
 )
 from llmner.serving._metrics import replies_of
 from llmner.serving._refusals import RefusalError
-from llmner.serving._service import Asked, Service
+from llmner.serving._service import Service
 
 __all__ = ["add_extraction_routes"]
 

@@ -26,6 +26,7 @@ from llmner.errors import LlmnerError
 from llmner.extraction import Extraction, Extractor
 from llmner.projection import Budget
 from llmner.recipes import Recipe, builtin_recipes
+from llmner.serving._asked import Asked
 from llmner.serving._batching import Batcher, Turn
 from llmner.serving._bodies import ProjectionResult, choose
 from llmner.serving._limits import Gate, Limits
@@ -34,7 +35,7 @@ from llmner.serving._projector import Projector
 from llmner.serving._readiness import EngineMonitor
 from llmner.serving._refusals import RefusalError, refusal_of
 
-__all__ = ["Asked", "Service"]
+__all__ = ["Service"]
 
 log = logging.getLogger("llmner.serving")
 
@@ -43,26 +44,6 @@ _T = TypeVar("_T")
 
 # Seconds that the engine has at shutdown to finish work that nobody waits for any more.
 _CLOSING_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """How one request wants its texts extracted; ``None`` keeps the server's own setting.
-
-    >>> Asked(recipe="klue-strict", min_score=0.2).grounded is None
-    True
-
-    Attributes:
-        recipe: Name of one of the server's recipes.
-        reply_format: Format in which the model is asked to reply.
-        grounded: Whether replies are restricted to the format, the labels and pieces of the text.
-        min_score: Drop spans with a lower score, in [0, 1].
-    """
-
-    recipe: str | None = None
-    reply_format: str | None = None
-    grounded: bool | None = None
-    min_score: float | None = None
 
 
 @dataclass(eq=False)
