@@ -48,7 +48,8 @@ def build_service(
         MissingExtraError: The engine's libraries are not installed.
     """
     name = options.engine.engine
-    if is_baseline(name) or engine_class(name).capabilities.replays:
+    capabilities = None if is_baseline(name) else engine_class(name).capabilities
+    if capabilities is None or capabilities.replays:
         raise InputError(
             f"{spell('engine')} {name} cannot be served",
             hint="expected transformers, vllm or openai",
@@ -69,7 +70,7 @@ def build_service(
         engine,
         options=extractor_options(asking),
         limits=limits_for(options.engine, limits),
-        engine_loads=engine.capabilities.in_process,
+        engine_loads=capabilities.in_process,
         log_texts=log_texts,
     )
 
