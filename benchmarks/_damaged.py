@@ -1,8 +1,8 @@
-"""Replies as a middling model gives them: gold through the noise suite, then damage to the reply
-itself.
+"""Makes up the replies of a mediocre model: gold entities with noise, in damaged replies.
 
-Labels are mistaken, replies are fenced, talked about, cut off or refused, and each mention carries
-a confidence that is too sure of itself. Seeded; the same sentences give the same replies.
+The noise suite changes the mentions. Then some labels are confused, and replies are put into code
+fences, introduced with a sentence, cut off or refused. Each mention has a confidence that is too
+high. The same sentences and the same seed give the same replies.
 """
 
 from __future__ import annotations
@@ -17,24 +17,26 @@ from llmner.spans import Sentence
 
 __all__ = ["damaged_replies"]
 
-# What is mistaken for what, as in KLUE's own confusions.
-_MISTAKEN = {"LC": "OG", "OG": "LC", "DT": "TI", "TI": "DT", "QT": "DT", "PS": "OG"}
+# Which label is confused with which, as models do on KLUE.
+_CONFUSED = {"LC": "OG", "OG": "LC", "DT": "TI", "TI": "DT", "QT": "DT", "PS": "OG"}
 _REFUSAL = "죄송하지만 이 문장에서는 무엇을 찾아야 하는지 알 수 없습니다."
 
 
 def damaged_replies(
     sentences: Sequence[Sentence], labels: Sequence[str], seed: int = 20
 ) -> list[str]:
-    """A reply in ``json-list`` to each sentence."""
+    """A reply to each sentence, in the format ``json-list``."""
     rng = random.Random(seed)
     replies = []
     for case in noisy(sentences, labels, seed):
         items = []
         surfaces = {case.text[span.start : span.end] for span in case.expected}
         for mention in case.mentions:
-            label = _MISTAKEN[mention.label] if rng.random() < 0.08 else mention.label
-            sure = rng.uniform(0.75, 1.0) if mention.text in surfaces else rng.uniform(0.4, 0.95)
-            items.append({"text": mention.text, "type": label, "confidence": round(sure, 2)})
+            label = _CONFUSED[mention.label] if rng.random() < 0.08 else mention.label
+            confidence = (
+                rng.uniform(0.75, 1.0) if mention.text in surfaces else rng.uniform(0.4, 0.95)
+            )
+            items.append({"text": mention.text, "type": label, "confidence": round(confidence, 2)})
         reply = json.dumps(items, ensure_ascii=False)
         roll = rng.random()
         if roll < 0.02:

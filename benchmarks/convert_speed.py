@@ -1,10 +1,9 @@
-"""How fast KLUE becomes chat JSONL, whether memory stays flat, and whether two runs give the same
-bytes.
+"""Converts KLUE to chat JSONL: speed, memory, and whether several runs give the same bytes.
 
     python benchmarks/convert_speed.py
 
-One core, one process: reading the TSV, rendering the answers, writing the rows. The corpus is
-repeated one, two and four times for the memory figures.
+It runs on one core in one process, which reads the TSV, renders the answers and writes the rows.
+For the memory figures the corpus is repeated one, two and four times.
 """
 
 from __future__ import annotations
@@ -31,7 +30,11 @@ print(count, time.perf_counter() - started, resource.getrusage(resource.RUSAGE_S
 
 
 def convert(source: Path, target: Path) -> tuple[int, float, int]:
-    """Sentences, seconds and peak resident KiB of one conversion in a process of its own."""
+    """Convert in a process of its own.
+
+    Returns:
+        Number of sentences, seconds, and peak resident memory in KiB.
+    """
     out = subprocess.run(
         ["taskset", "-c", "0", sys.executable, "-c", CHILD, str(source), str(target)],
         capture_output=True,
@@ -52,9 +55,9 @@ def main() -> None:
             hashes.append(hashlib.sha256(target.read_bytes()).hexdigest())
         memory = {}
         for times in (1, 2, 4):
-            many = Path(folder) / f"times{times}.tsv"
-            many.write_bytes(source.read_bytes() * times)
-            count, _, peak = convert(many, Path(folder) / "out.jsonl")
+            repeated = Path(folder) / f"times{times}.tsv"
+            repeated.write_bytes(source.read_bytes() * times)
+            count, _, peak = convert(repeated, Path(folder) / "out.jsonl")
             memory[str(count)] = round(peak / 1024, 1)
     figures = {
         "sentences": 5000,

@@ -1,13 +1,15 @@
-"""A fine-tuned embedded model on all 5,000 sentences of KLUE dev, v1 and v1.1.
+"""Evaluates a fine-tuned embedded model on all 5,000 sentences of KLUE dev, v1 and v1.1.
 
     python benchmarks/embedded.py --adapter build/gemma-3-270m-klue-ner
 
-Micro and strict F1 and KLUE's pair with their intervals, where the F1 went, the published sample of
-100 sentences, and the same replies placed by the first ``find()``, which is what projection alone
-is worth. A sentence that reads the same in both versions is asked once. Time is that of one run
-over 256 sentences that is not interrupted; memory is the process's peak. The replies lie under
-``build/`` and an interrupted run goes on; the spans of each version lie beside them, for ``llmner
-evaluate --predicted build/embedded-dev-v1.1.jsonl``.
+Measured are micro and strict F1 and KLUE's two scores with their intervals, and the causes of lost
+F1; the same on the published sample of 100 sentences. The same replies are also placed by the first
+``find()``, which shows what projection adds. A sentence that is the same in both versions is asked
+once. The time is that of one uninterrupted run over 256 sentences, the memory is the process's
+peak.
+
+Replies are kept under ``build/``, and an interrupted run continues. The predictions for each
+version lie beside them, for ``llmner evaluate --predicted build/embedded-dev-v1.1.jsonl``.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ from llmner.scoring import evaluate_all, sample
 from llmner.spans import Sentence
 
 TIMED = 256
-# Sentences answered together. The output head, 262,144 words, is read from memory once for all of
-# them.
+# Sentences answered together. The output layer, for 262,144 tokens, is read from memory once for
+# all of them.
 BATCH = 128
 
 
@@ -42,8 +44,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--adapter", required=True)
     parser.add_argument("--name", default="embedded", help="of the result file")
-    adapter = parser.parse_args()
-    extractor = Extractor.from_adapter(adapter.adapter, batch_size=BATCH, max_new_tokens=128)
+    arguments = parser.parse_args()
+    extractor = Extractor.from_adapter(arguments.adapter, batch_size=BATCH, max_new_tokens=128)
     extractor.batch_size = 4 * BATCH
     corpora = {
         version: list(read_corpus(klue(f"klue-ner-{version}_dev.tsv")))
@@ -54,7 +56,7 @@ def main() -> None:
     list(extractor.extract(corpora["v1.1"][:TIMED]))
     seconds = (time.perf_counter() - started) / TIMED
     distinct = list(dict.fromkeys(s.text for corpus in corpora.values() for s in corpus))
-    output = ROOT / "build" / f"{adapter.name}-dev.jsonl"
+    output = ROOT / "build" / f"{arguments.name}-dev.jsonl"
     output.parent.mkdir(exist_ok=True)
     if not output.exists():
         run_extraction(
@@ -63,8 +65,8 @@ def main() -> None:
     replies = {row["text"]: row for _, row in read_jsonl(output)}
     for version, corpus in corpora.items():
         keep(output, version, corpus, replies)
-    found: dict[str, object] = {
-        "adapter": adapter.adapter,
+    results: dict[str, object] = {
+        "adapter": arguments.adapter,
         "recipe": extractor.recipe.name,
         "reply_format": extractor.recipe.reply_format,
         "seconds_a_sentence": round(seconds, 3),
@@ -74,21 +76,19 @@ def main() -> None:
         "replies_cut_off": sum(row["finish_reason"] == "length" for row in replies.values()),
     }
     for version, corpus in corpora.items():
-        found[f"klue-ner-{version} dev"] = measured(corpus, replies, extractor.recipe)
-        found[f"klue-ner-{version} dev, published sample"] = measured(
+        results[f"klue-ner-{version} dev"] = measured(corpus, replies, extractor.recipe)
+        results[f"klue-ner-{version} dev, published sample"] = measured(
             sample(corpus, 100, 42), replies, extractor.recipe
         )
-    write(adapter.name, f"python benchmarks/embedded.py --adapter "
-    f"{Path(adapter.adapter).name}", found,
+    write(arguments.name, f"python benchmarks/embedded.py --adapter "
+    f"{Path(arguments.adapter).name}", results,
           ("llmner", "torch", "transformers", "peft", "seqeval"))  # fmt: skip
 
 
 def keep(
     output: Path, version: str, corpus: list[Sentence], replies: dict[str, dict[str, Any]]
 ) -> None:
-    """The predictions of one version, for ``llmner evaluate --predicted``, with the record of the
-    run.
-    """
+    """Write the predictions for one version, with the record of the run."""
     target = output.with_name(f"{output.stem}-{version}.jsonl")
     rows = ({**replies[sentence.text], "id": sentence.id} for sentence in corpus)
     target.write_bytes(b"".join(dump_json(row) + b"\n" for row in rows))
@@ -99,12 +99,12 @@ def keep(
 def measured(
     gold: list[Sentence], replies: dict[str, dict[str, Any]], recipe: Recipe
 ) -> dict[str, Any]:
-    """Figures of one version or sample, and what the first ``find()`` makes of the same replies."""
-    asked = [replies[sentence.text]["reply"] for sentence in gold]
+    """Figures on one version or sample, and the F1 of the first ``find()`` on the same replies."""
+    texts = [replies[sentence.text]["reply"] for sentence in gold]
     format = recipe.reply_format
-    predictions = projected(gold, asked, format=format)
+    predictions = projected(gold, texts, format=format)
     (evaluation,) = evaluate_all(gold, [predictions])
-    read = [read_reply(reply, recipe.schema_, format).mentions for reply in asked]
+    read = [read_reply(reply, recipe.schema_, format).mentions for reply in texts]
     first = [
         first_find(sentence.text, mentions) for sentence, mentions in zip(gold, read, strict=True)
     ]

@@ -1,10 +1,10 @@
-"""What an evaluation shows and costs: 400 recorded replies, and damaged replies to all of KLUE dev.
+"""Evaluates 400 recorded replies, and damaged replies to all of KLUE dev: figures and time.
 
     python benchmarks/evaluation.py
 
-Runs on one core. Seconds are those of each step; ``scored_bootstrapped_and_reported`` is their sum
-without reading and projecting. Writes the figures to ``results/evaluation.json`` and the reports,
-which hold KLUE's texts, to ``build/reports/``.
+It runs on one core and measures the seconds of each step. ``scored_bootstrapped_and_reported`` is
+the sum of scoring, bootstrapping and reporting. The figures go to ``results/evaluation.json``. The
+reports, which contain KLUE's texts, go to ``build/reports/``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 class Clock:
-    """Seconds of each step."""
+    """Measures the seconds of each step."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -55,22 +55,24 @@ class Clock:
 
 
 def projected(gold: list[Sentence], replies: list[str], **policy: Any) -> list[Prediction]:
+    """Predictions from replies, projected with KLUE's labels."""
     schema = Recipe.load("klue").schema_
-    found = []
+    predictions = []
     for sentence, reply in zip(gold, replies, strict=True):
         projection = project_reply(sentence.text, reply, schema, **policy)
         assert projection.reply is not None
         status = projection.reply.status
-        found.append(
+        predictions.append(
             Prediction(
                 sentence.text, projection.spans, sentence.id, projection.outcomes, status, reply
             )
         )
-    return found
+    return predictions
 
 
 def figures(evaluation: Evaluation) -> dict[str, Any]:
-    found = {
+    """The figures of an evaluation that are kept, rounded."""
+    values = {
         FIGURES[name][0]: {
             "value": round(figure.value, 4),
             "interval": None
@@ -82,7 +84,7 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
     rows = evaluation.to_dict()
     return {
         "sentences": rows["sentences"],
-        "figures": found,
+        "figures": values,
         "losses": {row["cause"]: round(row["f1_lost"], 4) for row in rows["losses"]},
         "ceilings": {name: round(value, 4) for name, value in rows["ceilings"].items()},
         "calibration_error": None
@@ -94,9 +96,7 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def measure(name: str, gold: list[Sentence], replies: list[str]) -> dict[str, Any]:
-    """One evaluation, and its comparison with the same replies projected without trimming
-    particles.
-    """
+    """Evaluate replies, and compare them with the same replies projected without trimming."""
     clock = Clock()
     predictions = clock.timed("read_and_project", lambda: projected(gold, replies))
     other = projected(gold, replies, particles="keep")
@@ -134,22 +134,22 @@ def main() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     corpus = list(read_corpus(klue("klue-ner-v1_dev.tsv")))
     by_id = {sentence.id: sentence for sentence in corpus}
-    # The first use imports scikit-learn, seqeval and the templates.
+    # Warms up: the first evaluation imports scikit-learn, seqeval and the templates.
     measure("warm-up", corpus[:20], damaged_replies(corpus[:20], Recipe.load("klue").schema_.codes))
-    found = {}
+    results = {}
     for path in sorted(RECORDED.glob("*.jsonl"))[:1]:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         gold = [by_id[row["klue_id"]] for row in rows]
-        found["400 recorded replies"] = measure(
+        results["400 recorded replies"] = measure(
             "recorded-replies", gold, [row["reply"] for row in rows]
         )
     replies = damaged_replies(corpus, Recipe.load("klue").schema_.codes)
-    found["KLUE dev v1, damaged replies"] = measure("damaged-replies", corpus, replies)
+    results["KLUE dev v1, damaged replies"] = measure("damaged-replies", corpus, replies)
     (REPORTS / "warm-up.html").unlink()
     write(
         "evaluation",
         "python benchmarks/evaluation.py",
-        found,
+        results,
         ("llmner", "numpy", "scikit-learn", "seqeval"),
     )
 

@@ -1,12 +1,11 @@
-"""What a small model learns best: reply formats, questions, ranks, learning rates; on a held-out
-part of train.
+"""Compares training settings of a small model: reply formats, questions, ranks, learning rates.
 
     python benchmarks/finetuning.py [--only rank tagged ...] [--sentences 1000] [--held-out 200]
 
-Each setting is one run of ``llmner train`` on the embedded model with as many of KLUE's labelled
-training sentences, answering the same held-out ones; KLUE dev is not touched. Runs lie under
-``build/finetuning/``; finished ones are not repeated and an interrupted one goes on. About ten
-minutes a setting on two cores.
+Each setting is one run of ``llmner train`` on the embedded model. All runs have the same number of
+KLUE's training sentences and are evaluated on the same held-out ones; KLUE dev is not used. Runs
+are kept under ``build/finetuning/``. Finished ones are not repeated, and an interrupted one
+continues. A setting takes about ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ RUNS = ROOT / "build" / "finetuning"
 CONFIG = ROOT / "scripts" / "configs" / "gemma-3-270m-cpu.yaml"
 ONCE = ROOT / "benchmarks" / "klue-once.yaml"
 
-# Name, and what differs from the shipped configuration.
+# Groups of settings: the name of each, and what differs from the shipped configuration.
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "formats": {
         format: {"reply_format": format}
@@ -44,15 +43,15 @@ def main() -> None:
     )
     parser.add_argument("--sentences", type=int, default=1000)
     parser.add_argument("--held-out", type=int, default=200)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     rows: dict[str, Any] = {}
     for group, settings in SETTINGS.items():
         for name, changed in settings.items():
-            folder = RUNS / f"{name.replace(' ', '-')}-{given.sentences}"
+            folder = RUNS / f"{name.replace(' ', '-')}-{arguments.sentences}"
             if not (folder / "training.json").exists():
-                if not {group, name} & set(given.only):
+                if not {group, name} & set(arguments.only):
                     continue
-                learn(changed, given.sentences, given.held_out, folder)
+                learn(changed, arguments.sentences, arguments.held_out, folder)
             record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
             rows[name] = {
                 "differs": {key: getattr(value, "name", value) for key, value in changed.items()},
@@ -65,7 +64,7 @@ def main() -> None:
             }
             print(name, rows[name], flush=True)
     packages = ("llmner", "torch", "transformers", "peft", "trl")
-    size = f"--sentences {given.sentences} --held-out {given.held_out}"
+    size = f"--sentences {arguments.sentences} --held-out {arguments.held_out}"
     write("finetuning", f"python benchmarks/finetuning.py {size}", rows, packages)
 
 

@@ -1,11 +1,11 @@
-"""Sentences a second, one at a time against together, for one engine.
+"""Measures how many sentences per second an engine answers, one by one and in batches.
 
     make bench-generation
     python benchmarks/generation.py --engine vllm --one 64 --many 5000 --batch 256
 
-The packaged model answers sentences of KLUE dev v1.1: the first ``--one`` of them each in a call of
-its own, as the project that llmner starts from did, then the first ``--many`` in one call; free and
-grounded. The engine is warm. On a GPU it is the same command.
+The packaged model answers sentences of KLUE dev v1.1, free and grounded. The first ``--one`` of
+them are asked in a call each, as the project did from which llmner started. The first ``--many``
+are asked in one call. The engine is warmed up. The commands are the same on a GPU.
 """
 
 from __future__ import annotations
@@ -37,34 +37,41 @@ def main() -> None:
     parser.add_argument(
         "--model", help="a merged model; by default the embedded one with its adapter"
     )
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     adapter = find_adapter(PACKAGED_ADAPTER)
     options: dict[str, Any] = {"max_new_tokens": 128}
-    options |= {"model": given.model} if given.model else {"adapter": adapter}
+    options |= {"model": arguments.model} if arguments.model else {"adapter": adapter}
     options |= (
-        {"batch_size": given.batch}
-        if given.engine == "transformers"
+        {"batch_size": arguments.batch}
+        if arguments.engine == "transformers"
         else {
-            "max_num_seqs": given.batch,
+            "max_num_seqs": arguments.batch,
             "max_model_len": 2048,
-            "options": {"enforce_eager": given.eager},
+            "options": {"enforce_eager": arguments.eager},
         }
     )
-    generator = create_generator(given.engine, **options)
-    sentences = list(read_corpus(klue("klue-ner-v1.1_dev.tsv")))[: max(given.one, given.many)]
-    found: dict[str, Any] = {
-        "engine": given.engine,
-        "batch": given.batch,
-        "merged": bool(given.model),
+    generator = create_generator(arguments.engine, **options)
+    sentences = list(read_corpus(klue("klue-ner-v1.1_dev.tsv")))[
+        : max(arguments.one, arguments.many)
+    ]
+    results: dict[str, Any] = {
+        "engine": arguments.engine,
+        "batch": arguments.batch,
+        "merged": bool(arguments.model),
     }
     for way in ("free", "grounded"):
         extractor = Extractor(adapter.recipe, generator, grounded=way == "grounded")
         prompts = [extractor._prompt(sentence) for sentence in sentences]
         generator.generate(prompts[-8:])
-        found[way] = measured(generator, prompts, sentences, given.one, given.many)
-    engine = vllm_package() if given.engine == "vllm" else "peft"
+        results[way] = measured(generator, prompts, sentences, arguments.one, arguments.many)
+    engine = vllm_package() if arguments.engine == "vllm" else "peft"
     command = " ".join(["python benchmarks/generation.py", *sys.argv[1:]])
-    write(f"generation_{given.engine}", command, found, ("llmner", "torch", "transformers", engine))
+    write(
+        f"generation_{arguments.engine}",
+        command,
+        results,
+        ("llmner", "torch", "transformers", engine),
+    )
 
 
 def measured(

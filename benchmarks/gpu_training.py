@@ -1,16 +1,19 @@
-"""QLoRA of a 7.8B model on one GPU: sentences a second, and the memory of a full batch.
+"""Measures QLoRA of a 7.8B model on one GPU: sentences per second, and memory of full batches.
 
     python benchmarks/gpu_training.py [--steps 30] [--try "batch_size=16 gradient_accumulation=1"]
 
-Needs a CUDA device, and no weights: the model has EXAONE 3.5 7.8B's shape and random numbers in 4
-bits, and the tokenizer is trained on the corpus. The rows are KLUE's where it is at hand, and else
-the sample's. Two shipped configurations learn from the same sentences in one run: ours (every
-linear layer, loss on the answers, rows of like length together) and the blog's (queries, keys and
-values, loss on all tokens, rows as they come). Then ours takes full batches of max_length tokens,
-beside what ``llmner doctor`` estimates. ``--try`` measures ours with other settings, to choose by.
-``--tiny`` walks through all of it on a CPU with a toy.
+It needs a CUDA device, but no weights. The model has the shape of EXAONE 3.5 7.8B and random
+weights in 4 bits, and the tokenizer is trained on the corpus. The corpus is KLUE, or the sample if
+KLUE is not there.
 
-Writes the figures to ``results/gpu_training.json``, or ``--tiny`` wherever ``--output`` says.
+Two shipped configurations are trained on the same sentences. Ours adapts every linear layer, has
+its loss on the answers and batches rows of similar length. The blog's adapts queries, keys and
+values, has its loss on all tokens and takes rows in their order. Then ours is trained on full
+batches of max_length tokens, and its memory is compared with the estimate of ``llmner doctor``.
+``--try`` also measures ours with other settings. ``--tiny`` runs all of it on a CPU with a tiny
+model.
+
+The figures go to ``results/gpu_training.json``; with ``--tiny`` to the folder ``--output``.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ CONFIGS = ROOT / "scripts" / "configs"
 OURS, BLOG = CONFIGS / "exaone-3.5-7.8b-24gb.yaml", CONFIGS / "exaone-3.0-7.8b-blog.yaml"
 PACKAGES = ("llmner", "accelerate", "bitsandbytes", "peft", "torch", "transformers", "trl")
 WARM_UP = 3
-"""Steps that are not timed: kernels are compiled in them."""
+"""First steps, which are not timed, since kernels are compiled in them."""
 
 
 def configuration(path: Path, *options: str) -> Any:
@@ -44,7 +47,7 @@ def configuration(path: Path, *options: str) -> Any:
 
 
 def corpus() -> tuple[str, list[Any]]:
-    """The sentences of KLUE's training file, or the sample's, and which they are."""
+    """The name of the corpus, and its sentences: KLUE's training file, or else the sample."""
     from llmner.corpora import read_corpus
 
     path = KLUE / "klue-ner-v1.1_train_mini.tsv"
@@ -56,7 +59,7 @@ def corpus() -> tuple[str, list[Any]]:
 
 
 class Bench:
-    """The model's shape, the tokenizer and the sentences; each measurement makes its own model."""
+    """Measures configurations on one model shape. Each measurement makes a model of its own."""
 
     def __init__(self, shape: Any, device: str) -> None:
         from _quantised import train_tokenizer
@@ -66,9 +69,7 @@ class Bench:
         self.tokenizer = train_tokenizer(sentence.text for sentence in self.sentences)
 
     def rows(self, config: Any, count: int) -> list[Any]:
-        """Token rows of the first so many sentences, again from the start where there are too
-        few.
-        """
+        """Token rows of the first ``count`` sentences, which are repeated if there are too few."""
         from llmner.recipes import Recipe
         from llmner.training._rows import build_rows
 
@@ -82,10 +83,10 @@ class Bench:
         )[0]
 
     def train(self, config: Any, rows: Sequence[Any]) -> dict[str, Any]:
-        """Train one epoch of the rows, with the project's own trainer.
+        """Train for one epoch on the rows, with the project's own trainer.
 
         Returns:
-            Seconds and counts of the steps after the first three, and the highest memory in GiB.
+            Seconds and counts of the steps after the first three, and the peak memory in GiB.
         """
         import torch
         from _quantised import random_model
@@ -111,29 +112,27 @@ class Bench:
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats()
             trainer.train()
-            found = counted.figures()
+            result = counted.figures()
         if cuda:
-            found["highest_gib"] = {
+            result["highest_gib"] = {
                 "allocated": round(torch.cuda.max_memory_allocated() / 2**30, 2),
                 "reserved": round(torch.cuda.max_memory_reserved() / 2**30, 2),
             }
-        found["adapter_parameters"] = coverage.trained
+        result["adapter_parameters"] = coverage.trained
         del trainer, counted, model
         gc.collect()
         if cuda:
             torch.cuda.empty_cache()
-        return found
+        return result
 
     def speed(self, config: Any, steps: int) -> dict[str, Any]:
-        """Sentences a second over so many optimiser steps."""
+        """Measure sentences per second over ``steps`` optimiser steps."""
         config = alone(config)
         rows = self.rows(config, (steps + WARM_UP) * config.batch_rows())
         return {"settings": settings(config), **self.train(config, rows)}
 
     def full(self, config: Any, batch_size: int) -> dict[str, Any]:
-        """The memory of batches in which every row has max_length tokens, and all of an answer are
-        learnt.
-        """
+        """Measure the memory of batches whose rows have max_length tokens, all with a loss."""
         from llmner.training._memory import estimate
         from llmner.training._rows import TokenRow
 
@@ -142,17 +141,17 @@ class Bench:
             optim=dataclasses.replace(config.optim, batch_size=batch_size, gradient_accumulation=1),
         )
         length = config.data.max_length
-        # One row is a token shorter: padding brings a mask, which costs more than none.
+        # One row is a token shorter, so that there is padding and a mask, which takes more memory.
         rows = [
             TokenRow([7] * size, [7] * size)
             for size in ([length] * (batch_size - 1) + [length - 1]) * 4
         ]
-        found = self.train(config, rows)
+        result = self.train(config, rows)
         estimated = estimate(config, self.shape, device="cpu" if self.device == "cpu" else "cuda")
         return {
             "rows": batch_size,
             "tokens_a_row": length,
-            "highest_gib": found.get("highest_gib"),
+            "highest_gib": result.get("highest_gib"),
             "estimated_gib": {
                 "allocated": round((estimated.training - estimated.overhead) / 2**30, 2),
                 "with_overhead": round(estimated.training / 2**30, 2),
@@ -161,7 +160,7 @@ class Bench:
 
 
 class Counted:
-    """Counts what a trainer learns from, and the time its steps take."""
+    """Counts what a trainer is trained on, and times its steps."""
 
     def __init__(self, trainer: Any, cuda: bool) -> None:
         from transformers import TrainerCallback
@@ -187,7 +186,7 @@ class Counted:
 
     def _count(self, inputs: Any) -> None:
         ids, mask = inputs["input_ids"], inputs.get("attention_mask")
-        # Packed rows are laid end to end, each counting its positions from 0.
+        # Packed rows follow each other in one row, each with positions from 0.
         packed = (inputs["position_ids"] == 0).sum().item() if mask is None else 0
         self._seen["sentences"] += packed or ids.shape[0]
         self._seen["tokens"] += ids.numel() if mask is None else int(mask.sum())
@@ -202,7 +201,7 @@ class Counted:
         self._steps.append(dict(self._seen))
 
     def figures(self) -> dict[str, Any]:
-        """Of the steps after warming up; of the last where there are too few."""
+        """Figures of the steps after the warm-up, or of the last step if there are too few."""
         first = max(0, min(WARM_UP, len(self._ends) - 1) - 1)
         seconds = self._ends[-1] - self._ends[first]
         seen = {key: value - self._steps[first][key] for key, value in self._steps[-1].items()}
@@ -219,7 +218,7 @@ class Counted:
 
 
 def alone(config: Any) -> Any:
-    """The configuration without evaluations, for one epoch."""
+    """The configuration for one epoch without evaluations."""
     return dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, held_out=0),
@@ -229,7 +228,7 @@ def alone(config: Any) -> Any:
 
 
 def settings(config: Any) -> dict[str, Any]:
-    """What the speed depends on."""
+    """The settings that the speed depends on."""
     names = (
         "quantization",
         "attention",
@@ -249,7 +248,7 @@ def settings(config: Any) -> dict[str, Any]:
 
 
 def statistics(bench: Bench, config: Any) -> dict[str, Any]:
-    """How long the rows are, which is what a step's time depends on."""
+    """Lengths of the rows, which a step's time depends on."""
     rows = bench.rows(config, len(bench.sentences))
     lengths = sorted(len(row.input_ids) for row in rows)
     words = sum(len(sentence.text.split()) for sentence in bench.sentences)
@@ -275,7 +274,15 @@ def statistics(bench: Bench, config: Any) -> dict[str, Any]:
 def measure(
     shape: Any, device: str, steps: int, tried: Sequence[str], options: Sequence[str]
 ) -> dict[str, Any]:
-    """All figures."""
+    """Measure everything.
+
+    Args:
+        shape: The model's shape.
+        device: "cuda:0" or "cpu".
+        steps: Optimiser steps that are timed in each run.
+        tried: Other settings of our configuration, each as ``"name=value name=value"``.
+        options: Further options of every configuration.
+    """
     bench = Bench(shape, device)
     ours, blog = configuration(OURS, *options), configuration(BLOG, *options)
     runs = {"ours": bench.speed(ours, steps), "blog": bench.speed(blog, steps)}
@@ -311,10 +318,10 @@ def main() -> None:
         "--try", dest="tried", action="append", default=[], help="ours with other settings"
     )
     parser.add_argument(
-        "--tiny", action="store_true", help="a toy on the CPU; its figures mean nothing"
+        "--tiny", action="store_true", help="a tiny model on the CPU; its figures mean nothing"
     )
     parser.add_argument("--output", type=Path, help="with --tiny: folder for the figures")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     try:
         import torch
 
@@ -322,9 +329,9 @@ def main() -> None:
     except ImportError as error:
         sys.exit(f'{error.name} is missing; pip install ".[train]"')
     options: list[str] = []
-    if asked.tiny:
-        if asked.output is None:
-            parser.error("--tiny needs --output: a toy's figures are no results")
+    if arguments.tiny:
+        if arguments.output is None:
+            parser.error("--tiny needs --output, since its figures are no results")
         sizes = {
             "layers": 2,
             "width": 64,
@@ -334,7 +341,7 @@ def main() -> None:
             "head_dim": 16,
         }
         shape = dataclasses.replace(shape_of("EXAONE-3.5-7.8B"), vocabulary=4096, **sizes)
-        # Paging an optimiser's state is CUDA's.
+        # Paged optimisers need CUDA.
         options = ["--max_length=320", "--optimizer=adamw_8bit"]
         device, where = "cpu", "cpu"
     elif not torch.cuda.is_available():
@@ -346,13 +353,13 @@ def main() -> None:
             f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB, "
             f"CUDA {torch.version.cuda}"
         )
-    found = measure(shape, device, asked.steps, asked.tried, options)
+    figures = measure(shape, device, arguments.steps, arguments.tried, options)
     command = shlex.join(["python", "benchmarks/gpu_training.py", *sys.argv[1:]])
-    folder = asked.output if asked.tiny else RESULTS
+    folder = arguments.output if arguments.tiny else RESULTS
     write(
         "gpu_training",
         command,
-        {"device": where, "tiny": asked.tiny, **found},
+        {"device": where, "tiny": arguments.tiny, **figures},
         PACKAGES,
         folder=folder,
     )

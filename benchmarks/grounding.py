@@ -1,12 +1,12 @@
-"""Grounded replies against free ones, before and after fine-tuning, and what scores are worth.
+"""Compares grounded replies with free ones, before and after fine-tuning, and calibrates scores.
 
     python benchmarks/grounding.py [--timing]
 
-The fine-tuned embedded model answers the first 512 sentences of KLUE dev v1.1 free and grounded,
-batch by batch in turns so that both meet the same machine, and then all 5,000 grounded. The bare
-model answers ``data/sample.tsv`` both ways. Calibration: isotonic regression on the 500 sentences
-of the training file that the adapter was not trained on, looked at on dev. Replies lie under
-``build/`` and an interrupted run goes on with them.
+The fine-tuned embedded model answers the first 512 sentences of KLUE dev v1.1 free and grounded.
+The two ways take turns, batch by batch, so that both run under the same conditions. Then it answers
+all 5,000 sentences grounded. The bare model answers ``data/sample.tsv`` both ways. The calibration
+is an isotonic regression on the 500 sentences of the training file that the adapter was not trained
+on; it is evaluated on dev. Replies are kept under ``build/``, and an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PACKAGES = ("llmner", "torch", "transformers", "peft", "llguidance")
 
 
 def answered(extractor: Extractor, sentences: Sequence[Sentence], name: str) -> list[Prediction]:
-    """Predictions, kept under ``build/``."""
+    """Predictions, from ``build/`` if they are there already."""
     output = BUILD / f"grounding-{name}.jsonl"
     record = json.loads(json.dumps({"input": name, **extractor.describe()}))
     if run_record(output) != record:
@@ -48,18 +48,18 @@ def answered(extractor: Extractor, sentences: Sequence[Sentence], name: str) -> 
 
 
 def in_turns(free: Extractor, grounded: Extractor, sentences: Sequence[Sentence]) -> dict[str, Any]:
-    """Seconds of both ways on the same sentences, and figures."""
+    """Answer sentences both ways in turns; seconds and figures of both."""
     seconds = {"free": 0.0, "grounded": 0.0}
-    found: dict[str, list[Prediction]] = {"free": [], "grounded": []}
+    predictions: dict[str, list[Prediction]] = {"free": [], "grounded": []}
     replies: dict[str, list[str]] = {"free": [], "grounded": []}
     tokens: Counter[str] = Counter()
-    for number, at in enumerate(range(0, len(sentences), BATCH)):
-        turn = [("free", free), ("grounded", grounded)]
-        for name, extractor in turn if number % 2 == 0 else turn[::-1]:
+    for number, start in enumerate(range(0, len(sentences), BATCH)):
+        ways = [("free", free), ("grounded", grounded)]
+        for name, extractor in ways if number % 2 == 0 else ways[::-1]:
             started = time.perf_counter()
-            extractions = list(extractor.extract(sentences[at : at + BATCH]))
+            extractions = list(extractor.extract(sentences[start : start + BATCH]))
             seconds[name] += time.perf_counter() - started
-            found[name] += map(Prediction.of, extractions)
+            predictions[name] += map(Prediction.of, extractions)
             replies[name] += [extraction.reply.text for extraction in extractions]
             tokens[name] += sum(
                 extraction.reply.completion_tokens or 0 for extraction in extractions
@@ -75,7 +75,7 @@ def in_turns(free: Extractor, grounded: Extractor, sentences: Sequence[Sentence]
         "grounded_over_free": round(seconds["grounded"] / seconds["free"], 3),
         "answer_tokens": dict(tokens),
         "same_replies": same,
-        **{name: measured(sentences, predictions) for name, predictions in found.items()},
+        **{name: measured(sentences, some) for name, some in predictions.items()},
     }
 
 
@@ -95,7 +95,7 @@ def measured(gold: Sequence[Sentence], predictions: Sequence[Prediction]) -> dic
 
 
 def scores(gold: Sequence[Sentence], predictions: Sequence[Prediction]) -> list[tuple[float, bool]]:
-    """(score, right) of every span that has a score."""
+    """The score of every span that has one, and whether the span is right."""
     return [
         (span.score, span in sentence.spans)
         for sentence, prediction in zip(gold, predictions, strict=True)
@@ -121,7 +121,7 @@ def calibration(pairs: list[tuple[float, bool]]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--timing", action="store_true", help="only in turns, on half as many sentences"
+        "--timing", action="store_true", help="only compare the two ways, on half as many sentences"
     )
     timing = parser.parse_args().timing
     BUILD.mkdir(exist_ok=True)
@@ -136,17 +136,17 @@ def main() -> None:
         turns = in_turns(free, grounded, dev[: TIMED // 2])
         write("grounding_time", "python benchmarks/grounding.py --timing", turns, PACKAGES)
         return
-    found: dict[str, Any] = {"fine-tuned, in turns": in_turns(free, grounded, dev[:TIMED])}
+    results: dict[str, Any] = {"fine-tuned, in turns": in_turns(free, grounded, dev[:TIMED])}
     for extractor in (free, grounded):
         extractor.batch_size = 4 * BATCH
     replies = answered(grounded, dev, "dev")
-    found["fine-tuned, KLUE dev v1.1, grounded"] = measured(dev, replies)
+    results["fine-tuned, KLUE dev v1.1, grounded"] = measured(dev, replies)
     _, held_out = split_held_out(list(read_corpus(klue("klue-ner-v1.1_train_mini.tsv"))), 0.1, 42)
-    known = scores(held_out, answered(free, held_out, "held-out"))
-    calibrator = Calibrator.fit(known)
+    pairs = scores(held_out, answered(free, held_out, "held-out"))
+    calibrator = Calibrator.fit(pairs)
     on_dev = scores(dev, replies)
-    found["calibration"] = {
-        "held-out part of train": calibration(known),
+    results["calibration"] = {
+        "held-out part of train": calibration(pairs),
         "KLUE dev v1.1, grounded": calibration(on_dev),
         "KLUE dev v1.1, grounded, calibrated on the held-out part": calibration(
             [(calibrator(score), right) for score, right in on_dev]
@@ -155,12 +155,12 @@ def main() -> None:
     bare = create_generator("transformers", batch_size=32, max_new_tokens=128)
     recipe = Recipe.load("klue")
     sample = list(read_corpus(ROOT / "data" / "sample.tsv"))
-    found["bare, worked examples, data/sample.tsv, in turns"] = in_turns(
+    results["bare, worked examples, data/sample.tsv, in turns"] = in_turns(
         Extractor(recipe, bare, batch_size=BATCH),
         Extractor(recipe, bare, batch_size=BATCH, grounded=True),
         sample,
     )
-    write("grounding", "python benchmarks/grounding.py", found, PACKAGES)
+    write("grounding", "python benchmarks/grounding.py", results, PACKAGES)
 
 
 if __name__ == "__main__":

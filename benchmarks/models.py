@@ -1,12 +1,11 @@
-"""The models a user would weigh against each other, on the same sentences: ``llmner
-compare-models``.
+"""Compares the kinds of models that a user can choose from, with ``llmner compare-models``.
 
     python benchmarks/models.py
 
-Trains CRF and BiLSTM-CRF on 5,000 sentences of KLUE's train part and evaluates them and the
-packaged adapter on all 5,000 of dev v1.1; an hour on two cores. Figures go to
-``results/models.json``, loss curves to ``results/models.png``, the report, which holds KLUE's
-texts, to ``build/models/``.
+It trains a CRF and a BiLSTM-CRF on 5,000 of KLUE's training sentences. These and the packaged
+adapter are evaluated on all 5,000 sentences of dev v1.1. It takes an hour on two cores. The figures
+go to ``results/models.json``, the loss curves to ``results/models.png``. The report, which contains
+KLUE's texts, goes to ``build/models/``.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ FOLDER = ROOT / "build" / "models"
 
 
 def main() -> None:
-    given = yaml.safe_load((ROOT / "benchmarks" / "models.yaml").read_text(encoding="utf-8"))
+    settings = yaml.safe_load((ROOT / "benchmarks" / "models.yaml").read_text(encoding="utf-8"))
     for part in ("train", "gold"):
-        given[part]["path"] = str(klue(given[part]["path"]))
-    config = ModelsConfig.model_validate(given)
+        settings[part]["path"] = str(klue(settings[part]["path"]))
+    config = ModelsConfig.model_validate(settings)
     models = compare_models(
         config, FOLDER, report=lambda line: print(line, file=sys.stderr, flush=True)
     )
@@ -36,7 +35,7 @@ def main() -> None:
     write(
         "models",
         "python benchmarks/models.py",
-        {"models": [figures(model) for model in models], "published": given["published"]},
+        {"models": [figures(model) for model in models], "published": settings["published"]},
         (
             "llmner",
             "python-crfsuite",
@@ -50,9 +49,9 @@ def main() -> None:
 
 
 def figures(model: ComparedModel) -> dict[str, object]:
-    """What the table shows, and the epochs; of the CRF's hundred iterations every tenth."""
-    held = model.to_dict()
-    kept = (
+    """The figures of the table, and the epochs; of many epochs every tenth."""
+    row = model.to_dict()
+    keys = (
         "name",
         "sentences",
         "micro",
@@ -64,14 +63,14 @@ def figures(model: ComparedModel) -> dict[str, object]:
         "facts",
         "signature",
     )
-    found = {key: held[key] for key in kept}
-    wanted = ("micro.f1", "macro.f1", "weighted.f1", "klue.entity_f1", "klue.char_f1")
-    found["intervals"] = {name: held["intervals"][name] for name in wanted}
-    epochs = held["epochs"]
-    found["epochs"] = epochs if len(epochs) < 50 else epochs[9::10]
-    if held["calibration"] is not None:
-        found["ece"] = held["calibration"]["ece"]
-    return found
+    result = {key: row[key] for key in keys}
+    scores = ("micro.f1", "macro.f1", "weighted.f1", "klue.entity_f1", "klue.char_f1")
+    result["intervals"] = {name: row["intervals"][name] for name in scores}
+    epochs = row["epochs"]
+    result["epochs"] = epochs if len(epochs) < 50 else epochs[9::10]
+    if row["calibration"] is not None:
+        result["ece"] = row["calibration"]["ece"]
+    return result
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""What names end in, and what follows them: counted on the labelled KLUE train sentences.
+"""Counts the particles and titles at the ends of names, and after them, on KLUE's train sentences.
 
     python benchmarks/particles.py
 
-Behind the rules of the projection for particles and titles. For particles: how many gold entities
-end in one (with two syllables or more before it), and how many are followed by one that ends the
-word. For titles: how often one follows a person's name, and how often one is inside. Then what the
-rules as they stand take off gold entities when every one of them is claimed to the letter: each of
-these is a point lost.
+The projection's rules for particles and titles are based on these counts. For each particle: how
+many gold entities end in it, with two syllables or more before it, and how many are followed by it
+at the end of a word. For each title: how often it follows a person's name, and how often it is part
+of the entity. Finally: what the rules trim from gold entities if a reply names each of them
+exactly. Each of those is an error.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Projection against every peer: perfect replies, noise, real replies, four languages; and how it
-grows.
+"""Compares projection with other aligners: accuracy, time, and how the time grows with the text.
 
-    make bench-projection        (or: python benchmarks/projection.py, with the group ``peers``
-    installed)
+    make bench-projection
+    python benchmarks/projection.py    # with the dependency group ``peers`` installed
 
+The workloads are perfect replies, noise and real replies, in Korean and in four other corpora.
 Every aligner gets the same texts and the same (label, surface) pairs. Micro precision, recall and
-F1 are over (start, end, label); times are microseconds a sentence on one thread, reading of replies
-not counted. What is measured is written to ``results/projection.json``, the growth drawn to
+F1 are over (start, end, label). Times are microseconds per sentence on one thread, without the
+parsing of replies. The figures go to ``results/projection.json``, the growth to
 ``results/projection.png``.
 """
 
@@ -80,11 +80,11 @@ def _recorded(row: dict[str, Any], schema: LabelSchema) -> Case:
 
 
 def measure(cases: Sequence[Case], align: Callable[[Case], set[Span]]) -> dict[str, Any]:
-    """Precision, recall, F1, and the mean and median time of a sentence."""
+    """Precision, recall, F1, mean and median time of a sentence, and recall by kind of change."""
     seconds: list[float] = []
     right = predicted = 0
-    touched: Counter[str] = Counter()
-    found: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
+    hits: Counter[str] = Counter()
     for case in cases:
         started = time.perf_counter()
         spans = align(case)
@@ -92,8 +92,8 @@ def measure(cases: Sequence[Case], align: Callable[[Case], set[Span]]) -> dict[s
         right += len(spans & case.expected)
         predicted += len(spans)
         for span in case.expected:
-            touched[case.done[span] or "untouched"] += 1
-            found[case.done[span] or "untouched"] += span in spans
+            totals[case.done[span] or "untouched"] += 1
+            hits[case.done[span] or "untouched"] += span in spans
     expected = sum(len(case.expected) for case in cases)
     return {
         "precision": round(right / max(1, predicted), 5),
@@ -102,13 +102,13 @@ def measure(cases: Sequence[Case], align: Callable[[Case], set[Span]]) -> dict[s
         "mean_microseconds": round(statistics.mean(seconds) * 1e6, 1),
         "median_microseconds": round(statistics.median(seconds) * 1e6, 1),
         "recall_by_perturbation": {
-            name: f"{found[name]}/{count}" for name, count in touched.most_common()
+            name: f"{hits[name]}/{count}" for name, count in totals.most_common()
         },
     }
 
 
 def compare(peers: dict[str, Aligner], limit: int | None) -> dict[str, Any]:
-    """Every aligner on every workload."""
+    """Measure every aligner on every workload."""
     results: dict[str, Any] = {}
     for name, schema, cases in workloads(limit):
 
@@ -132,21 +132,18 @@ def compare(peers: dict[str, Aligner], limit: int | None) -> dict[str, Any]:
 
 
 def _text_of(size: int, sentences: Sequence[Sentence]) -> str:
+    """A text of ``size`` characters, made of the sentences."""
     pieces: list[str] = []
     length = 0
-    at = 0
     while length < size:
-        piece = sentences[at % len(sentences)].text
+        piece = sentences[len(pieces) % len(sentences)].text
         pieces.append(piece)
         length += len(piece) + 1
-        at += 1
     return "\n".join(pieces)[:size]
 
 
 def growth(peers: dict[str, Aligner]) -> dict[str, Any]:
-    """Seconds against the size of the text, with ten mentions that are not in it, and with a
-    thousand.
-    """
+    """Seconds by size of the text: with ten mentions that are not in it, and with a thousand."""
     corpus = list(read_corpus(klue("klue-ner-v1_dev.tsv")))
     invented = [
         Mention("PS", name)
@@ -201,7 +198,7 @@ def _default(text: str, mentions: Sequence[Mention]) -> set[Span]:
 
 
 def draw(figures: dict[str, Any]) -> None:
-    """Time against size, both axes logarithmic."""
+    """Draw time against size, with logarithmic axes."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -226,7 +223,7 @@ def draw(figures: dict[str, Any]) -> None:
 
 
 def show(results: dict[str, Any]) -> None:
-    """One table of F1, one of times."""
+    """Print a table of F1 and a table of times."""
     out = Console(width=170)
     for title, key in (
         ("micro F1 × 100", "f1"),
@@ -245,7 +242,7 @@ def show(results: dict[str, Any]) -> None:
 
 
 def tables() -> str:
-    """The kept results as the two tables of docs/projection.md."""
+    """The results in ``results/projection.json``, as the two tables of docs/projection.md."""
     kept = json.loads((RESULTS / "projection.json").read_text(encoding="utf-8"))["figures"][
         "workloads"
     ]
@@ -264,16 +261,16 @@ def tables() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--limit", type=int, help="first sentences of KLUE only; nothing is written"
+        "--limit", type=int, help="use only the first sentences of KLUE, and write nothing"
     )
     parser.add_argument(
-        "--tables", action="store_true", help="print the kept results as Markdown, run nothing"
+        "--tables", action="store_true", help="only print the results of the last run, as Markdown"
     )
-    given = parser.parse_args()
-    if given.tables:
+    arguments = parser.parse_args()
+    if arguments.tables:
         print(tables())
         return
-    limit = given.limit
+    limit = arguments.limit
     peers = aligners()
     results = compare(peers, limit)
     show(results)

@@ -1,10 +1,9 @@
-"""Patterns said over and over: how many were tried, and whether any took more than linear time or
-raised.
+"""Repeats patterns many times as input, and looks for errors and for more than linear time.
 
     python benchmarks/pumping.py [--seconds 600] [--seed 1]
 
-Each kind of reader and of projection has its share of the seconds. ``make fuzz`` is the same
-without a file.
+Each kind of reader and of projection gets an equal share of the seconds. ``make fuzz`` does the
+same without writing a file.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from tests.pumping import RUNS, look
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
-    looks = {name: look(name, asked.seconds / len(RUNS), asked.seed) for name in RUNS}
+    arguments = parser.parse_args()
+    looks = {name: look(name, arguments.seconds / len(RUNS), arguments.seed) for name in RUNS}
     figures = {
-        "seconds": asked.seconds,
-        "seed": asked.seed,
+        "seconds": arguments.seconds,
+        "seed": arguments.seed,
         "patterns": {name: count for name, (count, _) in looks.items()},
         "all_patterns": sum(count for count, _ in looks.values()),
         "findings": [finding for _, finding in looks.values() if finding is not None],

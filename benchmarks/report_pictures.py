@@ -1,9 +1,8 @@
-"""Draws the pictures of docs/evaluation.md: the report on data/sample-replies.jsonl, in headless
-Chromium.
+"""Makes the screenshots of docs/evaluation.md: the report on data/sample-replies.jsonl.
 
     python benchmarks/report_pictures.py
 
-Needs Chromium, a Korean font (fonts-noto-cjk) and the dependency group ``test``.
+It needs Chromium, a Korean font (fonts-noto-cjk) and the dependency group ``test``.
 """
 
 from __future__ import annotations
@@ -47,19 +46,19 @@ def picture(
     scheme: str = "light",
 ) -> None:
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
-    opened = context.new_page()
-    opened.goto(page.as_uri())
+    tab = context.new_page()
+    tab.goto(page.as_uri())
     if section is not None:
-        opened.evaluate("id => document.getElementById(id).scrollIntoView()", section)
-    opened.wait_for_timeout(300)
-    opened.screenshot(path=PICTURES / f"{name}.png")
+        tab.evaluate("id => document.getElementById(id).scrollIntoView()", section)
+    tab.wait_for_timeout(300)
+    tab.screenshot(path=PICTURES / f"{name}.png")
     context.close()
 
 
 def main() -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
-        sys.exit("no Chromium is installed")
+        sys.exit("Chromium is not installed")
     PICTURES.mkdir(parents=True, exist_ok=True)
     REPORTS.mkdir(parents=True, exist_ok=True)
     one = report("sample", "--replies", "data/sample-replies.jsonl")

@@ -1,12 +1,11 @@
-"""What a perfect model would score: gold rendered as a reply, read and projected back, on all of
-KLUE dev.
+"""Measures the score of a perfect model: gold is rendered as replies, read and projected back.
 
     python benchmarks/round_trip.py
 
-For each reply format: characters a reply, micro F1, and microseconds a sentence for reading and
-projecting. Beside it what the two simple ways of placing mentions lose on the same replies: the
-first ``find()``, and the longest mention first, each at its first unused place. Gold against gold
-shows the scorer's own ceiling.
+It runs on all of KLUE dev. For each reply format: characters per reply, micro F1, and microseconds
+per sentence for reading and projecting. Two simple ways of placing mentions are measured on the
+same replies: the first ``find()``, and longer mentions first, each at its first free place. Gold
+scored against gold shows the upper limit of the scorer.
 """
 
 from __future__ import annotations
@@ -40,18 +39,18 @@ def main() -> None:
         for format in REPLY_FORMATS:
             replies = [render_reply(sentence, format, schema) for sentence in corpus]
             started = time.perf_counter()
-            projected = [
+            projections = [
                 project_reply(sentence.text, reply, schema, format)
                 for sentence, reply in zip(corpus, replies, strict=True)
             ]
             seconds = time.perf_counter() - started
             outcomes = Counter(
-                outcome.kind for projection in projected for outcome in projection.outcomes
+                outcome.kind for projection in projections for outcome in projection.outcomes
             )
             read = [read_reply(reply, schema, format).mentions for reply in replies]
             rows[format] = {
                 "characters_a_reply": round(sum(map(len, replies)) / len(replies), 1),
-                "micro_f1": round(micro_f1(gold, [set(p.spans) for p in projected]), 6),
+                "micro_f1": round(micro_f1(gold, [set(p.spans) for p in projections]), 6),
                 "first_find_micro_f1": round(_simple(gold, corpus, read, first_find), 6),
                 "longest_first_micro_f1": round(_simple(gold, corpus, read, longest_first), 6),
                 "microseconds_a_sentence": round(seconds / len(corpus) * 1e6, 1),

@@ -1,5 +1,4 @@
-"""Writes data/sample-replies.jsonl: an invented middling model's replies to data/sample.tsv, for
-the guides.
+"""Writes data/sample-replies.jsonl for the guides: made-up replies to data/sample.tsv.
 
 python benchmarks/sample_replies.py
 """

@@ -1,11 +1,11 @@
-"""What a span's score should be made of: the product, mean or least of its tokens' probabilities.
+"""Compares definitions of a span's score: product, mean or minimum of its tokens' probabilities.
 
     python benchmarks/score_definitions.py
 
 The packaged model answers the 500 sentences of the KLUE training file that it was not trained on.
-For each definition, with and without the character that ends the surface: the expected calibration
-error, and the probability that a right span has a higher score than a wrong one (the area under the
-ROC curve). No sentence of dev is looked at.
+For each definition: the expected calibration error, and the area under the ROC curve, which is the
+probability that a right span has a higher score than a wrong one. Each definition is measured with
+and without the character that ends the surface. No sentence of dev is used.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ def main() -> None:
             if outcome.span is None or place is None:
                 continue
             (start, end), label = place
-            held = []
+            logprobs = []
             for surface in ((start, end), (start, end - 1)):
                 ranges = [surface] if label is None else [surface, label]
-                held.append(
+                logprobs.append(
                     [t.logprob for t in tokens if any(t.start < b and a < t.end for a, b in ranges)]
                 )
-            spans.append((held[0], held[1], outcome.span in extraction.sentence.spans))
-    found: dict[str, Any] = {
+            spans.append((logprobs[0], logprobs[1], outcome.span in extraction.sentence.spans))
+    results: dict[str, Any] = {
         "sentences": len(held_out),
         "spans": len(spans),
         "right": sum(s[2] for s in spans),
@@ -67,7 +67,9 @@ def main() -> None:
             ]
             table = reliability(pairs)
             assert table is not None
-            found[f"{name}, {'with' if ending else 'without'} the character after the surface"] = {
+            results[
+                f"{name}, {'with' if ending else 'without'} the character after the surface"
+            ] = {
                 "ece": round(table.ece, 4),
                 "auc": round(
                     float(
@@ -76,7 +78,7 @@ def main() -> None:
                     4,
                 ),
             }
-    write("score_definitions", "python benchmarks/score_definitions.py", found,
+    write("score_definitions", "python benchmarks/score_definitions.py", results,
           ("llmner", "torch", "transformers", "peft", "scikit-learn"))  # fmt: skip
 
 

@@ -1,20 +1,20 @@
-"""The server under load: throughput, latencies, errors, memory; and an endpoint that dies behind
-it.
+"""Measures the server under load, and what clients get when the endpoint behind it dies.
 
     make bench-serve
 
-Part one starts ``llmner serve`` with the embedded model. For 30 seconds each, 1, 8 and 32 clients
-ask ``/infer`` about the sentences of ``data/sample.tsv``, and those and 200 ``/v1/project`` about
-replies: 400 recorded ones of a real model where they are at hand (LLMNER_REPLIES names their file),
-and the hundred of ``data/sample-replies.jsonl``, which are damaged on purpose. Clients are on the
-same machine, in a process of their own; each asks again when it has its answer.
+Part one starts ``llmner serve`` with the embedded model, and measures throughput, latency, errors
+and memory. 1, 8 and 32 clients ask ``/infer`` about the sentences of ``data/sample.tsv``, for 30
+seconds each. 1, 8, 32 and 200 clients send replies to ``/v1/project``: 400 recorded replies of a
+real model, if there is a file of them (LLMNER_REPLIES), and the hundred of
+``data/sample-replies.jsonl``, which are damaged on purpose. The clients run on the same machine, in
+a process of their own. Each one asks again as soon as it has its answer.
 
-Part two (``--restart PYTHON``) puts the server before vLLM's own, kills that under the load of
-eight clients, starts it again, and counts what the clients were told.
+Part two (``--restart PYTHON``) runs the server in front of vLLM's own, kills vLLM while eight
+clients ask, starts it again, and counts the answers that the clients got.
 
-Ends with 1 where a goal is missed: no error; three times one client's throughput by batching; 1,500
-projections a second; no answer lost, and no other status than 200 and 503 while the endpoint is
-away.
+The exit status is 1 if a goal is missed. Part one: there is no error, batching gives three times
+the throughput of one client, and there are 1,500 projections per second. Part two: every request is
+answered with 200 or 503, and some are answered after the restart.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ REPLIES = Path(
         ROOT.parent / "shared/data/recorded-replies/gemini-2.5-flash_klue-v1-dev_0000-0399.jsonl",
     )
 )
-# Clients of one server, if there are many.
+# The largest number of clients; only for projection.
 MANY = 200
 Rows = list[tuple[float, float, int]]  # started, seconds, status (0: no answer)
 
@@ -62,26 +62,29 @@ def main() -> None:
     parser.add_argument(
         "--restart", metavar="PYTHON", help="part two, with the interpreter that has vLLM"
     )
-    given = parser.parse_args()
-    if given.restart:
-        found = restart(given.restart, given.port)
+    arguments = parser.parse_args()
+    if arguments.restart:
+        results = restart(arguments.restart, arguments.port)
         write(
-            "serving_restart", "make bench-serve", found, ("llmner", "fastapi", "uvicorn", "openai")
+            "serving_restart",
+            "make bench-serve",
+            results,
+            ("llmner", "fastapi", "uvicorn", "openai"),
         )
         sys.exit(
             1
-            if set(found["statuses"]) - {"200", "503"} or not found["answered_after_restart"]
+            if set(results["statuses"]) - {"200", "503"} or not results["answered_after_restart"]
             else 0
         )
-    found = load(given.clients, given.seconds, given.port)
+    results = measure_load(arguments.clients, arguments.seconds, arguments.port)
     write(
         "serving",
         "make bench-serve",
-        found,
+        results,
         ("llmner", "fastapi", "uvicorn", "torch", "transformers"),
     )
-    infer, project = list(found.values())[:2]
-    errors = sum(row["errors"] for rows in found.values() for row in rows)
+    infer, project = list(results.values())[:2]
+    errors = sum(row["errors"] for rows in results.values() for row in rows)
     best = max(row["requests_a_second"] for row in infer) / infer[0]["requests_a_second"]
     fast = max(row["requests_a_second"] for row in project)
     sys.exit(1 if errors or best < 3 or fast < 1500 else 0)
@@ -89,7 +92,7 @@ def main() -> None:
 
 @contextmanager
 def server(port: int, *options: str) -> Any:
-    """``llmner serve``, ready; its process."""
+    """Run ``llmner serve``; gives its process once it is ready."""
     command = [Path(sys.executable).with_name("llmner"), "serve", "--port", str(port), *options]
     folder = ROOT / "build"
     folder.mkdir(exist_ok=True)
@@ -103,8 +106,9 @@ def server(port: int, *options: str) -> Any:
         process.wait(90)
 
 
-async def ready(port: int, path: str = "/readyz", patience: float = 600) -> None:
-    until = time.monotonic() + patience
+async def ready(port: int, path: str = "/readyz", seconds: float = 600) -> None:
+    """Wait until a server answers with 200. Exits if it does not in time."""
+    until = time.monotonic() + seconds
     async with aiohttp.ClientSession() as session:
         while time.monotonic() < until:
             try:
@@ -117,7 +121,7 @@ async def ready(port: int, path: str = "/readyz", patience: float = 600) -> None
     sys.exit(f"nothing is ready on port {port}")
 
 
-def load(clients: list[int], seconds: float, port: int) -> dict[str, Any]:
+def measure_load(clients: list[int], seconds: float, port: int) -> dict[str, Any]:
     texts = [{"text": sentence.text} for sentence in read_corpus(str(ROOT / "data" / "sample.tsv"))]
     loads = [("/infer", "/infer", texts)]
     if REPLIES.exists():
@@ -129,15 +133,15 @@ def load(clients: list[int], seconds: float, port: int) -> dict[str, Any]:
             recorded(ROOT / "data" / "sample-replies.jsonl"),
         )
     )
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     with server(port) as process:
         for name, path, bodies in loads:
-            found[name] = []
-            # The model's queue is shorter than two hundred.
+            results[name] = []
+            # The queue for the model is shorter than MANY, so /infer is not asked by as many.
             for count in [*clients, MANY] if path == "/v1/project" else clients:
                 before = process.memory_info().rss
                 rows = driven(port, path, bodies, count, seconds)
-                found[name].append(
+                results[name].append(
                     {
                         "clients": count,
                         **figures(rows),
@@ -145,17 +149,18 @@ def load(clients: list[int], seconds: float, port: int) -> dict[str, Any]:
                         "memory_after_mib": round(process.memory_info().rss / 2**20),
                     }
                 )
-                print(name, json.dumps(found[name][-1]), file=sys.stderr)
-    return found
+                print(name, json.dumps(results[name][-1]), file=sys.stderr)
+    return results
 
 
 def recorded(path: Path) -> list[dict[str, Any]]:
+    """The replies in a file, as requests to ``/v1/project``."""
     rows = map(json.loads, path.read_text("utf-8").splitlines())
     return [{"text": row["text"], "reply": row["reply"]} for row in rows]
 
 
 def figures(rows: Rows) -> dict[str, Any]:
-    # The last answers come after the last question was asked.
+    # Up to the last answer, which comes after the last request was sent.
     seconds = max(began + spent for began, spent, _ in rows) - min(began for began, _, _ in rows)
     times = sorted(spent for _, spent, status in rows if status == 200)
     hundredths = statistics.quantiles(times, n=100, method="inclusive") if len(times) > 1 else []
@@ -172,19 +177,20 @@ def figures(rows: Rows) -> dict[str, Any]:
 def driven(
     port: int, path: str, bodies: list[dict[str, Any]], clients: int, seconds: float
 ) -> Rows:
-    """What a process full of clients was told."""
+    """Run the clients in a process of their own."""
     with get_context("spawn").Pool(1) as pool:
         return pool.apply(drive, (port, path, bodies, clients, seconds))
 
 
 def drive(port: int, path: str, bodies: list[dict[str, Any]], clients: int, seconds: float) -> Rows:
+    """Run the clients in this process."""
     import uvloop
 
     payloads = [json.dumps(body).encode() for body in bodies]
-    return uvloop.run(asked(f"http://127.0.0.1:{port}{path}", payloads, clients, seconds))
+    return uvloop.run(send_requests(f"http://127.0.0.1:{port}{path}", payloads, clients, seconds))
 
 
-async def asked(url: str, payloads: list[bytes], clients: int, seconds: float) -> Rows:
+async def send_requests(url: str, payloads: list[bytes], clients: int, seconds: float) -> Rows:
     rows: Rows = []
     turns = cycle(payloads)
     until = time.monotonic() + seconds
@@ -210,16 +216,16 @@ async def asked(url: str, payloads: list[bytes], clients: int, seconds: float) -
 
 
 def restart(python: str, port: int) -> dict[str, Any]:
-    """vLLM's server is killed 15 seconds into a load, and started again 10 seconds later."""
-    behind = port + 1
+    """Kill vLLM's server 15 seconds into a load, and start it again 10 seconds later."""
+    vllm_port = port + 1
     texts = [{"text": sentence.text} for sentence in read_corpus(str(ROOT / "data" / "sample.tsv"))]
-    vllm = started_vllm(python, behind)
+    vllm = start_vllm(python, vllm_port)
     try:
         options = (
             "--engine",
             "openai",
             "--base-url",
-            f"http://127.0.0.1:{behind}/v1",
+            f"http://127.0.0.1:{vllm_port}/v1",
             "--model",
             PACKAGED_ADAPTER,
             "--adapter",
@@ -234,13 +240,13 @@ def restart(python: str, port: int) -> dict[str, Any]:
             killed = time.monotonic()
             stop(vllm)
             time.sleep(10)
-            vllm = started_vllm(python, behind)
+            vllm = start_vllm(python, vllm_port)
             back = time.monotonic()
             rows: Rows = job.get(600)
     finally:
         stop(vllm)
     statuses = Counter(str(status) for _, _, status in rows)
-    # A request that was on its way when the endpoint died could not be told before.
+    # A request that was in progress when the endpoint died is timed from that moment.
     refused = [began + spent - max(began, killed) for began, spent, status in rows if status == 503]
     after = [
         start + spent for start, spent, status in rows if status == 200 and start + spent > back
@@ -258,10 +264,10 @@ def restart(python: str, port: int) -> dict[str, Any]:
     }
 
 
-def started_vllm(python: str, port: int) -> subprocess.Popen[str]:
+def start_vllm(python: str, port: int) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHON": python, "PORT": str(port), "CONTEXT": "2048"}
     process = subprocess.Popen(
-        # Not all of the memory: the server before it needs some too.
+        # Half of the memory, since llmner's server needs some too.
         [
             ROOT / "scripts" / "serve_vllm.sh",
             EMBEDDED_MODEL,
@@ -283,7 +289,7 @@ def started_vllm(python: str, port: int) -> subprocess.Popen[str]:
 
 
 def stop(process: subprocess.Popen[str]) -> None:
-    """Kill -9, all of it: what an out-of-memory killer does."""
+    """Kill the whole process group with SIGKILL, as an out-of-memory killer does."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(60)

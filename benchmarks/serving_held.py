@@ -1,16 +1,15 @@
-"""Two hundred connections to ``/v1/project``, held open: answers a second, and each client's share
-of them.
+"""Measures how fairly two hundred clients are served that keep their connections open.
 
     python benchmarks/serving_held.py
 
-Two servers in turn, twice each, that differ in one thing: one accepts a connection a turn of its
-loop, as uvloop does by itself, and one is as shipped (``llmner/serving/_run.py``). Clients are on
-the same machine, in a process of their own, and do as little as it takes, so that the server is
-what is measured: half of them are there when the other half comes. They send the replies of
-``benchmarks/serving.py``.
+Two servers are measured in turn, twice each. One accepts one connection per iteration of its event
+loop, as uvloop does by itself. The other one is as shipped (``llmner/serving/_run.py``). The
+clients send the replies of ``benchmarks/serving.py`` to ``/v1/project``. They run on the same
+machine, in a process of their own, and do as little work as possible. Half of them connect when the
+other half keeps the server busy already.
 
-Ends with 1 where a request fails, or where a client of the shipped server has less than a third of
-the answers that another has.
+The exit status is 1 if a request fails, or if a client of the shipped server gets less than a third
+of the answers that another one gets.
 """
 
 from __future__ import annotations
@@ -46,19 +45,24 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--port", type=int, default=8183)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     path = REPLIES if REPLIES.exists() else ROOT / "data" / "sample-replies.jsonl"
     payloads = [json.dumps(body).encode() for body in recorded(path)]
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in SERVERS}
     for turn in range(2):
         for number, (name, accepts) in enumerate(SERVERS.items()):
-            port = given.port + 2 * turn + number
+            port = arguments.port + 2 * turn + number
             with server(port, accepts), get_context("spawn").Pool(1) as pool:
                 rounds[name].append(
-                    pool.apply(drive, (port, payloads, given.clients, given.seconds))
+                    pool.apply(drive, (port, payloads, arguments.clients, arguments.seconds))
                 )
             print(name, json.dumps(rounds[name][-1]), file=sys.stderr)
-    figures = {"processor": processor(), "replies": path.name, "clients": given.clients, **rounds}
+    figures = {
+        "processor": processor(),
+        "replies": path.name,
+        "clients": arguments.clients,
+        **rounds,
+    }
     write(
         "serving_held",
         "python benchmarks/serving_held.py",
@@ -83,7 +87,7 @@ def server(port: int, accepts: int | None) -> Any:
     ]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT)
     try:
-        asyncio.run(ready(port, patience=60))
+        asyncio.run(ready(port, seconds=60))
         yield
     finally:
         process.terminate()
@@ -91,7 +95,7 @@ def server(port: int, accepts: int | None) -> Any:
 
 
 class Client(asyncio.Protocol):
-    """Asks again as soon as it has its answer."""
+    """A client that asks again as soon as it has its answer."""
 
     def __init__(self, load: Load) -> None:
         self.load = load
@@ -104,7 +108,7 @@ class Client(asyncio.Protocol):
 
     def ask(self) -> None:
         body = self.load.next()
-        self.asked = time.monotonic()
+        self.sent = time.monotonic()
         self.transport.write(
             b"POST /v1/project HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
@@ -112,21 +116,21 @@ class Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.received += data
-        head, found, rest = self.received.partition(b"\r\n\r\n")
-        if not found or len(rest) < int(
+        head, separator, rest = self.received.partition(b"\r\n\r\n")
+        if not separator or len(rest) < int(
             head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
         ):
             return
         self.received = b""
         if self.load.counts:
             self.answers += 1
-            self.load.seconds.append(time.monotonic() - self.asked)
+            self.load.seconds.append(time.monotonic() - self.sent)
             self.load.errors += head.split()[1] != b"200"
         self.ask()
 
 
 class Load:
-    """What is asked next, and what was counted."""
+    """Gives the next request, and counts answers."""
 
     def __init__(self, payloads: list[bytes]) -> None:
         self.payloads = payloads
@@ -149,25 +153,25 @@ def drive(port: int, payloads: list[bytes], clients: int, seconds: float) -> dic
 async def driven(port: int, load: Load, clients: int, seconds: float) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
 
-    async def connected() -> list[Client]:
-        coming = (
+    async def connect_half() -> list[Client]:
+        connections = (
             loop.create_connection(lambda: Client(load), "127.0.0.1", port)
             for _ in range(clients // 2)
         )
-        return [client for _, client in await asyncio.gather(*coming)]
+        return [client for _, client in await asyncio.gather(*connections)]
 
-    made = await connected()
+    connected = await connect_half()
     await asyncio.sleep(1)
     load.counts = True
-    made += await connected()
+    connected += await connect_half()
     await asyncio.sleep(seconds)
     load.counts = False
     now = time.monotonic()
-    # Whoever has none yet has waited until now.
-    times = sorted(load.seconds + [now - client.asked for client in made if not client.answers])
+    # A client without an answer has waited until now.
+    times = sorted(load.seconds + [now - client.sent for client in connected if not client.answers])
     hundredths = statistics.quantiles(times, n=100, method="inclusive")
-    answers = sorted(client.answers for client in made)
-    for client in made:
+    answers = sorted(client.answers for client in connected)
+    for client in connected:
         client.transport.abort()
     return {
         "requests_a_second": round(len(load.seconds) / seconds),
@@ -182,8 +186,8 @@ async def driven(port: int, load: Load, clients: int, seconds: float) -> dict[st
 
 def processor() -> str:
     lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if sys.platform == "linux" else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{next(named, 'unknown')}, {psutil.cpu_count()} of it, shared with the clients"
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{next(names, 'unknown')}, {psutil.cpu_count()} of it, shared with the clients"
 
 
 if __name__ == "__main__":

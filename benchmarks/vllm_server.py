@@ -1,13 +1,13 @@
-"""vLLM's real server against the transformers engine: the same model, the same sentences, the same
-replies.
+"""Compares the replies of vLLM's server with those of the transformers engine, on one model.
 
     make bench-vllm-server
 
-Starts ``scripts/serve_vllm.sh`` with the embedded model and its adapter, and has ``llmner extract``
-ask it about 200 sentences of KLUE dev v1.1, free and grounded; the transformers engine answers the
-same. Where replies differ, the margin between the two tokens at which they part is measured: in
-bfloat16 two ways of adding up differ by some tenths. Ends with 1 if one is wider than that, if a
-sentence has no answer, or if a grounded mention is not in its text.
+It starts ``scripts/serve_vllm.sh`` with the embedded model and its adapter. ``llmner extract`` asks
+it about 200 sentences of KLUE dev v1.1, free and grounded, and the transformers engine answers the
+same questions. Where two replies differ, the margin between the first two tokens that differ is
+measured. In bfloat16 two orders of summation give logits that differ by some tenths. The exit
+status is 1 if a margin is wider than that, if a sentence has no answer, or if a grounded mention is
+not in its text.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from llmner.recipes.chat import build_prompt
 from llmner.scoring import score
 from llmner.spans import Sentence, Span
 
-# Logits of this model are near 20, where neighbours in bfloat16 are 0.125 apart.
+# The widest margin that rounding can explain. Logits of this model are near 20, where adjacent
+# numbers in bfloat16 are 0.125 apart.
 TIE = 0.5
 
 
@@ -42,17 +43,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--limit", type=int, default=200)
     parser.add_argument("--port", type=int, default=8765)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     folder = ROOT / "build" / "vllm-server"
     folder.mkdir(parents=True, exist_ok=True)
-    sentences = list(read_corpus(klue("klue-ner-v1.1_dev.tsv")))[: given.limit]
+    sentences = list(read_corpus(klue("klue-ner-v1.1_dev.tsv")))[: arguments.limit]
     write_corpus(sentences, folder / "sentences.jsonl", "spans")
-    found: dict[str, Any] = {"sentences": len(sentences)}
+    results: dict[str, Any] = {"sentences": len(sentences)}
     started = time.perf_counter()
     environment = {
         **os.environ,
         "PYTHON": sys.executable,
-        "PORT": str(given.port),
+        "PORT": str(arguments.port),
         "CONTEXT": "2048",
     }
     server = subprocess.Popen(
@@ -67,15 +68,15 @@ def main() -> None:
         ready = server.stdout.readline()
         if not ready.startswith("ready:"):
             sys.exit("vLLM's server did not start")
-        found["seconds_to_ready"] = round(time.perf_counter() - started, 1)
-        served = {way: extracted(folder, way, given.port) for way in ("free", "grounded")}
+        results["seconds_to_ready"] = round(time.perf_counter() - started, 1)
+        served = {way: extracted(folder, way, arguments.port) for way in ("free", "grounded")}
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(60)
     adapter = find_adapter(PACKAGED_ADAPTER)
     generator = create_generator("transformers", adapter=adapter, batch_size=64, max_new_tokens=128)
     for way, (rows, seconds) in served.items():
-        found[way] = compared(
+        results[way] = compared(
             sentences,
             rows,
             Extractor(adapter.recipe, generator, grounded=way == "grounded", batch_size=256),
@@ -84,19 +85,23 @@ def main() -> None:
     write(
         "vllm_server",
         "make bench-vllm-server",
-        found,
+        results,
         ("llmner", "torch", "transformers", vllm_package(), "openai"),
     )
-    wide = [row for way in served for row in found[way]["different"] if row["margin"] > TIE]
+    wide = [row for way in served for row in results[way]["different"] if row["margin"] > TIE]
     lost = (
-        sum(found[way]["without_answer"] for way in served)
-        + found["grounded"]["mentions_not_in_the_text"]
+        sum(results[way]["without_answer"] for way in served)
+        + results["grounded"]["mentions_not_in_the_text"]
     )
     sys.exit(1 if wide or lost else 0)
 
 
 def extracted(folder: Path, way: str, port: int) -> tuple[list[dict[str, Any]], float]:
-    """The rows that the command writes, and its seconds."""
+    """Run ``llmner extract``.
+
+    Returns:
+        The rows that it wrote, and its seconds.
+    """
     output = folder / f"{way}.jsonl"
     command = [
         Path(sys.executable).with_name("llmner"),
@@ -132,8 +137,8 @@ def compared(
     for extraction, row in zip(extractions, rows, strict=True):
         if extraction.reply.text != row["reply"]:
             prompt = build_prompt(extractor.recipe, extraction.sentence)
-            wide = margin(model, tokenizer, prompt, extraction.reply.text, row["reply"])
-            different.append({"id": extraction.sentence.id, "margin": round(wide, 3)})
+            difference = margin(model, tokenizer, prompt, extraction.reply.text, row["reply"])
+            different.append({"id": extraction.sentence.id, "margin": round(difference, 3)})
     return {
         "seconds": round(seconds, 1),
         "same_replies": len(rows) - len(different),

@@ -1,10 +1,10 @@
-"""How long a stretch of text the model in the box should be asked about at once.
+"""Finds the best window size for the embedded model: how much text it is asked about at once.
 
     python benchmarks/windows.py
 
-It was trained on single sentences. The hundred sentences of ``data/sample.tsv`` are put together
-into paragraphs of five, and extracted in windows of several sizes, grounded; scored on the same
-characters.
+The model was trained on single sentences. The hundred sentences of ``data/sample.tsv`` are joined
+to paragraphs of five. These are extracted in windows of several sizes, grounded, and scored on the
+same characters.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     sentences = iter(read_corpus(str(ROOT / "data" / "sample.tsv")))
     paragraphs = [joined(part) for part in iter(lambda: list(islice(sentences, 5)), [])]
-    known = Extractor.from_adapter(batch_size=16)
-    list(known.extract(["."]))
+    default = Extractor.from_adapter(batch_size=16)
+    list(default.extract(["."]))
     rows: list[dict[str, Any]] = []
     for window, overlap in SIZES:
         extractor = Extractor(
-            known.recipe,
-            known.generator,
+            default.recipe,
+            default.generator,
             batch_size=64,
             grounded=True,
             window=window,
             overlap=overlap,
         )
         started = time.perf_counter()
-        found = [extraction.spans for extraction in extractor.extract(paragraphs)]
+        spans = [extraction.spans for extraction in extractor.extract(paragraphs)]
         seconds = time.perf_counter() - started
-        micro = score([paragraph.spans for paragraph in paragraphs], found).micro
+        micro = score([paragraph.spans for paragraph in paragraphs], spans).micro
         rows.append(
             {
                 "window": window,
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def joined(sentences: Sequence[Sentence]) -> Sentence:
-    """Sentences as one text, a space between two."""
+    """Sentences as one text, with a space between them."""
     text, spans = "", []
     for sentence in sentences:
         text += " " if text else ""

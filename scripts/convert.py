@@ -3,7 +3,7 @@
     python scripts/convert.py data/sample.tsv train.jsonl --to chat --prompt-completion
     python scripts/convert.py data/sample.tsv sample.conll --to conll
 
-The same as ``llmner convert``; here for people who work from a checkout.
+The same as ``llmner convert``, for people who work from a checkout.
 """
 
 import sys

@@ -1,9 +1,9 @@
-"""Write an EXAONE 3.0 or 3.5 checkpoint in Llama's layout, so that it loads without remote code.
+"""Convert an EXAONE 3.0 or 3.5 checkpoint to Llama's layout, so that it loads without remote code.
 
     python scripts/convert_exaone.py EXAONE-3.5-7.8B-Instruct EXAONE-3.5-7.8B-Instruct-llama
 
-Both are folders. Needs the memory of one shard and as much disk as the checkpoint has. EXAONE 4
-loads as it is.
+Both are folders. It needs memory for one shard, and as much disk space as the checkpoint takes.
+EXAONE 4 loads as it is.
 """
 
 from pathlib import Path
@@ -20,9 +20,9 @@ def main(
     source: Annotated[Path, typer.Argument(help="Folder of the checkpoint.")],
     target: Annotated[Path, typer.Argument(help="Folder to write; its name begins with EXAONE.")],
 ) -> None:
-    """Write an EXAONE 3.0 or 3.5 checkpoint in Llama's layout."""
+    """Convert an EXAONE 3.0 or 3.5 checkpoint to Llama's layout."""
     count = convert_exaone(source, target, report=note)
-    note(f"{count} tensors are in {target}")
+    note(f"wrote {count} tensors to {target}")
 
 
 if __name__ == "__main__":

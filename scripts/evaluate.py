@@ -3,7 +3,7 @@
     python scripts/evaluate.py --gold data/sample.tsv --engine transformers --limit 8
     python scripts/evaluate.py --gold data/sample.tsv --predicted build/demo.jsonl --json
 
-The same as ``llmner evaluate``; here for people who work from a checkout.
+The same as ``llmner evaluate``, for people who work from a checkout.
 """
 
 import sys

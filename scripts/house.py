@@ -1,8 +1,11 @@
-"""Draws the rooms of llmner from its imports, as Mermaid: ``python scripts/house.py``.
+"""Draws which packages of llmner import which, as a Mermaid flow chart.
 
-With ``--write`` it goes into the guide. An arrow goes from a room to one that it stands on. Where
-it also stands on it through a third room, the arrow is left out. What every room uses (errors,
-spans, files, helpers) is one room, the ground.
+    python scripts/house.py            # prints it
+    python scripts/house.py --write    # writes it into docs/architecture.md
+
+The guide calls the packages rooms and the whole a house. An arrow goes from a package to one that
+it imports. It is left out where the package also reaches the other one through a third. Modules
+that every package uses (errors, spans, files, helpers) are drawn as one, called the ground.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ MOVED = {"generation", "windows", "confidence", "runs", "chat"}
 
 
 def rooms() -> dict[str, set[str]]:
-    """The rooms, each with those that it imports."""
+    """The packages, each with those that it imports."""
     graph = grimp.build_graph("llmner", exclude_type_checking_imports=True)
     packages = {
         module.split(".")[1]
@@ -43,9 +46,10 @@ def rooms() -> dict[str, set[str]]:
 
 
 def reduced(house: dict[str, set[str]]) -> dict[str, set[str]]:
-    """The house without arrows to what a room stands on through another."""
+    """The packages, each with those that it imports and does not reach through another one."""
 
     def below(name: str) -> set[str]:
+        """Everything that a package imports, directly or not."""
         return house[name] | {far for near in house[name] for far in below(near)}
 
     return {
@@ -57,7 +61,7 @@ def reduced(house: dict[str, set[str]]) -> dict[str, set[str]]:
 
 
 def drawn() -> str:
-    """The house as a Mermaid flow chart."""
+    """The Mermaid flow chart."""
     house = reduced(rooms())
     names = {name: re.sub(r"\W+", "_", name) for name in house}
     lines = ["flowchart TD"]

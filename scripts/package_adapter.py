@@ -1,10 +1,10 @@
-"""Put a trained adapter of the embedded model into the package, with what ``llmner push`` would
-publish of it.
+"""Copy a trained adapter of the embedded model into the package.
 
     python scripts/package_adapter.py build/gemma-3-270m-klue-ner
 
-The folder's name becomes the adapter's name. The tokenizer stays behind: it is the embedded model's
-own. Gemma's terms go with it: every recipient must get a copy.
+The folder's name becomes the adapter's name. The files are those that ``llmner push`` would
+publish, without the tokenizer, which is the embedded model's own. Gemma's terms are added, since
+every recipient must get a copy.
 """
 
 import sys
@@ -19,8 +19,8 @@ TERMS = "GEMMA_TERMS.txt"
 
 
 def main(folder: Path) -> None:
-    """Write the files, each with its size."""
-    contents, left = publishable(read_folder(folder))
+    """Copy the files, and print the size of each."""
+    contents, skipped = publishable(read_folder(folder))
     contents[TERMS] = ROOT / "licenses" / "LicenseRef-Gemma.txt"
     target = MODELS / folder.resolve().name
     target.mkdir(parents=True, exist_ok=True)
@@ -30,8 +30,8 @@ def main(folder: Path) -> None:
         data = content if isinstance(content, bytes) else content.read_bytes()
         (target / name).write_bytes(data)
         print(f"{len(data):>12,} {name}")
-    for name, why in left:
-        print(f"left: {name} ({why})")
+    for name, reason in skipped:
+        print(f"not copied: {name} ({reason})")
 
 
 if __name__ == "__main__":

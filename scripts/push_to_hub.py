@@ -3,7 +3,7 @@
     python scripts/push_to_hub.py build/adapter --repo USER/NAME --dry-run
     python scripts/push_to_hub.py build/adapter --repo USER/NAME --private
 
-The same as ``llmner push``; here for people who work from a checkout.
+The same as ``llmner push``, for people who work from a checkout.
 """
 
 import sys

@@ -1,10 +1,10 @@
-"""Fine-tune a model to answer with entities.
+r"""Fine-tune a model to answer with entities.
 
-    python scripts/sft.py --config scripts/configs/exaone-3.5-7.8b-24gb.yaml accelerate launch
-    --num_processes 2 scripts/sft.py --config scripts/configs/exaone-3.5-7.8b-24gb.yaml
+    python scripts/sft.py --config scripts/configs/exaone-3.5-7.8b-24gb.yaml
+    accelerate launch --num_processes 2 scripts/sft.py --config \
+        scripts/configs/exaone-3.5-7.8b-24gb.yaml
 
-The same as ``llmner train``; here for people who work from a checkout. ``--help`` lists every
-field.
+The same as ``llmner train``, for people who work from a checkout. ``--help`` lists every field.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""``llmner serve``: the HTTP server, with the page to try it."""
+"""``llmner serve``: the HTTP server, with a page to try it."""
 
 from __future__ import annotations
 
@@ -8,44 +8,40 @@ from typing import Annotated
 
 import typer
 
-from llmner.asking import AskOptions, is_baseline, prepare
-from llmner.asking.building import build_engine, extractor_options, load_recipe
-from llmner.asking.options import OPTIONS
+from llmner.asking import AskOptions
+from llmner.asking.building import load_recipe
+from llmner.asking.options import OPTIONS, SENTENCE_WINDOWS, WindowOptions, option_help
 from llmner.cli._asking import given_options, with_ask_options
 from llmner.cli._common import dashed, guarded, note
 from llmner.errors import InputError
 from llmner.serving._secrets import checked_keys
 
 _KEYS = "LLMNER_API_KEYS"
+_WINDOW_HELP = {
+    name: f"{text.rstrip('.')}; {SENTENCE_WINDOWS[name]} for the embedded model."
+    for name, text in option_help(WindowOptions).items()
+}
 
 
 @guarded
-@with_ask_options(
-    names=[name for name in OPTIONS if name != "replies"],
-    help={
-        "window": "Longest stretch of a text asked about at once, in characters; for the model in "
-        "the box 60.",
-        "overlap": "Context on either side of a window's core, in characters; for the model in "
-        "the box 0.",
-    },
-)
+@with_ask_options(names=[name for name in OPTIONS if name != "replies"], help=_WINDOW_HELP)
 def serve(
     context: typer.Context,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; 0.0.0.0 for all of this machine's.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port; 0 for any that is free.")
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free port.")
     ] = 8080,
     no_model: Annotated[
         bool,
-        typer.Option("--no-model", help="Project replies of other models only; needs no engine."),
+        typer.Option("--no-model", help="Only project replies of other models; needs no engine."),
     ] = False,
     options: AskOptions = AskOptions(),
     queue: Annotated[
         int,
         typer.Option(
-            min=1, help="Requests that are answered or wait at once; one more gets a 503."
+            min=1, help="Requests in progress or waiting at the same time; further ones get a 503."
         ),
     ] = 64,
     batch_wait: Annotated[
@@ -58,14 +54,13 @@ def serve(
         float,
         typer.Option(min=0.1, help="Seconds that a request may take; when streamed, each text."),
     ] = 60.0,
-    max_body: Annotated[
-        float, typer.Option(min=0.001, help="Size of a request at most, in MiB.")
-    ] = 4.0,
+    max_body: Annotated[float, typer.Option(min=0.001, help="Largest request, in MiB.")] = 4.0,
     api_keys: Annotated[
         str | None,
         typer.Option(
             metavar="FILE",
-            help=f"A file with a key a line; requests must show one. Else {_KEYS}, commas between.",
+            help=f"File with one key per line; requests must show one of them. By default the keys "
+            f"in {_KEYS}, separated by commas.",
         ),
     ] = None,
     allow_host: Annotated[
@@ -82,65 +77,46 @@ def serve(
         bool, typer.Option("--access-log", help="Log a line for each request.")
     ] = False,
     log_texts: Annotated[
-        bool, typer.Option("--log-texts", help="Log texts and replies; otherwise they never are.")
+        bool,
+        typer.Option(
+            "--log-texts", help="Log texts and replies, which are never logged otherwise."
+        ),
     ] = False,
 ) -> None:
     """Serve extraction and projection over HTTP, with a page to try them at /.
 
     POST /infer, /v1/extract and /v1/project; /healthz, /readyz, /metrics and /openapi.json.
     """
-    from llmner.engines._registry import engine_class
     from llmner.serving import Limits, Service, run_server
+    from llmner.serving._building import build_service
     from llmner.serving._safety import is_loopback
 
-    engine = options.engine
-    able = None if is_baseline(engine.engine) else engine_class(engine.engine).capabilities
-    if able is None or able.replays:
-        raise InputError(
-            f"--engine {engine.engine} cannot be served",
-            hint="expected transformers, vllm or openai",
-        )
     given = given_options(context, [*options.flat(), "batch_wait"])
     if no_model:
         for name in given:
             if name != "recipe":
                 raise InputError(
-                    f"{dashed(name)} means nothing with --no-model", hint="leave one of them out"
+                    f"{dashed(name)} cannot be combined with --no-model",
+                    hint="leave one of them out",
                 )
     keys = _read_keys(api_keys)
     if not keys and not is_loopback(host):
         note(
-            f"warning: anyone who reaches {host} can ask; --api-keys FILE or {_KEYS} asks for a key"
+            f"warning: anyone who can reach {host} can use this server; require a key with "
+            f"--api-keys FILE or {_KEYS}"
         )
-    if no_model:
-        recipe, generator, asked = load_recipe(options.recipe), None, {}
-    else:
-        asking = prepare(options, note).by_sentences(given)
-        recipe, asked = asking.recipe, extractor_options(asking)
-        generator = build_engine(
-            asking,
-            report=note,
-            # Whoever waits would rather hear at once that the endpoint is away, and before the time
-            # is over.
-            more={"timeout": timeout, "attempts": 2, "deadline": 0.9 * timeout},
-            spell=dashed,
-        )
-    service = Service(
-        recipe,
-        generator,
-        options=asked,
-        limits=Limits(
-            queue=queue,
-            timeout=timeout,
-            body=int(max_body * (1 << 20)),
-            # An endpoint makes batches itself, of whatever is on its way.
-            batch_size=1 if able.concurrent else engine.batch_size or able.batch_size,
-            batch_wait=0.0 if able.concurrent else batch_wait / 1000,
-            lanes=engine.concurrency if able.concurrent else 1,
-        ),
-        engine_loads=able.in_process,
-        log_texts=log_texts,
+    limits = Limits(
+        queue=queue,
+        timeout=timeout,
+        body=int(max_body * (1 << 20)),
+        batch_wait=batch_wait / 1000,
     )
+    if no_model:
+        service = Service(load_recipe(options.recipe), limits=limits, log_texts=log_texts)
+    else:
+        service = build_service(
+            options, limits, given=given, log_texts=log_texts, report=note, spell=dashed
+        )
     run_server(
         service,
         host=host,
@@ -153,27 +129,30 @@ def serve(
 
 
 def _read_keys(path: str | None) -> tuple[str, ...]:
-    """The keys of a file, else of the environment; blank lines and comments of a file are no keys.
+    """The keys in a file, or else in the environment.
 
-    A variable that is set and holds no key is no open server: whoever sets it wants one that is
-    closed.
+    Blank lines and comments of the file are skipped. A variable that is set but contains no key is
+    an error and not an open server, since whoever sets it wants a closed one.
 
     Raises:
-        InputError: The file cannot be read; either holds none, or one that is none.
+        InputError: The file cannot be read, there is no key in it or in the variable, or a key
+            cannot stand in a header.
     """
     if path is None:
-        held = os.environ.get(_KEYS)
-        if held is None:
+        value = os.environ.get(_KEYS)
+        if value is None:
             return ()
-        if not held.replace(",", "").strip():
+        if not value.replace(",", "").strip():
             raise InputError(
-                f"{_KEYS} is set and holds no key", hint="unset it for a server without keys"
+                f"{_KEYS} is set but contains no key", hint="unset it for a server without keys"
             )
-        return checked_keys((key.strip() for key in held.split(",")), where=_KEYS)
+        return checked_keys((key.strip() for key in value.split(",")), where=_KEYS)
     if not path.strip():
-        raise InputError("--api-keys names no file", hint="leave it out for a server without keys")
+        raise InputError(
+            "--api-keys needs the name of a file", hint="leave it out for a server without keys"
+        )
     try:
-        # Some editors put a mark of the encoding first, which is no part of a key.
+        # utf-8-sig: some editors begin a file with a byte order mark, which is no part of a key.
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise InputError("no such file", path=path) from None
@@ -181,5 +160,5 @@ def _read_keys(path: str | None) -> tuple[str, ...]:
         raise InputError(f"cannot be read ({error})", path=path) from None
     keys = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not keys:
-        raise InputError("holds no key", path=path, hint="write one a line")
+        raise InputError("contains no key", path=path, hint="write one key per line")
     return checked_keys(keys, where=path)

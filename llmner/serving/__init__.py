@@ -1,11 +1,10 @@
 """The HTTP server: entities of texts, projection of any LLM's replies, a page to try both.
 
-It stands on everything else and holds no logic of its own: extraction and projection are
-``extraction``'s and ``projection``'s, engines are ``engines``'. ``llmner serve`` runs it;
-:func:`create_app` is the ASGI app for those who run it themselves.
+The server stands on the other packages and adds no logic of its own to theirs: extraction and
+projection are in ``llmner.extraction`` and ``llmner.projection``, engines in ``llmner.engines``.
+``llmner serve`` runs it. :func:`create_app` makes an ASGI app for other servers.
 
-Names are imported when they are first used: the processes that long projections run in need none of
-HTTP.
+Names are imported when they are first used, since worker processes need none of HTTP.
 """
 
 from __future__ import annotations
@@ -17,14 +16,16 @@ from llmner.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from llmner.serving._app import create_app
+    from llmner.serving._asked import Asked
+    from llmner.serving._limits import Limits
     from llmner.serving._run import run_server
-    from llmner.serving._service import Asked, Limits, Service
+    from llmner.serving._service import Service
 
 __all__ = ["Asked", "Limits", "Service", "create_app", "run_server"]
 
-_HOMES = {
-    "Asked": "llmner.serving._service",
-    "Limits": "llmner.serving._service",
+_MODULES = {
+    "Asked": "llmner.serving._asked",
+    "Limits": "llmner.serving._limits",
     "Service": "llmner.serving._service",
     "create_app": "llmner.serving._app",
     "run_server": "llmner.serving._run",
@@ -32,10 +33,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        value = getattr(import_module(_HOMES[name]), name)
+        value = getattr(import_module(_MODULES[name]), name)
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.partition(".")[0] == "llmner":
             raise

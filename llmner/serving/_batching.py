@@ -1,7 +1,7 @@
-"""Questions of many requests to one engine: gathered into batches, in the order they came.
+"""Gathers the questions of many requests into batches for one engine, in the order they came.
 
-Threads only, no HTTP: a request asks through a :class:`Turn`, which is an engine to it. What is
-asked is ``extraction``'s; who may ask is ``_service``'s.
+Uses threads only, and knows no HTTP. A request asks through a :class:`Turn`, which looks like an
+engine to it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,14 @@ __all__ = ["Batcher", "Turn"]
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
-    """One question that waits for its batch."""
+class _Question:
+    """A question that waits for its batch.
+
+    Attributes:
+        prompt: The question.
+        came: When it came, on the monotonic clock.
+        answer: Its answer, once the engine has given one.
+    """
 
     prompt: Prompt
     came: float
@@ -36,18 +42,19 @@ class _Waiting:
 class Batcher:
     """Gathers questions into batches and has an engine answer them.
 
-    A batch is asked when it is full, or when its first question has waited long enough; what comes
-    while the engine is busy makes the next batch. A question that an engine refuses for good spoils
-    no other: its batch is asked again, one by one.
+    A batch is asked when it is full, or when its first question has waited long enough. Questions
+    that come while the engine is busy form the next batch. If the engine refuses a batch for good,
+    its questions are asked again one by one, so that only the one to blame gets no answer.
 
     Args:
-        generator: Answers them.
-        size: Questions in a batch at most.
+        generator: The engine.
+        size: Most questions in a batch.
         wait: Seconds that a question waits for others at most.
-        lanes: Batches that are answered at once, each in a thread: 1 for a model in this process,
-            more for an endpoint.
-        on_batch: Told of each batch's size, and of the seconds it took.
-        on_trouble: Told of what an engine raises, from its thread: whoever asked may have gone.
+        lanes: Batches that are answered at the same time, each in a thread of its own. Use 1 for a
+            model in this process, and more for an endpoint.
+        on_batch: Called with each batch's size and the seconds it took.
+        on_error: Called, from the batcher's thread, with errors that the engine raises. It is
+            called even if nobody waits for the answer any more.
     """
 
     def __init__(
@@ -58,14 +65,14 @@ class Batcher:
         wait: float = 0.005,
         lanes: int = 1,
         on_batch: Callable[[int, float], None] = lambda size, seconds: None,
-        on_trouble: Callable[[Exception], None] = lambda error: None,
+        on_error: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         self.generator = generator
         self._size = size
         self._wait = wait
         self._on_batch = on_batch
-        self._on_trouble = on_trouble
-        self._waiting: deque[_Waiting] = deque()
+        self._on_error = on_error
+        self._waiting: deque[_Question] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
@@ -74,63 +81,66 @@ class Batcher:
         ]
 
     def __len__(self) -> int:
-        """Questions that wait."""
+        """Number of questions that wait."""
         return len(self._waiting)
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def close(self, seconds: float | None = None) -> None:
-        """Answer what waits, and end.
+        """Take no more questions, answer those that wait, and end the threads.
 
         Args:
-            seconds: How long to wait for that at most.
+            seconds: How long to wait for that; ``None`` for as long as it takes.
         """
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        until = None if seconds is None else time.monotonic() + seconds
+        deadline = None if seconds is None else time.monotonic() + seconds
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join(None if until is None else max(0.0, until - time.monotonic()))
+                thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
     def submit(self, prompts: Sequence[Prompt]) -> list[Future[Reply]]:
-        """Queue questions; their answers are futures, which hold the engine's error where there is
-        none.
+        """Queue questions.
+
+        Returns:
+            A future for each question. It holds the answer, or the engine's error.
 
         Raises:
-            GenerationError: It was closed.
+            GenerationError: The batcher is closed.
         """
         now = time.monotonic()
-        waiting = [_Waiting(prompt, now) for prompt in prompts]
+        questions = [_Question(prompt, now) for prompt in prompts]
         with self._changed:
             if self._closed:
                 raise GenerationError("the server is shutting down", retryable=True)
-            self._waiting.extend(waiting)
+            self._waiting.extend(questions)
             self._changed.notify_all()
-        return [each.answer for each in waiting]
+        return [question.answer for question in questions]
 
     def withdraw(self, answers: Sequence[Future[Reply]]) -> None:
-        """Take back questions whose answers nobody waits for any more; those on their way are let
-        go.
+        """Cancel questions. The engine finishes those that it has been asked already.
 
-        Whoever waits for them all the same is told that they were cancelled.
+        Whoever still waits for one of the answers gets a ``CancelledError``.
         """
         for answer in answers:
             answer.cancel()
         with self._changed:
-            self._waiting = deque(each for each in self._waiting if not each.answer.cancelled())
+            self._waiting = deque(
+                question for question in self._waiting if not question.answer.cancelled()
+            )
 
     def _work(self) -> None:
-        while batch := self._next():
+        while batch := self._next_batch():
             started = time.monotonic()
             self._answer(batch)
             self._on_batch(len(batch), time.monotonic() - started)
 
-    def _next(self) -> list[_Waiting]:
-        """The next batch; none when it was closed and nothing waits."""
+    def _next_batch(self) -> list[_Question]:
+        """Wait for the next batch; empty if the batcher is closed and nothing waits."""
         with self._changed:
             while True:
                 while not self._waiting and not self._closed:
@@ -142,65 +152,64 @@ class Batcher:
                     and (left := self._waiting[0].came + self._wait - time.monotonic()) > 0
                 ):
                     self._changed.wait(left)
-                batch: list[_Waiting] = []
+                batch: list[_Question] = []
                 while self._waiting and len(batch) < self._size:
-                    first = self._waiting.popleft()
-                    # They never run, as far as futures know: so they can be cancelled until they
+                    question = self._waiting.popleft()
+                    # The futures are never marked as running, so they can be cancelled until they
                     # are answered.
-                    if not first.answer.cancelled():
-                        batch.append(first)
-                # Another lane may have taken everything, or its asker all back.
+                    if not question.answer.cancelled():
+                        batch.append(question)
+                # The batch may be empty: another lane took all questions, or they were withdrawn.
                 if batch or (self._closed and not self._waiting):
                     return batch
 
-    def _answer(self, batch: list[_Waiting]) -> None:
+    def _answer(self, batch: list[_Question]) -> None:
         try:
-            replies = self.generator.generate([each.prompt for each in batch])
-            answered = list(zip(batch, replies, strict=True))
+            replies = self.generator.generate([question.prompt for question in batch])
+            pairs = list(zip(batch, replies, strict=True))
         except Exception as error:
             if len(batch) > 1 and isinstance(error, GenerationError) and not error.retryable:
-                for each in batch:
-                    self._answer([each])
+                for question in batch:
+                    self._answer([question])
                 return
-            # Whoever asked is told; the thread must go on for the others.
-            for each in batch:
+            # The askers get the error; the thread goes on with the next batch.
+            for question in batch:
                 with suppress(InvalidStateError):
-                    each.answer.set_exception(error)
-            self._on_trouble(error)
+                    question.answer.set_exception(error)
+            self._on_error(error)
         else:
-            for each, reply in answered:
+            for question, reply in pairs:
                 with suppress(InvalidStateError):
-                    each.answer.set_result(reply)
+                    question.answer.set_result(reply)
 
 
 class Turn(Engine):
-    """An engine as one request sees it: it can be given up from another thread.
+    """The engine as one request sees it. Another thread can end it.
 
-    The batcher asks each question alone where some fail; what still fails is for the server to
-    tell.
+    The batcher already asks questions one by one where a batch fails, so the extractor need not.
 
     Args:
-        batcher: Where it asks.
-        on_unanswered: Told what the engine says of a text that it has no answer to, and what the
-            client hears.
+        batcher: Where questions go.
+        on_unanswered: Called for a text without an answer, with what the engine said and with what
+            the client is told.
     """
 
     def __init__(
         self,
         batcher: Batcher,
         *,
-        on_unanswered: Callable[[str, str], None] = lambda error, told: None,
+        on_unanswered: Callable[[str, str], None] = lambda error, message: None,
     ) -> None:
         self._engine = as_engine(batcher.generator)
         self.capabilities = replace(self._engine.capabilities, isolates=True)
         self._batcher = batcher
         self._on_unanswered = on_unanswered
         self._lock = threading.Lock()
-        self._asked: list[Future[Reply]] = []
+        self._answers: list[Future[Reply]] = []
         self._over = False
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """Answer the prompts, together with those of others.
+        """Answer the prompts, in batches with those of other requests.
 
         Raises:
             GenerationError: The engine could not answer.
@@ -209,31 +218,31 @@ class Turn(Engine):
         with self._lock:
             if self._over:
                 raise CancelledError
-            self._asked = self._batcher.submit(prompts)
+            self._answers = self._batcher.submit(prompts)
         try:
-            return [self._told(answer.result()) for answer in self._asked]
+            return [self._public(answer.result()) for answer in self._answers]
         except BaseException:
-            self._batcher.withdraw(self._asked)
+            self._batcher.withdraw(self._answers)
             raise
 
-    def _told(self, reply: Reply) -> Reply:
-        """A reply as it goes to a client: what an endpoint says stays here."""
+    def _public(self, reply: Reply) -> Reply:
+        """A reply as the client may see it: the engine's own error message goes to the log only."""
         if reply.error is None:
             return reply
-        told = unanswered(reply.error, retryable=reply.retryable)
-        self._on_unanswered(reply.error, told)
-        return replace(reply, error=told)
+        message = unanswered(reply.error, retryable=reply.retryable)
+        self._on_unanswered(reply.error, message)
+        return replace(reply, error=message)
 
     def describe(self) -> dict[str, Any]:
-        """That of the engine."""
+        """The engine's own description."""
         return self._engine.describe()
 
     def fits(self, prompt: Prompt) -> bool:
-        """Whether the engine has room for a prompt."""
+        """Whether the prompt fits into the engine's context."""
         return self._engine.fits(prompt)
 
     def end(self) -> None:
-        """Ask no more, and take back what waits."""
+        """Cancel the questions that wait, and take no more."""
         with self._lock:
             self._over = True
-            self._batcher.withdraw(self._asked)
+            self._batcher.withdraw(self._answers)

@@ -1,7 +1,7 @@
-"""Bodies of requests, checked; and what a projection's body is answered with.
+"""Validates request bodies, and answers projections.
 
-Plain functions of bytes, which run in the server's loop for what is short and in a process of their
-own for what is not (``_apart``). They know neither HTTP nor queues.
+These are plain functions of bytes. The server calls them in its event loop for short requests, and
+in another process for long ones (``_workers``). They know neither HTTP nor queues.
 """
 
 from __future__ import annotations
@@ -24,152 +24,173 @@ from llmner.schema import LabelSchema
 from llmner.serving._refusals import RefusalError
 from llmner.serving._schemas import ProjectRequest
 
-__all__ = ["Projected", "checked", "is_short", "json_bytes", "markup_of", "named", "projected"]
+__all__ = [
+    "ProjectionResult",
+    "choose",
+    "is_short",
+    "json_bytes",
+    "markup_of",
+    "project_request",
+    "validate",
+]
 
 _M = TypeVar("_M", bound=BaseModel)
 _T = TypeVar("_T")
 
-# What a short projection has at most: characters of text and reply, their product, labels of its
-# own. It takes some hundredths of a second at worst.
-_CHARACTERS = 4_000
-_PRODUCT = 100_000
-_LABELS = 50
-# An empty text does not make a long reply short, nor the other way round.
-_LEAST = 100
+# The largest short projection: characters of text and reply together, their product, and labels of
+# the request's own. It takes some hundredths of a second at worst.
+_SHORT_CHARACTERS = 4_000
+_SHORT_PRODUCT = 100_000
+_SHORT_LABELS = 50
+# Lengths count as at least this in the product. Otherwise an empty text would make a long reply
+# short, and the other way round.
+_LEAST_LENGTH = 100
 
-# Bytes of a span and of an outcome in an answer, whatever stands in them.
-_SPAN = len('{"start":0,"end":0,"label":""},')
-_OUTCOME = len(
+# Fewest bytes of a span and of an outcome in an answer.
+_SPAN_BYTES = len('{"start":0,"end":0,"label":""},')
+_OUTCOME_BYTES = len(
     '{"label":"","text":"","kind":"exact","start":0,"end":0,"similarity":1.0,"reason":""},'
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Projected:
-    """A projection as it is answered, and what is counted of it.
+class ProjectionResult:
+    """The answer to a projection, and what the server counts and logs of it.
 
     Attributes:
         body: The answer, JSON.
         status: How the reply could be read.
-        outcomes: Mentions by what became of them.
-        logged: Text and reply.
+        outcomes: Number of mentions by kind of outcome.
+        text: The text, for the log.
+        reply: The reply, for the log.
     """
 
     body: bytes
     status: str
     outcomes: Mapping[str, int]
-    logged: tuple[str, str]
+    text: str
+    reply: str
 
 
-def checked(model: type[_M], body: bytes) -> _M:
-    """A body, checked. FastAPI's own way takes as long as a projection.
+def validate(model: type[_M], body: bytes) -> _M:
+    """Parse and validate a request's body. FastAPI's own way takes as long as a projection.
 
     Raises:
-        RefusalError: It is no JSON, or not what it should be; fields are named, their values are
-            not.
+        RefusalError: The body is no JSON, or does not fit the model. The error names the wrong
+            fields and never quotes their values.
     """
     try:
-        asked = model.model_validate_json(body)
+        request = model.model_validate_json(body)
     except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False)
-        raise _invalid([(_field(one["loc"]), one["msg"]) for one in found]) from None
-    if asked.model_extra:
-        unknown = islice(asked.model_extra, 100)
+        problems = error.errors(include_input=False, include_url=False)
+        raise _invalid([(_field(one["loc"]), one["msg"]) for one in problems]) from None
+    if request.model_extra:
+        unknown = islice(request.model_extra, 100)
         raise _invalid([(name[:60], "Extra inputs are not permitted") for name in unknown])
-    return asked
+    return request
 
 
 def _invalid(fields: list[tuple[str, str]]) -> RefusalError:
-    told = "; ".join(f"{name}: {message}" for name, message in fields[:5])
-    return RefusalError(422, "invalid", told, fields=fields[:100])
+    message = "; ".join(f"{name}: {problem}" for name, problem in fields[:5])
+    return RefusalError(422, "invalid", message, fields=fields[:100])
 
 
-def _field(place: tuple[int | str, ...]) -> str:
-    """Where in the request: ``texts.0``; what pydantic adds about unions is left out."""
-    return ".".join(str(part) for part in place if part not in ("str", "list[str]")) or "body"
+def _field(location: tuple[int | str, ...]) -> str:
+    """A field as clients know it: ``texts.0``, without what pydantic adds about unions."""
+    return ".".join(str(part) for part in location if part not in ("str", "list[str]")) or "body"
 
 
-def named(found: Mapping[str, _T], name: str | None, default: str) -> _T:
-    """What a request chooses by name: a recipe, or its labels.
+def choose(recipes: Mapping[str, _T], name: str | None, default: str) -> _T:
+    """The recipe (or the labels of the recipe) that a request names.
+
+    Args:
+        recipes: What there is, by name.
+        name: The name in the request, if any.
+        default: The name to use otherwise.
 
     Raises:
-        RefusalError: There is none of that name.
+        RefusalError: There is no recipe of that name.
     """
     if name is None:
-        return found[default]
-    if name not in found:
-        known = ", ".join(found)
-        message = f"no recipe is called {name[:60]!r}; expected one of {known}"
-        raise RefusalError(422, "invalid", message, fields=[("recipe", f"expected one of {known}")])
-    return found[name]
+        return recipes[default]
+    if name not in recipes:
+        names = ", ".join(recipes)
+        message = f"no recipe is called {name[:60]!r}; expected one of {names}"
+        raise RefusalError(422, "invalid", message, fields=[("recipe", f"expected one of {names}")])
+    return recipes[name]
 
 
-def is_short(asked: ProjectRequest) -> bool:
-    """Whether a projection need not leave the event loop, whatever stands in it."""
-    text, reply = len(asked.text), len(asked.reply)
+def is_short(request: ProjectRequest) -> bool:
+    """Whether a projection is so little work that it may run in the event loop."""
+    text, reply = len(request.text), len(request.reply)
     return (
-        text + reply <= _CHARACTERS
-        and max(text, _LEAST) * max(reply, _LEAST) <= _PRODUCT
-        and len(asked.labels or ()) <= _LABELS
+        text + reply <= _SHORT_CHARACTERS
+        and max(text, _LEAST_LENGTH) * max(reply, _LEAST_LENGTH) <= _SHORT_PRODUCT
+        and len(request.labels or ()) <= _SHORT_LABELS
     )
 
 
-def projected(
-    asked: ProjectRequest,
+def project_request(
+    request: ProjectRequest,
     schemas: Mapping[str, LabelSchema],
     default: str,
     budget: Budget,
-    answer: int,
-) -> Projected:
-    """A reply of any model, projected onto its text.
+    limit: int,
+) -> ProjectionResult:
+    """Project a reply onto its text.
 
     Args:
-        asked: The request.
-        schemas: Labels by the recipe that they are of.
+        request: The request.
+        schemas: Labels by the name of their recipe.
         default: The recipe of a request that names none.
-        budget: Steps that it may take.
-        answer: Bytes that its answer may have.
+        budget: Steps that the projection may take.
+        limit: Largest answer, in bytes.
 
     Raises:
-        RefusalError: Labels that are none, a recipe that does not exist, or a longer answer.
-        WorkLimitError: It takes more steps.
+        RefusalError: The labels are wrong, the recipe does not exist, or the answer is too long.
+        WorkLimitError: The projection takes more steps.
     """
-    schema = None if asked.any_label else own_labels(asked) or named(schemas, asked.recipe, default)
-    projection = project_reply(
-        asked.text,
-        asked.reply,
-        schema,
-        asked.reply_format,
-        budget=budget,
-        particles=asked.particles,
-        fuzzy=asked.fuzzy,
-        repeats=asked.repeats,
+    schema = (
+        None
+        if request.any_label
+        else _own_labels(request) or choose(schemas, request.recipe, default)
     )
-    # Before rows are made: they take many times their bytes.
-    _check_answer(_least(projection, asked.reply), answer)
-    row = projection_row(None, projection, asked.reply)
+    projection = project_reply(
+        request.text,
+        request.reply,
+        schema,
+        request.reply_format,
+        budget=budget,
+        particles=request.particles,
+        fuzzy=request.fuzzy,
+        repeats=request.repeats,
+    )
+    # Checked before the rows are made, which take many times their bytes.
+    _check_answer(_least_bytes(projection, request.reply), limit)
+    row = projection_row(None, projection, request.reply)
     row.pop("id")
     body = json_bytes(row | {"markup": markup_of(projection)})
-    _check_answer(len(body), answer)
-    return Projected(
+    _check_answer(len(body), limit)
+    return ProjectionResult(
         body,
         "" if projection.reply is None else projection.reply.status,
         Counter(outcome.kind for outcome in projection.outcomes),
-        (asked.text, asked.reply),
+        request.text,
+        request.reply,
     )
 
 
-def _least(projection: Projection, reply: str) -> int:
-    """Bytes that the answer has at least: a character has one or more."""
+def _least_bytes(projection: Projection, reply: str) -> int:
+    """A lower bound of the answer's size in bytes, given that a character has at least one."""
     spans = len(projection.spans)
-    size = len(projection.text) + len(reply) + _SPAN * spans
+    size = len(projection.text) + len(reply) + _SPAN_BYTES * spans
     for outcome in projection.outcomes:
-        size += _OUTCOME + len(outcome.mention.text) + _SPAN * len(outcome.repeats)
+        size += _OUTCOME_BYTES + len(outcome.mention.text) + _SPAN_BYTES * len(outcome.repeats)
     return size
 
 
 def _check_answer(size: int, limit: int) -> None:
-    """See that an answer is not too long.
+    """Check that an answer is not too long.
 
     Raises:
         RefusalError: It is.
@@ -179,33 +200,33 @@ def _check_answer(size: int, limit: int) -> None:
         raise RefusalError(422, "too_much", message)
 
 
-def own_labels(asked: ProjectRequest) -> LabelSchema | None:
-    """The label set that a request brings.
+def _own_labels(request: ProjectRequest) -> LabelSchema | None:
+    """The label set that a request brings, if it brings one.
 
     Raises:
-        RefusalError: It is none.
+        RefusalError: It is not a label set.
     """
-    if asked.labels is None:
+    if request.labels is None:
         return None
     try:
-        return LabelSchema.of(*asked.labels)
+        return LabelSchema.of(*request.labels)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         raise _invalid([("labels", first["msg"][:200])]) from None
 
 
 def json_bytes(value: object) -> bytes:
-    """JSON of an answer."""
+    """A value as JSON."""
     try:
-        # Several times as fast as the standard library's.
+        # Several times as fast as the standard library.
         return to_json(value)
     except PydanticSerializationError:
-        # A model may have replied with half a surrogate pair, which UTF-8 lacks.
+        # A model may reply with half a surrogate pair, which UTF-8 cannot encode.
         return dump_json(value)
 
 
 def markup_of(projection: Projection) -> str | None:
-    """The text with its entities marked; ``None`` where markup cannot hold a label."""
+    """The text with its entities marked; ``None`` if markup cannot express one of the labels."""
     try:
         return render_markup(projection.text, projection.spans)
     except MarkupError:

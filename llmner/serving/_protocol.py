@@ -1,8 +1,7 @@
-"""uvicorn's reading of requests, with bounds on what comes before a body: ``_safety`` sees it only
-then.
+"""uvicorn's HTTP protocol with limits on connections, headers and clients that do not read.
 
-And on what stays behind an answer: how many connections there are, and how long a client may take
-to read.
+``_safety`` sees a request only when its headers are complete. What comes before, and what follows
+an answer, is limited here.
 """
 
 from __future__ import annotations
@@ -17,24 +16,23 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 __all__ = ["BoundedProtocol", "bounded"]
 
-# Bytes of a request's first line and headers; and of what else is no body: trailers, sizes of
-# chunks.
-_HEAD = 1 << 16
-# Bytes that are read at once: how exactly the others are counted.
+# Most bytes of a request that do not belong to its body: first line and headers; also trailers and
+# the sizes of chunks.
+_HEAD_BYTES = 1 << 16
+# Bytes that are parsed at once, which is how exactly the other limits are kept.
 _PIECE = 1 << 14
-# Seconds until a head must be there, for the rest of a request that has its answer already, and (at
-# least) until a client has read a part of what is written.
+# Seconds that a client has for a request's headers; for the rest of a request that has been
+# answered already; and, at least, to read a part of an answer.
 _SECONDS = 30.0
-# Requests that a client may send before the answer to its first, and bytes of them.
+# Most requests that a client may send before its first one is answered, and their bytes.
 _PIPELINED = 16
-_AHEAD = 1 << 18
-# Connections at once; when there is one more, the one that has let the server wait longest is
-# closed.
+_PIPELINED_BYTES = 1 << 18
+# Most connections. For a further one, the one that has kept the server waiting longest is closed.
 _CONNECTIONS = 1000
 
 
-def _connections() -> int:
-    """How many there may be: files are needed for other things too."""
+def _most_connections() -> int:
+    """Most connections, at most half of the files that this process may open."""
     if sys.platform == "win32":
         return _CONNECTIONS
     import resource
@@ -44,100 +42,107 @@ def _connections() -> int:
 
 
 class _TooManyError(Exception):
-    """More requests at once than a client may send."""
+    """A client sent more requests ahead than it may."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """A connection that is closed when a client sends too much, or lets the server wait for too
-    long.
+    """A connection that is closed if its client sends too much or keeps the server waiting.
+
+    Attributes:
+        read_timeout: Seconds that a client has to read a part of an answer, if more than
+            ``_SECONDS``.
     """
 
-    # Seconds until a client must have read a part of what is written, where they are more than
-    # others.
-    patience = 0.0
-    # Bytes since the last that belonged to a body, or that ended a head or a request.
-    _bare = 0
-    # What is being read: a request, and of it the head.
+    read_timeout = 0.0
+    # Bytes since the last one that belonged to a body, or ended the headers or a request.
+    _head_bytes = 0
+    # Whether a request is being received, and whether its headers are.
     _in_request = False
     _in_head = False
-    _late: asyncio.TimerHandle | None = None
-    _unread: asyncio.TimerHandle | None = None
-    _since = 0.0
-    # The request that is being answered; uvicorn's own ``cycle`` is the newest that was sent.
+    # Closes the connection if the client sends too slowly.
+    _receive_timer: asyncio.TimerHandle | None = None
+    # Closes the connection if the client reads too slowly.
+    _read_timer: asyncio.TimerHandle | None = None
+    # When the server began to wait for this client.
+    _waiting_since = 0.0
+    # The request that is being answered. uvicorn's own ``cycle`` is the newest that was received.
     _answered: RequestResponseCycle | None = None
+    # All bytes of the connection so far.
     _received = 0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # For each request in the pipeline, what had been received when its head was there.
+        # For each request in the pipeline, the bytes received when its headers were complete.
         self._queued: deque[int] = deque()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client is there."""
+        """A client has connected."""
         super().connection_made(transport)
-        self._since = self.loop.time()
-        self._late = self.loop.call_later(_SECONDS, transport.abort)
-        room = _connections()
+        self._waiting_since = self.loop.time()
+        self._receive_timer = self.loop.call_later(_SECONDS, transport.abort)
+        room = _most_connections()
         if len(self.connections) > room:
-            # Those that are let go are here until the loop's next turn, and others come within this
-            # one.
-            here = [each for each in self.connections if not each.transport.is_closing()]
-            waiting = [each for each in here if isinstance(each, BoundedProtocol) and each._waits()]
-            if len(here) > room and waiting:
-                # This one may be the only one.
-                min(waiting, key=lambda each: each._since).transport.abort()
+            # A connection that was aborted stays in ``connections`` until the loop's next
+            # iteration, and others may connect within this one.
+            alive = [each for each in self.connections if not each.transport.is_closing()]
+            waiting = [
+                each for each in alive if isinstance(each, BoundedProtocol) and each._waits()
+            ]
+            if len(alive) > room and waiting:
+                # This may close the connection that was just made.
+                min(waiting, key=lambda each: each._waiting_since).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone."""
-        self._in_time()
-        self._read()
+        """The connection is closed."""
+        self._cancel_receive_timer()
+        self._cancel_read_timer()
         if self._answered is not None and not self._answered.response_complete:
-            # uvicorn tells the newest request alone, which may still wait in the pipeline.
+            # uvicorn tells only the newest request, which may still wait in the pipeline.
             self._answered.disconnected = True
             self._answered.message_event.set()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """A request begins."""
         super().on_message_begin()
-        self._bare = 0
+        self._head_bytes = 0
         self._in_request = self._in_head = True
-        if self._late is None:
-            self._late = self.loop.call_later(_SECONDS, self.transport.abort)
+        if self._receive_timer is None:
+            self._receive_timer = self.loop.call_later(_SECONDS, self.transport.abort)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; what comes behind a body is none."""
+        """A header was received. Trailers behind a body are ignored."""
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The empty line after its headers."""
-        self._bare = 0
+        """The headers are complete."""
+        self._head_bytes = 0
         self._in_head = False
-        self._in_time()
+        self._cancel_receive_timer()
         if len(self.pipeline) >= _PIPELINED:
-            # Each of some bytes would cost some thousand here.
+            # A request of a few bytes takes some thousand bytes of memory here.
             self.transport.abort()
             raise _TooManyError
         super().on_headers_complete()
         if len(self.pipeline) > len(self._queued):
             self._queued.append(self._received)
-            # Whoever hangs up is noticed only by reading on.
+            # Only by reading on is it noticed that a client disconnects.
             self.flow.resume_reading()
 
     def on_body(self, body: bytes) -> None:
-        """A part of its body."""
-        self._bare = 0
+        """A part of the body was received."""
+        self._head_bytes = 0
         super().on_body(body)
         if self._queued:
             self.flow.resume_reading()
 
     def on_message_complete(self) -> None:
-        """Its last byte."""
+        """The request is complete."""
         super().on_message_complete()
-        self._bare = 0
+        self._head_bytes = 0
         self._in_request = False
-        self._in_time()
+        self._cancel_receive_timer()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answered = cycle
@@ -146,27 +151,27 @@ class BoundedProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
-        """An answer is written."""
-        self._since = self.loop.time()
+        """The answer has been written."""
+        self._waiting_since = self.loop.time()
         super().on_response_complete()
-        if self._in_request and self._late is None and self.cycle.response_complete:
-            # The rest of its request is of no use to anybody. Some clients look only when it is
-            # sent.
-            self._late = self.loop.call_later(_SECONDS, self.transport.abort)
+        if self._in_request and self._receive_timer is None and self.cycle.response_complete:
+            # The rest of the request is of no use, but some clients look for an answer only after
+            # they have sent everything.
+            self._receive_timer = self.loop.call_later(_SECONDS, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of a request."""
-        for at in range(0, len(data), _PIECE):
-            piece = data[at : at + _PIECE]
-            self._bare += len(piece)
+        """Bytes were received."""
+        for start in range(0, len(data), _PIECE):
+            piece = data[start : start + _PIECE]
+            self._head_bytes += len(piece)
             self._received += len(piece)
             super().data_received(piece)
             if self.transport.is_closing():
                 return
-            if self._bare > _HEAD:
+            if self._head_bytes > _HEAD_BYTES:
                 self._refuse_head()
                 return
-            if self._queued and self._received - self._queued[0] > _AHEAD:
+            if self._queued and self._received - self._queued[0] > _PIPELINED_BYTES:
                 self.transport.abort()
                 return
 
@@ -177,24 +182,24 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
-        """What is no request is told so, where somebody may hear it."""
+        """Answer what is not a request, if the connection is still open."""
         if not self.transport.is_closing():
             super().send_400_response(msg)
 
     def pause_writing(self) -> None:
-        """The client does not read what is written."""
+        """The client does not read, and the buffer is full."""
         super().pause_writing()
-        if self._unread is None:
-            seconds = max(_SECONDS, self.patience)
-            self._unread = self.loop.call_later(seconds, self.transport.abort)
+        if self._read_timer is None:
+            seconds = max(_SECONDS, self.read_timeout)
+            self._read_timer = self.loop.call_later(seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It has read most of it."""
+        """The client has read most of the buffer."""
         super().resume_writing()
-        self._read()
+        self._cancel_read_timer()
 
     def _waits(self) -> bool:
-        """Whether the server waits for this client, and not this client for the server."""
+        """Whether the server waits for this client, and not the other way round."""
         return (
             self.cycle is None
             or self.flow.write_paused
@@ -202,17 +207,17 @@ class BoundedProtocol(HttpToolsProtocol):
             or self.cycle.more_body
         )
 
-    def _in_time(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def _cancel_receive_timer(self) -> None:
+        if self._receive_timer is not None:
+            self._receive_timer.cancel()
+            self._receive_timer = None
 
-    def _read(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
+    def _cancel_read_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
 
 
-def bounded(patience: float) -> type[BoundedProtocol]:
-    """Connections whose clients may take so many seconds to read a part of an answer."""
-    return type("BoundedProtocol", (BoundedProtocol,), {"patience": patience})
+def bounded(read_timeout: float) -> type[BoundedProtocol]:
+    """A protocol whose clients may take ``read_timeout`` seconds to read a part of an answer."""
+    return type("BoundedProtocol", (BoundedProtocol,), {"read_timeout": read_timeout})

@@ -1,4 +1,4 @@
-"""Why a request gets no answer: a status, a word for programs, a sentence for people."""
+"""Why a request gets no answer: an HTTP status, a type for programs, a sentence for people."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from llmner.errors import (
 )
 from llmner.files import dump_json
 
-__all__ = ["INTERNAL", "RefusalError", "refusal_of", "refused", "unanswered"]
+__all__ = ["INTERNAL", "RefusalError", "error_response", "refusal_of", "unanswered"]
 
 _UNAVAILABLE = "the engine does not answer; try again in a moment"
 _REFUSES = "the engine refuses to answer; the server's log says why"
-INTERNAL = "something went wrong here; the server's log says where"
+INTERNAL = "internal error; the server's log says where"
 
 
 class RefusalError(HTTPException):
-    """No answer to this request. Becomes a response; never leaves the server.
+    """A request is not answered. It becomes a response and never leaves the server.
 
-    One of Starlette's, since those are the ones that go through its reading of bodies as they are.
+    It is one of Starlette's exceptions, because Starlette passes those through unchanged while it
+    reads a body.
 
     Args:
-        status: Of HTTP.
+        status: The HTTP status.
         type: A word for programs.
-        message: A sentence for people, without anything of another client's texts.
-        retry_after: Seconds after which to try again, where that may help.
-        fields: The wrong fields, with what is wrong with each.
+        message: A sentence for people. It must quote no other client's text.
+        retry_after: Seconds after which to try again, if that may help.
+        fields: The wrong fields, each with what is wrong with it.
     """
 
     def __init__(
@@ -53,21 +54,21 @@ class RefusalError(HTTPException):
         self.fields = tuple(fields)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """How it comes out of another process."""
-        told = self.status_code, self.type, self.message, self.retry_after, self.fields
-        return _remade, told
+        """For pickle: worker processes send refusals back."""
+        arguments = self.status_code, self.type, self.message, self.retry_after, self.fields
+        return _unpickled, arguments
 
     def body(self) -> dict[str, object]:
-        """As JSON has it."""
-        told: dict[str, object] = {"type": self.type, "message": self.message}
+        """The JSON body of the response."""
+        error: dict[str, object] = {"type": self.type, "message": self.message}
         if self.fields:
-            told["fields"] = [
+            error["fields"] = [
                 {"field": field, "message": message} for field, message in self.fields
             ]
-        return {"error": told}
+        return {"error": error}
 
 
-def _remade(
+def _unpickled(
     status: int,
     type: str,
     message: str,
@@ -78,17 +79,17 @@ def _remade(
 
 
 def refusal_of(error: LlmnerError) -> RefusalError:
-    """What an error of the library comes to over HTTP.
+    """The refusal that stands for one of the library's errors.
 
-    What an engine says, and what an endpoint told it, stays here: it may hold keys, addresses,
-    others' texts.
+    The messages of engines and endpoints are not passed on. They may quote keys, addresses or other
+    clients' texts.
     """
     if isinstance(error, GenerationError):
         if error.retryable:
             return RefusalError(503, "engine_unavailable", _UNAVAILABLE, retry_after=1)
         return RefusalError(502, "engine_failed", _REFUSES)
     if isinstance(error, WorkLimitError):
-        message = "a reply about this text takes more work than the server gives one request"
+        message = "projecting a reply about this text takes more work than one request may use"
         return RefusalError(422, "too_much", message)
     if isinstance(error, InputError):
         return RefusalError(422, "invalid", str(error))
@@ -98,7 +99,7 @@ def refusal_of(error: LlmnerError) -> RefusalError:
 
 
 def unanswered(error: str, *, retryable: bool) -> str:
-    """What a client is told of a text that the engine had no answer to: one of a few sentences.
+    """What a client is told about a text without an answer: one of a few fixed sentences.
 
     Args:
         error: What the engine said.
@@ -113,14 +114,15 @@ def unanswered(error: str, *, retryable: bool) -> str:
     return "the engine refuses this text"
 
 
-def refused(error: RefusalError, headers: Mapping[str, str] | None = None) -> Response:
-    """The response that says so."""
-    told = dict(headers or {})
+def error_response(error: RefusalError, headers: Mapping[str, str] | None = None) -> Response:
+    """The response for a refusal, with further headers."""
+    headers = dict(headers or {})
     if error.retry_after is not None:
-        told["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if error.status_code == 401:
-        told["WWW-Authenticate"] = "Bearer"
+        headers["WWW-Authenticate"] = "Bearer"
     if error.status_code in (408, 413):
-        # What is left of the body will not be read.
-        told["Connection"] = "close"
-    return Response(dump_json(error.body()), error.status_code, told, media_type="application/json")
+        # The rest of the body will not be read.
+        headers["Connection"] = "close"
+    content = dump_json(error.body())
+    return Response(content, error.status_code, headers, media_type="application/json")

@@ -1,4 +1,4 @@
-"""Running the app: an address, log lines, a calm end."""
+"""Runs the app with uvicorn: listening, logging, a graceful shutdown."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from llmner.serving._service import Service
 
 __all__ = ["run_server"]
 
-# Connections that wait to be accepted.
+# Connections that may wait to be accepted.
 _BACKLOG = 2048
-# Times that the listening socket is watched: uvloop accepts one connection a turn of the loop on
-# each. With one alone, the last of two hundred clients waited while the others were answered a
-# hundred times: 6 to 11 seconds.
+# Duplicates of the listening socket, itself included. uvloop accepts one connection per iteration
+# of its loop on each socket. With one socket, the last of two hundred clients waited 6 to 11
+# seconds, while the others got a hundred answers each.
 _ACCEPTS = 32
 
 
@@ -34,22 +34,26 @@ def run_server(
     cors: frozenset[str] = frozenset(),
     access_log: bool = False,
 ) -> None:
-    """Serve until a signal says to stop; then answer what is being answered, and return.
+    """Serve until a signal to stop comes, then finish the requests in progress and return.
+
+    >>> from llmner import Recipe
+    >>> run_server(Service(Recipe.load("klue")), port=8080)  # doctest: +SKIP
 
     Args:
-        service: What is served.
-        host: Address to listen at.
-        port: Its port; 0 for any that is free.
-        keys: One of these must be shown; none for an open server.
-        names: Host names it may be asked by, besides the loopback ones. On the loopback address
-            others are refused; elsewhere, unless some are given, any will do.
+        service: The service.
+        host: Address to listen on.
+        port: Port to listen on; 0 for any free port.
+        keys: Requests must show one of these; empty for an open server.
+        names: Host names that requests may use, besides those of the loopback address. If empty,
+            a server on the loopback address refuses all other names, and a server on any other
+            address accepts every name.
         cors: Origins whose pages may read answers.
-        access_log: Log a line for each request: a tenth of what a projection takes; ``/metrics``
-            counts anyway.
+        access_log: Log a line for each request. It takes a tenth of the time of a short projection,
+            and ``/metrics`` counts requests anyway.
 
     Raises:
-        InputError: Nothing can listen there, or a key is none.
-        Exception: What kept the model from being loaded.
+        InputError: The server cannot listen there, or a key cannot stand in a header.
+        Exception: Why the model could not be loaded.
     """
     hosts = None
     if names or is_loopback(host):
@@ -58,11 +62,11 @@ def run_server(
         )
     fatal: list[Exception] = []
     service.secrets = (*service.secrets, *keys)
-    # Long requests are worked on in processes that Python starts as modules. Without this they
-    # would import what lies in the current folder, which may be somebody's download.
+    # Worker processes are started with ``python -m``. Without this they would import modules from
+    # the current folder, which may hold somebody's download.
     os.environ["PYTHONSAFEPATH"] = "1"
     app = create_app(service, keys=keys, hosts=hosts, cors=cors)
-    listening = _listen(host, port)
+    listener = _listen(host, port)
     config = uvicorn.Config(
         app,
         http=bounded(service.limits.timeout),
@@ -71,7 +75,7 @@ def run_server(
         access_log=access_log,
         server_header=False,
         timeout_graceful_shutdown=int(service.limits.timeout) + 1,
-        # Nothing in front of it is believed unless the operator's proxy is told to be.
+        # Headers such as X-Forwarded-For are not trusted: any client can send them.
         proxy_headers=False,
     )
     server = uvicorn.Server(config)
@@ -81,47 +85,50 @@ def run_server(
         server.should_exit = True
 
     service.on_fatal = stop
-    shown = f"[{host}]" if ":" in host else host
-    with listening:
-        logging.getLogger("uvicorn.error").info("http://%s:%d", shown, listening.getsockname()[1])
-        server.run(sockets=watched(listening))
+    url_host = f"[{host}]" if ":" in host else host
+    with listener:
+        logging.getLogger("uvicorn.error").info("http://%s:%d", url_host, listener.getsockname()[1])
+        server.run(sockets=duplicated(listener))
     if fatal:
         raise fatal[0]
 
 
-def watched(listening: socket.socket) -> list[socket.socket]:
-    """A listening socket as often as the loop should look at it, for as many connections a turn."""
-    return [listening, *(listening.dup() for _ in range(_ACCEPTS - 1))]
+def duplicated(listener: socket.socket) -> list[socket.socket]:
+    """A listening socket and its duplicates, so that each iteration accepts several connections."""
+    return [listener, *(listener.dup() for _ in range(_ACCEPTS - 1))]
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket, before the model is loaded: a port in use is told at once."""
+    """A listening socket. Made before the model is loaded, so that a port in use fails at once.
+
+    Raises:
+        InputError: The address does not exist, or the port is in use.
+    """
     try:
         (family, _, _, _, address), *_ = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        made = socket.socket(family, socket.SOCK_STREAM)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
-        # From here on clients wait to be answered, and are not refused.
-        made.listen(_BACKLOG)
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        # From here on clients wait, instead of being refused by the system.
+        listener.listen(_BACKLOG)
     except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or str(error)
+        reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
-            f"cannot listen on {host}:{port} ({why})", hint="name another --host or --port"
+            f"cannot listen on {host}:{port} ({reason})", hint="choose another --host or --port"
         ) from None
-    return made
+    return listener
 
 
 class _Quiet(logging.Filter):
-    """Leaves out what says nothing new: probes that come every few seconds, clients that do not
-    read.
+    """Leaves out lines that say nothing new: probes every few seconds, clients that do not read.
 
-    The latter are counted, and anyone could fill the log with them.
+    The latter are counted by ``/metrics``, and anyone could fill the log with them.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a line of the log is kept."""
+        """Whether a line is logged."""
         if record.msg == "ASGI callable returned without completing response.":
             return False
         paths = ("/healthz", "/readyz", "/metrics")

@@ -1,7 +1,6 @@
-"""Around every request: who may ask, how much, what browsers may do with answers, what is logged
-and counted.
+"""Middleware around every request: keys, host names, limits, headers for browsers, metrics.
 
-Plain ASGI, so that no answer is buffered and a client that hangs up is noticed behind it.
+It is plain ASGI. So no answer is buffered, and the app behind it notices when a client disconnects.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ import anyio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llmner.serving._crowds import Crowd
 from llmner.serving._metrics import Metrics
-from llmner.serving._patience import body_of, rest_of, send_long, send_part
-from llmner.serving._refusals import INTERNAL, RefusalError, refused
+from llmner.serving._pools import EvictingPool
+from llmner.serving._refusals import INTERNAL, RefusalError, error_response
+from llmner.serving._transfers import receive_body, replay_body, send_long, send_part
 
 __all__ = ["DEADLINE", "Safety", "is_loopback"]
 
 log = logging.getLogger("llmner.serving")
 
-# What anyone may see: the page, which asks for a key itself, and whether the server is well.
-_OPEN = ("/", "/healthz", "/readyz", "/openapi.json")
-# Bytes of an answer that wait for a client in buffers anyway.
-_LONG = 1 << 16
-# Where a request's scope has the time by which it must be answered, on the event loop's clock.
+# Paths that need no key: the page, which asks for a key itself, and whether the server is well.
+_OPEN_PATHS = ("/", "/healthz", "/readyz", "/openapi.json")
+# Longer answers are sent in pieces, in bytes. Shorter ones fit into the system's buffers anyway.
+_LONG_ANSWER = 1 << 16
+# Key of a request's scope: when it must be answered, on the event loop's clock.
 DEADLINE = "llmner.deadline"
 _HEADERS = tuple(
     (name.encode(), value.encode())
@@ -51,7 +50,11 @@ _HEADERS = tuple(
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address or a name is this machine's own, which no other can reach."""
+    """Whether an address or a name can be reached from this machine only.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0")
+    (True, False)
+    """
     if host == "localhost":
         return True
     try:
@@ -62,27 +65,26 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(eq=False)
 class Safety:
-    """Lets requests through to an app, or refuses them.
+    """Passes requests on to an app, or refuses them.
 
     Attributes:
-        app: What answers.
-        metrics: Told of every answer.
-        body: Bytes of a request at most.
-        keys: One of these must be shown; none for an open server.
-        hosts: Names that a request may ask this server by, where they are known: a page elsewhere
-            may have its own name point here to get around the browser's rules. None for any.
-        routes: The app's paths, for metrics; other paths are counted as one.
+        app: The app.
+        metrics: Counts every answer.
+        body: Largest request body, in bytes.
+        keys: Requests must show one of these; empty for an open server.
+        hosts: Host names that requests may use; ``None`` for any. This stops a page elsewhere that
+            lets its own name point to this server (DNS rebinding).
+        routes: The app's paths, for metrics. All other paths are counted as one.
         cors: Origins whose pages may read answers.
-        room: Requests that are there and not answered yet, beside those that anyone may ask; one
-            more is told to come again. As many are on their way, and as many answers wait to be
-            read: when there is one more, the one that has been longest is let go, so that those who
-            are slow keep out nobody.
-        waiting: Bytes of bodies that are on their way together.
-        answers: Bytes of long answers that wait together for clients to read them.
-        streams: Streamed answers that wait at once for clients to read them: each holds a place in
-            a queue.
-        timeout: Seconds that a request may take, from its headers on; and a client to read a part
-            of an answer.
+        room: Most requests that are being answered at the same time; further ones get a 503. As
+            many bodies may be on their way, and as many answers may wait to be read. There the
+            oldest is dropped to make room, so that slow clients keep nobody out.
+        waiting: Most bytes of all bodies that are on their way.
+        answers: Most bytes of all answers that wait for their clients to read them.
+        streams: Most streamed answers that wait for their clients at the same time. Each of them
+            holds a place in a queue.
+        timeout: Seconds that a request may take, from its headers on. Also the seconds that a
+            client may take to read a part of an answer.
     """
 
     app: ASGIApp
@@ -99,41 +101,41 @@ class Safety:
     timeout: float = 60.0
     _digests: tuple[bytes, ...] = field(init=False, default=())
     _inside: int = field(init=False, default=0)
-    _coming: Crowd = field(init=False)
-    _reading: Crowd = field(init=False)
-    _streamed: Crowd = field(init=False)
+    _receiving: EvictingPool = field(init=False)
+    _sending: EvictingPool = field(init=False)
+    _streaming: EvictingPool = field(init=False)
 
     def __post_init__(self) -> None:
-        # Clients send what is beyond ASCII in either way.
-        shown = [key.encode() for key in self.keys]
-        shown += [
+        # Characters beyond ASCII: some clients send UTF-8, others Latin-1.
+        encoded = [key.encode() for key in self.keys]
+        encoded += [
             key.encode("latin-1")
             for key in self.keys
             if all(character < "\u0100" for character in key)
         ]
-        self._digests = tuple(hashlib.sha256(key).digest() for key in dict.fromkeys(shown))
-        self._coming = Crowd(self.room, self.waiting)
-        self._reading = Crowd(self.room, self.answers)
-        self._streamed = Crowd(self.streams, self.answers)
+        self._digests = tuple(hashlib.sha256(key).digest() for key in dict.fromkeys(encoded))
+        self._receiving = EvictingPool(self.room, self.waiting)
+        self._sending = EvictingPool(self.room, self.answers)
+        self._streaming = EvictingPool(self.streams, self.answers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, or the app's lifespan."""
+        """Handle a request, or pass on the app's lifespan."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
         path = _path(scope)
         headers = dict(scope["headers"])
-        # One for all of a request: its body, its reading and the work.
+        # One deadline for the whole request: receiving, parsing and answering it.
         scope = {**scope, DEADLINE: anyio.current_time() + self.timeout}
         if scope["method"] == "HEAD":
-            # Answered as GET is; the server leaves the body out.
+            # Answered like GET. uvicorn leaves out the body.
             scope["method"] = "GET"
         answer = _Answer(self, send, (*_HEADERS, *self._cors_headers(headers)))
         try:
             await self._answer(scope, receive, answer, path, headers)
         except ClientDisconnect:
-            # Nobody reads the answer: the server cuts the connection of one that is not complete.
+            # Nobody reads the answer. uvicorn closes the connection if it is not complete.
             self.metrics.hung_up.inc()
         finally:
             answer.leave()
@@ -151,10 +153,10 @@ class Safety:
         try:
             self._check(scope, path, headers)
             if path in self.routes and scope["method"] in ("POST", "PUT", "PATCH"):
-                # It takes up room when it is there, however long that takes.
+                # The request takes up room only when its body is here, so that slow bodies do not.
                 length = headers.get(b"content-length", b"")
-                body = await body_of(receive, length, self.body, self.timeout, self._coming)
-                receive = rest_of(body, receive)
+                body = await receive_body(receive, length, self.body, self.timeout, self._receiving)
+                receive = replay_body(body, receive)
             if not _is_open(path):
                 self._check_room()
                 answer.enter()
@@ -165,48 +167,48 @@ class Safety:
                 await self.app(scope, receive, answer)
         except RefusalError as error:
             if not answer.status:
-                await refused(error)(scope, receive, answer)
+                await error_response(error)(scope, receive, answer)
         except ClientDisconnect:
             raise
         except Exception as error:
-            # The message may quote a text: the log has the place and no more.
+            # The message may quote a text, so only the type and the traceback are logged.
             frames = "".join(traceback.format_tb(error.__traceback__))
             log.error("%s while answering %r\n%s", type(error).__name__, path, frames)
             if not answer.status:
-                told = RefusalError(500, "internal", INTERNAL)
-                await refused(told)(scope, receive, answer)
+                refusal = RefusalError(500, "internal", INTERNAL)
+                await error_response(refusal)(scope, receive, answer)
             else:
-                # Half an answer must not pass for a whole one: the connection is cut.
+                # uvicorn closes the connection, so that half an answer does not pass for a whole.
                 raise RuntimeError("an answer broke off") from None
 
     def _check(self, scope: Scope, path: str, headers: dict[bytes, bytes]) -> None:
-        """Make sure that a request may be answered.
+        """Check a request's host name and key.
 
         Raises:
-            RefusalError: It may not.
+            RefusalError: The server does not have that name, or the key is missing or wrong.
         """
         if self.hosts is not None and _host(headers.get(b"host", b"")) not in self.hosts:
             raise RefusalError(
-                403, "host", "this server does not go by that name; see --allow-host"
+                403, "host", "this server does not answer to that host name; see --allow-host"
             )
         if self._digests and not _is_preflight(scope, headers) and not _is_open(path):
             kind, _, key = headers.get(b"authorization", b"").partition(b" ")
             digest = hashlib.sha256(key.strip()).digest()
-            # All of them, every time: how long it takes tells nothing.
-            matches = [hmac.compare_digest(digest, known) for known in self._digests]
+            # Every key is compared every time, so that the time it takes reveals nothing.
+            matches = [hmac.compare_digest(digest, expected) for expected in self._digests]
             if kind.lower() != b"bearer" or not any(matches):
-                message = "this server wants a key: send Authorization: Bearer KEY"
+                message = "this server requires a key; send Authorization: Bearer KEY"
                 raise RefusalError(401, "unauthorized", message)
 
     def _check_room(self) -> None:
-        """Make sure that there is room for one more request.
+        """Check that there is room for one more request.
 
         Raises:
             RefusalError: There is none.
         """
         if self._inside >= self.room:
             self.metrics.refused.inc()
-            message = f"{self.room} requests are on their way; try again in a moment"
+            message = f"{self.room} requests are in progress already; try again in a moment"
             raise RefusalError(503, "busy", message, retry_after=1)
 
     def _cors_headers(self, headers: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
@@ -224,10 +226,10 @@ class Safety:
 
 
 class _Answer:
-    """An answer on its way to its client: with headers of the server's, and for no longer than it
-    may take.
+    """Sends an answer: adds the server's headers, and bounds how long the client may take to read.
 
-    Its request takes up room until the last of it is sent: that waits for the client, in a crowd.
+    The request takes up room until the last part of its answer is about to be sent. From then on
+    the answer only waits for its client, in a pool.
     """
 
     def __init__(self, safety: Safety, send: Send, headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -239,17 +241,17 @@ class _Answer:
         self._inside = False
 
     def enter(self) -> None:
-        """Take up room."""
+        """Take up room in the middleware."""
         self._inside = True
         self._safety._inside += 1
 
     def leave(self) -> None:
-        """Give it back; once is enough, more often does no harm."""
+        """Give the room back. Further calls do nothing."""
         self._safety._inside -= self._inside
         self._inside = False
 
     async def __call__(self, message: Message) -> None:
-        """Send a part.
+        """Send a part of the answer.
 
         Raises:
             ClientDisconnect: The client does not read.
@@ -257,18 +259,19 @@ class _Answer:
         safety = self._safety
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            # With the first part of the body: it too may wait for the client.
+            # Sent with the first part of the body, since it may have to wait for the client too.
             self._start = {**message, "headers": [*message.get("headers", ()), *self._headers]}
         elif message.get("more_body"):
-            await send_part(message, self._begun, safety.timeout, safety._streamed)
+            await send_part(message, self._send_started, safety.timeout, safety._streaming)
         else:
             self.leave()
-            if len(message.get("body", b"")) > _LONG:
-                await send_long(message, self._begun, safety._reading)
+            if len(message.get("body", b"")) > _LONG_ANSWER:
+                await send_long(message, self._send_started, safety._sending)
             else:
-                await send_part(message, self._begun, safety.timeout, safety._reading)
+                await send_part(message, self._send_started, safety.timeout, safety._sending)
 
-    async def _begun(self, message: Message) -> None:
+    async def _send_started(self, message: Message) -> None:
+        """Send a message, and the answer's status and headers before the first one."""
         if self._start is not None:
             start, self._start = self._start, None
             await self._send(start)
@@ -276,23 +279,23 @@ class _Answer:
 
 
 def _path(scope: Scope) -> str:
-    """The path within this app, which may be mounted in another."""
+    """The path within this app, which may be mounted in another app."""
     path, root = str(scope["path"]), str(scope.get("root_path", ""))
     return path[len(root) :] or "/" if root and f"{path}/".startswith(f"{root}/") else path
 
 
 def _is_open(path: str) -> bool:
-    """Whether anyone may see it, however much is going on."""
-    return path in _OPEN or path.startswith("/static/")
+    """Whether a path needs no key and takes up no room."""
+    return path in _OPEN_PATHS or path.startswith("/static/")
 
 
 def _is_preflight(scope: Scope, headers: dict[bytes, bytes]) -> bool:
-    """Whether a browser asks what it may ask."""
+    """Whether a browser asks what requests it may make (CORS)."""
     return scope["method"] == "OPTIONS" and b"access-control-request-method" in headers
 
 
 def _host(header: bytes) -> str:
-    """The name in a Host header, without its port."""
+    """The name in a Host header, without the port."""
     host = header.decode("latin-1").lower()
     if host.startswith("["):
         return host[1:].partition("]")[0]

@@ -1,4 +1,4 @@
-"""What requests and answers look like: what is checked, and what OpenAPI shows with examples."""
+"""Requests and answers as models: for validation, and for OpenAPI with its examples."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _OUTCOMES: list[Any] = [
 _ReplyFormat = Literal["json-by-type", "json-list", "tagged", "lines", "pairs"]
 
 
-# One wrong element says enough: a million of them would make a million errors. A million empty
-# texts would make a thousand times their own size of rows.
+# ``fail_fast``: the first wrong element is enough, since a million of them would make a million
+# errors. ``max_length``: the rows of a million empty texts take a thousand times their own size.
 _Texts = Annotated[list[str], Field(fail_fast=True, max_length=10_000)]
 
 
 class _Request(BaseModel):
-    # What is too much is told by who reads the request, for the same reason.
+    # Unknown fields are refused by ``_bodies.validate``, which names only the first hundred.
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
 
@@ -63,16 +63,16 @@ class ExtractRequest(_Request):
     texts: _Texts = Field(min_length=1, description="Texts of any length.")
     recipe: str | None = Field(
         default=None,
-        description="One that /v1/recipes lists; by default the one the model was made for.",
+        description="A recipe that /v1/recipes lists; by default the server's own.",
     )
     reply_format: _ReplyFormat | None = Field(
-        default=None, description="How the model is asked to answer; by default as the recipe says."
+        default=None,
+        description="Format in which the model is asked to reply; by default the recipe's.",
     )
     grounded: bool | None = Field(
         default=None,
-        description="Keep replies to their format, the labels and stretches of the text; by "
-        "default as the "
-        "server was started.",
+        description="Restrict replies to their format, the labels and pieces of the text; by "
+        "default as the server was started.",
     )
     min_score: float | None = Field(
         default=None, ge=0, le=1, description="Drop spans with a lower score."
@@ -97,14 +97,16 @@ class ProjectRequest(_Request):
     text: str = Field(description="The text that was asked about.")
     reply: str = Field(description="The model's raw reply.")
     recipe: str | None = Field(
-        default=None, description="Whose labels and units to use; by default the server's recipe."
+        default=None,
+        description="Recipe whose labels and units are used; by default the server's own.",
     )
     labels: Annotated[list[str], Field(min_length=1, max_length=1000, fail_fast=True)] | None = (
-        Field(default=None, description="The labels, where no recipe has them.")
+        Field(default=None, description="The labels, if no recipe has them.")
     )
-    any_label: bool = Field(default=False, description="Take labels as the reply has them.")
+    any_label: bool = Field(default=False, description="Accept any label, as the reply has it.")
     reply_format: Literal["auto", "json-by-type", "json-list", "tagged", "lines", "pairs"] = Field(
-        default="auto", description="The format the model was asked for; auto looks at the reply."
+        default="auto",
+        description="Format that the model was asked for; auto detects it from the reply.",
     )
     particles: Literal["auto", "keep", "trim"] = Field(
         default="auto", description="Korean particles and titles at the end of a mention."
@@ -117,7 +119,8 @@ class ProjectRequest(_Request):
     )
     repeats: Literal["listed", "all"] = Field(
         default="listed",
-        description="Place what is listed, or every place of a name that is listed once.",
+        description="listed: one place for each mention; all: every place of a name that is "
+        "listed once.",
     )
 
     @model_validator(mode="after")
@@ -131,9 +134,7 @@ class Entity(BaseModel):
     """One entity, as token-classification pipelines give it. ``word`` is ``text[start:end]``."""
 
     entity_group: str = Field(description="Its label.")
-    score: float | None = Field(
-        description="In [0, 1]; null where the engine knows no probabilities."
-    )
+    score: float | None = Field(description="In [0, 1]; null if the engine gives no probabilities.")
     word: str
     start: int = Field(description="First character, in code points.")
     end: int = Field(description="One past the last character.")
@@ -170,11 +171,11 @@ class SpanRow(BaseModel):
     end: int
     label: str
     score: float | None = None
-    attributes: dict[str, Any] = Field(default={}, description="What else is said of it.")
+    attributes: dict[str, Any] = Field(default={}, description="Further attributes of the entity.")
 
 
 class OutcomeRow(BaseModel):
-    """What became of one mention of the reply."""
+    """Where one mention of the reply was placed, or why it was not."""
 
     label: str
     text: str = Field(description="The mention, as the reply has it.")
@@ -184,14 +185,14 @@ class OutcomeRow(BaseModel):
     similarity: float
     reason: str
     repeats: list[SpanRow] = Field(default=[], description="Further places, with repeats: all.")
-    attributes: dict[str, Any] = Field(default={}, description="What else the reply said of it.")
+    attributes: dict[str, Any] = Field(default={}, description="Further attributes from the reply.")
     said: str | None = Field(
-        default=None, description="The reply's own label, where it is another."
+        default=None, description="The reply's own label, if it is a different one."
     )
 
 
 class Usage(BaseModel):
-    """Tokens; null where the engine counts none."""
+    """Numbers of tokens; null if the engine does not count them."""
 
     prompt_tokens: int | None
     completion_tokens: int | None
@@ -221,29 +222,29 @@ class ProjectAnswer(BaseModel):
     outcomes: list[OutcomeRow]
     reply: str = Field(description="The raw reply.")
     status: Status
-    repairs: list[str] = Field(description="What had to be mended to read the reply.")
+    repairs: list[str] = Field(description="What had to be repaired to read the reply.")
     markup: str | None = Field(
-        description="The text with its entities marked; null where markup cannot hold a label."
+        description="The text with its entities marked; null if markup cannot express a label."
     )
 
 
 class TextResult(ProjectAnswer):
-    """What was extracted from one text; a line of the streamed answer."""
+    """What was extracted from one text. A streamed answer has one of these per line."""
 
-    index: int = Field(description="Which of the request's texts it is, counted from 0.")
+    index: int = Field(description="Index of the text in the request, from 0.")
     finish_reason: Literal["stop", "length", "error"]
     error: str | None = Field(
         default=None, description="Why the engine had no answer to this text."
     )
     windows: list[dict[str, Any]] = Field(
-        default=[], description="Of a long text: what was answered about each window."
+        default=[], description="For a long text: the answer about each window."
     )
-    samples: list[str] = Field(default=[], description="All replies, where there was a vote.")
+    samples: list[str] = Field(default=[], description="All replies, if several were sampled.")
     usage: Usage
 
 
 class ExtractAnswer(BaseModel):
-    """One result for each text, in their order."""
+    """One result for each text, in the order of the request."""
 
     results: list[TextResult]
     recipe: str
@@ -251,24 +252,24 @@ class ExtractAnswer(BaseModel):
 
 
 class RecipeRow(BaseModel):
-    """A recipe, for people choosing one."""
+    """A recipe that a request can choose."""
 
     name: str
     description: str
     language: str
     reply_format: str
-    labels: list[dict[str, str]] = Field(description="code, name and description of each.")
+    labels: list[dict[str, str]] = Field(description="code, name and description of each label.")
 
 
 class RecipesAnswer(BaseModel):
-    """What a request can choose from."""
+    """The recipes and reply formats that a request can choose from."""
 
     default: str
     recipes: list[RecipeRow]
     reply_formats: list[str]
     repairs: dict[str, str] = Field(description="What each repair of a reply means.")
     model: bool = Field(
-        description="Whether there is a model: without, replies can be projected only."
+        description="Whether there is a model. Without one, the server only projects replies."
     )
     grounded: bool = Field(
         description="Whether replies are grounded unless a request says otherwise."
@@ -277,7 +278,7 @@ class RecipesAnswer(BaseModel):
 
 
 class Health(BaseModel):
-    """How the server is."""
+    """The state of the server."""
 
     state: Literal["ok", "ready", "loading", "failing"]
     message: str = ""
@@ -291,7 +292,7 @@ class FieldError(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """Why there is no answer."""
+    """Why the request was not answered."""
 
     type: str = Field(
         description="A word for programs: invalid, too_large, unauthorized, busy, ..."
@@ -303,6 +304,6 @@ class ErrorBody(BaseModel):
 
 
 class ErrorAnswer(BaseModel):
-    """Any answer that is none."""
+    """The answer to a request that failed."""
 
     error: ErrorBody

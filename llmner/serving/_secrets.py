@@ -1,4 +1,4 @@
-"""Keys that clients must show."""
+"""Checks the keys that clients must show."""
 
 from __future__ import annotations
 
@@ -10,34 +10,37 @@ __all__ = ["checked_keys"]
 
 
 def checked_keys(keys: Iterable[str], where: str = "keys") -> tuple[str, ...]:
-    """Keys that clients can show.
+    """Check that clients can show these keys in a header.
 
-    Any character may stand in one that is no white space at its ends and no control character: what
-    a header cannot carry no client can send. Those beyond ASCII are compared as UTF-8, and as
-    Latin-1 where a client sends that.
+    A key may hold any character but control characters, and no white space at its ends. Characters
+    beyond ASCII are compared as UTF-8, and as Latin-1, since clients send both.
+
+    >>> checked_keys(["one", "하나"])
+    ('one', '하나')
 
     Args:
-        keys: Them.
-        where: Where they were given, for errors.
+        keys: The keys.
+        where: Where they come from, for errors.
 
     Raises:
-        InputError: They are one string; or one is empty, or cannot stand in a header. The message
-            says which by its number, never by itself.
+        InputError: ``keys`` is a single string, or a key is empty or cannot stand in a header. The
+            message says which one by its number, and never quotes it.
     """
     if isinstance(keys, str):
         raise InputError(
-            f"{where}: one string, whose letters would each be a key", hint="write (key,)"
+            f"{where}: expected several keys, got one string, whose letters would each be a key",
+            hint="write (key,)",
         )
-    told = tuple(keys)
-    for number, key in enumerate(told, 1):
-        which = f"{where}: key {number} of {len(told)}"
+    keys = tuple(keys)
+    for number, key in enumerate(keys, 1):
+        which = f"{where}: key {number} of {len(keys)}"
         if not key.strip():
             raise InputError(f"{which} is empty", hint="write a key there, or nothing at all")
         if key != key.strip():
-            raise InputError(f"{which} has white space around it", hint="take it off")
+            raise InputError(f"{which} has white space around it", hint="remove it")
         if not key.isprintable():
             raise InputError(
-                f"{which} holds a character that no header can carry",
+                f"{which} contains a character that an HTTP header cannot carry",
                 hint="use letters, digits and -._~+/=",
             )
-    return told
+    return keys

@@ -1,21 +1,19 @@
-"""What the server does, whatever protocol asks: admission, extraction in shared batches,
-projection, readiness.
+"""What the server does: extraction in shared batches, projection, readiness, limits.
 
-How requests are told from bytes is ``_app``'s; who may ask at all is ``_safety``'s.
+It knows no HTTP. The routes (``_routes_*``) turn requests into calls of :class:`Service`, and
+``_safety`` decides whether a request gets that far.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -24,138 +22,65 @@ from pydantic import BaseModel
 from llmner._secrets import masked
 from llmner.engines import Generator
 from llmner.engines._types import as_engine
-from llmner.errors import GenerationError, LlmnerError, WorkLimitError
+from llmner.errors import LlmnerError
 from llmner.extraction import Extraction, Extractor
 from llmner.projection import Budget
 from llmner.recipes import Recipe, builtin_recipes
-from llmner.serving import _apart
+from llmner.serving._asked import Asked
 from llmner.serving._batching import Batcher, Turn
-from llmner.serving._bodies import Projected, checked, is_short, named, projected
+from llmner.serving._bodies import ProjectionResult, choose
+from llmner.serving._limits import Gate, Limits
 from llmner.serving._metrics import Metrics
-from llmner.serving._refusals import INTERNAL, RefusalError, refusal_of
-from llmner.serving._schemas import ProjectRequest
+from llmner.serving._projector import Projector
+from llmner.serving._readiness import EngineMonitor
+from llmner.serving._refusals import RefusalError, refusal_of
 
-__all__ = ["Asked", "Limits", "Service"]
+__all__ = ["Service"]
 
 log = logging.getLogger("llmner.serving")
 
 _M = TypeVar("_M", bound=BaseModel)
 _T = TypeVar("_T")
 
-# Bytes of a body that is read in the event loop, in a millisecond or two; longer ones would hold up
-# others.
-_SHORT = 16 << 10
-# Steps of a projection in the event loop: hundredths of a second.
-_STEPS = 20_000
-# Steps that take a second on a processor of today.
-_STEPS_A_SECOND = 1_000_000
-# Processes for what is longer: more would take no less time, and hold up the loop.
-_PROCESSES = 2
-# Seconds between two looks at an engine that does not answer.
-_PROBE = 2.0
-# Seconds that the engine has at the end to finish what nobody waits for any more.
-_CLOSING = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much a server takes on.
-
-    Attributes:
-        queue: Requests that are answered or wait at once; one more is told to come again. Long
-            projections are counted apart.
-        timeout: Seconds that a request may take; of a streamed answer, each text. A projection may
-            also take so many million steps.
-        body: Bytes of a request.
-        answer: Bytes of an answer that is not streamed.
-        memory: Bytes that one long request may take to be read and projected.
-        batch_size: Questions that the engine is asked together.
-        batch_wait: Seconds that a question waits for others to join its batch.
-        lanes: Batches that the engine answers at once: 1 for a model in this process.
-    """
-
-    queue: int = 64
-    timeout: float = 60.0
-    body: int = 4 << 20
-    answer: int = 64 << 20
-    memory: int = 1 << 30
-    batch_size: int = 16
-    batch_wait: float = 0.01
-    lanes: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a request says beside its texts; ``None`` for what the server was started with."""
-
-    recipe: str | None = None
-    reply_format: str | None = None
-    grounded: bool | None = None
-    min_score: float | None = None
-
-
-class _Gate:
-    """Room for so many requests at once; it knows how long they stay."""
-
-    def __init__(self, room: int, metrics: Metrics) -> None:
-        self.room = room
-        self.inside = 0
-        self._metrics = metrics
-        self._seconds = 1.0
-        self._lock = threading.Lock()
-
-    def enter(self) -> Callable[[], None]:
-        """A place; what is returned gives it back, from any thread, once.
-
-        Raises:
-            RefusalError: There is none.
-        """
-        with self._lock:
-            if self.inside >= self.room:
-                self._metrics.refused.inc()
-                message = f"{self.room} requests are being answered or wait; try again in a moment"
-                raise RefusalError(503, "busy", message, retry_after=min(self._seconds, 30.0))
-            self.inside += 1
-        started = time.monotonic()
-        held = True
-
-        def leave() -> None:
-            nonlocal held
-            with self._lock:
-                if held:
-                    held = False
-                    self.inside -= 1
-                    self._seconds += 0.1 * (time.monotonic() - started - self._seconds)
-
-        return leave
+# Seconds that the engine has at shutdown to finish work that nobody waits for any more.
+_CLOSING_SECONDS = 5.0
 
 
 @dataclass(eq=False)
 class Service:
-    """Extraction and projection for many at once.
+    """Extraction and projection for many clients at once.
+
+    Without an engine it projects replies of other models:
+
+    >>> import json
+    >>> from llmner import Recipe
+    >>> service = Service(Recipe.load("klue"))
+    >>> body = {"text": "Ada met Bob.", "reply": "PER: Ada", "labels": ["PER"]}
+    >>> json.loads(service.project_short(json.dumps(body).encode()))["spans"]
+    [{'start': 0, 'end': 3, 'label': 'PER'}]
 
     Attributes:
-        recipe: What is asked unless a request says otherwise.
-        generator: The engine; ``None`` where replies of other models are projected only.
-        recipes: What else requests can choose, by name. Never loaded by what a client says: a name
-            is no path.
-        options: Of every ``Extractor``: ``grounded``, ``min_score``, ``window``, the projection
-            policy, ...
-        limits: How much is taken on.
-        engine_loads: Whether the engine is a model in this process, which cannot be loaded later if
-            it cannot be loaded now.
-        on_fatal: Called with the error when that is so, or when the engine cannot even be started;
-            ``None`` to raise the latter.
-        log_texts: Whether texts and replies are logged, and what an engine says of a text without
-            an answer.
-        secrets: Keys that no line of the log shows, whoever quotes them.
+        recipe: The recipe of requests that name none.
+        generator: The engine; ``None`` for a server that only projects replies of other models.
+        recipes: Further recipes that requests can choose, by name. The built-in ones are added.
+            A name from a request is looked up here and never treated as a path.
+        options: Options of every ``Extractor``: ``grounded``, ``min_score``, ``window``, the
+            projection policy, ...
+        limits: How much work is taken on.
+        engine_loads: Whether the engine is a model in this process. If that cannot be loaded at the
+            start, it cannot be loaded later either.
+        on_fatal: Called with the error if a model cannot be loaded, or the engine cannot even be
+            started. With ``None`` the latter error is raised.
+        log_texts: Log texts and replies, and what the engine says about a text that it cannot
+            answer.
+        secrets: Keys that are hidden in every line of the log.
     """
 
     recipe: Recipe
     generator: Generator | None = None
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     engine_loads: bool = True
     on_fatal: Callable[[Exception], None] | None = None
     log_texts: bool = False
@@ -168,58 +93,93 @@ class Service:
             **self.recipes,
             self.recipe.name: self.recipe,
         }
-        self.state = "ready" if self.generator is None else "loading"
-        self.trouble = ""
-        self._suspected = False
-        self._gate = _Gate(self.limits.queue, self.metrics)
-        self._projecting = _Gate(self.limits.queue, self.metrics)
-        self._reading = _Gate(self.limits.queue, self.metrics)
+        self._monitor = EngineMonitor(
+            "ready" if self.generator is None else "loading", self._masked
+        )
+        self._extraction_gate = Gate(self.limits.queue, self.metrics)
+        self._projector = Projector(
+            {name: recipe.schema_ for name, recipe in self.recipes.items()},
+            self.recipe.name,
+            self.limits,
+            self.metrics,
+        )
         self._threads: anyio.CapacityLimiter | None = None
-        self._projectors = _apart.Apart(_PROCESSES, self.limits.memory)
-        # Long projections are not to keep long texts out.
-        self._readers = _apart.Apart(1, self.limits.memory)
-        self._schemas = {name: recipe.schema_ for name, recipe in self.recipes.items()}
-        self._packed = _apart.Schemas.of(self._schemas, self.recipe.name)
-        self._in_format: dict[tuple[str, str], Recipe] = {}
+        self._recipes_by_format: dict[tuple[str, str], Recipe] = {}
         self.batcher: Batcher | None = None
         if self.generator is not None:
-            # Options that cannot be are told at the start, not to the first client.
+            # Raises for wrong options now, and not at the first request.
             Extractor(self.recipe, self.generator, **self.options)
-        self.metrics.watch("queue_questions", "Questions that wait for a batch.", self._waiting)
-        self.metrics.watch("queue_requests", "Requests that are answered or wait.", self._inside)
+        self.metrics.watch(
+            "queue_questions", "Questions that wait for a batch.", self._waiting_questions
+        )
+        self.metrics.watch(
+            "queue_requests", "Requests that are answered or wait.", self._requests_inside
+        )
         self.metrics.watch(
             "ready", "1 where requests can be answered.", lambda: float(self.state == "ready")
         )
 
-    def _waiting(self) -> int:
+    def _waiting_questions(self) -> int:
         return 0 if self.batcher is None else len(self.batcher)
 
-    def _inside(self) -> int:
-        return self._gate.inside + self._projecting.inside + self._reading.inside
+    def _requests_inside(self) -> int:
+        return self._extraction_gate.inside + self._projector.inside
+
+    @property
+    def state(self) -> str:
+        """``"loading"``, ``"ready"`` or ``"failing"``. Without an engine it is always ready.
+
+        >>> from llmner import Recipe
+        >>> Service(Recipe.load("klue")).state
+        'ready'
+        """
+        return self._monitor.state
+
+    @property
+    def trouble(self) -> str:
+        """Why the engine does not answer; empty while it does."""
+        return self._monitor.trouble
 
     @property
     def constrains(self) -> bool:
-        """Whether replies can be grounded."""
+        """Whether the engine can ground its replies.
+
+        >>> from llmner import Recipe
+        >>> Service(Recipe.load("klue")).constrains
+        False
+        """
         return self.generator is not None and as_engine(self.generator).capabilities.grammar
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The engine at work, and watched; at the end what waits is answered still."""
+        """Start the engine, watch it, and shut it down at the end.
+
+        Work that clients wait for is finished before the block is left.
+
+        >>> import anyio
+        >>> from llmner import Recipe
+        >>> async def main() -> str:
+        ...     service = Service(Recipe.load("klue"))
+        ...     async with service.running():
+        ...         return service.state
+        >>> anyio.run(main)
+        'ready'
+        """
         self._threads = anyio.CapacityLimiter(self.limits.queue + 8)
         if self.generator is None:
             yield
             return
-        async with self._asking():
+        async with self._engine_running():
             yield
 
     @asynccontextmanager
-    async def _asking(self) -> AsyncIterator[None]:
+    async def _engine_running(self) -> AsyncIterator[None]:
         assert self.generator is not None
-        self.state = "loading"
-        with ExitStack() as started:
+        self._monitor.state = "loading"
+        with ExitStack() as stack:
             try:
                 if isinstance(self.generator, AbstractContextManager):
-                    started.enter_context(self.generator)
+                    stack.enter_context(self.generator)
             except LlmnerError as error:
                 if self.on_fatal is None:
                     raise
@@ -232,32 +192,32 @@ class Service:
                 wait=self.limits.batch_wait,
                 lanes=self.limits.lanes,
                 on_batch=self.metrics.batch,
-                on_trouble=self._trouble,
+                on_error=self._monitor.report,
             )
             self.batcher.start()
             async with anyio.create_task_group() as group:
-                group.start_soon(self._watch)
+                group.start_soon(self._watch_engine)
                 try:
                     yield
                 finally:
                     group.cancel_scope.cancel()
-            # Whoever waits has been answered by now; a model that is being loaded is not waited
-            # for.
-            seconds = 0.0 if self.state == "loading" else _CLOSING
+            # All clients have been answered by now. A model that is still being loaded is not
+            # waited for.
+            seconds = 0.0 if self.state == "loading" else _CLOSING_SECONDS
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self.batcher.close, seconds)
 
-    async def _watch(self) -> None:
-        """Ask an engine that is not known to be ready, until it is; again when it fails."""
-        while True:
-            if self.state != "ready" or self._suspected:
-                self._suspected = False
-                await self._probe()
-            await anyio.sleep(_PROBE if self.state != "ready" else _PROBE / 10)
+    async def _watch_engine(self) -> None:
+        await self._monitor.watch(self._ask_engine, loads=self.engine_loads, on_fatal=self.on_fatal)
 
-    async def _probe(self) -> None:
+    async def _ask_engine(self) -> None:
+        """Ask the engine about a text of the server's own.
+
+        Raises:
+            Exception: Whatever the engine raises.
+        """
         assert self.batcher is not None
-        # A model in this process is asked both ways, since each has something to load.
+        # A model in this process is asked with and without grounding, since each loads something.
         ways = (
             [{}, {"grounded": True, "json_schema": False}]
             if self.engine_loads and self.constrains
@@ -268,65 +228,40 @@ class Service:
             for way in ways:
                 extractor = Extractor(self.recipe, turn, **{**self.options, **way})
                 await self._in_thread(list, extractor.extract(["."]))
-        except CancelledError:
-            return
-        except Exception as error:
-            passing = isinstance(error, GenerationError) and error.retryable
-            if (
-                self.engine_loads
-                and not passing
-                and self.state == "loading"
-                and self.on_fatal is not None
-            ):
-                self.on_fatal(error)
-            # An endpoint may be long in coming, or never come: who asks hears which.
-            if self.state != "loading" or not self.engine_loads:
-                self.state = "failing"
-            # Nothing of a client's text is in it: the question was the watch's own.
-            trouble = self._masked(str(error))
-            if trouble != self.trouble:
-                self.trouble = trouble
-                log.warning("the engine does not answer: %s", trouble)
-        else:
-            if self.state == "failing":
-                log.warning("the engine answers again")
-            self.state, self.trouble = "ready", ""
         finally:
             turn.end()
 
-    def _trouble(self, error: Exception) -> None:
-        """The engine raised something, whoever asked: it is looked at until it answers again."""
-        if isinstance(error, CancelledError):
-            return
-        if isinstance(error, GenerationError) and not error.retryable:
-            # It may be the question's fault, and no client is to make the server look unready.
-            self._suspected = True
-        elif self.state == "ready":
-            self.state = "failing"
-            # The message may quote a text. What the watch hears itself is told in full.
-            log.warning("the engine failed: %s", type(error).__name__)
+    def _log_unanswered(self, error: str, message: str) -> None:
+        """Log that a text got no answer.
 
-    def _unanswered(self, error: str, told: str) -> None:
-        """The engine had no answer to a text. What it says may quote the text."""
-        log.warning("no answer to a text: %s", self._masked(error) if self.log_texts else told)
+        Args:
+            error: What the engine said, which may quote the text.
+            message: What the client is told.
+        """
+        log.warning("no answer to a text: %s", self._masked(error) if self.log_texts else message)
 
     def _masked(self, message: str) -> str:
-        """What an engine says, for the log: in a line, without keys."""
+        """An engine's message for the log: on one line, with keys hidden."""
         return masked(message, (os.environ.get("OPENAI_API_KEY", ""), *self.secrets))
 
     def chosen(self, asked: Asked) -> Recipe:
-        """The recipe that a request asks with.
+        """The recipe that a request chooses.
+
+        >>> from llmner import Recipe
+        >>> service = Service(Recipe.load("klue"))
+        >>> service.chosen(Asked(recipe="gmb", reply_format="lines")).reply_format
+        'lines'
 
         Raises:
-            RefusalError: There is none of that name.
+            RefusalError: There is no recipe of that name.
         """
-        recipe = named(self.recipes, asked.recipe, self.recipe.name)
+        recipe = choose(self.recipes, asked.recipe, self.recipe.name)
         if asked.reply_format is None or asked.reply_format == recipe.reply_format:
             return recipe
         key = (recipe.name, asked.reply_format)
-        if key not in self._in_format:
-            self._in_format[key] = recipe.with_reply_format(asked.reply_format)
-        return self._in_format[key]
+        if key not in self._recipes_by_format:
+            self._recipes_by_format[key] = recipe.with_reply_format(asked.reply_format)
+        return self._recipes_by_format[key]
 
     @asynccontextmanager
     async def extracting(
@@ -335,18 +270,24 @@ class Service:
         shape: Callable[[int, Extraction], _T],
         asked: Asked | None = None,
     ) -> AsyncIterator[AsyncIterator[_T]]:
-        """What ``shape`` makes of each text's number and extraction, in order, each as soon as it
-        is there.
+        """Extract from texts; the block gets an iterator of results, in the order of the texts.
 
-        The block holds a place in the queue; leaving it gives the place back, and up what waits.
-        ``shape`` runs in a thread: an extraction may be long.
+        Each result comes as soon as it is there. The block holds a place in the queue. Leaving it
+        gives the place back and cancels what still waits for the engine.
+
+        Args:
+            texts: The texts.
+            shape: Makes a result of a text's index and its extraction. It runs in a thread, since
+                an extraction may be large.
+            asked: The request's own options.
 
         Raises:
-            RefusalError: No model, none yet, no place, a recipe or an option that does not exist,
-                or (while extractions are waited for) an engine that does not answer.
+            RefusalError: There is no model, it is still being loaded, the queue is full, or a
+                recipe or an option does not exist. While results are waited for: the engine does
+                not answer.
         """
         if self.generator is None:
-            message = "this server has no model; POST /v1/project takes replies of yours"
+            message = "this server has no model; POST /v1/project takes replies of other models"
             raise RefusalError(501, "no_model", message)
         if self.batcher is None or self.state == "loading":
             raise RefusalError(
@@ -354,7 +295,7 @@ class Service:
             )
         asked = asked or Asked()
         recipe = self.chosen(asked)
-        turn = Turn(self.batcher, on_unanswered=self._unanswered)
+        turn = Turn(self.batcher, on_unanswered=self._log_unanswered)
         options = {**self.options, "batch_size": self.limits.batch_size}
         if asked.grounded is not None:
             options["grounded"] = asked.grounded
@@ -366,108 +307,94 @@ class Service:
         except LlmnerError as error:
             raise refusal_of(error) from error
         budget = Budget()
-        leave = self._gate.enter()
+        leave = self._extraction_gate.enter()
         try:
-            yield self._extractions(extractor.extract(texts, budget=budget), shape)
+            yield self._results(extractor.extract(texts, budget=budget), shape)
         finally:
             turn.end()
             budget.end()
             leave()
 
-    async def _extractions(
-        self, found: Iterator[Extraction], shape: Callable[[int, Extraction], _T]
+    async def _results(
+        self, extractions: Iterator[Extraction], shape: Callable[[int, Extraction], _T]
     ) -> AsyncIterator[_T]:
-        def shaped(number: int) -> _T | None:
-            extraction = next(found, None)
+        def next_result(index: int) -> _T | None:
+            extraction = next(extractions, None)
             if extraction is None:
                 return None
             self.metrics.extraction(extraction)
             if self.log_texts:
                 log.info("text %r reply %r", extraction.sentence.text, extraction.reply.text)
-            return shape(number, extraction)
+            return shape(index, extraction)
 
-        for number in count():
+        for index in count():
             try:
-                made: _T | None = await self._in_thread(shaped, number)
+                result: _T | None = await self._in_thread(next_result, index)
             except LlmnerError as error:
                 raise refusal_of(error) from error
             except CancelledError:
                 message = "the server is shutting down"
                 raise RefusalError(503, "shutting_down", message, retry_after=1) from None
-            if made is None:
+            if result is None:
                 return
-            yield made
+            yield result
 
     def project_short(self, body: bytes) -> bytes | None:
-        """The answer to a request for a short projection; ``None`` for one that may hold up others.
+        """Answer a projection in the event loop.
+
+        Args:
+            body: The request, JSON.
+
+        Returns:
+            The answer, JSON. ``None`` if the request is long and would delay other requests.
 
         Raises:
-            RefusalError: The request is wrong, or its answer too long.
+            RefusalError: The request is wrong, or its answer is too long.
         """
-        asked = self.read_short(ProjectRequest, body)
-        if asked is None or not is_short(asked):
-            return None
-        try:
-            budget = Budget(_STEPS)
-            done = projected(asked, self._schemas, self.recipe.name, budget, self.limits.answer)
-        except WorkLimitError:
-            # Short, and a lot of work nevertheless.
-            return None
-        return self._counted(done)
+        result = self._projector.project_short(body)
+        return None if result is None else self._counted(result)
 
     async def project_apart(self, body: bytes) -> bytes:
-        """The answer to a request for a projection, made in another process; given up, that is
-        killed.
+        """Answer a projection in another process, which is killed if this call is cancelled.
+
+        Args:
+            body: The request, JSON.
 
         Raises:
-            RefusalError: The request is wrong, takes more steps, memory or bytes of an answer than
-                there are for one, or finds no place in the queue.
+            RefusalError: The request is wrong; it needs more steps or memory than one request may
+                use; its answer is too long; or the queue is full.
         """
-        leave = self._projecting.enter()
-        try:
-            steps = int(self.limits.timeout * _STEPS_A_SECOND)
-            asked = body, self._packed, steps, self.limits.answer
-            return self._counted(await _done(self._projectors, _apart.project, *asked))
-        finally:
-            leave()
+        return self._counted(await self._projector.project_apart(body))
 
-    def _counted(self, done: Projected) -> bytes:
-        self.metrics.reply(done.status, done.outcomes)
+    def _counted(self, result: ProjectionResult) -> bytes:
+        """Count a projection, log it if texts are logged, and return its answer."""
+        self.metrics.reply(result.status, result.outcomes)
         if self.log_texts:
-            log.info("text %r reply %r", *done.logged)
-        return done.body
+            log.info("text %r reply %r", result.text, result.reply)
+        return result.body
 
     def read_short(self, model: type[_M], body: bytes) -> _M | None:
-        """A request's body, checked; ``None`` for one so long that it may hold up others.
+        """Validate a request's body in the event loop.
+
+        Returns:
+            The request. ``None`` if the body is long and would delay other requests.
 
         Raises:
-            RefusalError: It is wrong.
+            RefusalError: The body is wrong.
         """
-        return checked(model, body) if len(body) <= _SHORT else None
+        return self._projector.read_short(model, body)
 
     async def read_apart(self, model: type[_M], body: bytes) -> _M:
-        """A request's body, checked in another process.
+        """Validate a request's body in another process.
 
         Raises:
-            RefusalError: It is wrong, takes more memory than there is for one, or finds no place in
-                the queue.
+            RefusalError: The body is wrong, it needs more memory than one request may use, or the
+                queue is full.
         """
-        leave = self._reading.enter()
-        try:
-            return cast(_M, await _done(self._readers, _apart.check, model, body))
-        finally:
-            leave()
+        return await self._projector.read_apart(model, body)
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """In a thread; given up, it goes on alone until it notices."""
+        """Run in a thread. If cancelled, the thread goes on until it notices."""
         return await anyio.to_thread.run_sync(
             work, *arguments, abandon_on_cancel=True, limiter=self._threads
         )
-
-
-async def _done(processes: _apart.Apart, work: Callable[..., Any], *arguments: object) -> Any:
-    try:
-        return await processes.do(work, *arguments)
-    except _apart.ApartError as error:
-        log.error("%s in another process\n%s", error.name, error.frames)
-        raise RefusalError(500, "internal", INTERNAL) from None

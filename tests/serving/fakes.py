@@ -20,7 +20,7 @@ from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt
 from llmner.serving import Limits, Service, create_app
 from llmner.serving._protocol import BoundedProtocol
-from llmner.serving._run import watched
+from llmner.serving._run import duplicated
 
 NAMES = {"손흥민": "PS", "김도윤": "PS", "춘천": "LC", "서울": "LC", "3,000명": "QT"}
 
@@ -88,7 +88,7 @@ def running(served: Service, **options: Any) -> Iterator[str]:
         timeout_graceful_shutdown=5,
     )
     server = uvicorn.Server(config)
-    sockets = {"sockets": watched(listening)}
+    sockets = {"sockets": duplicated(listening)}
     thread = threading.Thread(target=server.run, kwargs=sockets, daemon=True)
     thread.start()
     try:

@@ -24,21 +24,21 @@ pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
 httpx = pytest.importorskip("httpx")
 
 from llmner.recipes import Recipe
-from llmner.serving import _apart
-from llmner.serving._apart import Apart, ApartError, Schemas
+from llmner.serving import _workers
 from llmner.serving._bodies import is_short
 from llmner.serving._refusals import RefusalError
 from llmner.serving._schemas import InferRequest, ProjectRequest
+from llmner.serving._workers import PackedSchemas, WorkerError, WorkerPool
 from tests.serving.fakes import connection, eventually, in_a_loop, request, running, service
 
-SCHEMAS = Schemas.of({"klue": Recipe.load("klue").schema_}, "klue")
+SCHEMAS = PackedSchemas.of({"klue": Recipe.load("klue").schema_}, "klue")
 MIB = 1 << 20
 SECRET = ["비밀"]
 
 
 def done(work: Callable[..., Any], *arguments: Any, memory: int = 1024 * MIB) -> Any:
     async def apart() -> Any:
-        return await Apart(1, memory).do(work, *arguments)
+        return await WorkerPool(1, memory).run(work, *arguments)
 
     return in_a_loop(apart)
 
@@ -47,7 +47,7 @@ def fail(memory: int) -> None:
     def raises() -> None:
         raise ZeroDivisionError(*SECRET)
 
-    _apart._guarded(raises, memory)
+    _workers._guarded(raises, memory)
 
 
 def die(memory: int) -> None:
@@ -55,7 +55,7 @@ def die(memory: int) -> None:
 
 
 def fill(memory: int) -> int:
-    return _apart._guarded(lambda: len(bytearray(256 * MIB)), memory)
+    return _workers._guarded(lambda: len(bytearray(256 * MIB)), memory)
 
 
 def number_of(memory: int) -> int:
@@ -64,8 +64,8 @@ def number_of(memory: int) -> int:
 
 def test_work_is_done_elsewhere_and_its_process_is_used_again() -> None:
     async def twice() -> list[int]:
-        processes = Apart(1, 1024 * MIB)
-        return [await processes.do(number_of) for _ in range(2)]
+        processes = WorkerPool(1, 1024 * MIB)
+        return [await processes.run(number_of) for _ in range(2)]
 
     first, second = in_a_loop(twice)
     assert first == second != os.getpid()
@@ -73,11 +73,11 @@ def test_work_is_done_elsewhere_and_its_process_is_used_again() -> None:
 
 def test_a_projection_has_so_many_steps() -> None:
     body = json.dumps({"text": "서울", "reply": json.dumps({"LC": ["서울"] * 100})}).encode()
-    made = done(_apart.project, body, SCHEMAS, 1_000_000, MIB)
+    made = done(_workers.project, body, SCHEMAS, 1_000_000, MIB)
     assert json.loads(made.body)["spans"] == [{"start": 0, "end": 2, "label": "LC"}]
     assert sum(made.outcomes.values()) == 100
     with pytest.raises(RefusalError) as refused:
-        done(_apart.project, body, SCHEMAS, 10, MIB)
+        done(_workers.project, body, SCHEMAS, 10, MIB)
     assert (refused.value.status_code, refused.value.type) == (422, "too_much")
 
 
@@ -90,11 +90,11 @@ def test_work_has_so_much_memory() -> None:
 
 def test_a_process_that_dies_costs_one_request() -> None:
     async def both() -> int:
-        processes = Apart(1, 1024 * MIB)
+        processes = WorkerPool(1, 1024 * MIB)
         with pytest.raises(RefusalError) as lost:
-            await processes.do(die)
+            await processes.run(die)
         assert (lost.value.status_code, lost.value.type) == (503, "worker_lost")
-        return await processes.do(number_of)
+        return await processes.run(number_of)
 
     assert in_a_loop(both) > 0
 
@@ -110,18 +110,18 @@ def panic(memory: int) -> None:
     def raises() -> None:
         raise PanicException
 
-    _apart._guarded(raises, memory)
+    _workers._guarded(raises, memory)
 
 
 @pytest.mark.parametrize("work", [panic, fill])
 def test_a_process_that_ran_out_of_memory_is_not_used_again(work: Callable[..., Any]) -> None:
     async def thrice() -> tuple[int, int]:
-        processes = Apart(1, 128 * MIB)
-        first = await processes.do(number_of)
+        processes = WorkerPool(1, 128 * MIB)
+        first = await processes.run(number_of)
         with pytest.raises(RefusalError) as refused:
-            await processes.do(work)
+            await processes.run(work)
         assert (refused.value.status_code, refused.value.type) == (422, "too_much")
-        return first, await processes.do(number_of)
+        return first, await processes.run(number_of)
 
     first, second = in_a_loop(thrice)
     assert first != second
@@ -137,7 +137,7 @@ def test_memory_that_ends_in_pydantic_ends_the_work(
 
     async def checked() -> None:
         with anyio.fail_after(60):
-            await Apart(1, memory * MIB).do(_apart.check, ProjectRequest, body)
+            await WorkerPool(1, memory * MIB).run(_workers.parse, ProjectRequest, body)
 
     with pytest.raises(RefusalError) as refused:
         in_a_loop(checked)
@@ -147,12 +147,12 @@ def test_memory_that_ends_in_pydantic_ends_the_work(
 
 def test_a_signal_to_the_whole_group_leaves_work_to_the_server() -> None:
     async def signalled() -> tuple[int, int]:
-        processes = Apart(1, 1024 * MIB)
-        first = await processes.do(number_of)
+        processes = WorkerPool(1, 1024 * MIB)
+        first = await processes.run(number_of)
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(first, number)
         await anyio.sleep(0.3)
-        return first, await processes.do(number_of)
+        return first, await processes.run(number_of)
 
     first, second = in_a_loop(signalled)
     assert first == second
@@ -162,7 +162,7 @@ def test_a_process_that_does_not_start_is_not_waited_for(monkeypatch: pytest.Mon
     async def never(*_: object, **__: object) -> None:
         await anyio.sleep_forever()
 
-    monkeypatch.setattr(_apart, "_STARTING", 0.1)
+    monkeypatch.setattr(_workers, "_START_SECONDS", 0.1)
     monkeypatch.setattr("anyio.to_process.run_sync", never)
     with pytest.raises(RefusalError) as refused:
         done(number_of)
@@ -186,15 +186,15 @@ def test_processes_are_started_where_nothing_gives_them_up(monkeypatch: pytest.M
         async with anyio.create_task_group() as group:
 
             async def watched(work: Any, *arguments: Any, **named: Any) -> Any:
-                warming.set(work.func is _apart._settled)
+                warming.set(work.func is _workers._prepare_process)
                 made = await run(work, *arguments, **named)
-                if work.func is _apart._settled:
+                if work.func is _workers._prepare_process:
                     # Somebody else is there for the same process, at the loop's next turn.
                     group.start_soon(used)
                 return made
 
             monkeypatch.setattr("anyio.to_process.run_sync", watched)
-            await Apart(1, 1024 * MIB).do(number_of)
+            await WorkerPool(1, 1024 * MIB).run(number_of)
 
     monkeypatch.setattr("anyio.to_process.open_process", begun)
     in_a_loop(one)
@@ -208,7 +208,7 @@ def test_long_bodies_that_wait_to_be_read_are_counted() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(served.read_apart, InferRequest, body)
             await anyio.sleep(0)
-            assert served._inside() == 1
+            assert served._requests_inside() == 1
             with pytest.raises(RefusalError) as refused:
                 await served.read_apart(InferRequest, body)
         return refused.value.status_code, refused.value.type
@@ -217,7 +217,7 @@ def test_long_bodies_that_wait_to_be_read_are_counted() -> None:
 
 
 def test_what_nobody_foresaw_comes_back_with_its_place_and_without_its_message() -> None:
-    with pytest.raises(ApartError) as failed:
+    with pytest.raises(WorkerError) as failed:
         done(fail)
     assert failed.value.name == "ZeroDivisionError"
     assert "in raises" in failed.value.frames
@@ -226,15 +226,15 @@ def test_what_nobody_foresaw_comes_back_with_its_place_and_without_its_message()
 
 def test_what_is_given_up_is_killed() -> None:
     async def given_up() -> tuple[int, int, list[int]]:
-        processes = Apart(1, 1024 * MIB)
-        first = await processes.do(number_of)
+        processes = WorkerPool(1, 1024 * MIB)
+        first = await processes.run(number_of)
         with anyio.move_on_after(0.5):
             # A thousand million seconds: nothing but a kill ends them.
-            await processes.do(time.sleep)
+            await processes.run(time.sleep)
         # Given up before it has begun: its process is there for the next one.
         with anyio.move_on_after(0):
-            await processes.do(number_of)
-        second = await processes.do(number_of)
+            await processes.run(number_of)
+        second = await processes.run(number_of)
         return first, second, [each.pid for each in psutil.Process().children() if is_worker(each)]
 
     first, second, left = in_a_loop(given_up)
@@ -244,10 +244,10 @@ def test_what_is_given_up_is_killed() -> None:
 
 def test_a_long_body_is_checked_as_a_short_one_is() -> None:
     text = "서울" * 10_000
-    asked = done(_apart.check, InferRequest, json.dumps({"text": text}).encode())
+    asked = done(_workers.parse, InferRequest, json.dumps({"text": text}).encode())
     assert asked == InferRequest(text=text)
     with pytest.raises(RefusalError) as refused:
-        done(_apart.check, InferRequest, json.dumps({"text": text, "비밀": 1}).encode())
+        done(_workers.parse, InferRequest, json.dumps({"text": text, "비밀": 1}).encode())
     assert refused.value.fields == (("비밀", "Extra inputs are not permitted"),)
 
 

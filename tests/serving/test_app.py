@@ -27,9 +27,9 @@ from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.projection import project_reply
 from llmner.recipes import Recipe
 from llmner.replies import REPAIRS
-from llmner.serving import _apart, _service, create_app
-from llmner.serving._apart import Apart
-from llmner.serving._bodies import Projected
+from llmner.serving import _projector, _workers, create_app
+from llmner.serving._bodies import ProjectionResult
+from llmner.serving._workers import WorkerPool
 from tests.conftest import ROOT
 from tests.serving.fakes import Model, eventually, named, service
 
@@ -221,18 +221,18 @@ def test_long_projections_leave_the_loop_and_are_the_same(
     client: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where: list[str] = []
-    do, here = Apart.do, _service.projected
+    run, here = WorkerPool.run, _projector.project_request
 
-    async def apart(self: Apart, *arguments: Any) -> Any:
+    async def apart(self: WorkerPool, *arguments: Any) -> Any:
         where.append("process")
-        return await do(self, *arguments)
+        return await run(self, *arguments)
 
-    def in_loop(*arguments: Any) -> Projected:
+    def in_loop(*arguments: Any) -> ProjectionResult:
         where.append("loop")
         return here(*arguments)
 
-    monkeypatch.setattr(Apart, "do", apart)
-    monkeypatch.setattr(_service, "projected", in_loop)
+    monkeypatch.setattr(WorkerPool, "run", apart)
+    monkeypatch.setattr(_projector, "project_request", in_loop)
     server = client()
     for times in (1, 400):
         text, reply = TEXT * times, json.dumps({"PS": ["손흥민"] * times})
@@ -246,18 +246,18 @@ def test_long_projections_leave_the_loop_and_are_the_same(
 def test_what_is_short_and_a_lot_of_work_leaves_the_loop_too(
     client: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_service, "_STEPS", 1)
+    monkeypatch.setattr(_projector, "_SHORT_STEPS", 1)
     done: list[object] = []
-    do = Apart.do
+    run = WorkerPool.run
 
-    async def apart(self: Apart, *arguments: Any) -> Any:
+    async def apart(self: WorkerPool, *arguments: Any) -> Any:
         done.append(arguments[0])
-        return await do(self, *arguments)
+        return await run(self, *arguments)
 
-    monkeypatch.setattr(Apart, "do", apart)
+    monkeypatch.setattr(WorkerPool, "run", apart)
     asked = {"text": TEXT, "reply": '{"PS": ["손흥민"], "LC": ["춘천"]}'}
     assert spans(client().post("/v1/project", json=asked).json()) == [(0, 3, "PS"), (5, 7, "LC")]
-    assert done == [_apart.project]
+    assert done == [_workers.project]
 
 
 def endless(length: int) -> dict[str, str]:

@@ -154,7 +154,7 @@ def test_what_an_engine_raises_is_told_even_when_whoever_asked_has_gone(start: S
     model = Model(answer)
     model.gate.clear()
     told: list[Exception] = []
-    batcher = start(model, size=1, wait=0, on_trouble=told.append)
+    batcher = start(model, size=1, wait=0, on_error=told.append)
     turn = Turn(batcher)
     with ThreadPoolExecutor(1) as pool:
         job = pool.submit(turn.generate, [prompt("a")])

@@ -340,7 +340,7 @@ def test_what_an_answer_has_at_least_is_less_than_it_has(monkeypatch: pytest.Mon
         for reply in replies:
             for repeats in ("all", "listed"):
                 asked = ProjectRequest(text=text, reply=reply, repeats=repeats)
-                _bodies.projected(asked, schemas, "klue", Budget(), 1)
+                _bodies.project_request(asked, schemas, "klue", Budget(), 1)
     assert seen
     assert all(least <= whole for least, whole in zip(seen[::2], seen[1::2], strict=True))
 

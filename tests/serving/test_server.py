@@ -98,12 +98,12 @@ def test_a_port_in_use_and_wrong_options_are_told_in_a_line(start: Start, tmp_pa
                 ["--no-model", "--host", "no.such.host.invalid"],
                 "cannot listen on no.such.host.invalid",
             ),
-            (["--no-model", "--grounded"], "--grounded means nothing with --no-model"),
-            (["--no-model", "--api-keys", str(empty)], "holds no key"),
-            (["--no-model", "--api-keys", str(tmp_path / "blank")], "holds no key"),
+            (["--no-model", "--grounded"], "--grounded cannot be combined with --no-model"),
+            (["--no-model", "--api-keys", str(empty)], "contains no key"),
+            (["--no-model", "--api-keys", str(tmp_path / "blank")], "contains no key"),
             (["--no-model", "--api-keys", "missing"], "no such file"),
-            (["--no-model", "--api-keys", ""], "--api-keys names no file"),
-            (["--no-model", "--api-keys", " "], "--api-keys names no file"),
+            (["--no-model", "--api-keys", ""], "--api-keys needs the name of a file"),
+            (["--no-model", "--api-keys", " "], "--api-keys needs the name of a file"),
             (["--no-model", "--api-keys", str(tmp_path)], "cannot be read"),
             (["--no-model", "--recipe", "nothing"], "no recipe is called 'nothing'"),
             (["--engine", "recorded"], "cannot be served"),
@@ -119,12 +119,15 @@ def test_a_port_in_use_and_wrong_options_are_told_in_a_line(start: Start, tmp_pa
 @pytest.mark.parametrize(
     ("held", "words"),
     [
-        ("", "LLMNER_API_KEYS is set and holds no key"),
-        (" , ", "LLMNER_API_KEYS is set and holds no key"),
-        ("\t\n", "LLMNER_API_KEYS is set and holds no key"),
+        ("", "LLMNER_API_KEYS is set but contains no key"),
+        (" , ", "LLMNER_API_KEYS is set but contains no key"),
+        ("\t\n", "LLMNER_API_KEYS is set but contains no key"),
         ("one,,two", "LLMNER_API_KEYS: key 2 of 3 is empty"),
         ("one,", "LLMNER_API_KEYS: key 2 of 2 is empty"),
-        ("o\nne", "LLMNER_API_KEYS: key 1 of 1 holds a character that no header can carry"),
+        (
+            "o\nne",
+            "LLMNER_API_KEYS: key 1 of 1 contains a character that an HTTP header cannot carry",
+        ),
     ],
 )
 def test_a_variable_for_keys_that_holds_none_opens_no_server(
@@ -256,7 +259,8 @@ def test_a_client_that_stops_reading_is_let_go() -> None:
         connection.sendall(_request({"texts": [text] * 1500}, stream=True))
         assert eventually(lambda: _metric(address, "queue_requests") == 1)
         assert eventually(lambda: _metric(address, "queue_requests") == 0, 30)
-        assert _metric(address, "hung_up_total") == 1
+        # It is counted just after its place is free.
+        assert eventually(lambda: _metric(address, "hung_up_total") == 1)
         # It was stopped on the way.
         assert _metric(address, 'replies_total{status="ok"}') < 1500
         assert httpx.post(f"{address}/infer", json={"text": "서울"}).status_code == 200

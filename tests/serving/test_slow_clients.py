@@ -19,14 +19,14 @@ httpx = pytest.importorskip("httpx")
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
-from llmner.serving import Service, _patience
-from llmner.serving._app import _attended
-from llmner.serving._crowds import Crowd
+from llmner.serving import Service, _transfers
+from llmner.serving._http import run_while_connected
 from llmner.serving._metrics import Metrics
-from llmner.serving._patience import body_of
+from llmner.serving._pools import EvictingPool
 from llmner.serving._protocol import BoundedProtocol, bounded
 from llmner.serving._refusals import RefusalError
 from llmner.serving._safety import DEADLINE, Safety
+from llmner.serving._transfers import receive_body
 from tests.conftest import ROOT
 from tests.serving.fakes import (
     Model,
@@ -42,21 +42,21 @@ from tests.serving.fakes import (
 ASKED = {"text": "서울", "reply": "LC: 서울"}
 
 
-def test_whoever_has_been_in_a_crowd_longest_goes_first() -> None:
+def test_whoever_has_been_in_a_pool_longest_goes_first() -> None:
     gone: list[str] = []
-    crowd = Crowd(2, 100)
-    members = {name: crowd.enter(lambda name=name: gone.append(name), 10) for name in "ab"}
+    pool = EvictingPool(2, 100)
+    members = {name: pool.enter(lambda name=name: gone.append(name), 10) for name in "ab"}
     assert gone == []
-    members["c"] = crowd.enter(lambda: gone.append("c"), 10)
-    assert (gone, len(crowd), crowd.held) == (["a"], 2, 20)
+    members["c"] = pool.enter(lambda: gone.append("c"), 10)
+    assert (gone, len(pool), pool.total) == (["a"], 2, 20)
     # Who is gone holds nothing, whatever it says.
-    crowd.grow(members["a"], 1000)
-    crowd.leave(members["a"])
-    assert (gone, crowd.held) == (["a"], 20)
-    crowd.grow(members["c"], 85)
-    assert (gone, crowd.held) == (["a", "b"], 95)
-    crowd.grow(members["c"], 6)
-    assert (gone, len(crowd), crowd.held) == (["a", "b", "c"], 0, 0)
+    pool.grow(members["a"], 1000)
+    pool.leave(members["a"])
+    assert (gone, pool.total) == (["a"], 20)
+    pool.grow(members["c"], 85)
+    assert (gone, pool.total) == (["a", "b"], 95)
+    pool.grow(members["c"], 6)
+    assert (gone, len(pool), pool.total) == (["a", "b", "c"], 0, 0)
 
 
 def test_three_hundred_slow_bodies_keep_nobody_out() -> None:
@@ -92,8 +92,8 @@ def test_bodies_that_wait_hold_so_much_together(monkeypatch: pytest.MonkeyPatch)
 def test_a_body_has_the_more_time_the_more_of_it_is_there(
     piece: bytes, comes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_patience, "_GRACE", 0.3)
-    monkeypatch.setattr(_patience, "_RATE", 500)
+    monkeypatch.setattr(_transfers, "_GRACE", 0.3)
+    monkeypatch.setattr(_transfers, "_RATE", 500)
     pieces = 20
 
     async def read() -> bytes:
@@ -104,7 +104,7 @@ def test_a_body_has_the_more_time_the_more_of_it_is_there(
             await anyio.sleep(0.05)
             return {"type": "http.request", "body": piece, "more_body": number + 1 < pieces}
 
-        return await body_of(receive, b"", 1 << 20, 30.0, Crowd(1, 1 << 20))
+        return await receive_body(receive, b"", 1 << 20, 30.0, EvictingPool(1, 1 << 20))
 
     if comes:
         assert in_a_loop(read) == piece * pieces
@@ -146,8 +146,8 @@ def test_connections_that_say_nothing_keep_nobody_out(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("where", ["here", "behind"])
 def test_an_answer_that_is_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     if where == "here":
-        monkeypatch.setattr(_patience, "_GRACE", 0.5)
-        monkeypatch.setattr(_patience, "_RATE", 1 << 30)
+        monkeypatch.setattr(_transfers, "_GRACE", 0.5)
+        monkeypatch.setattr(_transfers, "_RATE", 1 << 30)
     else:
         monkeypatch.setattr("llmner.serving._protocol._SECONDS", 0.5)
     # More than the kernel keeps for a client.
@@ -299,7 +299,7 @@ def test_a_request_has_one_deadline_whatever_it_waits_for() -> None:
             {**asked_for("/v1/project"), DEADLINE: anyio.current_time()}, anyio.sleep_forever
         )
         with pytest.raises(RefusalError) as refused:
-            await _attended(over, service(timeout=600.0), anyio.sleep_forever)
+            await run_while_connected(over, service(timeout=600.0), anyio.sleep_forever)
         return left[0], refused.value.status_code
 
     left, status = in_a_loop(main)

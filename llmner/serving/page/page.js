@@ -1,5 +1,5 @@
-// The page: sends what is typed, shows what comes back. Everything from texts, models and the server goes in as text
-// nodes; nothing is ever parsed as HTML. Offsets of the server count code points, JavaScript's strings do not.
+// The page: sends what is typed, and shows the answer. Whatever comes from texts, models and the server is inserted as
+// text nodes and never parsed as HTML. The server's offsets count code points; JavaScript's strings count UTF-16 units.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
@@ -10,21 +10,21 @@ const EXAMPLES = {
     reply: '네, 결과입니다.\n```json\n{"사람": ["손흥민", "손흥민"], "수량": ["7.2km"], "장소": ["춘천에서", "런던"],}\n```',
   },
 };
-let known = { recipes: [], repairs: {} };
+let choices = { recipes: [], repairs: {} };
 let key = "";
 let last = null;
-let asking = null;
+let pending = null;
 
 function element(name, text, className) {
-  const made = document.createElement(name);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  return made;
+  const node = document.createElement(name);
+  if (text !== undefined) node.textContent = text;
+  if (className) node.className = className;
+  return node;
 }
 
 async function ask(path, body, signal) {
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
-  // Headers are bytes: a key beyond ASCII goes as UTF-8.
+  // Headers are bytes: a key beyond ASCII is sent as UTF-8.
   if (key) headers.Authorization = `Bearer ${String.fromCharCode(...new TextEncoder().encode(key))}`;
   const response = await fetch(path, {
     method: body === undefined ? "GET" : "POST", headers, signal,
@@ -43,7 +43,7 @@ function tell(message, failed) {
 
 async function loadRecipes() {
   try {
-    known = await ask("v1/recipes");
+    choices = await ask("v1/recipes");
   } catch (error) {
     tell(error.message, true);
     return;
@@ -51,10 +51,10 @@ async function loadRecipes() {
   $("key-box").hidden = true;
   tell("");
   for (const id of ["extract-recipe", "project-recipe"]) {
-    $(id).replaceChildren(...known.recipes.map((recipe) => {
+    $(id).replaceChildren(...choices.recipes.map((recipe) => {
       const option = element("option", recipe.name);
       option.value = recipe.name;
-      option.selected = recipe.name === known.default;
+      option.selected = recipe.name === choices.default;
       return option;
     }));
   }
@@ -62,18 +62,18 @@ async function loadRecipes() {
   any.value = "";
   $("project-recipe").append(any);
   for (const id of ["extract-format", "project-format"]) {
-    $(id).replaceChildren($(id).firstElementChild, ...known.reply_formats.map((name) => element("option", name)));
+    $(id).replaceChildren($(id).firstElementChild, ...choices.reply_formats.map((name) => element("option", name)));
   }
-  $("extract-grounded").checked = known.grounded;
-  $("extract-grounded").disabled = !known.constrains;
-  $("no-model").hidden = known.model;
-  for (const part of $("extract").elements) if (!known.model) part.disabled = true;
-  if (!known.model) choose("project");
+  $("extract-grounded").checked = choices.grounded;
+  $("extract-grounded").disabled = !choices.constrains;
+  $("no-model").hidden = choices.model;
+  for (const part of $("extract").elements) if (!choices.model) part.disabled = true;
+  if (!choices.model) choose("project");
   describe();
 }
 
 function describe() {
-  const recipe = known.recipes.find((each) => each.name === $("extract-recipe").value);
+  const recipe = choices.recipes.find((each) => each.name === $("extract-recipe").value);
   if (!recipe) return;
   const names = recipe.labels.map((label) => (label.name ? `${label.code} ${label.name}` : label.code));
   $("extract-about").textContent = `${recipe.description} ${names.join(", ")}`.trim();
@@ -90,13 +90,13 @@ function choose(name, focus) {
 }
 
 async function submit(path, body, pick, labels) {
-  if (asking) asking.abort();
-  const mine = asking = new AbortController();
+  if (pending) pending.abort();
+  const controller = pending = new AbortController();
   tell("Asking…");
   $("result").hidden = true;
   const started = performance.now();
   try {
-    const row = pick(await ask(path, body, mine.signal));
+    const row = pick(await ask(path, body, controller.signal));
     if (row.error) throw new Error(row.error);
     show(row, labels);
     const count = row.spans.length;
@@ -106,27 +106,27 @@ async function submit(path, body, pick, labels) {
   } catch (error) {
     if (error.name !== "AbortError") tell(error.message, true);
   } finally {
-    if (asking === mine) asking = null;
+    if (pending === controller) pending = null;
   }
 }
 
 function show(row, labels) {
   last = row;
-  const order = [...labels, ...row.spans.map((span) => span.label)].filter((each, at, all) => all.indexOf(each) === at);
+  const order = [...labels, ...row.spans.map((span) => span.label)].filter((each, index, all) => all.indexOf(each) === index);
   const colour = (label) => `l${order.indexOf(label) % 8}`;
   const characters = Array.from(row.text);
   const slice = (start, end) => characters.slice(start, end).join("");
 
   const shown = [];
-  let at = 0;
+  let position = 0;
   for (const span of row.spans) {
-    shown.push(document.createTextNode(slice(at, span.start)));
+    shown.push(document.createTextNode(slice(position, span.start)));
     const mark = element("mark", slice(span.start, span.end), colour(span.label));
     mark.append(element("small", span.label));
     shown.push(mark);
-    at = span.end;
+    position = span.end;
   }
-  shown.push(document.createTextNode(slice(at)));
+  shown.push(document.createTextNode(slice(position)));
   $("shown").replaceChildren(...shown);
   const present = order.filter((label) => row.spans.some((span) => span.label === label));
   $("legend").replaceChildren(...present.map((label) => element("li", `${label} ${row.spans.filter((span) => span.label === label).length}`, colour(label))));
@@ -153,9 +153,9 @@ function show(row, labels) {
     return line;
   }));
 
-  const words = { ok: "It was what was asked for.", repaired: "It was read after some mending:", truncated: "It was cut off; what is whole counts.", empty: "It was empty.", unreadable: "Nothing in it could be read." };
+  const words = { ok: "It has the expected format.", repaired: "It had to be repaired:", truncated: "It was cut off; complete entities count.", empty: "It is empty.", unreadable: "Nothing in it could be read." };
   $("reading").textContent = words[row.status] || row.status;
-  $("repairs").replaceChildren(...row.repairs.map((repair) => element("li", known.repairs[repair] || repair)));
+  $("repairs").replaceChildren(...row.repairs.map((repair) => element("li", choices.repairs[repair] || repair)));
   $("raw").textContent = row.reply;
   $("copy-markup").disabled = row.markup === null;
   $("result").hidden = false;
@@ -165,13 +165,13 @@ async function copy(text, what) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Pages without TLS that are not this machine's own have no clipboard; the old way still works there.
+    // Browsers give the clipboard only to pages with TLS or on this machine. The old way works elsewhere too.
     const area = element("textarea", text);
     document.body.append(area);
     area.select();
     const done = document.execCommand("copy");
     area.remove();
-    if (!done) { tell("the browser does not let this page copy", true); return; }
+    if (!done) { tell("the browser does not allow this page to copy", true); return; }
   }
   tell(`Copied as ${what}`);
 }
@@ -196,7 +196,7 @@ $("project").addEventListener("submit", (event) => {
 });
 
 function labelsOf(name) {
-  const recipe = known.recipes.find((each) => each.name === name);
+  const recipe = choices.recipes.find((each) => each.name === name);
   return recipe ? recipe.labels.map((label) => label.code) : [];
 }
 

@@ -1,0 +1,92 @@
+"""Builds a service from the options of asking: what an engine can do decides how it is served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from llmner.asking import AskOptions, is_baseline, prepare
+from llmner.asking.building import build_engine, extractor_options
+from llmner.asking.options import EngineOptions, Spell, plain
+from llmner.engines._registry import engine_class
+from llmner.errors import InputError
+from llmner.serving._limits import Limits
+from llmner.serving._service import Service
+
+__all__ = ["build_service", "limits_for"]
+
+# Attempts to reach an endpoint, and the share of a request's time that they may take. Clients
+# should hear that the endpoint is away before their own time is over.
+_ATTEMPTS = 2
+_SHARE_OF_TIMEOUT = 0.9
+
+
+def build_service(
+    options: AskOptions,
+    limits: Limits,
+    *,
+    given: Collection[str] = (),
+    log_texts: bool = False,
+    report: Callable[[str], None] | None = None,
+    spell: Spell = plain,
+) -> Service:
+    """A service with the engine that options name. No model is loaded before it runs.
+
+    Args:
+        options: The options of asking.
+        limits: How much work is taken on. Batches are as :func:`limits_for` says.
+        given: Names of the options that the user gave. A window or an overlap among them is kept;
+            otherwise the embedded model is asked about a sentence at a time.
+        log_texts: Log texts and replies.
+        report: Called with a sentence about what is being waited for.
+        spell: How options are written in errors.
+
+    Raises:
+        InputError: The engine cannot be served, an option does not exist, or two options exclude
+            each other.
+        GenerationError: The Hub does not have the adapter.
+        MissingExtraError: The engine's libraries are not installed.
+    """
+    name = options.engine.engine
+    capabilities = None if is_baseline(name) else engine_class(name).capabilities
+    if capabilities is None or capabilities.replays:
+        raise InputError(
+            f"{spell('engine')} {name} cannot be served",
+            hint="expected transformers, vllm or openai",
+        )
+    asking = prepare(options, report).by_sentences(given)
+    engine = build_engine(
+        asking,
+        report=report,
+        more={
+            "timeout": limits.timeout,
+            "attempts": _ATTEMPTS,
+            "deadline": _SHARE_OF_TIMEOUT * limits.timeout,
+        },
+        spell=spell,
+    )
+    return Service(
+        asking.recipe,
+        engine,
+        options=extractor_options(asking),
+        limits=limits_for(options.engine, limits),
+        engine_loads=capabilities.in_process,
+        log_texts=log_texts,
+    )
+
+
+def limits_for(options: EngineOptions, limits: Limits) -> Limits:
+    """Limits with the batches that suit an engine.
+
+    An endpoint makes batches itself, of all requests in progress. So it gets questions one by one,
+    many at a time. Any other engine gets one batch at a time.
+
+    >>> limits_for(EngineOptions(engine="openai", concurrency=8), Limits()).lanes
+    8
+    >>> limits_for(EngineOptions(batch_size=4), Limits()).batch_size
+    4
+    """
+    capabilities = engine_class(options.engine).capabilities
+    if capabilities.concurrent:
+        return replace(limits, batch_size=1, batch_wait=0.0, lanes=options.concurrency)
+    return replace(limits, batch_size=options.batch_size or capabilities.batch_size, lanes=1)

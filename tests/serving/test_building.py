@@ -1,0 +1,38 @@
+"""What an engine can do decides how it is served."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
+
+from llmner.asking import AskOptions
+from llmner.errors import InputError
+from llmner.serving import Limits
+from llmner.serving._building import build_service
+
+
+def test_an_endpoint_gets_questions_one_by_one_and_hears_of_the_clients_time() -> None:
+    pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
+    options = AskOptions.of(engine="openai", base_url="http://a/v1", model="m", concurrency=3)
+    service = build_service(options, Limits(timeout=10, queue=7))
+    limits = service.limits
+    assert (limits.batch_size, limits.batch_wait, limits.lanes) == (1, 0.0, 3)
+    assert (limits.timeout, limits.queue) == (10, 7)
+    assert service.engine_loads is False
+    assert service.options["window"] == AskOptions().windows.window
+
+
+def test_the_embedded_model_is_asked_by_sentences_unless_a_window_is_given() -> None:
+    service = build_service(AskOptions(), Limits(batch_wait=0.5))
+    assert (service.options["window"], service.options["overlap"]) == (60, 0)
+    assert (service.limits.batch_size, service.limits.batch_wait) == (16, 0.5)
+    assert service.engine_loads is True
+    service = build_service(AskOptions.of(window=90), Limits(), given=["window"])
+    assert (service.options["window"], service.options["overlap"]) == (90, 80)
+
+
+@pytest.mark.parametrize("engine", ["recorded", "baseline:x"])
+def test_what_asks_no_model_cannot_be_served(engine: str) -> None:
+    with pytest.raises(InputError, match=f"^engine {engine} cannot be served; expected"):
+        build_service(AskOptions.of(engine=engine), Limits())
