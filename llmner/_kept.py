@@ -31,13 +31,13 @@ def kept(maxsize: int) -> Callable[[Callable[[str], _T]], Callable[[str], _T]]:
     ('aa', 'aa')
     """
 
-    def keeping(function: Callable[[str], _T]) -> Callable[[str], _T]:
-        known = lru_cache(maxsize)(function)
+    def decorate(function: Callable[[str], _T]) -> Callable[[str], _T]:
+        cached = lru_cache(maxsize)(function)
 
         @wraps(function)
-        def of(text: str) -> _T:
-            return known(text) if len(text) <= LONGEST else function(text)
+        def wrapper(text: str) -> _T:
+            return cached(text) if len(text) <= LONGEST else function(text)
 
-        return of
+        return wrapper
 
-    return keeping
+    return decorate

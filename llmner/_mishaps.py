@@ -26,9 +26,9 @@ log = logging.getLogger("llmner")
 
 # What concerns every row: no memory, a part that is not installed, a caller who does not wait any
 # more.
-_EVERYBODYS = (MemoryError, MissingExtraError, CancelledError, WorkLimitError)
+_NOT_LOCAL = (MemoryError, MissingExtraError, CancelledError, WorkLimitError)
 # Longer texts are cut before anything is looked for in them.
-_MOST = 1 << 16
+_MAX_LENGTH = 1 << 16
 
 
 def one_line(text: object, longest: int = 300) -> str:
@@ -39,7 +39,7 @@ def one_line(text: object, longest: int = 300) -> str:
         text: The text.
         longest: Characters of it at most.
     """
-    line = visible(" ".join(str(text)[:_MOST].split()))
+    line = visible(" ".join(str(text)[:_MAX_LENGTH].split()))
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
@@ -56,8 +56,8 @@ class Mishap:
     @property
     def message(self) -> str:
         """What it says, in one line; its type where it says nothing."""
-        said = attempt(str, self.error)
-        return (one_line(said) if isinstance(said, str) else "") or type(self.error).__name__
+        text = attempt(str, self.error)
+        return (one_line(text) if isinstance(text, str) else "") or type(self.error).__name__
 
     def __str__(self) -> str:
         """Its type and what it says, in one line."""
@@ -65,7 +65,7 @@ class Mishap:
         return message if message == kind else f"{kind}: {message}"
 
 
-def _noted(error: BaseException) -> None:
+def _log_traceback(error: BaseException) -> None:
     """Where it was, for debugging; not what it says, which may quote a text or a key."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     log.debug("%s caught\n%s", type(error).__name__, frames)
@@ -85,14 +85,14 @@ def attempt(work: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs
     """
     try:
         return work(*arguments, **options)
-    except _EVERYBODYS:
+    except _NOT_LOCAL:
         raise
     except Exception as error:
-        _noted(error)
+        _log_traceback(error)
         return Mishap(error)
     except BaseException as error:
         # What a library in Rust stumbled over is none of Python's exceptions.
         if type(error).__name__ != "PanicException":
             raise
-        _noted(error)
+        _log_traceback(error)
         return Mishap(RuntimeError(str(error)))

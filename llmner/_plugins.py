@@ -21,8 +21,8 @@ def plugins(group: str, ours: Collection[str]) -> dict[str, EntryPoint]:
     """
     from importlib.metadata import entry_points
 
-    found = {point.name: point for point in entry_points(group=group) if point.name not in ours}
-    return {name: found[name] for name in sorted(found)}
+    points = {point.name: point for point in entry_points(group=group) if point.name not in ours}
+    return {name: points[name] for name in sorted(points)}
 
 
 def load_plugin(point: EntryPoint) -> Any:

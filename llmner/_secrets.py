@@ -14,9 +14,9 @@ _HIDDEN = "***"
 # The shortest beginning or end of a key that is hidden: endpoints show keys as sk-a...wxyz.
 _FRAGMENT = 4
 # What local servers are given in place of a key: words that say more than they hide.
-_NO_KEYS = ("none", "empty", "dummy", "test")
+_PLACEHOLDERS = ("none", "empty", "dummy", "test")
 # What somebody masked in part already; from its beginning, so that none is looked at twice.
-_HALF_HIDDEN = re.compile(r"(?<![^\s'\"])[^\s'\"*]*+(?:\*(?!\*)[^\s'\"*]*+)*+\*{2,}[^\s'\"]*")
+_PARTLY_MASKED = re.compile(r"(?<![^\s'\"])[^\s'\"*]*+(?:\*(?!\*)[^\s'\"*]*+)*+\*{2,}[^\s'\"]*")
 _PATTERNS = (
     # https://user:password@host
     (re.compile(r"//[^/\s@]+@"), f"//{_HIDDEN}@"),
@@ -49,18 +49,18 @@ def masked(message: str, secrets: Iterable[str] = ()) -> str:
     'Incorrect API key provided: ***'
     """
     # First, while no other stars are there than its own.
-    told = _HALF_HIDDEN.sub(_HIDDEN, " ".join(message.split()))
+    text = _PARTLY_MASKED.sub(_HIDDEN, " ".join(message.split()))
     for secret in secrets:
-        if len(secret) < _FRAGMENT or secret.lower() in _NO_KEYS:
+        if len(secret) < _FRAGMENT or secret.lower() in _PLACEHOLDERS:
             continue
-        told = told.replace(secret, _HIDDEN)
+        text = text.replace(secret, _HIDDEN)
         for length in range(len(secret) - 1, _FRAGMENT - 1, -1):
             for part in (secret[:length], secret[-length:]):
-                told = (
-                    re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", _HIDDEN, told)
-                    if part in told
-                    else told
+                text = (
+                    re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", _HIDDEN, text)
+                    if part in text
+                    else text
                 )
     for pattern, instead in _PATTERNS:
-        told = pattern.sub(instead, told)
-    return told
+        text = pattern.sub(instead, text)
+    return text

@@ -33,7 +33,7 @@ def visible(text: str, *, lines: bool = False) -> str:
         lines: Whether line breaks may stay.
     """
     return _UNFIT.sub(
-        lambda found: "\n" if lines and found[0] == "\n" else ascii(found[0])[1:-1], text
+        lambda match: "\n" if lines and match[0] == "\n" else ascii(match[0])[1:-1], text
     )
 
 

@@ -11,7 +11,7 @@ Form = Literal["NFC", "NFKC"]
 
 # Unicode's stream-safe format knows no longer run of marks (UAX #15, section 13), and no language
 # has one.
-_MOST_MARKS = 30
+_MAX_MARKS = 30
 # Letters by themselves, and nothing but marks once they are taken apart.
 _MADE_OF_MARKS = frozenset("\u0f73\u0f75\u0f81")
 
@@ -26,17 +26,17 @@ def normalized(form: Form, text: str) -> str:
     >>> normalized("NFC", "e\\u0301")
     'é'
     """
-    if len(text) <= _MOST_MARKS or text.isascii():
+    if len(text) <= _MAX_MARKS or text.isascii():
         return unicodedata.normalize(form, text)
     pieces: list[str] = []
     start = marks = 0
     combining = unicodedata.combining
-    for at, char in enumerate(text):
+    for index, char in enumerate(text):
         if combining(char) or char in _MADE_OF_MARKS:
             marks += 1
-            if marks > _MOST_MARKS:
-                pieces.append(text[start:at])
-                start, marks = at, 1
+            if marks > _MAX_MARKS:
+                pieces.append(text[start:index])
+                start, marks = index, 1
         else:
             marks = 0
     if not pieces:

@@ -12,10 +12,10 @@ _DECISIVE = ("llmner", "torch", "transformers", "peft", "trl", "accelerate", "bi
 
 def versions(*others: str) -> dict[str, str]:
     """Versions of what decides a run's numbers (``others`` too), and of Python."""
-    found = {"python": platform.python_version()}
+    result = {"python": platform.python_version()}
     for name in (*_DECISIVE, *others):
         try:
-            found[name] = metadata.version(name)
+            result[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return result

@@ -111,15 +111,15 @@ def replace_file(part: Path, target: Path, *, like: Path | None = None) -> None:
         like: A file that it must not be more open than.
     """
     try:
-        before = target.stat()
+        old = target.stat()
     except FileNotFoundError:
         pass
     else:
-        mode = stat.S_IMODE(before.st_mode) & 0o777
-        held = part.stat()
-        if (held.st_uid, held.st_gid) != (before.st_uid, before.st_gid):
+        mode = stat.S_IMODE(old.st_mode) & 0o777
+        new = part.stat()
+        if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
             try:
-                os.chown(part, before.st_uid, before.st_gid)
+                os.chown(part, old.st_uid, old.st_gid)
             except (OSError, AttributeError):
                 # Another group may see no more of it than anybody.
                 mode &= ~0o070 | (mode & 0o007) << 3
@@ -197,10 +197,10 @@ def clear_dead(target: Path) -> None:
     name = re.compile(re.escape(_part_prefix(target)) + "[0-9a-f]{8}" + re.escape(_PART))
     try:
         with os.scandir(target.parent) as entries:
-            left = [Path(entry.path) for entry in entries if name.fullmatch(entry.name)]
+            parts = [Path(entry.path) for entry in entries if name.fullmatch(entry.name)]
     except OSError:
         return
-    for part in left:
+    for part in parts:
         with suppress(OSError):
             if fcntl is None:
                 part.unlink()
@@ -222,8 +222,8 @@ def write_bytes(data: bytes) -> None:
     if sys.stdout is None:
         raise InputError("standard output is closed", hint="name a file to write")
     sys.stdout.flush()
-    left = memoryview(data)
-    while left:
+    remaining = memoryview(data)
+    while remaining:
         # Unbuffered (PYTHONUNBUFFERED), it may take less than it is given.
-        left = left[sys.stdout.buffer.write(left) :]
+        remaining = remaining[sys.stdout.buffer.write(remaining) :]
     sys.stdout.buffer.flush()

@@ -77,11 +77,11 @@ def _check(root: yaml.Node) -> None:
     """
     sizes: dict[int, int] = {}
     open_nodes: set[int] = set()
-    waiting: list[tuple[yaml.Node, bool]] = [(root, False)]
-    while waiting:
-        node, seen_children = waiting.pop()
+    stack: list[tuple[yaml.Node, bool]] = [(root, False)]
+    while stack:
+        node, children_done = stack.pop()
         key = id(node)
-        if seen_children:
+        if children_done:
             open_nodes.discard(key)
             sizes[key] = 1 + sum(sizes[id(child)] for child in _children(node))
             if sizes[key] > _MOST_NODES:
@@ -94,13 +94,13 @@ def _check(root: yaml.Node) -> None:
                 raise InputError("a value holds an alias of itself", line=node.start_mark.line + 1)
             open_nodes.add(key)
             _refuse_duplicates(node)
-            waiting.append((node, True))
+            stack.append((node, True))
             for child in _children(node):
                 if id(child) in open_nodes:
                     raise InputError(
                         "a value holds an alias of itself", line=child.start_mark.line + 1
                     )
-                waiting.append((child, False))
+                stack.append((child, False))
 
 
 def _refuse_duplicates(node: yaml.Node) -> None:

@@ -58,12 +58,12 @@ __all__ = [
 
 _BATCH_BYTES = 1 << 16
 # What a text may hold and a terminal must not be given.
-_STEERS = re.compile(f"[{STEERING}]")
+_STEERING_CHARS = re.compile(f"[{STEERING}]")
 # More digits than any float has before its point are no number of ours, and not always one of
 # Python's.
-_MOST_DIGITS = 308
+_MAX_DIGITS = 308
 _DIGITS = re.compile("[0-9]{4}")
-_ENDLESS = re.compile(rf"[0-9]{{{_MOST_DIGITS + 1}}}")
+_TOO_MANY_DIGITS = re.compile(rf"[0-9]{{{_MAX_DIGITS + 1}}}")
 
 
 def dump_json(value: Any, *, indent: int | None = None) -> bytes:
@@ -74,7 +74,7 @@ def dump_json(value: Any, *, indent: int | None = None) -> bytes:
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     if not text.isprintable():  # Quicker to see than which of its characters are not.
-        text = _STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+        text = _STEERING_CHARS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return text.encode("utf-8", "backslashreplace")
 
 
@@ -87,8 +87,10 @@ def parse_json(text: str) -> Any:
     try:
         # Among so many digits in a row are four of every 77th character: few texts need a second
         # look.
-        endless = _DIGITS.search(text[:: (_MOST_DIGITS + 1) // 4]) and _ENDLESS.search(text)
-        return json.loads(text, parse_int=_whole_number if endless else None)
+        too_many_digits = _DIGITS.search(
+            text[:: (_MAX_DIGITS + 1) // 4]
+        ) and _TOO_MANY_DIGITS.search(text)
+        return json.loads(text, parse_int=_whole_number if too_many_digits else None)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg})") from None
     except RecursionError:
@@ -102,10 +104,10 @@ def too_deep(value: Any, most: int = 50) -> bool:
     level = [value]
     for _ in range(most):
         level = [
-            held
+            inner
             for outer in level
             if isinstance(outer, dict | list)
-            for held in (outer.values() if isinstance(outer, dict) else outer)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
         if not level:
             return False
@@ -114,7 +116,7 @@ def too_deep(value: Any, most: int = 50) -> bool:
 
 def _whole_number(digits: str) -> int:
     count = len(digits.removeprefix("-"))
-    if count > _MOST_DIGITS:
+    if count > _MAX_DIGITS:
         raise ValueError(f"JSON with a number of {count:,} digits")
     return int(digits)
 
@@ -170,20 +172,20 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     except (OSError, ValueError) as error:
         raise CorpusError(f"cannot be read ({reason(error)})", path=path) from None
     with stream:
-        if _never_ends(stream):
+        if _is_device(stream):
             raise CorpusError("is a device", path=path, hint="give a file or a pipe")
         yield stream
 
 
-def _never_ends(stream: BinaryIO) -> bool:
+def _is_device(stream: BinaryIO) -> bool:
     """Whether a file is a device (other than a terminal or ``/dev/null``), which nobody can read to
     its end.
     """
-    held = os.fstat(stream.fileno())
-    if stat.S_ISBLK(held.st_mode):
+    status = os.fstat(stream.fileno())
+    if stat.S_ISBLK(status.st_mode):
         return True
-    return stat.S_ISCHR(held.st_mode) and not (
-        stream.isatty() or held.st_rdev == os.stat(os.devnull).st_rdev
+    return stat.S_ISCHR(status.st_mode) and not (
+        stream.isatty() or status.st_rdev == os.stat(os.devnull).st_rdev
     )
 
 
@@ -205,7 +207,7 @@ def open_lines(path: Path) -> Iterator[tuple[int, str]]:
             try:
                 text = b"".join(batch).decode("utf-8")
             except UnicodeDecodeError:
-                yield from _until_broken(path, number, batch)
+                yield from _lines_until_error(path, number, batch)
                 return
             if batch[-1].endswith(b"\n"):
                 text = text[:-1]
@@ -257,7 +259,7 @@ def read_json(path: Path, *, hint: str | None = None) -> Any:
         raise CorpusError(str(error), path=path, hint=hint) from None
 
 
-def _until_broken(path: Path, number: int, batch: list[bytes]) -> Iterator[tuple[int, str]]:
+def _lines_until_error(path: Path, number: int, batch: list[bytes]) -> Iterator[tuple[int, str]]:
     """The lines of a batch up to the one that is not UTF-8, and its error."""
     for raw in batch:
         number += 1

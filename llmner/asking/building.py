@@ -103,17 +103,19 @@ def prepare(options: AskOptions, report: Callable[[str], None] | None = None) ->
     from llmner.engines.adapters import PACKAGED_ADAPTER, find_adapter
     from llmner.extraction.windows import check_windows
 
-    engine, asked = options.engine, options.recipe
+    engine, recipe_options = options.engine, options.recipe
     name = engine.adapter
-    takes = not is_baseline(engine.engine) and engine_class(engine.engine).capabilities.adapters
+    takes_adapters = (
+        not is_baseline(engine.engine) and engine_class(engine.engine).capabilities.adapters
+    )
     if (
         name is None
-        and takes
-        and (engine.model, asked.recipe, asked.reply_format) == (None, None, None)
+        and takes_adapters
+        and (engine.model, recipe_options.recipe, recipe_options.reply_format) == (None, None, None)
     ):
         name = PACKAGED_ADAPTER
     adapter = None if name in (None, "none") else find_adapter(name, report, model=engine.model)
-    recipe = load_recipe(asked, adapter, engine.model)
+    recipe = load_recipe(recipe_options, adapter, engine.model)
     check_windows(options.windows.window, options.windows.overlap)
     return Asking(options, recipe, adapter, _calibrator(options.scores))
 
@@ -172,11 +174,11 @@ def build_engine(
 
     options, decoding = asking.options.engine, asking.options.decoding
     engine = engine_class(options.engine)
-    able, taken = engine.capabilities, options_taken(engine)
+    capabilities, parameters = engine.capabilities, options_taken(engine)
     for name in ONE_ENGINES:
-        if getattr(options, name) is not None and name not in taken:
-            raise _means_nothing(name, options.engine, spell)
-    if able.replays and options.replies is None:
+        if getattr(options, name) is not None and name not in parameters:
+            raise _meaningless(name, options.engine, spell)
+    if capabilities.replays and options.replies is None:
         raise InputError(
             f"the {options.engine} engine has nothing to replay",
             hint=f"give {spell('replies')} FILE",
@@ -186,21 +188,23 @@ def build_engine(
         "temperature": _temperature(decoding, spell),
         "report": report,
     }
-    if not able.samples and (decoding.samples > 1 or values["temperature"] > 0):
+    if not capabilities.samples and (decoding.samples > 1 or values["temperature"] > 0):
         raise InputError(
             f"the {options.engine} engine cannot draw replies",
             hint=f"leave out {spell('samples')} and {spell('temperature')}",
         )
-    if able.adapters:
+    if capabilities.adapters:
         values |= {
             "adapter": asking.adapter,
             "model": options.model or (asking.adapter and asking.adapter.model),
         }
     values |= more or {}
-    given = {
-        taken[name]: value for name, value in values.items() if name in taken and value is not None
+    arguments = {
+        parameters[name]: value
+        for name, value in values.items()
+        if name in parameters and value is not None
     }
-    return engine(**given)
+    return engine(**arguments)
 
 
 def _temperature(decoding: DecodingOptions, spell: Spell) -> float:
@@ -214,7 +218,7 @@ def _temperature(decoding: DecodingOptions, spell: Spell) -> float:
     return decoding.temperature
 
 
-def _means_nothing(name: str, engine: str, spell: Spell) -> InputError:
+def _meaningless(name: str, engine: str, spell: Spell) -> InputError:
     from llmner.engines._registry import ENGINES, engine_class, options_taken
 
     if name == "replies":
@@ -235,9 +239,11 @@ def questions_at_once(options: EngineOptions, *, soon: bool = False) -> int:
     """
     from llmner.engines._registry import engine_class
 
-    able = engine_class(options.engine).capabilities
-    together = options.batch_size or (options.concurrency if able.concurrent else able.batch_size)
-    return together if soon and able.sorts else able.queue * together
+    capabilities = engine_class(options.engine).capabilities
+    together = options.batch_size or (
+        options.concurrency if capabilities.concurrent else capabilities.batch_size
+    )
+    return together if soon and capabilities.sorts else capabilities.queue * together
 
 
 def extractor_options(asking: Asking) -> dict[str, Any]:
@@ -319,7 +325,7 @@ def build_baseline(
 
     given = options.given() if given is None else given
     for name in OPTIONS:
-        if name in given and name not in _TAGGERS_OPTIONS:
+        if name in given and name not in _TAGGER_OPTIONS:
             raise InputError(f"{spell(name)} means nothing to a baseline", hint="leave it out")
     engine, scores = options.engine, options.scores
     name = engine.engine.removeprefix(BASELINE)
@@ -339,7 +345,7 @@ def build_baseline(
     return tagger
 
 
-_TAGGERS_OPTIONS = (
+_TAGGER_OPTIONS = (
     "engine",
     "batch_size",
     "device",

@@ -230,9 +230,9 @@ class AskOptions:
             )
         groups: dict[str, Any] = {}
         for name, group in GROUPS.items():
-            own = {key: values[key] for key in _names(group) if key in values}
+            group_values = {key: values[key] for key in _names(group) if key in values}
             try:
-                groups[name] = TypeAdapter(group).validate_python(own)
+                groups[name] = TypeAdapter(group).validate_python(group_values)
             except ValidationError as error:
                 raise _wrong_value(error, spell or plain) from None
         return cls(**groups)
@@ -292,9 +292,9 @@ def _wrong_value(error: ValidationError, spell: Spell) -> InputError:
     first = error.errors()[0]
     name, value = spell(str(first["loc"][0])), first["input"]
     if first["type"] == "literal_error":
-        *others, last = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        *choices, last = re.findall(r"'([^']*)'", first["ctx"]["expected"])
         return InputError(
-            f"{name} {value!r} is unknown", hint=f"expected {', '.join(others)} or {last}"
+            f"{name} {value!r} is unknown", hint=f"expected {', '.join(choices)} or {last}"
         )
     return InputError(f"{name} {value!r}: {first['msg']}")
 

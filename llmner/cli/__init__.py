@@ -66,8 +66,8 @@ app.command("serve", cls=GroupedCommand)(serve.serve)
 app.command("doctor")(doctor.doctor)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(show: bool) -> None:
+    if show:
         from llmner import __version__
 
         typer.echo(f"llmner {__version__}")

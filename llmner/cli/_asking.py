@@ -60,22 +60,22 @@ def with_ask_options(
 
     def decorate(command: _F) -> _F:
         signature = inspect.signature(command, eval_str=True)
-        own = _parameters(names, defaults or {}, help or {})
+        ask_parameters = _parameters(names, defaults or {}, help or {})
 
         @functools.wraps(command)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            values = {parameter.name: kwargs.pop(parameter.name) for parameter in own}
+            values = {parameter.name: kwargs.pop(parameter.name) for parameter in ask_parameters}
             # An engine that was not named is the command's to see to.
-            asked = {
+            chosen = {
                 name: value
                 for name, value in values.items()
                 if name != "engine" or value is not None
             }
-            return command(*args, options=AskOptions.of(spell=dashed, **asked), **kwargs)
+            return command(*args, options=AskOptions.of(spell=dashed, **chosen), **kwargs)
 
         parameters: list[inspect.Parameter] = []
         for parameter in signature.parameters.values():
-            parameters += own if parameter.name == "options" else [parameter]
+            parameters += ask_parameters if parameter.name == "options" else [parameter]
         wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return wrapper  # type: ignore[return-value]
@@ -88,17 +88,17 @@ def _parameters(
 ) -> list[inspect.Parameter]:
     parameters = []
     for group in GROUPS.values():
-        words = {**option_help(group), **help}
+        texts = {**option_help(group), **help}
         hints = get_type_hints(group, include_extras=True)
-        title = (inspect.getdoc(group) or "").partition("\n")[0].rstrip(".")
+        panel = (inspect.getdoc(group) or "").partition("\n")[0].rstrip(".")
         for field in fields(group):
             if field.name not in names:
                 continue
             default = defaults.get(field.name, field.default)
             option = typer.Option(
                 *([dashed(field.name)] if isinstance(default, bool) else []),
-                help=words[field.name],
-                rich_help_panel=title,
+                help=texts[field.name],
+                rich_help_panel=panel,
                 show_default=default is not None,
                 **_bounds(hints[field.name]),
             )
@@ -138,8 +138,8 @@ def _bare(hint: Any, default: Any) -> Any:
         return str
     parts = get_args(hint)
     if type(None) in parts:
-        (one,) = (part for part in parts if part is not type(None))
-        bare: Any = _bare(one, default)
+        (inner,) = (part for part in parts if part is not type(None))
+        bare: Any = _bare(inner, default)
         return bare | None
     return hint | None if default is None else hint
 

@@ -129,7 +129,7 @@ class Steps:
 
 
 @contextmanager
-def progress(what: str, total: int | None = None, unit: str = "sentences") -> Iterator[Steps]:
+def progress(title: str, total: int | None = None, unit: str = "sentences") -> Iterator[Steps]:
     """A progress bar with rate and time left on standard error; silent where that is no
     terminal.
     """
@@ -145,7 +145,7 @@ def progress(what: str, total: int | None = None, unit: str = "sentences") -> It
         disable=sys.stderr is None or not sys.stderr.isatty(),
         transient=True,
     ) as bar:
-        yield Steps(bar, bar.add_task(what, total=total, resumed=0))
+        yield Steps(bar, bar.add_task(title, total=total, resumed=0))
 
 
 def _pace_column(unit: str) -> ProgressColumn:
@@ -163,13 +163,15 @@ def _pace_column(unit: str) -> ProgressColumn:
     return Pace(Column(no_wrap=True))
 
 
-def pace(done: float, left: float | None, seconds: float | None, unit: str) -> str:
+def pace(done: float, remaining: float | None, seconds: float | None, unit: str) -> str:
     """How fast it goes and how long it will take: ``12.5 sentences/s, 0:01:20 left``."""
     if not done or not seconds:
         return ""
     rate = f"{done / seconds:.1f} {unit}/s"
     return (
-        rate if left is None else f"{rate}, {timedelta(seconds=round(left * seconds / done))} left"
+        rate
+        if remaining is None
+        else f"{rate}, {timedelta(seconds=round(remaining * seconds / done))} left"
     )
 
 
@@ -177,18 +179,20 @@ def pace(done: float, left: float | None, seconds: float | None, unit: str) -> s
 def resumable(step: Steps, *, restart: bool) -> Iterator[None]:
     """Where a run stops before its end, say what is kept and how to go on."""
 
-    def told() -> str:
-        way = "the same command without --restart" if restart else "the same command"
-        return f"{step.done} sentences are kept, {way} goes on from there"
+    def progress_kept() -> str:
+        command = "the same command without --restart" if restart else "the same command"
+        return f"{step.done} sentences are kept, {command} goes on from there"
 
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted; {told()}" if step.done else "interrupted") from None
+        raise KeyboardInterrupt(
+            f"interrupted; {progress_kept()}" if step.done else "interrupted"
+        ) from None
     except GenerationError as error:
         if not step.done:
             raise
-        raise GenerationError(f"{error}; {told()}", retryable=error.retryable) from error
+        raise GenerationError(f"{error}; {progress_kept()}", retryable=error.retryable) from error
 
 
 def tell_unanswered(count: int, total: int, reason: str | None, hint: str) -> None:
@@ -212,14 +216,14 @@ def counted(items: Iterable[_T], step: Callable[[int], None]) -> Iterator[_T]:
         step(1)
 
 
-def not_both(**given: object) -> None:
+def not_both(**options: object) -> None:
     """Refuse options that exclude each other, or none of them.
 
     Raises:
         InputError: Not exactly one was given.
     """
-    names = [dashed(name) for name in given]
-    count = sum(value is not None for value in given.values())
+    names = [dashed(name) for name in options]
+    count = sum(value is not None for value in options.values())
     if count != 1:
         raise InputError(
             f"{'none' if count == 0 else 'more than one'} of {', '.join(names)} was given",

@@ -55,19 +55,19 @@ def guarded(command: _F) -> _F:
         except LlmnerError as error:
             note(f"error: {error}")
             raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt as stopped:
-            note(str(stopped) or "interrupted")
+        except KeyboardInterrupt as interrupt:
+            note(str(interrupt) or "interrupted")
             raise typer.Exit(130) from None
         except OSError as error:
-            if isinstance(error, BrokenPipeError) and _nobody_reads():
+            if isinstance(error, BrokenPipeError) and _output_closed():
                 raise
-            raise typer.Exit(_told_failure(error)) from None
+            raise typer.Exit(_report_failure(error)) from None
         except MemoryError as error:
             # What numpy says of it tells how much was asked for.
             note(f"error: there is not enough memory. {error}".rstrip(". "))
             raise typer.Exit(1) from None
         except Exception as error:
-            raise typer.Exit(_unforeseen(error)) from None
+            raise typer.Exit(_report_unexpected(error)) from None
 
     return wrapper  # type: ignore[return-value]
 
@@ -93,7 +93,7 @@ def _check_finite(options: Mapping[str, Any]) -> None:
             raise InputError(f"{dashed(name)} is {value}", hint="expected a finite number")
 
 
-def _told_failure(error: OSError) -> int:
+def _report_failure(error: OSError) -> int:
     """A full disk, a file taken away: the machine's word is the best there is."""
     note(f"error: {error}")
     try:
@@ -104,16 +104,16 @@ def _told_failure(error: OSError) -> int:
     return 1
 
 
-def _unforeseen(error: Exception) -> int:
+def _report_unexpected(error: Exception) -> int:
     """The last line of defence: a fault of ours is told in a line, too, with the way to its
     traceback.
     """
     if os.environ.get(DEBUG):
         raise error
-    told = f"{type(error).__name__}: {error}".rstrip(": ")
+    description = f"{type(error).__name__}: {error}".rstrip(": ")
     note(
-        f"error: unexpected {shortened(told, 600)}; this is a fault in llmner, {DEBUG}=1 shows "
-        f"where"
+        f"error: unexpected {shortened(description, 600)}; "
+        f"this is a bug in llmner, set {DEBUG}=1 to see the traceback"
     )
     return 1
 
@@ -141,28 +141,28 @@ class Root(TyperGroup):
         try:
             code = run()
         except _UsageError as error:
-            code = _told_usage(error)
+            code = _report_usage(error)
         except typer.Abort:
             note("aborted")
             code = 1
         except OSError as error:
-            code = _told_failure(error)
+            code = _report_failure(error)
         except Exception as error:
-            code = _unforeseen(error)
+            code = _report_unexpected(error)
         sys.exit(code if isinstance(code, int) else 0)
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
         """Read the options of the command line."""
-        with _ends_with_its_reader():
+        with _quiet_on_closed_pipe():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
-        with _ends_with_its_reader():
+        with _quiet_on_closed_pipe():
             return super().invoke(ctx)
 
 
-def _told_usage(error: Any) -> int:
+def _report_usage(error: Any) -> int:
     """Print what is wrong with the options, which may hold anything, and give its exit code."""
     lines = io.StringIO()
     error.show(lines)
@@ -172,7 +172,7 @@ def _told_usage(error: Any) -> int:
 
 
 @contextmanager
-def _ends_with_its_reader() -> Iterator[None]:
+def _quiet_on_closed_pipe() -> Iterator[None]:
     """Where whoever reads the output is gone (``llmner ... | head``), end as others do: at once,
     quietly.
     """
@@ -186,7 +186,7 @@ def _ends_with_its_reader() -> Iterator[None]:
         raise typer.Exit(CLOSED_PIPE) from None
 
 
-def _nobody_reads() -> bool:
+def _output_closed() -> bool:
     """Whether it was our output that broke, and not a connection or a pipe to somebody else."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 _FORMATS: dict[str, Literal["html", "md"]] = {".html": "html", ".htm": "html", ".md": "md"}
 
 
-def run_names(given: Sequence[str]) -> list[str]:
+def run_names(paths: Sequence[str]) -> list[str]:
     """A short name for each run: its file's, or the whole path where two files are called alike."""
-    short = [Path(name).stem for name in given]
-    alike = Counter(short)
-    names = [name if alike[brief] > 1 else brief for name, brief in zip(given, short, strict=True)]
+    stems = [Path(name).stem for name in paths]
+    counts = Counter(stems)
+    names = [name if counts[stem] > 1 else stem for name, stem in zip(paths, stems, strict=True)]
     repeated = Counter(names)
-    return [name if repeated[name] == 1 else f"{name} ({at + 1})" for at, name in enumerate(names)]
+    return [
+        name if repeated[name] == 1 else f"{name} ({index + 1})" for index, name in enumerate(names)
+    ]
 
 
 def check_outputs(report: Path | None, output: Path | None, inputs: Sequence[Path]) -> None:
@@ -41,7 +43,7 @@ def check_outputs(report: Path | None, output: Path | None, inputs: Sequence[Pat
         raise InputError("is no report", path=report, hint="name it report.html or report.md")
     if sum(str(path) == "-" for path in inputs) > 1:
         raise InputError("standard input is named twice", hint="it can be read once")
-    taken = {target_of(path) for path in inputs}
+    used = {target_of(path) for path in inputs}
     for path in (report, output):
         if path is None:
             continue
@@ -50,11 +52,11 @@ def check_outputs(report: Path | None, output: Path | None, inputs: Sequence[Pat
                 "a run is kept in a file, not on standard output", hint="name it run.json"
             )
         check_output(path)
-        if target_of(path) in taken:
+        if target_of(path) in used:
             raise InputError(
                 "would overwrite another file of this command", path=path, hint="name another"
             )
-        taken.add(target_of(path))
+        used.add(target_of(path))
 
 
 def read_gold(gold: str, format: str | None, split: str | None, *, strict: bool) -> list[Sentence]:
@@ -100,7 +102,9 @@ def print_json(value: Any) -> None:
 def comparison_row(comparison: Comparison, evaluation: Evaluation) -> dict[str, Any]:
     """A comparison as JSON has it; changed sentences by id, or as ``#1`` where they have none."""
     return {
-        "differences": {name: asdict(held) for name, held in comparison.differences.items()},
+        "differences": {
+            name: asdict(difference) for name, difference in comparison.differences.items()
+        },
         "test": comparison.test,
         "better": comparison.better,
         "worse": comparison.worse,

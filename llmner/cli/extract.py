@@ -156,8 +156,8 @@ def _run(
     if output is None:
         _show(extractor, printer, sentences)
     else:
-        printed = printer if show else None
-        _keep(extractor, printed, sentences, output, source, restart=restart, retry=retry)
+        on_extraction = printer if show else None
+        _keep(extractor, on_extraction, sentences, output, source, restart=restart, retry=retry)
 
 
 def _printer(labels: Sequence[str], *, json: bool) -> Callable[[Extraction], None]:
@@ -192,7 +192,7 @@ def _show(
 
 def _keep(
     extractor: SpanExtractor,
-    printed: Callable[[Extraction], None] | None,
+    on_extraction: Callable[[Extraction], None] | None,
     sentences: list[Sentence],
     output: Path,
     source: str,
@@ -211,16 +211,16 @@ def _keep(
         resumable(step, restart=restart),
     ):
 
-        def seen(extraction: Extraction) -> None:
+        def extracted(extraction: Extraction) -> None:
             step(1)
-            if printed is not None:
-                printed(extraction)
+            if on_extraction is not None:
+                on_extraction(extraction)
 
         def resumed(done: int) -> None:
             step.resume(done)
             note(f"{done} sentences were done already; going on")
 
-        def found(count: int) -> None:
+        def count_failures(count: int) -> None:
             failures.append(count)
             step.total(count)
 
@@ -230,8 +230,8 @@ def _keep(
                 sentences,
                 output,
                 source=source,
-                on_failures=found,
-                on_extraction=seen,
+                on_failures=count_failures,
+                on_extraction=extracted,
                 on_resume=resumed,
             )
         else:
@@ -241,7 +241,7 @@ def _keep(
                 output,
                 source=source,
                 restart=restart,
-                on_extraction=seen,
+                on_extraction=extracted,
                 on_resume=resumed,
             )
     if failures == [0]:

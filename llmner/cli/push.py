@@ -61,7 +61,7 @@ def push(
 
         if recipe is not None:
             raise InputError("--recipe means nothing to a baseline", hint="leave it out")
-        _tell(
+        _print_result(
             push_baseline(
                 folder,
                 repo,
@@ -82,10 +82,10 @@ def push(
         evaluations=evaluation or (),
         report=note,
     )
-    _tell(result, json=json)
+    _print_result(result, json=json)
 
 
-def _tell(result: PushResult, *, json: bool) -> None:
+def _print_result(result: PushResult, *, json: bool) -> None:
     if json:
         from llmner.cli._results import print_json
 

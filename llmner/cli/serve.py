@@ -94,8 +94,8 @@ def serve(
     from llmner.serving._safety import is_loopback
 
     engine = options.engine
-    able = None if is_baseline(engine.engine) else engine_class(engine.engine).capabilities
-    if able is None or able.replays:
+    capabilities = None if is_baseline(engine.engine) else engine_class(engine.engine).capabilities
+    if capabilities is None or capabilities.replays:
         raise InputError(
             f"--engine {engine.engine} cannot be served",
             hint="expected transformers, vllm or openai",
@@ -113,10 +113,10 @@ def serve(
             f"warning: anyone who reaches {host} can ask; --api-keys FILE or {_KEYS} asks for a key"
         )
     if no_model:
-        recipe, generator, asked = load_recipe(options.recipe), None, {}
+        recipe, generator, extract_options = load_recipe(options.recipe), None, {}
     else:
         asking = prepare(options, note).by_sentences(given)
-        recipe, asked = asking.recipe, extractor_options(asking)
+        recipe, extract_options = asking.recipe, extractor_options(asking)
         generator = build_engine(
             asking,
             report=note,
@@ -128,17 +128,19 @@ def serve(
     service = Service(
         recipe,
         generator,
-        options=asked,
+        options=extract_options,
         limits=Limits(
             queue=queue,
             timeout=timeout,
             body=int(max_body * (1 << 20)),
             # An endpoint makes batches itself, of whatever is on its way.
-            batch_size=1 if able.concurrent else engine.batch_size or able.batch_size,
-            batch_wait=0.0 if able.concurrent else batch_wait / 1000,
-            lanes=engine.concurrency if able.concurrent else 1,
+            batch_size=1
+            if capabilities.concurrent
+            else engine.batch_size or capabilities.batch_size,
+            batch_wait=0.0 if capabilities.concurrent else batch_wait / 1000,
+            lanes=engine.concurrency if capabilities.concurrent else 1,
         ),
-        engine_loads=able.in_process,
+        engine_loads=capabilities.in_process,
         log_texts=log_texts,
     )
     run_server(
@@ -162,14 +164,14 @@ def _read_keys(path: str | None) -> tuple[str, ...]:
         InputError: The file cannot be read; either holds none, or one that is none.
     """
     if path is None:
-        held = os.environ.get(_KEYS)
-        if held is None:
+        value = os.environ.get(_KEYS)
+        if value is None:
             return ()
-        if not held.replace(",", "").strip():
+        if not value.replace(",", "").strip():
             raise InputError(
                 f"{_KEYS} is set and holds no key", hint="unset it for a server without keys"
             )
-        return checked_keys((key.strip() for key in held.split(",")), where=_KEYS)
+        return checked_keys((key.strip() for key in value.split(",")), where=_KEYS)
     if not path.strip():
         raise InputError("--api-keys names no file", hint="leave it out for a server without keys")
     try:

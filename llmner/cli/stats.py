@@ -52,16 +52,16 @@ def stats(
     corpora = []
     # Beside data sets, plain files are read whole.
     plain = [is_file_name(str(file)) for file in files]
-    for file, whole in zip(files, plain, strict=True):
-        read = ReadStats()
-        part = None if whole and not all(plain) else split
-        sentences = read_corpus(file, format, part, strict=strict, stats=read)
+    for file, is_plain in zip(files, plain, strict=True):
+        read_stats = ReadStats()
+        file_split = None if is_plain and not all(plain) else split
+        sentences = read_corpus(file, format, file_split, strict=strict, stats=read_stats)
         with progress("reading") as step:
             corpora.append(corpus_stats(counted(sentences, step)))
-        tell_repairs(read)
+        tell_repairs(read_stats)
     pairs = [
-        (one, two, compare_corpora(corpora[one], corpora[two], seed=seed))
-        for one, two in combinations(range(len(files)), 2)
+        (earlier, later, compare_corpora(corpora[earlier], corpora[later], seed=seed))
+        for earlier, later in combinations(range(len(files)), 2)
     ]
     if json:
         report = {
@@ -70,8 +70,8 @@ def stats(
                 for file, figures in zip(files, corpora, strict=True)
             ],
             "pairs": [
-                {"earlier": files[one], "later": files[two], **pair.to_dict()}
-                for one, two, pair in pairs
+                {"earlier": files[earlier], "later": files[later], **pair.to_dict()}
+                for earlier, later, pair in pairs
             ],
         }
         print_json(report)
@@ -83,8 +83,8 @@ def stats(
         if figures.labels:
             out.print()
             out.print(_labels(name, figures))
-    for one, two, pair in pairs:
-        _show_pair(out, names[one], names[two], pair)
+    for earlier, later, pair in pairs:
+        _show_pair(out, names[earlier], names[later], pair)
 
 
 def _names(files: Sequence[str]) -> list[str]:
@@ -182,16 +182,16 @@ def _shifts(pair: CorpusComparison) -> Table:
 
     from llmner.reports.console import plain_table, printable
 
-    def shown(value: float | None, form: str) -> str:
+    def formatted(value: float | None, form: str) -> str:
         return "-" if value is None else format(value, form)
 
     table = plain_table("label", "earlier", "later", "points", "unseen")
     for row in pair.labels:
         table.add_row(
             Text(printable(row.label)),
-            shown(row.earlier_share, ".1%"),
-            shown(row.later_share, ".1%"),
-            shown(row.points, "+.1f"),
-            shown(row.unseen / row.later if row.later else None, ".1%"),
+            formatted(row.earlier_share, ".1%"),
+            formatted(row.later_share, ".1%"),
+            formatted(row.points, "+.1f"),
+            formatted(row.unseen / row.later if row.later else None, ".1%"),
         )
     return table

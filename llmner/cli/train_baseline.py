@@ -245,16 +245,16 @@ def _show(trained: Trained, output: Path) -> None:
 
     out = console()
     tags = read_baseline_record(output)["tags"]
-    whole = sum(tags.values())
+    total = sum(tags.values())
     table = plain_table("tag", "characters", "share")
     for tag, count in tags.items():
-        table.add_row(Text(printable(tag)), f"{count:,}", f"{count / whole:.2%}")
+        table.add_row(Text(printable(tag)), f"{count:,}", f"{count / total:.2%}")
     out.print(table)
     out.print()
     table = plain_table("epoch", "train loss", "eval loss", "precision", "recall", "F1", "seconds")
     # A CRF's iterations are many: what matters is where they lead.
-    shown = trained.epochs if len(trained.epochs) <= 30 else trained.epochs[-1:]
-    for epoch in shown:
+    epochs = trained.epochs if len(trained.epochs) <= 30 else trained.epochs[-1:]
+    for epoch in epochs:
         figures = (epoch.train_loss, epoch.eval_loss, epoch.precision, epoch.recall, epoch.f1)
         cells = ["–" if value is None else f"{value:.4f}" for value in figures]
         table.add_row(str(epoch.epoch), *cells, f"{epoch.seconds:.1f}")

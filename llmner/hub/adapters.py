@@ -137,8 +137,8 @@ def push_adapter(
         HubError: The Hub refused, or could not be reached.
         MissingExtraError: huggingface_hub is not installed.
     """
-    told = report if report is not None else _silent
-    hub = Hub(checked_repo(repo), token=token, endpoint=endpoint, report=told)
+    tell = report if report is not None else _silent
+    hub = Hub(checked_repo(repo), token=token, endpoint=endpoint, report=tell)
     adapter = read_folder(folder, recipe=recipe, evaluations=evaluations)
     check_name(repo, terms_of(adapter.base.name, adapter.base.also))
     if adapter.recipe is None:
@@ -147,14 +147,14 @@ def push_adapter(
             path=folder,
             hint="name the recipe it was trained with, --recipe NAME_OR_PATH",
         )
-    contents, left = publishable(adapter, repo, given=recipe is not None)
-    for line in _remarks(adapter, contents, left):
-        told(line)
+    contents, skipped = publishable(adapter, repo, given=recipe is not None)
+    for line in _remarks(adapter, contents, skipped):
+        tell(line)
     files = tuple((name, _size(content)) for name, content in contents.items())
     commit = None if dry_run else hub.upload(contents, private=private)
     card = contents["README.md"]
     assert isinstance(card, bytes)
-    return PushResult(repo, hub.url, commit, files, left, card.decode(), dry_run)
+    return PushResult(repo, hub.url, commit, files, skipped, card.decode(), dry_run)
 
 
 def publishable(
@@ -170,7 +170,7 @@ def publishable(
     Raises:
         InputError: A file that must not be published, or one that cannot be read.
     """
-    contents, left = _contents(adapter, given=given)
+    contents, skipped = _contents(adapter, given=given)
     terms = terms_of(adapter.base.name, adapter.base.also)
     if notice := _notice(contents, notices(adapter, terms), terms, adapter):
         contents["NOTICE"] = notice
@@ -181,7 +181,7 @@ def publishable(
         contents.setdefault(_GEMMA_TERMS, packaged.read_bytes())
     contents["README.md"] = card_of(adapter, repo).encode()
     refuse_secrets(adapter.path, contents)
-    return dict(sorted(contents.items())), left
+    return dict(sorted(contents.items())), skipped
 
 
 def _silent(_: str) -> None:
@@ -214,13 +214,13 @@ def _contents(
     """
     folder = adapter.path
     contents: dict[str, Content] = {}
-    left = []
+    skipped = []
     for path in sorted(folder.iterdir()):
         name = path.name
         if path.is_symlink():
-            left.append((name, "a link"))
+            skipped.append((name, "a link"))
         elif not path.is_file():
-            left.append(
+            skipped.append(
                 (f"{name}/" if path.is_dir() else name, "a folder" if path.is_dir() else "no file")
             )
         elif name in _TOKENIZER or name == ADAPTER_FILE:
@@ -231,9 +231,9 @@ def _contents(
             if _read(path).startswith(_PNG):
                 contents[name] = path
             else:
-                left.append((name, "no PNG"))
+                skipped.append((name, "no PNG"))
         elif name not in _REWRITTEN and not EVALUATION_FILE.fullmatch(name):
-            left.append((name, "not part of an adapter"))
+            skipped.append((name, "not part of an adapter"))
     if ADAPTER_FILE not in contents:
         raise InputError(
             f"holds no adapter: {ADAPTER_FILE} is missing, or a link",
@@ -247,11 +247,11 @@ def _contents(
     if adapter.record:
         _rewrite(contents, "training.json", folder, json.loads, adapter.record, _json_bytes)
     if "tokenizer_config.json" in contents:
-        _mend_tokenizer(contents, folder / "tokenizer_config.json")
+        _clean_tokenizer_config(contents, folder / "tokenizer_config.json")
     contents["recipe.yaml"] = _recipe_bytes(adapter, given=given)
-    for scored in adapter.evaluations:
-        contents[scored.file] = _json_bytes(scored.content)
-    return contents, tuple(left)
+    for evaluation in adapter.evaluations:
+        contents[evaluation.file] = _json_bytes(evaluation.content)
+    return contents, tuple(skipped)
 
 
 def _rewrite(
@@ -259,28 +259,28 @@ def _rewrite(
     name: str,
     folder: Path,
     parse: Callable[[bytes], Any],
-    wanted: Mapping[str, Any],
+    expected: Mapping[str, Any],
     dump: Callable[[Mapping[str, Any]], bytes],
 ) -> None:
     """The file as it is where it says what is wanted, else a copy that does."""
     source = _read(folder / name)
-    contents[name] = source if parse(source) == wanted else dump(wanted)
+    contents[name] = source if parse(source) == expected else dump(expected)
 
 
 def _yaml_mapping(source: bytes) -> Any:
     return load_yaml(source.decode())
 
 
-def _mend_tokenizer(contents: dict[str, Content], path: Path) -> None:
+def _clean_tokenizer_config(contents: dict[str, Content], path: Path) -> None:
     """Where a tokenizer was loaded from is nobody's business; its tokens are left alone."""
     try:
         config = json.loads(_read(path))
     except (ValueError, RecursionError):
         raise InputError("not JSON", path=path) from None
     if isinstance(config, dict):
-        mended = without_file_names(config)
-        if mended != config:
-            contents[path.name] = _json_bytes(mended)
+        cleaned = without_file_names(config)
+        if cleaned != config:
+            contents[path.name] = _json_bytes(cleaned)
 
 
 def _recipe_bytes(adapter: AdapterFolder, *, given: bool) -> bytes:
@@ -349,13 +349,13 @@ def _notice(
                         and is_regular(path)
                     ):
                         contents.setdefault(path.name, _read(path))
-    known = contents.get("NOTICE", b"")
-    assert isinstance(known, bytes)
-    added = [line for line in needed if line.encode() not in known]
+    notice = contents.get("NOTICE", b"")
+    assert isinstance(notice, bytes)
+    added = [line for line in needed if line.encode() not in notice]
     if not added:
         return None
     return (
-        b"\n\n".join([*([known.rstrip()] if known else []), *(line.encode() for line in added)])
+        b"\n\n".join([*([notice.rstrip()] if notice else []), *(line.encode() for line in added)])
         + b"\n"
     )
 
@@ -379,7 +379,7 @@ def refuse_secrets(folder: Path, contents: Mapping[str, Content]) -> None:
 
 
 def _remarks(
-    adapter: AdapterFolder, contents: Mapping[str, Content], left: Sequence[tuple[str, str]]
+    adapter: AdapterFolder, contents: Mapping[str, Content], skipped: Sequence[tuple[str, str]]
 ) -> list[str]:
     """What people should know before they look at the repository."""
     lines = list(adapter.told)
@@ -391,11 +391,17 @@ def _remarks(
             "no evaluation: the card has no results (llmner evaluate --json > evaluation-NAME.json)"
         )
     names = {adapter.path.resolve().name, adapter.path.name}
-    for scored in adapter.evaluations:
-        if scored.ours and scored.adapter is not None and Path(scored.adapter).name not in names:
-            lines.append(f"{scored.file} was answered by an adapter called {scored.adapter}")
-    if left:
-        lines.append(f"not uploaded: {', '.join(f'{name} ({why})' for name, why in left)}")
+    for evaluation in adapter.evaluations:
+        if (
+            evaluation.ours
+            and evaluation.adapter is not None
+            and Path(evaluation.adapter).name not in names
+        ):
+            lines.append(
+                f"{evaluation.file} was answered by an adapter called {evaluation.adapter}"
+            )
+    if skipped:
+        lines.append(f"not uploaded: {', '.join(f'{name} ({why})' for name, why in skipped)}")
     # One line each, whatever a file is called.
     return [" ".join(line.split()) for line in lines]
 

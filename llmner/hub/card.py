@@ -96,24 +96,24 @@ def card_of(adapter: AdapterFolder, repo: str | None = None) -> str:
 
 def notices(adapter: AdapterFolder, terms: Terms | None) -> list[str]:
     """Sentences that must go with every copy of the adapter."""
-    held = [] if terms is None or terms.notice is None else [terms.notice]
-    return [*held, KLUE_NOTICE] if adapter.on_klue else held
+    sentences = [] if terms is None or terms.notice is None else [terms.notice]
+    return [*sentences, KLUE_NOTICE] if adapter.on_klue else sentences
 
 
 def _context(
     adapter: AdapterFolder, repo: str | None, title: str, terms: Terms | None
 ) -> dict[str, Any]:
-    worked = _worked(adapter.recipe)
+    example = _worked_example(adapter.recipe)
     return {
         "title": title,
         "repo": repo,
         "adapter": title,
         "base": adapter.base,
         # The adapter's own figures come first.
-        "evaluations": sorted(adapter.evaluations, key=lambda scored: not scored.ours),
+        "evaluations": sorted(adapter.evaluations, key=lambda evaluation: not evaluation.ours),
         "recipe": adapter.recipe,
-        "worked": worked,
-        "example": _one_line(worked[0]) if worked else _example(adapter.recipe),
+        "worked": example,
+        "example": _one_line(example[0]) if example else _trial_sentence(adapter.recipe),
         "settings": [
             (key, _setting(value))
             for key, value in adapter.training.items()
@@ -137,38 +137,40 @@ def _results(evaluations: Sequence[Scored]) -> list[EvalResult]:
     """
     from huggingface_hub import EvalResult
 
-    found = []
-    corpora = [(scored.corpus, scored.revision) for scored in evaluations if scored.ours]
-    for scored in evaluations:
-        if not scored.ours:
+    results = []
+    corpora = [
+        (evaluation.corpus, evaluation.revision) for evaluation in evaluations if evaluation.ours
+    ]
+    for evaluation in evaluations:
+        if not evaluation.ours:
             continue
-        alone = corpora.count((scored.corpus, scored.revision)) == 1
-        for title, value, interval in scored.figures.values():
+        is_only = corpora.count((evaluation.corpus, evaluation.revision)) == 1
+        for title, value, interval in evaluation.figures.values():
             args = (
                 {} if interval is None else {"interval_95": [round(bound, 4) for bound in interval]}
             )
-            found.append(
+            results.append(
                 EvalResult(
                     task_type="token-classification",
                     task_name="Named Entity Recognition",
                     # A type that is no name on the Hub: the corpus is the user's own.
-                    dataset_type="custom" if scored.klue is None else _CORPUS_ON_HUB,
-                    dataset_name=_one_line(scored.corpus)
-                    if scored.klue is None
-                    else f"KLUE-NER {scored.klue} ({_one_line(scored.corpus)})",
-                    dataset_config=None if scored.klue is None else "ner",
-                    dataset_split=scored.split,
+                    dataset_type="custom" if evaluation.klue is None else _CORPUS_ON_HUB,
+                    dataset_name=_one_line(evaluation.corpus)
+                    if evaluation.klue is None
+                    else f"KLUE-NER {evaluation.klue} ({_one_line(evaluation.corpus)})",
+                    dataset_config=None if evaluation.klue is None else "ner",
+                    dataset_split=evaluation.split,
                     # Two corpora are told apart by it, where the Hub's index has no other place for
                     # that.
-                    dataset_revision=f"sha256:{_one_line(scored.revision)}",
-                    dataset_args={"sentences": scored.sentences},
+                    dataset_revision=f"sha256:{_one_line(evaluation.revision)}",
+                    dataset_args={"sentences": evaluation.sentences},
                     metric_type="f1",
                     metric_value=round(value, 4),
-                    metric_name=title if alone else f"{title} ({scored.file})",
+                    metric_name=title if is_only else f"{title} ({evaluation.file})",
                     metric_args=args or None,
                 )
             )
-    return found
+    return results
 
 
 def _is_lora(adapter: AdapterFolder) -> bool:
@@ -178,12 +180,14 @@ def _is_lora(adapter: AdapterFolder) -> bool:
 def _declared(adapter: AdapterFolder) -> str | None:
     """The base model's licence as the training record gives it, where that is an identifier."""
     declared = adapter.record.get("model_license")
-    known = isinstance(declared, str) and re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,40}", declared)
+    is_identifier = isinstance(declared, str) and re.fullmatch(
+        r"[a-z0-9][a-z0-9.-]{1,40}", declared
+    )
     # "other" asks for a name and a link, which the record has not.
-    return declared if known and declared != "other" else None
+    return declared if is_identifier and declared != "other" else None
 
 
-def _worked(recipe: Recipe | None) -> tuple[str, str] | None:
+def _worked_example(recipe: Recipe | None) -> tuple[str, str] | None:
     """(sentence, answer) of the recipe's first worked example."""
     sentence = None if recipe is None else next(recipe.example_sentences(), None)
     if recipe is None or sentence is None:
@@ -191,7 +195,7 @@ def _worked(recipe: Recipe | None) -> tuple[str, str] | None:
     return sentence.text, render_reply(sentence, recipe.reply_format, recipe.schema_)
 
 
-def _example(recipe: Recipe | None) -> str:
+def _trial_sentence(recipe: Recipe | None) -> str:
     """A sentence to try, for a recipe without worked examples."""
     return _EXAMPLES.get("" if recipe is None else recipe.language.partition("-")[0], "…")
 
@@ -202,17 +206,17 @@ def _facts(record: Mapping[str, Any]) -> list[str]:
     sentences, parameters, best = (
         _part(record, key) for key in ("sentences", "parameters", "best")
     )
-    learnt, held, answered = (
+    train, held_out, answered = (
         _number(sentences.get(key)) for key in ("train", "held_out", "answered")
     )
-    if learnt is not None:
-        apart = "" if held is None else f", {held:,.0f} held out"
-        asked = (
+    if train is not None:
+        held_out_text = "" if held_out is None else f", {held_out:,.0f} held out"
+        answered_text = (
             ""
-            if answered in (None, held)
+            if answered in (None, held_out)
             else f" ({answered:,.0f} of them answered in each evaluation)"
         )
-        facts.append(f"{learnt:,.0f} sentences to learn from{apart}{asked}.")
+        facts.append(f"{train:,.0f} sentences to learn from{held_out_text}{answered_text}.")
     trained, total = (_number(parameters.get(key)) for key in ("trained", "all"))
     if trained is not None and total:
         share = f" ({trained / total:.2%})"
@@ -234,12 +238,13 @@ def _epochs(record: Mapping[str, Any]) -> list[list[str]]:
     cells = []
     for row in rows if isinstance(rows, list) else []:
         if isinstance(row, dict):
-            losses = (_shown(row.get(key), "{:.4f}") for key in ("train_loss", "eval_loss"))
+            losses = (_formatted(row.get(key), "{:.4f}") for key in ("train_loss", "eval_loss"))
             quality = (
-                _shown(row.get(key), "{:.2%}").rstrip("%") for key in ("precision", "recall", "f1")
+                _formatted(row.get(key), "{:.2%}").rstrip("%")
+                for key in ("precision", "recall", "f1")
             )
-            seconds = _shown(row.get("seconds"), "{:,.0f}")
-            cells.append([_shown(row.get("epoch"), "{:g}"), *losses, *quality, seconds])
+            seconds = _formatted(row.get("seconds"), "{:,.0f}")
+            cells.append([_formatted(row.get("epoch"), "{:g}"), *losses, *quality, seconds])
     return cells
 
 
@@ -259,9 +264,9 @@ def _number(value: Any) -> float | None:
     return float(value)
 
 
-def _shown(value: Any, form: str) -> str:
-    known = _number(value)
-    return "–" if known is None else form.format(known)
+def _formatted(value: Any, form: str) -> str:
+    number = _number(value)
+    return "–" if number is None else form.format(number)
 
 
 def _setting(value: Any) -> str:

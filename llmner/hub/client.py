@@ -25,13 +25,13 @@ __all__ = ["Hub"]
 
 _T = TypeVar("_T")
 
-_TRIES = 5
+_MAX_ATTEMPTS = 5
 _LONGEST_WAIT = 60.0
 # Silence after which a request counts as lost, in seconds; huggingface_hub would wait for ever.
-_PATIENCE = 120.0
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_READ_TIMEOUT = 120.0
+_TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
 # By name: huggingface_hub has changed its HTTP library before, and its errors were called the same.
-_PASSING_ERRORS = frozenset({"TimeoutException", "NetworkError", "RemoteProtocolError"})
+_TEMPORARY_ERRORS = frozenset({"TimeoutException", "NetworkError", "RemoteProtocolError"})
 _SECRET = re.compile(r"hf_[A-Za-z0-9]{20,}|(?<=Bearer )[^\s'\"]+")
 
 
@@ -86,7 +86,7 @@ class Hub:
             InputError: It is to be private, and exists and is not.
             HubError: The Hub refused, or could not be reached.
         """
-        with _told_by(self._tell):
+        with _reporting_to(self._tell):
             # Left out, the account's own default decides.
             self._again(
                 "making the repository",
@@ -97,10 +97,11 @@ class Hub:
             return self._again("writing the commit", lambda: self._commit(contents))
 
     def _check_private(self) -> None:
-        known = self._again(
-            "looking at the repository", lambda: self._api.model_info(self.repo, timeout=_PATIENCE)
+        info = self._again(
+            "looking at the repository",
+            lambda: self._api.model_info(self.repo, timeout=_READ_TIMEOUT),
         )
-        if not known.private:
+        if not info.private:
             raise InputError(
                 f"{self.repo} exists and is public",
                 hint="make it private in its settings, name another, or leave --private out",
@@ -118,20 +119,20 @@ class Hub:
             self.repo, operations, commit_message=f"Upload adapter with llmner {__version__}"
         ).oid
 
-    def _again(self, what: str, call: Callable[[], _T]) -> _T:
+    def _again(self, action: str, call: Callable[[], _T]) -> _T:
         """What ``call`` returns, tried again while the Hub's trouble looks as if it would pass.
 
         Raises:
             HubError: It did not.
         """
-        for attempt in range(1, _TRIES + 1):
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
                 return self._call(call)
-            except _CallError as lost:
-                if not lost.error.retryable or lost.tried or attempt == _TRIES:
-                    raise lost.error from lost.__cause__
-                wait = min(_LONGEST_WAIT, lost.wait or 2.0 ** (attempt - 1))
-                self._tell(f"{what}: {lost.error}; trying again in {wait:g} s")
+            except _CallError as failure:
+                if not failure.error.retryable or failure.tried or attempt == _MAX_ATTEMPTS:
+                    raise failure.error from failure.__cause__
+                wait = min(_LONGEST_WAIT, failure.wait or 2.0 ** (attempt - 1))
+                self._tell(f"{action}: {failure.error}; trying again in {wait:g} s")
                 time.sleep(wait)
         raise AssertionError("unreachable")
 
@@ -144,7 +145,7 @@ class Hub:
         session = get_session()
         patience = session.timeout
         if patience.read is None:
-            session.timeout = _PATIENCE
+            session.timeout = _READ_TIMEOUT
         try:
             return call()
         except (
@@ -175,16 +176,16 @@ class Hub:
             )
         if isinstance(error, network | ConnectionError | TimeoutError):
             # Uploads go through Xet where it is installed, whether the Hub speaks it or not.
-            mend = (
+            hint = (
                 "set HF_HUB_DISABLE_XET=1 for a Hub without Xet"
                 if "xet-" in str(error)
                 else "check the connection"
             )
-            message = f"{self.endpoint} cannot be reached ({self._clean(error)}); {mend}"
+            message = f"{self.endpoint} cannot be reached ({self._clean(error)}); {hint}"
             names = {kind.__name__ for kind in type(error).__mro__}
-            passing = not isinstance(error, network) or bool(names & _PASSING_ERRORS)
+            passing = not isinstance(error, network) or bool(names & _TEMPORARY_ERRORS)
             return _CallError(
-                HubError(message, retryable=passing), tried=_is_tried_again(_address(error))
+                HubError(message, retryable=passing), tried=_is_retried_by_hub(_address(error))
             )
         if isinstance(error, json.JSONDecodeError):
             message = f"{self.endpoint} answered with something else than JSON; is it a Hub?"
@@ -195,8 +196,8 @@ class Hub:
     def _refused(self, error: Any) -> _CallError:
         """An answer with an error status, in one line."""
         status = error.response.status_code
-        said = self._clean(error.server_message or "")
-        because = f": {said}" if said else ""
+        answer = self._clean(error.server_message or "")
+        reason = f": {answer}" if answer else ""
         owner = self.repo.partition("/")[0]
         if status == 401:
             message = (
@@ -206,22 +207,22 @@ class Hub:
             )
         elif status == 403:
             message = (
-                f"the token may not write to {self.repo} (403{because}); it needs write access to "
+                f"the token may not write to {self.repo} (403{reason}); it needs write access to "
                 f"what "
                 f"{owner} owns, see {self.endpoint}/settings/tokens"
             )
         elif status == 404:
-            message = f"the Hub knows no {self.repo} (404{because}); check the name, and that "
+            message = f"the Hub knows no {self.repo} (404{reason}); check the name, and that "
             f"{owner} exists"
-        elif status in _PASSING:
-            message = f"the Hub cannot answer now ({status}{because}); try again later"
+        elif status in _TEMPORARY:
+            message = f"the Hub cannot answer now ({status}{reason}); try again later"
         else:
-            message = f"the Hub refused {self.repo} ({status}{because})"
+            message = f"the Hub refused {self.repo} ({status}{reason})"
         after = error.response.headers.get("retry-after", "")
         return _CallError(
-            HubError(message, retryable=status in _PASSING),
+            HubError(message, retryable=status in _TEMPORARY),
             wait=float(after) if re.fullmatch(r"\d{1,6}", after) else None,
-            tried=_is_tried_again(_address(error.response)),
+            tried=_is_retried_by_hub(_address(error.response)),
         )
 
     def _tell(self, message: str) -> None:
@@ -252,24 +253,24 @@ class _CallError(Exception):
         super().__init__(str(error))
 
 
-def _address(known: Any) -> str:
+def _address(source: Any) -> str:
     """The path of the request behind a response or an error; empty where there is none."""
     try:
-        return str(known.request.url.path)
+        return str(source.request.url.path)
     except (AttributeError, RuntimeError):
         return ""
 
 
-def _is_tried_again(path: str) -> bool:
+def _is_retried_by_hub(path: str) -> bool:
     """Whether huggingface_hub itself repeats a request: all that an upload sends, but for these."""
-    once = (
+    sent_once = (
         r"|/api/repos/create|/api/validate-yaml"
         r"|/api/models/[^/]+/[^/]+(?:/(?:commit|revision)/[^/]+)?"
     )
-    return re.fullmatch(once, path) is None
+    return re.fullmatch(sent_once, path) is None
 
 
-class _Teller(logging.Handler):
+class _MessageHandler(logging.Handler):
     def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__()
         self._tell = tell
@@ -279,7 +280,7 @@ class _Teller(logging.Handler):
 
 
 @contextmanager
-def _told_by(tell: Callable[[str], None]) -> Iterator[None]:
+def _reporting_to(tell: Callable[[str], None]) -> Iterator[None]:
     """Let what huggingface_hub logs and warns of be told; bars only where there is a terminal."""
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
@@ -290,10 +291,10 @@ def _told_by(tell: Callable[[str], None]) -> Iterator[None]:
     logger = logging.getLogger("huggingface_hub")
     handlers, propagate = logger.handlers, logger.propagate
     hide = not sys.stderr.isatty() and not are_progress_bars_disabled()
-    with warnings.catch_warnings(record=True) as met:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
-        logger.handlers, logger.propagate = [_Teller(tell)], False
+        logger.handlers, logger.propagate = [_MessageHandler(tell)], False
         if hide:
             disable_progress_bars()
         try:
@@ -302,5 +303,5 @@ def _told_by(tell: Callable[[str], None]) -> Iterator[None]:
             logger.handlers, logger.propagate = handlers, propagate
             if hide:
                 enable_progress_bars()
-            for warning in met:
+            for warning in caught:
                 tell(str(warning.message))

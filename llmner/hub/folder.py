@@ -167,29 +167,29 @@ def read_folder(
         )
     if not is_regular(folder / CONFIG_FILE):
         raise InputError(f"holds no adapter: {CONFIG_FILE} is missing", path=folder)
-    told: list[str] = []
+    remarks: list[str] = []
     config = _mapping(folder / CONFIG_FILE, json.loads)
     training = _optional(folder / TRAINING_FILE, load_yaml)
     record = _optional(folder / RECORD_FILE, json.loads)
     base = _base(folder, config, training, record)
-    before = config.get("base_model_name_or_path")
-    if before != base.name:
-        told.append(f"{CONFIG_FILE} names {base.name} as the base model, no longer {before!r}")
+    original = config.get("base_model_name_or_path")
+    if original != base.name:
+        remarks.append(f"{CONFIG_FILE} names {base.name} as the base model, no longer {original!r}")
         config["base_model_name_or_path"] = base.name
-    known = _recipe(folder, recipe, training, told)
-    if known is not None and record.get("recipe_hash") not in (None, known.hash):
-        told.append(
-            f"the recipe's hash is {known.hash}, and {RECORD_FILE} says {record['recipe_hash']}"
+    loaded = _recipe(folder, recipe, training, remarks)
+    if loaded is not None and record.get("recipe_hash") not in (None, loaded.hash):
+        remarks.append(
+            f"the recipe's hash is {loaded.hash}, and {RECORD_FILE} says {record['recipe_hash']}"
         )
     return AdapterFolder(
         folder,
         without_paths(config),
         base,
-        known,
+        loaded,
         without_paths(training),
         without_paths(record),
         tuple(_evaluations(folder, evaluations)),
-        tuple(told),
+        tuple(remarks),
     )
 
 
@@ -206,10 +206,15 @@ def without_paths(value: Any) -> Any:
     return value
 
 
-def _base(folder: Path, config: dict[str, Any], *others: dict[str, Any]) -> Base:
+def _base(folder: Path, config: dict[str, Any], *records: dict[str, Any]) -> Base:
     """The base model by the name others know it by."""
-    given = [config.get("base_model_name_or_path"), *(other.get("model") for other in others)]
-    names = list(dict.fromkeys(name for name in given if isinstance(name, str) and name.strip()))
+    candidates = [
+        config.get("base_model_name_or_path"),
+        *(record.get("model") for record in records),
+    ]
+    names = list(
+        dict.fromkeys(name for name in candidates if isinstance(name, str) and name.strip())
+    )
     if not names:
         raise InputError(
             "names no base model",
@@ -222,7 +227,7 @@ def _base(folder: Path, config: dict[str, Any], *others: dict[str, Any]) -> Base
         for name in names
     )
     # What PEFT wrote comes first; a run's own configuration helps where that is a folder.
-    public = next((found for name in names if (found := on_hub(name)) is not None), None)
+    public = next((hub_name for name in names if (hub_name := on_hub(name)) is not None), None)
     if embedded and public is None:
         public = EMBEDDED_ON_HUB
     return Base(public or last_part(names[0]), public is not None, embedded, tuple(names))
@@ -240,51 +245,53 @@ def on_hub(name: str) -> str | None:
 
 
 def _recipe(
-    folder: Path, given: str | None, training: dict[str, Any], told: list[str]
+    folder: Path, name: str | None, training: dict[str, Any], remarks: list[str]
 ) -> Recipe | None:
-    own = Recipe.load(folder / RECIPE_FILE) if is_regular(folder / RECIPE_FILE) else None
-    if given is None:
-        return own
-    recipe = Recipe.load(given)
-    asked = training.get("reply_format")
-    if isinstance(asked, str) and asked != recipe.reply_format:
-        recipe = recipe.with_reply_format(asked)
-        told.append(f"the recipe asks for {asked}, as {TRAINING_FILE} says the adapter was trained")
-    if own is not None and own != recipe:
+    folder_recipe = Recipe.load(folder / RECIPE_FILE) if is_regular(folder / RECIPE_FILE) else None
+    if name is None:
+        return folder_recipe
+    recipe = Recipe.load(name)
+    reply_format = training.get("reply_format")
+    if isinstance(reply_format, str) and reply_format != recipe.reply_format:
+        recipe = recipe.with_reply_format(reply_format)
+        remarks.append(
+            f"the recipe asks for {reply_format}, as {TRAINING_FILE} says the adapter was trained"
+        )
+    if folder_recipe is not None and folder_recipe != recipe:
         raise InputError(
-            f"its {RECIPE_FILE} is another recipe than {given}",
+            f"its {RECIPE_FILE} is another recipe than {name}",
             path=folder,
             hint="leave --recipe out: the folder's own is what the adapter was trained with",
         )
     return recipe
 
 
-def _evaluations(folder: Path, given: Iterable[Path]) -> Iterable[Scored]:
-    return [_scored(path, name) for name, path in evaluation_files(folder, given).items()]
+def _evaluations(folder: Path, others: Iterable[Path]) -> Iterable[Scored]:
+    return [_scored(path, name) for name, path in evaluation_files(folder, others).items()]
 
 
-def evaluation_files(folder: Path, given: Iterable[Path]) -> dict[str, Path]:
+def evaluation_files(folder: Path, others: Iterable[Path]) -> dict[str, Path]:
     """The evaluations in a folder, then those given, each once and under a name of its own.
 
     Raises:
         InputError: Two would be called alike.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     inside = (
         path
         for path in folder.iterdir()
         if EVALUATION_FILE.fullmatch(path.name) and is_regular(path)
     )
-    for path in [*sorted(inside), *given]:
+    for path in [*sorted(inside), *others]:
         name = path.name
         if not EVALUATION_FILE.fullmatch(name):
             name = "evaluation-" + re.sub(r"[^\w.-]+", "-", path.stem) + ".json"
-        before = found.setdefault(name, path)
-        if before != path and before.resolve() != path.resolve():
+        first = files.setdefault(name, path)
+        if first != path and first.resolve() != path.resolve():
             raise InputError(
-                f"would be called {name}, as {before} is", path=path, hint="rename one of them"
+                f"would be called {name}, as {first} is", path=path, hint="rename one of them"
             )
-    return found
+    return files
 
 
 def without_file_names(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -311,8 +318,8 @@ def _scored(path: Path, name: str) -> Scored:
     figures = {}
     for figure, title in _QUOTED.items():
         group, _, key = figure.partition(".")
-        held = content.get(group)
-        value = held.get(key) if isinstance(held, dict) else None
+        values = content.get(group)
+        value = values.get(key) if isinstance(values, dict) else None
         if value is not None:
             figures[figure] = (
                 title,
@@ -323,22 +330,22 @@ def _scored(path: Path, name: str) -> Scored:
         raise InputError(
             "has no micro F1", path=path, hint="expected what llmner evaluate --json prints"
         )
-    corpus, part = (signature.get(key) for key in ("corpus", "scored"))
+    corpus, scored = (signature.get(key) for key in ("corpus", "scored"))
     if not isinstance(corpus, dict) or not {"name", "sha256"} <= corpus.keys():
         raise InputError(
             "does not say of which corpus it is", path=path, hint="evaluate with --json again"
         )
-    called = str(corpus["name"])
-    split = re.search(r"(?<![a-z])(dev|valid(?:ation)?|train)(?![a-z])", called.lower())
-    revision = str((part if isinstance(part, dict) else corpus).get("sha256"))
+    corpus_name = str(corpus["name"])
+    split = re.search(r"(?<![a-z])(dev|valid(?:ation)?|train)(?![a-z])", corpus_name.lower())
+    revision = str((scored if isinstance(scored, dict) else corpus).get("sha256"))
     adapter = signature.get("adapter")
     return Scored(
         name,
         content,
         figures,
-        called,
+        corpus_name,
         None
-        if not _KLUE.search(called.lower())
+        if not _KLUE.search(corpus_name.lower())
         else "v1.1"
         if corpus.get("nfkc") is True
         else "v1",

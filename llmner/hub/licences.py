@@ -88,17 +88,17 @@ def terms_of(base: str, also: Iterable[str] = ()) -> Terms | None:
         )
     if llama := _LLAMA.match(last):
         return _llama(llama[1], page)
-    owner, _, rest = base.lower().partition("/")
-    for known, models, licence, title in _OPEN:
-        if owner == known and re.match(models, rest):
+    owner, _, model = base.lower().partition("/")
+    for licensor, models, licence, title in _OPEN:
+        if owner == licensor and re.match(models, model):
             return Terms(licence, title, f"{_HUB}/{base}")
     return None
 
 
 def _exaone(base: str, page: str | None) -> Terms:
-    own = _EXAONE.fullmatch(last_part(base))
+    match = _EXAONE.fullmatch(last_part(base))
     if page is None:
-        page = f"{_HUB}/LGAI-EXAONE/{own[1]}" if own else None
+        page = f"{_HUB}/LGAI-EXAONE/{match[1]}" if match else None
     link = f"{_HUB}/LGAI-EXAONE" if page is None else f"{page}/blob/main/LICENSE"
     return Terms(
         "other",

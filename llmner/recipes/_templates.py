@@ -130,22 +130,22 @@ def _measure(value: Any, most: int) -> int:
         SecurityError: It is more, or no plain data.
     """
     size = 0
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
+    stack = [value]
+    while stack:
+        value = stack.pop()
         size += 1
         if isinstance(value, str):
             size += len(value)
         elif isinstance(value, Undefined):
             continue
         elif isinstance(value, dict):
-            waiting += value.keys()
-            waiting += value.values()
+            stack += value.keys()
+            stack += value.values()
         elif isinstance(value, list | tuple):
-            waiting += value
+            stack += value
         elif value is not None and not isinstance(value, int | float):
             raise SecurityError(f"a {type(value).__name__} is no text, number, list or mapping")
-        if size + len(waiting) > most:
+        if size + len(stack) > most:
             raise SecurityError("it does too much: too many loops, or too long a text")
     return size
 
@@ -158,11 +158,11 @@ def _charged(value: Any) -> Any:
         "dict_values",
         "dict_items",
     ):
-        gathered = []
+        items = []
         for item in value:
             meter.spend(1)
-            gathered.append(item)
-        value = gathered
+            items.append(item)
+        value = items
     meter.spend(_measure(value, _WORK * 8))
     return value
 
@@ -185,12 +185,12 @@ def _replace(text: Any, old: Any, new: Any, count: Any = None) -> str:
 
 
 def _joined(items: list[Any], separator: str) -> str:
-    texts = [_shown(item) for item in items]
+    texts = [_written(item) for item in items]
     _METER.get().spend(sum(map(len, texts)) + len(separator) * len(texts))
     return separator.join(texts)
 
 
-def _shown(value: Any) -> Any:
+def _written(value: Any) -> Any:
     """What is written for a value; undefined ones complain."""
     if isinstance(value, str):
         _METER.get().spend(1 + len(value))
@@ -230,9 +230,9 @@ def _metered(function: Callable[..., Any]) -> Callable[..., Any]:
     """A filter or test whose arguments and result are paid for."""
 
     @wraps(function)
-    def filtered(*arguments: Any, **named: Any) -> Any:
-        _charge_for(*arguments, *named.values())
-        return _charged(function(*arguments, **named))
+    def filtered(*arguments: Any, **options: Any) -> Any:
+        _charge_for(*arguments, *options.values())
+        return _charged(function(*arguments, **options))
 
     return filtered
 
@@ -293,7 +293,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         }
         self.filters["replace"] = _replace
         self.filters["join"] = jinja2.pass_environment(_join)
-        self.filters["string"] = _shown
+        self.filters["string"] = _written
         self.filters["_counted"] = _counted
         self.filters["_concatenated"] = _concatenated
         self.tests = {name: _metered(cast(Callable[..., Any], JINJA_TESTS[name])) for name in TESTS}
@@ -335,29 +335,29 @@ class _Environment(ImmutableSandboxedEnvironment):
             isinstance(owner, kind) and name in methods for kind, methods in METHODS.items()
         )
 
-    def call(__self, __context: Any, __obj: Any, *arguments: Any, **named: Any) -> Any:  # noqa: N805
+    def call(__self, __context: Any, __obj: Any, *arguments: Any, **options: Any) -> Any:  # noqa: N805
         """Call what may be called, and pay for it."""
         if not __self.is_safe_callable(__obj):
             raise SecurityError("only methods of texts and mappings, range and loop can be called")
         # What the compiler adds for functions that ask for it; none of these does.
-        named.pop("_loop_vars", None)
-        named.pop("_block_vars", None)
+        options.pop("_loop_vars", None)
+        options.pop("_block_vars", None)
         owner, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
-        _charge_for(owner, *arguments, *named.values())
+        _charge_for(owner, *arguments, *options.values())
         if isinstance(owner, str) and name == "replace":
-            return _replace(owner, *arguments, **named)
+            return _replace(owner, *arguments, **options)
         if isinstance(owner, str) and name == "join":
             (items,) = arguments
             return _joined(list(_counted(items, 1)), owner)
-        return _charged(__obj(*arguments, **named))
+        return _charged(__obj(*arguments, **options))
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Sums of numbers, texts or lists; everything else is for numbers."""
         numbers = all(isinstance(side, int | float) for side in (left, right))
-        alike = any(isinstance(left, kind) and isinstance(right, kind) for kind in (str, list))
+        same_kind = any(isinstance(left, kind) and isinstance(right, kind) for kind in (str, list))
         if isinstance(left, Undefined) or isinstance(right, Undefined):
             str(left), str(right)
-        if not numbers and not (operator == "+" and alike):
+        if not numbers and not (operator == "+" and same_kind):
             raise TypeError(f"{operator} of a {type(left).__name__} and a {type(right).__name__}")
         _charge_for(left, right)
         return _charged(_bounded(super().call_binop(context, operator, left, right)))
@@ -376,7 +376,7 @@ def _bounded(value: Any) -> Any:
 @jinja2.pass_context
 def _finalize(_: Any, value: Any) -> Any:
     # Asking for the context keeps Jinja from working it out beforehand, without a meter.
-    return _shown(value)
+    return _written(value)
 
 
 def _check(tree: nodes.Template) -> None:
@@ -385,13 +385,13 @@ def _check(tree: nodes.Template) -> None:
     Raises:
         TemplateAssertionError: It is named, with its line.
     """
-    waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
-    while waiting:
-        node, depth = waiting.pop()
+    stack: list[tuple[nodes.Node, int]] = [(tree, 0)]
+    while stack:
+        node, depth = stack.pop()
         problem = _problem(node, depth)
         if problem is not None:
             raise jinja2.TemplateAssertionError(problem, node.lineno or 1)
-        waiting += [(child, depth + 1) for child in node.iter_child_nodes()]
+        stack += [(child, depth + 1) for child in node.iter_child_nodes()]
 
 
 def _problem(node: nodes.Node, depth: int) -> str | None:
@@ -417,22 +417,22 @@ def _problem(node: nodes.Node, depth: int) -> str | None:
         and getattr(node, "ctx", "load") == "load"
     ):
         # Lists of lists of lists would grow without being written down.
-        held = [part for part in node.iter_child_nodes() if not isinstance(part, nodes.Pair)]
-        held += [
+        parts = [part for part in node.iter_child_nodes() if not isinstance(part, nodes.Pair)]
+        parts += [
             part
             for pair in node.iter_child_nodes()
             if isinstance(pair, nodes.Pair)
             for part in pair.iter_child_nodes()
         ]
-        if not all(isinstance(part, nodes.Const) for part in held):
+        if not all(isinstance(part, nodes.Const) for part in parts):
             return "a list or a mapping that is written out can hold texts and numbers only"
     if isinstance(node, nodes.Call):
-        called = node.node
-        if isinstance(called, nodes.Name):
-            allowed = called.name == "range"
+        function = node.node
+        if isinstance(function, nodes.Name):
+            allowed = function.name == "range"
         else:
-            allowed = isinstance(called, nodes.Getattr) and any(
-                called.attr in m for m in METHODS.values()
+            allowed = isinstance(function, nodes.Getattr) and any(
+                function.attr in m for m in METHODS.values()
             )
         if not allowed:
             return "only methods of texts and mappings, range and loop can be called"
@@ -488,7 +488,7 @@ def fill_template(source: str, **variables: Any) -> str:
         ValueError,
     ) as error:
         # What a template computes is the recipe's own doing.
-        told = " ".join(str(error).split())[:200] or type(error).__name__
-        raise RecipeError(f"the template fails ({told})") from None
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise RecipeError(f"the template fails ({reason})") from None
     finally:
         _METER.reset(token)

@@ -79,9 +79,9 @@ def build_prompt(recipe: Recipe, sentence: Sentence) -> Prompt:
     Half a surrogate pair, which no tokenizer takes, is asked about as U+FFFD.
     """
     layout = recipe.completion
-    asked = writable(sentence.text)
+    text = writable(sentence.text)
     parts = [recipe.system_prompt] if recipe.system_prompt else []
-    for question, answer in (*recipe.turns, (recipe.question(asked), "")):
+    for question, answer in (*recipe.turns, (recipe.question(text), "")):
         parts.append(
             f"{layout.input}{question}"
             + (f"\n{layout.output}{answer}" if layout.output else answer)
@@ -89,7 +89,7 @@ def build_prompt(recipe: Recipe, sentence: Sentence) -> Prompt:
     # Models continue a word better from its beginning: no trailing space before the answer.
     parts[-1] = parts[-1].rstrip()
     return Prompt(
-        messages=tuple(_messages(recipe, asked, recipe.turns)),
+        messages=tuple(_messages(recipe, text, recipe.turns)),
         completion=layout.end.join(parts),
         stop=layout.end,
         text=sentence.text,

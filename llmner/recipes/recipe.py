@@ -48,7 +48,7 @@ def builtin_recipes() -> list[str]:
     return sorted(path.stem for path in recipe_folder().glob("*.yaml"))
 
 
-def _known_format(value: str) -> str:
+def _check_format(value: str) -> str:
     if value not in REPLY_FORMATS:
         raise ValueError(f"expected one of {', '.join(sorted(REPLY_FORMATS))}")
     return value
@@ -99,7 +99,7 @@ class Recipe(_Model):
     description: str = ""
     labels: tuple[Label, ...] = Field(min_length=1)
     units: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    reply_format: Annotated[str, AfterValidator(_known_format)] = "json-by-type"
+    reply_format: Annotated[str, AfterValidator(_check_format)] = "json-by-type"
     system: str
     user: str = "{{ text }}"
     examples: tuple[str, ...] = ()
@@ -151,7 +151,7 @@ class Recipe(_Model):
     @cached_property
     def system_prompt(self) -> str:
         """The system template filled in; may be empty."""
-        examples = [{"text": text, "answer": answer} for text, answer in self._worked()]
+        examples = [{"text": text, "answer": answer} for text, answer in self._worked_examples()]
         labels = [{**label.model_dump(), "words": label.words} for label in self.labels]
         empty = self._answer(Sentence(""))
         return fill_template(self.system, labels=labels, examples=examples, empty=empty).strip()
@@ -163,7 +163,7 @@ class Recipe(_Model):
         """
         if self.examples_as != "turns":
             return ()
-        return tuple((self.question(text), answer) for text, answer in self._worked())
+        return tuple((self.question(text), answer) for text, answer in self._worked_examples())
 
     def question(self, text: str) -> str:
         """The user template filled in for one sentence.
@@ -182,7 +182,7 @@ class Recipe(_Model):
     def _answer(self, sentence: Sentence) -> str:
         return render_reply(sentence, self.reply_format, self.schema_)
 
-    def _worked(self) -> list[tuple[str, str]]:
+    def _worked_examples(self) -> list[tuple[str, str]]:
         return [(sentence.text, self._answer(sentence)) for sentence in self.example_sentences()]
 
     def with_reply_format(self, reply_format: str) -> Recipe:
@@ -201,8 +201,8 @@ class Recipe(_Model):
 
     def to_yaml(self) -> str:
         """The recipe as a file says it; loading that gives an equal recipe."""
-        said = self.model_dump(mode="json", exclude_defaults=True)
-        return yaml.safe_dump(said, allow_unicode=True, sort_keys=False, width=100)
+        fields = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump(fields, allow_unicode=True, sort_keys=False, width=100)
 
     @classmethod
     def load(cls, name_or_path: str | PathLike[str]) -> Recipe:
@@ -218,26 +218,26 @@ class Recipe(_Model):
         return cls._load(name_or_path, ())
 
     @classmethod
-    def _load(cls, name_or_path: str | PathLike[str], above: tuple[Path, ...]) -> Recipe:
+    def _load(cls, name_or_path: str | PathLike[str], extending: tuple[Path, ...]) -> Recipe:
         """The same, knowing the recipes that extend this one."""
-        given = str(name_or_path)
-        path = Path(given)
+        name = str(name_or_path)
+        path = Path(name)
         if (
             isinstance(name_or_path, str)
-            and path.name == given
+            and path.name == name
             and path.suffix not in (".yaml", ".yml")
         ):
-            path = recipe_folder() / f"{given}.yaml"
+            path = recipe_folder() / f"{name}.yaml"
             if not path.is_file():
                 raise UnknownNameError(
-                    f"no recipe is called {given!r}",
+                    f"no recipe is called {name!r}",
                     hint=f"built in are {', '.join(builtin_recipes())}; for a file of yours give "
                     f"its path",
                 )
-        return cls._parse(_read(path, pipe=not above), path, above)
+        return cls._parse(_read(path, pipe=not extending), path, extending)
 
     @classmethod
-    def _parse(cls, source: str, path: Path, above: tuple[Path, ...]) -> Recipe:
+    def _parse(cls, source: str, path: Path, extending: tuple[Path, ...]) -> Recipe:
         try:
             data, node = parse_yaml(source)
         except InputError as error:
@@ -247,38 +247,40 @@ class Recipe(_Model):
                 "holds no recipe", path=path, hint="expected keys such as name, labels and system"
             )
         if "extends" in data:
-            data = {**cls._extended(data.pop("extends"), path, above), **data}
+            data = {**cls._extended(data.pop("extends"), path, extending), **data}
         try:
             return cls.model_validate(data)
         except ValidationError as error:
             # A misspelt key is told as that, not as the key that is missing for it.
-            errors = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+            errors = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
             message = _explain(errors[0])
             location = errors[0]["loc"]
             if not location and (
-                named := re.match(r"(examples)\[(\d+)\]|(system|user)\b", message)
+                match := re.match(r"(examples)\[(\d+)\]|(system|user)\b", message)
             ):
-                location = (named[3],) if named[3] else (named[1], int(named[2]))
+                location = (match[3],) if match[3] else (match[1], int(match[2]))
             raise RecipeError(message, path=path, line=line_of(node, location)) from None
 
     @classmethod
-    def _extended(cls, name: Any, path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    def _extended(cls, name: Any, path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
         """What the recipe that another one extends says; a path is looked for beside the other."""
         if not isinstance(name, str):
             raise RecipeError("extends: expected the name or path of a recipe", path=path)
-        beside = path.parent / name
+        candidate = path.parent / name
         try:
-            again = target_of(beside) in (*above, target_of(path))
+            is_circular = target_of(candidate) in (*extending, target_of(path))
         except InputError:
             # A link that leads to itself, or a name that no file can have.
             raise RecipeError(
                 f"extends: {name!r} is no name or path of a recipe", path=path
             ) from None
-        if again:
+        if is_circular:
             raise RecipeError(f"extends: {name} extends this recipe in turn", path=path)
         try:
-            found = cls._load(beside if is_file(beside) else name, (*above, target_of(path)))
-            return found.model_dump(exclude_defaults=True)
+            base = cls._load(
+                candidate if is_file(candidate) else name, (*extending, target_of(path))
+            )
+            return base.model_dump(exclude_defaults=True)
         except InputError as error:
             raise RecipeError(f"extends: {error}", path=path) from None
 
@@ -317,12 +319,12 @@ def _explain(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     kind, message = error["type"], error["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
-        known = (
+        model = (
             Recipe if len(error["loc"]) == 1 else (Label if error["loc"][0] == "labels" else Layout)
         )
         from rapidfuzz import process
 
-        fields = list(known.model_fields)
+        fields = list(model.model_fields)
         nearest = process.extractOne(str(error["loc"][-1]), fields, score_cutoff=60)
         hint = (
             f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(fields)}"

@@ -48,8 +48,8 @@ class _PlainConsole(Console):
     def render(self, *args: Any, **options: Any) -> Iterable[Segment]:
         """What is printed, piece by piece."""
         for segment in super().render(*args, **options):
-            shown = segment.text if segment.control else printable(segment.text)
-            yield segment if shown == segment.text else Segment(shown, segment.style)
+            text = segment.text if segment.control else printable(segment.text)
+            yield segment if text == segment.text else Segment(text, segment.style)
 
     def on_broken_pipe(self) -> None:
         """Leave it to the command line how it ends."""
@@ -77,22 +77,22 @@ def printable(text: str) -> str:
 
 
 def _colours(labels: Sequence[str]) -> dict[str, str]:
-    return {label: _COLOURS[at % len(_COLOURS)] for at, label in enumerate(labels)}
+    return {label: _COLOURS[index % len(_COLOURS)] for index, label in enumerate(labels)}
 
 
 def _coloured(text: str, spans: Sequence[Span], colours: Mapping[str, str]) -> Text:
     """A text with its spans in their labels' colours."""
-    shown = Text()
-    at = 0
+    coloured = Text()
+    position = 0
     for span in spans:
-        shown.append(printable(text[at : span.start]))
-        shown.append(
+        coloured.append(printable(text[position : span.start]))
+        coloured.append(
             printable(text[span.start : span.end]), style=colours.get(span.label, "reverse")
         )
-        shown.append(f"[{span.label}]", style="dim")
-        at = span.end
-    shown.append(printable(text[at:]))
-    return shown
+        coloured.append(f"[{span.label}]", style="dim")
+        position = span.end
+    coloured.append(printable(text[position:]))
+    return coloured
 
 
 def show_projection(
@@ -125,21 +125,21 @@ def show_projection(
         table.add_column(column, justify="right" if justify == "right" else "left")
     table.add_column("outcome")
     for outcome in projection.outcomes:
-        place = outcome.span
-        shown = outcome.mention.text if place is None else projection.text[place.start : place.end]
-        kind = Text(outcome.kind, style="green" if place is not None else "red")
+        span = outcome.span
+        surface = outcome.mention.text if span is None else projection.text[span.start : span.end]
+        kind = Text(outcome.kind, style="green" if span is not None else "red")
         if outcome.repeats:
             kind.append(
-                f" (again at {', '.join(str(again.start) for again in outcome.repeats)})",
+                f" (again at {', '.join(str(repeat.start) for repeat in outcome.repeats)})",
                 style="dim",
             )
         if outcome.reason:
             kind.append(f" ({printable(outcome.reason)})", style="dim")
         table.add_row(
-            Text(printable(outcome.mention.label) if place is None else place.label),
-            Text(printable(shown)),
-            "" if place is None else str(place.start),
-            "" if place is None else str(place.end),
+            Text(printable(outcome.mention.label) if span is None else span.label),
+            Text(printable(surface)),
+            "" if span is None else str(span.start),
+            "" if span is None else str(span.end),
             kind,
         )
     out.print(table)
@@ -184,7 +184,7 @@ def show_evaluation(out: Console, evaluation: Evaluation) -> None:
     out.print(table)
     figures = headline(evaluation)
 
-    def told(title: str, names: dict[str, str]) -> None:
+    def print_figures(title: str, names: dict[str, str]) -> None:
         parts = [
             f"{name} {figures[key].value:.4f} {_interval(figures[key].interval)}".rstrip()
             for key, name in names.items()
@@ -194,12 +194,13 @@ def show_evaluation(out: Console, evaluation: Evaluation) -> None:
             out.print(Text(f"  {title:<12}{'   '.join(parts)}"))
 
     for title, names in figure_lines():
-        told(title, names)
+        print_figures(title, names)
     _show_losses(out, evaluation)
     if evaluation.calibration is not None:
-        held = evaluation.calibration
+        calibration = evaluation.calibration
         out.print(
-            f"  calibration  error {held.ece:.4f} over {held.scored} predictions with a confidence"
+            f"  calibration  error {calibration.ece:.4f} over {calibration.scored} predictions "
+            "with a confidence"
         )
     for title, counts in (("mentions", evaluation.outcomes), ("replies", evaluation.replies)):
         if counts:
@@ -242,10 +243,10 @@ def _show_losses(out: Console, evaluation: Evaluation) -> None:
         )
     out.print()
     out.print(table)
-    held = breakdown.ceilings
+    ceilings = breakdown.ceilings
     out.print(
-        f"  F1 with perfect projection {held.projection:.4f}, perfect labels {held.labels:.4f}, "
-        f"perfect boundaries {held.boundaries:.4f}"
+        f"  F1 with perfect projection {ceilings.projection:.4f}, "
+        f"perfect labels {ceilings.labels:.4f}, perfect boundaries {ceilings.boundaries:.4f}"
     )
     out.print()
 
@@ -261,19 +262,19 @@ def show_evaluations(
     table = plain_table("F1", *evaluations)
     for key in next(iter(figures.values())):
         cells = [
-            f"{held[key].value:.4f} {_interval(held[key].interval)}".rstrip()
-            for held in figures.values()
+            f"{run_figures[key].value:.4f} {_interval(run_figures[key].interval)}".rstrip()
+            for run_figures in figures.values()
         ]
         table.add_row(FIGURES[key][0], *cells)
     table.add_section()
     for cause, (title, _) in CAUSES.items():
-        lost = [
+        losses = [
             next((loss.f1_lost for loss in run.breakdown.losses if loss.cause == cause), None)
             for run in evaluations.values()
         ]
-        if any(lost):
+        if any(losses):
             table.add_row(
-                f"lost: {title}", *("" if value is None else f"{value:.4f}" for value in lost)
+                f"lost: {title}", *("" if value is None else f"{value:.4f}" for value in losses)
             )
     out.print(table)
     for name, comparison in comparisons.items():
@@ -315,8 +316,8 @@ def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> Non
         *(name for name in comparison.differences if re.match(r"per_label\..*\.f1$", name)),
     ]
     for name in names:
-        held = comparison.differences.get(name)
-        if held is not None:
+        difference = comparison.differences.get(name)
+        if difference is not None:
             title = (
                 FIGURES[name][0]
                 if name in FIGURES
@@ -324,13 +325,13 @@ def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> Non
             )
             table.add_row(
                 Text(printable(title)),
-                f"{held.a:.4f}",
-                f"{held.b:.4f}",
-                f"{held.difference:+.4f}",
+                f"{difference.a:.4f}",
+                f"{difference.b:.4f}",
+                f"{difference.difference:+.4f}",
                 ""
-                if held.interval is None
-                else f"[{held.interval[0]:+.4f}, {held.interval[1]:+.4f}]",
-                f"{held.p:.4f}",
+                if difference.interval is None
+                else f"[{difference.interval[0]:+.4f}, {difference.interval[1]:+.4f}]",
+                f"{difference.p:.4f}",
             )
     out.print(table)
     out.print(
@@ -353,16 +354,16 @@ def show_changes(
         colours = _colours(first.counts.labels)
         errors = " → ".join(map(str, change.errors))
         out.print(Text(f"{printable(row.name(change.number))}  errors {errors}", style="dim"))
-        sides = {"gold": sentence.spans} | {
+        spans_by_name = {"gold": sentence.spans} | {
             name: run.rows[change.number].prediction.spans for name, run in runs.items()
         }
-        for name, spans in sides.items():
+        for name, spans in spans_by_name.items():
             out.print(
                 Text(f"  {printable(name)}: ", style="dim")
                 + _coloured(sentence.text, spans, colours)
             )
-    left = len(comparison.changes) - limit
-    if left > 0:
+    remaining = len(comparison.changes) - limit
+    if remaining > 0:
         out.print(
-            Text(f"and {left} more (--show N shows more, --report FILE.html all)", style="dim")
+            Text(f"and {remaining} more (--show N shows more, --report FILE.html all)", style="dim")
         )

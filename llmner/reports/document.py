@@ -54,7 +54,7 @@ def render_report(
     """
     comparisons = comparisons or {}
     first = next(iter(evaluations.values()))
-    known = first.signature.get("corpus")
+    corpus = first.signature.get("corpus")
     context: dict[str, Any] = {
         "columns": MODEL_COLUMNS,
         "models": model_rows(evaluations, facts) if facts else [],
@@ -72,7 +72,7 @@ def render_report(
         "causes": CAUSES,
         "cause_numbers": {cause: number for number, cause in enumerate(CAUSES)},
         "signatures": {name: signature_line(run.signature) for name, run in evaluations.items()},
-        "corpus": str(known.get("name")) if isinstance(known, Mapping) else "a corpus",
+        "corpus": str(corpus.get("name")) if isinstance(corpus, Mapping) else "a corpus",
     }
     if format == "html":
         script = _asset("report.js")
@@ -122,14 +122,14 @@ def _data(evaluations: Mapping[str, Evaluation]) -> str:
     sentences = []
     for number, row in enumerate(first.rows):
         rows = [row, *(run.rows[number] for run in others)]
-        if any(one.faults for one in rows):
+        if any(run_row.faults for run_row in rows):
             sentence = row.sentence
             sentences.append(
                 {
                     "id": row.name(number),
                     "text": sentence.text,
                     "gold": [[span.start, span.end, span.label] for span in sentence.spans],
-                    "runs": [_run_row(one) for one in rows],
+                    "runs": [_run_row(run_row) for run_row in rows],
                 }
             )
     data = {
@@ -145,9 +145,9 @@ def _data(evaluations: Mapping[str, Evaluation]) -> str:
 
 
 def _run_row(row: Row) -> dict[str, Any]:
-    known = row.prediction
+    prediction = row.prediction
     return {
-        "spans": [[span.start, span.end, span.label, span.score] for span in known.spans],
+        "spans": [[span.start, span.end, span.label, span.score] for span in prediction.spans],
         "faults": [[f.kind, f.span.start, f.span.end, f.span.label, f.cause] for f in row.faults],
         "outcomes": [
             [
@@ -157,8 +157,10 @@ def _run_row(row: Row) -> dict[str, Any]:
                 None if outcome.span is None else [outcome.span.start, outcome.span.end],
                 outcome.reason,
             ]
-            for outcome in known.outcomes
+            for outcome in prediction.outcomes
         ],
-        "status": known.status if known.error is None else f"{known.status} ({known.error})",
-        "reply": known.reply,
+        "status": prediction.status
+        if prediction.error is None
+        else f"{prediction.status} ({prediction.error})",
+        "reply": prediction.reply,
     }

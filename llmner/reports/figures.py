@@ -56,9 +56,9 @@ def figure_lines() -> list[tuple[str, dict[str, str]]]:
     """What stands below a table of labels and averages, a line each: its title, and figures with
     what they are called there. Figures of metrics that have no line of their own share the last.
     """
-    shown = {name for _, names in _LINES for name in names}
-    shown |= {f"{average}.f1" for average in ("micro", "strict", "macro", "weighted")}
-    others = {name: title for name, (title, _) in FIGURES.items() if name not in shown}
+    listed = {name for _, names in _LINES for name in names}
+    listed |= {f"{average}.f1" for average in ("micro", "strict", "macro", "weighted")}
+    others = {name: title for name, (title, _) in FIGURES.items() if name not in listed}
     return [*_LINES, ("others", others)]
 
 
@@ -116,25 +116,27 @@ def model_rows(
     """A row of :data:`MODEL_COLUMNS` for each model, fit to be shown; figures in percent."""
     rows: list[tuple[str, ...]] = []
     for name, evaluation in evaluations.items():
-        scores, known = evaluation.scores, facts.get(name, Facts())
+        scores, model_facts = evaluation.scores, facts.get(name, Facts())
         figures = headline(evaluation)
         interval = figures["micro.f1"].interval
-        shown = {key: points(figures[key].value) if key in figures else "" for key in FIGURES}
+        cells = {key: points(figures[key].value) if key in figures else "" for key in FIGURES}
         rows.append(
             (
                 name,
                 points(scores.micro.precision),
                 points(scores.micro.recall),
-                shown["micro.f1"],
+                cells["micro.f1"],
                 "" if interval is None else f"{points(interval[0])}–{points(interval[1])}",
-                shown["macro.f1"],
-                shown["weighted.f1"],
-                shown["klue.entity_f1"],
-                shown["klue.char_f1"],
-                _duration(known.training_seconds),
-                "" if known.sentences_a_second is None else f"{known.sentences_a_second:,.3g}",
-                _count(known.parameters),
-                "" if known.bytes is None else f"{known.bytes / 1e6:,.1f} MB",
+                cells["macro.f1"],
+                cells["weighted.f1"],
+                cells["klue.entity_f1"],
+                cells["klue.char_f1"],
+                _duration(model_facts.training_seconds),
+                ""
+                if model_facts.sentences_a_second is None
+                else f"{model_facts.sentences_a_second:,.3g}",
+                _count(model_facts.parameters),
+                "" if model_facts.bytes is None else f"{model_facts.bytes / 1e6:,.1f} MB",
             )
         )
     return rows
@@ -155,15 +157,15 @@ def _count(number: int | None) -> str:
 def headline(evaluation: Evaluation, comparison: Comparison | None = None) -> dict[str, Figure]:
     """The figures of :data:`FIGURES` that the evaluation has."""
     figures = evaluation.scores.to_dict()
-    found = {}
+    shown = {}
     for name in FIGURES:
         value: Any = figures
         for part in name.split("."):
             value = None if value is None else value[part]
         if value is not None:
             difference = None if comparison is None else comparison.differences.get(name)
-            found[name] = Figure(value, evaluation.intervals.get(name), difference)
-    return found
+            shown[name] = Figure(value, evaluation.intervals.get(name), difference)
+    return shown
 
 
 def label_rows(
@@ -197,7 +199,7 @@ def label_rows(
 
 def quotes(evaluation: Evaluation) -> list[str]:
     """A line for each headline figure, fit to be quoted: figure, interval, signature."""
-    known = {key: value for key, value in evaluation.signature.items() if key != "metric"}
+    signature = {key: value for key, value in evaluation.signature.items() if key != "metric"}
     lines = []
     for name, figure in headline(evaluation).items():
         interval = (
@@ -207,7 +209,7 @@ def quotes(evaluation: Evaluation) -> list[str]:
         )
         lines.append(
             f"{FIGURES[name][0]} {points(figure.value)}{interval} "
-            f"{signature_line({'metric': name, **known})}"
+            f"{signature_line({'metric': name, **signature})}"
         )
     return lines
 

@@ -690,7 +690,7 @@ def test_a_hub_that_is_down_is_one_line(push: Push, folder: Path, waits: list[fl
 def test_a_hub_that_is_silent_is_given_up(
     push: Push, folder: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llmner.hub.client._PATIENCE", 0.1)
+    monkeypatch.setattr("llmner.hub.client._READ_TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(HubError, match="cannot be reached"):

@@ -39,7 +39,9 @@ def test_every_built_in_recipe_loads_and_reads_its_own_examples(name: str) -> No
     assert recipe.name == name
     if name.startswith("klue"):
         assert recipe.schema_.codes == ("PS", "LC", "OG", "DT", "TI", "QT")
-    for sentence, (_, answer) in zip(recipe.example_sentences(), recipe._worked(), strict=True):
+    for sentence, (_, answer) in zip(
+        recipe.example_sentences(), recipe._worked_examples(), strict=True
+    ):
         read = read_reply(answer, recipe.schema_, recipe.reply_format)
         assert read.status == "ok"
         assert {(m.label, m.text) for m in read.mentions} == {
