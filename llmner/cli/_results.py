@@ -1,4 +1,4 @@
-"""What ``evaluate`` and ``compare`` share: reading both sides, names of runs, printing, reports."""
+"""What ``evaluate`` and ``compare`` share: reading gold and predictions, printing, reports."""
 
 from __future__ import annotations
 
@@ -32,15 +32,21 @@ def run_names(paths: Sequence[str]) -> list[str]:
 
 
 def check_outputs(report: Path | None, output: Path | None, inputs: Sequence[Path]) -> None:
-    """Make sure, before any work, that report and run can be written and overwrite nothing that is
-    read.
+    """Make sure, before any work, that the output files can be written.
+
+    Args:
+        report: The report to write.
+        output: The run to write.
+        inputs: The files to read, which must not be overwritten.
 
     Raises:
-        InputError: A report that is neither HTML nor Markdown, no place to write to, or a file
+        InputError: The report is neither HTML nor Markdown, a file cannot be written, or a file is
             named twice.
     """
     if report is not None and report.suffix.lower() not in _FORMATS:
-        raise InputError("is no report", path=report, hint="name it report.html or report.md")
+        raise InputError(
+            "a report must be HTML or Markdown", path=report, hint="name it .html or .md"
+        )
     if sum(str(path) == "-" for path in inputs) > 1:
         raise InputError("standard input is named twice", hint="it can be read once")
     used = {target_of(path) for path in inputs}
@@ -49,7 +55,7 @@ def check_outputs(report: Path | None, output: Path | None, inputs: Sequence[Pat
             continue
         if str(path) == "-":
             raise InputError(
-                "a run is kept in a file, not on standard output", hint="name it run.json"
+                "cannot write a run to standard output", hint="give a file, such as run.json"
             )
         check_output(path)
         if target_of(path) in used:
@@ -60,7 +66,7 @@ def check_outputs(report: Path | None, output: Path | None, inputs: Sequence[Pat
 
 
 def read_gold(gold: str, format: str | None, split: str | None, *, strict: bool) -> list[Sentence]:
-    """The labelled corpus; repairs of its tags are told."""
+    """Read the labelled corpus, and warn of repaired tags."""
     stats = ReadStats()
     corpus = list(read_corpus(gold, format, split, strict=strict, stats=stats))
     tell_repairs(stats)
@@ -70,7 +76,7 @@ def read_gold(gold: str, format: str | None, split: str | None, *, strict: bool)
 def predicted_sources(
     paths: Iterable[Path], corpus: Sequence[Sentence], *, whole: bool
 ) -> list[Source]:
-    """Files of predictions; broken tags in them are told."""
+    """Read files of predictions, and warn of broken tags in them."""
     from llmner.scoring import from_file
 
     sources = []
@@ -84,7 +90,7 @@ def predicted_sources(
 def write_report(
     path: Path | None, evaluations: Mapping[str, Evaluation], comparisons: Mapping[str, Comparison]
 ) -> None:
-    """Write the report where one was asked for."""
+    """Write the report if ``path`` is given; its suffix decides the format."""
     from llmner.reports import render_report
 
     if path is None:
@@ -95,12 +101,15 @@ def write_report(
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Print a JSON document on standard output."""
     write_bytes(dump_json(value, indent=2) + b"\n")
 
 
 def comparison_row(comparison: Comparison, evaluation: Evaluation) -> dict[str, Any]:
-    """A comparison as JSON has it; changed sentences by id, or as ``#1`` where they have none."""
+    """A comparison as an object for JSON.
+
+    Changed sentences are named by id, or by number (``#1``) if they have none.
+    """
     return {
         "differences": {
             name: asdict(difference) for name, difference in comparison.differences.items()

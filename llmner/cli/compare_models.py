@@ -48,7 +48,7 @@ def compare_models(
     from llmner.reports.console import console, show_models
 
     if kind_of(output) not in ("missing", "folder"):
-        raise InputError("is no folder", path=output, hint="name another")
+        raise InputError("not a folder", path=output, hint="name another")
     settings = load_models_config(config)
     if limit is not None:
         settings = settings.model_copy(update={"limit": limit})

@@ -1,6 +1,4 @@
-"""``llmner doctor``: what is installed, what is missing, on what it would run, and whether a run
-would fit.
-"""
+"""``llmner doctor``: what is installed, which devices there are, and whether a run would fit."""
 
 from __future__ import annotations
 
@@ -157,13 +155,13 @@ def _print_fit(config: TrainingConfig, shape: Shape, fits: list[Fit]) -> None:
     table.add_row("fits", *("yes" if fit.fits else "no" for fit in fits))
     out.print(table)
     if any(not fit.device.found for fit in fits):
-        out.print(Text("No GPU is at hand: --memory says what to plan with."))
+        out.print(Text("There is no GPU here: --memory sets the memory to plan with."))
     for fit in fits:
         if not fit.fits:
             advice = (
                 f"it would fit with {', '.join(fit.advice)}"
                 if fit.advice
-                else "no setting here would help"
+                else "no setting would help"
             )
             out.print(
                 Text(
@@ -188,8 +186,9 @@ def _report() -> dict[str, Any]:
 
 
 def _extras() -> dict[str, dict[str, str | None]]:
-    """Requirements of each extra, from the installed distribution's own metadata, with versions
-    found.
+    """The packages that each extra requires, with the installed version, or ``None``.
+
+    The requirements come from the metadata of the installed distribution.
     """
     extras: dict[str, dict[str, str | None]] = {"core": {}}
     try:

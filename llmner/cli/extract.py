@@ -91,13 +91,13 @@ def extract(
         )
     if retry and (output is None or input is None or restart):
         raise InputError(
-            "--retry-failed mends a finished --output of --input",
-            hint="give both, and no --restart",
+            "--retry-failed needs --input and a finished --output",
+            hint="give both, and leave out --restart",
         )
     tagger, asking = None, None
     if is_baseline(options.engine.engine):
         if retry:
-            raise InputError("--retry-failed means nothing to a baseline", hint="leave it out")
+            raise InputError("--retry-failed does not apply to a baseline", hint="leave it out")
         given = given_options(context, options.flat())
         tagger = build_baseline(options, given=given, report=note, spell=dashed)
     else:
@@ -109,7 +109,7 @@ def extract(
         sentences = [Sentence(text)]
     else:
         assert input is not None
-        # Read whole before the engine starts: bad input should fail in a second, not after an hour.
+        # All input is read before the engine starts, so that bad input fails at once.
         sentences = list(
             read_corpus(
                 str(input), input_format, split, strict=strict, on_bad=bad.collect, stats=stats
@@ -121,7 +121,7 @@ def extract(
         assert tagger is not None
         extractor, labels = tagger, tagger.labels
     else:
-        # A reader wants the first sentence soon.
+        # Somebody waits for the first sentence.
         extractor = build(asking, soon=show or output is None, report=note, spell=dashed)
         labels = asking.recipe.schema_.codes
     try:
@@ -161,7 +161,7 @@ def _run(
 
 
 def _printer(labels: Sequence[str], *, json: bool) -> Callable[[Extraction], None]:
-    """What prints an extraction on standard output."""
+    """A function that prints an extraction on standard output."""
     from llmner.files import dump_json, write_bytes
     from llmner.reports.console import console, show_projection
 
@@ -245,12 +245,12 @@ def _keep(
                 on_resume=resumed,
             )
     if failures == [0]:
-        note(f"every sentence in {output} has an answer; nothing was asked")
+        note(f"every sentence in {output} has an answer; there was nothing to ask")
         return
     if failures:
         note(
-            f"{failures[0] - summary.unanswered} of {failures[0]} failed sentences have an answer "
-            f"now"
+            f"{failures[0] - summary.unanswered} of {failures[0]} failed sentences now have an "
+            "answer"
         )
     note(f"{summary.sentences} sentences are in {output}")
     tell_unanswered(

@@ -1,4 +1,4 @@
-"""``llmner merge``: one model of a base model and an adapter."""
+"""``llmner merge``: merge an adapter into its base model."""
 
 from __future__ import annotations
 

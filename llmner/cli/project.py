@@ -1,4 +1,4 @@
-"""``llmner project``: recorded replies of any LLM to exact spans; needs no model."""
+"""``llmner project``: turn recorded replies of any LLM into exact spans, without a model."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def project(
             count += 1
             step(1)
         if not count and not bad.rows:
-            raise CorpusError("holds no reply", path=input, hint="the file is empty")
+            raise CorpusError("has no replies", path=input, hint="the file is empty")
     bad.close()
     note(f"{count} replies: {_listed(statuses)}; mentions: {_listed(outcomes)}")
     if failures and len(failures) == count:

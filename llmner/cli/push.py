@@ -1,4 +1,4 @@
-"""``llmner push``: a trained adapter or baseline to the Hugging Face Hub."""
+"""``llmner push``: upload a trained adapter or baseline to the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def push(
         from llmner.baselines import push_baseline
 
         if recipe is not None:
-            raise InputError("--recipe means nothing to a baseline", hint="leave it out")
+            raise InputError("--recipe does not apply to a baseline", hint="leave it out")
         _print_result(
             push_baseline(
                 folder,
@@ -113,7 +113,7 @@ def _show(result: PushResult) -> None:
             Text(f"\nREADME.md, its first {min(_CARD_LINES, len(lines))} of {len(lines)} lines:\n")
         )
         out.print(Text(printable("\n".join(lines[:_CARD_LINES]))), soft_wrap=True)
-        note(f"nothing was uploaded; without --dry-run it goes to {result.url}")
+        note(f"nothing was uploaded; without --dry-run it would go to {result.url}")
     else:
         out.print(Text(result.url), soft_wrap=True)
         note(f"commit {result.commit}")

@@ -105,12 +105,13 @@ def serve(
         for name in given:
             if name != "recipe":
                 raise InputError(
-                    f"{dashed(name)} means nothing with --no-model", hint="leave one of them out"
+                    f"{dashed(name)} has no effect with --no-model", hint="leave one of them out"
                 )
     keys = _read_keys(api_keys)
     if not keys and not is_loopback(host):
         note(
-            f"warning: anyone who reaches {host} can ask; --api-keys FILE or {_KEYS} asks for a key"
+            f"warning: anyone who reaches {host} can use the server; "
+            f"--api-keys FILE or {_KEYS} makes it require a key"
         )
     if no_model:
         recipe, generator, extract_options = load_recipe(options.recipe), None, {}
@@ -120,8 +121,7 @@ def serve(
         generator = build_engine(
             asking,
             report=note,
-            # Whoever waits would rather hear at once that the endpoint is away, and before the time
-            # is over.
+            # A client should learn quickly that the endpoint is down, and before its own timeout.
             more={"timeout": timeout, "attempts": 2, "deadline": 0.9 * timeout},
             spell=dashed,
         )
@@ -133,7 +133,7 @@ def serve(
             queue=queue,
             timeout=timeout,
             body=int(max_body * (1 << 20)),
-            # An endpoint makes batches itself, of whatever is on its way.
+            # An endpoint makes its own batches from concurrent requests.
             batch_size=1
             if capabilities.concurrent
             else engine.batch_size or capabilities.batch_size,
@@ -155,13 +155,13 @@ def serve(
 
 
 def _read_keys(path: str | None) -> tuple[str, ...]:
-    """The keys of a file, else of the environment; blank lines and comments of a file are no keys.
+    """The keys in a file, or else in the environment; empty if there is neither.
 
-    A variable that is set and holds no key is no open server: whoever sets it wants one that is
-    closed.
+    Blank lines and comments in the file are skipped. A variable without a key is an error, because
+    whoever sets it expects the server to require a key.
 
     Raises:
-        InputError: The file cannot be read; either holds none, or one that is none.
+        InputError: The file cannot be read, it or the variable has no key, or a key is not valid.
     """
     if path is None:
         value = os.environ.get(_KEYS)
@@ -169,13 +169,13 @@ def _read_keys(path: str | None) -> tuple[str, ...]:
             return ()
         if not value.replace(",", "").strip():
             raise InputError(
-                f"{_KEYS} is set and holds no key", hint="unset it for a server without keys"
+                f"{_KEYS} is set but has no key", hint="unset it for a server without keys"
             )
         return checked_keys((key.strip() for key in value.split(",")), where=_KEYS)
     if not path.strip():
-        raise InputError("--api-keys names no file", hint="leave it out for a server without keys")
+        raise InputError("--api-keys is empty", hint="leave it out for a server without keys")
     try:
-        # Some editors put a mark of the encoding first, which is no part of a key.
+        # Some editors write a byte-order mark first, which is not part of a key.
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise InputError("no such file", path=path) from None
@@ -183,5 +183,5 @@ def _read_keys(path: str | None) -> tuple[str, ...]:
         raise InputError(f"cannot be read ({error})", path=path) from None
     keys = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not keys:
-        raise InputError("holds no key", path=path, hint="write one a line")
+        raise InputError("has no keys", path=path, hint="write one per line")
     return checked_keys(keys, where=path)

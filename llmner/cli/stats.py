@@ -1,4 +1,4 @@
-"""``llmner stats``: figures of corpora, and what pairs of them have in common."""
+"""``llmner stats``: statistics of corpora, and comparisons of pairs of them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def stats(
     from llmner.reports.console import console
 
     corpora = []
-    # Beside data sets, plain files are read whole.
+    # If there are data sets among the files, --split applies to them only.
     plain = [is_file_name(str(file)) for file in files]
     for file, is_plain in zip(files, plain, strict=True):
         read_stats = ReadStats()
@@ -88,7 +88,7 @@ def stats(
 
 
 def _names(files: Sequence[str]) -> list[str]:
-    """Base names, or whole paths where two base names are the same."""
+    """The files' base names; the whole path where two base names are equal."""
     bases = [Path(file).name for file in files]
     return [
         base if bases.count(base) == 1 else file for file, base in zip(files, bases, strict=True)

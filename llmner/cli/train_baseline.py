@@ -1,4 +1,4 @@
-"""``llmner train-baseline``: train a tagger to weigh a model against."""
+"""``llmner train-baseline``: train a tagger to compare a model with."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def _train(
         print_json(trained.to_dict())
     else:
         _show(trained, output)
-    note(f"the tagger is in {output}; --engine baseline:{output} asks it")
+    note(f"the tagger is in {output}; use it with --engine baseline:{output}")
 
 
 def _show(trained: Trained, output: Path) -> None:
@@ -252,7 +252,7 @@ def _show(trained: Trained, output: Path) -> None:
     out.print(table)
     out.print()
     table = plain_table("epoch", "train loss", "eval loss", "precision", "recall", "F1", "seconds")
-    # A CRF's iterations are many: what matters is where they lead.
+    # A CRF has many iterations; only the last one matters.
     epochs = trained.epochs if len(trained.epochs) <= 30 else trained.epochs[-1:]
     for epoch in epochs:
         figures = (epoch.train_loss, epoch.eval_loss, epoch.precision, epoch.recall, epoch.f1)

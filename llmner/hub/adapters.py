@@ -1,7 +1,7 @@
-"""An adapter's folder to the Hugging Face Hub: what may go there, put right, in one commit.
+"""Uploading an adapter's folder to the Hugging Face Hub in one commit.
 
-What goes is on a list; what is not on it stays. What the folder says is ``_folder``'s to read, the
-card ``_card``'s to write, and the wire ``_hub``'s.
+Only files on a list are uploaded, and those with paths of this machine are corrected. ``folder``
+reads the folder, ``card`` writes the model card, and ``client`` talks to the Hub.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ _TOKENIZER = frozenset(
     "merges.txt tokenizer.model spiece.model sentencepiece.bpe.model chat_template.jinja "
     "chat_template.json".split()
 )
-# Read, put right where need be, and written anew.
+# These are read, corrected where necessary, and written anew.
 _REWRITTEN = frozenset({CONFIG_FILE, "README.md", "recipe.yaml", "training.yaml", "training.json"})
 _GEMMA_TERMS = "GEMMA_TERMS.txt"
 _LEGAL = re.compile(r"(?:LICEN[CS]E|NOTICE|GEMMA_TERMS)[\w-]*(?:\.(?:txt|md))?")
 _EXPECTED = ("tokenizer.json", "training.yaml", "training.json", "curves.png")
-# As the Hub has it; "--", ".." and a final ".git" are not allowed either.
+# The Hub's rule for names. It does not allow "--", ".." and a final ".git" either.
 _NAME = re.compile(r"[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
 _TOKEN = re.compile(rb"hf_[A-Za-z0-9]{30,}")
 _OPTIMIZER = re.compile(
@@ -68,16 +68,20 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """What was uploaded, or would be.
+    """What was uploaded, or would be in a dry run.
 
     Attributes:
         repo: ``USER/NAME``.
-        url: Its page.
+        url: The repository's page.
         commit: The commit's hash; ``None`` for a dry run.
-        files: (name, size in bytes) of every file, sorted.
-        left: (name, why) of what lies in the folder and stays there.
+        files: (name, size in bytes) of every file, sorted by name.
+        left: (name, reason) of what is in the folder and is not uploaded.
         card: The model card, which is uploaded as ``README.md``.
         dry_run: Whether nothing was uploaded.
+
+    >>> result = PushResult("me/ner", "https://huggingface.co/me/ner", None, (), (), "# ner", True)
+    >>> result.to_dict()["dry_run"]
+    True
     """
 
     repo: str
@@ -89,7 +93,7 @@ class PushResult:
     dry_run: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """As ``push --json`` prints it."""
+        """The result as ``push --json`` prints it."""
         return {
             "repo": self.repo,
             "url": self.url,
@@ -113,29 +117,33 @@ def push_adapter(
     endpoint: str | None = None,
     report: Callable[[str], None] | None = None,
 ) -> PushResult:
-    """Upload an adapter with its tokenizer, recipe, settings, record and a card; the repository is
-    made.
+    """Upload an adapter with its tokenizer, recipe, settings, training record and a model card.
 
-    Checkpoints, logs, optimiser state, links and whatever is not known stay where they are. In the
-    copies that are uploaded, paths of this machine are cut down to their last part.
+    The repository is created if necessary. Checkpoints, logs, optimiser state, links and unknown
+    files are not uploaded. In the uploaded copies, paths of this machine are shortened to their
+    last part.
 
     Args:
         folder: The adapter's folder.
         repo: ``USER/NAME`` on the Hub.
-        private: Make the repository private. One that exists must be private already.
-        dry_run: Prepare and check everything, and ask the Hub nothing.
+        private: Make the repository private. An existing one must be private already.
+        dry_run: Prepare and check everything without contacting the Hub.
         recipe: A built-in recipe's name or a YAML path, for a folder without ``recipe.yaml``.
         evaluations: Outputs of ``llmner evaluate --json``, besides ``evaluation-*.json`` in the
             folder.
-        token: The Hub's token; by default ``HF_TOKEN`` or what ``hf auth login`` left.
+        token: The Hub's token; by default ``HF_TOKEN`` or the token of ``hf auth login``.
         endpoint: The Hub's address; by default ``HF_ENDPOINT`` or the public Hub.
-        report: Told in a sentence what is done, put right, left out, and tried again.
+        report: Called with a sentence for everything that is corrected, left out or tried again.
 
     Raises:
-        InputError: A name the Hub or the base model's licence does not allow, no adapter, no
-            recipe, a file that must not be published, or one that cannot be read.
+        InputError: The Hub or the base model's licence does not allow the name, there is no
+            adapter or no recipe, or a file must not be published or cannot be read.
         HubError: The Hub refused, or could not be reached.
         MissingExtraError: huggingface_hub is not installed.
+
+    >>> result = push_adapter(Path("build/adapter"), "me/ner", dry_run=True)  # doctest: +SKIP
+    >>> result.files[0]  # doctest: +SKIP
+    ('NOTICE', 285)
     """
     tell = report if report is not None else _silent
     hub = Hub(checked_repo(repo), token=token, endpoint=endpoint, report=tell)
@@ -143,7 +151,7 @@ def push_adapter(
     check_name(repo, terms_of(adapter.base.name, adapter.base.also))
     if adapter.recipe is None:
         raise InputError(
-            "has no recipe.yaml, without which nobody can ask the model as it was trained",
+            "has no recipe.yaml, which users need to ask the model as it was trained",
             path=folder,
             hint="name the recipe it was trained with, --recipe NAME_OR_PATH",
         )
@@ -160,23 +168,26 @@ def push_adapter(
 def publishable(
     adapter: AdapterFolder, repo: str | None = None, *, given: bool = False
 ) -> tuple[dict[str, Content], tuple[tuple[str, str], ...]]:
-    """What of an adapter's folder others may have, by name in order, and (name, why) of what stays.
+    """The files of an adapter's folder that are uploaded, and those that are not.
 
     Args:
-        adapter: The folder, read; with a recipe.
-        repo: ``USER/NAME`` for the card; the folder's name stands in where there is none.
-        given: Whether the recipe is not the folder's own.
+        adapter: The folder, from ``read_folder``; it must have a recipe.
+        repo: ``USER/NAME`` for the card; the folder's name is the default.
+        given: Whether the user named the recipe.
+
+    Returns:
+        The contents by file name, sorted; and (name, reason) of what is not uploaded.
 
     Raises:
-        InputError: A file that must not be published, or one that cannot be read.
+        InputError: A file must not be published, or cannot be read.
     """
     contents, skipped = _contents(adapter, given=given)
     terms = terms_of(adapter.base.name, adapter.base.also)
     if notice := _notice(contents, notices(adapter, terms), terms, adapter):
         contents["NOTICE"] = notice
     if terms is not None and terms.licence == "gemma":
-        # They ask that whoever gets a derivative gets their text as well. It lies beside the
-        # packaged adapter.
+        # The Gemma terms require their text to go with every derivative. The packaged adapter has
+        # a copy.
         packaged = resources.files("llmner") / "models" / PACKAGED_ADAPTER / _GEMMA_TERMS
         contents.setdefault(_GEMMA_TERMS, packaged.read_bytes())
     contents["README.md"] = card_of(adapter, repo).encode()
@@ -189,28 +200,31 @@ def _silent(_: str) -> None:
 
 
 def checked_repo(repo: str) -> str:
-    """A repository's name, if the Hub would take it.
+    """Check the name of a repository, and return it.
 
     Raises:
-        InputError: It would not.
+        InputError: The Hub would not accept it.
+
+    >>> checked_repo("me/ner")
+    'me/ner'
     """
     hint = "expected USER/NAME of letters, digits, '-', '_' and '.'"
     owner, slash, name = repo.partition("/")
     if not slash:
-        raise InputError(f"{repo!r} does not say whose it is", hint=hint)
+        raise InputError(f"{repo!r} has no owner", hint=hint)
     wrong = "--" in repo or ".." in repo or repo.endswith(".git")
     if wrong or not (_NAME.fullmatch(owner) and _NAME.fullmatch(name)):
-        raise InputError(f"{repo!r} is no name of a repository", hint=hint)
+        raise InputError(f"{repo!r} is not a valid name of a repository", hint=hint)
     return repo
 
 
 def _contents(
     adapter: AdapterFolder, *, given: bool
 ) -> tuple[dict[str, Content], tuple[tuple[str, str], ...]]:
-    """What goes to the Hub, by name, and (name, why) of what stays.
+    """The files to upload by name, and (name, reason) of those that are not uploaded.
 
     Raises:
-        InputError: A file that cannot be read, or weights that are none.
+        InputError: A file cannot be read, or the weights are not valid.
     """
     folder = adapter.path
     contents: dict[str, Content] = {}
@@ -221,7 +235,10 @@ def _contents(
             skipped.append((name, "a link"))
         elif not path.is_file():
             skipped.append(
-                (f"{name}/" if path.is_dir() else name, "a folder" if path.is_dir() else "no file")
+                (
+                    f"{name}/" if path.is_dir() else name,
+                    "a folder" if path.is_dir() else "not a regular file",
+                )
             )
         elif name in _TOKENIZER or name == ADAPTER_FILE:
             contents[name] = path
@@ -231,12 +248,12 @@ def _contents(
             if _read(path).startswith(_PNG):
                 contents[name] = path
             else:
-                skipped.append((name, "no PNG"))
+                skipped.append((name, "not a PNG"))
         elif name not in _REWRITTEN and not EVALUATION_FILE.fullmatch(name):
             skipped.append((name, "not part of an adapter"))
     if ADAPTER_FILE not in contents:
         raise InputError(
-            f"holds no adapter: {ADAPTER_FILE} is missing, or a link",
+            f"not an adapter: {ADAPTER_FILE} is missing, or a link",
             path=folder,
             hint="save the adapter with save_pretrained(folder)",
         )
@@ -262,7 +279,7 @@ def _rewrite(
     expected: Mapping[str, Any],
     dump: Callable[[Mapping[str, Any]], bytes],
 ) -> None:
-    """The file as it is where it says what is wanted, else a copy that does."""
+    """Add a file as it is if its content is as expected, else a corrected copy."""
     source = _read(folder / name)
     contents[name] = source if parse(source) == expected else dump(expected)
 
@@ -272,7 +289,7 @@ def _yaml_mapping(source: bytes) -> Any:
 
 
 def _clean_tokenizer_config(contents: dict[str, Content], path: Path) -> None:
-    """Where a tokenizer was loaded from is nobody's business; its tokens are left alone."""
+    """Remove the paths a tokenizer was loaded from, which are private; its tokens are kept."""
     try:
         config = json.loads(_read(path))
     except (ValueError, RecursionError):
@@ -284,9 +301,7 @@ def _clean_tokenizer_config(contents: dict[str, Content], path: Path) -> None:
 
 
 def _recipe_bytes(adapter: AdapterFolder, *, given: bool) -> bytes:
-    """The recipe's file; written out where it is not in the folder or extends one that is
-    elsewhere.
-    """
+    """The recipe's file as it is, or written out if it extends another one or is not there."""
     assert adapter.recipe is not None
     if given and not is_regular(adapter.path / "recipe.yaml"):
         return adapter.recipe.to_yaml().encode()
@@ -295,10 +310,10 @@ def _recipe_bytes(adapter: AdapterFolder, *, given: bool) -> bytes:
 
 
 def check_weights(path: Path) -> None:
-    """Make sure that a file is safetensors, whole, and holds no optimiser's state.
+    """Make sure that a file is whole, is safetensors, and contains no optimiser state.
 
     Raises:
-        InputError: It is not.
+        InputError: It is not, or its header contains what looks like a token.
     """
     size = path.stat().st_size
     with path.open("rb") as stream:
@@ -313,7 +328,7 @@ def check_weights(path: Path) -> None:
     if not isinstance(header, dict):
         raise InputError("not a safetensors file", path=path, hint="save the adapter again")
     if _TOKEN.search(source):
-        raise InputError("holds what looks like a token of the Hub", path=path, hint="take it out")
+        raise InputError("contains what looks like a token of the Hub", path=path, hint="remove it")
     about = header.pop("__metadata__", None)
     try:
         end = max((entry["data_offsets"][1] for entry in header.values()), default=None)
@@ -321,25 +336,28 @@ def check_weights(path: Path) -> None:
         end = None
     if end != size - 8 - length:
         raise InputError(
-            "is cut short, or holds no tensors", path=path, hint="save the adapter again"
+            "is cut short, or has no tensors", path=path, hint="save the adapter again"
         )
     for name in [*header, *(about if isinstance(about, dict) else ())]:
         if _OPTIMIZER.search(name):
             raise InputError(
-                f"holds an optimiser's state ({name})", path=path, hint="save the adapter alone"
+                f"contains optimiser state ({name})", path=path, hint="save the adapter alone"
             )
 
 
 def _notice(
     contents: dict[str, Content], needed: Sequence[str], terms: Terms | None, adapter: AdapterFolder
 ) -> bytes | None:
-    """The text of ``NOTICE`` where one is needed: what is there, and what is not in it yet."""
+    """The text of ``NOTICE`` if it needs changing: the present text and what it lacks.
+
+    A copy of the base model's licence is added to ``contents`` where one is required.
+    """
     if (
         terms is not None
         and terms.name is not None
         and not any(name.startswith("LICEN") for name in contents)
     ):
-        # Its licence goes with copies; the folder of the base model has it, if that is at hand.
+        # The licence must go with every copy. If the base model is a folder here, it is there.
         for source in (Path(name) for name in adapter.base.also):
             if source.is_dir():
                 for path in sorted(source.iterdir()):
@@ -361,31 +379,35 @@ def _notice(
 
 
 def refuse_secrets(folder: Path, contents: Mapping[str, Content]) -> None:
-    """Look for tokens of the Hub in everything but the weights.
+    """Make sure that no file but the weights contains a token of the Hub.
 
     Raises:
-        InputError: A file holds one.
+        InputError: A file contains what looks like one.
+
+    >>> refuse_secrets(Path("build"), {"notes.txt": b"token: " + b"hf_" + b"a" * 34})
+    Traceback (most recent call last):
+    llmner.errors.InputError: build/notes.txt: contains what looks like a token of the Hub; ...
     """
     for name, content in contents.items():
-        # Weights are looked at by their header alone.
+        # check_weights looks at the header of weights.
         if name.endswith((".safetensors", ".crfsuite")):
             continue
         if _TOKEN.search(content if isinstance(content, bytes) else _read(content)):
             raise InputError(
-                "holds what looks like a token of the Hub",
+                "contains what looks like a token of the Hub",
                 path=folder / name,
-                hint="take it out, and revoke it if it is one",
+                hint="remove it, and revoke it if it is one",
             )
 
 
 def _remarks(
     adapter: AdapterFolder, contents: Mapping[str, Content], skipped: Sequence[tuple[str, str]]
 ) -> list[str]:
-    """What people should know before they look at the repository."""
+    """Sentences that the user should read: what was corrected, is missing, or looks odd."""
     lines = list(adapter.told)
     missing = [name for name in _EXPECTED if name not in contents]
     if missing:
-        lines.append(f"not in the folder, and so not uploaded: {', '.join(missing)}")
+        lines.append(f"missing in the folder, so not uploaded: {', '.join(missing)}")
     if not adapter.evaluations:
         lines.append(
             "no evaluation: the card has no results (llmner evaluate --json > evaluation-NAME.json)"
@@ -402,7 +424,7 @@ def _remarks(
             )
     if skipped:
         lines.append(f"not uploaded: {', '.join(f'{name} ({why})' for name, why in skipped)}")
-    # One line each, whatever a file is called.
+    # Names of files may contain line breaks.
     return [" ".join(line.split()) for line in lines]
 
 

@@ -1,7 +1,7 @@
-"""What a trained adapter's folder says: base model, recipe, settings, record, and how it scored.
+"""Reading a trained adapter's folder: base model, recipe, settings, record and evaluations.
 
-Everything is read as what others may have written. Nothing here is uploaded or worded; paths of the
-machine it was trained on are cut down to their last part on the way in.
+The files may come from anyone, so everything is checked. Paths of the machine that the adapter was
+trained on are shortened to their last part.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ RECORD_FILE = "training.json"
 CURVES_FILE = "curves.png"
 CARD_FILE = "README.md"
 EVALUATION_FILE = re.compile(r"evaluation-[\w.-]+\.json")
-"""Names under which evaluations lie beside an adapter."""
+"""The names of evaluations in an adapter's folder."""
 
 _QUOTED = {
     "micro.f1": "micro F1 (seqeval)",
@@ -60,14 +60,14 @@ _KLUE = re.compile(r"(?<![a-z])klue(?![a-z])")
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The model an adapter belongs to.
+    """The base model of an adapter.
 
     Attributes:
-        name: On the Hub (``google/gemma-3-270m``), or the last part of the folder it was loaded
-            from.
-        on_hub: Whether ``name`` is one on the Hub.
+        name: Its name on the Hub (``google/gemma-3-270m``), or the last part of the path it was
+            loaded from.
+        on_hub: Whether ``name`` is a name on the Hub.
         embedded: Whether training started from llmner's embedded copy, which is quantised.
-        also: Every other name the folder has for it; with paths.
+        also: Every name that the folder's files have for it, paths included.
     """
 
     name: str
@@ -82,18 +82,18 @@ class Scored:
 
     Attributes:
         file: The name of its file, beside the adapter.
-        content: What the file says, without sentences and paths.
+        content: The file's content, without sentences and paths.
         figures: (title, value, lower and upper bound of its 95 % interval or ``None``) by the
             figure's name; fractions, 0 to 1.
-        corpus: What the corpus was called.
-        klue: ``v1`` or ``v1.1`` where the corpus was KLUE's, else ``None``.
-        split: ``validation`` or ``train`` where the corpus's name says so.
-        revision: Hash of the scored texts and gold spans.
-        sentences: Sentences that were scored.
-        entities: Gold entities in them.
-        ours: Whether an adapter answered (``False``: the base model alone), or ``None``: not
-            recorded.
-        adapter: What the adapter was called, where that is recorded.
+        corpus: The corpus's name.
+        klue: ``v1`` or ``v1.1`` for a corpus of KLUE, else ``None``.
+        split: ``validation`` or ``train`` if the corpus's name says so, else ``None``.
+        revision: The hash of the scored texts and gold spans.
+        sentences: The number of scored sentences.
+        entities: The number of gold entities in them.
+        ours: Whether an adapter answered; ``False`` for the base model alone, ``None`` if the file
+            does not say.
+        adapter: The adapter's name, if it is recorded.
         signature: The signature, on one line.
     """
 
@@ -123,7 +123,7 @@ class AdapterFolder:
         training: ``training.yaml``; empty where there is none.
         record: ``training.json``; empty where there is none.
         evaluations: How it scored.
-        told: In a sentence each, what was put right or looks odd.
+        told: Sentences about what was corrected or looks odd.
     """
 
     path: Path
@@ -137,19 +137,19 @@ class AdapterFolder:
 
     @property
     def on_klue(self) -> bool:
-        """Whether it was trained on KLUE, as far as the corpus's name says."""
+        """Whether it was trained on KLUE, judging by the corpus's name."""
         return bool(_KLUE.search(str(self.training.get("train", "")).lower()))
 
 
 def is_regular(path: Path) -> bool:
-    """Whether there is a plain file, and no link to one."""
+    """Whether a path is a regular file, and not a link to one."""
     return path.is_file() and not path.is_symlink()
 
 
 def read_folder(
     folder: Path, *, recipe: str | None = None, evaluations: Sequence[Path] = ()
 ) -> AdapterFolder:
-    """Read a trained adapter's folder; only ``adapter_config.json`` must be there.
+    """Read a trained adapter's folder. Only ``adapter_config.json`` must be there.
 
     Args:
         folder: The folder.
@@ -158,15 +158,15 @@ def read_folder(
             folder.
 
     Raises:
-        InputError: No adapter, a file that cannot be read, or figures that are none.
-        RecipeError: A broken recipe.
+        InputError: There is no adapter, a file cannot be read, or a figure is not valid.
+        RecipeError: The recipe is broken.
     """
     if not folder.is_dir():
         raise InputError(
             "no such folder", path=folder, hint="give the output folder of llmner train"
         )
     if not is_regular(folder / CONFIG_FILE):
-        raise InputError(f"holds no adapter: {CONFIG_FILE} is missing", path=folder)
+        raise InputError(f"not an adapter: {CONFIG_FILE} is missing", path=folder)
     remarks: list[str] = []
     config = _mapping(folder / CONFIG_FILE, json.loads)
     training = _optional(folder / TRAINING_FILE, load_yaml)
@@ -194,8 +194,10 @@ def read_folder(
 
 
 def without_paths(value: Any) -> Any:
-    """The same value, with every string in it that is an absolute path cut down to its last
-    part.
+    """A value from JSON with every absolute path in it shortened to its last part.
+
+    >>> without_paths({"model": "/home/me/models/gemma", "epochs": 3})
+    {'model': 'gemma', 'epochs': 3}
     """
     if isinstance(value, dict):
         return {key: without_paths(item) for key, item in value.items()}
@@ -207,7 +209,7 @@ def without_paths(value: Any) -> Any:
 
 
 def _base(folder: Path, config: dict[str, Any], *records: dict[str, Any]) -> Base:
-    """The base model by the name others know it by."""
+    """The base model with its public name, from the names that the folder's files have for it."""
     candidates = [
         config.get("base_model_name_or_path"),
         *(record.get("model") for record in records),
@@ -226,7 +228,7 @@ def _base(folder: Path, config: dict[str, Any], *records: dict[str, Any]) -> Bas
         or last_part(name).startswith(f"{EMBEDDED_MODEL}-bf16-")
         for name in names
     )
-    # What PEFT wrote comes first; a run's own configuration helps where that is a folder.
+    # The name that PEFT wrote comes first. If it is a folder, the training record may know better.
     public = next((hub_name for name in names if (hub_name := on_hub(name)) is not None), None)
     if embedded and public is None:
         public = EMBEDDED_ON_HUB
@@ -234,8 +236,13 @@ def _base(folder: Path, config: dict[str, Any], *records: dict[str, Any]) -> Bas
 
 
 def on_hub(name: str) -> str | None:
-    """The name on the Hub, of a name or of a snapshot in the Hub's cache; ``None`` for other
-    folders.
+    """A model's name on the Hub; ``None`` for a local folder.
+
+    Args:
+        name: A name on the Hub, or a path; a snapshot in the Hub's cache has its name in its path.
+
+    >>> on_hub("/cache/models--google--gemma-3-270m/snapshots/9b0cfec")
+    'google/gemma-3-270m'
     """
     if cached := _SNAPSHOT.search(name):
         return f"{cached[1]}/{cached[2]}"
@@ -259,7 +266,7 @@ def _recipe(
         )
     if folder_recipe is not None and folder_recipe != recipe:
         raise InputError(
-            f"its {RECIPE_FILE} is another recipe than {name}",
+            f"its {RECIPE_FILE} differs from the recipe {name}",
             path=folder,
             hint="leave --recipe out: the folder's own is what the adapter was trained with",
         )
@@ -271,10 +278,14 @@ def _evaluations(folder: Path, others: Iterable[Path]) -> Iterable[Scored]:
 
 
 def evaluation_files(folder: Path, others: Iterable[Path]) -> dict[str, Path]:
-    """The evaluations in a folder, then those given, each once and under a name of its own.
+    """The evaluations in a folder and further ones, each under the name it is uploaded as.
+
+    Args:
+        folder: The adapter's folder.
+        others: Further files.
 
     Raises:
-        InputError: Two would be called alike.
+        InputError: Two files would have the same name.
     """
     files: dict[str, Path] = {}
     inside = (
@@ -289,13 +300,19 @@ def evaluation_files(folder: Path, others: Iterable[Path]) -> dict[str, Path]:
         first = files.setdefault(name, path)
         if first != path and first.resolve() != path.resolve():
             raise InputError(
-                f"would be called {name}, as {first} is", path=path, hint="rename one of them"
+                f"would be called {name} like {first}", path=path, hint="rename one of them"
             )
     return files
 
 
 def without_file_names(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A tokenizer's or model's configuration without folders of this machine (other paths stay)."""
+    """A tokenizer's or model's configuration without this machine's folders.
+
+    Only fields whose names end in ``_path``, ``_file`` or ``_dir`` are changed.
+
+    >>> without_file_names({"tokenizer_file": "/home/me/t.json", "bos_token": "/s"})
+    {'tokenizer_file': 't.json', 'bos_token': '/s'}
+    """
     return {
         key: without_paths(value) if key.endswith(("_path", "_file", "_dir")) else value
         for key, value in config.items()
@@ -304,16 +321,16 @@ def without_file_names(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _scored(path: Path, name: str) -> Scored:
     content = without_paths(_mapping(path, json.loads))
-    # A run that evaluate --output kept has every sentence; they are not ours to publish.
+    # A run from evaluate --output contains every sentence. They must not be published.
     content.pop("rows", None)
     if "runs" in content:
         raise InputError(
-            "holds several runs", path=path, hint="evaluate the adapter alone, with --json"
+            "contains several runs", path=path, hint="evaluate the adapter alone, with --json"
         )
     signature = content.get("signature")
     if not isinstance(signature, dict):
         raise InputError(
-            "holds no evaluation", path=path, hint="expected what llmner evaluate --json prints"
+            "not an evaluation", path=path, hint="expected the output of llmner evaluate --json"
         )
     figures = {}
     for figure, title in _QUOTED.items():
@@ -328,13 +345,11 @@ def _scored(path: Path, name: str) -> Scored:
             )
     if "micro.f1" not in figures:
         raise InputError(
-            "has no micro F1", path=path, hint="expected what llmner evaluate --json prints"
+            "has no micro F1", path=path, hint="expected the output of llmner evaluate --json"
         )
     corpus, scored = (signature.get(key) for key in ("corpus", "scored"))
     if not isinstance(corpus, dict) or not {"name", "sha256"} <= corpus.keys():
-        raise InputError(
-            "does not say of which corpus it is", path=path, hint="evaluate with --json again"
-        )
+        raise InputError("does not name its corpus", path=path, hint="evaluate with --json again")
     corpus_name = str(corpus["name"])
     split = re.search(r"(?<![a-z])(dev|valid(?:ation)?|train)(?![a-z])", corpus_name.lower())
     revision = str((scored if isinstance(scored, dict) else corpus).get("sha256"))
@@ -361,7 +376,7 @@ def _scored(path: Path, name: str) -> Scored:
 
 def _fraction(path: Path, name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise InputError(f"{name} is {value!r}, no number from 0 to 1", path=path)
+        raise InputError(f"{name} must be a number from 0 to 1, got {value!r}", path=path)
     return float(value)
 
 
@@ -371,14 +386,14 @@ def _interval(path: Path, name: str, content: dict[str, Any]) -> tuple[float, fl
     if bounds is None:
         return None
     if not isinstance(bounds, list) or len(bounds) != 2:
-        raise InputError(f"the interval of {name} is {bounds!r}, no pair of numbers", path=path)
+        raise InputError(f"the interval of {name} must be two numbers, got {bounds!r}", path=path)
     return _fraction(path, name, bounds[0]), _fraction(path, name, bounds[1])
 
 
 def _count(path: Path, name: str, content: dict[str, Any]) -> int:
     value = content.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InputError(f"{name} is {value!r}, no count", path=path)
+        raise InputError(f"{name} must be a count, got {value!r}", path=path)
     return value
 
 
@@ -387,10 +402,10 @@ def _optional(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
 
 
 def _mapping(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
-    """A JSON or YAML file that holds one object.
+    """Read a JSON or YAML file that must contain one object.
 
     Raises:
-        InputError: It cannot be read, or holds something else.
+        InputError: It cannot be read, or contains something else.
     """
     kind = "YAML" if parse is load_yaml else "JSON"
     try:
@@ -404,7 +419,7 @@ def _mapping(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise InputError(f"not {kind}", path=path) from None
     if not isinstance(value, dict):
-        raise InputError(f"a {type(value).__name__} where an object should be", path=path)
+        raise InputError(f"expected an object, got a {type(value).__name__}", path=path)
     if not all(isinstance(key, str) for key in value):
-        raise InputError("has keys that are no text", path=path)
+        raise InputError("has keys that are not strings", path=path)
     return value

@@ -1,6 +1,4 @@
-"""A baseline's folder to the Hugging Face Hub: model, tokenizer, record and a card, and nothing
-else.
-"""
+"""Uploading a baseline's folder to the Hugging Face Hub: model, tokenizer, record and a card."""
 
 from __future__ import annotations
 
@@ -50,15 +48,18 @@ def push_baseline(
     endpoint: str | None = None,
     report: Callable[[str], None] | None = None,
 ) -> PushResult:
-    """Upload a tagger; ``--engine baseline:USER/NAME`` then asks it.
+    """Upload a tagger; ``--engine baseline:USER/NAME`` then uses it.
 
-    Arguments and errors as those of :func:`llmner.training.push_adapter`.
+    The arguments and errors are those of :func:`llmner.training.push_adapter`.
+
+    >>> push_baseline(Path("build/crf"), "me/crf-ner", dry_run=True).url  # doctest: +SKIP
+    'https://huggingface.co/me/crf-ner'
     """
     tell = report if report is not None else silent
     hub = Hub(checked_repo(repo), token=token, endpoint=endpoint, report=tell)
     raw_record = read_baseline_record(folder)
     base = raw_record.get("base")
-    # A snapshot in the Hub's cache has a name there.
+    # A snapshot in the Hub's cache has its name on the Hub in its path.
     base = None if base is None else on_hub(str(base)) or last_part(str(base))
     record = without_paths(raw_record) | ({} if base is None else {"base": base})
     terms = None if base is None else terms_of(str(base))
@@ -72,7 +73,7 @@ def push_baseline(
             path.name
         ):
             skipped.append(
-                (path.name, "not part of a baseline" if is_regular(path) else "no plain file")
+                (path.name, "not part of a baseline" if is_regular(path) else "not a regular file")
             )
     weights = folder / "model.safetensors"
     if weights.name in contents:
@@ -99,24 +100,24 @@ def push_baseline(
 
 
 def _without_folders(path: Path) -> Content:
-    """A file as it is; of a configuration, a copy that names no folder of this machine."""
+    """A file as it is, or a copy of a configuration without folders of this machine."""
     if path.name not in ("config.json", "tokenizer_config.json"):
         return path
     config = read_json(path, hint="train it again")
     if not isinstance(config, dict):
-        raise InputError("is no object", path=path, hint="train it again")
+        raise InputError("not a JSON object", path=path, hint="train it again")
     cleaned = without_file_names(config)
     return path if cleaned == config else dump_json(cleaned, indent=2) + b"\n"
 
 
 def _evaluation(path: Path) -> dict[str, Any]:
-    hint = "expected what evaluate --json prints"
+    hint = "expected the output of evaluate --json"
     content = read_json(path, hint=hint)
     if not isinstance(content, dict) or not all(
         is_number(_part(content, key).get("f1")) for key, _ in _FIGURES
     ):
-        raise InputError("is no evaluation", path=path, hint=hint)
-    # A kept run has every sentence, which is not ours to publish.
+        raise InputError("not an evaluation", path=path, hint=hint)
+    # A run from evaluate --output contains every sentence. They must not be published.
     evaluation: dict[str, Any] = without_paths(
         {key: value for key, value in content.items() if key != "rows"}
     )
@@ -124,7 +125,7 @@ def _evaluation(path: Path) -> dict[str, Any]:
 
 
 def _part(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """An object in an object; an empty one where there is none."""
+    """An object in an object; an empty one if it is missing."""
     value = mapping.get(key)
     return value if isinstance(value, dict) else {}
 
@@ -141,7 +142,7 @@ def _card(
         "library_name": _LIBRARIES[kind],
         "pipeline_tag": "token-classification",
         "tags": ["llmner", "named-entity-recognition"],
-        # The Hub refuses names it does not know.
+        # The Hub refuses base models that it does not have.
         **({"base_model": base} if isinstance(base, str) and base.count("/") == 1 else {}),
     }
     corpus = _part(record, "corpus")

@@ -1,10 +1,9 @@
-"""Templates of strangers, filled in with plain data and nothing else.
+"""Untrusted Jinja templates, filled in with plain data in bounded time.
 
-A recipe is a file that people pass on, and its prompts are Jinja templates. What a template may use
-is a small language: the variables it is given, loops, conditions, ``set``, and the filters, tests
-and methods listed here. Everything else is refused when the template is read, and a second time
-when it runs. The work a template does is counted, so that none runs long or writes much. It knows
-no recipe.
+Recipes are files that people pass on, and their prompts are Jinja templates. A template may use a
+small part of Jinja: its variables, loops, conditions, ``set``, and the filters, tests and methods
+listed here. Everything else is refused when the template is parsed, and again when it runs. The
+work of a template is counted, so it can neither run long nor write much.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ METHODS: Final[Mapping[type, frozenset[str]]] = {
     dict: frozenset("get items keys values".split()),
     LoopContext: frozenset("changed cycle".split()),
 }
-"""What a template may call, by the type it is called on; also ``range``."""
+"""Methods that a template may call, by the type of their object. It may also call ``range``."""
 
 FILTERS: Final = frozenset(
     "abs capitalize count d default dictsort first int items join last length list lower map max "
@@ -102,13 +101,14 @@ _NODES: Final = (
 _DEEPEST: Final = 40
 _LONGEST_SOURCE: Final = 200_000
 _LARGEST_NUMBER: Final = 2**53
-# Of one template filled in once: steps and characters, beyond those that its variables bring.
+# The work allowed for filling in a template once: a fixed part, and a part for each character of
+# its variables. A unit is one step or one character written.
 _WORK: Final = 2_000_000
 _WORK_A_CHARACTER: Final = 64
 
 
 class _Meter:
-    """Counts what one template does."""
+    """Counts the work of one template."""
 
     def __init__(self, variables: Mapping[str, Any]) -> None:
         self.size = _measure(variables, _WORK * 8)
@@ -124,10 +124,10 @@ _METER: ContextVar[_Meter] = ContextVar("_METER")
 
 
 def _measure(value: Any, most: int) -> int:
-    """How many characters and values there are in plain data; counting ends at ``most``.
+    """The number of characters and values in plain data.
 
     Raises:
-        SecurityError: It is more, or no plain data.
+        SecurityError: There are more than ``most``, or the value is not plain data.
     """
     size = 0
     stack = [value]
@@ -144,14 +144,14 @@ def _measure(value: Any, most: int) -> int:
         elif isinstance(value, list | tuple):
             stack += value
         elif value is not None and not isinstance(value, int | float):
-            raise SecurityError(f"a {type(value).__name__} is no text, number, list or mapping")
+            raise SecurityError(f"a {type(value).__name__} is not a text, number, list or mapping")
         if size + len(stack) > most:
             raise SecurityError("it does too much: too many loops, or too long a text")
     return size
 
 
 def _charged(value: Any) -> Any:
-    """A result, once it is known to be plain, small enough and paid for; iterators become lists."""
+    """Count a result's size as work, and check that it is plain data; iterators become lists."""
     meter = _METER.get()
     if isinstance(value, Iterator) or type(value).__name__ in (
         "dict_keys",
@@ -168,7 +168,7 @@ def _charged(value: Any) -> Any:
 
 
 def _charge_for(*values: Any) -> None:
-    """Reading arguments costs what they hold."""
+    """Count the length of arguments as work, because functions read them."""
     for value in values:
         if isinstance(value, str | list | tuple | dict):
             _METER.get().spend(len(value))
@@ -191,13 +191,13 @@ def _joined(items: list[Any], separator: str) -> str:
 
 
 def _written(value: Any) -> Any:
-    """What is written for a value; undefined ones complain."""
+    """The text that is written for a value. An undefined value raises here."""
     if isinstance(value, str):
         _METER.get().spend(1 + len(value))
         return value
     if isinstance(value, Undefined):
         return str(value)
-    # A list that holds lists several times is written out as often.
+    # A list may contain another one several times; it is written that many times.
     _METER.get().spend(_measure(value, _WORK * 8))
     return str(value)
 
@@ -214,8 +214,9 @@ def _concatenated(parts: Any) -> str:
 
 
 def _counted(items: Any, steps: int, scans: int = 0) -> Iterator[Any]:
-    """The items of a loop, each paid for; a scan may read everything that the template was
-    given.
+    """The items of a loop, each counted as ``steps`` of work, plus the work of its scans.
+
+    A scan is a comparison or a slice, which may read all of the template's variables.
     """
     meter = _METER.get()
     cost = steps + scans * (1 + meter.size // 256)
@@ -227,7 +228,7 @@ def _counted(items: Any, steps: int, scans: int = 0) -> Iterator[Any]:
 
 
 def _metered(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter or test whose arguments and result are paid for."""
+    """A filter or test whose arguments and result are counted as work."""
 
     @wraps(function)
     def filtered(*arguments: Any, **options: Any) -> Any:
@@ -239,7 +240,7 @@ def _metered(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _integer_test(divides: int) -> Callable[[Any], bool]:
     def test(value: Any) -> bool:
-        # Of a text, % would be formatting.
+        # For a text, % would format it.
         if not isinstance(value, int):
             raise TypeError("expected a whole number")
         return value % 2 == divides
@@ -254,7 +255,7 @@ def _bounded_range(*arguments: Any) -> Any:
 
 
 class _Metered(NodeTransformer):
-    """Puts a count into every loop, and a bound on every text that is put together."""
+    """Adds counting to every loop and to every concatenation of a template."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802
         steps = scans = 0
@@ -262,7 +263,7 @@ class _Metered(NodeTransformer):
             steps += (
                 sum(1 + len(getattr(part, "data", "")) for part in inner.find_all(nodes.Node)) + 1
             )
-            # These two read a text without telling.
+            # These two read a text without calling anything that counts it.
             scans += sum(1 for _ in inner.find_all((nodes.Compare, nodes.Slice)))
         self.generic_visit(node)
         cost = nodes.Const(1 + steps), nodes.Const(scans)
@@ -278,13 +279,13 @@ class _Metered(NodeTransformer):
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Jinja with less in it."""
+    """A Jinja environment with only what recipes need."""
 
     intercepted_binops = frozenset("+ - * / // %".split())
     intercepted_unops = frozenset("+ -".split())
 
     def __init__(self) -> None:
-        # Nothing is worked out before there is a meter.
+        # The optimizer would evaluate constant parts when the template is compiled, uncounted.
         super().__init__(undefined=jinja2.StrictUndefined, finalize=_finalize, optimized=False)
         self.globals.clear()
         self.globals["range"] = _bounded_range
@@ -305,7 +306,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         return _Metered().visit(tree)  # type: ignore[no-any-return]
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Data of a mapping, or a method or a loop's property of the list."""
+        """A value of a mapping, or an allowed method or loop property."""
         if isinstance(obj, Undefined):
             str(obj)
         kind = next((kind for kind in METHODS if isinstance(obj, kind)), None)
@@ -329,17 +330,17 @@ class _Environment(ImmutableSandboxedEnvironment):
         return self.undefined(obj=obj, name=argument)
 
     def is_safe_callable(self, obj: Any) -> bool:
-        """Whether it is ``range``, or a method of the list bound to what the list says."""
+        """Whether it is ``range``, or an allowed method of an allowed type."""
         owner, name = getattr(obj, "__self__", None), getattr(obj, "__name__", "")
         return obj is _bounded_range or any(
             isinstance(owner, kind) and name in methods for kind, methods in METHODS.items()
         )
 
     def call(__self, __context: Any, __obj: Any, *arguments: Any, **options: Any) -> Any:  # noqa: N805
-        """Call what may be called, and pay for it."""
+        """Call a function if that is allowed, and count its work."""
         if not __self.is_safe_callable(__obj):
             raise SecurityError("only methods of texts and mappings, range and loop can be called")
-        # What the compiler adds for functions that ask for it; none of these does.
+        # Jinja's compiler may add these; none of the allowed functions takes them.
         options.pop("_loop_vars", None)
         options.pop("_block_vars", None)
         owner, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
@@ -352,7 +353,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         return _charged(__obj(*arguments, **options))
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Sums of numbers, texts or lists; everything else is for numbers."""
+        """Add numbers, texts or lists; the other operators take only numbers."""
         numbers = all(isinstance(side, int | float) for side in (left, right))
         same_kind = any(isinstance(left, kind) and isinstance(right, kind) for kind in (str, list))
         if isinstance(left, Undefined) or isinstance(right, Undefined):
@@ -363,7 +364,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         return _charged(_bounded(super().call_binop(context, operator, left, right)))
 
     def call_unop(self, context: Any, operator: str, argument: Any) -> Any:
-        """Signs of numbers."""
+        """Apply a sign to a number."""
         return _bounded(super().call_unop(context, operator, argument))
 
 
@@ -375,15 +376,15 @@ def _bounded(value: Any) -> Any:
 
 @jinja2.pass_context
 def _finalize(_: Any, value: Any) -> Any:
-    # Asking for the context keeps Jinja from working it out beforehand, without a meter.
+    # With pass_context, Jinja does not call it for constants when the template is compiled.
     return _written(value)
 
 
 def _check(tree: nodes.Template) -> None:
-    """Refuse what is not of the language.
+    """Refuse a template that uses anything that is not allowed.
 
     Raises:
-        TemplateAssertionError: It is named, with its line.
+        TemplateAssertionError: It names the part and its line.
     """
     stack: list[tuple[nodes.Node, int]] = [(tree, 0)]
     while stack:
@@ -395,11 +396,11 @@ def _check(tree: nodes.Template) -> None:
 
 
 def _problem(node: nodes.Node, depth: int) -> str | None:
-    """What a template may not do, if it is this."""
+    """Why a node of a template is not allowed, or ``None`` if it is."""
     if depth > _DEEPEST:
         return "it is nested too deeply"
     if type(node) not in _NODES:
-        return f"{type(node).__name__} is not part of what a recipe's templates can do"
+        return f"{type(node).__name__} is not allowed in a recipe's templates"
     if isinstance(node, nodes.Filter) and (node.node is None or node.name not in FILTERS):
         return f"No filter named {node.name!r}."
     if isinstance(node, nodes.Test) and node.name not in TESTS:
@@ -416,7 +417,7 @@ def _problem(node: nodes.Node, depth: int) -> str | None:
         isinstance(node, nodes.List | nodes.Tuple | nodes.Dict)
         and getattr(node, "ctx", "load") == "load"
     ):
-        # Lists of lists of lists would grow without being written down.
+        # Lists of lists could grow exponentially without writing anything.
         parts = [part for part in node.iter_child_nodes() if not isinstance(part, nodes.Pair)]
         parts += [
             part
@@ -425,7 +426,7 @@ def _problem(node: nodes.Node, depth: int) -> str | None:
             for part in pair.iter_child_nodes()
         ]
         if not all(isinstance(part, nodes.Const) for part in parts):
-            return "a list or a mapping that is written out can hold texts and numbers only"
+            return "a list or a mapping in a template can contain only texts and numbers"
     if isinstance(node, nodes.Call):
         function = node.node
         if isinstance(function, nodes.Name):
@@ -448,17 +449,16 @@ def _compiled(source: str) -> jinja2.Template:
 
 
 def fill_template(source: str, **variables: Any) -> str:
-    """A Jinja template filled in.
+    """Fill in a Jinja template.
 
     Args:
-        source: The template; it may use :data:`FILTERS`, :data:`TESTS`, :data:`METHODS`, loops,
-            conditions and ``set``. At most 200,000 characters.
+        source: The template, at most 200,000 characters. It may use :data:`FILTERS`,
+            :data:`TESTS`, :data:`METHODS`, loops, conditions and ``set``.
         **variables: Plain data: texts, numbers, lists, mappings.
 
     Raises:
-        RecipeError: The template is wrong, asks for something it may not use, fails on these
-            variables, or does more than two million small steps and 64 for every character of its
-            variables.
+        RecipeError: The template is not valid, uses what is not allowed, fails on these variables,
+            or takes more than two million steps plus 64 for each character of its variables.
 
     >>> fill_template("{{ labels | join(', ') }}: {{ text }}", labels=["PS", "LC"], text="손흥민은")
     'PS, LC: 손흥민은'
@@ -468,7 +468,7 @@ def fill_template(source: str, **variables: Any) -> str:
     try:
         meter = _Meter(variables)
     except SecurityError as error:
-        raise RecipeError(f"the template is given what it cannot have: {error.message}") from None
+        raise RecipeError(f"the template's variables are not allowed: {error.message}") from None
     token = _METER.set(meter)
     try:
         return "".join(_compiled(source).generate(**variables))
@@ -487,7 +487,7 @@ def fill_template(source: str, **variables: Any) -> str:
         TypeError,
         ValueError,
     ) as error:
-        # What a template computes is the recipe's own doing.
+        # Whatever the template computes is the recipe's fault, not a bug here.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise RecipeError(f"the template fails ({reason})") from None
     finally:

@@ -1,9 +1,7 @@
-"""Entities for people: the text with entities in colour, and a table of what became of each
-mention.
+"""Reports on a console: texts with coloured entities, and tables of outcomes and figures.
 
-Text from models and corpora goes in as plain text, never as console markup, and comes out without
-control
-characters: the console sees to both, :func:`printable` to widths that are right.
+Texts of models and corpora are printed as plain text, never as console markup, and without control
+characters. The console takes care of both; :func:`printable` keeps the widths of cells right.
 """
 
 from __future__ import annotations
@@ -40,39 +38,43 @@ _COLOURS = (
 
 
 class _PlainConsole(Console):
-    """A console whose texts are texts: no markup, and no character that steers a terminal."""
+    """A console that prints texts as they are: no markup, and no control characters."""
 
     def __init__(self, width: int | None = None) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, width=width)
 
     def render(self, *args: Any, **options: Any) -> Iterable[Segment]:
-        """What is printed, piece by piece."""
+        """Yield what is printed, segment by segment."""
         for segment in super().render(*args, **options):
             text = segment.text if segment.control else printable(segment.text)
             yield segment if text == segment.text else Segment(text, segment.style)
 
     def on_broken_pipe(self) -> None:
-        """Leave it to the command line how it ends."""
+        """Raise, so that the command line decides how to exit."""
         raise BrokenPipeError
 
 
 def console() -> Console:
-    """Standard output. Wide when it is no terminal, so tables in files and pipes are not cut.
+    """A console for standard output, 120 columns wide where that is not a terminal.
 
     Raises:
-        InputError: It is closed.
+        InputError: Standard output is closed.
     """
     if sys.stdout is None:
         raise InputError("standard output is closed", hint="open it, or name a file to write")
     if hasattr(sys.stdout, "reconfigure"):
-        # It may be of an encoding that lacks what a text has.
+        # Its encoding may lack characters of a text.
         sys.stdout.reconfigure(errors="backslashreplace")
     out = _PlainConsole()
     return out if out.is_terminal else _PlainConsole(width=120)
 
 
 def printable(text: str) -> str:
-    """A text that any terminal can be given; line breaks stay."""
+    r"""A text with its control characters escaped; line breaks stay.
+
+    >>> print(printable("red: \x1b[31m"))
+    red: \x1b[31m
+    """
     return visible(text, lines=True)
 
 
@@ -81,7 +83,7 @@ def _colours(labels: Sequence[str]) -> dict[str, str]:
 
 
 def _coloured(text: str, spans: Sequence[Span], colours: Mapping[str, str]) -> Text:
-    """A text with its spans in their labels' colours."""
+    """A text with its spans in the colours of their labels."""
     coloured = Text()
     position = 0
     for span in spans:
@@ -98,7 +100,7 @@ def _coloured(text: str, spans: Sequence[Span], colours: Mapping[str, str]) -> T
 def show_projection(
     out: Console, projection: Projection, labels: Sequence[str], title: str | None
 ) -> None:
-    """One sentence: its text, its entities, and the outcome of every mention."""
+    """Print one sentence: its text, its entities, and the outcome of every mention."""
     if title:
         out.print(Text(printable(title), style="dim"))
     out.print(_coloured(projection.text, projection.spans, _colours(labels)))
@@ -147,7 +149,7 @@ def show_projection(
 
 
 def _show_spans(out: Console, projection: Projection) -> None:
-    """The spans of a tagger, which have no outcomes."""
+    """Print the spans of a tagger, which have no outcomes."""
     table = plain_table("label", "text", "start", "end", "score")
     table.columns[1].justify = "left"
     for span in projection.spans:
@@ -161,9 +163,7 @@ def _show_spans(out: Console, projection: Projection) -> None:
 
 
 def show_evaluation(out: Console, evaluation: Evaluation) -> None:
-    """The classification report with intervals, the other figures, where the F1 went, counts and
-    signature.
-    """
+    """Print one run: a table of labels and averages, the other figures, losses and signature."""
     from llmner.reports.figures import figure_lines, headline, label_rows
     from llmner.scoring import signature_line
 
@@ -210,7 +210,7 @@ def show_evaluation(out: Console, evaluation: Evaluation) -> None:
 
 
 def plain_table(*columns: str) -> Table:
-    """A plain table: the first column to the left, the others to the right."""
+    """A table without borders: the first column is aligned left, the others right."""
     table = Table(box=None, padding=(0, 2), header_style="bold")
     for number, column in enumerate(columns):
         table.add_column(
@@ -254,7 +254,7 @@ def _show_losses(out: Console, evaluation: Evaluation) -> None:
 def show_evaluations(
     out: Console, evaluations: Mapping[str, Evaluation], comparisons: Mapping[str, Comparison]
 ) -> None:
-    """Several runs side by side, and what sets each off from the first."""
+    """Print several runs side by side, and compare each with the first."""
     from llmner.reports.figures import FIGURES, headline
     from llmner.scoring import CAUSES, signature_line
 
@@ -292,7 +292,7 @@ def show_models(
     facts: Mapping[str, Facts],
     cited: Sequence[tuple[str, str]],
 ) -> None:
-    """A column for each model: figures on the same sentences, and what they cost."""
+    """Print a column for each model: its figures on the same sentences, and its cost."""
     from llmner.reports.figures import MODEL_COLUMNS, model_rows
 
     rows = model_rows(evaluations, facts)
@@ -307,7 +307,7 @@ def show_models(
 
 
 def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> None:
-    """Each figure of two runs, their difference, its interval and p."""
+    """Print each figure of two runs, their difference, its interval and p."""
     from llmner.reports.figures import FIGURES
 
     table = plain_table("figure", a, b, "difference", "95 % interval", "p")
@@ -346,7 +346,7 @@ def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> Non
 def show_changes(
     out: Console, comparison: Comparison, runs: Mapping[str, Evaluation], limit: int
 ) -> None:
-    """The first changed sentences: gold, and what each run found."""
+    """Print the first ``limit`` changed sentences: gold spans, and those of each run."""
     first = next(iter(runs.values()))
     for change in comparison.changes[:limit]:
         row = first.rows[change.number]

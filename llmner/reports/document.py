@@ -1,8 +1,8 @@
-"""Reports of evaluations for people: one HTML file that needs no network, or Markdown for a README.
+"""Reports of evaluations: one HTML file that needs no network, or Markdown for a README.
 
-Everything that comes from a corpus or a model is escaped: by the templates in what they print, and
-as JSON without markup characters in what the page's script reads, which writes it as text only. A
-content security policy allows that one script and no connection.
+Everything that comes from a corpus or a model is escaped. The templates escape what they print. The
+page's script reads JSON without markup characters, and writes it as text only. A content security
+policy allows that one script, and no connections.
 """
 
 from __future__ import annotations
@@ -41,16 +41,27 @@ def render_report(
     curves: bytes | None = None,
     cited: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """A report of one run, or of several on the same sentences side by side.
+    """Write a report of one run, or of several runs on the same sentences side by side.
 
     Args:
-        evaluations: The runs by name, scored together (``evaluate_all``); the first is what the
-            others are compared with.
-        comparisons: Of the other runs with the first, by name.
-        format: ``"html"`` (one self-contained file) or ``"md"``.
-        facts: What each run's model costs: a table of models then comes first.
-        curves: A PNG of their training, to stand below that table (HTML only).
-        cited: (figures, source) published elsewhere, to stand below it.
+        evaluations: The runs by name, scored together by ``evaluate_all``. The others are compared
+            with the first.
+        comparisons: The comparison of each other run with the first, by name.
+        format: ``"html"`` for one self-contained file, or ``"md"`` for Markdown.
+        facts: The cost of each run's model, by name; with it the report begins with a table of
+            models.
+        curves: A PNG of the models' training curves, shown below that table (HTML only).
+        cited: Figures published elsewhere and their sources, shown below that table.
+
+    Returns:
+        The text of the report.
+
+    >>> from llmner.scoring import Prediction, evaluate
+    >>> from llmner.spans import Sentence, Span
+    >>> gold = Sentence("손흥민은 춘천에서", (Span(0, 3, "PS"), Span(5, 7, "LC")))
+    >>> evaluation = evaluate([gold], [Prediction(gold.text, gold.spans[:1])], resamples=0)
+    >>> print(render_report({"my run": evaluation}, format="md").splitlines()[0])
+    ### a corpus: 1 sentences, 2 entities
     """
     comparisons = comparisons or {}
     first = next(iter(evaluations.values()))
@@ -105,19 +116,19 @@ def _asset(name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Half surrogate pairs, which UTF-8 lacks, replaced."""
+    """A text with its lone surrogates, which UTF-8 cannot encode, replaced."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _cell(text: str) -> str:
-    """A text as it can stand in a Markdown table."""
+    """A text escaped for a Markdown table."""
     for char in "\\`*_[]<>|":
         text = text.replace(char, f"\\{char}")
     return _plain(" ".join(text.split()))
 
 
 def _data(evaluations: Mapping[str, Evaluation]) -> str:
-    """Every sentence that some run has wrong, as JSON that cannot end the element it stands in."""
+    """Every sentence that a run got wrong, as JSON that is safe inside a ``<script>`` element."""
     first, *others = evaluations.values()
     sentences = []
     for number, row in enumerate(first.rows):

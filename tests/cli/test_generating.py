@@ -142,9 +142,9 @@ def test_what_cannot_be_is_refused_before_a_model_is_loaded(corpus: Path, tmp_pa
         ("keeps to its format anyway", "--grounded", "--json-schema", "--recipe", "klue"),
         ("replies in pairs have no JSON schema", "--json-schema"),
         ("--samples at --temperature 0", "--samples", 2, "--temperature", 0),
-        ("--max-model-len means nothing to --engine transformers", "--max-model-len", 100),
+        ("--max-model-len does not apply to --engine transformers", "--max-model-len", 100),
         (
-            "--gpu-memory-utilization means nothing",
+            "--gpu-memory-utilization does not apply",
             "--gpu-memory-utilization",
             0.5,
             "--engine",
