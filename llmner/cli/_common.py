@@ -212,6 +212,12 @@ def resumable(step: Steps, *, restart: bool) -> Iterator[None]:
         raise GenerationError(f"{error}; {progress_kept()}", retryable=error.retryable) from error
 
 
+def note_resumed(step: Steps, done: int) -> None:
+    """Say that a run continues an earlier one, and move the progress bar there."""
+    step.resume(done)
+    note(f"{done} sentences were done already; going on")
+
+
 def tell_unanswered(count: int, total: int, reason: str | None, hint: str) -> None:
     """Warn of sentences without an answer, if there are any.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,17 +17,6 @@ if TYPE_CHECKING:
     from llmner.spans import Sentence
 
 _FORMATS: dict[str, Literal["html", "md"]] = {".html": "html", ".htm": "html", ".md": "md"}
-
-
-def run_names(paths: Sequence[str]) -> list[str]:
-    """A short name for each run: its file's, or the whole path where two files are called alike."""
-    stems = [Path(name).stem for name in paths]
-    counts = Counter(stems)
-    names = [name if counts[stem] > 1 else stem for name, stem in zip(paths, stems, strict=True)]
-    repeated = Counter(names)
-    return [
-        name if repeated[name] == 1 else f"{name} ({index + 1})" for index, name in enumerate(names)
-    ]
 
 
 def check_outputs(report: Path | None, output: Path | None, inputs: Sequence[Path]) -> None:

@@ -21,6 +21,7 @@ from llmner.cli._common import (
     guarded,
     not_both,
     note,
+    note_resumed,
     progress,
     resumable,
     tell_repairs,
@@ -217,8 +218,7 @@ def _keep(
                 on_extraction(extraction)
 
         def resumed(done: int) -> None:
-            step.resume(done)
-            note(f"{done} sentences were done already; going on")
+            note_resumed(step, done)
 
         def count_failures(count: int) -> None:
             failures.append(count)

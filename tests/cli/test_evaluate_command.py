@@ -270,7 +270,7 @@ def test_what_does_not_fit_is_one_line(
             "--output",
             kept,
         ),
-        "--output keeps one run",
+        "--output can keep only one run",
     )
     for args, message in (
         (("--output", tmp_path), "is a directory"),
