@@ -241,7 +241,9 @@ def _meaningless(name: str, engine: str, spell: Spell) -> InputError:
     if name == "replies":
         problem = f"{spell(name)} and {spell('engine')} {engine} exclude each other"
         return InputError(problem, hint="give one of them")
-    owner = next(other for other in ENGINES if name in options_taken(engine_class(other)))
+    owner = next(
+        candidate for candidate in ENGINES if name in options_taken(engine_class(candidate))
+    )
     hint = f"add {spell('engine')} {owner}"
     return InputError(f"{spell(name)} does not apply to {spell('engine')} {engine}", hint=hint)
 

@@ -44,8 +44,7 @@ _ANSWER_OPTIONS = ("grounded", "json_schema", "samples", "min_score", "calibrati
     defaults={"engine": None},
     help={
         "engine": "Ask an engine now: transformers, vllm, openai, or baseline:FOLDER for a "
-        "tagger. Answers are "
-        "kept until the evaluation is done; an interrupted one goes on."
+        "tagger. Answers are kept until the evaluation is done; an interrupted one goes on."
     },
 )
 def evaluate(
@@ -56,8 +55,8 @@ def evaluate(
     predicted: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Predictions: what extract wrote, or any corpus format. May be given several "
-            "times."
+            help="Predictions: what extract wrote, or any corpus format. "
+            "May be given several times."
         ),
     ] = None,
     replies: Annotated[

@@ -54,8 +54,7 @@ def extract(
         str | None,
         typer.Option(
             help="klue-tsv, spans, conll, markup, gmb-csv, text, hub; by default guessed. "
-            "document: a file is "
-            "one text."
+            "document: a file is one text."
         ),
     ] = None,
     split: SplitOption = None,
@@ -99,8 +98,8 @@ def extract(
     if is_baseline(options.engine.engine):
         if retry:
             raise InputError("--retry-failed does not apply to a baseline", hint="leave it out")
-        given = given_options(context, options.flat())
-        tagger = build_baseline(options, given=given, report=note, spell=dashed)
+        given_names = given_options(context, options.flat())
+        tagger = build_baseline(options, given=given_names, report=note, spell=dashed)
     else:
         asking = prepare(options, note)
     bad = BadRows(output, skip=skip_bad)

@@ -121,8 +121,8 @@ def project(
         raise LlmnerError(f"no reply could be projected (first: {failures[0]})")
     if failures:
         note(
-            f"warning: {len(failures)} of {count} replies could not be projected (first: "
-            f"{failures[0]})"
+            f"warning: {len(failures)} of {count} replies could not be projected "
+            f"(first: {failures[0]})"
         )
 
 

@@ -41,8 +41,7 @@ def push(
         list[Path] | None,
         typer.Option(
             help="What evaluate --json printed, for the card, besides the folder's "
-            "evaluation-*.json. "
-            "May be given several times."
+            "evaluation-*.json. May be given several times."
         ),
     ] = None,
     json: JsonOption = False,

@@ -100,9 +100,9 @@ def serve(
             f"--engine {engine.engine} cannot be served",
             hint="expected transformers, vllm or openai",
         )
-    given = given_options(context, [*options.flat(), "batch_wait"])
+    given_names = given_options(context, [*options.flat(), "batch_wait"])
     if no_model:
-        for name in given:
+        for name in given_names:
             if name != "recipe":
                 raise InputError(
                     f"{dashed(name)} has no effect with --no-model", hint="leave one of them out"
@@ -116,7 +116,7 @@ def serve(
     if no_model:
         recipe, generator, extract_options = load_recipe(options.recipe), None, {}
     else:
-        asking = prepare(options, note).by_sentences(given)
+        asking = prepare(options, note).by_sentences(given_names)
         recipe, extract_options = asking.recipe, extractor_options(asking)
         generator = build_engine(
             asking,

@@ -153,8 +153,8 @@ def _show_pair(out: Console, earlier: str, later: str, pair: CorpusComparison) -
     out.print(Text(f"  {printable(later)} against {printable(earlier)}", style="bold"))
     overlap = pair.overlap
     out.print(
-        f"  sentences in both: {overlap.exact:,}; after NFKC and without white space: "
-        f"{overlap.folded:,}"
+        f"  sentences in both: {overlap.exact:,}; "
+        f"after NFKC and without white space: {overlap.folded:,}"
     )
     for example in overlap.examples:
         ids = [place.id or f"sentence {place.number}" for place in (example.earlier, example.later)]

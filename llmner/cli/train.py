@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = (
     "Fine-tune a model to answer with entities. Fields come from --config, a YAML file, and from "
-    "the options "
-    "below; later ones win. A run that was interrupted goes on when the same command is given "
-    "again."
+    "the options below; later ones win. A run that was interrupted goes on when the same command "
+    "is given again."
 )
 _FLAGS = {
     "show_example": "Print one training row, learnt and masked tokens told apart, and train "

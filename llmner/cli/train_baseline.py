@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Train a tagger to weigh a model against: crf, bilstm-crf or encoder. extract and "
-    "evaluate take its "
-    "folder as --engine baseline:FOLDER.",
+    "evaluate take its folder as --engine baseline:FOLDER.",
     no_args_is_help=True,
 )
 

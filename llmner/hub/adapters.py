@@ -20,6 +20,7 @@ from llmner._yaml import load_yaml
 from llmner.engines.adapters import PACKAGED_ADAPTER
 from llmner.errors import InputError
 from llmner.files import dump_json
+from llmner.hub._checks import Content, check_weights, checked_repo, read_bytes, refuse_secrets
 from llmner.hub.card import card_of, notices
 from llmner.hub.client import Hub
 from llmner.hub.folder import (
@@ -43,12 +44,10 @@ __all__ = [
     "refuse_secrets",
 ]
 
-Content = bytes | Path
 
 _TOKENIZER = frozenset(
     "tokenizer.json tokenizer_config.json special_tokens_map.json added_tokens.json vocab.json "
-    "vocab.txt "
-    "merges.txt tokenizer.model spiece.model sentencepiece.bpe.model chat_template.jinja "
+    "vocab.txt merges.txt tokenizer.model spiece.model sentencepiece.bpe.model chat_template.jinja "
     "chat_template.json".split()
 )
 # These are read, corrected where necessary, and written anew.
@@ -56,13 +55,6 @@ _REWRITTEN = frozenset({CONFIG_FILE, "README.md", "recipe.yaml", "training.yaml"
 _GEMMA_TERMS = "GEMMA_TERMS.txt"
 _LEGAL = re.compile(r"(?:LICEN[CS]E|NOTICE|GEMMA_TERMS)[\w-]*(?:\.(?:txt|md))?")
 _EXPECTED = ("tokenizer.json", "training.yaml", "training.json", "curves.png")
-# The Hub's rule for names. It does not allow "--", ".." and a final ".git" either.
-_NAME = re.compile(r"[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
-_TOKEN = re.compile(rb"hf_[A-Za-z0-9]{30,}")
-_OPTIMIZER = re.compile(
-    r"(?:^|[._/])(?:optimizer|exp_avg|exp_avg_sq|momentum_buffer|lr_scheduler)(?:$|[._/])"
-)
-_LONGEST_HEADER = 100_000_000
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -181,7 +173,7 @@ def publishable(
     Raises:
         InputError: A file must not be published, or cannot be read.
     """
-    contents, skipped = _contents(adapter, given=given)
+    contents, skipped = _contents(adapter, recipe_given=given)
     terms = terms_of(adapter.base.name, adapter.base.also)
     if notice := _notice(contents, notices(adapter, terms), terms, adapter):
         contents["NOTICE"] = notice
@@ -199,27 +191,8 @@ def _silent(_: str) -> None:
     pass
 
 
-def checked_repo(repo: str) -> str:
-    """Check the name of a repository, and return it.
-
-    Raises:
-        InputError: The Hub would not accept it.
-
-    >>> checked_repo("me/ner")
-    'me/ner'
-    """
-    hint = "expected USER/NAME of letters, digits, '-', '_' and '.'"
-    owner, slash, name = repo.partition("/")
-    if not slash:
-        raise InputError(f"{repo!r} has no owner", hint=hint)
-    wrong = "--" in repo or ".." in repo or repo.endswith(".git")
-    if wrong or not (_NAME.fullmatch(owner) and _NAME.fullmatch(name)):
-        raise InputError(f"{repo!r} is not a valid name of a repository", hint=hint)
-    return repo
-
-
 def _contents(
-    adapter: AdapterFolder, *, given: bool
+    adapter: AdapterFolder, *, recipe_given: bool
 ) -> tuple[dict[str, Content], tuple[tuple[str, str], ...]]:
     """The files to upload by name, and (name, reason) of those that are not uploaded.
 
@@ -243,9 +216,9 @@ def _contents(
         elif name in _TOKENIZER or name == ADAPTER_FILE:
             contents[name] = path
         elif _LEGAL.fullmatch(name) or name == CONFIG_FILE:
-            contents[name] = _read(path)
+            contents[name] = read_bytes(path)
         elif name == "curves.png":
-            if _read(path).startswith(_PNG):
+            if read_bytes(path).startswith(_PNG):
                 contents[name] = path
             else:
                 skipped.append((name, "not a PNG"))
@@ -265,7 +238,7 @@ def _contents(
         _rewrite(contents, "training.json", folder, json.loads, adapter.record, _json_bytes)
     if "tokenizer_config.json" in contents:
         _clean_tokenizer_config(contents, folder / "tokenizer_config.json")
-    contents["recipe.yaml"] = _recipe_bytes(adapter, given=given)
+    contents["recipe.yaml"] = _recipe_bytes(adapter, recipe_given=recipe_given)
     for evaluation in adapter.evaluations:
         contents[evaluation.file] = _json_bytes(evaluation.content)
     return contents, tuple(skipped)
@@ -280,7 +253,7 @@ def _rewrite(
     dump: Callable[[Mapping[str, Any]], bytes],
 ) -> None:
     """Add a file as it is if its content is as expected, else a corrected copy."""
-    source = _read(folder / name)
+    source = read_bytes(folder / name)
     contents[name] = source if parse(source) == expected else dump(expected)
 
 
@@ -291,7 +264,7 @@ def _yaml_mapping(source: bytes) -> Any:
 def _clean_tokenizer_config(contents: dict[str, Content], path: Path) -> None:
     """Remove the paths a tokenizer was loaded from, which are private; its tokens are kept."""
     try:
-        config = json.loads(_read(path))
+        config = json.loads(read_bytes(path))
     except (ValueError, RecursionError):
         raise InputError("not JSON", path=path) from None
     if isinstance(config, dict):
@@ -300,49 +273,13 @@ def _clean_tokenizer_config(contents: dict[str, Content], path: Path) -> None:
             contents[path.name] = _json_bytes(cleaned)
 
 
-def _recipe_bytes(adapter: AdapterFolder, *, given: bool) -> bytes:
+def _recipe_bytes(adapter: AdapterFolder, *, recipe_given: bool) -> bytes:
     """The recipe's file as it is, or written out if it extends another one or is not there."""
     assert adapter.recipe is not None
-    if given and not is_regular(adapter.path / "recipe.yaml"):
+    if recipe_given and not is_regular(adapter.path / "recipe.yaml"):
         return adapter.recipe.to_yaml().encode()
-    source = _read(adapter.path / "recipe.yaml")
+    source = read_bytes(adapter.path / "recipe.yaml")
     return adapter.recipe.to_yaml().encode() if "extends" in _yaml_mapping(source) else source
-
-
-def check_weights(path: Path) -> None:
-    """Make sure that a file is whole, is safetensors, and contains no optimiser state.
-
-    Raises:
-        InputError: It is not, or its header contains what looks like a token.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        header: Any = None
-        if 0 < length <= min(size - 8, _LONGEST_HEADER):
-            source = stream.read(length)
-            try:
-                header = json.loads(source)
-            except (ValueError, RecursionError):
-                header = None
-    if not isinstance(header, dict):
-        raise InputError("not a safetensors file", path=path, hint="save the adapter again")
-    if _TOKEN.search(source):
-        raise InputError("contains what looks like a token of the Hub", path=path, hint="remove it")
-    about = header.pop("__metadata__", None)
-    try:
-        end = max((entry["data_offsets"][1] for entry in header.values()), default=None)
-    except (LookupError, TypeError):
-        end = None
-    if end != size - 8 - length:
-        raise InputError(
-            "is cut short, or has no tensors", path=path, hint="save the adapter again"
-        )
-    for name in [*header, *(about if isinstance(about, dict) else ())]:
-        if _OPTIMIZER.search(name):
-            raise InputError(
-                f"contains optimiser state ({name})", path=path, hint="save the adapter alone"
-            )
 
 
 def _notice(
@@ -366,7 +303,7 @@ def _notice(
                         and path.name.startswith("LICEN")
                         and is_regular(path)
                     ):
-                        contents.setdefault(path.name, _read(path))
+                        contents.setdefault(path.name, read_bytes(path))
     notice = contents.get("NOTICE", b"")
     assert isinstance(notice, bytes)
     added = [line for line in needed if line.encode() not in notice]
@@ -376,28 +313,6 @@ def _notice(
         b"\n\n".join([*([notice.rstrip()] if notice else []), *(line.encode() for line in added)])
         + b"\n"
     )
-
-
-def refuse_secrets(folder: Path, contents: Mapping[str, Content]) -> None:
-    """Make sure that no file but the weights contains a token of the Hub.
-
-    Raises:
-        InputError: A file contains what looks like one.
-
-    >>> refuse_secrets(Path("build"), {"notes.txt": b"token: " + b"hf_" + b"a" * 34})
-    Traceback (most recent call last):
-    llmner.errors.InputError: build/notes.txt: contains what looks like a token of the Hub; ...
-    """
-    for name, content in contents.items():
-        # check_weights looks at the header of weights.
-        if name.endswith((".safetensors", ".crfsuite")):
-            continue
-        if _TOKEN.search(content if isinstance(content, bytes) else _read(content)):
-            raise InputError(
-                "contains what looks like a token of the Hub",
-                path=folder / name,
-                hint="remove it, and revoke it if it is one",
-            )
 
 
 def _remarks(
@@ -426,13 +341,6 @@ def _remarks(
         lines.append(f"not uploaded: {', '.join(f'{name} ({why})' for name, why in skipped)}")
     # Names of files may contain line breaks.
     return [" ".join(line.split()) for line in lines]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", path=path) from None
 
 
 def _size(content: Content) -> int:

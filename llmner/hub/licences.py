@@ -116,10 +116,8 @@ def _exaone(base: str, page: str | None) -> Terms:
         name="exaone",
         begins="EXAONE",
         notice="This adapter is derived from an EXAONE model of LG AI Research. The EXAONE AI "
-        "Model License "
-        "Agreement governs the model and what is derived from it; for EXAONE 3.0, 3.5, Deep and "
-        "4.0 it allows "
-        f"non-commercial use only. Its text: {link}",
+        "Model License Agreement governs the model and what is derived from it; for EXAONE 3.0, "
+        f"3.5, Deep and 4.0 it allows non-commercial use only. Its text: {link}",
     )
 
 

@@ -23,84 +23,19 @@ from jinja2.tests import TESTS as JINJA_TESTS
 from jinja2.visitor import NodeTransformer
 
 from llmner.errors import RecipeError
+from llmner.recipes._template_language import (
+    FILTERS,
+    LARGEST_NUMBER,
+    LOOP_PROPERTIES,
+    METHODS,
+    TESTS,
+    check_template,
+)
 
 __all__ = ["FILTERS", "METHODS", "TESTS", "fill_template"]
 
-METHODS: Final[Mapping[type, frozenset[str]]] = {
-    str: frozenset(
-        "capitalize count endswith find isdigit islower isupper join lower lstrip removeprefix "
-        "removesuffix "
-        "replace rstrip split splitlines startswith strip title upper".split()
-    ),
-    dict: frozenset("get items keys values".split()),
-    LoopContext: frozenset("changed cycle".split()),
-}
-"""Methods that a template may call, by the type of their object. It may also call ``range``."""
 
-FILTERS: Final = frozenset(
-    "abs capitalize count d default dictsort first int items join last length list lower map max "
-    "min reject "
-    "rejectattr replace reverse select selectattr sort string title tojson trim truncate unique "
-    "upper "
-    "wordcount".split()
-)
-"""Filters a template may use."""
-
-TESTS: Final = frozenset(
-    "boolean defined eq equalto even false float ge greaterthan gt in integer iterable le "
-    "lessthan lower lt "
-    "mapping ne none number odd sequence string true undefined upper == != > >= < <=".split()
-)
-"""Tests a template may use after ``is``, in ``select`` and in ``reject``."""
-
-_LOOP: Final = frozenset(
-    "first index index0 last length nextitem previtem revindex revindex0".split()
-)
-_NODES: Final = (
-    *(
-        nodes.Template,
-        nodes.Output,
-        nodes.TemplateData,
-        nodes.If,
-        nodes.For,
-        nodes.Assign,
-        nodes.AssignBlock,
-    ),
-    *(
-        nodes.With,
-        nodes.Name,
-        nodes.Const,
-        nodes.List,
-        nodes.Tuple,
-        nodes.Dict,
-        nodes.Pair,
-        nodes.Keyword,
-    ),
-    *(
-        nodes.CondExpr,
-        nodes.Compare,
-        nodes.Operand,
-        nodes.And,
-        nodes.Or,
-        nodes.Not,
-        nodes.Neg,
-        nodes.Pos,
-    ),
-    *(
-        nodes.Add,
-        nodes.Sub,
-        nodes.Mul,
-        nodes.Div,
-        nodes.FloorDiv,
-        nodes.Mod,
-        nodes.Concat,
-        nodes.Slice,
-    ),
-    *(nodes.Getattr, nodes.Getitem, nodes.Filter, nodes.Test, nodes.Call),
-)
-_DEEPEST: Final = 40
 _LONGEST_SOURCE: Final = 200_000
-_LARGEST_NUMBER: Final = 2**53
 # The work allowed for filling in a template once: a fixed part, and a part for each character of
 # its variables. A unit is one step or one character written.
 _WORK: Final = 2_000_000
@@ -302,7 +237,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
-        _check(tree)
+        check_template(tree)
         return _Metered().visit(tree)  # type: ignore[no-any-return]
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -312,7 +247,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         kind = next((kind for kind in METHODS if isinstance(obj, kind)), None)
         if kind is not None and attribute in METHODS[kind]:
             return getattr(obj, attribute)
-        if isinstance(obj, LoopContext) and attribute in _LOOP:
+        if isinstance(obj, LoopContext) and attribute in LOOP_PROPERTIES:
             return getattr(obj, attribute)
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
@@ -369,7 +304,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 def _bounded(value: Any) -> Any:
-    if isinstance(value, int | float) and not -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER:
+    if isinstance(value, int | float) and not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
         raise SecurityError("a number is too large")
     return value
 
@@ -378,66 +313,6 @@ def _bounded(value: Any) -> Any:
 def _finalize(_: Any, value: Any) -> Any:
     # With pass_context, Jinja does not call it for constants when the template is compiled.
     return _written(value)
-
-
-def _check(tree: nodes.Template) -> None:
-    """Refuse a template that uses anything that is not allowed.
-
-    Raises:
-        TemplateAssertionError: It names the part and its line.
-    """
-    stack: list[tuple[nodes.Node, int]] = [(tree, 0)]
-    while stack:
-        node, depth = stack.pop()
-        problem = _problem(node, depth)
-        if problem is not None:
-            raise jinja2.TemplateAssertionError(problem, node.lineno or 1)
-        stack += [(child, depth + 1) for child in node.iter_child_nodes()]
-
-
-def _problem(node: nodes.Node, depth: int) -> str | None:
-    """Why a node of a template is not allowed, or ``None`` if it is."""
-    if depth > _DEEPEST:
-        return "it is nested too deeply"
-    if type(node) not in _NODES:
-        return f"{type(node).__name__} is not allowed in a recipe's templates"
-    if isinstance(node, nodes.Filter) and (node.node is None or node.name not in FILTERS):
-        return f"No filter named {node.name!r}."
-    if isinstance(node, nodes.Test) and node.name not in TESTS:
-        return f"No test named {node.name!r}."
-    if isinstance(node, nodes.Const) and isinstance(node.value, int | float):
-        return None if abs(node.value) <= _LARGEST_NUMBER else "a number is too large"
-    if isinstance(node, nodes.For) and node.recursive:
-        return "a loop cannot call itself"
-    if isinstance(node, nodes.Filter | nodes.Test | nodes.Call) and (
-        node.dyn_args or node.dyn_kwargs
-    ):
-        return "arguments cannot be unpacked with * or **"
-    if (
-        isinstance(node, nodes.List | nodes.Tuple | nodes.Dict)
-        and getattr(node, "ctx", "load") == "load"
-    ):
-        # Lists of lists could grow exponentially without writing anything.
-        parts = [part for part in node.iter_child_nodes() if not isinstance(part, nodes.Pair)]
-        parts += [
-            part
-            for pair in node.iter_child_nodes()
-            if isinstance(pair, nodes.Pair)
-            for part in pair.iter_child_nodes()
-        ]
-        if not all(isinstance(part, nodes.Const) for part in parts):
-            return "a list or a mapping in a template can contain only texts and numbers"
-    if isinstance(node, nodes.Call):
-        function = node.node
-        if isinstance(function, nodes.Name):
-            allowed = function.name == "range"
-        else:
-            allowed = isinstance(function, nodes.Getattr) and any(
-                function.attr in m for m in METHODS.values()
-            )
-        if not allowed:
-            return "only methods of texts and mappings, range and loop can be called"
-    return None
 
 
 _ENVIRONMENT: Final = _Environment()

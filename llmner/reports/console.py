@@ -337,8 +337,7 @@ def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> Non
     out.print(
         Text(
             f"  {len(comparison.changes)} sentences changed: {printable(b)} is better on "
-            f"{comparison.better}, "
-            f"worse on {comparison.worse}"
+            f"{comparison.better}, worse on {comparison.worse}"
         )
     )
 

@@ -190,16 +190,16 @@ def headline(evaluation: Evaluation, comparison: Comparison | None = None) -> di
     >>> round(headline(evaluation)["micro.f1"].value, 4)
     0.6667
     """
-    figures = evaluation.scores.to_dict()
-    shown = {}
+    scores = evaluation.scores.to_dict()
+    figures = {}
     for name in FIGURES:
-        value: Any = figures
+        value: Any = scores
         for part in name.split("."):
             value = None if value is None else value[part]
         if value is not None:
             difference = None if comparison is None else comparison.differences.get(name)
-            shown[name] = Figure(value, evaluation.intervals.get(name), difference)
-    return shown
+            figures[name] = Figure(value, evaluation.intervals.get(name), difference)
+    return figures
 
 
 def label_rows(
