@@ -25,6 +25,7 @@ _QUOTED = {
 }
 
 KLUE_NAME = re.compile(r"(?<![a-z])klue(?![a-z])")
+"""Finds the word ``klue`` in the lower-case name of a corpus."""
 
 
 @dataclass(frozen=True, slots=True)
