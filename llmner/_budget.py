@@ -1,7 +1,6 @@
-"""A budget of work: how much may be done for one reply, and a way to end it from another thread.
+"""A budget of work: how much may be done for one reply, and a way to stop it from another thread.
 
-Readers and projection spend from it wherever they do work that grows with what they were given. It
-knows neither.
+Readers and projection spend from the budget wherever their work grows with their input.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ __all__ = ["UNBOUNDED", "Budget"]
 class Budget:
     """Steps of work that reading and projecting one reply may take.
 
-    A step is one small thing done: a token of a reply read, a place of a mention weighed, a
-    thousand characters searched. It takes about a microsecond on a processor of today, give or take
-    a factor of five. Steps are counted and not timed, so the same reply ends at the same step on
-    any machine.
+    A step is a small piece of work: reading one token of a reply, weighing one candidate place of
+    a mention, searching a thousand characters. It takes about a microsecond on a current processor,
+    give or take a factor of five. Steps are counted, not timed, so the same reply stops at the same
+    step on every machine.
 
     Args:
-        steps: How many; ``None`` for as many as it takes.
+        steps: The number of steps; ``None`` for no limit.
 
     Raises:
         ValueError: ``steps`` is negative.
@@ -48,7 +47,11 @@ class Budget:
         """Count ``steps`` as done.
 
         Raises:
-            WorkLimitError: More was done than the budget has, or it was ended.
+            WorkLimitError: The budget is used up, or :meth:`end` was called.
+
+        >>> Budget(10).spend(11)
+        Traceback (most recent call last):
+        llmner.errors.WorkLimitError: takes more than 10 steps of work
         """
         self.spent += steps
         if self.spent > self._limit:
@@ -58,12 +61,12 @@ class Budget:
             )
 
     def end(self) -> None:
-        """Let the next step raise; for another thread, which does not wait for it."""
+        """Make the next step raise. Another thread may call this; it does not wait."""
         self._limit = -1
 
 
 class _Unbounded(Budget):
-    """A budget that counts nothing, for callers that gave none."""
+    """A budget that counts nothing, for callers that did not give one."""
 
     __slots__ = ()
 
@@ -71,8 +74,8 @@ class _Unbounded(Budget):
         pass
 
     def end(self) -> None:
-        raise TypeError("this budget is everybody's; make one of your own to end it")
+        raise TypeError("this budget is shared and cannot be ended; make your own Budget")
 
 
 UNBOUNDED = _Unbounded()
-"""What is used where no budget was given."""
+"""The budget that is used where none is given."""

@@ -1,7 +1,7 @@
-"""A cache for functions of one string, which keeps what is short.
+"""A cache for functions of one string that caches short strings only.
 
-Keys come from texts and replies. A count alone does not bound a cache of them: sixty thousand
-strings of some megabytes each are more than any machine has.
+The keys come from texts and replies, so they can be of any length. Limiting their number alone does
+not limit memory: sixty thousand strings of several megabytes each do not fit into any machine.
 """
 
 from __future__ import annotations
@@ -15,29 +15,30 @@ __all__ = ["LONGEST", "kept"]
 _T = TypeVar("_T")
 
 LONGEST = 64
-"""Characters of the longest string that is kept: names, labels and quantities are shorter."""
+"""The longest string that is cached, in characters. Names, labels and quantities are shorter."""
 
 
 def kept(maxsize: int) -> Callable[[Callable[[str], _T]], Callable[[str], _T]]:
-    """Keep what a function makes of the ``maxsize`` strings that came last, of those with few
-    characters.
+    """Cache a function's results for the ``maxsize`` short strings it was called with last.
+
+    Strings of more than :data:`LONGEST` characters are not cached.
 
     >>> @kept(2)
     ... def doubled(text):
-    ...     print("made")
+    ...     print("computed")
     ...     return text * 2
     >>> doubled("a"), doubled("a")
-    made
+    computed
     ('aa', 'aa')
     """
 
-    def keeping(function: Callable[[str], _T]) -> Callable[[str], _T]:
-        known = lru_cache(maxsize)(function)
+    def decorate(function: Callable[[str], _T]) -> Callable[[str], _T]:
+        cached = lru_cache(maxsize)(function)
 
         @wraps(function)
-        def of(text: str) -> _T:
-            return known(text) if len(text) <= LONGEST else function(text)
+        def wrapper(text: str) -> _T:
+            return cached(text) if len(text) <= LONGEST else function(text)
 
-        return of
+        return wrapper
 
-    return keeping
+    return decorate

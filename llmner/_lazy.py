@@ -1,7 +1,7 @@
-"""Names that are imported when they are first used: because they are heavy, or because they moved
-upstairs.
+"""Names that a module imports when they are first used.
 
-A room knows none of those above it. Names that it had before they moved go on working all the same.
+Either their module is slow to import, or they moved to a package that this one must not import when
+it is loaded (packages import only those below them). Their old import paths keep working.
 """
 
 from __future__ import annotations
@@ -16,11 +16,16 @@ __all__ = ["lazy_names", "moved"]
 
 
 def lazy_names(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A module's ``__getattr__`` for names that live elsewhere.
+    """A module's ``__getattr__`` for names that are defined in other modules.
 
     Args:
-        module: The module.
-        homes: The module that each name lives in.
+        module: The module's ``__name__``.
+        homes: The module that defines each name.
+
+    >>> import llmner
+    >>> lookup = lazy_names("llmner", {"score": "llmner.scoring"})
+    >>> lookup("score").__module__
+    'llmner.scoring._scores'
     """
 
     def lookup(name: str) -> Any:
@@ -34,11 +39,11 @@ def lazy_names(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
 
 def moved(module: str, home: str) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a module whose names are all in another one by now. Says so once.
+    """The ``__getattr__`` of a module that was renamed; warns that it is deprecated.
 
     Args:
-        module: The module.
-        home: Where its names live.
+        module: The module's old name.
+        home: Its new name.
     """
     warnings.warn(f"{module} is {home} now", DeprecationWarning, stacklevel=3)
 

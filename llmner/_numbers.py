@@ -1,6 +1,4 @@
-"""What is a number in JSON, YAML and Python: true and false are none, though Python counts with
-them.
-"""
+"""What counts as a number in JSON and YAML: true and false do not, though Python says so."""
 
 from __future__ import annotations
 
@@ -11,21 +9,34 @@ __all__ = ["is_number", "is_whole", "not_bool"]
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Whether a value is a whole number."""
+    """Whether a value is a whole number.
+
+    >>> is_whole(3), is_whole(True)
+    (True, False)
+    """
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a value is a finite number."""
+    """Whether a value is a finite number.
+
+    >>> is_number(0.5), is_number(float("nan"))
+    (True, False)
+    """
     return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def not_bool(value: Any) -> Any:
-    """The value, for a field that is no switch; to be called by pydantic, which takes true for 1.
+    """Refuse true and false in a field for numbers; a pydantic validator.
+
+    pydantic itself takes true for 1 and false for 0.
 
     Raises:
-        ValueError: It is true or false.
+        ValueError: The value is true or false.
+
+    >>> not_bool(3)
+    3
     """
     if isinstance(value, bool):
-        raise ValueError(f"{str(value).lower()} is no value that it can have")
+        raise ValueError(f"expected a number, got {str(value).lower()}")
     return value

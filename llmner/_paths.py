@@ -1,7 +1,7 @@
-"""What stands for a path may be none at all, or lead anywhere: looking at one without being
-surprised.
+"""Looking at paths: what is there, and whether a file can be written there.
 
-Knows nothing of what files hold.
+A string may not be a possible path at all, and a path may lead through links to anything. Both give
+an ``InputError`` here, not whatever the system raises.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ __all__ = ["beside", "check_output", "is_file", "kind_of", "reason", "target_of"
 
 
 def kind_of(path: Path) -> Literal["missing", "file", "folder", "special"]:
-    """What lies at a path, links followed; ``special`` is a device, a pipe or a socket.
+    """What is at a path, links followed; ``special`` is a device, a pipe or a socket.
 
     Raises:
-        InputError: No path can be such, its links go in a circle, or a folder on the way may not be
-            entered.
+        InputError: The path is impossible, its links go in a circle, or a folder on the way may not
+            be entered.
+
+    >>> kind_of(Path("."))
+    'folder'
     """
     try:
         mode = os.stat(path).st_mode
@@ -35,16 +38,24 @@ def kind_of(path: Path) -> Literal["missing", "file", "folder", "special"]:
 
 
 def reason(error: OSError | ValueError) -> str:
-    """Why a path or a file will not do, in a few words."""
+    """Why a path or a file cannot be used, in a few words.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory"))
+    'No such file or directory'
+    """
     if isinstance(error, OSError):
         return error.strerror or str(error) or type(error).__name__
     if isinstance(error, UnicodeEncodeError):
-        return "half a surrogate pair is in its name"
-    return "a NUL character is in its name" if "null" in str(error) else str(error)
+        return "its name contains a lone surrogate"
+    return "its name contains a NUL character" if "null" in str(error) else str(error)
 
 
 def is_file(path: Path) -> bool:
-    """Whether a regular file lies at a path. Whatever cannot be such a path is none."""
+    """Whether a path is that of a regular file; ``False`` for an impossible path.
+
+    >>> is_file(Path(".")), is_file(Path("\\0"))
+    (False, False)
+    """
     try:
         return kind_of(path) == "file"
     except InputError:
@@ -52,31 +63,43 @@ def is_file(path: Path) -> bool:
 
 
 def target_of(path: Path) -> Path:
-    """Where a path leads: links followed, the last of which may lead to nothing yet.
+    """Where a path leads, links followed; nothing need be there.
 
     Raises:
         InputError: As :func:`kind_of`.
+
+    >>> target_of(Path("/")).is_absolute()
+    True
     """
     kind_of(path)
     return Path(os.path.realpath(path))
 
 
 def beside(path: Path, suffix: str) -> Path:
-    """The file that lies beside the one a path leads to, and has its name and a suffix.
+    """The path of a file beside another one: the same name with a suffix added.
+
+    Links are followed, so it is beside the file that a link leads to.
 
     Raises:
         InputError: As :func:`kind_of`.
+
+    >>> beside(Path("/nowhere/out.jsonl"), ".partial").name
+    'out.jsonl.partial'
     """
     target = target_of(path)
     return target.with_name(f"{target.name}{suffix}")
 
 
 def check_output(path: Path) -> None:
-    """Make sure that a file can be written at ``path``.
+    """Make sure that a file can be written at ``path``, links followed.
 
     Raises:
-        InputError: It is a folder, its folder does not exist or cannot be written to, or it has no
-            name a file can have. Links are followed.
+        InputError: It is a folder, its folder does not exist or cannot be written to, or no file
+            can have its name.
+
+    >>> check_output(Path("/"))
+    Traceback (most recent call last):
+    llmner.errors.InputError: /: is a directory; give a file to write
     """
     kind = kind_of(path)
     if not path.name or kind == "folder":
@@ -85,6 +108,6 @@ def check_output(path: Path) -> None:
         return
     folder = target_of(path).parent
     if kind_of(folder) != "folder":
-        raise InputError("its folder does not exist", path=path, hint="make it first")
+        raise InputError("its folder does not exist", path=path, hint="create it first")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError("its folder cannot be written to", path=path)

@@ -1,4 +1,4 @@
-"""What other packages bring through entry points: its names, and each when it is wanted."""
+"""Entry points of other packages: listing them, and loading one."""
 
 from __future__ import annotations
 
@@ -15,21 +15,32 @@ __all__ = ["load_plugin", "plugins"]
 
 
 def plugins(group: str, ours: Collection[str]) -> dict[str, EntryPoint]:
-    """The entry points of a group, sorted by name; those that are called as ours are left out.
+    """The entry points of a group by name, sorted, without those whose names are taken.
 
-    Looks at the metadata of what is installed, which takes milliseconds; nothing is imported.
+    This reads the metadata of installed packages, which takes milliseconds; it imports nothing.
+
+    Args:
+        group: The group, for example ``"llmner.engines"``.
+        ours: Names that llmner itself uses.
+
+    >>> plugins("llmner.no-such-group", ())
+    {}
     """
     from importlib.metadata import entry_points
 
-    found = {point.name: point for point in entry_points(group=group) if point.name not in ours}
-    return {name: found[name] for name in sorted(found)}
+    points = {point.name: point for point in entry_points(group=group) if point.name not in ours}
+    return {name: points[name] for name in sorted(points)}
 
 
 def load_plugin(point: EntryPoint) -> Any:
-    """What an entry point names.
+    """Import what an entry point names.
 
     Raises:
         InputError: It cannot be imported.
+
+    >>> from importlib.metadata import EntryPoint
+    >>> load_plugin(EntryPoint("root", "math:sqrt", "llmner.example"))(9)
+    3.0
     """
     loaded = attempt(point.load)
     if isinstance(loaded, Mishap):

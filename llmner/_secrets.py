@@ -1,7 +1,4 @@
-"""Keys that no message and no log may show, whoever quotes them.
-
-It knows no engine and no server: it is given a text, and the keys in use.
-"""
+"""Hiding API keys in messages and logs."""
 
 from __future__ import annotations
 
@@ -11,12 +8,14 @@ from collections.abc import Iterable
 __all__ = ["masked"]
 
 _HIDDEN = "***"
-# The shortest beginning or end of a key that is hidden: endpoints show keys as sk-a...wxyz.
+# Endpoints quote keys as sk-a...wxyz, so beginnings and ends of keys are hidden too. This is the
+# shortest, in characters.
 _FRAGMENT = 4
-# What local servers are given in place of a key: words that say more than they hide.
-_NO_KEYS = ("none", "empty", "dummy", "test")
-# What somebody masked in part already; from its beginning, so that none is looked at twice.
-_HALF_HIDDEN = re.compile(r"(?<![^\s'\"])[^\s'\"*]*+(?:\*(?!\*)[^\s'\"*]*+)*+\*{2,}[^\s'\"]*")
+# Local servers are given these in place of a key. Hiding them would only garble messages.
+_PLACEHOLDERS = ("none", "empty", "dummy", "test")
+# A word that somebody already masked in part with stars. The pattern is anchored at the beginning
+# of the word, so it takes linear time.
+_PARTLY_MASKED = re.compile(r"(?<![^\s'\"])[^\s'\"*]*+(?:\*(?!\*)[^\s'\"*]*+)*+\*{2,}[^\s'\"]*")
 _PATTERNS = (
     # https://user:password@host
     (re.compile(r"//[^/\s@]+@"), f"//{_HIDDEN}@"),
@@ -29,38 +28,36 @@ _PATTERNS = (
         ),
         rf"\1{_HIDDEN}",
     ),
-    # What is marked as a key by how it begins, as those of OpenAI, Hugging Face, Groq and others
-    # are.
+    # Prefixes that OpenAI, Hugging Face, Groq and others give their keys.
     (re.compile(r"\b(?:(?:sk|pk|rk|hf|gsk|xai|nvapi|ghp)[-_]|AIza)[A-Za-z0-9*._-]{4,}"), _HIDDEN),
-    # Long and random.
+    # Any long word of letters and digits.
     (re.compile(r"\b(?=[A-Za-z_]*\d)(?=[\d_]*[A-Za-z])[A-Za-z0-9_]{24,}\b"), _HIDDEN),
 )
 
 
 def masked(message: str, secrets: Iterable[str] = ()) -> str:
-    """A message in one line, without anything that looks like a key. Linear in the message.
+    """A message in one line, with whatever looks like a key hidden. O(characters).
 
     Args:
-        message: What an endpoint or an engine says.
-        secrets: Keys that are known: their beginnings and ends, from four characters on, are hidden
-            too.
+        message: A message of an endpoint or an engine.
+        secrets: Keys in use. Their beginnings and ends of four characters or more are hidden too.
 
     >>> masked("Incorrect API key provided: sk-abcdefgh", ["sk-abcdefgh"])
     'Incorrect API key provided: ***'
     """
-    # First, while no other stars are there than its own.
-    told = _HALF_HIDDEN.sub(_HIDDEN, " ".join(message.split()))
+    # This comes first: later steps add stars of their own.
+    text = _PARTLY_MASKED.sub(_HIDDEN, " ".join(message.split()))
     for secret in secrets:
-        if len(secret) < _FRAGMENT or secret.lower() in _NO_KEYS:
+        if len(secret) < _FRAGMENT or secret.lower() in _PLACEHOLDERS:
             continue
-        told = told.replace(secret, _HIDDEN)
+        text = text.replace(secret, _HIDDEN)
         for length in range(len(secret) - 1, _FRAGMENT - 1, -1):
             for part in (secret[:length], secret[-length:]):
-                told = (
-                    re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", _HIDDEN, told)
-                    if part in told
-                    else told
+                text = (
+                    re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", _HIDDEN, text)
+                    if part in text
+                    else text
                 )
     for pattern, instead in _PATTERNS:
-        told = pattern.sub(instead, told)
-    return told
+        text = pattern.sub(instead, text)
+    return text

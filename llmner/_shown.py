@@ -1,7 +1,6 @@
-"""Text fit to be shown to people: nothing in it steers a terminal, and it is no longer than need
-be.
+"""Text that is safe to show in a terminal, and not too long to read.
 
-Whatever people read goes through here once: messages of errors, notes on standard error, what rich
+Everything people read goes through here once: error messages, notes on standard error, what rich
 prints. Data does not: JSON has its own escapes (:func:`llmner.files.dump_json`).
 """
 
@@ -12,12 +11,12 @@ import re
 __all__ = ["STEERING", "shortened", "visible"]
 
 STEERING = "\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-"""What JSON may hold as it is and a terminal obeys, for a class of a regular expression: DEL, C1
-controls, and those that turn the direction of writing.
+"""Characters that JSON allows unescaped and that control a terminal, for a regular expression's
+``[...]``: DEL, C1 controls, and those that change the direction of writing.
 """
 
-# Beside these: C0 controls, other line ends, what has no width and hides, half surrogate pairs.
-# Joiners stay: emoji and several scripts need them.
+# In addition: C0 controls, other line ends, invisible characters without width, lone surrogates.
+# Joiners are allowed: emoji and several scripts need them.
 _UNFIT = re.compile(
     f"[\x00-\x1f{STEERING}\u200b\u2028\u2029\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
@@ -26,20 +25,25 @@ _UNFIT = re.compile(
 def visible(text: str, *, lines: bool = False) -> str:
     r"""The text with its control characters as Python escapes them: ``\x1b``, ``\u202e``, ``\n``.
 
-    Idempotent. What it gives can be written as UTF-8.
+    The result can be encoded as UTF-8. Applying the function again changes nothing.
 
     Args:
         text: Any text.
         lines: Whether line breaks may stay.
+
+    >>> print(visible("red: \x1b[31m"))
+    red: \x1b[31m
     """
     return _UNFIT.sub(
-        lambda found: "\n" if lines and found[0] == "\n" else ascii(found[0])[1:-1], text
+        lambda match: "\n" if lines and match[0] == "\n" else ascii(match[0])[1:-1], text
     )
 
 
 def shortened(text: str, most: int) -> str:
-    """At most so many characters of a text: its beginning and its end, which tell more than its
-    middle.
+    """A text cut to ``most`` characters: its beginning, ``…``, and its end.
+
+    >>> shortened("a very long message", 12)
+    'a very …sage'
     """
     if len(text) <= most:
         return text

@@ -1,4 +1,4 @@
-"""Unicode normalisation in linear time, for texts that anyone may send."""
+"""Unicode normalisation in linear time, for texts from untrusted sources."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ __all__ = ["normalized"]
 
 Form = Literal["NFC", "NFKC"]
 
-# Unicode's stream-safe format knows no longer run of marks (UAX #15, section 13), and no language
-# has one.
-_MOST_MARKS = 30
-# Letters by themselves, and nothing but marks once they are taken apart.
+# The longest run of marks in Unicode's stream-safe text format (UAX #15, section 13). No language
+# has a longer one.
+_MAX_MARKS = 30
+# These are not combining characters, but decompose into nothing but combining marks.
 _MADE_OF_MARKS = frozenset("\u0f73\u0f75\u0f81")
 
 
 def normalized(form: Form, text: str) -> str:
-    """``unicodedata.normalize``, linear in the text.
+    """``unicodedata.normalize`` in O(characters).
 
-    The library sorts the marks of one letter in quadratic time. After thirty marks in a row the
-    text is taken apart, so that no more than thirty are ever sorted; shorter runs come out as they
-    always do.
+    The standard library sorts the marks of one letter in quadratic time. Here the text is split
+    after thirty marks in a row, so no more than thirty are ever sorted. Texts with shorter runs
+    come out exactly as the standard library normalises them.
 
     >>> normalized("NFC", "e\\u0301")
     'é'
     """
-    if len(text) <= _MOST_MARKS or text.isascii():
+    if len(text) <= _MAX_MARKS or text.isascii():
         return unicodedata.normalize(form, text)
     pieces: list[str] = []
     start = marks = 0
     combining = unicodedata.combining
-    for at, char in enumerate(text):
+    for index, char in enumerate(text):
         if combining(char) or char in _MADE_OF_MARKS:
             marks += 1
-            if marks > _MOST_MARKS:
-                pieces.append(text[start:at])
-                start, marks = at, 1
+            if marks > _MAX_MARKS:
+                pieces.append(text[start:index])
+                start, marks = index, 1
         else:
             marks = 0
     if not pieces:

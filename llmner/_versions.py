@@ -1,4 +1,4 @@
-"""The versions that decide a run's numbers."""
+"""Versions of the software that a run's results depend on."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ _DECISIVE = ("llmner", "torch", "transformers", "peft", "trl", "accelerate", "bi
 
 
 def versions(*others: str) -> dict[str, str]:
-    """Versions of what decides a run's numbers (``others`` too), and of Python."""
-    found = {"python": platform.python_version()}
+    """Versions of Python and of the installed packages that results depend on.
+
+    Args:
+        *others: Further packages to list.
+
+    >>> sorted(versions("pyyaml"))[:2]
+    ['accelerate', 'bitsandbytes']
+    """
+    result = {"python": platform.python_version()}
     for name in (*_DECISIVE, *others):
         try:
-            found[name] = metadata.version(name)
+            result[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return result

@@ -1,7 +1,6 @@
-"""Writing files whole or not at all, locked while they are written, no more open than what they
-replace.
+"""Writing files whole or not at all.
 
-Knows no format.
+A file is locked while it is written, and gets no more permissions than the file it replaces.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from llmner.errors import InputError
 
 try:
     import fcntl
-except ImportError:  # Windows, where what is open cannot be removed.
+except ImportError:  # Windows, where an open file cannot be removed.
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
@@ -45,20 +44,30 @@ _LONGEST_NAME = 220
 def whole_file(path: Path, *, like: Path | None = None) -> Iterator[BinaryIO]:
     """A binary stream that becomes ``path`` only if the block ends well; ``-`` is standard output.
 
-    The bytes go to a hidden file beside it and are moved in one step, so a failure leaves what was
-    there before. Links are followed: what they lead to is replaced. A file that is replaced hands
-    on its mode, and its owner and group where that is allowed; a new one has the mode that ``open``
-    would give it.
+    The bytes go to a hidden file beside ``path``, which is moved into place in one step. After a
+    failure the old file is still there. Links are followed: the file they lead to is replaced. The
+    new file takes over the old one's mode, and its owner and group where that is allowed. Without
+    an old file it has the mode that ``open`` would give it.
 
-    The hidden file is locked while it is written. A writer that is killed leaves it, unlocked, to
-    the next one of the same path, which removes it (:func:`clear_dead`).
+    The hidden file is locked while it is written. If the writer is killed, the next writer of the
+    same path removes it (:func:`clear_dead`).
 
     Args:
         path: The file.
-        like: A file that this one must not be more open than.
+        like: A file whose permissions the new one must not exceed.
 
     Raises:
         InputError: The folder is missing or cannot be written to.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "out.txt"
+    ...     with whole_file(path) as stream:
+    ...         _ = stream.write(b"done")
+    ...         path.exists()
+    ...     path.read_bytes()
+    False
+    b'done'
     """
     if str(path) == STDIO:
         buffer = io.BytesIO()
@@ -87,8 +96,8 @@ def whole_file(path: Path, *, like: Path | None = None) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             if fcntl is None:
-                stream.close()  # Windows moves no file that is open.
-            # Moved while it is locked: nobody takes it for what a dead writer left.
+                stream.close()  # Windows cannot move an open file.
+            # It is moved while it is locked, so no other writer takes it for an abandoned one.
             replace_file(part, target, like=like)
     except BrokenPipeError:
         part.unlink(missing_ok=True)
@@ -102,33 +111,46 @@ def whole_file(path: Path, *, like: Path | None = None) -> Iterator[BinaryIO]:
 
 
 def replace_file(part: Path, target: Path, *, like: Path | None = None) -> None:
-    """Put a file in another's place, with the mode of what it replaces, and its owner and group
-    where allowed.
+    """Move a file into another's place, with that one's mode, owner and group.
+
+    Owner and group are taken over where the system allows it.
 
     Args:
-        part: The file to move; as private as need be from the start, it is opened up only here.
-        target: Its place, no link.
-        like: A file that it must not be more open than.
+        part: The file to move. It should be private: it gets the old file's permissions only here.
+        target: The path to replace; not a link.
+        like: A file whose permissions it must not exceed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     part, target = Path(folder) / "part", Path(folder) / "out.txt"
+    ...     _ = part.write_bytes(b"new"), target.write_bytes(b"old")
+    ...     replace_file(part, target)
+    ...     target.read_bytes(), part.exists()
+    (b'new', False)
     """
     try:
-        before = target.stat()
+        old = target.stat()
     except FileNotFoundError:
         pass
     else:
-        mode = stat.S_IMODE(before.st_mode) & 0o777
-        held = part.stat()
-        if (held.st_uid, held.st_gid) != (before.st_uid, before.st_gid):
+        mode = stat.S_IMODE(old.st_mode) & 0o777
+        new = part.stat()
+        if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
             try:
-                os.chown(part, before.st_uid, before.st_gid)
+                os.chown(part, old.st_uid, old.st_gid)
             except (OSError, AttributeError):
-                # Another group may see no more of it than anybody.
+                # The group is another one, so it gets only the permissions of everybody else.
                 mode &= ~0o070 | (mode & 0o007) << 3
         part.chmod(mode & mode_like(like, 0o777))
     part.replace(target)
 
 
 def mode_like(like: Path | None, most: int = 0o666) -> int:
-    """The mode, before the umask, of a new file that must not be more open than another."""
+    """The mode, before the umask, of a new file whose permissions must not exceed another's.
+
+    >>> oct(mode_like(None))
+    '0o666'
+    """
     try:
         return most if like is None else most & stat.S_IMODE(like.stat().st_mode)
     except FileNotFoundError:
@@ -136,9 +158,9 @@ def mode_like(like: Path | None, most: int = 0o666) -> int:
 
 
 def _part_prefix(target: Path) -> str:
-    """What the names of hidden files begin with that are to become a file."""
+    """The beginning of the names of the hidden files that are written for ``target``."""
     name = os.fsencode(target.name)
-    # A name may be as long as a name can be.
+    # The target's name may already be as long as the system allows.
     stem = target.name if len(name) <= _LONGEST_NAME else hashlib.sha256(name).hexdigest()[:32]
     return f".{stem}."
 
@@ -146,7 +168,7 @@ def _part_prefix(target: Path) -> str:
 def _new_part(target: Path, mode: int) -> tuple[Path, int]:
     """A hidden file beside ``target``, and its locked descriptor."""
     if kind_of(target) == "file":
-        mode = 0o600  # Until it has the mode of what it replaces.
+        mode = 0o600  # replace_file gives it the old file's mode.
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
         part = target.with_name(f"{_part_prefix(target)}{secrets.token_hex(4)}{_PART}")
@@ -154,18 +176,29 @@ def _new_part(target: Path, mode: int) -> tuple[Path, int]:
             handle = os.open(part, flags, mode)
         except FileExistsError:
             continue
-        # Between being made and being locked it looks like a dead writer's.
+        # Another writer may have removed it between its creation and its locking.
         if locked(handle) is not False and _is_at(handle, part):
             return part, handle
         os.close(handle)
 
 
 def locked(handle: int) -> bool | None:
-    """Lock an open file as long as it is open; ``False`` where another holds it, ``None`` where
-    none can.
+    """Lock an open file for as long as it is open.
 
-    By ``flock``, which the system lets go of when the process ends, however it ends. Windows has
-    none, and neither have some network file systems.
+    The lock is ``flock``'s, which the system releases when the process ends, however it ends.
+    Windows and some network file systems do not have it.
+
+    Args:
+        handle: The file's descriptor.
+
+    Returns:
+        Whether it is locked now: ``False`` where another process has the lock, ``None`` where files
+        cannot be locked.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryFile() as stream:
+    ...     locked(stream.fileno()) is not False
+    True
     """
     if fcntl is None:
         return None
@@ -179,7 +212,7 @@ def locked(handle: int) -> bool | None:
 
 
 def _is_at(handle: int, path: Path) -> bool:
-    """Whether a path is that of an open file, and not of another one by now."""
+    """Whether a path still is that of an open file."""
     try:
         return os.path.samestat(os.fstat(handle), os.lstat(path))
     except FileNotFoundError:
@@ -187,20 +220,26 @@ def _is_at(handle: int, path: Path) -> bool:
 
 
 def clear_dead(target: Path) -> None:
-    """Remove hidden files that writers of ``target`` left when they were killed, none that is being
-    written.
+    """Remove hidden files that killed writers of ``target`` left behind.
 
-    Whoever writes such a file holds a lock on it, so one that can be locked is nobody's. On Windows
-    removing fails while it is open. Where files cannot be locked (some network file systems),
-    nothing is removed.
+    A writer locks its hidden file, so one that can be locked is abandoned. On Windows, removing an
+    open file fails. Where files cannot be locked (some network file systems), nothing is removed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     abandoned = Path(folder) / ".out.txt.0123abcd.llmner-part"
+    ...     abandoned.touch()
+    ...     clear_dead(Path(folder) / "out.txt")
+    ...     abandoned.exists()
+    False
     """
     name = re.compile(re.escape(_part_prefix(target)) + "[0-9a-f]{8}" + re.escape(_PART))
     try:
         with os.scandir(target.parent) as entries:
-            left = [Path(entry.path) for entry in entries if name.fullmatch(entry.name)]
+            parts = [Path(entry.path) for entry in entries if name.fullmatch(entry.name)]
     except OSError:
         return
-    for part in left:
+    for part in parts:
         with suppress(OSError):
             if fcntl is None:
                 part.unlink()
@@ -214,16 +253,16 @@ def clear_dead(target: Path) -> None:
 
 
 def write_bytes(data: bytes) -> None:
-    """Bytes to standard output.
+    """Write bytes to standard output.
 
     Raises:
-        InputError: It is closed.
+        InputError: Standard output is closed.
     """
     if sys.stdout is None:
         raise InputError("standard output is closed", hint="name a file to write")
     sys.stdout.flush()
-    left = memoryview(data)
-    while left:
-        # Unbuffered (PYTHONUNBUFFERED), it may take less than it is given.
-        left = left[sys.stdout.buffer.write(left) :]
+    remaining = memoryview(data)
+    while remaining:
+        # With PYTHONUNBUFFERED, write may take fewer bytes than it is given.
+        remaining = remaining[sys.stdout.buffer.write(remaining) :]
     sys.stdout.buffer.flush()

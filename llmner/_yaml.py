@@ -1,7 +1,6 @@
-"""YAML as people write it and strangers send it: plain data, no key twice, aliases that stay small.
+"""Reading YAML from untrusted sources: plain data, no duplicate keys, no exploding aliases.
 
-It knows no recipe and no configuration; it tells where a value stands, so that those can name the
-line.
+:func:`line_of` finds the line of a value, so that recipes and configurations can name it in errors.
 """
 
 from __future__ import annotations
@@ -20,20 +19,24 @@ _MOST_NODES = 200_000
 
 
 def parse_yaml(source: str) -> tuple[Any, yaml.Node | None]:
-    """What a YAML document says, and its nodes, for :func:`line_of`.
+    """Parse a YAML document; give its value, and its node tree for :func:`line_of`.
 
-    Only the safe tags of YAML are known. An alias stands for a copy of what it names, and all
-    copies count: ten aliases of ten aliases of ten are a thousand values. O(characters).
+    Only YAML's safe tags are allowed. An alias counts as a copy of the value it names: ten aliases
+    of ten aliases of ten values count as a thousand. O(characters).
 
     Args:
         source: The document; at most a million characters.
 
     Raises:
-        InputError: No YAML, a key twice in one mapping, more than 200,000 values, or one that holds
-            itself. It names the line where there is one.
+        InputError: The document is not YAML, has a duplicate key, has more than 200,000 values, or
+            has a value that contains itself. The error names the line if there is one.
+
+    >>> value, node = parse_yaml("labels: [PS, LC]")
+    >>> value, line_of(node, ["labels", 1])
+    ({'labels': ['PS', 'LC']}, 1)
     """
     if len(source) > _LONGEST:
-        raise InputError(f"not YAML that anybody wrote: it has more than {_LONGEST:,} characters")
+        raise InputError(f"too long: YAML may have at most {_LONGEST:,} characters")
     try:
         loader = yaml.SafeLoader(source)
         node = loader.get_single_node()
@@ -54,7 +57,7 @@ def parse_yaml(source: str) -> tuple[Any, yaml.Node | None]:
 
 
 def load_yaml(source: str) -> Any:
-    """What a YAML document says; see :func:`parse_yaml`.
+    """The value of a YAML document; see :func:`parse_yaml`.
 
     >>> load_yaml("labels: [PS, LC]")
     {'labels': ['PS', 'LC']}
@@ -69,19 +72,19 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
 
 
 def _check(root: yaml.Node) -> None:
-    """Look at each node once, however many aliases name it.
+    """Check every node of a document, each once, however many aliases name it.
 
     Raises:
-        InputError: A key stands twice in a mapping, a value holds itself, or aliases stand for too
-            much.
+        InputError: A mapping has a key twice, a value contains itself, or aliases stand for too
+            many values.
     """
     sizes: dict[int, int] = {}
     open_nodes: set[int] = set()
-    waiting: list[tuple[yaml.Node, bool]] = [(root, False)]
-    while waiting:
-        node, seen_children = waiting.pop()
+    stack: list[tuple[yaml.Node, bool]] = [(root, False)]
+    while stack:
+        node, children_done = stack.pop()
         key = id(node)
-        if seen_children:
+        if children_done:
             open_nodes.discard(key)
             sizes[key] = 1 + sum(sizes[id(child)] for child in _children(node))
             if sizes[key] > _MOST_NODES:
@@ -91,36 +94,45 @@ def _check(root: yaml.Node) -> None:
                 )
         elif key not in sizes:
             if key in open_nodes:
-                raise InputError("a value holds an alias of itself", line=node.start_mark.line + 1)
+                raise InputError(
+                    "a value contains an alias of itself", line=node.start_mark.line + 1
+                )
             open_nodes.add(key)
             _refuse_duplicates(node)
-            waiting.append((node, True))
+            stack.append((node, True))
             for child in _children(node):
                 if id(child) in open_nodes:
                     raise InputError(
-                        "a value holds an alias of itself", line=child.start_mark.line + 1
+                        "a value contains an alias of itself", line=child.start_mark.line + 1
                     )
-                waiting.append((child, False))
+                stack.append((child, False))
 
 
 def _refuse_duplicates(node: yaml.Node) -> None:
-    """YAML lets the last of two equal keys win, silently."""
+    """Refuse duplicate keys: PyYAML would silently use the last one."""
     if not isinstance(node, yaml.MappingNode):
         return
     seen: set[str] = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
             raise InputError(
-                "a key is a list or a mapping; expected a word", line=key.start_mark.line + 1
+                "a key must be a string, not a list or a mapping", line=key.start_mark.line + 1
             )
         if key.value in seen:
-            raise InputError(f"key {key.value!r} stands twice", line=key.start_mark.line + 1)
+            raise InputError(f"duplicate key {key.value!r}", line=key.start_mark.line + 1)
         seen.add(key.value)
 
 
 def line_of(node: yaml.Node | None, location: Sequence[Any]) -> int | None:
-    """The line, from 1, of the deepest part of ``location`` (keys and indices) that the document
-    has.
+    """The line of a value, counted from 1; ``None`` if not even the first part is there.
+
+    Args:
+        node: The document's node tree, from :func:`parse_yaml`.
+        location: Keys and indices that lead to the value. Where the document ends earlier, the line
+            of the last part that it has is given.
+
+    >>> line_of(parse_yaml("a: 1\\nb: 2")[1], ["b"])
+    2
     """
     line = None
     for part in location:

@@ -1,24 +1,23 @@
-"""Every error llmner raises on purpose. It knows nothing of the rooms that raise them.
+"""Every error that llmner raises on purpose.
 
 ::
 
     LlmnerError
     ├── InputError                 what the user gave is wrong; the command line exits with 2
     │   ├── CorpusError            a corpus file: missing, wrong encoding, a broken row
-    │   ├── TagError               a tag sequence that is not what its scheme allows
+    │   ├── TagError               a tag sequence that its scheme does not allow
     │   ├── SpanError              a span that is empty, negative, out of range or overlapping
     │   │   └── MarkupError        a marked-up text that does not parse, or cannot be written
     │   ├── RecipeError            a recipe file: a typo, a missing key, a bad example
     │   ├── UnknownNameError       a format, engine or recipe nobody registered
-    │   └── MismatchError          gold and predictions that do not belong together
+    │   └── MismatchError          gold and predictions of different sentences
     ├── MissingExtraError          an optional part that is not installed (also an ImportError)
-    ├── GenerationError            an engine that could not answer; ``retryable``: try again
-    ├── WorkLimitError             a reply that takes more work than its budget has, or was ended
-    └── HubError                   the Hub refused, or could not be reached; ``retryable`` as above
+    ├── GenerationError            an engine that could not answer; may be ``retryable``
+    ├── WorkLimitError             a reply that takes more work than its budget allows
+    └── HubError                   the Hub refused, or could not be reached; may be ``retryable``
 
-Messages are one line: where it is, what was wrong, how to mend it. They quote files, models and
-endpoints, so control characters are escaped and what is too long to read is cut, here and nowhere
-else.
+A message is one line: where, what is wrong, how to fix it. Messages quote files, models and
+endpoints, so this module escapes control characters in them and shortens what is too long.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ __all__ = [
 ]
 
 
-# Longest parts of a message, in characters.
+# The longest parts of a message, in characters.
 _PATH = 300
 _ID = 100
 _WORDS = 600
@@ -55,8 +54,11 @@ class LlmnerError(Exception):
     """Base of every error llmner raises on purpose. ``exit_code`` is what the command line returns.
 
     Args:
-        message: What happened; kept as one line of at most 1,800 characters without control
-            characters.
+        message: What happened. It becomes one line of at most 1,800 characters; control characters
+            are escaped.
+
+    >>> print(LlmnerError("a\\tb"))
+    a\\tb
     """
 
     exit_code = 1
@@ -66,14 +68,17 @@ class LlmnerError(Exception):
 
 
 class InputError(LlmnerError):
-    """The input is wrong, and the message says where and how to mend it.
+    """The input is wrong; the message says where, and how to fix it.
 
     Args:
-        problem: What is wrong, without a trailing full stop.
+        problem: What is wrong, without a full stop at the end.
         path: The file it was found in.
         line: The line in that file, counted from 1.
         id: The id of the sentence or row.
-        hint: How to mend it.
+        hint: How to fix it.
+
+    >>> print(InputError("not JSON", path="a.jsonl", line=3, hint="expected one object a line"))
+    a.jsonl:3: not JSON; expected one object a line
     """
 
     exit_code = 2
@@ -114,7 +119,11 @@ class InputError(LlmnerError):
         line: int | None = None,
         id: str | None = None,
     ) -> InputError:
-        """The same error, with the places it did not know filled in."""
+        """The same error with the path, line and id filled in where it has none.
+
+        >>> print(SpanError("an empty span", id="s1").located(path="a.jsonl", line=3))
+        a.jsonl:3 (id 's1'): an empty span
+        """
         return type(self)(
             self.problem,
             path=self.path if self.path is not None else path,
@@ -133,7 +142,7 @@ class TagError(InputError):
 
 
 class SpanError(InputError, ValueError):
-    """A span that is empty, negative, out of its text's range, or overlaps another."""
+    """A span that is empty, negative, outside its text, or overlaps another."""
 
 
 class MarkupError(SpanError):
@@ -149,15 +158,18 @@ class UnknownNameError(InputError):
 
 
 class MismatchError(InputError):
-    """Gold and predictions that do not belong together: other ids, other texts, another length."""
+    """Gold and predictions of different sentences: ids, texts or their number differ."""
 
 
 class MissingExtraError(LlmnerError, ImportError):
-    """An optional part is not installed; the message is the command that installs it.
+    """An optional part is not installed; the message says how to install it.
 
     Args:
         extra: The extra of the ``llmner`` distribution, for example ``"local"``.
-        what: What was asked for, for example ``"the transformers engine"``.
+        what: What needs it, for example ``"the transformers engine"``.
+
+    >>> print(MissingExtraError("vllm", "the vllm engine"))
+    the vllm engine needs an optional part; pip install "llmner[vllm]"
     """
 
     def __init__(self, extra: str, what: str) -> None:
@@ -171,6 +183,9 @@ class GenerationError(LlmnerError):
     Args:
         message: What happened and what to do about it.
         retryable: Whether the same request may succeed when it is sent again.
+
+    >>> GenerationError("the endpoint does not answer", retryable=True).retryable
+    True
     """
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
@@ -179,17 +194,18 @@ class GenerationError(LlmnerError):
 
 
 class WorkLimitError(LlmnerError):
-    """Reading or projecting a reply took more steps than its ``Budget`` has, or was ended from
-    outside.
-    """
+    """Reading or projecting a reply took more steps than its ``Budget`` has, or was stopped."""
 
 
 class HubError(LlmnerError):
     """The Hugging Face Hub refused, or could not be reached.
 
     Args:
-        message: What happened and what to do about it; never a token.
+        message: What happened and what to do about it. It must not contain a token.
         retryable: Whether the same request may succeed when it is sent again.
+
+    >>> HubError("the Hub refuses the token").retryable
+    False
     """
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:

@@ -1,7 +1,7 @@
-"""Reading and writing files as the rest expects it: lines with numbers, whole files or none.
+"""Reading and writing files: lines with their numbers, JSON, and files written whole or not at all.
 
-Knows no format. Errors name the file and the line. Paths are looked at by ``_paths``, files are
-written by ``_whole``.
+This module knows no corpus format. Errors name the file and the line. ``_paths`` looks at paths,
+``_whole`` writes files; what both export can be imported from here.
 """
 
 from __future__ import annotations
@@ -57,38 +57,50 @@ __all__ = [
 ]
 
 _BATCH_BYTES = 1 << 16
-# What a text may hold and a terminal must not be given.
-_STEERS = re.compile(f"[{STEERING}]")
-# More digits than any float has before its point are no number of ours, and not always one of
-# Python's.
-_MOST_DIGITS = 308
+# Characters that JSON allows unescaped and that control a terminal.
+_STEERING_CHARS = re.compile(f"[{STEERING}]")
+# No float has more digits before its point. Python itself refuses to parse much longer integers.
+_MAX_DIGITS = 308
 _DIGITS = re.compile("[0-9]{4}")
-_ENDLESS = re.compile(rf"[0-9]{{{_MOST_DIGITS + 1}}}")
+_TOO_MANY_DIGITS = re.compile(rf"[0-9]{{{_MAX_DIGITS + 1}}}")
 
 
 def dump_json(value: Any, *, indent: int | None = None) -> bytes:
-    """JSON as UTF-8 without needless escapes.
+    """Serialise a value as JSON in UTF-8, without needless escapes.
 
-    Half surrogate pairs, which UTF-8 lacks, stay escaped, and so do the control characters that
-    JSON itself would let through: somebody may look at it in a terminal.
+    Lone surrogates, which UTF-8 cannot encode, stay escaped. So do control characters that JSON
+    would allow as they are: somebody may look at the file in a terminal.
+
+    Args:
+        value: What to write.
+        indent: Spaces per level; ``None`` for one line.
+
+    >>> dump_json({"text": "손흥민"}).decode()
+    '{"text": "손흥민"}'
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    if not text.isprintable():  # Quicker to see than which of its characters are not.
-        text = _STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    if not text.isprintable():  # This test is cheaper than the substitution.
+        text = _STEERING_CHARS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return text.encode("utf-8", "backslashreplace")
 
 
 def parse_json(text: str) -> Any:
-    """The value that a JSON text is.
+    """Parse a JSON text.
 
     Raises:
-        ValueError: It is none, or holds what no file of ours does; says which.
+        ValueError: The text is not JSON, is nested too deeply, or has a number of more than 308
+            digits; the message says which.
+
+    >>> parse_json('{"PS": ["손흥민"]}')
+    {'PS': ['손흥민']}
     """
     try:
-        # Among so many digits in a row are four of every 77th character: few texts need a second
-        # look.
-        endless = _DIGITS.search(text[:: (_MOST_DIGITS + 1) // 4]) and _ENDLESS.search(text)
-        return json.loads(text, parse_int=_whole_number if endless else None)
+        # A run of 309 digits shows as four digits in a row among every 77th character. This quick
+        # test spares most texts the full search.
+        too_many_digits = _DIGITS.search(
+            text[:: (_MAX_DIGITS + 1) // 4]
+        ) and _TOO_MANY_DIGITS.search(text)
+        return json.loads(text, parse_int=_whole_number if too_many_digits else None)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg})") from None
     except RecursionError:
@@ -96,16 +108,20 @@ def parse_json(text: str) -> Any:
 
 
 def too_deep(value: Any, most: int = 50) -> bool:
-    """Whether a value from JSON is nested deeper than whatever copies or prints it should have to
-    go.
+    """Whether a value from JSON is nested deeper than ``most`` levels.
+
+    Deeper values could exhaust the stack of whatever copies or prints them.
+
+    >>> too_deep([[1]]), too_deep([[1]], most=1)
+    (False, True)
     """
     level = [value]
     for _ in range(most):
         level = [
-            held
+            inner
             for outer in level
             if isinstance(outer, dict | list)
-            for held in (outer.values() if isinstance(outer, dict) else outer)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
         if not level:
             return False
@@ -114,8 +130,8 @@ def too_deep(value: Any, most: int = 50) -> bool:
 
 def _whole_number(digits: str) -> int:
     count = len(digits.removeprefix("-"))
-    if count > _MOST_DIGITS:
-        raise ValueError(f"JSON with a number of {count:,} digits")
+    if count > _MAX_DIGITS:
+        raise ValueError(f"a number of {count:,} digits is too long")
     return int(digits)
 
 
@@ -123,8 +139,21 @@ def _whole_number(digits: str) -> int:
 def regular_file(path: Path) -> Iterator[Path]:
     """A path that can be opened more than once: the path itself, or a temporary copy of a pipe.
 
-    Formats are guessed by looking at a file before it is read; what was looked at in a pipe is
-    gone.
+    The format of a corpus is guessed by reading its beginning. A pipe can be read only once, so it
+    is copied first.
+
+    Args:
+        path: A file, a pipe, or ``-`` for standard input.
+
+    Raises:
+        CorpusError: The pipe cannot be read.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "corpus.txt"
+    ...     _ = path.write_text("춘천")
+    ...     with regular_file(path) as real:
+    ...         real == path
+    True
     """
     try:
         special = str(path) == STDIO or kind_of(path) == "special"
@@ -143,7 +172,17 @@ def regular_file(path: Path) -> Iterator[Path]:
 
 
 def told_of(error: InputError, real: Path, path: Path) -> InputError:
-    """An error in a temporary copy (:func:`regular_file`), told of what it is a copy of."""
+    """The same error, naming the original file instead of its temporary copy.
+
+    Args:
+        error: An error that was raised while the copy was read.
+        real: The path that :func:`regular_file` gave.
+        path: The path it was given.
+
+    >>> error = CorpusError("not UTF-8", path="/tmp/llmner-x1", line=3)
+    >>> print(told_of(error, Path("/tmp/llmner-x1"), Path("-")))
+    -:3: not UTF-8
+    """
     if error.path != str(real) or real == path:
         return error
     return type(error)(error.problem, path=path, line=error.line, id=error.id, hint=error.hint)
@@ -151,10 +190,17 @@ def told_of(error: InputError, real: Path, path: Path) -> InputError:
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
-    """A file, or standard input where it is called ``-``.
+    """Open a file for reading bytes; ``-`` is standard input.
 
     Raises:
-        CorpusError: Missing, a directory, or unreadable.
+        CorpusError: The file is missing, a directory, a device, or cannot be read.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.txt"
+    ...     write = path.write_bytes(b"abc")
+    ...     with open_bytes(path) as stream:
+    ...         stream.read()
+    b'abc'
     """
     if str(path) == STDIO:
         if sys.stdin is None:
@@ -170,42 +216,49 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     except (OSError, ValueError) as error:
         raise CorpusError(f"cannot be read ({reason(error)})", path=path) from None
     with stream:
-        if _never_ends(stream):
+        if _is_device(stream):
             raise CorpusError("is a device", path=path, hint="give a file or a pipe")
         yield stream
 
 
-def _never_ends(stream: BinaryIO) -> bool:
-    """Whether a file is a device (other than a terminal or ``/dev/null``), which nobody can read to
-    its end.
-    """
-    held = os.fstat(stream.fileno())
-    if stat.S_ISBLK(held.st_mode):
+def _is_device(stream: BinaryIO) -> bool:
+    """Whether a file is a device, which may never end; terminals and ``/dev/null`` are allowed."""
+    status = os.fstat(stream.fileno())
+    if stat.S_ISBLK(status.st_mode):
         return True
-    return stat.S_ISCHR(held.st_mode) and not (
-        stream.isatty() or held.st_rdev == os.stat(os.devnull).st_rdev
+    return stat.S_ISCHR(status.st_mode) and not (
+        stream.isatty() or status.st_rdev == os.stat(os.devnull).st_rdev
     )
 
 
 def open_lines(path: Path) -> Iterator[tuple[int, str]]:
-    r"""(line number from 1, line without its end) of a UTF-8 file, streamed.
+    r"""Stream the lines of a UTF-8 file, each with its number.
 
-    Only ``\n`` ends a line (with a ``\r`` before it, if there is one): texts may hold U+2028,
-    U+0085 and the like. A byte-order mark is dropped.
+    Only ``\n`` or ``\r\n`` ends a line, because texts may contain U+2028, U+0085 and the like. A
+    byte-order mark is dropped.
+
+    Yields:
+        The line's number, counted from 1, and the line without its end.
 
     Raises:
-        CorpusError: Missing, a directory, unreadable, or not UTF-8.
+        CorpusError: The file is missing, a directory, cannot be read, or is not UTF-8.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.txt"
+    ...     _ = path.write_bytes(b"one\r\ntwo\n")
+    ...     list(open_lines(path))
+    [(1, 'one'), (2, 'two')]
     """
     number = 0
     with open_bytes(path) as stream:
-        # Decoded a few thousand lines at a time: a line at a time takes twice as long.
+        # Decoding a few thousand lines at a time takes half as long as decoding each line.
         while batch := _lines_of(stream, path):
             if number == 0 and batch[0].startswith(b"\xef\xbb\xbf"):
                 batch[0] = batch[0][3:]
             try:
                 text = b"".join(batch).decode("utf-8")
             except UnicodeDecodeError:
-                yield from _until_broken(path, number, batch)
+                yield from _lines_until_error(path, number, batch)
                 return
             if batch[-1].endswith(b"\n"):
                 text = text[:-1]
@@ -224,10 +277,16 @@ def _lines_of(stream: BinaryIO, path: Path) -> list[bytes]:
 
 
 def read_text(path: Path) -> str:
-    """A whole UTF-8 file, without its byte-order mark.
+    """Read a whole UTF-8 file, without its byte-order mark.
 
     Raises:
-        CorpusError: As :func:`open_lines`.
+        CorpusError: The file is missing, a directory, cannot be read, or is not UTF-8.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.txt"
+    ...     _ = path.write_text("\\ufeff춘천", encoding="utf-8")
+    ...     read_text(path)
+    '춘천'
     """
     with open_bytes(path) as stream:
         try:
@@ -241,14 +300,20 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path, *, hint: str | None = None) -> Any:
-    """The value that a JSON file holds.
+    """Read a JSON file.
 
     Args:
         path: The file.
-        hint: What was expected of it.
+        hint: What the error should say was expected.
 
     Raises:
-        CorpusError: The file cannot be read, or holds no JSON.
+        CorpusError: The file cannot be read, or is not JSON.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.json"
+    ...     _ = path.write_bytes(dump_json({"f1": 0.9}))
+    ...     read_json(path)
+    {'f1': 0.9}
     """
     text = read_text(path)
     try:
@@ -257,8 +322,8 @@ def read_json(path: Path, *, hint: str | None = None) -> Any:
         raise CorpusError(str(error), path=path, hint=hint) from None
 
 
-def _until_broken(path: Path, number: int, batch: list[bytes]) -> Iterator[tuple[int, str]]:
-    """The lines of a batch up to the one that is not UTF-8, and its error."""
+def _lines_until_error(path: Path, number: int, batch: list[bytes]) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a batch up to the one that is not UTF-8, then raise the error for it."""
     for raw in batch:
         number += 1
         try:
@@ -274,10 +339,16 @@ def _until_broken(path: Path, number: int, batch: list[bytes]) -> Iterator[tuple
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of each row of a JSON Lines file; blank lines are skipped.
+    """Stream the rows of a JSON Lines file, each with its line number; blank lines are skipped.
 
     Raises:
-        CorpusError: As :func:`open_lines`; a line that is not one JSON object.
+        CorpusError: The file cannot be read, or a line is not one JSON object.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.jsonl"
+    ...     _ = path.write_text('{"id": 1}\\n\\n{"id": 2}\\n')
+    ...     list(read_jsonl(path))
+    [(1, {'id': 1}), (3, {'id': 2})]
     """
     for number, line in open_lines(path):
         if not line.strip():
@@ -286,22 +357,30 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def parse_row(path: Path, number: int, line: str) -> dict[str, Any]:
-    """One row of a JSON Lines file.
+    """Parse one row of a JSON Lines file.
+
+    Args:
+        path: The file, for the error.
+        number: The line's number, for the error.
+        line: The line.
 
     Raises:
         CorpusError: The line is not one JSON object.
+
+    >>> parse_row(Path("a.jsonl"), 1, '{"id": "s1"}')
+    {'id': 's1'}
     """
     try:
         row = parse_json(line)
     except ValueError as error:
         raise CorpusError(
-            str(error), path=path, line=number, hint="expected one JSON object a line"
+            str(error), path=path, line=number, hint="expected one JSON object per line"
         ) from None
     if not isinstance(row, dict):
         raise CorpusError(
-            f"a {type(row).__name__} where an object should be",
+            f"expected an object, got a {type(row).__name__}",
             path=path,
             line=number,
-            hint="expected one JSON object a line",
+            hint="write one JSON object per line",
         )
     return row

@@ -294,8 +294,8 @@ def test_json_that_is_none_says_why(tmp_path: Path) -> None:
     for text, told in (
         ("{", "not JSON (Expecting property name enclosed in double quotes)"),
         ("[" * 100_000, "JSON nested too deeply"),
-        (f'{{"start": {"9" * 5000}}}', "JSON with a number of 5,000 digits"),
-        (f"[-{'9' * 400}]", "JSON with a number of 400 digits"),
+        (f'{{"start": {"9" * 5000}}}', "a number of 5,000 digits is too long"),
+        (f"[-{'9' * 400}]", "a number of 400 digits is too long"),
     ):
         with pytest.raises(ValueError, match=f"^{re.escape(told)}$"):
             parse_json(text)

@@ -1,7 +1,7 @@
-"""How texts are asked about: every option with its default, and the extractor that comes of them.
+"""The options of asking a model about texts, and building an extractor from them.
 
-The command line, the server, the YAML of ``compare-models`` and Python all go through here. What an
-option does is for the rooms below to know.
+The command line, the server, the YAML of ``compare-models`` and Python share these options and
+their defaults. The packages below implement what each option does.
 
 >>> AskOptions.of(engine="openai", window=200).flat()["overlap"]
 80

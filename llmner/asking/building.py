@@ -1,6 +1,4 @@
-"""What options of asking come to: recipe and adapter, engine, extractor or tagger. No model is
-loaded here.
-"""
+"""From options to recipe, adapter, engine, and extractor or tagger. No model is loaded here."""
 
 from __future__ import annotations
 
@@ -45,19 +43,23 @@ __all__ = [
     "questions_at_once",
 ]
 
-# Temperature of several samples, and sentences that a tagger is given at once.
+# Default temperature for several samples, and default number of sentences per batch of a tagger.
 _SAMPLING, _TAGGED_AT_ONCE = 0.7, 64
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Options with what they name: recipe, adapter and calibration.
+    """Options together with the recipe, the adapter and the calibration that they name.
 
     Attributes:
         options: The options.
-        recipe: What is asked.
-        adapter: What was trained to be asked it, if anything was.
-        calibrator: What makes of scores shares of right spans, if anything does.
+        recipe: The recipe to ask with.
+        adapter: The adapter, or ``None`` for the bare model.
+        calibrator: Turns scores into shares of correct spans; ``None`` leaves scores as they are.
+
+    >>> asking = prepare(AskOptions.of(recipe="klue", adapter="none"))
+    >>> asking.recipe.name, asking.adapter, asking.in_the_box
+    ('klue', None, False)
     """
 
     options: AskOptions
@@ -67,16 +69,19 @@ class Asking:
 
     @property
     def in_the_box(self) -> bool:
-        """Whether the adapter that comes with this package answers."""
+        """Whether the adapter that comes with this package is used."""
         from llmner.engines.adapters import PACKAGED_ADAPTER
 
         return self.adapter is not None and self.adapter.name == PACKAGED_ADAPTER
 
     def by_sentences(self, given: Collection[str] = ()) -> Asking:
-        """The same for paragraphs: the model in the box is asked about a sentence at a time.
+        """These options for paragraphs: the packaged adapter is asked about one sentence at a time.
+
+        Other models keep their windows.
 
         Args:
-            given: Names of the options that were given: a window or an overlap stays.
+            given: Names of the options that the user gave. If ``window`` or ``overlap`` is among
+                them, nothing changes.
         """
         if not self.in_the_box or {"window", "overlap"} & set(given):
             return self
@@ -86,34 +91,40 @@ class Asking:
 def prepare(options: AskOptions, report: Callable[[str], None] | None = None) -> Asking:
     """Find the recipe, the adapter and the calibration that options name. No model is loaded.
 
-    The adapter in the package is taken where nothing says what else to ask. Asked with another
-    recipe or in another format than it was trained on, an adapter answers worse than the bare
-    model; engines that take no adapters, and recorded replies, need none.
+    The packaged adapter is the default if no adapter, model, recipe or reply format is named: with
+    another recipe or format than it was trained on, it would answer worse than the bare model.
+    Engines that cannot use adapters, and recorded replies, get none.
 
     Args:
         options: The options.
-        report: Told in a sentence what is being waited for.
+        report: Called with a sentence that says what is being waited for.
 
     Raises:
-        InputError: An engine, adapter, recipe or calibration that there is not, or an overlap that
-            is not below the window.
+        InputError: There is no such engine, adapter, recipe or calibration, or the overlap is not
+            smaller than the window.
         GenerationError: The Hub does not have the adapter.
+
+    >>> asking = prepare(AskOptions.of(engine="openai", recipe="klue-strict"))
+    >>> asking.recipe.schema_.codes
+    ('PS', 'LC', 'OG', 'DT', 'TI', 'QT')
     """
     from llmner.engines._registry import engine_class
     from llmner.engines.adapters import PACKAGED_ADAPTER, find_adapter
     from llmner.extraction.windows import check_windows
 
-    engine, asked = options.engine, options.recipe
+    engine, recipe_options = options.engine, options.recipe
     name = engine.adapter
-    takes = not is_baseline(engine.engine) and engine_class(engine.engine).capabilities.adapters
+    takes_adapters = (
+        not is_baseline(engine.engine) and engine_class(engine.engine).capabilities.adapters
+    )
     if (
         name is None
-        and takes
-        and (engine.model, asked.recipe, asked.reply_format) == (None, None, None)
+        and takes_adapters
+        and (engine.model, recipe_options.recipe, recipe_options.reply_format) == (None, None, None)
     ):
         name = PACKAGED_ADAPTER
     adapter = None if name in (None, "none") else find_adapter(name, report, model=engine.model)
-    recipe = load_recipe(asked, adapter, engine.model)
+    recipe = load_recipe(recipe_options, adapter, engine.model)
     check_windows(options.windows.window, options.windows.overlap)
     return Asking(options, recipe, adapter, _calibrator(options.scores))
 
@@ -127,12 +138,20 @@ def _calibrator(options: ScoreOptions) -> Calibrator | None:
 def load_recipe(
     options: RecipeOptions, adapter: Adapter | None = None, model: str | None = None
 ) -> Recipe:
-    """The recipe that was named, else the adapter's or the merged model's, else ``klue``.
+    """The recipe that options name, else the adapter's or the merged model's, else ``klue``.
 
-    It asks for the reply format that was named, if any.
+    If the options name a reply format, the recipe asks for that one.
+
+    Args:
+        options: The options.
+        adapter: The adapter, whose recipe is the default.
+        model: The model; the folder of a merged model holds a recipe.
 
     Raises:
-        InputError: There is none of that name, or it is broken.
+        InputError: There is no recipe of that name, or it is broken.
+
+    >>> load_recipe(RecipeOptions(reply_format="lines")).reply_format
+    'lines'
     """
     from llmner.engines.adapters import RECIPE_FILE
     from llmner.recipes import Recipe
@@ -156,29 +175,29 @@ def build_engine(
     more: Mapping[str, Any] | None = None,
     spell: Spell = plain,
 ) -> Engine:
-    """The engine that options name, with those of them that it takes.
+    """The engine that options name, built with the options that it takes.
 
     Args:
         asking: The options.
-        report: Told in a sentence what is being waited for.
-        more: Further parameters of its constructor, as far as it has them.
-        spell: How options are written in errors.
+        report: Called with a sentence that says what is being waited for.
+        more: Further arguments for its constructor; those it does not have are left out.
+        spell: How to write an option's name in errors.
 
     Raises:
-        InputError: An option that means nothing to it, or the lack of one that it needs.
+        InputError: An option that the engine cannot use, or one that it needs is missing.
         MissingExtraError: Its libraries are not installed.
     """
     from llmner.engines._registry import engine_class, options_taken
 
     options, decoding = asking.options.engine, asking.options.decoding
     engine = engine_class(options.engine)
-    able, taken = engine.capabilities, options_taken(engine)
+    capabilities, parameters = engine.capabilities, options_taken(engine)
     for name in ONE_ENGINES:
-        if getattr(options, name) is not None and name not in taken:
-            raise _means_nothing(name, options.engine, spell)
-    if able.replays and options.replies is None:
+        if getattr(options, name) is not None and name not in parameters:
+            raise _meaningless(name, options.engine, spell)
+    if capabilities.replays and options.replies is None:
         raise InputError(
-            f"the {options.engine} engine has nothing to replay",
+            f"the {options.engine} engine needs recorded replies",
             hint=f"give {spell('replies')} FILE",
         )
     values = {
@@ -186,21 +205,23 @@ def build_engine(
         "temperature": _temperature(decoding, spell),
         "report": report,
     }
-    if not able.samples and (decoding.samples > 1 or values["temperature"] > 0):
+    if not capabilities.samples and (decoding.samples > 1 or values["temperature"] > 0):
         raise InputError(
-            f"the {options.engine} engine cannot draw replies",
+            f"the {options.engine} engine cannot sample replies",
             hint=f"leave out {spell('samples')} and {spell('temperature')}",
         )
-    if able.adapters:
+    if capabilities.adapters:
         values |= {
             "adapter": asking.adapter,
             "model": options.model or (asking.adapter and asking.adapter.model),
         }
     values |= more or {}
-    given = {
-        taken[name]: value for name, value in values.items() if name in taken and value is not None
+    arguments = {
+        parameters[name]: value
+        for name, value in values.items()
+        if name in parameters and value is not None
     }
-    return engine(**given)
+    return engine(**arguments)
 
 
 def _temperature(decoding: DecodingOptions, spell: Spell) -> float:
@@ -208,40 +229,54 @@ def _temperature(decoding: DecodingOptions, spell: Spell) -> float:
         return _SAMPLING if decoding.samples > 1 else 0.0
     if decoding.samples > 1 and decoding.temperature == 0:
         raise InputError(
-            f"{spell('samples')} at {spell('temperature')} 0 are all the same",
+            f"with {spell('temperature')} 0 all {spell('samples')} would be the same",
             hint="leave one of them out",
         )
     return decoding.temperature
 
 
-def _means_nothing(name: str, engine: str, spell: Spell) -> InputError:
+def _meaningless(name: str, engine: str, spell: Spell) -> InputError:
     from llmner.engines._registry import ENGINES, engine_class, options_taken
 
     if name == "replies":
         problem = f"{spell(name)} and {spell('engine')} {engine} exclude each other"
         return InputError(problem, hint="give one of them")
-    owner = next(other for other in ENGINES if name in options_taken(engine_class(other)))
+    owner = next(
+        candidate for candidate in ENGINES if name in options_taken(engine_class(candidate))
+    )
     hint = f"add {spell('engine')} {owner}"
-    return InputError(f"{spell(name)} means nothing to {spell('engine')} {engine}", hint=hint)
+    return InputError(f"{spell(name)} does not apply to {spell('engine')} {engine}", hint=hint)
 
 
 def questions_at_once(options: EngineOptions, *, soon: bool = False) -> int:
-    """Questions to hand to an engine at once: enough that it never waits for more, and sorts by
-    length.
+    """How many questions to hand to an engine at once.
+
+    More than one batch keeps the engine busy, and lets it sort questions by length.
 
     Args:
-        options: Which engine, and how it is to be asked.
-        soon: Somebody waits for the first answer.
+        options: The engine and its batch size or concurrency.
+        soon: Whether somebody waits for the first answer; then it is a single batch.
+
+    >>> questions_at_once(EngineOptions(batch_size=8), soon=True)
+    8
     """
     from llmner.engines._registry import engine_class
 
-    able = engine_class(options.engine).capabilities
-    together = options.batch_size or (options.concurrency if able.concurrent else able.batch_size)
-    return together if soon and able.sorts else able.queue * together
+    capabilities = engine_class(options.engine).capabilities
+    together = options.batch_size or (
+        options.concurrency if capabilities.concurrent else capabilities.batch_size
+    )
+    return together if soon and capabilities.sorts else capabilities.queue * together
 
 
 def extractor_options(asking: Asking) -> dict[str, Any]:
-    """What an :class:`llmner.extraction.Extractor` is told of the options."""
+    """The keyword arguments for :class:`llmner.extraction.Extractor` that options come to.
+
+    >>> options = AskOptions.of(adapter="none", window=100, overlap=20)
+    >>> arguments = extractor_options(prepare(options))
+    >>> arguments["window"], arguments["samples"]
+    (100, 1)
+    """
     options = asking.options
     windows, decoding = options.windows, options.decoding
     return {
@@ -264,19 +299,30 @@ def build(
     more: Mapping[str, Any] | None = None,
     spell: Spell = plain,
 ) -> Extractor:
-    """The extractor that options come to. No model is loaded before it is asked.
+    """Build an extractor from options. The model is loaded when the extractor is first used.
 
     Args:
         asking: The options, or what :func:`prepare` made of them.
-        soon: Somebody waits for the first sentence.
-        report: Told in a sentence what is being waited for.
-        more: Further parameters of the engine's constructor, as far as it has them.
-        spell: How options are written in errors.
+        soon: Whether somebody waits for the first sentence.
+        report: Called with a sentence that says what is being waited for.
+        more: Further arguments for the engine's constructor; those it does not have are left out.
+        spell: How to write an option's name in errors.
 
     Raises:
-        InputError: Options that there are not, or that exclude each other.
+        InputError: Unknown options, or options that exclude each other.
         GenerationError: The Hub does not have the adapter.
         MissingExtraError: The engine's libraries are not installed.
+
+    >>> import json, tempfile
+    >>> from llmner.spans import Sentence
+    >>> row = {"id": "1", "text": "손흥민은 춘천에서", "reply": '{"PS": ["손흥민"]}'}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     replies = Path(folder) / "replies.jsonl"
+    ...     _ = replies.write_text(json.dumps(row), encoding="utf-8")
+    ...     extractor = build(AskOptions.of(engine="recorded", replies=replies))
+    ...     [extraction] = extractor.extract([Sentence(row["text"], id="1")])
+    >>> extraction.spans
+    (Span(start=0, end=3, label='PS', score=None),)
     """
     from llmner.extraction import Extractor
 
@@ -288,7 +334,7 @@ def build(
         asking.recipe,
         engine,
         batch_size=questions_at_once(options.engine, soon=soon),
-        # Recorded replies may have been asked for in any way.
+        # Recorded replies may be in any format, whatever the recipe asks for.
         read_as="auto"
         if engine.capabilities.replays and options.recipe.reply_format is None
         else None,
@@ -303,24 +349,29 @@ def build_baseline(
     report: Callable[[str], None] | None = None,
     spell: Spell = plain,
 ) -> BaselineExtractor:
-    """The tagger of ``baseline:FOLDER``.
+    """Load the tagger that the engine ``baseline:FOLDER`` names.
 
     Args:
         options: The options.
-        given: Names of those that were given; by default those that are not at their defaults.
-        report: Told in a sentence what is being waited for.
-        spell: How options are written in errors.
+        given: Names of the options that the user gave; by default those whose values are not the
+            defaults.
+        report: Called with a sentence that says what is being waited for.
+        spell: How to write an option's name in errors.
 
     Raises:
-        InputError: An option that was given and means nothing to a tagger, or a folder that holds
-            none.
+        InputError: An option that a tagger cannot use, or a folder without a tagger.
+
+    >>> build_baseline(AskOptions.of(engine="baseline:build/crf"))  # doctest: +SKIP
+    >>> build_baseline(AskOptions.of(engine="baseline:build/crf", samples=3))
+    Traceback (most recent call last):
+    llmner.errors.InputError: samples does not apply to a baseline; leave it out
     """
     from llmner.baselines import BaselineExtractor, find_baseline
 
     given = options.given() if given is None else given
     for name in OPTIONS:
-        if name in given and name not in _TAGGERS_OPTIONS:
-            raise InputError(f"{spell(name)} means nothing to a baseline", hint="leave it out")
+        if name in given and name not in _TAGGER_OPTIONS:
+            raise InputError(f"{spell(name)} does not apply to a baseline", hint="leave it out")
     engine, scores = options.engine, options.scores
     name = engine.engine.removeprefix(BASELINE)
     tagger = BaselineExtractor(
@@ -334,12 +385,12 @@ def build_baseline(
     )
     for option in ("device", "trust_remote_code"):
         if tagger.record["kind"] != "encoder" and option in given:
-            hint = "leave it out: encoders alone have it"
-            raise InputError(f"{spell(option)} means nothing to this baseline", hint=hint)
+            hint = "leave it out; only encoders have it"
+            raise InputError(f"{spell(option)} does not apply to this baseline", hint=hint)
     return tagger
 
 
-_TAGGERS_OPTIONS = (
+_TAGGER_OPTIONS = (
     "engine",
     "batch_size",
     "device",

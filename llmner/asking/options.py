@@ -1,8 +1,7 @@
-"""Every option of asking, with its default: what is asked, what answers, and what becomes of the
-answers.
+"""Every option of asking a model, with its default.
 
-An option has one name, one default and one meaning, on the command line, in the server, in YAML and
-in Python.
+An option has the same name, default and meaning on the command line, in the server, in YAML and in
+Python. The docstrings of the groups below are also the help texts of the command line.
 """
 
 from __future__ import annotations
@@ -42,18 +41,22 @@ __all__ = [
 ]
 
 Spell = Callable[[str], str]
-"""How an option is written where its user wrote it: ``max_new_tokens``, or ``--max-new-tokens``."""
+"""Writes an option's name as its user does: ``max_new_tokens``, or ``--max-new-tokens``."""
 
 BASELINE = "baseline:"
-"""What an engine's name begins with that is a tagger's folder."""
+"""The beginning of an engine's name that is a tagger's folder: ``baseline:build/crf``."""
 
 ONE_ENGINES = ("max_model_len", "gpu_memory_utilization", "replies", "base_url")
-"""Options that one engine alone can do anything with; others that an engine does not take are no
-fault.
+"""Options that belong to a single engine: giving one to another engine is an error.
+
+Other options that an engine does not take are ignored.
 """
 
 SENTENCE_WINDOWS = {"window": 60, "overlap": 0}
-"""For the model in the box, which was trained on single sentences: ``benchmarks/windows.py``."""
+"""Windows for the packaged adapter, which was trained on single sentences.
+
+``benchmarks/windows.py`` measured them.
+"""
 
 
 @dataclass(frozen=True)
@@ -189,10 +192,7 @@ GROUPS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class AskOptions:
-    """All of them. Options have one name each, in files, on the command line and in Python.
-
-    >>> AskOptions.of(window=100).windows.overlap
-    80
+    """All options of asking, in groups. :meth:`of` takes them by name.
 
     Attributes:
         recipe: What is asked.
@@ -201,6 +201,9 @@ class AskOptions:
         windows: How long texts are split.
         scores: What is made of scores.
         projection: How mentions find their places.
+
+    >>> AskOptions.of(window=100).windows.overlap
+    80
     """
 
     recipe: RecipeOptions = RecipeOptions()
@@ -212,14 +215,17 @@ class AskOptions:
 
     @classmethod
     def of(cls, *, spell: Spell | None = None, **values: Any) -> AskOptions:
-        """Options by name; those that are not named have their defaults.
+        """Make options from values by name; the others have their defaults.
 
         Args:
-            spell: How options are written in errors.
+            spell: How to write an option's name in errors.
             **values: The options.
 
         Raises:
             InputError: There is no such option, or it cannot have that value.
+
+        >>> AskOptions.of(samples=5, grounded=True).given()
+        ['samples', 'grounded']
         """
         from pydantic import TypeAdapter, ValidationError
 
@@ -230,15 +236,15 @@ class AskOptions:
             )
         groups: dict[str, Any] = {}
         for name, group in GROUPS.items():
-            own = {key: values[key] for key in _names(group) if key in values}
+            group_values = {key: values[key] for key in _names(group) if key in values}
             try:
-                groups[name] = TypeAdapter(group).validate_python(own)
+                groups[name] = TypeAdapter(group).validate_python(group_values)
             except ValidationError as error:
                 raise _wrong_value(error, spell or plain) from None
         return cls(**groups)
 
     def but(self, **values: Any) -> AskOptions:
-        """These options, some of them others.
+        """These options with other values for some of them.
 
         >>> AskOptions().but(samples=3).decoding.samples
         3
@@ -246,13 +252,22 @@ class AskOptions:
         return AskOptions.of(**self.flat() | values)
 
     def replaying(self, replies: Path) -> AskOptions:
-        """These options for recorded replies beside an engine, without what is the engine's
-        alone.
+        """These options with recorded replies as the engine.
+
+        Options that belong to a single engine (:data:`ONE_ENGINES`) are reset.
+
+        >>> options = AskOptions.of(engine="openai", base_url="http://localhost:8000/v1")
+        >>> options.replaying(Path("replies.jsonl")).given()
+        ['engine', 'replies']
         """
         return self.but(**dict.fromkeys(ONE_ENGINES) | {"engine": "recorded", "replies": replies})
 
     def flat(self) -> dict[str, Any]:
-        """Every option by name."""
+        """Every option's value by name.
+
+        >>> AskOptions().flat()["window"]
+        400
+        """
         return {
             name: value
             for group in GROUPS
@@ -260,7 +275,11 @@ class AskOptions:
         }
 
     def given(self) -> list[str]:
-        """Names of the options that are not at their defaults."""
+        """Names of the options whose values are not the defaults.
+
+        >>> AskOptions.of(fuzzy=1, window=400).given()
+        ['fuzzy']
+        """
         defaults = AskOptions().flat()
         return [name for name, value in self.flat().items() if value != defaults[name]]
 
@@ -273,12 +292,16 @@ OPTIONS = [name for group in GROUPS.values() for name in _names(group)]
 
 
 def plain(name: str) -> str:
-    """An option as Python and YAML write it."""
+    """An option's name as Python and YAML write it.
+
+    >>> plain("max_new_tokens")
+    'max_new_tokens'
+    """
     return name
 
 
 def option_help(group: type) -> dict[str, str]:
-    """What each field of a group of options means, from its docstring.
+    """The help text of each option of a group, from the group's docstring.
 
     >>> option_help(WindowOptions)["overlap"][:23]
     'Context on either side '
@@ -292,15 +315,15 @@ def _wrong_value(error: ValidationError, spell: Spell) -> InputError:
     first = error.errors()[0]
     name, value = spell(str(first["loc"][0])), first["input"]
     if first["type"] == "literal_error":
-        *others, last = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        *choices, last = re.findall(r"'([^']*)'", first["ctx"]["expected"])
         return InputError(
-            f"{name} {value!r} is unknown", hint=f"expected {', '.join(others)} or {last}"
+            f"{name} {value!r} is unknown", hint=f"expected {', '.join(choices)} or {last}"
         )
     return InputError(f"{name} {value!r}: {first['msg']}")
 
 
 def is_baseline(engine: str | None) -> bool:
-    """Whether an engine's name is that of a tagger's folder.
+    """Whether an engine's name is a tagger's folder, ``baseline:FOLDER``.
 
     >>> is_baseline("baseline:build/crf")
     True

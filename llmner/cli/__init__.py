@@ -1,8 +1,12 @@
-"""The command line. One module a command; no heavy import before a command runs.
+"""The command line: one module per command, and no heavy import before a command runs.
 
-Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 the work
-failed, 2 wrong usage or bad input (and what ``_ending`` says). No logic lives here: commands parse,
-call the library and print.
+Data goes to standard output, everything else to standard error. The exit code is 0 for success, 1
+if the work failed, 2 for wrong usage or bad input; ``_ending`` has two more. Commands contain no
+logic: they parse, call the library and print.
+
+>>> from typer.testing import CliRunner
+>>> print(CliRunner().invoke(app, ["--version"]).output.split()[0])
+llmner
 """
 
 from __future__ import annotations
@@ -50,7 +54,7 @@ app.command("evaluate", cls=GroupedCommand)(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("compare-models")(compare_models.compare_models)
 app.command("calibrate")(calibrate.calibrate)
-# Its options are the fields of a training configuration, which reads them itself.
+# The options of train are the fields of a training configuration, which parses them itself.
 app.command(
     "train",
     context_settings={
@@ -66,8 +70,8 @@ app.command("serve", cls=GroupedCommand)(serve.serve)
 app.command("doctor")(doctor.doctor)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(show: bool) -> None:
+    if show:
         from llmner import __version__
 
         typer.echo(f"llmner {__version__}")

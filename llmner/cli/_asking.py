@@ -1,6 +1,4 @@
-"""The options of asking on the command line: made from ``asking``'s fields, their types and
-docstrings.
-"""
+"""Command-line options made from the options of ``llmner.asking``: fields, types, docstrings."""
 
 from __future__ import annotations
 
@@ -23,10 +21,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose help shows its options in groups; those that are in none come first."""
+    """A command whose help lists its options in groups; options without a group come first."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write them."""
+        """Write the groups of options to the help text."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -49,33 +47,34 @@ def with_ask_options(
     defaults: Mapping[str, Any] | None = None,
     help: Mapping[str, str] | None = None,
 ) -> Callable[[_F], _F]:
-    """Give a command options of asking in place of its parameter ``options``, which gets their
-    values.
+    """Add options of asking to a command that has a parameter ``options``.
+
+    On the command line they replace that parameter. The command receives their values in it.
 
     Args:
-        names: The options that it has.
-        defaults: Defaults of its own, by name.
-        help: Words of its own, by name.
+        names: The options to add.
+        defaults: Defaults that differ for this command, by name.
+        help: Help texts that differ for this command, by name.
     """
 
     def decorate(command: _F) -> _F:
         signature = inspect.signature(command, eval_str=True)
-        own = _parameters(names, defaults or {}, help or {})
+        ask_parameters = _parameters(names, defaults or {}, help or {})
 
         @functools.wraps(command)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            values = {parameter.name: kwargs.pop(parameter.name) for parameter in own}
-            # An engine that was not named is the command's to see to.
-            asked = {
+            values = {parameter.name: kwargs.pop(parameter.name) for parameter in ask_parameters}
+            # A command may have no default engine. Without one, options keep their own default.
+            chosen = {
                 name: value
                 for name, value in values.items()
                 if name != "engine" or value is not None
             }
-            return command(*args, options=AskOptions.of(spell=dashed, **asked), **kwargs)
+            return command(*args, options=AskOptions.of(spell=dashed, **chosen), **kwargs)
 
         parameters: list[inspect.Parameter] = []
         for parameter in signature.parameters.values():
-            parameters += own if parameter.name == "options" else [parameter]
+            parameters += ask_parameters if parameter.name == "options" else [parameter]
         wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return wrapper  # type: ignore[return-value]
@@ -88,17 +87,17 @@ def _parameters(
 ) -> list[inspect.Parameter]:
     parameters = []
     for group in GROUPS.values():
-        words = {**option_help(group), **help}
+        texts = {**option_help(group), **help}
         hints = get_type_hints(group, include_extras=True)
-        title = (inspect.getdoc(group) or "").partition("\n")[0].rstrip(".")
+        panel = (inspect.getdoc(group) or "").partition("\n")[0].rstrip(".")
         for field in fields(group):
             if field.name not in names:
                 continue
             default = defaults.get(field.name, field.default)
             option = typer.Option(
                 *([dashed(field.name)] if isinstance(default, bool) else []),
-                help=words[field.name],
-                rich_help_panel=title,
+                help=texts[field.name],
+                rich_help_panel=panel,
                 show_default=default is not None,
                 **_bounds(hints[field.name]),
             )
@@ -116,7 +115,7 @@ def _parameters(
 
 
 def _bounds(hint: Any) -> dict[str, Any]:
-    """The least and the greatest value of a type, however deep it says so."""
+    """The smallest and the largest value that a type's annotations allow, at any depth."""
     bounds: dict[str, Any] = {}
     for part in get_args(hint):
         if isinstance(part, Ge):
@@ -129,8 +128,9 @@ def _bounds(hint: Any) -> dict[str, Any]:
 
 
 def _bare(hint: Any, default: Any) -> Any:
-    """A type as typer takes it. Words out of a few are told by ``asking`` if they are none of
-    them.
+    """A type without annotations, as typer takes it.
+
+    A ``Literal`` becomes ``str``: ``AskOptions`` checks its values.
     """
     if get_origin(hint) is Annotated:
         return _bare(get_args(hint)[0], default)
@@ -138,14 +138,14 @@ def _bare(hint: Any, default: Any) -> Any:
         return str
     parts = get_args(hint)
     if type(None) in parts:
-        (one,) = (part for part in parts if part is not type(None))
-        bare: Any = _bare(one, default)
+        (inner,) = (part for part in parts if part is not type(None))
+        bare: Any = _bare(inner, default)
         return bare | None
     return hint | None if default is None else hint
 
 
 def given_options(context: typer.Context, names: Collection[str]) -> list[str]:
-    """Those of some options that were given on the command line."""
+    """The names of those options that the user gave on the command line."""
     return [
         name
         for name in names

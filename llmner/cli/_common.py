@@ -1,4 +1,4 @@
-"""What the commands share: progress on standard error, option types, what options come to."""
+"""What the commands share: option types, bad rows, progress bars, and notes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from llmner.corpora import BadRow, ReadStats
 
-# Resamples or shuffles beyond this tell nothing more, and fill the memory.
+# More resamples or shuffles would not make figures more certain, but would fill the memory.
 MOST_DRAWS = 1_000_000
 
 _T = TypeVar("_T")
@@ -62,7 +62,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 
 
 class BadRows:
-    """Collects bad rows into ``OUTPUT.bad.jsonl``, written only if there are any."""
+    """Collects bad rows for ``OUTPUT.bad.jsonl``, which is written only if there are any.
+
+    Args:
+        output: The command's output; ``None`` for standard output, which has no file of bad rows.
+        skip: Whether to skip bad rows. If not, ``collect`` is ``None`` and bad rows are errors.
+    """
 
     def __init__(self, output: Path | None, *, skip: bool) -> None:
         self.output = output
@@ -80,9 +85,9 @@ class BadRows:
         self.rows.append({"error": str(bad.error), "row": bad.raw})
 
     def close(self) -> None:
-        """Write the side file."""
+        """Write the file of bad rows."""
         if self.rows and self.path is not None:
-            # They are rows of the input: nobody should see them who may not see the output.
+            # They are rows of the input, so only those who may read the output may read them.
             with whole_file(self.path, like=self.output) as stream:
                 for row in self.rows:
                     stream.write(dump_json(row) + b"\n")
@@ -90,12 +95,16 @@ class BadRows:
 
 
 def tell_repairs(stats: ReadStats, predicted: Path | None = None) -> None:
-    """Say that tags were repaired; silence would be leniency nobody asked for."""
+    """Warn that broken tags were repaired.
+
+    Args:
+        stats: The counts of the reading.
+        predicted: The file of predictions, if it is one.
+    """
     if stats.repairs and predicted is not None:
         note(
-            f"warning: {stats.repairs} broken tags were read as seqeval's default mode reads them "
-            f"(first: "
-            f"{stats.first_repair}); in IOB2 files strict figures leave out what begins so"
+            f"warning: {stats.repairs} broken tags were read as in seqeval's default mode "
+            f"(first: {stats.first_repair}); for IOB2 files strict figures ignore such entities"
         )
         return
     if stats.repairs:
@@ -106,7 +115,7 @@ def tell_repairs(stats: ReadStats, predicted: Path | None = None) -> None:
 
 
 class Steps:
-    """Counts what is done; the bar it moves is that of :func:`progress`."""
+    """Counts finished steps and moves the bar of :func:`progress`."""
 
     def __init__(self, bar: Progress, task: TaskID) -> None:
         self.done = 0
@@ -114,24 +123,28 @@ class Steps:
         self._task = task
 
     def __call__(self, steps: int) -> None:
-        """So many more are done."""
+        """Count ``steps`` more as done."""
         self.done += steps
         self._bar.update(self._task, completed=self.done)
 
     def resume(self, done: int) -> None:
-        """So many were done before this run; rate and time left do not count them."""
+        """Count ``done`` steps of an earlier run; the rate and the time left ignore them."""
         self.done = done
         self._bar.reset(self._task, completed=done, resumed=done)
 
     def total(self, total: int) -> None:
-        """There are so many to do."""
+        """Set the total number of steps."""
         self._bar.update(self._task, total=total)
 
 
 @contextmanager
-def progress(what: str, total: int | None = None, unit: str = "sentences") -> Iterator[Steps]:
-    """A progress bar with rate and time left on standard error; silent where that is no
-    terminal.
+def progress(title: str, total: int | None = None, unit: str = "sentences") -> Iterator[Steps]:
+    """Show a progress bar with rate and time left, if standard error is a terminal.
+
+    Args:
+        title: The text before the bar.
+        total: The number of steps, if it is known.
+        unit: What is counted, for the rate.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -145,11 +158,11 @@ def progress(what: str, total: int | None = None, unit: str = "sentences") -> It
         disable=sys.stderr is None or not sys.stderr.isatty(),
         transient=True,
     ) as bar:
-        yield Steps(bar, bar.add_task(what, total=total, resumed=0))
+        yield Steps(bar, bar.add_task(title, total=total, resumed=0))
 
 
 def _pace_column(unit: str) -> ProgressColumn:
-    """Rate and time left, from the mean of this run: answers come in bursts, a batch at a time."""
+    """A column with rate and time left, from the mean of the run: answers come in batches."""
     from rich.progress import ProgressColumn
     from rich.table import Column
     from rich.text import Text
@@ -163,39 +176,59 @@ def _pace_column(unit: str) -> ProgressColumn:
     return Pace(Column(no_wrap=True))
 
 
-def pace(done: float, left: float | None, seconds: float | None, unit: str) -> str:
-    """How fast it goes and how long it will take: ``12.5 sentences/s, 0:01:20 left``."""
+def pace(done: float, remaining: float | None, seconds: float | None, unit: str) -> str:
+    """The rate and the time left, as text; empty before the first step.
+
+    >>> pace(25, 1000, 2.0, "sentences")
+    '12.5 sentences/s, 0:01:20 left'
+    """
     if not done or not seconds:
         return ""
     rate = f"{done / seconds:.1f} {unit}/s"
     return (
-        rate if left is None else f"{rate}, {timedelta(seconds=round(left * seconds / done))} left"
+        rate
+        if remaining is None
+        else f"{rate}, {timedelta(seconds=round(remaining * seconds / done))} left"
     )
 
 
 @contextmanager
 def resumable(step: Steps, *, restart: bool) -> Iterator[None]:
-    """Where a run stops before its end, say what is kept and how to go on."""
+    """If a run stops early, add to its error what is kept and how to go on."""
 
-    def told() -> str:
-        way = "the same command without --restart" if restart else "the same command"
-        return f"{step.done} sentences are kept, {way} goes on from there"
+    def progress_kept() -> str:
+        command = "the same command without --restart" if restart else "the same command"
+        return f"{step.done} sentences are kept, {command} continues from there"
 
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted; {told()}" if step.done else "interrupted") from None
+        raise KeyboardInterrupt(
+            f"interrupted; {progress_kept()}" if step.done else "interrupted"
+        ) from None
     except GenerationError as error:
         if not step.done:
             raise
-        raise GenerationError(f"{error}; {told()}", retryable=error.retryable) from error
+        raise GenerationError(f"{error}; {progress_kept()}", retryable=error.retryable) from error
+
+
+def note_resumed(step: Steps, done: int) -> None:
+    """Say that a run continues an earlier one, and move the progress bar there."""
+    step.resume(done)
+    note(f"{done} sentences were done already; going on")
 
 
 def tell_unanswered(count: int, total: int, reason: str | None, hint: str) -> None:
-    """Say how many sentences the engine had no answer to, if any.
+    """Warn of sentences without an answer, if there are any.
+
+    Args:
+        count: The number of sentences without an answer.
+        total: The number of all sentences.
+        reason: The reason of the first one.
+        hint: What to do about it.
 
     Raises:
-        GenerationError: It had none to any.
+        GenerationError: No sentence has an answer.
     """
     if count and count == total:
         raise GenerationError(
@@ -206,20 +239,22 @@ def tell_unanswered(count: int, total: int, reason: str | None, hint: str) -> No
 
 
 def counted(items: Iterable[_T], step: Callable[[int], None]) -> Iterator[_T]:
-    """The items, with a step of progress for each."""
+    """Yield the items, and count a step after each."""
     for item in items:
         yield item
         step(1)
 
 
-def not_both(**given: object) -> None:
-    """Refuse options that exclude each other, or none of them.
+def not_both(**options: object) -> None:
+    """Make sure that exactly one of several options was given.
 
     Raises:
-        InputError: Not exactly one was given.
+        InputError: None or more than one was given.
+
+    >>> not_both(text="손흥민", input=None)
     """
-    names = [dashed(name) for name in given]
-    count = sum(value is not None for value in given.values())
+    names = [dashed(name) for name in options]
+    count = sum(value is not None for value in options.values())
     if count != 1:
         raise InputError(
             f"{'none' if count == 0 else 'more than one'} of {', '.join(names)} was given",

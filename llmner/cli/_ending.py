@@ -1,7 +1,6 @@
-"""How a command ends: what went wrong as one line on standard error, and an exit code.
+"""How a command ends: an error becomes one line on standard error and an exit code.
 
-Beside the codes of ``llmner.cli``: 130 where it was interrupted, 141 where nobody reads its output
-any more.
+Besides the codes of ``llmner.cli``: 130 for an interrupt, 141 if the reader of the output is gone.
 """
 
 from __future__ import annotations
@@ -25,25 +24,23 @@ from llmner.errors import InputError, LlmnerError
 __all__ = ["CLOSED_PIPE", "DEBUG", "Root", "fill_standard_files", "guarded", "note"]
 
 DEBUG = "LLMNER_DEBUG"
-"""Set to anything, errors that nobody foresaw show where they come from."""
+"""An environment variable: if it is set, unexpected errors show their tracebacks."""
 CLOSED_PIPE = 141
-"""What a shell says of a program that SIGPIPE ended: 128 and its number."""
+"""The exit code that shells give a program ended by SIGPIPE: 128 plus the signal's number."""
 
 _LONGEST_NOTE = 1900
 _F = TypeVar("_F", bound=Callable[..., Any])
-# typer may bring a click of its own.
+# typer may bundle its own click, so the class is not imported from click.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
 
 def note(message: str) -> None:
-    """One line for people, on standard error, without control characters and not too long to
-    read.
-    """
+    """Print one line on standard error, without control characters, shortened if very long."""
     typer.echo(shortened(visible(shortened(message, _LONGEST_NOTE)), _LONGEST_NOTE), err=True)
 
 
 def guarded(command: _F) -> _F:
-    """Turn what a command raises into one line and an exit code."""
+    """A command that turns its exceptions into one line and an exit code."""
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -55,25 +52,25 @@ def guarded(command: _F) -> _F:
         except LlmnerError as error:
             note(f"error: {error}")
             raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt as stopped:
-            note(str(stopped) or "interrupted")
+        except KeyboardInterrupt as interrupt:
+            note(str(interrupt) or "interrupted")
             raise typer.Exit(130) from None
         except OSError as error:
-            if isinstance(error, BrokenPipeError) and _nobody_reads():
+            if isinstance(error, BrokenPipeError) and _output_closed():
                 raise
-            raise typer.Exit(_told_failure(error)) from None
+            raise typer.Exit(_report_failure(error)) from None
         except MemoryError as error:
-            # What numpy says of it tells how much was asked for.
+            # numpy's message says how much memory was needed.
             note(f"error: there is not enough memory. {error}".rstrip(". "))
             raise typer.Exit(1) from None
         except Exception as error:
-            raise typer.Exit(_unforeseen(error)) from None
+            raise typer.Exit(_report_unexpected(error)) from None
 
     return wrapper  # type: ignore[return-value]
 
 
 def dashed(name: str) -> str:
-    """An option as the command line has it.
+    """An option's name as it is written on the command line.
 
     >>> dashed("max_new_tokens")
     '--max-new-tokens'
@@ -82,46 +79,41 @@ def dashed(name: str) -> str:
 
 
 def _check_finite(options: Mapping[str, Any]) -> None:
-    """Refuse options that are ``nan`` or ``inf``: the first is within any bounds, the second beyond
-    all sense.
+    """Refuse ``nan`` and ``inf`` as values of options; bounds do not catch ``nan``.
 
     Raises:
-        InputError: There is one.
+        InputError: An option has such a value.
     """
     for name, value in options.items():
         if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"{dashed(name)} is {value}", hint="expected a finite number")
+            raise InputError(f"{dashed(name)} must be a finite number, got {value}")
 
 
-def _told_failure(error: OSError) -> int:
-    """A full disk, a file taken away: the machine's word is the best there is."""
+def _report_failure(error: OSError) -> int:
+    """Report an error of the system, such as a full disk, in the system's own words."""
     note(f"error: {error}")
     try:
         sys.stdout.flush()
     except (OSError, AttributeError):
-        # What it still holds would fail again, and louder, when Python ends.
+        # Otherwise Python would try to write the buffered output at its exit, and fail again.
         _discard(sys.stdout)
     return 1
 
 
-def _unforeseen(error: Exception) -> int:
-    """The last line of defence: a fault of ours is told in a line, too, with the way to its
-    traceback.
-    """
+def _report_unexpected(error: Exception) -> int:
+    """Report an unexpected exception in one line that says how to see its traceback."""
     if os.environ.get(DEBUG):
         raise error
-    told = f"{type(error).__name__}: {error}".rstrip(": ")
+    description = f"{type(error).__name__}: {error}".rstrip(": ")
     note(
-        f"error: unexpected {shortened(told, 600)}; this is a fault in llmner, {DEBUG}=1 shows "
-        f"where"
+        f"error: unexpected {shortened(description, 600)}; "
+        f"this is a bug in llmner, set {DEBUG}=1 to see the traceback"
     )
     return 1
 
 
 class Root(TyperGroup):
-    """The ``llmner`` command: wrong usage and whatever else happens outside of a command ends well,
-    too.
-    """
+    """The ``llmner`` command, which also reports errors that happen outside its subcommands."""
 
     def main(
         self,
@@ -132,7 +124,7 @@ class Root(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run the command line and leave with its exit code."""
+        """Run the command line and exit with its exit code."""
         run = functools.partial(
             super().main, args, prog_name, complete_var, False, windows_expand_args, **extra
         )
@@ -141,29 +133,29 @@ class Root(TyperGroup):
         try:
             code = run()
         except _UsageError as error:
-            code = _told_usage(error)
+            code = _report_usage(error)
         except typer.Abort:
             note("aborted")
             code = 1
         except OSError as error:
-            code = _told_failure(error)
+            code = _report_failure(error)
         except Exception as error:
-            code = _unforeseen(error)
+            code = _report_unexpected(error)
         sys.exit(code if isinstance(code, int) else 0)
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
-        """Read the options of the command line."""
-        with _ends_with_its_reader():
+        """Parse the command line."""
+        with _quiet_on_closed_pipe():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
-        with _ends_with_its_reader():
+        with _quiet_on_closed_pipe():
             return super().invoke(ctx)
 
 
-def _told_usage(error: Any) -> int:
-    """Print what is wrong with the options, which may hold anything, and give its exit code."""
+def _report_usage(error: Any) -> int:
+    """Print a usage error line by line, with control characters escaped; return its exit code."""
     lines = io.StringIO()
     error.show(lines)
     for line in lines.getvalue().split("\n")[:-1]:
@@ -172,10 +164,8 @@ def _told_usage(error: Any) -> int:
 
 
 @contextmanager
-def _ends_with_its_reader() -> Iterator[None]:
-    """Where whoever reads the output is gone (``llmner ... | head``), end as others do: at once,
-    quietly.
-    """
+def _quiet_on_closed_pipe() -> Iterator[None]:
+    """Exit quietly if the reader of the output is gone, as in ``llmner ... | head``."""
     try:
         yield
         if sys.stdout is not None:
@@ -186,8 +176,8 @@ def _ends_with_its_reader() -> Iterator[None]:
         raise typer.Exit(CLOSED_PIPE) from None
 
 
-def _nobody_reads() -> bool:
-    """Whether it was our output that broke, and not a connection or a pipe to somebody else."""
+def _output_closed() -> bool:
+    """Whether standard output or error is closed at the other end, and not some other pipe."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             poll = select.poll()
@@ -198,16 +188,16 @@ def _nobody_reads() -> bool:
 
 
 def _discard(stream: TextIO | None) -> None:
-    """Let what a stream still holds, and all that is written to it, go nowhere."""
+    """Redirect a stream to the null device, with what it still has in its buffer."""
     with suppress(OSError, ValueError, AttributeError):
         assert stream is not None
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def fill_standard_files() -> None:
-    """Open what the caller has closed of standard input, output and error, as nothing.
+    """Open standard input, output and error as the null device if the caller closed them.
 
-    Else the next file to be opened would be standard output, and be given what is printed.
+    Otherwise the next file to be opened would become standard output, and receive what is printed.
     """
     for number in range(3):
         try:

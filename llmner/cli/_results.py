@@ -1,8 +1,7 @@
-"""What ``evaluate`` and ``compare`` share: reading both sides, names of runs, printing, reports."""
+"""What ``evaluate`` and ``compare`` share: reading gold and predictions, printing, reports."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,45 +19,42 @@ if TYPE_CHECKING:
 _FORMATS: dict[str, Literal["html", "md"]] = {".html": "html", ".htm": "html", ".md": "md"}
 
 
-def run_names(given: Sequence[str]) -> list[str]:
-    """A short name for each run: its file's, or the whole path where two files are called alike."""
-    short = [Path(name).stem for name in given]
-    alike = Counter(short)
-    names = [name if alike[brief] > 1 else brief for name, brief in zip(given, short, strict=True)]
-    repeated = Counter(names)
-    return [name if repeated[name] == 1 else f"{name} ({at + 1})" for at, name in enumerate(names)]
-
-
 def check_outputs(report: Path | None, output: Path | None, inputs: Sequence[Path]) -> None:
-    """Make sure, before any work, that report and run can be written and overwrite nothing that is
-    read.
+    """Make sure, before any work, that the output files can be written.
+
+    Args:
+        report: The report to write.
+        output: The run to write.
+        inputs: The files to read, which must not be overwritten.
 
     Raises:
-        InputError: A report that is neither HTML nor Markdown, no place to write to, or a file
+        InputError: The report is neither HTML nor Markdown, a file cannot be written, or a file is
             named twice.
     """
     if report is not None and report.suffix.lower() not in _FORMATS:
-        raise InputError("is no report", path=report, hint="name it report.html or report.md")
+        raise InputError(
+            "a report must be HTML or Markdown", path=report, hint="name it .html or .md"
+        )
     if sum(str(path) == "-" for path in inputs) > 1:
         raise InputError("standard input is named twice", hint="it can be read once")
-    taken = {target_of(path) for path in inputs}
+    used = {target_of(path) for path in inputs}
     for path in (report, output):
         if path is None:
             continue
         if str(path) == "-":
             raise InputError(
-                "a run is kept in a file, not on standard output", hint="name it run.json"
+                "cannot write a run to standard output", hint="give a file, such as run.json"
             )
         check_output(path)
-        if target_of(path) in taken:
+        if target_of(path) in used:
             raise InputError(
                 "would overwrite another file of this command", path=path, hint="name another"
             )
-        taken.add(target_of(path))
+        used.add(target_of(path))
 
 
 def read_gold(gold: str, format: str | None, split: str | None, *, strict: bool) -> list[Sentence]:
-    """The labelled corpus; repairs of its tags are told."""
+    """Read the labelled corpus, and warn of repaired tags."""
     stats = ReadStats()
     corpus = list(read_corpus(gold, format, split, strict=strict, stats=stats))
     tell_repairs(stats)
@@ -68,7 +64,7 @@ def read_gold(gold: str, format: str | None, split: str | None, *, strict: bool)
 def predicted_sources(
     paths: Iterable[Path], corpus: Sequence[Sentence], *, whole: bool
 ) -> list[Source]:
-    """Files of predictions; broken tags in them are told."""
+    """Read files of predictions, and warn of broken tags in them."""
     from llmner.scoring import from_file
 
     sources = []
@@ -82,7 +78,7 @@ def predicted_sources(
 def write_report(
     path: Path | None, evaluations: Mapping[str, Evaluation], comparisons: Mapping[str, Comparison]
 ) -> None:
-    """Write the report where one was asked for."""
+    """Write the report if ``path`` is given; its suffix decides the format."""
     from llmner.reports import render_report
 
     if path is None:
@@ -93,14 +89,19 @@ def write_report(
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Print a JSON document on standard output."""
     write_bytes(dump_json(value, indent=2) + b"\n")
 
 
 def comparison_row(comparison: Comparison, evaluation: Evaluation) -> dict[str, Any]:
-    """A comparison as JSON has it; changed sentences by id, or as ``#1`` where they have none."""
+    """A comparison as an object for JSON.
+
+    Changed sentences are named by id, or by number (``#1``) if they have none.
+    """
     return {
-        "differences": {name: asdict(held) for name, held in comparison.differences.items()},
+        "differences": {
+            name: asdict(difference) for name, difference in comparison.differences.items()
+        },
         "test": comparison.test,
         "better": comparison.better,
         "worse": comparison.worse,

@@ -1,4 +1,4 @@
-"""``llmner calibrate``: what share of spans with a score is right, for ``--calibration``."""
+"""``llmner calibrate``: fit scores to precision, for ``--calibration``."""
 
 from __future__ import annotations
 
@@ -40,25 +40,24 @@ def calibrate(
     for name in ("calibration", "min_score"):
         if (run_record(predicted) or {}).get(name) is not None:
             raise InputError(
-                "its scores are no raw ones, or some are gone",
+                "its scores are calibrated already, or spans with low scores are missing",
                 path=predicted,
-                hint=f"extract without {dashed(name)}",
+                hint=f"extract again without {dashed(name)}",
             )
     corpus = read_gold(gold, gold_format, split, strict=strict)
-    found = align(corpus, read_predictions(predicted), complete=True, path=predicted)
+    predictions = align(corpus, read_predictions(predicted), complete=True, path=predicted)
     pairs = [
         (span.score, span in set(sentence.spans))
-        for sentence, prediction in zip(corpus, found, strict=True)
+        for sentence, prediction in zip(corpus, predictions, strict=True)
         if prediction is not None
         for span in prediction.spans
         if span.score is not None
     ]
-    fitted = Calibrator.fit(pairs)
-    fitted.save(output)
-    before = reliability(pairs)
-    assert before is not None
+    calibrator = Calibrator.fit(pairs)
+    calibrator.save(output)
+    raw = reliability(pairs)
+    assert raw is not None
     note(
-        f"{output} is fitted on {before.scored} spans of {len(corpus)} sentences, whose scores "
-        f"were "
-        f"{before.ece:.3f} off on average (ECE)"
+        f"{output} is fitted on {raw.scored} spans of {len(corpus)} sentences; "
+        f"before, their expected calibration error (ECE) was {raw.ece:.3f}"
     )

@@ -63,12 +63,12 @@ def compare(
         predicted_sources,
         print_json,
         read_gold,
-        run_names,
         write_report,
     )
     from llmner.reports.console import console, show_changes, show_comparison
     from llmner.scoring import compare as compare_runs
     from llmner.scoring import evaluate_runs, evaluate_sources
+    from llmner.scoring._side_by_side import run_names
 
     check_outputs(report, None, [a, b, *([] if gold is None else [Path(gold)])])
     if gold is None:
@@ -84,20 +84,20 @@ def compare(
             partial=partial,
             resamples=resamples,
         )
-    named = dict(zip(run_names([str(a), str(b)]), results, strict=True))
-    first, second = named
-    compared = compare_runs(*results, resamples=resamples, shuffles=shuffles, seed=seed)
-    write_report(report, named, {second: compared})
+    runs = dict(zip(run_names([str(a), str(b)]), results, strict=True))
+    first, second = runs
+    comparison = compare_runs(*results, resamples=resamples, shuffles=shuffles, seed=seed)
+    write_report(report, runs, {second: comparison})
     if json:
         print_json(
             {
-                "a": named[first].signature,
-                "b": named[second].signature,
-                **comparison_row(compared, named[first]),
+                "a": runs[first].signature,
+                "b": runs[second].signature,
+                **comparison_row(comparison, runs[first]),
             }
         )
         return
     out = console()
-    show_comparison(out, compared, first, second)
+    show_comparison(out, comparison, first, second)
     out.print()
-    show_changes(out, compared, named, show)
+    show_changes(out, comparison, runs, show)

@@ -48,22 +48,22 @@ def compare_models(
     from llmner.reports.console import console, show_models
 
     if kind_of(output) not in ("missing", "folder"):
-        raise InputError("is no folder", path=output, hint="name another")
-    chosen = load_models_config(config)
+        raise InputError("not a folder", path=output, hint="name another")
+    settings = load_models_config(config)
     if limit is not None:
-        chosen = chosen.model_copy(update={"limit": limit})
+        settings = settings.model_copy(update={"limit": limit})
     with progress("evaluating", None) as step:
         models = compare_all(
-            chosen, output, restart=restart, report=note, on_sentence=lambda: step(1)
+            settings, output, restart=restart, report=note, on_sentence=lambda: step(1)
         )
-    written = write_models(chosen, models, output)
+    files = write_models(settings, models, output)
     if json:
-        print_json(models_dict(chosen, models))
+        print_json(models_dict(settings, models))
     else:
         show_models(
             console(),
             {model.name: model.evaluation for model in models},
             {model.name: model.facts for model in models},
-            [held.quoted() for held in chosen.published],
+            [figures.quoted() for figures in settings.published],
         )
-    note(f"{', '.join(written)} and a run of each model, for compare, are in {output}")
+    note(f"{', '.join(files)} and a run of each model, for compare, are in {output}")

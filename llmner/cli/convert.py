@@ -58,7 +58,7 @@ def convert(
         raise UnknownNameError(
             f"unknown format {to!r}", hint=f"expected chat, {', '.join(formats)}"
         )
-    asked = load_recipe(options.recipe) if to == "chat" else None
+    recipe = load_recipe(options.recipe) if to == "chat" else None
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
     stats = ReadStats()
     sentences = read_corpus(
@@ -66,14 +66,14 @@ def convert(
         from_,
         split,
         strict=strict,
-        labels=None if asked is None else asked.schema_.codes,
+        labels=None if recipe is None else recipe.schema_.codes,
         on_bad=bad.collect,
         stats=stats,
     )
     with progress("converting") as step:
-        if asked is not None:
+        if recipe is not None:
             count = write_chat(
-                counted(sentences, step), output, asked, prompt_completion=prompt_completion
+                counted(sentences, step), output, recipe, prompt_completion=prompt_completion
             )
         else:
             count = write_corpus(counted(sentences, step), output, to)

@@ -1,6 +1,4 @@
-"""``llmner doctor``: what is installed, what is missing, on what it would run, and whether a run
-would fit.
-"""
+"""``llmner doctor``: what is installed, which devices there are, and whether a run would fit."""
 
 from __future__ import annotations
 
@@ -80,11 +78,11 @@ def doctor(
     for extra, parts in report["extras"].items():
         missing = [name for name, version in parts.items() if version is None]
         installed = [f"{name} {version}" for name, version in parts.items() if version is not None]
-        mend = f'{", ".join(missing)}; pip install "llmner[{extra}]"' if missing else ""
+        fix = f'{", ".join(missing)}; pip install "llmner[{extra}]"' if missing else ""
         if extra == "core":
-            mend = ", ".join(missing)
+            fix = ", ".join(missing)
         table.add_row(
-            extra, "incomplete" if missing else "ready", Text(", ".join(installed)), Text(mend)
+            extra, "incomplete" if missing else "ready", Text(", ".join(installed)), Text(fix)
         )
     out.print(table)
 
@@ -94,18 +92,18 @@ def _check(path: Path, memory: float, json: bool) -> None:
     from llmner.training._fit import all_fit, check_fit
 
     config = load_config(path)
-    shape, found = check_fit(config, memory)
+    shape, fits = check_fit(config, memory)
     if json:
         from llmner.files import dump_json, write_bytes
 
-        write_bytes(dump_json(_as_json(path, shape, found, fits=all_fit(found)), indent=2) + b"\n")
+        write_bytes(dump_json(_as_json(path, shape, fits, fits=all_fit(fits)), indent=2) + b"\n")
     else:
-        _print_fit(config, shape, found)
-    if not all_fit(found):
+        _print_fit(config, shape, fits)
+    if not all_fit(fits):
         raise typer.Exit(1)
 
 
-def _as_json(path: Path, shape: Shape, found: list[Fit], *, fits: bool) -> dict[str, Any]:
+def _as_json(path: Path, shape: Shape, fits_by_device: list[Fit], *, fits: bool) -> dict[str, Any]:
     parameters = shape.parameters
     return {
         "config": str(path),
@@ -127,12 +125,12 @@ def _as_json(path: Path, shape: Shape, found: list[Fit], *, fits: bool) -> dict[
                 "fits": fit.fits,
                 "advice": list(fit.advice),
             }
-            for fit in found
+            for fit in fits_by_device
         ],
     }
 
 
-def _print_fit(config: TrainingConfig, shape: Shape, found: list[Fit]) -> None:
+def _print_fit(config: TrainingConfig, shape: Shape, fits: list[Fit]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -148,25 +146,27 @@ def _print_fit(config: TrainingConfig, shape: Shape, found: list[Fit]) -> None:
     )
     table = Table(box=None, padding=(0, 2), header_style="bold")
     table.add_column("GiB")
-    for fit in found:
+    for fit in fits:
         table.add_column(Text(fit.device.name), justify="right")
-    parts = [fit.estimate.gib() for fit in found]
-    for name, shown in _ROWS.items():
-        table.add_row(shown, *(f"{part[name]:.2f}" for part in parts))
-    table.add_row("there are", *(f"{fit.device.memory / 2**30:.2f}" for fit in found))
-    table.add_row("fits", *("yes" if fit.fits else "no" for fit in found))
+    parts = [fit.estimate.gib() for fit in fits]
+    for name, title in _ROWS.items():
+        table.add_row(title, *(f"{part[name]:.2f}" for part in parts))
+    table.add_row("there are", *(f"{fit.device.memory / 2**30:.2f}" for fit in fits))
+    table.add_row("fits", *("yes" if fit.fits else "no" for fit in fits))
     out.print(table)
-    if any(not fit.device.found for fit in found):
-        out.print(Text("No GPU is at hand: --memory says what to plan with."))
-    for fit in found:
+    if any(not fit.device.found for fit in fits):
+        out.print(Text("There is no GPU here: --memory sets the memory to plan with."))
+    for fit in fits:
         if not fit.fits:
-            mend = (
+            advice = (
                 f"it would fit with {', '.join(fit.advice)}"
                 if fit.advice
-                else "no setting here would help"
+                else "no setting would help"
             )
             out.print(
-                Text(f"{fit.device.name}: {fit.estimate.total / 2**30:.2f} GiB are needed; {mend}")
+                Text(
+                    f"{fit.device.name}: {fit.estimate.total / 2**30:.2f} GiB are needed; {advice}"
+                )
             )
 
 
@@ -186,8 +186,9 @@ def _report() -> dict[str, Any]:
 
 
 def _extras() -> dict[str, dict[str, str | None]]:
-    """Requirements of each extra, from the installed distribution's own metadata, with versions
-    found.
+    """The packages that each extra requires, with the installed version, or ``None``.
+
+    The requirements come from the metadata of the installed distribution.
     """
     extras: dict[str, dict[str, str | None]] = {"core": {}}
     try:

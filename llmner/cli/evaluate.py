@@ -1,18 +1,16 @@
-"""``llmner evaluate``: scores of predictions, of recorded replies, or of an engine; and reports of
-them.
-"""
+"""``llmner evaluate``: score predictions, recorded replies, or an engine's answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmner.asking import AskOptions, build, build_baseline, is_baseline, prepare
+from llmner.asking import AskOptions
+from llmner.asking.evaluating import answerer_sources, build_answerers
 from llmner.asking.options import OPTIONS
 from llmner.cli._asking import given_options, with_ask_options
 from llmner.cli._common import (
@@ -25,21 +23,28 @@ from llmner.cli._common import (
     dashed,
     guarded,
     note,
+    note_resumed,
     progress,
     resumable,
     tell_unanswered,
 )
+from llmner.errors import InputError
+
+if TYPE_CHECKING:
+    from llmner.scoring import Comparison, Evaluation
+
+# Options that change answers, and so have no effect on predictions.
+_ANSWER_OPTIONS = ("grounded", "json_schema", "samples", "min_score", "calibration")
 
 
-# Without an engine there are predictions or recorded replies to score.
+# There is no default engine: without one, predictions or recorded replies are scored.
 @guarded
 @with_ask_options(
     names=[name for name in OPTIONS if name != "replies"],
     defaults={"engine": None},
     help={
         "engine": "Ask an engine now: transformers, vllm, openai, or baseline:FOLDER for a "
-        "tagger. Answers are "
-        "kept until the evaluation is done; an interrupted one goes on."
+        "tagger. Answers are kept until the evaluation is done; an interrupted one goes on."
     },
 )
 def evaluate(
@@ -50,8 +55,8 @@ def evaluate(
     predicted: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Predictions: what extract wrote, or any corpus format. May be given several "
-            "times."
+            help="Predictions: what extract wrote, or any corpus format. "
+            "May be given several times."
         ),
     ] = None,
     replies: Annotated[
@@ -86,84 +91,44 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Score --predicted spans, recorded --replies, or an --engine's answers against --gold."""
-    from llmner.cli._results import (
-        check_outputs,
-        comparison_row,
-        predicted_sources,
-        print_json,
-        read_gold,
-        run_names,
-        write_report,
-    )
-    from llmner.errors import InputError
-    from llmner.extraction import SpanExtractor
-    from llmner.extraction.runs import cached_rows, drop_rows, partial_path
-    from llmner.files import kind_of
-    from llmner.reports.console import console, show_evaluation, show_evaluations
-    from llmner.scoring import compare, evaluate_sources, from_extractor, write_run
+    from llmner.cli._results import check_outputs, predicted_sources, read_gold, write_report
+    from llmner.scoring import evaluate_sources, write_run
+    from llmner.scoring._side_by_side import KeptAnswers, compare_with_first, run_names
 
-    given = given_options(context, options.flat())
-    engine = options.engine.engine if context.params["engine"] is not None else None
-    asked = [(str(path), options.replaying(path)) for path in replies or ()]
-    asked += [(engine, options)] if engine is not None else []
-    count = len(predicted or ()) + len(asked)
-    if not count:
-        raise InputError(
-            "there is nothing to score", hint="give --predicted, --replies or --engine"
-        )
-    if output is not None and count > 1:
-        raise InputError(
-            "--output keeps one run, and several are given", hint="evaluate them one by one"
-        )
-    check_outputs(report, output, [Path(gold), *(predicted or ()), *(replies or ())])
-    alone = ("grounded", "json_schema", "samples", "min_score", "calibration")
-    if not asked and any(name in options.given() for name in alone):
+    predictions, recorded = predicted or [], replies or []
+    asks_engine = context.params["engine"] is not None
+    _check_runs(len(predictions) + len(recorded) + asks_engine, output)
+    check_outputs(report, output, [Path(gold), *predictions, *recorded])
+    if not (asks_engine or recorded) and set(_ANSWER_OPTIONS) & set(options.given()):
         raise InputError(
             "predictions are scored as they are",
             hint="give --min-score and the like to extract, or --engine here",
         )
-    asking = prepare(options if engine is not None else options.but(engine="recorded"), note)
-    extractors: list[SpanExtractor] = [
-        build_baseline(one, given=() if replies else given, report=note, spell=dashed)
-        if is_baseline(one.engine.engine)
-        # Replies are of the adapter's recipe too, where there is one.
-        else build(replace(asking, options=one), report=note, spell=dashed)
-        for _, one in asked
-    ]
+    answerers = build_answerers(
+        options,
+        recorded,
+        engine=asks_engine,
+        given=given_options(context, options.flat()),
+        report=note,
+        spell=dashed,
+    )
     corpus = read_gold(gold, gold_format, split, strict=strict)
     whole = limit is None and not partial
-    sources = predicted_sources(predicted or (), corpus, whole=whole)
-    kept: list[Path] = []
-
-    def keep(record: Mapping[str, Any]) -> Path | None:
-        # Nothing can lie beside a device or a pipe.
-        beside = None if output is None or kind_of(output) == "special" else partial_path(output)
-        path = cached_rows(record) if beside is None else beside
-        kept.extend(() if path is None else (path,))
-        return path
-
+    sources = predicted_sources(predictions, corpus, whole=whole)
+    answers = KeptAnswers(output)
     with (
-        progress("evaluating", len(asked) * (limit or len(corpus))) as step,
-        resumable(step, restart=restart) if engine else nullcontext(),
+        progress("evaluating", len(answerers) * (limit or len(corpus))) as step,
+        resumable(step, restart=restart) if asks_engine else nullcontext(),
     ):
-
-        def resumed(done: int) -> None:
-            step.resume(done)
-            note(f"{done} sentences were done already; going on")
-
-        sources += [
-            from_extractor(
-                name,
-                extractor,
-                corpus,
-                whole=whole,
-                on_prediction=lambda: step(1),
-                keep=None if one.engine.replies is not None else keep,
-                restart=restart,
-                on_resume=resumed,
-            )
-            for (name, one), extractor in zip(asked, extractors, strict=True)
-        ]
+        sources += answerer_sources(
+            answerers,
+            corpus,
+            whole=whole,
+            keep=answers.path,
+            restart=restart,
+            on_prediction=lambda: step(1),
+            on_resume=lambda done: note_resumed(step, done),
+        )
         results = evaluate_sources(
             corpus,
             sources,
@@ -173,40 +138,61 @@ def evaluate(
             partial=partial,
             resamples=resamples,
         )
-        named = dict(zip(run_names([source.name for source in sources]), results, strict=True))
-        first, *others = named
-        compared = {
-            name: compare(named[first], named[name], resamples=resamples, seed=seed)
-            for name in others
-        }
-        write_report(report, named, compared)
+        runs = dict(zip(run_names([source.name for source in sources]), results, strict=True))
+        comparisons = compare_with_first(runs, resamples=resamples, seed=seed)
+        write_report(report, runs, comparisons)
         if output is not None:
             write_run(results[0], output)
-    if not others:
-        if json:
-            print_json(results[0].to_dict())
-        else:
-            show_evaluation(console(), results[0])
-    elif json:
+    _print_runs(runs, comparisons, json=json)
+    answers.drop()
+    for name, run in runs.items():
+        _note_unanswered(name, run)
+
+
+def _check_runs(count: int, output: Path | None) -> None:
+    """Make sure that there is a run to score, and a single one with ``--output``.
+
+    Raises:
+        InputError: There is none, or ``--output`` is given and there are several.
+    """
+    if not count:
+        raise InputError(
+            "there is nothing to score", hint="give --predicted, --replies or --engine"
+        )
+    if output is not None and count > 1:
+        raise InputError("--output can keep only one run", hint="evaluate the runs one by one")
+
+
+def _print_runs(
+    runs: Mapping[str, Evaluation], comparisons: Mapping[str, Comparison], *, json: bool
+) -> None:
+    from llmner.cli._results import comparison_row, print_json
+    from llmner.reports.console import console, show_evaluation, show_evaluations
+
+    first = next(iter(runs.values()))
+    if not json and not comparisons:
+        show_evaluation(console(), first)
+    elif not json:
+        show_evaluations(console(), runs, comparisons)
+    elif not comparisons:
+        print_json(first.to_dict())
+    else:
         print_json(
             {
-                "runs": {name: result.to_dict() for name, result in named.items()},
+                "runs": {name: run.to_dict() for name, run in runs.items()},
                 "compared": {
-                    name: comparison_row(held, named[first]) for name, held in compared.items()
+                    name: comparison_row(comparison, first)
+                    for name, comparison in comparisons.items()
                 },
             }
         )
-    else:
-        show_evaluations(console(), named, compared)
-    for path in kept:
-        drop_rows(path)
-    for name, result in named.items():
-        errors = [
-            row.prediction.error for row in result.rows if row.prediction.status == "unanswered"
-        ]
-        tell_unanswered(
-            len(errors),
-            len(result.rows),
-            next(iter(errors), None),
-            f"all its entities count as missed ({name})",
-        )
+
+
+def _note_unanswered(name: str, run: Evaluation) -> None:
+    errors = [row.prediction.error for row in run.rows if row.prediction.status == "unanswered"]
+    tell_unanswered(
+        len(errors),
+        len(run.rows),
+        next(iter(errors), None),
+        f"all its entities count as missed ({name})",
+    )

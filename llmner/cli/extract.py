@@ -21,6 +21,7 @@ from llmner.cli._common import (
     guarded,
     not_both,
     note,
+    note_resumed,
     progress,
     resumable,
     tell_repairs,
@@ -53,8 +54,7 @@ def extract(
         str | None,
         typer.Option(
             help="klue-tsv, spans, conll, markup, gmb-csv, text, hub; by default guessed. "
-            "document: a file is "
-            "one text."
+            "document: a file is one text."
         ),
     ] = None,
     split: SplitOption = None,
@@ -91,15 +91,15 @@ def extract(
         )
     if retry and (output is None or input is None or restart):
         raise InputError(
-            "--retry-failed mends a finished --output of --input",
-            hint="give both, and no --restart",
+            "--retry-failed needs --input and a finished --output",
+            hint="give both, and leave out --restart",
         )
     tagger, asking = None, None
     if is_baseline(options.engine.engine):
         if retry:
-            raise InputError("--retry-failed means nothing to a baseline", hint="leave it out")
-        given = given_options(context, options.flat())
-        tagger = build_baseline(options, given=given, report=note, spell=dashed)
+            raise InputError("--retry-failed does not apply to a baseline", hint="leave it out")
+        given_names = given_options(context, options.flat())
+        tagger = build_baseline(options, given=given_names, report=note, spell=dashed)
     else:
         asking = prepare(options, note)
     bad = BadRows(output, skip=skip_bad)
@@ -109,7 +109,7 @@ def extract(
         sentences = [Sentence(text)]
     else:
         assert input is not None
-        # Read whole before the engine starts: bad input should fail in a second, not after an hour.
+        # All input is read before the engine starts, so that bad input fails at once.
         sentences = list(
             read_corpus(
                 str(input), input_format, split, strict=strict, on_bad=bad.collect, stats=stats
@@ -121,7 +121,7 @@ def extract(
         assert tagger is not None
         extractor, labels = tagger, tagger.labels
     else:
-        # A reader wants the first sentence soon.
+        # Somebody waits for the first sentence.
         extractor = build(asking, soon=show or output is None, report=note, spell=dashed)
         labels = asking.recipe.schema_.codes
     try:
@@ -156,12 +156,12 @@ def _run(
     if output is None:
         _show(extractor, printer, sentences)
     else:
-        printed = printer if show else None
-        _keep(extractor, printed, sentences, output, source, restart=restart, retry=retry)
+        on_extraction = printer if show else None
+        _keep(extractor, on_extraction, sentences, output, source, restart=restart, retry=retry)
 
 
 def _printer(labels: Sequence[str], *, json: bool) -> Callable[[Extraction], None]:
-    """What prints an extraction on standard output."""
+    """A function that prints an extraction on standard output."""
     from llmner.files import dump_json, write_bytes
     from llmner.reports.console import console, show_projection
 
@@ -192,7 +192,7 @@ def _show(
 
 def _keep(
     extractor: SpanExtractor,
-    printed: Callable[[Extraction], None] | None,
+    on_extraction: Callable[[Extraction], None] | None,
     sentences: list[Sentence],
     output: Path,
     source: str,
@@ -211,16 +211,15 @@ def _keep(
         resumable(step, restart=restart),
     ):
 
-        def seen(extraction: Extraction) -> None:
+        def extracted(extraction: Extraction) -> None:
             step(1)
-            if printed is not None:
-                printed(extraction)
+            if on_extraction is not None:
+                on_extraction(extraction)
 
         def resumed(done: int) -> None:
-            step.resume(done)
-            note(f"{done} sentences were done already; going on")
+            note_resumed(step, done)
 
-        def found(count: int) -> None:
+        def count_failures(count: int) -> None:
             failures.append(count)
             step.total(count)
 
@@ -230,8 +229,8 @@ def _keep(
                 sentences,
                 output,
                 source=source,
-                on_failures=found,
-                on_extraction=seen,
+                on_failures=count_failures,
+                on_extraction=extracted,
                 on_resume=resumed,
             )
         else:
@@ -241,16 +240,16 @@ def _keep(
                 output,
                 source=source,
                 restart=restart,
-                on_extraction=seen,
+                on_extraction=extracted,
                 on_resume=resumed,
             )
     if failures == [0]:
-        note(f"every sentence in {output} has an answer; nothing was asked")
+        note(f"every sentence in {output} has an answer; there was nothing to ask")
         return
     if failures:
         note(
-            f"{failures[0] - summary.unanswered} of {failures[0]} failed sentences have an answer "
-            f"now"
+            f"{failures[0] - summary.unanswered} of {failures[0]} failed sentences now have an "
+            "answer"
         )
     note(f"{summary.sentences} sentences are in {output}")
     tell_unanswered(

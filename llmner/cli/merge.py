@@ -1,4 +1,4 @@
-"""``llmner merge``: one model of a base model and an adapter."""
+"""``llmner merge``: merge an adapter into its base model."""
 
 from __future__ import annotations
 
@@ -31,11 +31,13 @@ def merge(
     from llmner.files import target_of
     from llmner.hub.licences import check_name, terms_of
 
-    found = find_adapter(adapter, note, model=model)
-    base = model or found.model or ""
+    peft_adapter = find_adapter(adapter, note, model=model)
+    base = model or peft_adapter.model or ""
     terms = terms_of(base, (adapter,))
     check_name(f"USER/{target_of(output).name}", terms)
-    merge_adapter(found, output, model=model, trust_remote_code=trust_remote_code, report=note)
+    merge_adapter(
+        peft_adapter, output, model=model, trust_remote_code=trust_remote_code, report=note
+    )
     note(f"{output} is the merged model; --model {output} asks it with the recipe that lies there")
     if terms is not None:
         note(f"it comes under the base model's terms: {terms.title}, {terms.link}")

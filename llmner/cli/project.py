@@ -1,4 +1,4 @@
-"""``llmner project``: recorded replies of any LLM to exact spans; needs no model."""
+"""``llmner project``: turn recorded replies of any LLM into exact spans, without a model."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def project(
             hint=f"expected auto, {', '.join(REPLY_FORMATS)}",
         )
     schema = None if any_label else load_recipe(options.recipe).schema_
-    projecting = options.projection.policy()
+    policy = options.projection.policy()
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
     outcomes: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
@@ -90,22 +90,22 @@ def project(
                 bad.collect(BadRow(error, line))
                 continue
 
-            def projected(
+            def project_row(
                 id: str | None, text: str, reply: str
             ) -> tuple[Projection, dict[str, Any]]:
-                projection = project_reply(text, reply, schema, reply_format, **projecting)
+                projection = project_reply(text, reply, schema, reply_format, **policy)
                 return projection, projection_row(id, projection, reply)
 
-            found = attempt(projected, id, text, reply)
-            if isinstance(found, Mishap):
-                failures.append(str(found))
-                yield projection_row(id, nothing(text), reply, error=str(found))
+            result = attempt(project_row, id, text, reply)
+            if isinstance(result, Mishap):
+                failures.append(str(result))
+                yield projection_row(id, nothing(text), reply, error=str(result))
                 continue
-            projection, made = found
+            projection, output_row = result
             assert projection.reply is not None
             outcomes.update(outcome.kind for outcome in projection.outcomes)
             statuses[projection.reply.status] += 1
-            yield made
+            yield output_row
 
     count = 0
     with progress("projecting", unit="replies") as step, whole_file(output) as stream:
@@ -114,15 +114,15 @@ def project(
             count += 1
             step(1)
         if not count and not bad.rows:
-            raise CorpusError("holds no reply", path=input, hint="the file is empty")
+            raise CorpusError("has no replies", path=input, hint="the file is empty")
     bad.close()
     note(f"{count} replies: {_listed(statuses)}; mentions: {_listed(outcomes)}")
     if failures and len(failures) == count:
         raise LlmnerError(f"no reply could be projected (first: {failures[0]})")
     if failures:
         note(
-            f"warning: {len(failures)} of {count} replies could not be projected (first: "
-            f"{failures[0]})"
+            f"warning: {len(failures)} of {count} replies could not be projected "
+            f"(first: {failures[0]})"
         )
 
 

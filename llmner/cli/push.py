@@ -1,4 +1,4 @@
-"""``llmner push``: a trained adapter or baseline to the Hugging Face Hub."""
+"""``llmner push``: upload a trained adapter or baseline to the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -41,8 +41,7 @@ def push(
         list[Path] | None,
         typer.Option(
             help="What evaluate --json printed, for the card, besides the folder's "
-            "evaluation-*.json. "
-            "May be given several times."
+            "evaluation-*.json. May be given several times."
         ),
     ] = None,
     json: JsonOption = False,
@@ -60,8 +59,8 @@ def push(
         from llmner.baselines import push_baseline
 
         if recipe is not None:
-            raise InputError("--recipe means nothing to a baseline", hint="leave it out")
-        _tell(
+            raise InputError("--recipe does not apply to a baseline", hint="leave it out")
+        _print_result(
             push_baseline(
                 folder,
                 repo,
@@ -82,10 +81,10 @@ def push(
         evaluations=evaluation or (),
         report=note,
     )
-    _tell(result, json=json)
+    _print_result(result, json=json)
 
 
-def _tell(result: PushResult, *, json: bool) -> None:
+def _print_result(result: PushResult, *, json: bool) -> None:
     if json:
         from llmner.cli._results import print_json
 
@@ -113,7 +112,7 @@ def _show(result: PushResult) -> None:
             Text(f"\nREADME.md, its first {min(_CARD_LINES, len(lines))} of {len(lines)} lines:\n")
         )
         out.print(Text(printable("\n".join(lines[:_CARD_LINES]))), soft_wrap=True)
-        note(f"nothing was uploaded; without --dry-run it goes to {result.url}")
+        note(f"nothing was uploaded; without --dry-run it would go to {result.url}")
     else:
         out.print(Text(result.url), soft_wrap=True)
         note(f"commit {result.commit}")

@@ -1,4 +1,4 @@
-"""``llmner stats``: figures of corpora, and what pairs of them have in common."""
+"""``llmner stats``: statistics of corpora, and comparisons of pairs of them."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ def stats(
     from llmner.reports.console import console
 
     corpora = []
-    # Beside data sets, plain files are read whole.
+    # If there are data sets among the files, --split applies to them only.
     plain = [is_file_name(str(file)) for file in files]
-    for file, whole in zip(files, plain, strict=True):
-        read = ReadStats()
-        part = None if whole and not all(plain) else split
-        sentences = read_corpus(file, format, part, strict=strict, stats=read)
+    for file, is_plain in zip(files, plain, strict=True):
+        read_stats = ReadStats()
+        file_split = None if is_plain and not all(plain) else split
+        sentences = read_corpus(file, format, file_split, strict=strict, stats=read_stats)
         with progress("reading") as step:
             corpora.append(corpus_stats(counted(sentences, step)))
-        tell_repairs(read)
+        tell_repairs(read_stats)
     pairs = [
-        (one, two, compare_corpora(corpora[one], corpora[two], seed=seed))
-        for one, two in combinations(range(len(files)), 2)
+        (earlier, later, compare_corpora(corpora[earlier], corpora[later], seed=seed))
+        for earlier, later in combinations(range(len(files)), 2)
     ]
     if json:
         report = {
@@ -70,8 +70,8 @@ def stats(
                 for file, figures in zip(files, corpora, strict=True)
             ],
             "pairs": [
-                {"earlier": files[one], "later": files[two], **pair.to_dict()}
-                for one, two, pair in pairs
+                {"earlier": files[earlier], "later": files[later], **pair.to_dict()}
+                for earlier, later, pair in pairs
             ],
         }
         print_json(report)
@@ -83,12 +83,12 @@ def stats(
         if figures.labels:
             out.print()
             out.print(_labels(name, figures))
-    for one, two, pair in pairs:
-        _show_pair(out, names[one], names[two], pair)
+    for earlier, later, pair in pairs:
+        _show_pair(out, names[earlier], names[later], pair)
 
 
 def _names(files: Sequence[str]) -> list[str]:
-    """Base names, or whole paths where two base names are the same."""
+    """The files' base names; the whole path where two base names are equal."""
     bases = [Path(file).name for file in files]
     return [
         base if bases.count(base) == 1 else file for file, base in zip(files, bases, strict=True)
@@ -153,8 +153,8 @@ def _show_pair(out: Console, earlier: str, later: str, pair: CorpusComparison) -
     out.print(Text(f"  {printable(later)} against {printable(earlier)}", style="bold"))
     overlap = pair.overlap
     out.print(
-        f"  sentences in both: {overlap.exact:,}; after NFKC and without white space: "
-        f"{overlap.folded:,}"
+        f"  sentences in both: {overlap.exact:,}; "
+        f"after NFKC and without white space: {overlap.folded:,}"
     )
     for example in overlap.examples:
         ids = [place.id or f"sentence {place.number}" for place in (example.earlier, example.later)]
@@ -182,16 +182,16 @@ def _shifts(pair: CorpusComparison) -> Table:
 
     from llmner.reports.console import plain_table, printable
 
-    def shown(value: float | None, form: str) -> str:
+    def formatted(value: float | None, form: str) -> str:
         return "-" if value is None else format(value, form)
 
     table = plain_table("label", "earlier", "later", "points", "unseen")
     for row in pair.labels:
         table.add_row(
             Text(printable(row.label)),
-            shown(row.earlier_share, ".1%"),
-            shown(row.later_share, ".1%"),
-            shown(row.points, "+.1f"),
-            shown(row.unseen / row.later if row.later else None, ".1%"),
+            formatted(row.earlier_share, ".1%"),
+            formatted(row.later_share, ".1%"),
+            formatted(row.points, "+.1f"),
+            formatted(row.unseen / row.later if row.later else None, ".1%"),
         )
     return table

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = (
     "Fine-tune a model to answer with entities. Fields come from --config, a YAML file, and from "
-    "the options "
-    "below; later ones win. A run that was interrupted goes on when the same command is given "
-    "again."
+    "the options below; later ones win. A run that was interrupted goes on when the same command "
+    "is given again."
 )
 _FLAGS = {
     "show_example": "Print one training row, learnt and masked tokens told apart, and train "
@@ -34,22 +33,22 @@ def train(context: typer.Context) -> None:
     if flags["show_example"]:
         _print_example(example_row(config))
         return
-    result = run(config, restart=flags["restart"], report=note, on_log=_tell)
+    result = run(config, restart=flags["restart"], report=note, on_log=_note_logs)
     if is_main_process():
         _print_table(result)
 
 
-def _tell(logs: dict[str, Any], state: Any) -> None:
-    where = f"step {state.global_step} of {state.max_steps}"
+def _note_logs(logs: dict[str, Any], state: Any) -> None:
+    position = f"step {state.global_step} of {state.max_steps}"
     if "eval_loss" in logs:
         figures = "".join(
             f", {name} {logs[f'eval_{key}']:.4f}"
             for key, name in (("precision", "precision"), ("recall", "recall"), ("f1", "F1"))
             if f"eval_{key}" in logs
         )
-        note(f"{where}: held-out loss {logs['eval_loss']:.4f}{figures}")
+        note(f"{position}: held-out loss {logs['eval_loss']:.4f}{figures}")
     elif "loss" in logs:
-        note(f"{where}: loss {logs['loss']:.4f}, learning rate {logs['learning_rate']:.2e}")
+        note(f"{position}: loss {logs['loss']:.4f}, learning rate {logs['learning_rate']:.2e}")
 
 
 def _print_example(parts: list[ExamplePart]) -> None:
@@ -62,10 +61,10 @@ def _print_example(parts: list[ExamplePart]) -> None:
     styles = {"learnt": "bold green", "masked": "dim", "padding": "dim red"}
     text = Text()
     for part in parts:
-        shown = part.text if part.kind != "padding" else f"({part.tokens} tokens of padding)"
+        content = part.text if part.kind != "padding" else f"({part.tokens} tokens of padding)"
         if plain and part.kind == "learnt":
-            shown = f"[[{shown}]]"
-        text.append(shown, styles[part.kind])
+            content = f"[[{content}]]"
+        text.append(content, styles[part.kind])
     out.print(text, soft_wrap=True)
     counts = {kind: sum(part.tokens for part in parts if part.kind == kind) for kind in styles}
     legend = "in double brackets" if plain else "green"

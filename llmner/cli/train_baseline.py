@@ -1,4 +1,4 @@
-"""``llmner train-baseline``: train a tagger to weigh a model against."""
+"""``llmner train-baseline``: train a tagger to compare a model with."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Train a tagger to weigh a model against: crf, bilstm-crf or encoder. extract and "
-    "evaluate take its "
-    "folder as --engine baseline:FOLDER.",
+    "evaluate take its folder as --engine baseline:FOLDER.",
     no_args_is_help=True,
 )
 
@@ -234,7 +233,7 @@ def _train(
         print_json(trained.to_dict())
     else:
         _show(trained, output)
-    note(f"the tagger is in {output}; --engine baseline:{output} asks it")
+    note(f"the tagger is in {output}; use it with --engine baseline:{output}")
 
 
 def _show(trained: Trained, output: Path) -> None:
@@ -245,16 +244,16 @@ def _show(trained: Trained, output: Path) -> None:
 
     out = console()
     tags = read_baseline_record(output)["tags"]
-    whole = sum(tags.values())
+    total = sum(tags.values())
     table = plain_table("tag", "characters", "share")
     for tag, count in tags.items():
-        table.add_row(Text(printable(tag)), f"{count:,}", f"{count / whole:.2%}")
+        table.add_row(Text(printable(tag)), f"{count:,}", f"{count / total:.2%}")
     out.print(table)
     out.print()
     table = plain_table("epoch", "train loss", "eval loss", "precision", "recall", "F1", "seconds")
-    # A CRF's iterations are many: what matters is where they lead.
-    shown = trained.epochs if len(trained.epochs) <= 30 else trained.epochs[-1:]
-    for epoch in shown:
+    # A CRF has many iterations; only the last one matters.
+    epochs = trained.epochs if len(trained.epochs) <= 30 else trained.epochs[-1:]
+    for epoch in epochs:
         figures = (epoch.train_loss, epoch.eval_loss, epoch.precision, epoch.recall, epoch.f1)
         cells = ["–" if value is None else f"{value:.4f}" for value in figures]
         table.add_row(str(epoch.epoch), *cells, f"{epoch.seconds:.1f}")

@@ -1,5 +1,4 @@
-"""The Hugging Face Hub: what may be uploaded of adapters and taggers, under which licence, with
-which card.
+"""Uploading adapters and taggers to the Hugging Face Hub, with a model card and licence notices.
 
-Uploads are checked before anything leaves this machine. How models are made is no concern of it.
+Everything is checked before anything leaves this machine.
 """

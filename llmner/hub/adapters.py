@@ -1,7 +1,7 @@
-"""An adapter's folder to the Hugging Face Hub: what may go there, put right, in one commit.
+"""Uploading an adapter's folder to the Hugging Face Hub in one commit.
 
-What goes is on a list; what is not on it stays. What the folder says is ``_folder``'s to read, the
-card ``_card``'s to write, and the wire ``_hub``'s.
+Only files on a list are uploaded, and those with paths of this machine are corrected. ``folder``
+reads the folder, ``card`` writes the model card, and ``client`` talks to the Hub.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from llmner._yaml import load_yaml
 from llmner.engines.adapters import PACKAGED_ADAPTER
 from llmner.errors import InputError
 from llmner.files import dump_json
+from llmner.hub._checks import Content, check_weights, checked_repo, read_bytes, refuse_secrets
 from llmner.hub.card import card_of, notices
 from llmner.hub.client import Hub
 from llmner.hub.folder import (
@@ -43,41 +44,36 @@ __all__ = [
     "refuse_secrets",
 ]
 
-Content = bytes | Path
 
 _TOKENIZER = frozenset(
     "tokenizer.json tokenizer_config.json special_tokens_map.json added_tokens.json vocab.json "
-    "vocab.txt "
-    "merges.txt tokenizer.model spiece.model sentencepiece.bpe.model chat_template.jinja "
+    "vocab.txt merges.txt tokenizer.model spiece.model sentencepiece.bpe.model chat_template.jinja "
     "chat_template.json".split()
 )
-# Read, put right where need be, and written anew.
+# These are read, corrected where necessary, and written anew.
 _REWRITTEN = frozenset({CONFIG_FILE, "README.md", "recipe.yaml", "training.yaml", "training.json"})
 _GEMMA_TERMS = "GEMMA_TERMS.txt"
 _LEGAL = re.compile(r"(?:LICEN[CS]E|NOTICE|GEMMA_TERMS)[\w-]*(?:\.(?:txt|md))?")
 _EXPECTED = ("tokenizer.json", "training.yaml", "training.json", "curves.png")
-# As the Hub has it; "--", ".." and a final ".git" are not allowed either.
-_NAME = re.compile(r"[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
-_TOKEN = re.compile(rb"hf_[A-Za-z0-9]{30,}")
-_OPTIMIZER = re.compile(
-    r"(?:^|[._/])(?:optimizer|exp_avg|exp_avg_sq|momentum_buffer|lr_scheduler)(?:$|[._/])"
-)
-_LONGEST_HEADER = 100_000_000
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """What was uploaded, or would be.
+    """What was uploaded, or would be in a dry run.
 
     Attributes:
         repo: ``USER/NAME``.
-        url: Its page.
+        url: The repository's page.
         commit: The commit's hash; ``None`` for a dry run.
-        files: (name, size in bytes) of every file, sorted.
-        left: (name, why) of what lies in the folder and stays there.
+        files: (name, size in bytes) of every file, sorted by name.
+        left: (name, reason) of what is in the folder and is not uploaded.
         card: The model card, which is uploaded as ``README.md``.
         dry_run: Whether nothing was uploaded.
+
+    >>> result = PushResult("me/ner", "https://huggingface.co/me/ner", None, (), (), "# ner", True)
+    >>> result.to_dict()["dry_run"]
+    True
     """
 
     repo: str
@@ -89,7 +85,7 @@ class PushResult:
     dry_run: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """As ``push --json`` prints it."""
+        """The result as ``push --json`` prints it."""
         return {
             "repo": self.repo,
             "url": self.url,
@@ -113,130 +109,124 @@ def push_adapter(
     endpoint: str | None = None,
     report: Callable[[str], None] | None = None,
 ) -> PushResult:
-    """Upload an adapter with its tokenizer, recipe, settings, record and a card; the repository is
-    made.
+    """Upload an adapter with its tokenizer, recipe, settings, training record and a model card.
 
-    Checkpoints, logs, optimiser state, links and whatever is not known stay where they are. In the
-    copies that are uploaded, paths of this machine are cut down to their last part.
+    The repository is created if necessary. Checkpoints, logs, optimiser state, links and unknown
+    files are not uploaded. In the uploaded copies, paths of this machine are shortened to their
+    last part.
 
     Args:
         folder: The adapter's folder.
         repo: ``USER/NAME`` on the Hub.
-        private: Make the repository private. One that exists must be private already.
-        dry_run: Prepare and check everything, and ask the Hub nothing.
+        private: Make the repository private. An existing one must be private already.
+        dry_run: Prepare and check everything without contacting the Hub.
         recipe: A built-in recipe's name or a YAML path, for a folder without ``recipe.yaml``.
         evaluations: Outputs of ``llmner evaluate --json``, besides ``evaluation-*.json`` in the
             folder.
-        token: The Hub's token; by default ``HF_TOKEN`` or what ``hf auth login`` left.
+        token: The Hub's token; by default ``HF_TOKEN`` or the token of ``hf auth login``.
         endpoint: The Hub's address; by default ``HF_ENDPOINT`` or the public Hub.
-        report: Told in a sentence what is done, put right, left out, and tried again.
+        report: Called with a sentence for everything that is corrected, left out or tried again.
 
     Raises:
-        InputError: A name the Hub or the base model's licence does not allow, no adapter, no
-            recipe, a file that must not be published, or one that cannot be read.
+        InputError: The Hub or the base model's licence does not allow the name, there is no
+            adapter or no recipe, or a file must not be published or cannot be read.
         HubError: The Hub refused, or could not be reached.
         MissingExtraError: huggingface_hub is not installed.
+
+    >>> result = push_adapter(Path("build/adapter"), "me/ner", dry_run=True)  # doctest: +SKIP
+    >>> result.files[0]  # doctest: +SKIP
+    ('NOTICE', 285)
     """
-    told = report if report is not None else _silent
-    hub = Hub(checked_repo(repo), token=token, endpoint=endpoint, report=told)
+    tell = report if report is not None else _silent
+    hub = Hub(checked_repo(repo), token=token, endpoint=endpoint, report=tell)
     adapter = read_folder(folder, recipe=recipe, evaluations=evaluations)
     check_name(repo, terms_of(adapter.base.name, adapter.base.also))
     if adapter.recipe is None:
         raise InputError(
-            "has no recipe.yaml, without which nobody can ask the model as it was trained",
+            "has no recipe.yaml, which users need to ask the model as it was trained",
             path=folder,
             hint="name the recipe it was trained with, --recipe NAME_OR_PATH",
         )
-    contents, left = publishable(adapter, repo, given=recipe is not None)
-    for line in _remarks(adapter, contents, left):
-        told(line)
+    contents, skipped = publishable(adapter, repo, given=recipe is not None)
+    for line in _remarks(adapter, contents, skipped):
+        tell(line)
     files = tuple((name, _size(content)) for name, content in contents.items())
     commit = None if dry_run else hub.upload(contents, private=private)
     card = contents["README.md"]
     assert isinstance(card, bytes)
-    return PushResult(repo, hub.url, commit, files, left, card.decode(), dry_run)
+    return PushResult(repo, hub.url, commit, files, skipped, card.decode(), dry_run)
 
 
 def publishable(
     adapter: AdapterFolder, repo: str | None = None, *, given: bool = False
 ) -> tuple[dict[str, Content], tuple[tuple[str, str], ...]]:
-    """What of an adapter's folder others may have, by name in order, and (name, why) of what stays.
+    """The files of an adapter's folder that are uploaded, and those that are not.
 
     Args:
-        adapter: The folder, read; with a recipe.
-        repo: ``USER/NAME`` for the card; the folder's name stands in where there is none.
-        given: Whether the recipe is not the folder's own.
+        adapter: The folder, from ``read_folder``; it must have a recipe.
+        repo: ``USER/NAME`` for the card; the folder's name is the default.
+        given: Whether the user named the recipe.
+
+    Returns:
+        The contents by file name, sorted; and (name, reason) of what is not uploaded.
 
     Raises:
-        InputError: A file that must not be published, or one that cannot be read.
+        InputError: A file must not be published, or cannot be read.
     """
-    contents, left = _contents(adapter, given=given)
+    contents, skipped = _contents(adapter, recipe_given=given)
     terms = terms_of(adapter.base.name, adapter.base.also)
     if notice := _notice(contents, notices(adapter, terms), terms, adapter):
         contents["NOTICE"] = notice
     if terms is not None and terms.licence == "gemma":
-        # They ask that whoever gets a derivative gets their text as well. It lies beside the
-        # packaged adapter.
+        # The Gemma terms require their text to go with every derivative. The packaged adapter has
+        # a copy.
         packaged = resources.files("llmner") / "models" / PACKAGED_ADAPTER / _GEMMA_TERMS
         contents.setdefault(_GEMMA_TERMS, packaged.read_bytes())
     contents["README.md"] = card_of(adapter, repo).encode()
     refuse_secrets(adapter.path, contents)
-    return dict(sorted(contents.items())), left
+    return dict(sorted(contents.items())), skipped
 
 
 def _silent(_: str) -> None:
     pass
 
 
-def checked_repo(repo: str) -> str:
-    """A repository's name, if the Hub would take it.
-
-    Raises:
-        InputError: It would not.
-    """
-    hint = "expected USER/NAME of letters, digits, '-', '_' and '.'"
-    owner, slash, name = repo.partition("/")
-    if not slash:
-        raise InputError(f"{repo!r} does not say whose it is", hint=hint)
-    wrong = "--" in repo or ".." in repo or repo.endswith(".git")
-    if wrong or not (_NAME.fullmatch(owner) and _NAME.fullmatch(name)):
-        raise InputError(f"{repo!r} is no name of a repository", hint=hint)
-    return repo
-
-
 def _contents(
-    adapter: AdapterFolder, *, given: bool
+    adapter: AdapterFolder, *, recipe_given: bool
 ) -> tuple[dict[str, Content], tuple[tuple[str, str], ...]]:
-    """What goes to the Hub, by name, and (name, why) of what stays.
+    """The files to upload by name, and (name, reason) of those that are not uploaded.
 
     Raises:
-        InputError: A file that cannot be read, or weights that are none.
+        InputError: A file cannot be read, or the weights are not valid.
     """
     folder = adapter.path
     contents: dict[str, Content] = {}
-    left = []
+    skipped = []
     for path in sorted(folder.iterdir()):
         name = path.name
         if path.is_symlink():
-            left.append((name, "a link"))
+            skipped.append((name, "a link"))
         elif not path.is_file():
-            left.append(
-                (f"{name}/" if path.is_dir() else name, "a folder" if path.is_dir() else "no file")
+            skipped.append(
+                (
+                    f"{name}/" if path.is_dir() else name,
+                    "a folder" if path.is_dir() else "not a regular file",
+                )
             )
         elif name in _TOKENIZER or name == ADAPTER_FILE:
             contents[name] = path
         elif _LEGAL.fullmatch(name) or name == CONFIG_FILE:
-            contents[name] = _read(path)
+            contents[name] = read_bytes(path)
         elif name == "curves.png":
-            if _read(path).startswith(_PNG):
+            if read_bytes(path).startswith(_PNG):
                 contents[name] = path
             else:
-                left.append((name, "no PNG"))
+                skipped.append((name, "not a PNG"))
         elif name not in _REWRITTEN and not EVALUATION_FILE.fullmatch(name):
-            left.append((name, "not part of an adapter"))
+            skipped.append((name, "not part of an adapter"))
     if ADAPTER_FILE not in contents:
         raise InputError(
-            f"holds no adapter: {ADAPTER_FILE} is missing, or a link",
+            f"not an adapter: {ADAPTER_FILE} is missing, or a link",
             path=folder,
             hint="save the adapter with save_pretrained(folder)",
         )
@@ -247,11 +237,11 @@ def _contents(
     if adapter.record:
         _rewrite(contents, "training.json", folder, json.loads, adapter.record, _json_bytes)
     if "tokenizer_config.json" in contents:
-        _mend_tokenizer(contents, folder / "tokenizer_config.json")
-    contents["recipe.yaml"] = _recipe_bytes(adapter, given=given)
-    for scored in adapter.evaluations:
-        contents[scored.file] = _json_bytes(scored.content)
-    return contents, tuple(left)
+        _clean_tokenizer_config(contents, folder / "tokenizer_config.json")
+    contents["recipe.yaml"] = _recipe_bytes(adapter, recipe_given=recipe_given)
+    for evaluation in adapter.evaluations:
+        contents[evaluation.file] = _json_bytes(evaluation.content)
+    return contents, tuple(skipped)
 
 
 def _rewrite(
@@ -259,87 +249,52 @@ def _rewrite(
     name: str,
     folder: Path,
     parse: Callable[[bytes], Any],
-    wanted: Mapping[str, Any],
+    expected: Mapping[str, Any],
     dump: Callable[[Mapping[str, Any]], bytes],
 ) -> None:
-    """The file as it is where it says what is wanted, else a copy that does."""
-    source = _read(folder / name)
-    contents[name] = source if parse(source) == wanted else dump(wanted)
+    """Add a file as it is if its content is as expected, else a corrected copy."""
+    source = read_bytes(folder / name)
+    contents[name] = source if parse(source) == expected else dump(expected)
 
 
 def _yaml_mapping(source: bytes) -> Any:
     return load_yaml(source.decode())
 
 
-def _mend_tokenizer(contents: dict[str, Content], path: Path) -> None:
-    """Where a tokenizer was loaded from is nobody's business; its tokens are left alone."""
+def _clean_tokenizer_config(contents: dict[str, Content], path: Path) -> None:
+    """Remove the paths a tokenizer was loaded from, which are private; its tokens are kept."""
     try:
-        config = json.loads(_read(path))
+        config = json.loads(read_bytes(path))
     except (ValueError, RecursionError):
         raise InputError("not JSON", path=path) from None
     if isinstance(config, dict):
-        mended = without_file_names(config)
-        if mended != config:
-            contents[path.name] = _json_bytes(mended)
+        cleaned = without_file_names(config)
+        if cleaned != config:
+            contents[path.name] = _json_bytes(cleaned)
 
 
-def _recipe_bytes(adapter: AdapterFolder, *, given: bool) -> bytes:
-    """The recipe's file; written out where it is not in the folder or extends one that is
-    elsewhere.
-    """
+def _recipe_bytes(adapter: AdapterFolder, *, recipe_given: bool) -> bytes:
+    """The recipe's file as it is, or written out if it extends another one or is not there."""
     assert adapter.recipe is not None
-    if given and not is_regular(adapter.path / "recipe.yaml"):
+    if recipe_given and not is_regular(adapter.path / "recipe.yaml"):
         return adapter.recipe.to_yaml().encode()
-    source = _read(adapter.path / "recipe.yaml")
+    source = read_bytes(adapter.path / "recipe.yaml")
     return adapter.recipe.to_yaml().encode() if "extends" in _yaml_mapping(source) else source
-
-
-def check_weights(path: Path) -> None:
-    """Make sure that a file is safetensors, whole, and holds no optimiser's state.
-
-    Raises:
-        InputError: It is not.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        header: Any = None
-        if 0 < length <= min(size - 8, _LONGEST_HEADER):
-            source = stream.read(length)
-            try:
-                header = json.loads(source)
-            except (ValueError, RecursionError):
-                header = None
-    if not isinstance(header, dict):
-        raise InputError("not a safetensors file", path=path, hint="save the adapter again")
-    if _TOKEN.search(source):
-        raise InputError("holds what looks like a token of the Hub", path=path, hint="take it out")
-    about = header.pop("__metadata__", None)
-    try:
-        end = max((entry["data_offsets"][1] for entry in header.values()), default=None)
-    except (LookupError, TypeError):
-        end = None
-    if end != size - 8 - length:
-        raise InputError(
-            "is cut short, or holds no tensors", path=path, hint="save the adapter again"
-        )
-    for name in [*header, *(about if isinstance(about, dict) else ())]:
-        if _OPTIMIZER.search(name):
-            raise InputError(
-                f"holds an optimiser's state ({name})", path=path, hint="save the adapter alone"
-            )
 
 
 def _notice(
     contents: dict[str, Content], needed: Sequence[str], terms: Terms | None, adapter: AdapterFolder
 ) -> bytes | None:
-    """The text of ``NOTICE`` where one is needed: what is there, and what is not in it yet."""
+    """The text of ``NOTICE`` if it needs changing: the present text and what it lacks.
+
+    A copy of the base model's licence is added to ``contents`` where one is required.
+    """
     if (
         terms is not None
         and terms.name is not None
         and not any(name.startswith("LICEN") for name in contents)
     ):
-        # Its licence goes with copies; the folder of the base model has it, if that is at hand.
+        # The licence must go with every copy. If the base model is a folder here, it is there.
         for source in (Path(name) for name in adapter.base.also):
             if source.is_dir():
                 for path in sorted(source.iterdir()):
@@ -348,63 +303,44 @@ def _notice(
                         and path.name.startswith("LICEN")
                         and is_regular(path)
                     ):
-                        contents.setdefault(path.name, _read(path))
-    known = contents.get("NOTICE", b"")
-    assert isinstance(known, bytes)
-    added = [line for line in needed if line.encode() not in known]
+                        contents.setdefault(path.name, read_bytes(path))
+    notice = contents.get("NOTICE", b"")
+    assert isinstance(notice, bytes)
+    added = [line for line in needed if line.encode() not in notice]
     if not added:
         return None
     return (
-        b"\n\n".join([*([known.rstrip()] if known else []), *(line.encode() for line in added)])
+        b"\n\n".join([*([notice.rstrip()] if notice else []), *(line.encode() for line in added)])
         + b"\n"
     )
 
 
-def refuse_secrets(folder: Path, contents: Mapping[str, Content]) -> None:
-    """Look for tokens of the Hub in everything but the weights.
-
-    Raises:
-        InputError: A file holds one.
-    """
-    for name, content in contents.items():
-        # Weights are looked at by their header alone.
-        if name.endswith((".safetensors", ".crfsuite")):
-            continue
-        if _TOKEN.search(content if isinstance(content, bytes) else _read(content)):
-            raise InputError(
-                "holds what looks like a token of the Hub",
-                path=folder / name,
-                hint="take it out, and revoke it if it is one",
-            )
-
-
 def _remarks(
-    adapter: AdapterFolder, contents: Mapping[str, Content], left: Sequence[tuple[str, str]]
+    adapter: AdapterFolder, contents: Mapping[str, Content], skipped: Sequence[tuple[str, str]]
 ) -> list[str]:
-    """What people should know before they look at the repository."""
+    """Sentences that the user should read: what was corrected, is missing, or looks odd."""
     lines = list(adapter.told)
     missing = [name for name in _EXPECTED if name not in contents]
     if missing:
-        lines.append(f"not in the folder, and so not uploaded: {', '.join(missing)}")
+        lines.append(f"missing in the folder, so not uploaded: {', '.join(missing)}")
     if not adapter.evaluations:
         lines.append(
             "no evaluation: the card has no results (llmner evaluate --json > evaluation-NAME.json)"
         )
     names = {adapter.path.resolve().name, adapter.path.name}
-    for scored in adapter.evaluations:
-        if scored.ours and scored.adapter is not None and Path(scored.adapter).name not in names:
-            lines.append(f"{scored.file} was answered by an adapter called {scored.adapter}")
-    if left:
-        lines.append(f"not uploaded: {', '.join(f'{name} ({why})' for name, why in left)}")
-    # One line each, whatever a file is called.
+    for evaluation in adapter.evaluations:
+        if (
+            evaluation.ours
+            and evaluation.adapter is not None
+            and Path(evaluation.adapter).name not in names
+        ):
+            lines.append(
+                f"{evaluation.file} was answered by an adapter called {evaluation.adapter}"
+            )
+    if skipped:
+        lines.append(f"not uploaded: {', '.join(f'{name} ({why})' for name, why in skipped)}")
+    # Names of files may contain line breaks.
     return [" ".join(line.split()) for line in lines]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", path=path) from None
 
 
 def _size(content: Content) -> int:

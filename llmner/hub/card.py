@@ -1,7 +1,7 @@
-"""The model card of an adapter, from what lies in its folder.
+"""Writing the model card of an adapter from the files in its folder.
 
-A figure that is in no file is not in the card. What files say is escaped, so that it can neither
-end the metadata nor break a table. Uploading is ``_push``'s.
+Every figure in the card comes from a file. Texts from files are escaped, so that they can neither
+end the metadata nor break a table.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["card_of", "model_card", "notices"]
 
 _CORPUS_ON_HUB = "klue/klue"
 _TAGS = ["llmner", "named-entity-recognition"]
-# Of a configuration, what decides no result.
+# Fields of a configuration that do not influence results.
 _LEFT_OUT = {
     "output",
     "log_steps",
@@ -44,23 +44,25 @@ _EXAMPLES = {"ko": "손흥민은 춘천에서 태어났다.", "en": "Ada Lovelac
 
 
 def model_card(folder: Path, repo: str | None = None, evaluations: Sequence[Path] = ()) -> str:
-    """The card of an adapter: Markdown with a block of metadata before it.
+    """The model card of an adapter: Markdown after a block of metadata.
 
     Args:
-        folder: The adapter's folder; what is missing in it is missing in the card.
-        repo: ``USER/NAME`` on the Hub; the folder's name stands in where there is none.
+        folder: The adapter's folder. What is missing in it is missing in the card.
+        repo: ``USER/NAME`` on the Hub; the folder's name is the default.
         evaluations: Outputs of ``llmner evaluate --json``, besides ``evaluation-*.json`` in the
             folder.
 
     Raises:
-        InputError: No adapter, or a file that cannot be read.
+        InputError: There is no adapter, or a file cannot be read.
         MissingExtraError: huggingface_hub is not installed.
+
+    >>> print(model_card(Path("build/adapter"), "me/ner"))  # doctest: +SKIP
     """
     return card_of(read_folder(folder, evaluations=evaluations), repo)
 
 
 def card_of(adapter: AdapterFolder, repo: str | None = None) -> str:
-    """As :func:`model_card`, of a folder that was read."""
+    """The model card of a folder that was read; see :func:`model_card`."""
     try:
         from huggingface_hub import ModelCard, ModelCardData
     except ImportError:
@@ -70,7 +72,7 @@ def card_of(adapter: AdapterFolder, repo: str | None = None) -> str:
     recipe = adapter.recipe
     results = _results(adapter.evaluations)
     data = ModelCardData(
-        # The Hub refuses names it does not know.
+        # The Hub refuses base models that it does not have.
         base_model=adapter.base.name if adapter.base.on_hub else None,
         datasets=[_CORPUS_ON_HUB] if adapter.on_klue else None,
         language=None
@@ -80,9 +82,9 @@ def card_of(adapter: AdapterFolder, repo: str | None = None) -> str:
         license=_declared(adapter) if terms is None else terms.licence,
         license_name=None if terms is None else terms.name,
         license_link=None if terms is None or terms.name is None else terms.link,
-        # The pipeline that can load it. "token-classification" would promise a classification head,
-        # which an adapter of a causal model has not; that its task is NER stands in the tags and
-        # the results.
+        # The pipeline that can load it. "token-classification" needs a classification head, which
+        # an adapter of a causal model does not have. The tags and the results say that the task is
+        # NER.
         pipeline_tag="text-generation",
         tags=[*_TAGS, "lora"] if _is_lora(adapter) else _TAGS,
         eval_results=results or None,
@@ -96,24 +98,24 @@ def card_of(adapter: AdapterFolder, repo: str | None = None) -> str:
 
 def notices(adapter: AdapterFolder, terms: Terms | None) -> list[str]:
     """Sentences that must go with every copy of the adapter."""
-    held = [] if terms is None or terms.notice is None else [terms.notice]
-    return [*held, KLUE_NOTICE] if adapter.on_klue else held
+    sentences = [] if terms is None or terms.notice is None else [terms.notice]
+    return [*sentences, KLUE_NOTICE] if adapter.on_klue else sentences
 
 
 def _context(
     adapter: AdapterFolder, repo: str | None, title: str, terms: Terms | None
 ) -> dict[str, Any]:
-    worked = _worked(adapter.recipe)
+    example = _worked_example(adapter.recipe)
     return {
         "title": title,
         "repo": repo,
         "adapter": title,
         "base": adapter.base,
         # The adapter's own figures come first.
-        "evaluations": sorted(adapter.evaluations, key=lambda scored: not scored.ours),
+        "evaluations": sorted(adapter.evaluations, key=lambda evaluation: not evaluation.ours),
         "recipe": adapter.recipe,
-        "worked": worked,
-        "example": _one_line(worked[0]) if worked else _example(adapter.recipe),
+        "worked": example,
+        "example": _one_line(example[0]) if example else _trial_sentence(adapter.recipe),
         "settings": [
             (key, _setting(value))
             for key, value in adapter.training.items()
@@ -132,43 +134,42 @@ def _context(
 
 
 def _results(evaluations: Sequence[Scored]) -> list[EvalResult]:
-    """The figures as the Hub's model index has them; only those that this adapter is known to have
-    made.
-    """
+    """The figures for the Hub's model index, from evaluations known to be of this adapter."""
     from huggingface_hub import EvalResult
 
-    found = []
-    corpora = [(scored.corpus, scored.revision) for scored in evaluations if scored.ours]
-    for scored in evaluations:
-        if not scored.ours:
+    results = []
+    corpora = [
+        (evaluation.corpus, evaluation.revision) for evaluation in evaluations if evaluation.ours
+    ]
+    for evaluation in evaluations:
+        if not evaluation.ours:
             continue
-        alone = corpora.count((scored.corpus, scored.revision)) == 1
-        for title, value, interval in scored.figures.values():
+        is_only = corpora.count((evaluation.corpus, evaluation.revision)) == 1
+        for title, value, interval in evaluation.figures.values():
             args = (
                 {} if interval is None else {"interval_95": [round(bound, 4) for bound in interval]}
             )
-            found.append(
+            results.append(
                 EvalResult(
                     task_type="token-classification",
                     task_name="Named Entity Recognition",
-                    # A type that is no name on the Hub: the corpus is the user's own.
-                    dataset_type="custom" if scored.klue is None else _CORPUS_ON_HUB,
-                    dataset_name=_one_line(scored.corpus)
-                    if scored.klue is None
-                    else f"KLUE-NER {scored.klue} ({_one_line(scored.corpus)})",
-                    dataset_config=None if scored.klue is None else "ner",
-                    dataset_split=scored.split,
-                    # Two corpora are told apart by it, where the Hub's index has no other place for
-                    # that.
-                    dataset_revision=f"sha256:{_one_line(scored.revision)}",
-                    dataset_args={"sentences": scored.sentences},
+                    # "custom" is not a data set on the Hub: the corpus is the user's own.
+                    dataset_type="custom" if evaluation.klue is None else _CORPUS_ON_HUB,
+                    dataset_name=_one_line(evaluation.corpus)
+                    if evaluation.klue is None
+                    else f"KLUE-NER {evaluation.klue} ({_one_line(evaluation.corpus)})",
+                    dataset_config=None if evaluation.klue is None else "ner",
+                    dataset_split=evaluation.split,
+                    # The Hub's index has no other field that tells two corpora apart.
+                    dataset_revision=f"sha256:{_one_line(evaluation.revision)}",
+                    dataset_args={"sentences": evaluation.sentences},
                     metric_type="f1",
                     metric_value=round(value, 4),
-                    metric_name=title if alone else f"{title} ({scored.file})",
+                    metric_name=title if is_only else f"{title} ({evaluation.file})",
                     metric_args=args or None,
                 )
             )
-    return found
+    return results
 
 
 def _is_lora(adapter: AdapterFolder) -> bool:
@@ -176,14 +177,16 @@ def _is_lora(adapter: AdapterFolder) -> bool:
 
 
 def _declared(adapter: AdapterFolder) -> str | None:
-    """The base model's licence as the training record gives it, where that is an identifier."""
+    """The base model's licence in the training record, if it is a licence identifier."""
     declared = adapter.record.get("model_license")
-    known = isinstance(declared, str) and re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,40}", declared)
-    # "other" asks for a name and a link, which the record has not.
-    return declared if known and declared != "other" else None
+    is_identifier = isinstance(declared, str) and re.fullmatch(
+        r"[a-z0-9][a-z0-9.-]{1,40}", declared
+    )
+    # "other" requires a name and a link, which the record does not have.
+    return declared if is_identifier and declared != "other" else None
 
 
-def _worked(recipe: Recipe | None) -> tuple[str, str] | None:
+def _worked_example(recipe: Recipe | None) -> tuple[str, str] | None:
     """(sentence, answer) of the recipe's first worked example."""
     sentence = None if recipe is None else next(recipe.example_sentences(), None)
     if recipe is None or sentence is None:
@@ -191,28 +194,28 @@ def _worked(recipe: Recipe | None) -> tuple[str, str] | None:
     return sentence.text, render_reply(sentence, recipe.reply_format, recipe.schema_)
 
 
-def _example(recipe: Recipe | None) -> str:
-    """A sentence to try, for a recipe without worked examples."""
+def _trial_sentence(recipe: Recipe | None) -> str:
+    """A sentence to try the model with, for a recipe without worked examples."""
     return _EXAMPLES.get("" if recipe is None else recipe.language.partition("-")[0], "…")
 
 
 def _facts(record: Mapping[str, Any]) -> list[str]:
-    """Sentences on a run's size, as far as its record knows it."""
+    """Sentences about the training run, from its record."""
     facts = []
     sentences, parameters, best = (
         _part(record, key) for key in ("sentences", "parameters", "best")
     )
-    learnt, held, answered = (
+    train, held_out, answered = (
         _number(sentences.get(key)) for key in ("train", "held_out", "answered")
     )
-    if learnt is not None:
-        apart = "" if held is None else f", {held:,.0f} held out"
-        asked = (
+    if train is not None:
+        held_out_text = "" if held_out is None else f", {held_out:,.0f} held out"
+        answered_text = (
             ""
-            if answered in (None, held)
+            if answered in (None, held_out)
             else f" ({answered:,.0f} of them answered in each evaluation)"
         )
-        facts.append(f"{learnt:,.0f} sentences to learn from{apart}{asked}.")
+        facts.append(f"{train:,.0f} sentences to learn from{held_out_text}{answered_text}.")
     trained, total = (_number(parameters.get(key)) for key in ("trained", "all"))
     if trained is not None and total:
         share = f" ({trained / total:.2%})"
@@ -229,17 +232,18 @@ def _facts(record: Mapping[str, Any]) -> list[str]:
 
 
 def _epochs(record: Mapping[str, Any]) -> list[list[str]]:
-    """Cells of the table of epochs."""
+    """The rows of the table of epochs."""
     rows = record.get("epochs")
     cells = []
     for row in rows if isinstance(rows, list) else []:
         if isinstance(row, dict):
-            losses = (_shown(row.get(key), "{:.4f}") for key in ("train_loss", "eval_loss"))
+            losses = (_formatted(row.get(key), "{:.4f}") for key in ("train_loss", "eval_loss"))
             quality = (
-                _shown(row.get(key), "{:.2%}").rstrip("%") for key in ("precision", "recall", "f1")
+                _formatted(row.get(key), "{:.2%}").rstrip("%")
+                for key in ("precision", "recall", "f1")
             )
-            seconds = _shown(row.get("seconds"), "{:,.0f}")
-            cells.append([_shown(row.get("epoch"), "{:g}"), *losses, *quality, seconds])
+            seconds = _formatted(row.get("seconds"), "{:,.0f}")
+            cells.append([_formatted(row.get("epoch"), "{:g}"), *losses, *quality, seconds])
     return cells
 
 
@@ -259,9 +263,9 @@ def _number(value: Any) -> float | None:
     return float(value)
 
 
-def _shown(value: Any, form: str) -> str:
-    known = _number(value)
-    return "–" if known is None else form.format(known)
+def _formatted(value: Any, form: str) -> str:
+    number = _number(value)
+    return "–" if number is None else form.format(number)
 
 
 def _setting(value: Any) -> str:
@@ -280,7 +284,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        # Markdown, not HTML: every value goes through one of the filters below.
+        # The output is Markdown, not HTML. Every value goes through one of the filters below.
         autoescape=False,
     )
     environment.filters |= {
@@ -295,16 +299,14 @@ def _environment() -> Environment:
 
 
 def _one_line(text: str) -> str:
-    """A text without line breaks, control characters and half surrogate pairs, cut where it is very
-    long.
-    """
+    """A text as one line without control characters and lone surrogates, shortened if long."""
     plain = " ".join(text.encode("utf-8", "replace").decode().split())
     plain = "".join(char if char.isprintable() else "\ufffd" for char in plain)
     return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1] + "…"
 
 
 def _cell(text: str) -> str:
-    """A text as it can stand in Markdown, in a table too."""
+    """A text escaped for Markdown, also for its tables."""
     text = _one_line(text)
     for char in "\\`*_[]<>|":
         text = text.replace(char, f"\\{char}")
@@ -312,11 +314,11 @@ def _cell(text: str) -> str:
 
 
 def _block(text: str) -> str:
-    """A text as it can stand in a fenced block, with its line breaks."""
+    """A text made safe for a fenced block; line breaks stay."""
     plain = text.encode("utf-8", "replace").decode().replace("`", "'")
     return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in plain)
 
 
 def _code(text: str) -> str:
-    """A text as it can stand between backticks, or in a fenced block as one line."""
+    """A text as one line made safe for inline code and fenced blocks."""
     return _block(" ".join(text.split()))

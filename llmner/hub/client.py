@@ -1,7 +1,7 @@
-"""One repository of the Hugging Face Hub: made, and written to in one commit.
+"""A repository of the Hugging Face Hub: creating it, and writing files to it in one commit.
 
-Requests that huggingface_hub sends once are sent again here, and whatever goes wrong becomes one
-line. What is uploaded is the caller's to know.
+Requests that huggingface_hub does not repeat itself are repeated here. Every failure becomes an
+error of one line.
 """
 
 from __future__ import annotations
@@ -25,28 +25,31 @@ __all__ = ["Hub"]
 
 _T = TypeVar("_T")
 
-_TRIES = 5
+_MAX_ATTEMPTS = 5
 _LONGEST_WAIT = 60.0
-# Silence after which a request counts as lost, in seconds; huggingface_hub would wait for ever.
-_PATIENCE = 120.0
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-# By name: huggingface_hub has changed its HTTP library before, and its errors were called the same.
-_PASSING_ERRORS = frozenset({"TimeoutException", "NetworkError", "RemoteProtocolError"})
+# Seconds to wait for an answer; huggingface_hub would wait for ever.
+_READ_TIMEOUT = 120.0
+_TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
+# By name, because huggingface_hub has changed its HTTP library before and the names stayed.
+_TEMPORARY_ERRORS = frozenset({"TimeoutException", "NetworkError", "RemoteProtocolError"})
 _SECRET = re.compile(r"hf_[A-Za-z0-9]{20,}|(?<=Bearer )[^\s'\"]+")
 
 
 class Hub:
-    """A repository to write to.
+    """A repository on the Hub to write to.
 
     Args:
         repo: ``USER/NAME``.
-        token: The token; by default ``HF_TOKEN`` or what ``hf auth login`` left.
+        token: The token; by default ``HF_TOKEN`` or the token of ``hf auth login``.
         endpoint: The Hub's address; by default ``HF_ENDPOINT`` or the public Hub.
-        report: Told of retries and warnings.
+        report: Called with a sentence for every retry and warning.
 
     Raises:
-        InputError: The endpoint is no web address.
+        InputError: The endpoint is not a web address.
         MissingExtraError: huggingface_hub is not installed.
+
+    >>> Hub("me/ner", token=None, endpoint="https://hub.example", report=print).url
+    'https://hub.example/me/ner'
     """
 
     def __init__(
@@ -60,7 +63,7 @@ class Hub:
         parts = urlsplit(self.endpoint)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError(
-                f"{self.endpoint!r} is no address of a Hub", hint="mend HF_ENDPOINT, or unset it"
+                f"{self.endpoint!r} is not a web address", hint="correct HF_ENDPOINT, or unset it"
             )
         self.repo = repo
         self._secrets = [secret for secret in (token, os.environ.get("HF_TOKEN")) if secret]
@@ -69,25 +72,25 @@ class Hub:
 
     @property
     def url(self) -> str:
-        """The repository's page."""
+        """The address of the repository's page."""
         return f"{self.endpoint}/{self.repo}"
 
     def upload(self, contents: Mapping[str, bytes | Path], *, private: bool) -> str:
-        """Make the repository if need be, and write all files in one commit.
+        """Create the repository if necessary, and write all files in one commit.
 
         Args:
-            contents: Bytes, or the file that has them, by name.
-            private: Make it private, or make sure that it is.
+            contents: The content of each file by name: bytes, or the path of a local file.
+            private: Whether the repository must be private. A new one is created private.
 
         Returns:
             The commit's hash.
 
         Raises:
-            InputError: It is to be private, and exists and is not.
+            InputError: It must be private, but exists and is public.
             HubError: The Hub refused, or could not be reached.
         """
-        with _told_by(self._tell):
-            # Left out, the account's own default decides.
+        with _reporting_to(self._tell):
+            # None leaves the decision to the account's default.
             self._again(
                 "making the repository",
                 lambda: self._api.create_repo(self.repo, private=private or None, exist_ok=True),
@@ -97,10 +100,11 @@ class Hub:
             return self._again("writing the commit", lambda: self._commit(contents))
 
     def _check_private(self) -> None:
-        known = self._again(
-            "looking at the repository", lambda: self._api.model_info(self.repo, timeout=_PATIENCE)
+        info = self._again(
+            "looking at the repository",
+            lambda: self._api.model_info(self.repo, timeout=_READ_TIMEOUT),
         )
-        if not known.private:
+        if not info.private:
             raise InputError(
                 f"{self.repo} exists and is public",
                 hint="make it private in its settings, name another, or leave --private out",
@@ -111,27 +115,27 @@ class Hub:
 
         from llmner import __version__
 
-        # Made anew each time: the Hub then says which files it has already, so that a commit whose
-        # answer was lost is not made twice.
+        # The operations are made anew for each attempt: the Hub then says which files it already
+        # has, so a commit whose answer was lost is not made twice.
         operations = [CommitOperationAdd(name, content) for name, content in contents.items()]
         return self._api.create_commit(
             self.repo, operations, commit_message=f"Upload adapter with llmner {__version__}"
         ).oid
 
-    def _again(self, what: str, call: Callable[[], _T]) -> _T:
-        """What ``call`` returns, tried again while the Hub's trouble looks as if it would pass.
+    def _again(self, action: str, call: Callable[[], _T]) -> _T:
+        """Call, and repeat the call while its error looks temporary.
 
         Raises:
-            HubError: It did not.
+            HubError: The error is not temporary, or there were five attempts.
         """
-        for attempt in range(1, _TRIES + 1):
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
                 return self._call(call)
-            except _CallError as lost:
-                if not lost.error.retryable or lost.tried or attempt == _TRIES:
-                    raise lost.error from lost.__cause__
-                wait = min(_LONGEST_WAIT, lost.wait or 2.0 ** (attempt - 1))
-                self._tell(f"{what}: {lost.error}; trying again in {wait:g} s")
+            except _CallError as failure:
+                if not failure.error.retryable or failure.tried or attempt == _MAX_ATTEMPTS:
+                    raise failure.error from failure.__cause__
+                wait = min(_LONGEST_WAIT, failure.wait or 2.0 ** (attempt - 1))
+                self._tell(f"{action}: {failure.error}; trying again in {wait:g} s")
                 time.sleep(wait)
         raise AssertionError("unreachable")
 
@@ -139,12 +143,12 @@ class Hub:
         from huggingface_hub import get_session
         from huggingface_hub.errors import HfHubHTTPError
 
-        # The base of all errors of the HTTP library that this huggingface_hub stands on.
+        # The base class of all errors of the HTTP library that this huggingface_hub uses.
         network: type[Exception] = HfHubHTTPError.__bases__[0]
         session = get_session()
         patience = session.timeout
         if patience.read is None:
-            session.timeout = _PATIENCE
+            session.timeout = _READ_TIMEOUT
         try:
             return call()
         except (
@@ -155,7 +159,7 @@ class Hub:
             RuntimeError,
             ValueError,
         ) as error:
-            # What goes wrong in a thread comes wrapped.
+            # An error in a thread is wrapped in a RuntimeError.
             cause = error.__cause__ if isinstance(error, RuntimeError) else None
             raise self._explained(
                 cause if isinstance(cause, network) else error, network
@@ -164,71 +168,68 @@ class Hub:
             session.timeout = patience
 
     def _explained(self, error: BaseException, network: type[Exception]) -> _CallError:
-        """What went wrong, in one line, and whether it may pass."""
+        """The error of one line for an exception, with what the next attempt needs to know."""
         from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
         if isinstance(error, HfHubHTTPError):
             return self._refused(error)
         if isinstance(error, OfflineModeIsEnabled):
-            return _CallError(
-                HubError("the Hub is switched off here; unset HF_HUB_OFFLINE to upload")
-            )
+            return _CallError(HubError("HF_HUB_OFFLINE is set; unset it to upload"))
         if isinstance(error, network | ConnectionError | TimeoutError):
-            # Uploads go through Xet where it is installed, whether the Hub speaks it or not.
-            mend = (
+            # huggingface_hub uploads through Xet if that is installed, even if the Hub lacks it.
+            hint = (
                 "set HF_HUB_DISABLE_XET=1 for a Hub without Xet"
                 if "xet-" in str(error)
                 else "check the connection"
             )
-            message = f"{self.endpoint} cannot be reached ({self._clean(error)}); {mend}"
+            message = f"{self.endpoint} cannot be reached ({self._clean(error)}); {hint}"
             names = {kind.__name__ for kind in type(error).__mro__}
-            passing = not isinstance(error, network) or bool(names & _PASSING_ERRORS)
+            passing = not isinstance(error, network) or bool(names & _TEMPORARY_ERRORS)
             return _CallError(
-                HubError(message, retryable=passing), tried=_is_tried_again(_address(error))
+                HubError(message, retryable=passing), tried=_is_retried_by_hub(_address(error))
             )
         if isinstance(error, json.JSONDecodeError):
-            message = f"{self.endpoint} answered with something else than JSON; is it a Hub?"
+            message = f"{self.endpoint} did not answer with JSON; is it a Hub?"
             return _CallError(HubError(message, retryable=True))
-        # What huggingface_hub and hf_xet make of answers they did not expect.
+        # huggingface_hub and hf_xet raise these for unexpected answers.
         return _CallError(HubError(f"{self.repo} could not be uploaded: {self._clean(error)}"))
 
     def _refused(self, error: Any) -> _CallError:
-        """An answer with an error status, in one line."""
+        """The error of one line for an answer with an error status."""
         status = error.response.status_code
-        said = self._clean(error.server_message or "")
-        because = f": {said}" if said else ""
+        answer = self._clean(error.server_message or "")
+        reason = f": {answer}" if answer else ""
         owner = self.repo.partition("/")[0]
         if status == 401:
             message = (
-                "the Hub does not accept the token, or got none (401); make one with write access "
-                "at "
-                f"{self.endpoint}/settings/tokens, then run hf auth login or set HF_TOKEN"
+                "the Hub does not accept the token, or there is none (401); make one with write "
+                f"access at {self.endpoint}/settings/tokens, then run hf auth login or set HF_TOKEN"
             )
         elif status == 403:
             message = (
-                f"the token may not write to {self.repo} (403{because}); it needs write access to "
-                f"what "
-                f"{owner} owns, see {self.endpoint}/settings/tokens"
+                f"the token may not write to {self.repo} (403{reason}); it needs write access to "
+                f"the repositories of {owner}, see {self.endpoint}/settings/tokens"
             )
         elif status == 404:
-            message = f"the Hub knows no {self.repo} (404{because}); check the name, and that "
-            f"{owner} exists"
-        elif status in _PASSING:
-            message = f"the Hub cannot answer now ({status}{because}); try again later"
+            message = (
+                f"the Hub has no {self.repo} (404{reason}); check the name, and that {owner} exists"
+            )
+        elif status in _TEMPORARY:
+            message = f"the Hub cannot answer now ({status}{reason}); try again later"
         else:
-            message = f"the Hub refused {self.repo} ({status}{because})"
+            message = f"the Hub refused {self.repo} ({status}{reason})"
         after = error.response.headers.get("retry-after", "")
         return _CallError(
-            HubError(message, retryable=status in _PASSING),
+            HubError(message, retryable=status in _TEMPORARY),
             wait=float(after) if re.fullmatch(r"\d{1,6}", after) else None,
-            tried=_is_tried_again(_address(error.response)),
+            tried=_is_retried_by_hub(_address(error.response)),
         )
 
     def _tell(self, message: str) -> None:
         self._report(self._clean(message))
 
     def _clean(self, message: object) -> str:
-        """One line without tokens and signed addresses."""
+        """A message as one line of at most 300 characters, without tokens and signed addresses."""
         text = " ".join(str(message).split())
         for secret in self._secrets:
             text = text.replace(secret, "***")
@@ -237,12 +238,12 @@ class Hub:
 
 
 class _CallError(Exception):
-    """A call that failed, and what is known for the next one.
+    """A failed call, with what the next attempt needs to know.
 
     Args:
-        error: What to raise when there is no next one.
-        wait: Seconds that the Hub asks to wait.
-        tried: Whether huggingface_hub has sent this request again and again already.
+        error: The error to raise if there is no next attempt.
+        wait: The seconds that the Hub asks to wait.
+        tried: Whether huggingface_hub has already repeated this request itself.
     """
 
     def __init__(self, error: HubError, *, wait: float | None = None, tried: bool = False) -> None:
@@ -252,24 +253,24 @@ class _CallError(Exception):
         super().__init__(str(error))
 
 
-def _address(known: Any) -> str:
+def _address(source: Any) -> str:
     """The path of the request behind a response or an error; empty where there is none."""
     try:
-        return str(known.request.url.path)
+        return str(source.request.url.path)
     except (AttributeError, RuntimeError):
         return ""
 
 
-def _is_tried_again(path: str) -> bool:
-    """Whether huggingface_hub itself repeats a request: all that an upload sends, but for these."""
-    once = (
+def _is_retried_by_hub(path: str) -> bool:
+    """Whether huggingface_hub repeats a request itself: all requests of an upload but these."""
+    sent_once = (
         r"|/api/repos/create|/api/validate-yaml"
         r"|/api/models/[^/]+/[^/]+(?:/(?:commit|revision)/[^/]+)?"
     )
-    return re.fullmatch(once, path) is None
+    return re.fullmatch(sent_once, path) is None
 
 
-class _Teller(logging.Handler):
+class _MessageHandler(logging.Handler):
     def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__()
         self._tell = tell
@@ -279,8 +280,8 @@ class _Teller(logging.Handler):
 
 
 @contextmanager
-def _told_by(tell: Callable[[str], None]) -> Iterator[None]:
-    """Let what huggingface_hub logs and warns of be told; bars only where there is a terminal."""
+def _reporting_to(tell: Callable[[str], None]) -> Iterator[None]:
+    """Pass huggingface_hub's logs and warnings to ``tell``; no progress bars without a terminal."""
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
@@ -290,10 +291,10 @@ def _told_by(tell: Callable[[str], None]) -> Iterator[None]:
     logger = logging.getLogger("huggingface_hub")
     handlers, propagate = logger.handlers, logger.propagate
     hide = not sys.stderr.isatty() and not are_progress_bars_disabled()
-    with warnings.catch_warnings(record=True) as met:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
-        logger.handlers, logger.propagate = [_Teller(tell)], False
+        logger.handlers, logger.propagate = [_MessageHandler(tell)], False
         if hide:
             disable_progress_bars()
         try:
@@ -302,5 +303,5 @@ def _told_by(tell: Callable[[str], None]) -> Iterator[None]:
             logger.handlers, logger.propagate = handlers, propagate
             if hide:
                 enable_progress_bars()
-            for warning in met:
+            for warning in caught:
                 tell(str(warning.message))

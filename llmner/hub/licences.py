@@ -1,7 +1,6 @@
-"""What base models' licences ask of an adapter made from them: a name, a notice, an entry in the
-card.
+"""What the licences of base models require of adapters: a name, a notice, an entry in the card.
 
-A small table of families whose terms are known here; of others nothing is said. It reads no files.
+Only the licences of some well-known families of models are here.
 """
 
 from __future__ import annotations
@@ -20,22 +19,25 @@ KLUE_NOTICE = (
     "(https://creativecommons.org/licenses/by-sa/4.0/). Its sentences were rendered as questions "
     "and answers."
 )
-"""Attribution that CC BY-SA 4.0 asks for."""
+"""The attribution that CC BY-SA 4.0 requires."""
 
 _HUB = "https://huggingface.co"
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The terms a base model comes under, as far as they concern an adapter.
+    """The licence of a base model, as far as it concerns adapters.
 
     Attributes:
-        licence: The Hub's identifier, ``other`` for licences it has no identifier for.
-        title: What people call it.
-        link: Where its text is.
-        name: The Hub's ``license_name``, which goes with ``other``.
-        begins: What the name of a derived model must begin with.
+        licence: The Hub's identifier; ``other`` for a licence without one.
+        title: The licence's common name.
+        link: The address of its text.
+        name: The Hub's ``license_name``, which ``other`` requires.
+        begins: The required beginning of the names of derived models.
         notice: A sentence that must go with every copy.
+
+    >>> Terms("mit", "MIT License", "https://huggingface.co/microsoft/phi-4").begins is None
+    True
     """
 
     licence: str
@@ -46,8 +48,8 @@ class Terms:
     notice: str | None = None
 
 
-# Licences with an identifier and without conditions on names: owner, models, identifier, title. The
-# owner counts: the same name elsewhere may be something else.
+# Licences without conditions on names: the models' owner, a pattern of their names, the Hub's
+# identifier and the title. The owner counts, because others may use the same name for other models.
 _OPEN = (
     ("qwen", r"qwen3-", "apache-2.0", "Apache License 2.0"),
     ("qwen", r"qwen2\.5-(?:(?:0\.5|1\.5|7|14|32)b)\b", "apache-2.0", "Apache License 2.0"),
@@ -57,21 +59,28 @@ _OPEN = (
 )
 _GEMMA = re.compile(r"(?:code|recurrent)?gemma-(?:(?:1\.1-)?[27]b\b|[23]-|3n-)", re.IGNORECASE)
 _LLAMA = re.compile(r"(?:meta-)?llama-3(?:\.([123]))?-", re.IGNORECASE)
-# Names of EXAONE's own repositories; a copy in Llama's layout is called after them.
+# Names of EXAONE's own repositories. Copies in Llama's layout add "-llama".
 _EXAONE = re.compile(r"(EXAONE-(?:3\.[05]|4\.0|Deep)-[\d.]+B(?:-Instruct)?)(?:-llama)?")
 
 
 def last_part(name: str) -> str:
-    """The last component of a Hub name or of a path, of whatever system."""
+    """The last part of a name on the Hub, or of a path of any system.
+
+    >>> last_part("google/gemma-3-270m"), last_part("C:\\\\models\\\\gemma")
+    ('gemma-3-270m', 'gemma')
+    """
     return re.split(r"[\\/]", name.rstrip("\\/"))[-1]
 
 
 def terms_of(base: str, also: Iterable[str] = ()) -> Terms | None:
-    """The terms of a base model, or ``None`` where they are not known here.
+    """The licence of a base model, or ``None`` if it is not known here.
 
     Args:
-        base: Its name on the Hub (``google/gemma-3-270m``), or what a folder of it is called.
-        also: What else it is called in the adapter's files; a licence may show in any of the names.
+        base: Its name on the Hub (``google/gemma-3-270m``), or the name of its folder.
+        also: Its other names in the adapter's files; any of them may reveal the licence.
+
+    >>> terms_of("google/gemma-3-270m").title
+    'Gemma Terms of Use'
     """
     names = [base, *also]
     page = f"{_HUB}/{base}" if base.count("/") == 1 else None
@@ -88,17 +97,17 @@ def terms_of(base: str, also: Iterable[str] = ()) -> Terms | None:
         )
     if llama := _LLAMA.match(last):
         return _llama(llama[1], page)
-    owner, _, rest = base.lower().partition("/")
-    for known, models, licence, title in _OPEN:
-        if owner == known and re.match(models, rest):
+    owner, _, model = base.lower().partition("/")
+    for licensor, models, licence, title in _OPEN:
+        if owner == licensor and re.match(models, model):
             return Terms(licence, title, f"{_HUB}/{base}")
     return None
 
 
 def _exaone(base: str, page: str | None) -> Terms:
-    own = _EXAONE.fullmatch(last_part(base))
+    match = _EXAONE.fullmatch(last_part(base))
     if page is None:
-        page = f"{_HUB}/LGAI-EXAONE/{own[1]}" if own else None
+        page = f"{_HUB}/LGAI-EXAONE/{match[1]}" if match else None
     link = f"{_HUB}/LGAI-EXAONE" if page is None else f"{page}/blob/main/LICENSE"
     return Terms(
         "other",
@@ -107,10 +116,8 @@ def _exaone(base: str, page: str | None) -> Terms:
         name="exaone",
         begins="EXAONE",
         notice="This adapter is derived from an EXAONE model of LG AI Research. The EXAONE AI "
-        "Model License "
-        "Agreement governs the model and what is derived from it; for EXAONE 3.0, 3.5, Deep and "
-        "4.0 it allows "
-        f"non-commercial use only. Its text: {link}",
+        "Model License Agreement governs the model and what is derived from it; for EXAONE 3.0, "
+        f"3.5, Deep and 4.0 it allows non-commercial use only. Its text: {link}",
     )
 
 
@@ -130,14 +137,18 @@ def _llama(minor: str | None, page: str | None) -> Terms:
 
 
 def check_name(repo: str, terms: Terms | None) -> None:
-    """Make sure that an adapter may be called so.
+    """Make sure that the base model's licence allows the name of an adapter.
 
     Args:
         repo: ``USER/NAME``.
-        terms: The base model's terms.
+        terms: The base model's licence.
 
     Raises:
-        InputError: The base model's licence asks for another name.
+        InputError: The licence requires another name.
+
+    >>> check_name("me/korean-ner", terms_of("meta-llama/Llama-3.2-1B"))
+    Traceback (most recent call last):
+    llmner.errors.InputError: an adapter of this base model may not be called 'korean-ner'; ...
     """
     owner, _, name = repo.partition("/")
     if terms is None or terms.begins is None or name.startswith(terms.begins):
@@ -145,6 +156,6 @@ def check_name(repo: str, terms: Terms | None) -> None:
     bare = re.sub(rf"^{re.escape(terms.begins)}[-_.]*", "", name, flags=re.IGNORECASE)
     raise InputError(
         f"an adapter of this base model may not be called {name!r}",
-        hint=f'its licence ({terms.title}) asks for a name that begins with "{terms.begins}", '
+        hint=f'its licence ({terms.title}) requires a name that begins with "{terms.begins}", '
         f"for example {owner}/{terms.begins}-{bare or 'ner'}",
     )

@@ -1,6 +1,4 @@
-"""A baseline's folder to the Hugging Face Hub: model, tokenizer, record and a card, and nothing
-else.
-"""
+"""Uploading a baseline's folder to the Hugging Face Hub: model, tokenizer, record and a card."""
 
 from __future__ import annotations
 
@@ -35,8 +33,8 @@ _TITLES = {
     "bilstm-crf": "A BiLSTM-CRF on characters",
     "encoder": "An encoder",
 }
-_OTHERS = ("LICENSE", "NOTICE")
-_SHOWN = (("micro", "micro F1"), ("macro", "macro F1"))
+_LEGAL_FILES = ("LICENSE", "NOTICE")
+_FIGURES = (("micro", "micro F1"), ("macro", "macro F1"))
 
 
 def push_baseline(
@@ -50,87 +48,93 @@ def push_baseline(
     endpoint: str | None = None,
     report: Callable[[str], None] | None = None,
 ) -> PushResult:
-    """Upload a tagger; ``--engine baseline:USER/NAME`` then asks it.
+    """Upload a tagger; ``--engine baseline:USER/NAME`` then uses it.
 
-    Arguments and errors as those of :func:`llmner.training.push_adapter`.
+    The arguments and errors are those of :func:`llmner.training.push_adapter`.
+
+    >>> push_baseline(Path("build/crf"), "me/crf-ner", dry_run=True).url  # doctest: +SKIP
+    'https://huggingface.co/me/crf-ner'
     """
-    told = report if report is not None else silent
-    hub = Hub(checked_repo(repo), token=token, endpoint=endpoint, report=told)
-    known = read_baseline_record(folder)
-    base = known.get("base")
-    # A snapshot in the Hub's cache has a name there.
+    tell = report if report is not None else silent
+    hub = Hub(checked_repo(repo), token=token, endpoint=endpoint, report=tell)
+    raw_record = read_baseline_record(folder)
+    base = raw_record.get("base")
+    # A snapshot in the Hub's cache has its name on the Hub in its path.
     base = None if base is None else on_hub(str(base)) or last_part(str(base))
-    record = without_paths(known) | ({} if base is None else {"base": base})
+    record = without_paths(raw_record) | ({} if base is None else {"base": base})
     terms = None if base is None else terms_of(str(base))
     check_name(repo, terms)
     contents: dict[str, Content] = {RECORD_FILE: dump_json(record, indent=2) + b"\n"}
-    left = []
+    skipped = []
     for path in sorted(folder.iterdir()):
-        if path.name in (*MODEL_FILES[str(record["kind"])], *_OTHERS) and is_regular(path):
-            contents[path.name] = _mended(path)
+        if path.name in (*MODEL_FILES[str(record["kind"])], *_LEGAL_FILES) and is_regular(path):
+            contents[path.name] = _without_folders(path)
         elif path.name not in (RECORD_FILE, "README.md") and not EVALUATION_FILE.fullmatch(
             path.name
         ):
-            left.append(
-                (path.name, "not part of a baseline" if is_regular(path) else "no plain file")
+            skipped.append(
+                (path.name, "not part of a baseline" if is_regular(path) else "not a regular file")
             )
     weights = folder / "model.safetensors"
     if weights.name in contents:
         check_weights(weights)
-    scored = {}
+    evaluations_by_name = {}
     for name, path in evaluation_files(folder, evaluations).items():
-        scored[name] = _evaluation(path)
-        contents[name] = dump_json(scored[name], indent=2) + b"\n"
-    card = _card(record, repo, scored, None if terms is None else terms.title)
+        evaluations_by_name[name] = _evaluation(path)
+        contents[name] = dump_json(evaluations_by_name[name], indent=2) + b"\n"
+    card = _card(record, repo, evaluations_by_name, None if terms is None else terms.title)
     contents["README.md"] = card.encode("utf-8", "replace")
     refuse_secrets(folder, contents)
-    if not scored:
-        told(
+    if not evaluations_by_name:
+        tell(
             "no evaluation: the card has no results (llmner evaluate --json > evaluation-NAME.json)"
         )
-    if left:
-        told(f"not uploaded: {', '.join(f'{name} ({why})' for name, why in left)}")
+    if skipped:
+        tell(f"not uploaded: {', '.join(f'{name} ({why})' for name, why in skipped)}")
     contents = dict(sorted(contents.items()))
     files = tuple(
         (name, len(c) if isinstance(c, bytes) else c.stat().st_size) for name, c in contents.items()
     )
     commit = None if dry_run else hub.upload(contents, private=private)
-    return PushResult(repo, hub.url, commit, files, tuple(left), card, dry_run)
+    return PushResult(repo, hub.url, commit, files, tuple(skipped), card, dry_run)
 
 
-def _mended(path: Path) -> Content:
-    """A file as it is; of a configuration, a copy that names no folder of this machine."""
+def _without_folders(path: Path) -> Content:
+    """A file as it is, or a copy of a configuration without folders of this machine."""
     if path.name not in ("config.json", "tokenizer_config.json"):
         return path
-    held = read_json(path, hint="train it again")
-    if not isinstance(held, dict):
-        raise InputError("is no object", path=path, hint="train it again")
-    mended = without_file_names(held)
-    return path if mended == held else dump_json(mended, indent=2) + b"\n"
+    config = read_json(path, hint="train it again")
+    if not isinstance(config, dict):
+        raise InputError("not a JSON object", path=path, hint="train it again")
+    cleaned = without_file_names(config)
+    return path if cleaned == config else dump_json(cleaned, indent=2) + b"\n"
 
 
 def _evaluation(path: Path) -> dict[str, Any]:
-    hint = "expected what evaluate --json prints"
-    held = read_json(path, hint=hint)
-    if not isinstance(held, dict) or not all(
-        is_number(_part(held, key).get("f1")) for key, _ in _SHOWN
+    hint = "expected the output of evaluate --json"
+    content = read_json(path, hint=hint)
+    if not isinstance(content, dict) or not all(
+        is_number(_part(content, key).get("f1")) for key, _ in _FIGURES
     ):
-        raise InputError("is no evaluation", path=path, hint=hint)
-    # A kept run has every sentence, which is not ours to publish.
-    found: dict[str, Any] = without_paths(
-        {key: value for key, value in held.items() if key != "rows"}
+        raise InputError("not an evaluation", path=path, hint=hint)
+    # A run from evaluate --output contains every sentence. They must not be published.
+    evaluation: dict[str, Any] = without_paths(
+        {key: value for key, value in content.items() if key != "rows"}
     )
-    return found
+    return evaluation
 
 
-def _part(held: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """An object in an object; an empty one where there is none."""
-    value = held.get(key)
+def _part(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """An object in an object; an empty one if it is missing."""
+    value = mapping.get(key)
     return value if isinstance(value, dict) else {}
 
 
 def _card(
-    record: Mapping[str, Any], repo: str, scored: Mapping[str, Mapping[str, Any]], terms: str | None
+    record: Mapping[str, Any],
+    repo: str,
+    evaluations: Mapping[str, Mapping[str, Any]],
+    terms: str | None,
 ) -> str:
     kind = str(record["kind"])
     base = record.get("base")
@@ -138,15 +142,15 @@ def _card(
         "library_name": _LIBRARIES[kind],
         "pipeline_tag": "token-classification",
         "tags": ["llmner", "named-entity-recognition"],
-        # The Hub refuses names it does not know.
+        # The Hub refuses base models that it does not have.
         **({"base_model": base} if isinstance(base, str) and base.count("/") == 1 else {}),
     }
     corpus = _part(record, "corpus")
-    what = f"fine-tuned from {base}" if base else "trained from nothing"
+    origin = f"fine-tuned from {base}" if base else "trained from nothing"
     lines = [
         f"# {repo.rpartition('/')[2]}",
         "",
-        f"{_TITLES[kind]} for named entity recognition, {what}, made with llmner.",
+        f"{_TITLES[kind]} for named entity recognition, {origin}, made with llmner.",
         "",
         f"Labels: {', '.join(f'`{label}`' for label in record.get('labels', []))}.",
         "",
@@ -167,19 +171,19 @@ def _card(
         *(f"- {name}: {_line(value)}" for name, value in _part(record, "config").items()),
         "",
     ]
-    if scored:
+    if evaluations:
         lines += [
             "## Results",
             "",
             "| evaluation | corpus | sentences | micro F1 | macro F1 |",
             "|---|---|---:|---:|---:|",
         ]
-        for name, held in scored.items():
-            known = _part(_part(held, "signature"), "corpus")
-            figures = " | ".join(f"{100 * float(held[key]['f1']):.2f}" for key, _ in _SHOWN)
+        for name, evaluation in evaluations.items():
+            corpus_signature = _part(_part(evaluation, "signature"), "corpus")
+            figures = " | ".join(f"{100 * float(evaluation[key]['f1']):.2f}" for key, _ in _FIGURES)
             lines.append(
-                f"| {name} | {_line(known.get('name', ''))} | {held.get('sentences', '')} | "
-                f"{figures} |"
+                f"| {name} | {_line(corpus_signature.get('name', ''))} "
+                f"| {evaluation.get('sentences', '')} | {figures} |"
             )
         lines += ["", "Scored on characters (llmner), not on subwords.", ""]
     if kind != "encoder":

@@ -1,6 +1,4 @@
-"""Recipes: what is asked, of which labels, how it is to be answered; and the conversation that
-comes of it.
-"""
+"""Recipes: which labels to ask for, how to ask, how to answer; and the prompts made from them."""
 
 from llmner.recipes.chat import Prompt, build_prompt
 from llmner.recipes.recipe import Layout, Recipe, builtin_recipes, recipe_folder

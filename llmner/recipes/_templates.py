@@ -1,10 +1,9 @@
-"""Templates of strangers, filled in with plain data and nothing else.
+"""Untrusted Jinja templates, filled in with plain data in bounded time.
 
-A recipe is a file that people pass on, and its prompts are Jinja templates. What a template may use
-is a small language: the variables it is given, loops, conditions, ``set``, and the filters, tests
-and methods listed here. Everything else is refused when the template is read, and a second time
-when it runs. The work a template does is counted, so that none runs long or writes much. It knows
-no recipe.
+Recipes are files that people pass on, and their prompts are Jinja templates. A template may use a
+small part of Jinja: its variables, loops, conditions, ``set``, and the filters, tests and methods
+listed here. Everything else is refused when the template is parsed, and again when it runs. The
+work of a template is counted, so it can neither run long nor write much.
 """
 
 from __future__ import annotations
@@ -24,91 +23,27 @@ from jinja2.tests import TESTS as JINJA_TESTS
 from jinja2.visitor import NodeTransformer
 
 from llmner.errors import RecipeError
+from llmner.recipes._template_language import (
+    FILTERS,
+    LARGEST_NUMBER,
+    LOOP_PROPERTIES,
+    METHODS,
+    TESTS,
+    check_template,
+)
 
 __all__ = ["FILTERS", "METHODS", "TESTS", "fill_template"]
 
-METHODS: Final[Mapping[type, frozenset[str]]] = {
-    str: frozenset(
-        "capitalize count endswith find isdigit islower isupper join lower lstrip removeprefix "
-        "removesuffix "
-        "replace rstrip split splitlines startswith strip title upper".split()
-    ),
-    dict: frozenset("get items keys values".split()),
-    LoopContext: frozenset("changed cycle".split()),
-}
-"""What a template may call, by the type it is called on; also ``range``."""
 
-FILTERS: Final = frozenset(
-    "abs capitalize count d default dictsort first int items join last length list lower map max "
-    "min reject "
-    "rejectattr replace reverse select selectattr sort string title tojson trim truncate unique "
-    "upper "
-    "wordcount".split()
-)
-"""Filters a template may use."""
-
-TESTS: Final = frozenset(
-    "boolean defined eq equalto even false float ge greaterthan gt in integer iterable le "
-    "lessthan lower lt "
-    "mapping ne none number odd sequence string true undefined upper == != > >= < <=".split()
-)
-"""Tests a template may use after ``is``, in ``select`` and in ``reject``."""
-
-_LOOP: Final = frozenset(
-    "first index index0 last length nextitem previtem revindex revindex0".split()
-)
-_NODES: Final = (
-    *(
-        nodes.Template,
-        nodes.Output,
-        nodes.TemplateData,
-        nodes.If,
-        nodes.For,
-        nodes.Assign,
-        nodes.AssignBlock,
-    ),
-    *(
-        nodes.With,
-        nodes.Name,
-        nodes.Const,
-        nodes.List,
-        nodes.Tuple,
-        nodes.Dict,
-        nodes.Pair,
-        nodes.Keyword,
-    ),
-    *(
-        nodes.CondExpr,
-        nodes.Compare,
-        nodes.Operand,
-        nodes.And,
-        nodes.Or,
-        nodes.Not,
-        nodes.Neg,
-        nodes.Pos,
-    ),
-    *(
-        nodes.Add,
-        nodes.Sub,
-        nodes.Mul,
-        nodes.Div,
-        nodes.FloorDiv,
-        nodes.Mod,
-        nodes.Concat,
-        nodes.Slice,
-    ),
-    *(nodes.Getattr, nodes.Getitem, nodes.Filter, nodes.Test, nodes.Call),
-)
-_DEEPEST: Final = 40
 _LONGEST_SOURCE: Final = 200_000
-_LARGEST_NUMBER: Final = 2**53
-# Of one template filled in once: steps and characters, beyond those that its variables bring.
+# The work allowed for filling in a template once: a fixed part, and a part for each character of
+# its variables. A unit is one step or one character written.
 _WORK: Final = 2_000_000
 _WORK_A_CHARACTER: Final = 64
 
 
 class _Meter:
-    """Counts what one template does."""
+    """Counts the work of one template."""
 
     def __init__(self, variables: Mapping[str, Any]) -> None:
         self.size = _measure(variables, _WORK * 8)
@@ -124,51 +59,51 @@ _METER: ContextVar[_Meter] = ContextVar("_METER")
 
 
 def _measure(value: Any, most: int) -> int:
-    """How many characters and values there are in plain data; counting ends at ``most``.
+    """The number of characters and values in plain data.
 
     Raises:
-        SecurityError: It is more, or no plain data.
+        SecurityError: There are more than ``most``, or the value is not plain data.
     """
     size = 0
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
+    stack = [value]
+    while stack:
+        value = stack.pop()
         size += 1
         if isinstance(value, str):
             size += len(value)
         elif isinstance(value, Undefined):
             continue
         elif isinstance(value, dict):
-            waiting += value.keys()
-            waiting += value.values()
+            stack += value.keys()
+            stack += value.values()
         elif isinstance(value, list | tuple):
-            waiting += value
+            stack += value
         elif value is not None and not isinstance(value, int | float):
-            raise SecurityError(f"a {type(value).__name__} is no text, number, list or mapping")
-        if size + len(waiting) > most:
+            raise SecurityError(f"a {type(value).__name__} is not a text, number, list or mapping")
+        if size + len(stack) > most:
             raise SecurityError("it does too much: too many loops, or too long a text")
     return size
 
 
 def _charged(value: Any) -> Any:
-    """A result, once it is known to be plain, small enough and paid for; iterators become lists."""
+    """Count a result's size as work, and check that it is plain data; iterators become lists."""
     meter = _METER.get()
     if isinstance(value, Iterator) or type(value).__name__ in (
         "dict_keys",
         "dict_values",
         "dict_items",
     ):
-        gathered = []
+        items = []
         for item in value:
             meter.spend(1)
-            gathered.append(item)
-        value = gathered
+            items.append(item)
+        value = items
     meter.spend(_measure(value, _WORK * 8))
     return value
 
 
 def _charge_for(*values: Any) -> None:
-    """Reading arguments costs what they hold."""
+    """Count the length of arguments as work, because functions read them."""
     for value in values:
         if isinstance(value, str | list | tuple | dict):
             _METER.get().spend(len(value))
@@ -185,19 +120,19 @@ def _replace(text: Any, old: Any, new: Any, count: Any = None) -> str:
 
 
 def _joined(items: list[Any], separator: str) -> str:
-    texts = [_shown(item) for item in items]
+    texts = [_written(item) for item in items]
     _METER.get().spend(sum(map(len, texts)) + len(separator) * len(texts))
     return separator.join(texts)
 
 
-def _shown(value: Any) -> Any:
-    """What is written for a value; undefined ones complain."""
+def _written(value: Any) -> Any:
+    """The text that is written for a value. An undefined value raises here."""
     if isinstance(value, str):
         _METER.get().spend(1 + len(value))
         return value
     if isinstance(value, Undefined):
         return str(value)
-    # A list that holds lists several times is written out as often.
+    # A list may contain another one several times; it is written that many times.
     _METER.get().spend(_measure(value, _WORK * 8))
     return str(value)
 
@@ -214,8 +149,9 @@ def _concatenated(parts: Any) -> str:
 
 
 def _counted(items: Any, steps: int, scans: int = 0) -> Iterator[Any]:
-    """The items of a loop, each paid for; a scan may read everything that the template was
-    given.
+    """The items of a loop, each counted as ``steps`` of work, plus the work of its scans.
+
+    A scan is a comparison or a slice, which may read all of the template's variables.
     """
     meter = _METER.get()
     cost = steps + scans * (1 + meter.size // 256)
@@ -227,19 +163,19 @@ def _counted(items: Any, steps: int, scans: int = 0) -> Iterator[Any]:
 
 
 def _metered(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter or test whose arguments and result are paid for."""
+    """A filter or test whose arguments and result are counted as work."""
 
     @wraps(function)
-    def filtered(*arguments: Any, **named: Any) -> Any:
-        _charge_for(*arguments, *named.values())
-        return _charged(function(*arguments, **named))
+    def filtered(*arguments: Any, **options: Any) -> Any:
+        _charge_for(*arguments, *options.values())
+        return _charged(function(*arguments, **options))
 
     return filtered
 
 
 def _integer_test(divides: int) -> Callable[[Any], bool]:
     def test(value: Any) -> bool:
-        # Of a text, % would be formatting.
+        # For a text, % would format it.
         if not isinstance(value, int):
             raise TypeError("expected a whole number")
         return value % 2 == divides
@@ -254,7 +190,7 @@ def _bounded_range(*arguments: Any) -> Any:
 
 
 class _Metered(NodeTransformer):
-    """Puts a count into every loop, and a bound on every text that is put together."""
+    """Adds counting to every loop and to every concatenation of a template."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802
         steps = scans = 0
@@ -262,7 +198,7 @@ class _Metered(NodeTransformer):
             steps += (
                 sum(1 + len(getattr(part, "data", "")) for part in inner.find_all(nodes.Node)) + 1
             )
-            # These two read a text without telling.
+            # These two read a text without calling anything that counts it.
             scans += sum(1 for _ in inner.find_all((nodes.Compare, nodes.Slice)))
         self.generic_visit(node)
         cost = nodes.Const(1 + steps), nodes.Const(scans)
@@ -278,13 +214,13 @@ class _Metered(NodeTransformer):
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Jinja with less in it."""
+    """A Jinja environment with only what recipes need."""
 
     intercepted_binops = frozenset("+ - * / // %".split())
     intercepted_unops = frozenset("+ -".split())
 
     def __init__(self) -> None:
-        # Nothing is worked out before there is a meter.
+        # The optimizer would evaluate constant parts when the template is compiled, uncounted.
         super().__init__(undefined=jinja2.StrictUndefined, finalize=_finalize, optimized=False)
         self.globals.clear()
         self.globals["range"] = _bounded_range
@@ -293,7 +229,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         }
         self.filters["replace"] = _replace
         self.filters["join"] = jinja2.pass_environment(_join)
-        self.filters["string"] = _shown
+        self.filters["string"] = _written
         self.filters["_counted"] = _counted
         self.filters["_concatenated"] = _concatenated
         self.tests = {name: _metered(cast(Callable[..., Any], JINJA_TESTS[name])) for name in TESTS}
@@ -301,17 +237,17 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
-        _check(tree)
+        check_template(tree)
         return _Metered().visit(tree)  # type: ignore[no-any-return]
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Data of a mapping, or a method or a loop's property of the list."""
+        """A value of a mapping, or an allowed method or loop property."""
         if isinstance(obj, Undefined):
             str(obj)
         kind = next((kind for kind in METHODS if isinstance(obj, kind)), None)
         if kind is not None and attribute in METHODS[kind]:
             return getattr(obj, attribute)
-        if isinstance(obj, LoopContext) and attribute in _LOOP:
+        if isinstance(obj, LoopContext) and attribute in LOOP_PROPERTIES:
             return getattr(obj, attribute)
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
@@ -329,114 +265,54 @@ class _Environment(ImmutableSandboxedEnvironment):
         return self.undefined(obj=obj, name=argument)
 
     def is_safe_callable(self, obj: Any) -> bool:
-        """Whether it is ``range``, or a method of the list bound to what the list says."""
+        """Whether it is ``range``, or an allowed method of an allowed type."""
         owner, name = getattr(obj, "__self__", None), getattr(obj, "__name__", "")
         return obj is _bounded_range or any(
             isinstance(owner, kind) and name in methods for kind, methods in METHODS.items()
         )
 
-    def call(__self, __context: Any, __obj: Any, *arguments: Any, **named: Any) -> Any:  # noqa: N805
-        """Call what may be called, and pay for it."""
+    def call(__self, __context: Any, __obj: Any, *arguments: Any, **options: Any) -> Any:  # noqa: N805
+        """Call a function if that is allowed, and count its work."""
         if not __self.is_safe_callable(__obj):
             raise SecurityError("only methods of texts and mappings, range and loop can be called")
-        # What the compiler adds for functions that ask for it; none of these does.
-        named.pop("_loop_vars", None)
-        named.pop("_block_vars", None)
+        # Jinja's compiler may add these; none of the allowed functions takes them.
+        options.pop("_loop_vars", None)
+        options.pop("_block_vars", None)
         owner, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
-        _charge_for(owner, *arguments, *named.values())
+        _charge_for(owner, *arguments, *options.values())
         if isinstance(owner, str) and name == "replace":
-            return _replace(owner, *arguments, **named)
+            return _replace(owner, *arguments, **options)
         if isinstance(owner, str) and name == "join":
             (items,) = arguments
             return _joined(list(_counted(items, 1)), owner)
-        return _charged(__obj(*arguments, **named))
+        return _charged(__obj(*arguments, **options))
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Sums of numbers, texts or lists; everything else is for numbers."""
+        """Add numbers, texts or lists; the other operators take only numbers."""
         numbers = all(isinstance(side, int | float) for side in (left, right))
-        alike = any(isinstance(left, kind) and isinstance(right, kind) for kind in (str, list))
+        same_kind = any(isinstance(left, kind) and isinstance(right, kind) for kind in (str, list))
         if isinstance(left, Undefined) or isinstance(right, Undefined):
             str(left), str(right)
-        if not numbers and not (operator == "+" and alike):
+        if not numbers and not (operator == "+" and same_kind):
             raise TypeError(f"{operator} of a {type(left).__name__} and a {type(right).__name__}")
         _charge_for(left, right)
         return _charged(_bounded(super().call_binop(context, operator, left, right)))
 
     def call_unop(self, context: Any, operator: str, argument: Any) -> Any:
-        """Signs of numbers."""
+        """Apply a sign to a number."""
         return _bounded(super().call_unop(context, operator, argument))
 
 
 def _bounded(value: Any) -> Any:
-    if isinstance(value, int | float) and not -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER:
+    if isinstance(value, int | float) and not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
         raise SecurityError("a number is too large")
     return value
 
 
 @jinja2.pass_context
 def _finalize(_: Any, value: Any) -> Any:
-    # Asking for the context keeps Jinja from working it out beforehand, without a meter.
-    return _shown(value)
-
-
-def _check(tree: nodes.Template) -> None:
-    """Refuse what is not of the language.
-
-    Raises:
-        TemplateAssertionError: It is named, with its line.
-    """
-    waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
-    while waiting:
-        node, depth = waiting.pop()
-        problem = _problem(node, depth)
-        if problem is not None:
-            raise jinja2.TemplateAssertionError(problem, node.lineno or 1)
-        waiting += [(child, depth + 1) for child in node.iter_child_nodes()]
-
-
-def _problem(node: nodes.Node, depth: int) -> str | None:
-    """What a template may not do, if it is this."""
-    if depth > _DEEPEST:
-        return "it is nested too deeply"
-    if type(node) not in _NODES:
-        return f"{type(node).__name__} is not part of what a recipe's templates can do"
-    if isinstance(node, nodes.Filter) and (node.node is None or node.name not in FILTERS):
-        return f"No filter named {node.name!r}."
-    if isinstance(node, nodes.Test) and node.name not in TESTS:
-        return f"No test named {node.name!r}."
-    if isinstance(node, nodes.Const) and isinstance(node.value, int | float):
-        return None if abs(node.value) <= _LARGEST_NUMBER else "a number is too large"
-    if isinstance(node, nodes.For) and node.recursive:
-        return "a loop cannot call itself"
-    if isinstance(node, nodes.Filter | nodes.Test | nodes.Call) and (
-        node.dyn_args or node.dyn_kwargs
-    ):
-        return "arguments cannot be unpacked with * or **"
-    if (
-        isinstance(node, nodes.List | nodes.Tuple | nodes.Dict)
-        and getattr(node, "ctx", "load") == "load"
-    ):
-        # Lists of lists of lists would grow without being written down.
-        held = [part for part in node.iter_child_nodes() if not isinstance(part, nodes.Pair)]
-        held += [
-            part
-            for pair in node.iter_child_nodes()
-            if isinstance(pair, nodes.Pair)
-            for part in pair.iter_child_nodes()
-        ]
-        if not all(isinstance(part, nodes.Const) for part in held):
-            return "a list or a mapping that is written out can hold texts and numbers only"
-    if isinstance(node, nodes.Call):
-        called = node.node
-        if isinstance(called, nodes.Name):
-            allowed = called.name == "range"
-        else:
-            allowed = isinstance(called, nodes.Getattr) and any(
-                called.attr in m for m in METHODS.values()
-            )
-        if not allowed:
-            return "only methods of texts and mappings, range and loop can be called"
-    return None
+    # With pass_context, Jinja does not call it for constants when the template is compiled.
+    return _written(value)
 
 
 _ENVIRONMENT: Final = _Environment()
@@ -448,17 +324,16 @@ def _compiled(source: str) -> jinja2.Template:
 
 
 def fill_template(source: str, **variables: Any) -> str:
-    """A Jinja template filled in.
+    """Fill in a Jinja template.
 
     Args:
-        source: The template; it may use :data:`FILTERS`, :data:`TESTS`, :data:`METHODS`, loops,
-            conditions and ``set``. At most 200,000 characters.
+        source: The template, at most 200,000 characters. It may use :data:`FILTERS`,
+            :data:`TESTS`, :data:`METHODS`, loops, conditions and ``set``.
         **variables: Plain data: texts, numbers, lists, mappings.
 
     Raises:
-        RecipeError: The template is wrong, asks for something it may not use, fails on these
-            variables, or does more than two million small steps and 64 for every character of its
-            variables.
+        RecipeError: The template is not valid, uses what is not allowed, fails on these variables,
+            or takes more than two million steps plus 64 for each character of its variables.
 
     >>> fill_template("{{ labels | join(', ') }}: {{ text }}", labels=["PS", "LC"], text="손흥민은")
     'PS, LC: 손흥민은'
@@ -468,7 +343,7 @@ def fill_template(source: str, **variables: Any) -> str:
     try:
         meter = _Meter(variables)
     except SecurityError as error:
-        raise RecipeError(f"the template is given what it cannot have: {error.message}") from None
+        raise RecipeError(f"the template's variables are not allowed: {error.message}") from None
     token = _METER.set(meter)
     try:
         return "".join(_compiled(source).generate(**variables))
@@ -487,8 +362,8 @@ def fill_template(source: str, **variables: Any) -> str:
         TypeError,
         ValueError,
     ) as error:
-        # What a template computes is the recipe's own doing.
-        told = " ".join(str(error).split())[:200] or type(error).__name__
-        raise RecipeError(f"the template fails ({told})") from None
+        # Whatever the template computes is the recipe's fault, not a bug here.
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise RecipeError(f"the template fails ({reason})") from None
     finally:
         _METER.reset(token)

@@ -1,6 +1,6 @@
-"""From a sentence to what a model is asked: chat messages, and the same as plain text.
+"""From a recipe and a sentence to a prompt: chat messages, and the same as plain text.
 
-It does not know which model answers (``generation``) or what was answered (``replies`` reads that).
+Engines answer prompts, and ``llmner.replies`` reads the answers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Message(TypedDict):
-    """One turn, as chat templates and chat endpoints take it."""
+    """One turn of a conversation, in the form of chat templates and chat endpoints."""
 
     role: Literal["system", "user", "assistant"]
     content: str
@@ -40,17 +40,23 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One question, in every shape an engine may need.
+    """One question, in every form an engine may need.
 
     Attributes:
-        messages: System, worked examples, user; ends with the user's turn.
+        messages: The system prompt, the worked examples and the question; the last turn is the
+            user's.
         completion: The same conversation as plain text, ending where the answer begins.
-        stop: Ends an answer to ``completion``.
+        stop: The text that ends an answer to ``completion``.
         text: The sentence asked about.
         id: The sentence's id.
-        grammar: What the answer must match, in llguidance's Lark dialect; ``None`` for anything.
-        json_schema: The JSON schema that ``grammar`` stands for, where it stands for one.
-        sample: Which of several answers to the same question is asked for, counted from 0.
+        grammar: The grammar that the answer must match, in llguidance's Lark dialect; ``None`` for
+            any answer.
+        json_schema: The JSON schema that ``grammar`` stands for, if it stands for one.
+        sample: The number of this sample of several answers to the question, counted from 0.
+
+    >>> prompt = build_prompt(Recipe.load("klue"), Sentence("손흥민은 춘천에서 태어났다."))
+    >>> [message["role"] for message in prompt.messages][-1], prompt.text
+    ('user', '손흥민은 춘천에서 태어났다.')
     """
 
     messages: tuple[Message, ...]
@@ -74,22 +80,29 @@ def _messages(recipe: Recipe, text: str, turns: tuple[tuple[str, str], ...]) -> 
 
 
 def build_prompt(recipe: Recipe, sentence: Sentence) -> Prompt:
-    """What to ask about ``sentence``. Its gold spans are not looked at.
+    """The prompt for one sentence. Its gold spans are not used.
 
-    Half a surrogate pair, which no tokenizer takes, is asked about as U+FFFD.
+    Lone surrogates, which tokenizers do not take, become U+FFFD.
+
+    Raises:
+        RecipeError: The recipe's user template fails on this text.
+
+    >>> prompt = build_prompt(Recipe.load("klue"), Sentence("손흥민은 춘천에서 태어났다."))
+    >>> prompt.completion.endswith("문장: 손흥민은 춘천에서 태어났다.\\n개체명:")
+    True
     """
     layout = recipe.completion
-    asked = writable(sentence.text)
+    text = writable(sentence.text)
     parts = [recipe.system_prompt] if recipe.system_prompt else []
-    for question, answer in (*recipe.turns, (recipe.question(asked), "")):
+    for question, answer in (*recipe.turns, (recipe.question(text), "")):
         parts.append(
             f"{layout.input}{question}"
             + (f"\n{layout.output}{answer}" if layout.output else answer)
         )
-    # Models continue a word better from its beginning: no trailing space before the answer.
+    # Models continue better from the beginning of a token: no space before the answer.
     parts[-1] = parts[-1].rstrip()
     return Prompt(
-        messages=tuple(_messages(recipe, asked, recipe.turns)),
+        messages=tuple(_messages(recipe, text, recipe.turns)),
         completion=layout.end.join(parts),
         stop=layout.end,
         text=sentence.text,
@@ -98,13 +111,19 @@ def build_prompt(recipe: Recipe, sentence: Sentence) -> Prompt:
 
 
 def writable(text: str) -> str:
-    """A text as Unicode can write it, character by character."""
+    """A text with its lone surrogates, which UTF-8 cannot encode, replaced by U+FFFD."""
     return _SURROGATE.sub("\ufffd", text)
 
 
 def chat_row(recipe: Recipe, sentence: Sentence) -> dict[str, object]:
-    """A training row ``{"id", "messages": [system, user, assistant]}`` without worked-example
-    turns.
+    """A training row ``{"id", "messages": [system, user, assistant]}``.
+
+    Worked examples have no turns of their own in it.
+
+    >>> from llmner.spans import Span
+    >>> row = chat_row(Recipe.load("klue"), Sentence("춘천에서", (Span(0, 2, "LC"),)))
+    >>> row["messages"][-1]
+    {'role': 'assistant', 'content': '{"LC": ["춘천"]}'}
     """
     answer = render_reply(sentence, recipe.reply_format, recipe.schema_)
     messages = _messages(recipe, sentence.text, ())
@@ -115,7 +134,11 @@ def chat_row(recipe: Recipe, sentence: Sentence) -> dict[str, object]:
 def completion_row(recipe: Recipe, sentence: Sentence) -> dict[str, object]:
     """A training row ``{"id", "prompt": [system, user], "completion": [assistant]}``.
 
-    trl trains on the completion of such rows alone, and on every token of ``messages`` rows.
+    trl trains on the completion only. With ``messages`` rows it trains on every token.
+
+    >>> row = completion_row(Recipe.load("klue"), Sentence("춘천에서"))
+    >>> list(row), row["completion"]
+    (['id', 'prompt', 'completion'], [{'role': 'assistant', 'content': '{}'}])
     """
     row = chat_row(recipe, sentence)
     messages = row["messages"]
@@ -130,18 +153,27 @@ def write_chat(
     *,
     prompt_completion: bool = False,
 ) -> int:
-    """Write training rows as JSON Lines, in one piece or not at all; gives their number.
+    """Write training rows as JSON Lines; the file is written whole or not at all.
 
-    The same sentences and recipe give the same bytes. Memory stays flat.
+    The same sentences and recipe give the same bytes. Sentences are streamed, so memory use does
+    not grow with their number.
 
     Args:
         sentences: Sentences with gold spans.
         path: The file; ``-`` for standard output.
-        recipe: What to ask and how to answer.
-        prompt_completion: Rows of :func:`completion_row` instead of :func:`chat_row`.
+        recipe: The recipe.
+        prompt_completion: Write rows of :func:`completion_row` instead of :func:`chat_row`.
+
+    Returns:
+        The number of rows.
 
     Raises:
         InputError: The file cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_chat([Sentence("춘천에서")], Path(folder) / "chat.jsonl", Recipe.load("klue"))
+    1
     """
     build = completion_row if prompt_completion else chat_row
     count = 0

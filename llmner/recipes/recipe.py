@@ -1,8 +1,8 @@
 """Recipes: a YAML file that says which labels there are, what to ask, and how to answer.
 
-A recipe may extend another, and then says only what differs. It fills in its own templates. How the
-filled-in parts become a conversation is ``chat``'s to know; how answers are written and read is
-``replies``'.
+A recipe may extend another one, and then contains only what differs. A recipe fills in its own
+templates; ``chat`` turns the results into a conversation, and ``llmner.replies`` writes and reads
+answers.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ _LONGEST = 4_000_000
 
 
 def recipe_folder() -> Path:
-    """The folder the built-in recipes lie in: inside an installed wheel, or ``prompts/`` of a
-    checkout.
+    """The folder of the built-in recipes: inside an installed wheel, or ``prompts/`` of a checkout.
+
+    >>> (recipe_folder() / "klue.yaml").is_file()
+    True
     """
     package = Path(str(resources.files("llmner"))).resolve()
     installed = package / "prompts"
@@ -44,11 +46,15 @@ def recipe_folder() -> Path:
 
 
 def builtin_recipes() -> list[str]:
-    """Names that :meth:`Recipe.load` knows, sorted."""
+    """The names of the built-in recipes, sorted.
+
+    >>> builtin_recipes()
+    ['gmb', 'klue', 'klue-mini', 'klue-sft', 'klue-strict']
+    """
     return sorted(path.stem for path in recipe_folder().glob("*.yaml"))
 
 
-def _known_format(value: str) -> str:
+def _check_format(value: str) -> str:
     if value not in REPLY_FORMATS:
         raise ValueError(f"expected one of {', '.join(sorted(REPLY_FORMATS))}")
     return value
@@ -59,12 +65,15 @@ class _Model(BaseModel):
 
 
 class Layout(_Model):
-    """How a conversation is laid out as plain text, for models without a chat template.
+    """How a conversation is written as plain text, for models without a chat template.
 
     Attributes:
-        input: What stands before a sentence.
-        output: What stands before its answer.
-        end: What ends an answer; generation stops there.
+        input: The text before a question.
+        output: The text before its answer.
+        end: The text after an answer; generation stops there.
+
+    >>> Layout(input="Q: ").output
+    'Output: '
     """
 
     input: str = "Input: "
@@ -76,22 +85,27 @@ class Recipe(_Model):
     """What to ask a model and how it should answer.
 
     Attributes:
-        name: Short name, for signatures and file names.
-        language: BCP 47 code of the texts it is for.
-        description: One sentence for people choosing a recipe.
-        labels: The label set, in the order answers use.
-        units: Units by how else they are written, ``{평: [坪]}``; projection takes them for the
-            same.
+        name: A short name, for signatures and file names.
+        language: The BCP 47 code of the language of the texts.
+        description: One sentence for people who choose a recipe.
+        labels: The label set, in the order that answers use.
+        units: Units with their other spellings, ``{평: [坪]}``; projection treats all
+            spellings of a unit as equal.
         reply_format: ``json-by-type``, ``json-list``, ``tagged``, ``lines`` or ``pairs``.
-        system: System prompt, a Jinja template; ``labels`` (each with the fields of a label and
-            ``words``, everything it goes by), ``examples`` (each with ``text`` and ``answer``) and
-            ``empty`` (the answer for a sentence without entities) may be used. What else a template
-            can do is listed in ``docs/recipes.md``.
-        user: The question for one sentence, a Jinja template over ``text``.
+        system: The system prompt, a Jinja template. It may use ``labels`` (each with the fields of
+            a label and ``words``, all names of the label), ``examples`` (each with ``text`` and
+            ``answer``) and ``empty`` (the answer for a sentence without entities).
+            ``docs/recipes.md`` lists what else templates can do.
+        user: The question for one sentence, a Jinja template that may use ``text``.
         examples: Worked examples in markup: ``"<손흥민:PS>은 <춘천:LC>에서 태어났다."``
-        examples_as: ``"turns"`` asks and answers each example before the real question;
-            ``"system"`` leaves them to the system template.
-        completion: Layout for models without a chat template.
+        examples_as: ``"turns"`` makes each example a question and an answer before the real
+            question; ``"system"`` leaves the examples to the system template.
+        completion: The layout for models without a chat template.
+
+    >>> label = {"code": "PS", "description": "people"}
+    >>> recipe = Recipe(name="people", labels=[label], system="List all people.")
+    >>> recipe.system_prompt, recipe.reply_format
+    ('List all people.', 'json-by-type')
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -99,7 +113,7 @@ class Recipe(_Model):
     description: str = ""
     labels: tuple[Label, ...] = Field(min_length=1)
     units: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    reply_format: Annotated[str, AfterValidator(_known_format)] = "json-by-type"
+    reply_format: Annotated[str, AfterValidator(_check_format)] = "json-by-type"
     system: str
     user: str = "{{ text }}"
     examples: tuple[str, ...] = ()
@@ -128,7 +142,7 @@ class Recipe(_Model):
                 raise ValueError(f"{key}: {error.problem}") from None
         if "가나다" not in self.question("가나다"):
             raise ValueError(
-                "user: the template never uses {{ text }}, so no sentence would reach the model"
+                "user: the template does not use {{ text }}, so no sentence would reach the model"
             )
         return self
 
@@ -139,37 +153,42 @@ class Recipe(_Model):
 
     @cached_property
     def hash(self) -> str:
-        """The first 12 hex digits of the SHA-256 of everything the recipe says, for signatures."""
+        """The first 12 hex digits of the SHA-256 of the whole recipe, for signatures."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
     def example_sentences(self) -> Iterator[Sentence]:
-        """The worked examples as sentences with gold spans."""
+        """The worked examples as sentences with gold spans.
+
+        >>> next(Recipe.load("klue").example_sentences()).spans[0].label
+        'PS'
+        """
         for example in self.examples:
             text, spans = parse_markup(example)
             yield Sentence(text, spans)
 
     @cached_property
     def system_prompt(self) -> str:
-        """The system template filled in; may be empty."""
-        examples = [{"text": text, "answer": answer} for text, answer in self._worked()]
+        """The system template, filled in; may be empty."""
+        examples = [{"text": text, "answer": answer} for text, answer in self._worked_examples()]
         labels = [{**label.model_dump(), "words": label.words} for label in self.labels]
         empty = self._answer(Sentence(""))
         return fill_template(self.system, labels=labels, examples=examples, empty=empty).strip()
 
     @cached_property
     def turns(self) -> tuple[tuple[str, str], ...]:
-        """(question, answer) of each worked example that is asked and answered before the real
-        question.
-        """
+        """(question, answer) of each worked example that has turns of its own."""
         if self.examples_as != "turns":
             return ()
-        return tuple((self.question(text), answer) for text, answer in self._worked())
+        return tuple((self.question(text), answer) for text, answer in self._worked_examples())
 
     def question(self, text: str) -> str:
-        """The user template filled in for one sentence.
+        """The user template, filled in for one sentence.
 
         Raises:
             RecipeError: The template fails on this text.
+
+        >>> Recipe.load("klue").question("손흥민은 춘천에서 태어났다.")
+        '손흥민은 춘천에서 태어났다.'
         """
         try:
             return self._question(text)
@@ -182,125 +201,137 @@ class Recipe(_Model):
     def _answer(self, sentence: Sentence) -> str:
         return render_reply(sentence, self.reply_format, self.schema_)
 
-    def _worked(self) -> list[tuple[str, str]]:
+    def _worked_examples(self) -> list[tuple[str, str]]:
         return [(sentence.text, self._answer(sentence)) for sentence in self.example_sentences()]
 
     def with_reply_format(self, reply_format: str) -> Recipe:
-        """The same recipe asking for another reply format.
+        """The same recipe with another reply format.
 
         Raises:
-            UnknownNameError: No such reply format.
+            UnknownNameError: There is no such reply format.
+
+        >>> Recipe.load("klue").with_reply_format("tagged").reply_format
+        'tagged'
         """
         if reply_format not in REPLY_FORMATS:
             raise UnknownNameError(
                 f"unknown reply format {reply_format!r}",
                 hint=f"expected one of {', '.join(sorted(REPLY_FORMATS))}",
             )
-        # Not model_copy: it would carry over what is cached for the old format.
+        # model_copy would also copy the cached properties, which depend on the format.
         return Recipe.model_validate({**self.model_dump(), "reply_format": reply_format})
 
     def to_yaml(self) -> str:
-        """The recipe as a file says it; loading that gives an equal recipe."""
-        said = self.model_dump(mode="json", exclude_defaults=True)
-        return yaml.safe_dump(said, allow_unicode=True, sort_keys=False, width=100)
+        """The recipe as the text of a YAML file. Loading that file gives an equal recipe.
+
+        >>> print(Recipe.load("klue").to_yaml().splitlines()[0])
+        name: klue
+        """
+        fields = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump(fields, allow_unicode=True, sort_keys=False, width=100)
 
     @classmethod
     def load(cls, name_or_path: str | PathLike[str]) -> Recipe:
-        """A built-in recipe by name (``"klue"``) or any recipe by path.
+        """Load a built-in recipe by name (``"klue"``), or any recipe by path.
 
-        Anything with a path separator or a YAML ending is a path.
+        A string with a path separator or a YAML ending is a path.
 
         Raises:
-            UnknownNameError: No built-in recipe of that name.
-            RecipeError: The file is missing, is not YAML, or says something a recipe cannot say;
-                the message names file, line and key.
+            UnknownNameError: There is no built-in recipe of that name.
+            RecipeError: The file is missing, is not YAML, or is not a valid recipe; the message
+                names file, line and key.
+
+        >>> Recipe.load("klue").schema_.codes
+        ('PS', 'LC', 'OG', 'DT', 'TI', 'QT')
         """
         return cls._load(name_or_path, ())
 
     @classmethod
-    def _load(cls, name_or_path: str | PathLike[str], above: tuple[Path, ...]) -> Recipe:
-        """The same, knowing the recipes that extend this one."""
-        given = str(name_or_path)
-        path = Path(given)
+    def _load(cls, name_or_path: str | PathLike[str], extending: tuple[Path, ...]) -> Recipe:
+        """Load a recipe; ``extending`` are the files of the recipes that extend it."""
+        name = str(name_or_path)
+        path = Path(name)
         if (
             isinstance(name_or_path, str)
-            and path.name == given
+            and path.name == name
             and path.suffix not in (".yaml", ".yml")
         ):
-            path = recipe_folder() / f"{given}.yaml"
+            path = recipe_folder() / f"{name}.yaml"
             if not path.is_file():
                 raise UnknownNameError(
-                    f"no recipe is called {given!r}",
-                    hint=f"built in are {', '.join(builtin_recipes())}; for a file of yours give "
+                    f"no recipe is called {name!r}",
+                    hint=f"built in are {', '.join(builtin_recipes())}; for your own file give "
                     f"its path",
                 )
-        return cls._parse(_read(path, pipe=not above), path, above)
+        return cls._parse(_read(path, pipe=not extending), path, extending)
 
     @classmethod
-    def _parse(cls, source: str, path: Path, above: tuple[Path, ...]) -> Recipe:
+    def _parse(cls, source: str, path: Path, extending: tuple[Path, ...]) -> Recipe:
         try:
             data, node = parse_yaml(source)
         except InputError as error:
             raise RecipeError(error.problem, path=path, line=error.line) from None
         if not isinstance(data, dict):
             raise RecipeError(
-                "holds no recipe", path=path, hint="expected keys such as name, labels and system"
+                "not a recipe", path=path, hint="expected keys such as name, labels and system"
             )
         if "extends" in data:
-            data = {**cls._extended(data.pop("extends"), path, above), **data}
+            data = {**cls._extended(data.pop("extends"), path, extending), **data}
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            # A misspelt key is told as that, not as the key that is missing for it.
-            errors = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+            # A misspelt key also makes the right key missing. The misspelling is reported first.
+            errors = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
             message = _explain(errors[0])
             location = errors[0]["loc"]
             if not location and (
-                named := re.match(r"(examples)\[(\d+)\]|(system|user)\b", message)
+                match := re.match(r"(examples)\[(\d+)\]|(system|user)\b", message)
             ):
-                location = (named[3],) if named[3] else (named[1], int(named[2]))
+                location = (match[3],) if match[3] else (match[1], int(match[2]))
             raise RecipeError(message, path=path, line=line_of(node, location)) from None
 
     @classmethod
-    def _extended(cls, name: Any, path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
-        """What the recipe that another one extends says; a path is looked for beside the other."""
+    def _extended(cls, name: Any, path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
+        """The fields of the recipe that this one extends; its path is relative to this file."""
         if not isinstance(name, str):
             raise RecipeError("extends: expected the name or path of a recipe", path=path)
-        beside = path.parent / name
+        candidate = path.parent / name
         try:
-            again = target_of(beside) in (*above, target_of(path))
+            is_circular = target_of(candidate) in (*extending, target_of(path))
         except InputError:
-            # A link that leads to itself, or a name that no file can have.
+            # It is a link to itself, or no file can have this name.
             raise RecipeError(
-                f"extends: {name!r} is no name or path of a recipe", path=path
+                f"extends: {name!r} is not a name or a path of a recipe", path=path
             ) from None
-        if again:
-            raise RecipeError(f"extends: {name} extends this recipe in turn", path=path)
+        if is_circular:
+            raise RecipeError(f"extends: {name} itself extends this recipe", path=path)
         try:
-            found = cls._load(beside if is_file(beside) else name, (*above, target_of(path)))
-            return found.model_dump(exclude_defaults=True)
+            base = cls._load(
+                candidate if is_file(candidate) else name, (*extending, target_of(path))
+            )
+            return base.model_dump(exclude_defaults=True)
         except InputError as error:
             raise RecipeError(f"extends: {error}", path=path) from None
 
 
 def _read(path: Path, *, pipe: bool) -> str:
-    """The text of a recipe's file, which is no more than a million characters long.
+    """Read the text of a recipe's file, which may have four million bytes at most.
 
     Args:
         path: The file.
-        pipe: Whether it may be a pipe. A recipe that another one extends is a regular file: nobody
-            waits for what a stranger's recipe names.
+        pipe: Whether it may be a pipe. A recipe that another one extends may not: reading a pipe
+            that an untrusted recipe names could block for ever.
 
     Raises:
-        RecipeError: It is missing, a folder, too long, or not UTF-8.
+        RecipeError: The file is missing, a folder, too long, or not UTF-8.
     """
     try:
         if not pipe and kind_of(path) == "special":
-            raise RecipeError("is no regular file", path=path)
+            raise RecipeError("not a regular file", path=path)
         with open_bytes(path) as stream:
             raw = stream.read(_LONGEST + 1)
         if len(raw) > _LONGEST:
-            raise RecipeError(f"is longer than a recipe can be ({_LONGEST:,} bytes)", path=path)
+            raise RecipeError(f"too long for a recipe (more than {_LONGEST:,} bytes)", path=path)
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecipeError(
@@ -313,16 +344,16 @@ def _read(path: Path, *, pipe: bool) -> str:
 
 
 def _explain(error: Any) -> str:
-    """One line for one pydantic error: the key, and what was expected there."""
+    """The message for a pydantic error: the key, and what was expected there."""
     key = ".".join(str(part) for part in error["loc"])
     kind, message = error["type"], error["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
-        known = (
+        model = (
             Recipe if len(error["loc"]) == 1 else (Label if error["loc"][0] == "labels" else Layout)
         )
         from rapidfuzz import process
 
-        fields = list(known.model_fields)
+        fields = list(model.model_fields)
         nearest = process.extractOne(str(error["loc"][-1]), fields, score_cutoff=60)
         hint = (
             f"did you mean {nearest[0]!r}?" if nearest else f"expected one of {', '.join(fields)}"
@@ -331,6 +362,6 @@ def _explain(error: Any) -> str:
     if kind == "missing":
         return f"key {key!r} is missing"
     if kind == "tuple_type":
-        # YAML knows no tuples.
+        # pydantic's message says "tuple", which YAML does not have.
         return f"{key}: expected a list, like [a, b]"
     return f"{key}: {message}" if key else message

@@ -1,7 +1,7 @@
-"""What people look at: figures as tables on a console, as HTML and as Markdown.
+"""Reports of evaluations: tables on a console, HTML and Markdown.
 
-One table of figures feeds them all. What figures are is ``scoring``'s to know; cards of models are
-``hub``'s.
+All of them use the same table of figures. ``llmner.scoring`` computes the figures, and
+``llmner.hub`` writes model cards.
 """
 
 from llmner.reports.document import render_report

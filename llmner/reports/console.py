@@ -1,9 +1,7 @@
-"""Entities for people: the text with entities in colour, and a table of what became of each
-mention.
+"""Reports on a console: texts with coloured entities, and tables of outcomes and figures.
 
-Text from models and corpora goes in as plain text, never as console markup, and comes out without
-control
-characters: the console sees to both, :func:`printable` to widths that are right.
+Texts of models and corpora are printed as plain text, never as console markup, and without control
+characters. The console takes care of both; :func:`printable` keeps the widths of cells right.
 """
 
 from __future__ import annotations
@@ -40,65 +38,69 @@ _COLOURS = (
 
 
 class _PlainConsole(Console):
-    """A console whose texts are texts: no markup, and no character that steers a terminal."""
+    """A console that prints texts as they are: no markup, and no control characters."""
 
     def __init__(self, width: int | None = None) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, width=width)
 
     def render(self, *args: Any, **options: Any) -> Iterable[Segment]:
-        """What is printed, piece by piece."""
+        """Yield what is printed, segment by segment."""
         for segment in super().render(*args, **options):
-            shown = segment.text if segment.control else printable(segment.text)
-            yield segment if shown == segment.text else Segment(shown, segment.style)
+            text = segment.text if segment.control else printable(segment.text)
+            yield segment if text == segment.text else Segment(text, segment.style)
 
     def on_broken_pipe(self) -> None:
-        """Leave it to the command line how it ends."""
+        """Raise, so that the command line decides how to exit."""
         raise BrokenPipeError
 
 
 def console() -> Console:
-    """Standard output. Wide when it is no terminal, so tables in files and pipes are not cut.
+    """A console for standard output, 120 columns wide where that is not a terminal.
 
     Raises:
-        InputError: It is closed.
+        InputError: Standard output is closed.
     """
     if sys.stdout is None:
         raise InputError("standard output is closed", hint="open it, or name a file to write")
     if hasattr(sys.stdout, "reconfigure"):
-        # It may be of an encoding that lacks what a text has.
+        # Its encoding may lack characters of a text.
         sys.stdout.reconfigure(errors="backslashreplace")
     out = _PlainConsole()
     return out if out.is_terminal else _PlainConsole(width=120)
 
 
 def printable(text: str) -> str:
-    """A text that any terminal can be given; line breaks stay."""
+    r"""A text with its control characters escaped; line breaks stay.
+
+    >>> print(printable("red: \x1b[31m"))
+    red: \x1b[31m
+    """
     return visible(text, lines=True)
 
 
 def _colours(labels: Sequence[str]) -> dict[str, str]:
-    return {label: _COLOURS[at % len(_COLOURS)] for at, label in enumerate(labels)}
+    return {label: _COLOURS[index % len(_COLOURS)] for index, label in enumerate(labels)}
 
 
 def _coloured(text: str, spans: Sequence[Span], colours: Mapping[str, str]) -> Text:
-    """A text with its spans in their labels' colours."""
-    shown = Text()
-    at = 0
+    """A text with its spans in the colours of their labels."""
+    coloured = Text()
+    position = 0
     for span in spans:
-        shown.append(printable(text[at : span.start]))
-        shown.append(
+        coloured.append(printable(text[position : span.start]))
+        coloured.append(
             printable(text[span.start : span.end]), style=colours.get(span.label, "reverse")
         )
-        shown.append(f"[{span.label}]", style="dim")
-        at = span.end
-    shown.append(printable(text[at:]))
-    return shown
+        coloured.append(f"[{span.label}]", style="dim")
+        position = span.end
+    coloured.append(printable(text[position:]))
+    return coloured
 
 
 def show_projection(
     out: Console, projection: Projection, labels: Sequence[str], title: str | None
 ) -> None:
-    """One sentence: its text, its entities, and the outcome of every mention."""
+    """Print one sentence: its text, its entities, and the outcome of every mention."""
     if title:
         out.print(Text(printable(title), style="dim"))
     out.print(_coloured(projection.text, projection.spans, _colours(labels)))
@@ -125,21 +127,21 @@ def show_projection(
         table.add_column(column, justify="right" if justify == "right" else "left")
     table.add_column("outcome")
     for outcome in projection.outcomes:
-        place = outcome.span
-        shown = outcome.mention.text if place is None else projection.text[place.start : place.end]
-        kind = Text(outcome.kind, style="green" if place is not None else "red")
+        span = outcome.span
+        surface = outcome.mention.text if span is None else projection.text[span.start : span.end]
+        kind = Text(outcome.kind, style="green" if span is not None else "red")
         if outcome.repeats:
             kind.append(
-                f" (again at {', '.join(str(again.start) for again in outcome.repeats)})",
+                f" (again at {', '.join(str(repeat.start) for repeat in outcome.repeats)})",
                 style="dim",
             )
         if outcome.reason:
             kind.append(f" ({printable(outcome.reason)})", style="dim")
         table.add_row(
-            Text(printable(outcome.mention.label) if place is None else place.label),
-            Text(printable(shown)),
-            "" if place is None else str(place.start),
-            "" if place is None else str(place.end),
+            Text(printable(outcome.mention.label) if span is None else span.label),
+            Text(printable(surface)),
+            "" if span is None else str(span.start),
+            "" if span is None else str(span.end),
             kind,
         )
     out.print(table)
@@ -147,7 +149,7 @@ def show_projection(
 
 
 def _show_spans(out: Console, projection: Projection) -> None:
-    """The spans of a tagger, which have no outcomes."""
+    """Print the spans of a tagger, which have no outcomes."""
     table = plain_table("label", "text", "start", "end", "score")
     table.columns[1].justify = "left"
     for span in projection.spans:
@@ -161,9 +163,7 @@ def _show_spans(out: Console, projection: Projection) -> None:
 
 
 def show_evaluation(out: Console, evaluation: Evaluation) -> None:
-    """The classification report with intervals, the other figures, where the F1 went, counts and
-    signature.
-    """
+    """Print one run: a table of labels and averages, the other figures, losses and signature."""
     from llmner.reports.figures import figure_lines, headline, label_rows
     from llmner.scoring import signature_line
 
@@ -184,7 +184,7 @@ def show_evaluation(out: Console, evaluation: Evaluation) -> None:
     out.print(table)
     figures = headline(evaluation)
 
-    def told(title: str, names: dict[str, str]) -> None:
+    def print_figures(title: str, names: dict[str, str]) -> None:
         parts = [
             f"{name} {figures[key].value:.4f} {_interval(figures[key].interval)}".rstrip()
             for key, name in names.items()
@@ -194,12 +194,13 @@ def show_evaluation(out: Console, evaluation: Evaluation) -> None:
             out.print(Text(f"  {title:<12}{'   '.join(parts)}"))
 
     for title, names in figure_lines():
-        told(title, names)
+        print_figures(title, names)
     _show_losses(out, evaluation)
     if evaluation.calibration is not None:
-        held = evaluation.calibration
+        calibration = evaluation.calibration
         out.print(
-            f"  calibration  error {held.ece:.4f} over {held.scored} predictions with a confidence"
+            f"  calibration  error {calibration.ece:.4f} over {calibration.scored} predictions "
+            "with a confidence"
         )
     for title, counts in (("mentions", evaluation.outcomes), ("replies", evaluation.replies)):
         if counts:
@@ -209,7 +210,7 @@ def show_evaluation(out: Console, evaluation: Evaluation) -> None:
 
 
 def plain_table(*columns: str) -> Table:
-    """A plain table: the first column to the left, the others to the right."""
+    """A table without borders: the first column is aligned left, the others right."""
     table = Table(box=None, padding=(0, 2), header_style="bold")
     for number, column in enumerate(columns):
         table.add_column(
@@ -242,10 +243,10 @@ def _show_losses(out: Console, evaluation: Evaluation) -> None:
         )
     out.print()
     out.print(table)
-    held = breakdown.ceilings
+    ceilings = breakdown.ceilings
     out.print(
-        f"  F1 with perfect projection {held.projection:.4f}, perfect labels {held.labels:.4f}, "
-        f"perfect boundaries {held.boundaries:.4f}"
+        f"  F1 with perfect projection {ceilings.projection:.4f}, "
+        f"perfect labels {ceilings.labels:.4f}, perfect boundaries {ceilings.boundaries:.4f}"
     )
     out.print()
 
@@ -253,7 +254,7 @@ def _show_losses(out: Console, evaluation: Evaluation) -> None:
 def show_evaluations(
     out: Console, evaluations: Mapping[str, Evaluation], comparisons: Mapping[str, Comparison]
 ) -> None:
-    """Several runs side by side, and what sets each off from the first."""
+    """Print several runs side by side, and compare each with the first."""
     from llmner.reports.figures import FIGURES, headline
     from llmner.scoring import CAUSES, signature_line
 
@@ -261,19 +262,19 @@ def show_evaluations(
     table = plain_table("F1", *evaluations)
     for key in next(iter(figures.values())):
         cells = [
-            f"{held[key].value:.4f} {_interval(held[key].interval)}".rstrip()
-            for held in figures.values()
+            f"{run_figures[key].value:.4f} {_interval(run_figures[key].interval)}".rstrip()
+            for run_figures in figures.values()
         ]
         table.add_row(FIGURES[key][0], *cells)
     table.add_section()
     for cause, (title, _) in CAUSES.items():
-        lost = [
+        losses = [
             next((loss.f1_lost for loss in run.breakdown.losses if loss.cause == cause), None)
             for run in evaluations.values()
         ]
-        if any(lost):
+        if any(losses):
             table.add_row(
-                f"lost: {title}", *("" if value is None else f"{value:.4f}" for value in lost)
+                f"lost: {title}", *("" if value is None else f"{value:.4f}" for value in losses)
             )
     out.print(table)
     for name, comparison in comparisons.items():
@@ -291,7 +292,7 @@ def show_models(
     facts: Mapping[str, Facts],
     cited: Sequence[tuple[str, str]],
 ) -> None:
-    """A column for each model: figures on the same sentences, and what they cost."""
+    """Print a column for each model: its figures on the same sentences, and its cost."""
     from llmner.reports.figures import MODEL_COLUMNS, model_rows
 
     rows = model_rows(evaluations, facts)
@@ -306,7 +307,7 @@ def show_models(
 
 
 def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> None:
-    """Each figure of two runs, their difference, its interval and p."""
+    """Print each figure of two runs, their difference, its interval and p."""
     from llmner.reports.figures import FIGURES
 
     table = plain_table("figure", a, b, "difference", "95 % interval", "p")
@@ -315,8 +316,8 @@ def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> Non
         *(name for name in comparison.differences if re.match(r"per_label\..*\.f1$", name)),
     ]
     for name in names:
-        held = comparison.differences.get(name)
-        if held is not None:
+        difference = comparison.differences.get(name)
+        if difference is not None:
             title = (
                 FIGURES[name][0]
                 if name in FIGURES
@@ -324,20 +325,19 @@ def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> Non
             )
             table.add_row(
                 Text(printable(title)),
-                f"{held.a:.4f}",
-                f"{held.b:.4f}",
-                f"{held.difference:+.4f}",
+                f"{difference.a:.4f}",
+                f"{difference.b:.4f}",
+                f"{difference.difference:+.4f}",
                 ""
-                if held.interval is None
-                else f"[{held.interval[0]:+.4f}, {held.interval[1]:+.4f}]",
-                f"{held.p:.4f}",
+                if difference.interval is None
+                else f"[{difference.interval[0]:+.4f}, {difference.interval[1]:+.4f}]",
+                f"{difference.p:.4f}",
             )
     out.print(table)
     out.print(
         Text(
             f"  {len(comparison.changes)} sentences changed: {printable(b)} is better on "
-            f"{comparison.better}, "
-            f"worse on {comparison.worse}"
+            f"{comparison.better}, worse on {comparison.worse}"
         )
     )
 
@@ -345,7 +345,7 @@ def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> Non
 def show_changes(
     out: Console, comparison: Comparison, runs: Mapping[str, Evaluation], limit: int
 ) -> None:
-    """The first changed sentences: gold, and what each run found."""
+    """Print the first ``limit`` changed sentences: gold spans, and those of each run."""
     first = next(iter(runs.values()))
     for change in comparison.changes[:limit]:
         row = first.rows[change.number]
@@ -353,16 +353,16 @@ def show_changes(
         colours = _colours(first.counts.labels)
         errors = " → ".join(map(str, change.errors))
         out.print(Text(f"{printable(row.name(change.number))}  errors {errors}", style="dim"))
-        sides = {"gold": sentence.spans} | {
+        spans_by_name = {"gold": sentence.spans} | {
             name: run.rows[change.number].prediction.spans for name, run in runs.items()
         }
-        for name, spans in sides.items():
+        for name, spans in spans_by_name.items():
             out.print(
                 Text(f"  {printable(name)}: ", style="dim")
                 + _coloured(sentence.text, spans, colours)
             )
-    left = len(comparison.changes) - limit
-    if left > 0:
+    remaining = len(comparison.changes) - limit
+    if remaining > 0:
         out.print(
-            Text(f"and {left} more (--show N shows more, --report FILE.html all)", style="dim")
+            Text(f"and {remaining} more (--show N shows more, --report FILE.html all)", style="dim")
         )

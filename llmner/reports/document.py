@@ -1,8 +1,8 @@
-"""Reports of evaluations for people: one HTML file that needs no network, or Markdown for a README.
+"""Reports of evaluations: one HTML file that needs no network, or Markdown for a README.
 
-Everything that comes from a corpus or a model is escaped: by the templates in what they print, and
-as JSON without markup characters in what the page's script reads, which writes it as text only. A
-content security policy allows that one script and no connection.
+Everything that comes from a corpus or a model is escaped. The templates escape what they print. The
+page's script reads JSON without markup characters, and writes it as text only. A content security
+policy allows that one script, and no connections.
 """
 
 from __future__ import annotations
@@ -41,20 +41,31 @@ def render_report(
     curves: bytes | None = None,
     cited: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """A report of one run, or of several on the same sentences side by side.
+    """Write a report of one run, or of several runs on the same sentences side by side.
 
     Args:
-        evaluations: The runs by name, scored together (``evaluate_all``); the first is what the
-            others are compared with.
-        comparisons: Of the other runs with the first, by name.
-        format: ``"html"`` (one self-contained file) or ``"md"``.
-        facts: What each run's model costs: a table of models then comes first.
-        curves: A PNG of their training, to stand below that table (HTML only).
-        cited: (figures, source) published elsewhere, to stand below it.
+        evaluations: The runs by name, scored together by ``evaluate_all``. The others are compared
+            with the first.
+        comparisons: The comparison of each other run with the first, by name.
+        format: ``"html"`` for one self-contained file, or ``"md"`` for Markdown.
+        facts: The cost of each run's model, by name; with it the report begins with a table of
+            models.
+        curves: A PNG of the models' training curves, shown below that table (HTML only).
+        cited: Figures published elsewhere and their sources, shown below that table.
+
+    Returns:
+        The text of the report.
+
+    >>> from llmner.scoring import Prediction, evaluate
+    >>> from llmner.spans import Sentence, Span
+    >>> gold = Sentence("손흥민은 춘천에서", (Span(0, 3, "PS"), Span(5, 7, "LC")))
+    >>> evaluation = evaluate([gold], [Prediction(gold.text, gold.spans[:1])], resamples=0)
+    >>> print(render_report({"my run": evaluation}, format="md").splitlines()[0])
+    ### a corpus: 1 sentences, 2 entities
     """
     comparisons = comparisons or {}
     first = next(iter(evaluations.values()))
-    known = first.signature.get("corpus")
+    corpus = first.signature.get("corpus")
     context: dict[str, Any] = {
         "columns": MODEL_COLUMNS,
         "models": model_rows(evaluations, facts) if facts else [],
@@ -72,7 +83,7 @@ def render_report(
         "causes": CAUSES,
         "cause_numbers": {cause: number for number, cause in enumerate(CAUSES)},
         "signatures": {name: signature_line(run.signature) for name, run in evaluations.items()},
-        "corpus": str(known.get("name")) if isinstance(known, Mapping) else "a corpus",
+        "corpus": str(corpus.get("name")) if isinstance(corpus, Mapping) else "a corpus",
     }
     if format == "html":
         script = _asset("report.js")
@@ -105,31 +116,31 @@ def _asset(name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Half surrogate pairs, which UTF-8 lacks, replaced."""
+    """A text with its lone surrogates, which UTF-8 cannot encode, replaced."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _cell(text: str) -> str:
-    """A text as it can stand in a Markdown table."""
+    """A text escaped for a Markdown table."""
     for char in "\\`*_[]<>|":
         text = text.replace(char, f"\\{char}")
     return _plain(" ".join(text.split()))
 
 
 def _data(evaluations: Mapping[str, Evaluation]) -> str:
-    """Every sentence that some run has wrong, as JSON that cannot end the element it stands in."""
+    """Every sentence that a run got wrong, as JSON that is safe inside a ``<script>`` element."""
     first, *others = evaluations.values()
     sentences = []
     for number, row in enumerate(first.rows):
         rows = [row, *(run.rows[number] for run in others)]
-        if any(one.faults for one in rows):
+        if any(run_row.faults for run_row in rows):
             sentence = row.sentence
             sentences.append(
                 {
                     "id": row.name(number),
                     "text": sentence.text,
                     "gold": [[span.start, span.end, span.label] for span in sentence.spans],
-                    "runs": [_run_row(one) for one in rows],
+                    "runs": [_run_row(run_row) for run_row in rows],
                 }
             )
     data = {
@@ -145,9 +156,9 @@ def _data(evaluations: Mapping[str, Evaluation]) -> str:
 
 
 def _run_row(row: Row) -> dict[str, Any]:
-    known = row.prediction
+    prediction = row.prediction
     return {
-        "spans": [[span.start, span.end, span.label, span.score] for span in known.spans],
+        "spans": [[span.start, span.end, span.label, span.score] for span in prediction.spans],
         "faults": [[f.kind, f.span.start, f.span.end, f.span.label, f.cause] for f in row.faults],
         "outcomes": [
             [
@@ -157,8 +168,10 @@ def _run_row(row: Row) -> dict[str, Any]:
                 None if outcome.span is None else [outcome.span.start, outcome.span.end],
                 outcome.reason,
             ]
-            for outcome in known.outcomes
+            for outcome in prediction.outcomes
         ],
-        "status": known.status if known.error is None else f"{known.status} ({known.error})",
-        "reply": known.reply,
+        "status": prediction.status
+        if prediction.error is None
+        else f"{prediction.status} ({prediction.error})",
+        "reply": prediction.reply,
     }

@@ -1,7 +1,4 @@
-"""The one table of figures: what each is called, who quotes it, and the rows that all reports show.
-
-It knows neither consoles nor files.
-"""
+"""The table of figures that all reports share: titles, explanations, and rows to show."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ __all__ = [
 ]
 
 
-# The order they are read in; figures of metrics that are not named here come after.
+# Metrics in the order of reports; the others follow.
 _FIRST = ("micro", "strict", "macro", "weighted", "klue", "partial", "text")
 
 
@@ -41,8 +38,9 @@ def _figures() -> dict[str, tuple[str, str]]:
 
 
 FIGURES = _figures()
-"""The figures of a report by name: a title, and what it is or who quotes it. SemEval's ``strict``
-is the micro average again.
+"""The figures of a report by name, each with its title and an explanation.
+
+SemEval's ``strict`` is not among them: it equals the micro average.
 """
 
 _LINES = (
@@ -53,19 +51,32 @@ _LINES = (
 
 
 def figure_lines() -> list[tuple[str, dict[str, str]]]:
-    """What stands below a table of labels and averages, a line each: its title, and figures with
-    what they are called there. Figures of metrics that have no line of their own share the last.
+    """The lines of figures below a table of labels and averages.
+
+    Each line has a title, and the titles of its figures by name. Figures without a line of their
+    own share the last.
+
+    >>> title, names = figure_lines()[0]
+    >>> title, list(names)
+    ('KLUE', ['klue.entity_f1', 'klue.char_f1'])
     """
-    shown = {name for _, names in _LINES for name in names}
-    shown |= {f"{average}.f1" for average in ("micro", "strict", "macro", "weighted")}
-    others = {name: title for name, (title, _) in FIGURES.items() if name not in shown}
+    listed = {name for _, names in _LINES for name in names}
+    listed |= {f"{average}.f1" for average in ("micro", "strict", "macro", "weighted")}
+    others = {name: title for name, (title, _) in FIGURES.items() if name not in listed}
     return [*_LINES, ("others", others)]
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of one run: its value as a fraction, its interval, and what sets it off from the
-    first run.
+    """One figure of one run.
+
+    Attributes:
+        value: The figure, a fraction from 0 to 1.
+        interval: Its 95 % interval, or ``None``.
+        difference: Its difference from the first run, or ``None``.
+
+    >>> Figure(0.9, (0.88, 0.92)).value
+    0.9
     """
 
     value: float
@@ -75,14 +86,17 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a model costs; ``None`` where it is not known.
+    """The cost of a model; ``None`` where it is not known.
 
     Attributes:
-        training_seconds: Time that training took.
-        sentences_a_second: Sentences answered a second, of a model that is loaded.
-        timed_sentences: How many that was measured on.
-        parameters: Numbers that training could have chosen, those of a base model included.
-        bytes: A tagger's files, or a language model's weights as they are loaded.
+        training_seconds: The time that training took, in seconds.
+        sentences_a_second: Sentences that the loaded model answers per second.
+        timed_sentences: The number of sentences that was measured on.
+        parameters: The number of parameters, those of a base model included.
+        bytes: The size of a tagger's files, or of a language model's weights in memory.
+
+    >>> Facts(parameters=270_000_000).parameters
+    270000000
     """
 
     training_seconds: float | None = None
@@ -113,28 +127,38 @@ MODEL_COLUMNS = (
 def model_rows(
     evaluations: Mapping[str, Evaluation], facts: Mapping[str, Facts]
 ) -> list[tuple[str, ...]]:
-    """A row of :data:`MODEL_COLUMNS` for each model, fit to be shown; figures in percent."""
+    """A row of :data:`MODEL_COLUMNS` for each model, as texts; figures in percent.
+
+    >>> from llmner.scoring import Prediction, evaluate
+    >>> from llmner.spans import Sentence, Span
+    >>> gold = Sentence("손흥민은 춘천에서", (Span(0, 3, "PS"), Span(5, 7, "LC")))
+    >>> evaluation = evaluate([gold], [Prediction(gold.text, gold.spans[:1])], resamples=0)
+    >>> model_rows({"my model": evaluation}, {"my model": Facts(parameters=270_000_000)})[0][:4]
+    ('my model', '100.00', '50.00', '66.67')
+    """
     rows: list[tuple[str, ...]] = []
     for name, evaluation in evaluations.items():
-        scores, known = evaluation.scores, facts.get(name, Facts())
+        scores, model_facts = evaluation.scores, facts.get(name, Facts())
         figures = headline(evaluation)
         interval = figures["micro.f1"].interval
-        shown = {key: points(figures[key].value) if key in figures else "" for key in FIGURES}
+        cells = {key: points(figures[key].value) if key in figures else "" for key in FIGURES}
         rows.append(
             (
                 name,
                 points(scores.micro.precision),
                 points(scores.micro.recall),
-                shown["micro.f1"],
+                cells["micro.f1"],
                 "" if interval is None else f"{points(interval[0])}–{points(interval[1])}",
-                shown["macro.f1"],
-                shown["weighted.f1"],
-                shown["klue.entity_f1"],
-                shown["klue.char_f1"],
-                _duration(known.training_seconds),
-                "" if known.sentences_a_second is None else f"{known.sentences_a_second:,.3g}",
-                _count(known.parameters),
-                "" if known.bytes is None else f"{known.bytes / 1e6:,.1f} MB",
+                cells["macro.f1"],
+                cells["weighted.f1"],
+                cells["klue.entity_f1"],
+                cells["klue.char_f1"],
+                _duration(model_facts.training_seconds),
+                ""
+                if model_facts.sentences_a_second is None
+                else f"{model_facts.sentences_a_second:,.3g}",
+                _count(model_facts.parameters),
+                "" if model_facts.bytes is None else f"{model_facts.bytes / 1e6:,.1f} MB",
             )
         )
     return rows
@@ -153,24 +177,44 @@ def _count(number: int | None) -> str:
 
 
 def headline(evaluation: Evaluation, comparison: Comparison | None = None) -> dict[str, Figure]:
-    """The figures of :data:`FIGURES` that the evaluation has."""
-    figures = evaluation.scores.to_dict()
-    found = {}
+    """The figures of :data:`FIGURES` that an evaluation has, by name.
+
+    Args:
+        evaluation: The run.
+        comparison: Its comparison with the first run, for the differences.
+
+    >>> from llmner.scoring import Prediction, evaluate
+    >>> from llmner.spans import Sentence, Span
+    >>> gold = Sentence("손흥민은 춘천에서", (Span(0, 3, "PS"), Span(5, 7, "LC")))
+    >>> evaluation = evaluate([gold], [Prediction(gold.text, gold.spans[:1])], resamples=0)
+    >>> round(headline(evaluation)["micro.f1"].value, 4)
+    0.6667
+    """
+    scores = evaluation.scores.to_dict()
+    figures = {}
     for name in FIGURES:
-        value: Any = figures
+        value: Any = scores
         for part in name.split("."):
             value = None if value is None else value[part]
         if value is not None:
             difference = None if comparison is None else comparison.differences.get(name)
-            found[name] = Figure(value, evaluation.intervals.get(name), difference)
-    return found
+            figures[name] = Figure(value, evaluation.intervals.get(name), difference)
+    return figures
 
 
 def label_rows(
     evaluation: Evaluation,
 ) -> list[tuple[str, float, float, float, Interval | None, int]]:
-    """(name, precision, recall, F1, its interval, gold entities) of each label, then of the
-    averages.
+    """A row for each label, then for each average.
+
+    A row has the name, precision, recall, F1, the F1's interval, and the number of gold entities.
+
+    >>> from llmner.scoring import Prediction, evaluate
+    >>> from llmner.spans import Sentence, Span
+    >>> gold = Sentence("손흥민은 춘천에서", (Span(0, 3, "PS"), Span(5, 7, "LC")))
+    >>> evaluation = evaluate([gold], [Prediction(gold.text, gold.spans[:1])], resamples=0)
+    >>> [row[:4] for row in label_rows(evaluation)][:2]
+    [('LC', 0.0, 0.0, 0.0), ('PS', 1.0, 1.0, 1.0)]
     """
     scores = evaluation.scores
     rows = [
@@ -196,8 +240,16 @@ def label_rows(
 
 
 def quotes(evaluation: Evaluation) -> list[str]:
-    """A line for each headline figure, fit to be quoted: figure, interval, signature."""
-    known = {key: value for key, value in evaluation.signature.items() if key != "metric"}
+    """A line to quote for each headline figure: the figure, its interval, and the signature.
+
+    >>> from llmner.scoring import Prediction, evaluate
+    >>> from llmner.spans import Sentence, Span
+    >>> gold = Sentence("손흥민은 춘천에서", (Span(0, 3, "PS"), Span(5, 7, "LC")))
+    >>> evaluation = evaluate([gold], [Prediction(gold.text, gold.spans[:1])], resamples=0)
+    >>> quotes(evaluation)[0][:14]
+    'micro F1 66.67'
+    """
+    signature = {key: value for key, value in evaluation.signature.items() if key != "metric"}
     lines = []
     for name, figure in headline(evaluation).items():
         interval = (
@@ -207,11 +259,15 @@ def quotes(evaluation: Evaluation) -> list[str]:
         )
         lines.append(
             f"{FIGURES[name][0]} {points(figure.value)}{interval} "
-            f"{signature_line({'metric': name, **known})}"
+            f"{signature_line({'metric': name, **signature})}"
         )
     return lines
 
 
 def points(value: float) -> str:
-    """A fraction in percent, with two decimals."""
+    """A fraction in percent, with two decimals.
+
+    >>> points(0.66667)
+    '66.67'
+    """
     return f"{100 * value:.2f}"

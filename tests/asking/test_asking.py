@@ -148,17 +148,17 @@ def test_options_that_cannot_be_are_refused_by_name(values: dict[str, Any], told
             {"engine": "none-such"},
             "unknown engine 'none-such'; expected one of transformers, vllm, openai",
         ),
-        ({"engine": "recorded"}, "the recorded engine has nothing to replay; give replies FILE"),
+        ({"engine": "recorded"}, "the recorded engine needs recorded replies; give replies FILE"),
         ({"replies": "x.jsonl"}, "replies and engine transformers exclude each other"),
         (
             {"base_url": "http://a/v1"},
-            "base_url means nothing to engine transformers; add engine openai",
+            "base_url does not apply to engine transformers; add engine openai",
         ),
         (
             {"engine": "openai", "max_model_len": 9},
-            "max_model_len means nothing to engine openai; add engine vllm",
+            "max_model_len does not apply to engine openai; add engine vllm",
         ),
-        ({"samples": 3, "temperature": 0}, "samples at temperature 0 are all the same"),
+        ({"samples": 3, "temperature": 0}, "with temperature 0 all samples would be the same"),
         ({"window": 10, "overlap": 10}, "overlap"),
         ({"grounded": True, "json_schema": True}, "replies cannot be both grounded and kept"),
     ],
@@ -170,7 +170,7 @@ def test_options_that_exclude_each_other_are_refused(values: dict[str, Any], tol
 
 
 def test_a_tagger_refuses_what_it_has_no_use_for(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="window means nothing to a baseline"):
+    with pytest.raises(InputError, match="window does not apply to a baseline"):
         build_baseline(AskOptions.of(engine=f"baseline:{tmp_path}", window=100))
 
 
@@ -218,7 +218,7 @@ def test_an_engine_of_another_package_answers(
         "-m", "llmner", "extract", text, "--engine", "shouting", "--base-url", "http://a/v1"
     )
     assert refused.returncode == 2
-    assert "--base-url means nothing to --engine shouting; add --engine openai" in refused.stderr
+    assert "--base-url does not apply to --engine shouting; add --engine openai" in refused.stderr
     unknown = toy("-m", "llmner", "extract", text, "--engine", "whispering")
     assert "recorded, shouting" in unknown.stderr
     grounded = toy("-m", "llmner", "extract", text, "--engine", "shouting", "--grounded")

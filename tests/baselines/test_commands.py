@@ -74,7 +74,7 @@ def crf(halves: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     )
     assert "B-QT" in result.stdout
     assert "%" in result.stdout
-    assert f"--engine baseline:{place} asks it" in result.stderr
+    assert f"use it with --engine baseline:{place}" in result.stderr
     return place
 
 
@@ -160,7 +160,7 @@ def test_an_interrupted_run_goes_on(crf: Path, halves: tuple[Path, Path], tmp_pa
 def test_what_means_nothing_to_a_baseline_is_refused(crf: Path, option: tuple[str, ...]) -> None:
     for command in (["extract", "서울"], ["evaluate", "--gold", str(SAMPLE)]):
         message = refused(*command, "--engine", f"baseline:{crf}", *option)
-        assert f"{option[0]} means nothing to a baseline" in message
+        assert f"{option[0]} does not apply to a baseline" in message
 
 
 def test_what_is_no_baseline(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_the_other_kinds_through_the_command(halves: tuple[Path, Path], tmp_path
     message = refused(
         "extract", "서울", "--engine", f"baseline:{tmp_path / 'b'}", "--device", "cpu"
     )
-    assert "--device means nothing" in message
+    assert "--device does not apply" in message
 
 
 def test_compare_models_asks_engines_once_and_goes_on(
@@ -408,9 +408,9 @@ def test_tokens_and_other_peoples_files_are_not_published(crf: Path, tmp_path: P
         push_baseline(tmp_path, "someone/crf", dry_run=True)
     (tmp_path / "baseline.json").write_text(json.dumps(record))
     (tmp_path / "evaluation-x.json").write_text("{}")
-    with pytest.raises(InputError, match="is no evaluation"):
+    with pytest.raises(InputError, match="not an evaluation"):
         push_baseline(tmp_path, "someone/crf", dry_run=True)
-    assert "--recipe means nothing" in refused(
+    assert "--recipe does not apply" in refused(
         "push", crf, "--repo", "a/b", "--recipe", "klue", "--dry-run"
     )
     with pytest.raises(InputError, match="no such folder"):

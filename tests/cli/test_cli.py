@@ -343,7 +343,7 @@ def test_every_mistake_is_one_line_and_exit_code_2(
         2,
         "is a directory",
     )
-    failed(run("project", "-i", empty, "-o", out), 2, "holds no reply")
+    failed(run("project", "-i", empty, "-o", out), 2, "has no replies")
     failed(
         run("project", "-i", replies, "-o", out, "--reply-format", "xml"),
         2,

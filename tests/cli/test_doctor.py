@@ -50,7 +50,7 @@ def test_the_configurations_shipped_fit_24_gib(path: Path) -> None:
     done = run("--config", path)
     assert done.exit_code == 0, done.output
     assert "highest while training" in done.stdout
-    assert "No GPU is at hand: --memory says what to plan with." in done.stdout
+    assert "There is no GPU here: --memory sets the memory to plan with." in done.stdout
 
 
 def test_what_does_not_fit_exits_with_1_and_says_what_would_help() -> None:
@@ -65,7 +65,7 @@ def test_it_says_where_nothing_helps() -> None:
     path = ROOT / "scripts" / "configs" / "exaone-3.5-7.8b-24gb.yaml"
     done = run("--config", path, "--memory", 4)
     assert done.exit_code == 1
-    assert "no setting here would help" in done.stdout
+    assert "no setting would help" in done.stdout
 
 
 def test_json_has_every_part(tmp_path: Path) -> None:

@@ -147,13 +147,14 @@ def test_a_fault_of_ours_is_told_in_a_line_and_shown_where_asked(
     told = fails_with(monkeypatch, KeyError("\x1b[31m" + "x" * 10_000))
     assert told.exit_code == 1
     assert told.stderr.startswith("error: unexpected KeyError: '\\x1b[31mxxx")
-    assert told.stderr.endswith("; this is a fault in llmner, LLMNER_DEBUG=1 shows where\n")
+    assert told.stderr.endswith(
+        "; this is a bug in llmner, set LLMNER_DEBUG=1 to see the traceback\n"
+    )
     assert len(told.stderr) < 800
     empty = fails_with(monkeypatch, AssertionError())
     assert (
-        empty.stderr
-        == "error: unexpected AssertionError; this is a fault in llmner, LLMNER_DEBUG=1 shows "
-        "where\n"
+        empty.stderr == "error: unexpected AssertionError; this is a bug in llmner, "
+        "set LLMNER_DEBUG=1 to see the traceback\n"
     )
     for error in (RecursionError("maximum recursion depth exceeded"), RuntimeError("x")):
         assert fails_with(monkeypatch, error).exit_code == 1

@@ -182,7 +182,7 @@ def test_a_report_is_html_or_markdown(run: Run, tmp_path: Path, sample: Path, wo
     passed(run(*args, "--report", tmp_path / "r.md"))
     assert (tmp_path / "r.HTM").read_text("utf-8").startswith("<!doctype html>")
     assert (tmp_path / "r.md").read_text("utf-8").startswith("### sample.tsv: 100 sentences")
-    refused(run(*args, "--report", tmp_path / "r.pdf"), "r.pdf", "name it report.html or report.md")
+    refused(run(*args, "--report", tmp_path / "r.pdf"), "r.pdf", "name it .html or .md")
     refused(run(*args, "--report", tmp_path / "no" / "r.html"), "its folder does not exist")
 
 
@@ -226,8 +226,8 @@ def test_broken_tags_of_predictions_are_told(run: Run, tmp_path: Path) -> None:
     assert found["klue"]["entity_f1"] == 0.5
     assert found["signature"]["broken_tags"] == 1
     assert found["intervals"]["strict.f1"][0] < 1
-    assert "1 broken tags were read as seqeval's default mode reads them" in result.stderr
-    assert "in IOB2 files strict figures leave out what begins so" in result.stderr
+    assert "1 broken tags were read as in seqeval's default mode" in result.stderr
+    assert "for IOB2 files strict figures ignore such entities" in result.stderr
 
 
 def test_what_does_not_fit_is_one_line(
@@ -270,11 +270,11 @@ def test_what_does_not_fit_is_one_line(
             "--output",
             kept,
         ),
-        "--output keeps one run",
+        "--output can keep only one run",
     )
     for args, message in (
         (("--output", tmp_path), "is a directory"),
-        (("--output", "-"), "a run is kept in a file, not on standard output"),
+        (("--output", "-"), "cannot write a run to standard output"),
         (("--output", "x" * 300), "(File name too long)"),
         (("--output", worse), "would overwrite another file of this command"),
         (("--report", tmp_path / "r.md", "--output", tmp_path / "r.md"), "would overwrite"),

@@ -141,10 +141,16 @@ def test_what_cannot_be_is_refused_before_a_model_is_loaded(corpus: Path, tmp_pa
         ),
         ("cannot be both grounded and kept", "--grounded", "--json-schema", "--recipe", "klue"),
         ("replies in pairs have no JSON schema", "--json-schema"),
-        ("--samples at --temperature 0", "--samples", 2, "--temperature", 0),
-        ("--max-model-len means nothing to --engine transformers", "--max-model-len", 100),
         (
-            "--gpu-memory-utilization means nothing",
+            "with --temperature 0 all --samples would be the same",
+            "--samples",
+            2,
+            "--temperature",
+            0,
+        ),
+        ("--max-model-len does not apply to --engine transformers", "--max-model-len", 100),
+        (
+            "--gpu-memory-utilization does not apply",
             "--gpu-memory-utilization",
             0.5,
             "--engine",
@@ -176,7 +182,10 @@ def test_scores_are_calibrated_by_what_was_right(model: str, corpus: Path, tmp_p
         "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8"
     )
     told = run("calibrate", "--gold", corpus, "--predicted", predicted, "--output", fitted)
-    assert "fitted on 2 spans of 2 sentences, whose scores were 0.200 off" in told.stderr
+    assert (
+        "fitted on 2 spans of 2 sentences; before, their expected calibration error (ECE) was 0.200"
+        in told.stderr
+    )
     calibrator = Calibrator.load(fitted)
     assert (calibrator(0.9), calibrator(0.3)) == (1.0, 0.0)
     extract(

@@ -187,11 +187,11 @@ def test_a_failure_is_a_row_that_is_told_counted_and_mended(
     there.asked.clear()
     mended = run(*extracting(there, corpus, output), "--retry-failed")
     assert mended.exit_code == 0, mended.stderr
-    assert "1 of 1 failed sentences have an answer now" in mended.stderr
+    assert "1 of 1 failed sentences now have an answer" in mended.stderr
     assert set(there.asked) == {bad.text}
     assert output.read_bytes() == whole.read_bytes()
     nothing = run(*extracting(there, corpus, output), "--retry-failed")
-    assert nothing.stderr == f"every sentence in {output} has an answer; nothing was asked\n"
+    assert nothing.stderr == f"every sentence in {output} has an answer; there was nothing to ask\n"
     assert run("extract", "가", "--retry-failed").exit_code == 2
 
 
@@ -203,7 +203,7 @@ def test_where_the_endpoint_dies_midway_the_line_says_how_to_go_on(
     died = run(*extracting(there, corpus, output))
     assert died.exit_code == 1
     assert died.stderr.count("\n") == 1
-    assert "sentences are kept, the same command goes on from there" in died.stderr
+    assert "sentences are kept, the same command continues from there" in died.stderr
     there.faults = lambda *_: None
     refused = run(*extracting(there, corpus, output), "--max-new-tokens", "9")
     assert refused.exit_code == 2
@@ -266,7 +266,7 @@ def interrupted(
             assert err.splitlines()[-1].startswith("interrupted")
             if kept := len(disk()):
                 assert err.splitlines()[-1].endswith(
-                    "sentences are kept, the same command goes on from there"
+                    "sentences are kept, the same command continues from there"
                 )
                 assert abs(int(err.splitlines()[-1].split()[1]) - kept) <= 1
         else:

@@ -33,7 +33,7 @@ def write(tmp_path: Path, name: str, text: str | bytes) -> Path:
         ("a.conll", "conll", "# text = 가 나\n가 O\n다 O\n", r"a.conll:3: token '다' does not "
         r"continue"),
         ("a.jsonl", "spans", '{"text": "가"}\n{"text":\n', r"a.jsonl:2: not JSON"),
-        ("a.jsonl", "spans", "[1]\n", r"a.jsonl:1: a list where an object should be"),
+        ("a.jsonl", "spans", "[1]\n", r"a.jsonl:1: expected an object, got a list"),
         ("a.jsonl", "spans", '{"id": "a"}\n', r"a.jsonl:1 \(id 'a'\): no 'text'"),
         ("a.jsonl", "spans", '{"text": 3}\n', r"a.jsonl:1: 'text' is not a string"),
         ("a.jsonl", "spans", '{"text": "가나", "spans": 1}\n', r"a.jsonl:1: 'spans' is not a list"),

@@ -356,7 +356,7 @@ def test_absolute_paths_are_cut_down_to_their_last_part(value: Any, left: Any) -
 @pytest.mark.parametrize("name", ["training.yaml", "training.json", "adapter_config.json"])
 def test_a_broken_file_is_named(folder: Path, name: str) -> None:
     write(folder / name, b"[1, 2]")
-    with pytest.raises(InputError, match="a list where an object should be") as caught:
+    with pytest.raises(InputError, match="expected an object, got a list") as caught:
         model_card(folder)
     assert name in str(caught.value)
     write(folder / name, b"{: \xff")

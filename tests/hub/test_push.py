@@ -292,7 +292,7 @@ def test_an_adapter_of_peft_alone_needs_its_recipe(
     write(tmp_path / "back.yaml", file_of(hub, "recipe.yaml"))
     assert Recipe.load(tmp_path / "back.yaml") == Recipe.load("klue-strict")
     assert (
-        "not in the folder, and so not uploaded: tokenizer.json, training.yaml, training.json, "
+        "missing in the folder, so not uploaded: tokenizer.json, training.yaml, training.json, "
         "curves.png" in told
     )
 
@@ -300,7 +300,7 @@ def test_an_adapter_of_peft_alone_needs_its_recipe(
 def test_another_recipe_than_the_folders_own_is_refused(
     push: Push, folder: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="is another recipe than klue-strict; leave --recipe out"):
+    with pytest.raises(InputError, match="differs from the recipe klue-strict; leave --recipe out"):
         push(folder, recipe="klue-strict")
     push(folder, recipe="klue", dry_run=True)
     write(folder / "recipe.yaml", "name: [")
@@ -488,10 +488,10 @@ def test_what_is_no_adapter(push: Push, tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "not a safetensors file"),
         (b"PK\x03\x04" + b"\0" * 100, "not a safetensors file"),
         (weights()[:-1], "cut short"),
-        (weights(()), "holds no tensors"),
-        (b"\x0f" + b"\0" * 7 + b'{"a":{"b":"c"}}', "holds no tensors"),
-        (weights(("a.lora_A.weight", "optimizer.state.exp_avg")), "an optimiser's state"),
-        (weights(("exp_avg_sq.0",)), "an optimiser's state"),
+        (weights(()), "has no tensors"),
+        (b"\x0f" + b"\0" * 7 + b'{"a":{"b":"c"}}', "has no tensors"),
+        (weights(("a.lora_A.weight", "optimizer.state.exp_avg")), "contains optimiser state"),
+        (weights(("exp_avg_sq.0",)), "contains optimiser state"),
         (weights(owner=TOKEN), "looks like a token"),
     ],
 )
@@ -535,15 +535,15 @@ def test_a_token_in_a_file_is_not_published(
     ("content", "why"),
     [
         (b"{", "not JSON"),
-        ([], "a list where an object should be"),
-        ({}, "holds no evaluation"),
+        ([], "expected an object, got a list"),
+        ({}, "not an evaluation"),
         ({"runs": {}}, "several runs"),
-        ({**evaluation(), "micro": {"f1": 1.5}}, "no number from 0 to 1"),
-        ({**evaluation(), "micro": {"f1": float("nan")}}, "no number from 0 to 1"),
+        ({**evaluation(), "micro": {"f1": 1.5}}, "must be a number from 0 to 1"),
+        ({**evaluation(), "micro": {"f1": float("nan")}}, "must be a number from 0 to 1"),
         ({**evaluation(), "micro": None}, "has no micro F1"),
-        ({**evaluation(), "sentences": "many"}, "no count"),
-        ({**evaluation(), "intervals": {"micro.f1": [0.1]}}, "no pair of numbers"),
-        ({**evaluation(), "signature": {}}, "does not say of which corpus"),
+        ({**evaluation(), "sentences": "many"}, "must be a count"),
+        ({**evaluation(), "intervals": {"micro.f1": [0.1]}}, "must be two numbers"),
+        ({**evaluation(), "signature": {}}, "does not name its corpus"),
     ],
 )
 def test_evaluations_that_are_none(
@@ -637,7 +637,7 @@ def test_a_token_that_is_not_accepted(hub: HubServer, push: Push, folder: Path, 
 def test_a_token_that_may_not_write_there(push: Push, folder: Path) -> None:
     with pytest.raises(
         HubError,
-        match=r"the token may not write to other/ner \(403: .*namespace other\).*other owns",
+        match=r"the token may not write to other/ner \(403: .*namespace other\).*repositories of other",
     ):
         push(folder, "other/ner")
 
@@ -645,7 +645,7 @@ def test_a_token_that_may_not_write_there(push: Push, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("status", "says"),
     [
-        (404, "the Hub knows no"),
+        (404, "the Hub has no"),
         (400, "the Hub refused"),
         (413, "the Hub refused"),
         (402, "the Hub refused"),
@@ -665,13 +665,13 @@ def test_something_that_is_no_hub(
     hub: HubServer, push: Push, folder: Path, waits: list[float]
 ) -> None:
     hub.fail("POST", "/api/repos/create", 200, times=9, body=b"<html>welcome</html>")
-    with pytest.raises(HubError, match=r"something else than JSON; is it a Hub\?"):
+    with pytest.raises(HubError, match=r"did not answer with JSON; is it a Hub\?"):
         push(folder)
     hub.failures.clear()
     hub.fail("POST", "/api/repos/create", 200, times=9, body=b"{}")
     with pytest.raises(HubError, match="could not be uploaded"):
         push(folder)
-    with pytest.raises(InputError, match="is no address of a Hub; mend HF_ENDPOINT"):
+    with pytest.raises(InputError, match="is not a web address; correct HF_ENDPOINT"):
         push(folder, endpoint="huggingface.co")
 
 
@@ -690,7 +690,7 @@ def test_a_hub_that_is_down_is_one_line(push: Push, folder: Path, waits: list[fl
 def test_a_hub_that_is_silent_is_given_up(
     push: Push, folder: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llmner.hub.client._PATIENCE", 0.1)
+    monkeypatch.setattr("llmner.hub.client._READ_TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(HubError, match="cannot be reached"):
@@ -710,7 +710,7 @@ def test_a_hub_without_xet_is_told_as_that(
 
 def test_offline_mode_is_told(push: Push, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(HubError, match="unset HF_HUB_OFFLINE"):
+    with pytest.raises(HubError, match="HF_HUB_OFFLINE is set; unset it to upload"):
         push(folder)
 
 
@@ -799,7 +799,7 @@ def test_the_command_prints_json(run: Callable[..., Result], folder: Path) -> No
 def test_bad_input_exits_with_2(run: Callable[..., Result], folder: Path) -> None:
     result = run(folder, "--repo", "nobody", "--dry-run")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("error: 'nobody' does not say whose it is")
+    assert result.stderr.startswith("error: 'nobody' has no owner")
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -39,7 +39,9 @@ def test_every_built_in_recipe_loads_and_reads_its_own_examples(name: str) -> No
     assert recipe.name == name
     if name.startswith("klue"):
         assert recipe.schema_.codes == ("PS", "LC", "OG", "DT", "TI", "QT")
-    for sentence, (_, answer) in zip(recipe.example_sentences(), recipe._worked(), strict=True):
+    for sentence, (_, answer) in zip(
+        recipe.example_sentences(), recipe._worked_examples(), strict=True
+    ):
         read = read_reply(answer, recipe.schema_, recipe.reply_format)
         assert read.status == "ok"
         assert {(m.label, m.text) for m in read.mentions} == {
@@ -91,15 +93,15 @@ def test_another_reply_format_changes_every_answer(klue: Recipe) -> None:
         (MINIMAL.replace("{% endfor %}", ""), r"system: line 1 of the template"),
         (MINIMAL + "user: '{{ txet }}'\n", r"user: 'txet' is undefined"),
         (MINIMAL.replace("system:", "sytem:"), r"mine.yaml:5: unknown key 'sytem'; did you mean 'system'"),
-        (MINIMAL + "name: other\n", r"mine.yaml:6: key 'name' stands twice"),
-        (MINIMAL + "user: no text here\n", r"mine.yaml:6: user: the template never uses"),
+        (MINIMAL + "name: other\n", r"mine.yaml:6: duplicate key 'name'"),
+        (MINIMAL + "user: no text here\n", r"mine.yaml:6: user: the template does not use"),
         (MINIMAL + "examples:\n  - '<손:PS>'\n  - '<손:PER>'\n", r"mine.yaml:8: examples\[1\]: 'PER'"),
         (MINIMAL + "user: '{{ 1/0 }}{{ text }}'\n", r"mine.yaml:6: user: the template fails"),
         (MINIMAL + "description: 2024-13-45\n", "not YAML"),
         ("a: " + "[" * 3000, "not YAML"),
         ("name: [", r"mine.yaml:2?1?: ?not YAML|mine.yaml:\d+: not YAML"),
-        ("- a\n- b\n", "holds no recipe"),
-        ("", "holds no recipe"),
+        ("- a\n- b\n", "not a recipe"),
+        ("", "not a recipe"),
     ],
 )  # fmt: skip
 def test_a_mistake_names_file_line_and_key(tmp_path: Path, text: str, message: str) -> None:
@@ -173,8 +175,8 @@ def test_a_recipe_says_only_what_differs_from_the_one_it_extends(tmp_path: Path)
     [
         ("extends: nobody\n", r"r\.yaml: extends: no recipe is called 'nobody'"),
         ("extends: [klue]\n", r"r\.yaml: extends: expected the name or path"),
-        ("extends: r.yaml\n", r"r\.yaml: extends: r\.yaml extends this recipe in turn"),
-        ("extends: s.yaml\n", r"s\.yaml: extends: r\.yaml extends this recipe in turn"),
+        ("extends: r.yaml\n", r"r\.yaml: extends: r\.yaml itself extends this recipe"),
+        ("extends: s.yaml\n", r"s\.yaml: extends: r\.yaml itself extends this recipe"),
         ("extends: klue\nsytem: x\n", r"unknown key 'sytem'; did you mean 'system'"),
     ],
 )
@@ -243,14 +245,14 @@ def bomb(levels: int) -> str:
         (bomb(9), "its aliases stand for more than 200,000 values"),
         (bomb(60), "its aliases stand for more than 200,000 values"),
         ("a0: &a0 {x: 1, y: 2}\n" + "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 12)), "its aliases stand"),
-        ("name: &a [*a]", "a value holds an alias of itself"),
-        ("name: &a {b: {c: *a}}", "a value holds an alias of itself"),
-        ("? [a, b]\n: c", "a key is a list or a mapping"),
+        ("name: &a [*a]", "a value contains an alias of itself"),
+        ("name: &a {b: {c: *a}}", "a value contains an alias of itself"),
+        ("? [a, b]\n: c", "a key must be a string"),
         ("name: " + "9" * 5000, "not YAML|name: "),
         ("name: !!python/object/apply:os.system ['true']", "not YAML"),
         ("name: \x00", "not YAML"),
-        ("x" * 1_000_001, "more than 1,000,000 characters"),
-        ("x" * 4_000_001, "longer than a recipe can be"),
+        ("x" * 1_000_001, "at most 1,000,000 characters"),
+        ("x" * 4_000_001, "too long for a recipe"),
     ],
     ids=range(11),
 )  # fmt: skip

@@ -285,7 +285,7 @@ def test_only_plain_data_is_given_to_a_template() -> None:
         code = "PS"
 
     for value in (Label(), Label, fill_template, {"a": Label()}, [object()], b"x"):
-        with pytest.raises(RecipeError, match="no text, number, list or mapping"):
+        with pytest.raises(RecipeError, match="not a text, number, list or mapping"):
             fill_template("{{ x }}", x=value)
 
 
