@@ -24,7 +24,8 @@ Code = Annotated[str, StringConstraints(pattern=r"^[^\s<>:\\\"'{}\[\],]+$", max_
 # What stands between several names of one label, and what says no more than that it is one.
 _PARTS = re.compile(r"[\s/|,=:_–—-]+")
 _FILLERS = frozenset(
-    "name names entity entities list type label 이름 개체 개체명 목록 표현 유형 列表 名称 名".split()
+    "name names entity entities list type label 이름 개체 개체명 목록 표현 유형 列表 名称 "
+    "名".split()
 )
 _LONGEST_NAME = 60
 _TAG_PREFIX = re.compile(r"^[bieslu]-(?=.)")

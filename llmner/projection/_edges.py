@@ -93,9 +93,9 @@ def lighter_forms(
             yield left, trimmed
             stems.append((left, trimmed))
     if person:
-        name, title = _without_titles(stem, spaced, language)
-        if title:
-            yield name, (Reason("title", title),)
+        bare, titles = _without_titles(stem, spaced, language)
+        if titles:
+            yield bare, (Reason("title", titles),)
         for left, reasons in stems:
             for name, title in language.names_before_title(left):
                 yield name, (*reasons, title)

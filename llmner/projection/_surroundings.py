@@ -144,8 +144,9 @@ def joins_pieces(source: str, start: int, end: int, surface: str, language: Lang
         return False
     pieces, words = source[start:end].split(), surface.split()
     if len(pieces) == 2 and len(words) == 1 and min(map(len, pieces)) < _SHORTEST_NAME:
-        # Iran is not in "I ran".
-        if not language.common_words.isdisjoint(piece.lower() for piece in pieces):
+        is_common = language.common_words.__contains__
+        if any(is_common(piece.lower()) for piece in pieces):
+            # Iran is not in "I ran".
             return True
     if len(pieces) < 2 or not words or "h" not in (KINDS[source[start]], KINDS[source[end - 1]]):
         # Chinese and Japanese have no spaces between words: 王芳 is in 主持人王 芳昨晚.

@@ -1,4 +1,6 @@
-"""Replies written as code: ``[PS(span="민준")]``, ``Entity(text='민준', label='PS')``, ``PS = ["민준"]``."""
+"""Replies written as code: ``[PS(span="민준")]``, ``Entity(text='민준', label='PS')``,
+``PS = ["민준"]``.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _may_be_code = re.compile(r"\w[ \t]?\(\s*(?:\w+\s*[=:]\s*)?[\"']|\w\s*=\s*\[").s
 
 
 def read_calls(unwrapped: Unwrapped) -> Reading | None:
-    """Read calls of constructors, and lists that are assigned to labels; ``None`` for other replies."""
+    """Read calls of constructors, and lists that are assigned to labels; ``None`` for other
+    replies.
+    """
     for part in unwrapped.parts:
         if _may_be_code(part) is None:
             continue

@@ -30,12 +30,14 @@ _CHANNEL = re.compile(
 _CHANNEL_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 # Reasoning under a title, and the title of the answer after it.
 _TITLED_THOUGHTS = re.compile(
-    r"[*_#\s]*+(?:thinking(?: process)?|thoughts?|reasoning|chain of thought|analysis|생각|추론|풀이|분석|思考|推理|思路|分析"
+    r"[*_#\s]*+(?:thinking(?: process)?|thoughts?|reasoning|chain of "
+    r"thought|analysis|생각|추론|풀이|분석|思考|推理|思路|分析"
     r"|überlegung(?:en)?|gedanken(?:gang)?)[*_]*\s*[:：]",
     re.IGNORECASE,
 )
 _TITLED_ANSWER = re.compile(
-    r"^[ \t*_#]*+(?:final answer|answer|final output|output|result|최종 답변?|정답|답변?|출력|결과|最終回答|回答|答え|出力|最终答案"
+    r"^[ \t*_#]*+(?:final answer|answer|final output|output|result|최종 "
+    r"답변?|정답|답변?|출력|결과|最終回答|回答|答え|出力|最终答案"
     r"|答案|输出|结果|antwort|ergebnis|ausgabe)[*_]*\s*[:：][*_]*",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -19,12 +19,14 @@ __all__ = ["LABEL_KEYS", "TEXT_KEYS", "collect_surfaces", "interpret", "normaliz
 TEXT_KEYS = (
     "text surface word mention entity_text phrase name entity string content token value span "
     "extraction_text mention_text entity_name entity_value surface_form span_text "
-    "텍스트 표현 표면형 단어 개체명 개체 이름 문자열 내용 값 文本 实体 實體 词 名称 名稱 テキスト 表現 文字列 固有表現"
+    "텍스트 표현 표면형 단어 개체명 개체 이름 문자열 내용 값 文本 实体 實體 词 名称 名稱 テキスト "
+    "表現 文字列 固有表現"
 ).split()
 LABEL_KEYS = (
     "label entity_group entity_type entity_label ner_tag ner tag type category class kind "
     "extraction_class entity_class label_type bio tags "
-    "라벨 레이블 유형 개체유형 개체명유형 종류 타입 분류 태그 类型 類型 标签 標籤 类别 類別 種類 ラベル タイプ"
+    "라벨 레이블 유형 개체유형 개체명유형 종류 타입 분류 태그 类型 類型 标签 標籤 类别 類別 種類 "
+    "ラベル タイプ"
 ).split()
 # The entity is the label in {"entity": "PS", "word": "손흥민"}, and the text in
 # {"entity": "손흥민", "type": "PS"}.
@@ -35,7 +37,8 @@ _WRAPPERS = frozenset(
         "entities entity result results output answer response data ner named_entities items "
         "mentions spans "
         "values list predictions final extractions tool_calls calls content text "
-        "개체명 개체 개체목록 결과 답 정답 출력 응답 목록 实体 實體 结果 エンティティ 結果 entitäten ergebnis"
+        "개체명 개체 개체목록 결과 답 정답 출력 응답 목록 实体 實體 结果 エンティティ 結果 "
+        "entitäten ergebnis"
     ).split()
 )
 # Keys of what a tool is called with.

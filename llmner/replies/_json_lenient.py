@@ -335,7 +335,8 @@ class LenientParser:
         return source.has(_unescape(surface))
 
     def _whole_surface(self, start: int, end: int) -> int:
-        """The quote that ends a string, if the one at ``end`` is part of it: the "Big Four", a group.
+        """The quote that ends a string, if the one at ``end`` is part of it: the "Big Four", a
+        group.
 
         The text has the whole then; where it is not known, what follows is no string, and ends in a
         quote all the same.

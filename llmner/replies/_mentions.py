@@ -75,7 +75,8 @@ def is_nothing(text: str) -> bool:
 def names_nothing(value: str, source: SourceText | None) -> bool:
     """Whether what stands under a label says that there is no such entity: none found, 개체명 없음.
 
-    A phrase that stands in the text is a name: 이름 없는 새, No Name. A bare word for nothing is none.
+    A phrase that stands in the text is a name: 이름 없는 새, No Name. A bare word for nothing is
+    none.
     """
     if len(value) > 80 or _NO_SURFACE.fullmatch(value) is None:
         return False
@@ -171,10 +172,10 @@ class MentionCollector:
     def _surfaces(self, text: str) -> list[str]:
         """The surfaces in one string: one, unless it is a list, or the text has its parts alone."""
         stripped = text.strip()
-        if self.source is not None and (rest := _LIST_MARK.sub("", stripped, count=1)) != stripped:
-            if self._has(rest) and not self._has(stripped):
-                # ["1. 민준", "2. 수아"]
-                return [rest]
+        rest = stripped if self.source is None else _LIST_MARK.sub("", stripped, count=1)
+        if rest != stripped and self._has(rest) and not self._has(stripped):
+            # ["1. 민준", "2. 수아"]
+            return [rest]
         if len(stripped) > _LONGEST_LIST or _may_be_joined(stripped) is None:
             return [text]
         if self.source is not None and self._has(stripped):

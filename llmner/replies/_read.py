@@ -6,16 +6,16 @@ import re
 from collections.abc import Callable, Sequence
 
 from llmner._budget import UNBOUNDED, Budget
+from llmner.replies._calls import read_calls
 from llmner.replies._clean import drop_end_of_turn, drop_reasoning, split_fences
 from llmner.replies._drafts import looks_json, read_json
 from llmner.replies._mentions import is_label, is_nothing
 from llmner.replies._places import places_of
-from llmner.replies._calls import read_calls
 from llmner.replies._records import read_records, read_tables
 from llmner.replies._source import SourceText
 from llmner.replies._tags import read_tags
-from llmner.replies._xml import read_xml
 from llmner.replies._types import Place, Reading, ReadReply, Status, Unwrapped
+from llmner.replies._xml import read_xml
 from llmner.replies.formats import REPLY_FORMATS, ReplyFormat
 from llmner.schema import LabelSchema
 from llmner.spans import Mention

@@ -14,7 +14,8 @@ from llmner.replies._types import Reading, Unwrapped
 __all__ = ["read_records", "read_tables"]
 
 _FIELD = re.compile(
-    r"(?P<mark>[ \t]*+(?:[-*•][ \t]++|\d{1,3}[.)][ \t]++)?)[*_`\"']{0,3}(?P<key>[^:：=\n*_`\"']{1,30}(?:_[^:：=\n*_`\"']{1,20})?)"
+    r"(?P<mark>[ \t]*+(?:[-*•][ \t]++|\d{1,3}[.)][ "
+    r"\t]++)?)[*_`\"']{0,3}(?P<key>[^:：=\n*_`\"']{1,30}(?:_[^:：=\n*_`\"']{1,20})?)"
     r"[*_`\"']{0,3}[ \t]*[:：=][ \t]*[*_`]{0,3}(?P<value>.*)"
 )
 _MARK = re.compile(r"^(?:[-*•]|\d{1,3}[.)])\s+")
@@ -96,8 +97,8 @@ def _add_record(record: dict[str, str], heading: str, collector: MentionCollecto
 def read_tables(unwrapped: Unwrapped) -> Reading | None:
     """Read CSV, Markdown and HTML tables; ``None`` for replies that are no table of entities.
 
-    Columns are a label and a text, by their titles; or each column is a label; or each row begins or
-    ends with its label.
+    Columns are a label and a text, by their titles; or each column is a label; or each row begins
+    or ends with its label.
     """
     if looks_json(unwrapped.text):
         return None
