@@ -20,9 +20,7 @@ __all__ = ["Accents", "separated_otherwise"]
 # An acronym with dots, a run of letters, a number, or a sign that is no separator.
 _TOKEN: Final = re.compile(r"(?:(?<![^\W_])[A-Z]\.\s?){2,}|[^\W\d_]+|\d+|[^\w\s,·.–-]")
 # Two tokens or an acronym: all that can be separated in another way.
-_may_be_separated: Final = re.compile(
-    r"[^\W_][\s,·.–-]+[^\W_]|[A-Z]{2}|\d[^\W\d_]|[^\W\d_]\d"
-).search
+_may_be_separated: Final = re.compile(r"\S[\s,·.–-]+\S|[A-Z]{2}|\d[^\W\d_]|[^\W\d_]\d").search
 _marked: Final = re.compile("[\u00c0-\u024f\u1e00-\u1effё]").search
 _SEPARATORS: Final = r"[\s,·.–-]"
 _LONGEST_ACRONYM: Final = 5

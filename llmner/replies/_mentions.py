@@ -18,10 +18,10 @@ _LABEL_CODE = re.compile(r"[A-Z][A-Z0-9_-]{0,15}")
 # Possessive quantifiers (*+) keep the search linear: signs and spaces could be divided among the
 # groups in many ways.
 _NOTHING = re.compile(
-    r"[\s\-–—.·*`'\"(\[]*+(?:(?:해당|관련)?\s*+(?:개체명?|항목|엔티티|사항)?\s*+(?:이|가|은|는)?\s*+"
+    r"[\s\-–—.·*`'\"(]*+(?:(?:해당|관련)?\s*+(?:개체명?|항목|엔티티|사항)?\s*+(?:이|가|은|는)?\s*+"
     r"(?:없음|없습니다|없다|없어요|없네요)|none(?:\s+found)?|null|nothing|n/?a|empty|nil|"
     r"(?:該当)?(?:なし|無し)|(?:暂|暫)?[无無]|没有|沒有|keine?(?:\s+(?:gefunden|vorhanden))?|nichts)?+"
-    r"[\s.!。*`'\")\]]*+",
+    r"[\s.!。*`'\")]*+",
     re.IGNORECASE,
 )
 _SAYS_NOTHING = re.compile(
@@ -53,9 +53,9 @@ _LONGEST_LIST = 2000
 _may_be_joined = re.compile(
     r"[\n,，、;；/|·&\[]|\s(?:and|und|or|oder|및|그리고|또는|와|과)\s|[과와랑고]\s|[と和与與及や]"
 ).search
-_JOINTS = re.compile(r"[,，、;；|\n/]|<br\s?/?>")
+_JOINTS = re.compile(r",(?!\d{3}(?!\d))|[，、;；|\n/]|<br\s?/?>")
 _JOINTS_AND_WORDS = re.compile(
-    r"[,，、;；/|·&]|\s(?:and|und|or|oder|및|그리고|또는|와|과)\s|(?<=[가-힣])(?:이랑|랑|하고|과|와)\s"
+    r",(?!\d{3}(?!\d))|[，、;；/|·&]|\s(?:and|und|or|oder|및|그리고|또는|와|과)\s|(?<=[가-힣])(?:이랑|랑|하고|과|와)\s"
     r"|[と和与與及や]"
 )
 _LIST_MARK = re.compile(r"^\s*+(?:(?:[-*•·]|\d{1,3}[.)])\s++|(?:and|und|그리고)\s++)?")
@@ -180,7 +180,7 @@ class MentionCollector:
             return [text]
         if self.source is not None and self._has(stripped):
             return [text]
-        if stripped[0] in "[{" and stripped[-1] in "]}":
+        if stripped[0] in "[{" and stripped[-1] in "]}" and not self._has(stripped[1:-1]):
             parts = [part.strip(" \t\"'“”‘’") for part in stripped[1:-1].split(",")]
             if len(parts) > 1 or '"' in stripped or "'" in stripped:
                 return [part for part in parts if part] or [text]

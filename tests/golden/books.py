@@ -289,7 +289,7 @@ def recipes(scratch: Path) -> Iterator[Line]:
 
 def commands(scratch: Path) -> Iterator[Line]:
     """What commands print for programs, and the files that they write."""
-    for path in DATA.iterdir():
+    for path in filter(Path.is_file, DATA.iterdir()):
         shutil.copy(path, scratch / path.name)
     recorded = [
         {

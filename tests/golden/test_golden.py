@@ -44,7 +44,8 @@ def test_a_run_that_an_older_version_began_is_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``begun/`` holds ten rows, and their record, that 0.1.0 left before its rooms were moved."""
-    for path in (*(FOLDER / "begun").iterdir(), *(FOLDER.parent.parent / "data").iterdir()):
+    data = FOLDER.parent.parent / "data"
+    for path in (*(FOLDER / "begun").iterdir(), *filter(Path.is_file, data.iterdir())):
         shutil.copy(path, tmp_path)
     monkeypatch.chdir(tmp_path)
     run = [

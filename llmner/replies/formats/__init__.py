@@ -1,19 +1,31 @@
 """The reply formats, one module each; a format's module does everything that concerns it.
 
-To add a format, write a module whose ``FORMAT`` is a :class:`ReplyFormat` and add it to the table
-below. Modules with an underscore, here and in ``replies``, are shared by the formats.
+To add a format, write a module whose ``FORMAT`` is a :class:`ReplyFormat`; nothing else is told of
+it. Modules with an underscore, here and in ``replies``, are shared by the formats.
 """
 
 from __future__ import annotations
 
-from llmner.replies.formats import json_by_type, json_list, lines, pairs, tagged
+from importlib import import_module
+from pkgutil import iter_modules
+
 from llmner.replies.formats._format import ReplyFormat
 
 __all__ = ["REPLY_FORMATS", "ReplyFormat"]
 
-REPLY_FORMATS: dict[str, ReplyFormat] = {
-    module.FORMAT.name: module.FORMAT for module in (json_by_type, json_list, tagged, lines, pairs)
-}
+# A reply that is in no format that was asked for is tried by the readers in this order. Formats
+# that are not named here come after, by name.
+_ORDER = ("json_by_type", "json_list", "tagged", "lines", "pairs")
+
+
+def _formats() -> dict[str, ReplyFormat]:
+    names = [module.name for module in iter_modules(__path__) if not module.name.startswith("_")]
+    names.sort(key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+    formats = [import_module(f"{__name__}.{name}").FORMAT for name in names]
+    return {format.name: format for format in formats}
+
+
+REPLY_FORMATS: dict[str, ReplyFormat] = _formats()
 """The formats by name.
 
 A reply that is not in the format that was asked for is tried by the readers in this order.

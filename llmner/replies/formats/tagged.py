@@ -14,7 +14,7 @@ from llmner.replies._drafts import is_json, looks_json
 from llmner.replies._lines import SQUARE_MARKUP
 from llmner.replies._mentions import MentionCollector, is_label, is_nothing
 from llmner.replies._places import label_after, places_of
-from llmner.replies._source import fold
+from llmner.replies._source import SourceText, fold
 from llmner.replies._types import Place, Reading, Unwrapped
 from llmner.replies.formats._format import ReplyFormat
 from llmner.replies.formats._grammar import alternatives, quoted
@@ -69,9 +69,8 @@ def _read(unwrapped: Unwrapped) -> Reading | None:
         if not collector.mentions:
             plain = _read_in_brackets(part, collector, asked=asked)
         if asked and collector.mentions:
-            if collector.source is not None and fold(plain) != collector.source.folded:
-                collector.repairs["other-text"] = None
-            return collector.reading("tagged", text=plain)
+            difference = _difference(plain, collector.source)
+            return collector.reading("tagged", [difference] if difference else [], text=plain)
         labelled = schema is None or any(
             schema.resolve(mention.label) for mention in collector.mentions
         )
@@ -89,10 +88,22 @@ def _read_last(unwrapped: Unwrapped) -> Reading | None:
     plain = _read_marked(
         unwrapped.parts[0], unwrapped.schema, MentionCollector(unwrapped.schema, unwrapped.budget)
     )
-    if unwrapped.source is not None and fold(plain) != unwrapped.source.folded:
+    difference = _difference(plain, unwrapped.source)
+    if difference == "other-text":
         # A refusal, a summary, another sentence: it says nothing of this one.
         return None
-    return Reading("tagged", (), text=plain)
+    return Reading("tagged", (), (difference,) if difference else (), text=plain)
+
+
+def _difference(plain: str, source: SourceText | None) -> str:
+    """How a plain sentence differs from the text, as a repair: it stops short, or is another."""
+    folded = "" if source is None else fold(plain)
+    if source is None or folded == source.folded:
+        return ""
+    # A reply may be cut off in the middle of a mention.
+    whole = fold(plain.rpartition("<")[0])
+    cut = any(part and source.folded.startswith(part) for part in (folded, whole))
+    return "truncated" if cut else "other-text"
 
 
 def _read_in_brackets(text: str, collector: MentionCollector, *, asked: bool) -> str:
