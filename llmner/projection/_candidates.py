@@ -104,7 +104,7 @@ class Finder:
         self._units = () if task.schema is None else task.schema.unit_table
         self._quantities: Quantities | None = None
         self._joints: list[int] | None = None
-        self._accents = Accents(task.canonical)
+        self._accents: Accents | None = None
         self._budget = task.budget
         self._pass = 1 + len(task.canonical.text) // _CHARACTERS_A_STEP
         wanted = task.surfaces if len(source) * len(task.mentions) > INDEX_ABOVE else ()
@@ -306,6 +306,8 @@ class Finder:
         self._budget.spend(self._pass)
         text = self.text
         places = set(separated_otherwise(self.source, text.text, spaced))
+        if self._accents is None:
+            self._accents = Accents(text)
         for start, end in self._accents.occurrences(mention):
             if text.whole(start, end):
                 places.add(text.source(start, end))
@@ -362,7 +364,7 @@ class Finder:
                 found = [
                     c
                     for c in found
-                    if (c.cost < _IN_A_WORD or title not in self.language.name_endings)
+                    if (c.cost < _IN_A_WORD or not self._may_end_a_name(title))
                     and not self.language.name_goes_on(self.source, c.start, c.end)
                 ]
             if not found:
@@ -388,6 +390,10 @@ class Finder:
             ]
             return near or inside
         return inside
+
+    def _may_end_a_name(self, particle: str) -> bool:
+        """Whether a particle is also the last syllable of many people's names: 은."""
+        return particle in self.language.name_endings
 
     def _unremarked(self, spaced: str, person: bool) -> list[Candidate]:
         """Places of the mention without what a reply added behind it: 민준(선수)."""

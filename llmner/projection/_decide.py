@@ -32,6 +32,8 @@ __all__ = [
     "undisputed",
 ]
 
+_NOT_IN_THE_TEXT: Final = in_words((Reason("not in the text"),))
+_WHITE_SPACE: Final = in_words((Reason("white space"),))
 # How far before a name its title begins at most.
 _TITLE_BEFORE: Final = 10
 
@@ -177,7 +179,7 @@ def outcome_unknown(mention: Mention) -> Outcome:
 
 
 def outcome_not_found(mention: Mention, surface: str) -> Outcome:
-    return _without(mention, "not_found", Reason("not in the text" if surface else "white space"))
+    return Outcome(mention, "not_found", reason=_NOT_IN_THE_TEXT if surface else _WHITE_SPACE)
 
 
 def _unplaced(mention: Mention, surface: str, group: Group, placed: int) -> Outcome:

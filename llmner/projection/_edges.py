@@ -93,9 +93,10 @@ def lighter_forms(
             yield left, trimmed
             stems.append((left, trimmed))
     if person:
-        bare, titles = _without_titles(stem, spaced, language)
-        if titles:
-            yield bare, (Reason("title", titles),)
+        if language.titles_before:
+            bare, titles = _without_titles(stem, spaced, language)
+            if titles:
+                yield bare, (Reason("title", titles),)
         for left, reasons in stems:
             for name, title in language.names_before_title(left):
                 yield name, (*reasons, title)

@@ -45,12 +45,14 @@ def separated_otherwise(source: str, text: str, spaced: str) -> Iterator[tuple[i
     if not tokens or tokens[0].start() or len(tokens) > _MOST_TOKENS:
         # A sign at the beginning belongs: -5, .5.
         return
-    acronyms = [_acronym(token[0]) for token in tokens]
-    if len(tokens) == 1 and not acronyms[0]:
-        return
-    for token, acronym in zip(tokens, acronyms, strict=True):
+    acronyms: list[str] = []
+    for token in tokens:
+        acronym = _acronym(token[0]) if token[0].isascii() else ""
         if not acronym and token[0].lower() not in text:
             return
+        acronyms.append(acronym)
+    if len(tokens) == 1 and not acronyms[0]:
+        return
     parts: list[str] = []
     for number, (token, acronym) in enumerate(zip(tokens, acronyms, strict=True)):
         if number:

@@ -19,6 +19,13 @@ _FIELD = re.compile(
     r"[*_`\"']{0,3}[ \t]*[:：=][ \t]*[*_`]{0,3}(?P<value>.*)"
 )
 _MARK = re.compile(r"^(?:[-*•]|\d{1,3}[.)])\s+")
+# A field whose key says that it is a label: without one there is no record.
+_ANY_KEY = "|".join(sorted((*LABEL_KEYS, *TEXT_KEYS), key=len, reverse=True)).replace("_", "[ _-]")
+_has_label_field = re.compile(
+    r"^[ \t]*+(?:[-*•][ \t]++|\d{1,3}[.)][ \t]++)?[*_`\"']{0,3}"
+    rf"(?:{_ANY_KEY})[*_`\"']{{0,3}}[ \t]*+[:：=]",
+    re.IGNORECASE | re.MULTILINE,
+).search
 _QUOTES = "\"'“”‘’`*_"
 _BREAK = re.compile(r"<br\s?/?>|\n", re.IGNORECASE)
 _HTML_ROW = re.compile(r"<tr\b[^<>]{0,200}>(.*?)(?=</?tr\b|</table|\Z)", re.IGNORECASE | re.DOTALL)
@@ -35,7 +42,7 @@ def read_records(unwrapped: Unwrapped) -> Reading | None:
     if looks_json(unwrapped.text):
         return None
     for part in unwrapped.parts:
-        if ":" not in part and "：" not in part and "=" not in part:
+        if _has_label_field(part) is None:
             continue
         collector = MentionCollector(unwrapped.schema, unwrapped.budget, unwrapped.source)
         unread = _read_fields(part, collector)
@@ -130,6 +137,8 @@ def _rows(part: str) -> list[list[str]]:
     if re.search(r"<tr\b", part, re.IGNORECASE):
         rows = [_HTML_CELL.findall(row) for row in _HTML_ROW.findall(part)]
         return [[_cell(_MARKUP.sub("", cell)) for cell in row] for row in rows if row]
+    if "|" not in part and not any(delimiter in part for delimiter in ",;\t"):
+        return []
     lines = [line.strip() for line in part.split("\n") if line.strip()]
     barred = [line for line in lines if line.count("|") >= 2 or line.startswith("|")]
     if len(barred) >= 2:

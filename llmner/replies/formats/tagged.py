@@ -31,6 +31,7 @@ _BRACKETED = re.compile(
     r"(?:[一-鿿々]{1,20}|[ァ-ヶー]{1,30}|[^\s()\[\]<>,，、。（）一-鿿]{1,60}?))"
     r"(?(mark)(?P=mark))\s?[(\[（/](?P<label>[^()\[\]（）\s]{1,40})[)\]）]?"
 )
+_has_bracket = re.compile(r"[^\s]\s?[(\[（/]").search
 # Words that begin a sentence before a name.
 _BEFORE_A_NAME = re.compile(
     r"^(?:In|On|At|The|For|From|And|But|Im|Am|Der|Die|Das|Den|Dem|Bei|Von|Vom|Und)\s"
@@ -112,6 +113,8 @@ def _read_in_brackets(text: str, collector: MentionCollector, *, asked: bool) ->
     If it was not asked for, only of a reply that repeats the text.
     """
     schema, source = collector.schema, collector.source
+    if _has_bracket(text) is None:
+        return text
     names = [match for match in _BRACKETED.finditer(text) if is_label(match["label"], schema)]
     if not names or not (asked or source is not None):
         return text
@@ -144,18 +147,28 @@ def _read_marked(text: str, schema: LabelSchema | None, collector: MentionCollec
     sentence does not become part of it. XML-like tags and Markdown links with a known label are
     read too.
     """
-    rewritten = _XML.sub(
-        lambda m: f"<{m[2]}:{m[1].strip()}>" if m[1] == m[3] and is_label(m[1], schema) else m[0],
-        text,
-    )
-    rewritten = _LINK.sub(
-        lambda m: f"<{m[1]}:{m[2].strip()}>" if is_label(m[2], schema) else m[0], rewritten
-    )
-    rewritten = SQUARE_MARKUP.sub(
-        lambda m: f"<{m[1]}:{m[2].strip()}>" if is_label(m[2], schema) else m[0], rewritten
-    )
+    rewritten = text
+    if "</" in text:
+        rewritten = _XML.sub(
+            lambda m: (
+                f"<{m[2]}:{m[1].strip()}>" if m[1] == m[3] and is_label(m[1], schema) else m[0]
+            ),
+            rewritten,
+        )
+    if "](" in text:
+        rewritten = _LINK.sub(
+            lambda m: f"<{m[1]}:{m[2].strip()}>" if is_label(m[2], schema) else m[0], rewritten
+        )
+    if "[" in text or "［" in text:
+        rewritten = SQUARE_MARKUP.sub(
+            lambda m: f"<{m[1]}:{m[2].strip()}>" if is_label(m[2], schema) else m[0], rewritten
+        )
     if rewritten != text:
         collector.repairs["other-markup"] = None
+    if "<" not in rewritten and "\\" not in rewritten:
+        # Nothing is marked, and nothing escaped.
+        collector.shapes["tagged"] = None
+        return rewritten.strip("\n")
     lines = rewritten.strip("\n").split("\n")
     parsed = [parse_markup(line, strict=False) for line in lines]
     marked = [number for number, (_, spans) in enumerate(parsed) if spans]
