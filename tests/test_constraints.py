@@ -148,7 +148,16 @@ def test_whatever_is_installed_here_of_what_the_project_needs_is_pinned() -> Non
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_installs_nothing_that_is_not_pinned(tmp_path: Path) -> None:
-    targets = ["demo", "test", "bench-projection", "bench-gpu-train", "lock", "audit", "test-vllm"]
+    targets = [
+        "demo",
+        "test",
+        "bench-projection",
+        "bench-reading",
+        "bench-gpu-train",
+        "lock",
+        "audit",
+        "test-vllm",
+    ]
     overrides = [f"{name}={tmp_path / name}" for name in ("VENV", "PEERS", "VLLM_BIN")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     done = subprocess.run(

@@ -264,7 +264,7 @@ def test_no_page_names_a_figure_without_its_source() -> None:
 
 @pytest.mark.parametrize(
     ("file", "words"),
-    [("demo_sample", "Micro F1 is {:.3f} there"), ("few_shot_sample", "reaches {:.3f}\n")],
+    [("demo_sample", "Micro F1 is {:.3f} there"), ("few_shot_sample", "reaches {:.3f} ")],
 )
 def test_the_figures_of_the_demo_are_the_measured_ones(file: str, words: str) -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / f"{file}.json").read_text("utf-8"))
