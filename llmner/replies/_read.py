@@ -25,8 +25,10 @@ __all__ = ["find_places", "read_exact", "read_reply"]
 _BRACKETED = re.compile(r"[^\[\]{}\"]*\[[^\[\]{}\"\n]+[:：]([^\[\]{}\":：\n]+)\]")
 
 
-# Shapes that are no format of ours. Each reader takes only what no format can be.
-_OTHER_SHAPES = (read_tags, read_calls, read_xml, read_records, read_tables)
+# Shapes that are no format of ours. Each reader takes only what no format can be; the last three
+# take nothing that looks like JSON.
+_IN_JSON_TOO = (read_tags, read_calls)
+_OTHER_SHAPES = (*_IN_JSON_TOO, read_xml, read_records, read_tables)
 
 
 def read_reply(
@@ -99,15 +101,16 @@ def _readers(
 ) -> list[Callable[[Unwrapped], Reading | None]]:
     """Every format's reader, in the order in which they try."""
     # A reader that several formats share comes once: it tells them apart itself.
+    is_json = looks_json(unwrapped.text)
     readers = list(dict.fromkeys([reply_format.read for reply_format in REPLY_FORMATS.values()]))
-    if expected is not None and expected.read is not readers[0] and not looks_json(unwrapped.text):
+    if expected is not None and expected.read is not readers[0] and not is_json:
         readers.remove(expected.read)
         readers.insert(0, expected.read)
     if readers[0] is read_json and _starts_bracketed(unwrapped.text, unwrapped.schema):
         readers.append(readers.pop(0))
     if expected is not None and expected.read_last is not None:
         readers.append(expected.read_last)
-    return [*_OTHER_SHAPES, *readers]
+    return [*(_IN_JSON_TOO if is_json else _OTHER_SHAPES), *readers]
 
 
 def _reply_of(reading: Reading, repairs: Sequence[str], expected: ReplyFormat | None) -> ReadReply:

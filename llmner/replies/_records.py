@@ -6,7 +6,6 @@ import csv
 import re
 from collections.abc import Sequence
 
-from llmner.replies._drafts import looks_json
 from llmner.replies._interpret import LABEL_KEYS, TEXT_KEYS, collect_surfaces, normalize_key
 from llmner.replies._mentions import MentionCollector, is_label, names_nothing
 from llmner.replies._types import Reading, Unwrapped
@@ -26,6 +25,7 @@ _has_label_field = re.compile(
     rf"(?:{_ANY_KEY})[*_`\"']{{0,3}}[ \t]*+[:：=]",
     re.IGNORECASE | re.MULTILINE,
 ).search
+_may_be_a_table = re.compile(r"\A\s*[^\n]*[|,;\t<]").match
 _QUOTES = "\"'“”‘’`*_"
 _BREAK = re.compile(r"<br\s?/?>|\n", re.IGNORECASE)
 _HTML_ROW = re.compile(r"<tr\b[^<>]{0,200}>(.*?)(?=</?tr\b|</table|\Z)", re.IGNORECASE | re.DOTALL)
@@ -39,8 +39,6 @@ def read_records(unwrapped: Unwrapped) -> Reading | None:
 
     ``- text: 민준`` and ``label: PS`` below it are an entity; so are blocks without dashes.
     """
-    if looks_json(unwrapped.text):
-        return None
     for part in unwrapped.parts:
         if _has_label_field(part) is None:
             continue
@@ -107,8 +105,6 @@ def read_tables(unwrapped: Unwrapped) -> Reading | None:
     Columns are a label and a text, by their titles; or each column is a label; or each row begins
     or ends with its label.
     """
-    if looks_json(unwrapped.text):
-        return None
     for part in unwrapped.parts:
         rows = _rows(part)
         if not rows:
@@ -137,7 +133,7 @@ def _rows(part: str) -> list[list[str]]:
     if re.search(r"<tr\b", part, re.IGNORECASE):
         rows = [_HTML_CELL.findall(row) for row in _HTML_ROW.findall(part)]
         return [[_cell(_MARKUP.sub("", cell)) for cell in row] for row in rows if row]
-    if "|" not in part and not any(delimiter in part for delimiter in ",;\t"):
+    if _may_be_a_table(part) is None:
         return []
     lines = [line.strip() for line in part.split("\n") if line.strip()]
     barred = [line for line in lines if line.count("|") >= 2 or line.startswith("|")]

@@ -6,7 +6,6 @@ import html
 import re
 from dataclasses import dataclass, field
 
-from llmner.replies._drafts import looks_json
 from llmner.replies._interpret import LABEL_KEYS, TEXT_KEYS, normalize_key
 from llmner.replies._mentions import MentionCollector, is_label
 from llmner.replies._source import fold
@@ -47,7 +46,7 @@ class _Name:
 def read_xml(unwrapped: Unwrapped) -> Reading | None:
     """Read XML with labels as element names or in attributes; ``None`` for any other reply."""
     for part in unwrapped.parts:
-        if ("</" not in part and "/>" not in part) or "<td" in part or looks_json(part):
+        if ("</" not in part and "/>" not in part) or "<td" in part:
             continue
         unwrapped.budget.spend(1 + len(part) // 4)
         names: list[_Name] = []

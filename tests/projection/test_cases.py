@@ -17,8 +17,8 @@ from llmner import LabelSchema, Mention, Recipe, project, project_reply
 TESTS = Path(__file__).parents[1]
 FOLDERS = (TESTS / "cases", TESTS.parent / "data" / "cases")
 
-# Rows that are read otherwise on purpose, or not yet: the reason stands in docs/decisions.md under the
-# same heading.
+# Rows that are read otherwise on purpose, or not yet: docs/decisions.md says why, under "Names that are
+# there, and names that are not".
 OPEN: dict[str, str] = {
     **dict.fromkeys(("CO009", "CO011"), "Korean names inside words"),
     "CO026": "a particle that may be a name's last syllable",
