@@ -481,3 +481,6 @@ def _keeps(text: str, schema: Mapping[str, Any], *, cut: bool) -> bool:
     except jsonschema.ValidationError:
         return False
     return True
+
+
+ENGINE = OpenAIGenerator

@@ -533,3 +533,6 @@ def _without_system(messages: Sequence[Message]) -> list[Message]:
         "content": f"{messages[0]['content']}\n\n{first['content']}",
     }
     return [merged, *messages[2:]]
+
+
+ENGINE = TransformersGenerator

@@ -359,3 +359,6 @@ def _answer(output: Any, question: list[int], stop: str | None, ends: set[int]) 
         end,
         "length" if given.finish_reason == "length" else "stop",
     )
+
+
+ENGINE = VllmGenerator

@@ -118,3 +118,6 @@ class RecordedGenerator(Engine):
     def describe(self) -> dict[str, Any]:
         """Engine, file name and a hash of the replies."""
         return {"engine": "recorded", "model": self._path.name, "replies": self._digest}
+
+
+ENGINE = RecordedGenerator
