@@ -276,7 +276,7 @@ def test_the_original_is_not_run_but_pointed_to_the_copy(tmp_path: Path) -> None
         ),
         (
             lambda t: t.update({"transformer.h.3.ln_1.weight": torch.ones(HIDDEN)}),
-            "which 3 layers do not",
+            "which a model of 3 layers does not",
         ),
         (lambda t: t.pop("lm_head.weight"), "lacks 'lm_head.weight'"),
     ],
