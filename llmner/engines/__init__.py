@@ -1,7 +1,10 @@
-"""Engines: what answers prompts. One small protocol, and one module an engine.
+"""Engines answer prompts. They follow one small protocol, and each engine is one module.
 
-Engines know prompts and replies as text. What a reply means is ``replies``' to say. Heavy libraries
-are imported when an engine starts to work, not before.
+A new engine is a new module here, ``NAME_engine.py``, that sets ``ENGINE`` to its class; nothing
+else is told of it. ``docs/contributing.md`` shows a whole one.
+
+Engines take and give text; the package ``replies`` reads what a reply means. An engine's module is
+imported when the engine is used, and heavy libraries when it starts to work.
 """
 
 from llmner.engines._registry import ENGINES, create_generator, engine_names

@@ -1,7 +1,6 @@
-"""What an endpoint sends, read field by field at the edge: whatever it is, it is an answer or it is
-none.
+"""What an endpoint sends, read field by field: it is an answer, or it is unreadable.
 
-How it is asked for is ``_sending``'s; what the answer means is ``replies``'.
+How it is asked for is up to ``_sending``; the package ``replies`` reads what the answer means.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from llmner.engines._types import Token
 
 __all__ = ["EndpointAnswer", "UnreadableError", "read_answer", "read_models"]
 
-# No model counts further; what a client adds up must stay a number.
+# No model counts further, and sums of these counts stay exact.
 _MOST_TOKENS = 2**31 - 1
-# No probability is lower that a program can hold, and sums of these stay numbers; servers write
-# -9999 for none.
-_LEAST = -1e5
-# Rounding may leave a logarithm of a probability a little above 0.
+# No computed probability is lower, and sums of these logarithms stay finite. Servers write -9999
+# for a probability of zero.
+_LEAST_LOGPROB = -1e5
+# Rounding may leave the logarithm of a probability a little above 0.
 _ROUNDING = 1e-3
 
 
 class UnreadableError(Exception):
-    """An answer that is none: no JSON, or without the fields an answer has."""
+    """A response that is not an answer: it is not JSON, or lacks the fields of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +35,13 @@ class EndpointAnswer:
     """One answer of an endpoint.
 
     Attributes:
-        text: What it says, unstripped.
-        cut: Whether it was cut off at the limit.
+        text: The text, unstripped.
+        cut: Whether it was cut off at the token limit.
         refused: Whether the endpoint filtered it, or the model refused to answer.
-        prompt_tokens: Tokens of the question, where the endpoint counts them.
-        completion_tokens: Tokens of the answer, where it does.
-        logprobs: Each token's bytes and the logarithm of its probability; ``None`` where the
-            endpoint tells none, or something that is none.
+        prompt_tokens: Tokens of the question, if the endpoint counts them.
+        completion_tokens: Tokens of the answer, if the endpoint counts them.
+        logprobs: Each token's bytes and the logarithm of its probability; ``None`` if the endpoint
+            gives none, or invalid ones.
     """
 
     text: str
@@ -53,63 +52,68 @@ class EndpointAnswer:
     logprobs: tuple[tuple[bytes, float], ...] | None = None
 
     def tokens(self) -> tuple[Token, ...] | None:
-        """The tokens with their places in the stripped answer; ``None`` where none are known.
+        """The tokens with their places in the stripped answer; ``None`` if they are not known.
 
-        Tokens come as text, each of a character's bytes but the last as nothing; end tokens and
-        what belongs to the stop string follow the answer. Where they do not make up the answer,
-        none are better than wrong ones. Linear in the number of tokens.
+        If a character is made of several tokens, its last token has all its bytes and the others
+        have none. End tokens and parts of the stop string come after the answer. Tokens that do
+        not add up to the answer are not used. Linear in the number of tokens.
+
+        >>> EndpointAnswer(" Anna", logprobs=((b" An", -0.5), (b"na", -1.0))).tokens()
+        (Token(start=0, end=2, logprob=-0.5), Token(start=2, end=4, logprob=-1.0))
         """
-        raw, held = self.text, self.logprobs
-        if not held or not b"".join(each for each, _ in held).startswith(
-            raw.encode("utf-8", "replace")
+        text, logprobs = self.text, self.logprobs
+        if not logprobs or not b"".join(piece for piece, _ in logprobs).startswith(
+            text.encode("utf-8", "replace")
         ):
             return None
         ends: list[int] = []
         values: list[float] = []
-        reader = codecs.getincrementaldecoder("utf-8")("ignore")
-        said = 0
-        for token, logprob in held:
-            over = bool(ends) and ends[-1] >= len(raw) and bool(token)
-            said += len(reader.decode(token))
-            ends.append(min(said, len(raw)))
+        decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+        length = 0
+        for piece, logprob in logprobs:
+            ends_answer = bool(ends) and ends[-1] >= len(text) and bool(piece)
+            length += len(decoder.decode(piece))
+            ends.append(min(length, len(text)))
             values.append(logprob)
-            if over:
-                # What ended the answer.
+            if ends_answer:
                 break
-        return placed(ends, values, len(raw) - len(raw.lstrip()), len(raw.strip()))
+        return placed(ends, values, len(text) - len(text.lstrip()), len(text.strip()))
 
 
 def read_answer(body: bytes) -> EndpointAnswer:
-    """The first choice of a chat completion, or of a completion.
+    """The first choice of a chat completion or of a completion.
 
-    Only what it takes to be an answer must be right; counts and probabilities that are none count
-    as not told.
+    Only the fields that make an answer have to be valid; invalid counts and probabilities are
+    ignored.
+
+    >>> read_answer(b'{"choices": [{"text": "PS: Anna", "finish_reason": "length"}]}').cut
+    True
 
     Args:
         body: The response's body.
 
     Raises:
-        UnreadableError: It is no answer.
+        UnreadableError: It is not an answer.
     """
-    whole = _json(body)
-    choices = whole.get("choices") if isinstance(whole, dict) else None
+    response = _json(body)
+    choices = response.get("choices") if isinstance(response, dict) else None
     if not isinstance(choices, list) or not choices:
         raise UnreadableError(f"an answer without choices: {_start(body)}")
     choice = choices[0]
     if not isinstance(choice, dict) or "finish_reason" not in choice:
         raise UnreadableError(f"an answer without a finish reason: {_start(body)}")
     message = choice.get("message")
-    held = message if isinstance(message, dict) else {}
-    # A model that thought until its limit, or refuses, has a message without content.
-    said = held.get("content", "") if held or message == {} else choice.get("text", 0)
-    if not isinstance(said, str | None):
+    fields = message if isinstance(message, dict) else {}
+    # A model that refuses, or was cut off while thinking, sends a message without content.
+    text = fields.get("content", "") if fields or message == {} else choice.get("text", 0)
+    if not isinstance(text, str | None):
         raise UnreadableError(f"an answer without a message: {_start(body)}")
-    usage = whole["usage"] if isinstance(whole.get("usage"), dict) else {}
-    finish = choice["finish_reason"]
+    usage = response["usage"] if isinstance(response.get("usage"), dict) else {}
+    finish_reason = choice["finish_reason"]
     return EndpointAnswer(
-        said or "",
-        cut=finish == "length",
-        refused=finish == "content_filter" or bool(held.get("refusal")),
+        text or "",
+        cut=finish_reason == "length",
+        refused=finish_reason == "content_filter" or bool(fields.get("refusal")),
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
         logprobs=_logprobs(choice.get("logprobs")),
@@ -119,13 +123,16 @@ def read_answer(body: bytes) -> EndpointAnswer:
 def read_models(body: bytes) -> list[str]:
     """The names of an endpoint's models.
 
+    >>> read_models(b'{"object": "list", "data": [{"id": "gpt-4.1-mini"}]}')
+    ['gpt-4.1-mini']
+
     Raises:
-        UnreadableError: It is no list of models.
+        UnreadableError: It is not a list of models.
     """
-    whole = _json(body)
-    rows = whole.get("data") if isinstance(whole, dict) else None
+    response = _json(body)
+    rows = response.get("data") if isinstance(response, dict) else None
     if not isinstance(rows, list):
-        raise UnreadableError(f"no list of models: {_start(body)}")
+        raise UnreadableError(f"not a list of models: {_start(body)}")
     names = [row.get("id") for row in rows if isinstance(row, dict)]
     return [name for name in names if isinstance(name, str) and name]
 
@@ -134,7 +141,7 @@ def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise UnreadableError(f"no JSON ({type(error).__name__}): {_start(body)}") from None
+        raise UnreadableError(f"not JSON ({type(error).__name__}): {_start(body)}") from None
 
 
 def _start(body: bytes) -> str:
@@ -145,13 +152,14 @@ def _count(value: Any) -> int | None:
     return value if is_whole(value) and 0 <= value <= _MOST_TOKENS else None
 
 
-def _logprobs(told: Any) -> tuple[tuple[bytes, float], ...] | None:
-    """Tokens and logarithms of their probabilities, as chats or completions tell them; all right,
-    or none.
+def _logprobs(field: Any) -> tuple[tuple[bytes, float], ...] | None:
+    """Tokens and logarithms of their probabilities, in the form of chats or of completions.
+
+    ``None`` if any of them is invalid.
     """
-    if not isinstance(told, dict):
+    if not isinstance(field, dict):
         return None
-    rows, names, values = told.get("content"), told.get("tokens"), told.get("token_logprobs")
+    rows, names, values = field.get("content"), field.get("tokens"), field.get("token_logprobs")
     pairs: Iterable[tuple[Any, Any]]
     if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
         pairs = ((_bytes(row.get("token"), row.get("bytes")), row.get("logprob")) for row in rows)
@@ -159,25 +167,28 @@ def _logprobs(told: Any) -> tuple[tuple[bytes, float], ...] | None:
         pairs = ((_bytes(name), value) for name, value in zip(names, values, strict=True))
     else:
         return None
-    held = []
+    logprobs = []
     for piece, value in pairs:
         if piece is None or not _is_logprob(value):
             return None
-        held.append((piece, float(value)))
-    return tuple(held)
+        logprobs.append((piece, float(value)))
+    return tuple(logprobs)
 
 
-def _bytes(token: Any, held: Any = None) -> bytes | None:
-    """A token's bytes: its own, or as vLLM has it all of a character's at its last token."""
-    if held is None:
+def _bytes(token: Any, values: Any = None) -> bytes | None:
+    """A token's bytes: the given ones, or those of its text; ``None`` if they are invalid.
+
+    vLLM gives the bytes of a character that is made of several tokens with the last of them.
+    """
+    if values is None:
         return token.encode("utf-8", "replace") if isinstance(token, str) else None
-    # Each looked at: bytes() of a number would be as many zeros.
-    if not isinstance(held, list) or not all(
-        type(each) is int and 0 <= each <= 255 for each in held
+    # Every value is checked: bytes(5) would be five zeros.
+    if not isinstance(values, list) or not all(
+        type(value) is int and 0 <= value <= 255 for value in values
     ):
         return None
-    return bytes(held)
+    return bytes(values)
 
 
 def _is_logprob(value: Any) -> bool:
-    return is_number(value) and _LEAST <= value <= _ROUNDING
+    return is_number(value) and _LEAST_LOGPROB <= value <= _ROUNDING

@@ -1,4 +1,4 @@
-"""Numbers too small to matter, taken for zero while a model computes."""
+"""Treat denormal numbers, which are nearly zero, as zero while a model computes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["denormals_flushed"]
 
 @contextmanager
 def denormals_flushed() -> Iterator[None]:
-    """Flush denormal numbers to zero, and leave the thread as it was.
+    """Flush denormal numbers to zero, and restore the thread's mode afterwards.
 
-    They take a CPU five times as long as others, and a softmax is full of them. It is a mode of the
-    processor that all arithmetic of a thread obeys, Python's own too: a caller's must not stay
-    changed. Threads that torch starts meanwhile keep it.
+    A CPU takes five times as long for them as for other numbers, and a softmax has many. The mode
+    applies to all arithmetic of the thread, also Python's, so a caller must get it back unchanged.
+    Threads that torch starts meanwhile keep it.
     """
     import torch
 

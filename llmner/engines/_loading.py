@@ -1,8 +1,6 @@
-"""Models of ``transformers`` and their tokenizers, loaded so that an error names the file that is
-broken.
+"""Load models of ``transformers`` and their tokenizers; errors name the file that is broken.
 
-What a model is for is its caller's to know: language models (``transformers_engine``) and taggers
-(``baselines.encoder``) are loaded alike.
+Language models (``_language_model``) and taggers (``baselines.encoder``) are loaded in this way.
 """
 
 from __future__ import annotations
@@ -26,18 +24,18 @@ def load_pretrained(
     new_layers: bool = False,
     **options: Any,
 ) -> tuple[Any, Any]:
-    """A model of a kind, and its tokenizer. ``transformers`` must be installed.
+    """Load a model and its tokenizer. ``transformers`` must be installed.
 
     Args:
-        kind: ``AutoModelForCausalLM`` or another of its siblings.
-        name: What the model is called, for errors.
+        kind: ``AutoModelForCausalLM`` or a class like it.
+        name: The model's name, for errors.
         path: Its name on the Hub, or its folder.
         trust_remote_code: Run Python code that comes with the model.
-        new_layers: Whether weights may be lacking, which are then drawn at random.
+        new_layers: Whether weights may be missing, which are then initialised at random.
         **options: Passed on to ``from_pretrained``.
 
     Raises:
-        GenerationError: It cannot be loaded; of a local one the file that is broken is named.
+        GenerationError: The model cannot be loaded. If it is a folder, the broken file is named.
     """
     from transformers import AutoConfig, AutoTokenizer
 
@@ -45,8 +43,8 @@ def load_pretrained(
         check_model_folder(Path(path))
     except InputError as error:
         raise GenerationError(f"{name} cannot be loaded: {error}") from None
-    # Each file by itself, so that an error names it: the tokenizer's reader reads the configuration
-    # too.
+    # Each file is read by itself, so that an error can name it: loading the tokenizer reads the
+    # configuration too.
     config = attempt(AutoConfig.from_pretrained, path, trust_remote_code=trust_remote_code)
     if isinstance(config, Mishap):
         raise _not_loaded(name, "config.json", config) from config.error
@@ -55,21 +53,21 @@ def load_pretrained(
         raise _not_loaded(
             name, "tokenizer.json or tokenizer_config.json", tokenizer
         ) from tokenizer.error
-    found = attempt(
+    loaded = attempt(
         kind.from_pretrained,
         path,
         trust_remote_code=trust_remote_code,
         output_loading_info=True,
         **options,
     )
-    if isinstance(found, Mishap):
-        raise _not_loaded(name, "config.json or the weights", found) from found.error
-    model, known = found
-    lacking = sorted(known["missing_keys"])
-    if lacking and not new_layers:
+    if isinstance(loaded, Mishap):
+        raise _not_loaded(name, "config.json or the weights", loaded) from loaded.error
+    model, loading_info = loaded
+    missing = sorted(loading_info["missing_keys"])
+    if missing and not new_layers:
         raise GenerationError(
-            f"{name} cannot be loaded: its weights lack {one_line(lacking[0], 120)} "
-            f"({len(lacking)} in all)"
+            f"{name} cannot be loaded: its weights lack {one_line(missing[0], 120)} "
+            f"({len(missing)} in all)"
         )
     return model, tokenizer
 
@@ -78,17 +76,17 @@ def _not_loaded(name: str, files: str, mishap: Mishap) -> GenerationError:
     """Why a model could not be loaded, in one line.
 
     Args:
-        name: Which. Of a folder the file is named that is broken, if one is.
-        files: What was being read, else.
-        mishap: What reading it raised.
+        name: The model. If it is a folder, the broken file is named.
+        files: What was being read, in case no file is broken by itself.
+        mishap: What was raised.
     """
     if not Path(name).is_dir():
-        # Libraries' messages go on for paragraphs.
+        # Messages of libraries may be several paragraphs long.
         return GenerationError(f"{name} cannot be loaded: {mishap.message.partition('. ')[0]}")
     broken = broken_file(Path(name))
     if broken is not None:
         return GenerationError(f"{name} cannot be loaded: {broken}")
-    why = mishap.message
-    if "ignore_mismatched_sizes" in why:
-        why = "the weights have other shapes than the configuration says"
-    return GenerationError(f"{name} cannot be loaded: {files}: {why}")
+    reason = mishap.message
+    if "ignore_mismatched_sizes" in reason:
+        reason = "the shapes of the weights are not those of the configuration"
+    return GenerationError(f"{name} cannot be loaded: {files}: {reason}")

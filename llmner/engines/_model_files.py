@@ -1,8 +1,7 @@
-"""Files of models and adapters, looked at before anything loads them; errors name the file.
+"""Check the files of models and adapters before anything loads them; errors name the file.
 
-Nothing here is run or unpickled: JSON is parsed, and of weights (safetensors) the header is read.
-What a library then makes of a folder is its own; :func:`broken_file` finds out which file it
-stumbled over.
+Nothing is executed or unpickled: JSON is parsed, and of weights (safetensors) only the header is
+read. If a library fails to load a folder, :func:`broken_file` finds out which file is broken.
 """
 
 from __future__ import annotations
@@ -26,23 +25,23 @@ __all__ = [
     "regular",
 ]
 
-# Bytes of a JSON file; the largest tokenizers are a quarter of it.
+# Most bytes of a JSON file; those of the largest tokenizers have a quarter of it.
 _LONGEST_JSON = 128 << 20
 _NO_FILE = {"missing": "is missing", "folder": "is a directory", "special": "is no regular file"}
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = "model.safetensors"
 _FLOATS = ("F16", "BF16", "F32", "F64")
-# What configurations call the number of layers.
+# Names of the number of layers in configurations.
 _LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """What a file of weights says of one tensor.
+    """The type and shape of one tensor in a file of weights.
 
     Attributes:
-        dtype: As safetensors calls it: ``F32``, ``BF16``, ...
-        shape: Its extents.
+        dtype: As in safetensors: ``F32``, ``BF16``, ...
+        shape: Its size in each dimension.
     """
 
     dtype: str
@@ -50,14 +49,14 @@ class Tensor:
 
 
 def regular(path: Path, expected: str) -> int:
-    """The size of a regular file, in bytes. A pipe would keep its reader waiting for ever.
+    """The size of a regular file, in bytes. Reading a pipe could wait for ever.
 
     Args:
         path: The file.
-        expected: What it should have been, for errors.
+        expected: What it should be, for errors.
 
     Raises:
-        InputError: It is missing, a directory, a device or a pipe, or links that lead in a circle.
+        InputError: The path is missing, a directory, a device, a pipe, or a link to itself.
     """
     kind = kind_of(path)
     if kind != "file":
@@ -71,35 +70,42 @@ def regular(path: Path, expected: str) -> int:
 
 
 def read_object(path: Path, expected: str) -> dict[str, Any]:
-    """A JSON file that holds an object.
+    """Read a JSON object from a file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "config.json"
+    ...     _ = path.write_text('{"model_type": "llama"}')
+    ...     read_object(path, "a model's configuration")
+    {'model_type': 'llama'}
 
     Args:
         path: The file.
-        expected: What it should have been, for errors.
+        expected: What it should be, for errors.
 
     Raises:
-        InputError: It holds none, or cannot be read.
+        InputError: The file holds no JSON object, or cannot be read.
     """
     hint = f"expected {expected}"
     if regular(path, expected) > _LONGEST_JSON:
-        raise InputError(f"holds more than {_LONGEST_JSON >> 20} MiB", path=path, hint=hint)
-    held = read_json(path, hint=hint)
-    if not isinstance(held, dict):
+        raise InputError(f"is larger than {_LONGEST_JSON >> 20} MiB", path=path, hint=hint)
+    value = read_json(path, hint=hint)
+    if not isinstance(value, dict):
         raise InputError(
-            f"holds a {type(held).__name__} instead of an object", path=path, hint=hint
+            f"holds a {type(value).__name__} instead of an object", path=path, hint=hint
         )
-    return held
+    return value
 
 
 def read_tensors(path: Path, expected: str = "weights as safetensors") -> dict[str, Tensor]:
-    """Names, types and shapes of the tensors in a file; none of them is loaded.
+    """Names, types and shapes of the tensors in a file. None of them is loaded.
 
     Args:
         path: The file.
-        expected: What it should have been, for errors.
+        expected: What it should be, for errors.
 
     Raises:
-        InputError: It is missing, cut short, or no such file.
+        InputError: The file is missing, cut short, or not safetensors.
         MissingExtraError: safetensors is not installed.
     """
     regular(path, expected)
@@ -107,26 +113,26 @@ def read_tensors(path: Path, expected: str = "weights as safetensors") -> dict[s
         from safetensors import SafetensorError, safe_open
     except ImportError:
         raise MissingExtraError("local", "reading weights") from None
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     try:
         with safe_open(path, framework="numpy") as stream:
             for name in stream.keys():  # noqa: SIM118 - it is no mapping
-                held = stream.get_slice(name)
-                found[name] = Tensor(str(held.get_dtype()), tuple(held.get_shape()))
+                tensor = stream.get_slice(name)
+                tensors[name] = Tensor(str(tensor.get_dtype()), tuple(tensor.get_shape()))
     except (SafetensorError, OSError) as error:
-        problem = f"holds no safetensors, or is cut short ({one_line(error, 120)})"
+        problem = f"is not a safetensors file, or is cut short ({one_line(error, 120)})"
         raise InputError(problem, path=path, hint=f"expected {expected}") from None
-    return found
+    return tensors
 
 
 def check_finite(path: Path) -> None:
-    """Make sure that all weights in a file are numbers. Reads it whole, a tensor at a time.
+    """Make sure that all weights in a file are finite. Reads all of it, a tensor at a time.
 
     Args:
         path: A file that :func:`read_tensors` has read.
 
     Raises:
-        InputError: A tensor holds no floating-point numbers, or one that is NaN or infinite.
+        InputError: A tensor is not of a floating-point type, or has NaN or infinite numbers.
         MissingExtraError: torch is not installed.
     """
     try:
@@ -137,7 +143,7 @@ def check_finite(path: Path) -> None:
     for name, tensor in read_tensors(path).items():
         if tensor.dtype not in _FLOATS:
             raise InputError(
-                f"{one_line(name, 120)} is of type {tensor.dtype}",
+                f"{one_line(name, 120)} has the type {tensor.dtype}",
                 path=path,
                 hint=f"expected {', '.join(_FLOATS)}",
             )
@@ -148,14 +154,13 @@ def check_finite(path: Path) -> None:
 
 
 def check_model_folder(folder: Path) -> None:
-    """Make sure that a local model's configuration and weights can be read, before a library tries
-    to.
+    """Make sure that a local model's configuration and weights can be read.
 
     Args:
-        folder: It; a name that is no folder is the Hub's, and is not looked at.
+        folder: The model's folder. A name that is not a folder belongs to the Hub and is skipped.
 
     Raises:
-        InputError: A file is missing, broken or none that is wanted there.
+        InputError: A file is missing, broken, or should not be there.
     """
     if not folder.is_dir():
         return
@@ -166,52 +171,49 @@ def check_model_folder(folder: Path) -> None:
     elif (folder / _WEIGHTS).exists() or (folder / _WEIGHTS).is_symlink():
         shards = [folder / _WEIGHTS]
     else:
-        # Weights in another format: their reader says what is wrong.
+        # Weights in another format: whoever loads them says what is wrong.
         return
-    held = sum(len(read_tensors(shard)) for shard in shards)
+    tensors = sum(len(read_tensors(shard)) for shard in shards)
     text = config.get("text_config")
     for part in (config, text if isinstance(text, dict) else {}):
         for key in _LAYERS:
             layers = part.get(key, 1)
-            # Layers without weights would be made up, one after another.
-            if isinstance(layers, int) and not 1 <= layers <= held:
+            # Layers without weights would be initialised at random, one after another.
+            if isinstance(layers, int) and not 1 <= layers <= tensors:
                 raise InputError(
-                    f"says that there are {str(layers)[:20]} layers, and the weights are {held} "
-                    f"tensors",
+                    f"names {str(layers)[:20]} layers, but the weights have only {tensors} tensors",
                     path=folder / "config.json",
                 )
 
 
 def _shards(index: Path) -> list[Path]:
-    """The files that an index names: beside it, and nowhere else."""
-    named: Mapping[str, Any] | None = read_object(index, "an index of safetensors").get(
-        "weight_map"
-    )
-    names = (
-        list(dict.fromkeys(named.values())) if isinstance(named, dict) and _all_names(named) else []
-    )
-    if not names:
+    """The files that an index names. They must be in the same folder."""
+    weight_map = read_object(index, "an index of safetensors").get("weight_map")
+    if not isinstance(weight_map, dict) or not _are_files(weight_map):
         raise InputError("'weight_map' names no files", path=index, hint="expected {TENSOR: FILE}")
+    names = list(dict.fromkeys(weight_map.values()))
     for name in names:
         if Path(name).name != name or not name.endswith(".safetensors"):
             raise InputError(
-                f"names {one_line(name, 80)!r}, which is no file beside it",
+                f"names {one_line(name, 80)!r}, which is not a file in the same folder",
                 path=index,
-                hint="expected a name",
+                hint="expected the name of a safetensors file",
             )
     return [index.with_name(name) for name in names]
 
 
-def _all_names(named: Mapping[str, Any]) -> bool:
-    return all(isinstance(name, str) for name in named.values())
+def _are_files(weight_map: Mapping[str, Any]) -> bool:
+    return bool(weight_map) and all(isinstance(name, str) for name in weight_map.values())
 
 
 def broken_file(folder: Path) -> InputError | None:
-    """The first file of a folder that is no whole JSON or safetensors, after loading failed;
-    ``None`` if none.
+    """The error of a folder's first broken file, after loading the folder failed.
 
     Args:
-        folder: It.
+        folder: A folder with JSON and safetensors files.
+
+    Returns:
+        What is wrong with the file, or ``None`` if every file can be read.
     """
     try:
         files = sorted(

@@ -1,7 +1,7 @@
-"""What the processor computes fast: which type of number a model on a CPU should have.
+"""Which number type is fast on this processor.
 
 A processor without instructions for bfloat16 converts every number to float32 and back, which takes
-it two to ten times as long as float32 itself.
+two to ten times as long as computing in float32.
 """
 
 from __future__ import annotations
@@ -13,29 +13,25 @@ __all__ = ["fits_in_float32", "multiplies_bfloat16", "suit_processor"]
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether this processor, as PyTorch uses it, has instructions that multiply matrices of
-    bfloat16.
+    """Whether PyTorch can use instructions for bfloat16 matrices on this processor.
 
-    These are AMX and AVX-512 BF16 on x86, and BF16 on Arm. Looks at nothing but what the processor
-    says of itself and what ``ONEDNN_MAX_CPU_ISA`` leaves of it, so the answer is the same in every
-    run.
+    These are AMX and AVX-512 BF16 on x86, and BF16 on Arm. The answer depends only on the processor
+    and on ``ONEDNN_MAX_CPU_ISA``, so it is the same in every run.
     """
     import torch
 
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False
-    # Older versions of PyTorch do not tell; they go on as they did.
+    # Older versions of PyTorch do not say more.
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     if capabilities.get("architecture") != "x86_64":
         return True
-    # oneDNN also says yes to an AVX-512 that has to convert.
+    # oneDNN also says yes if plain AVX-512 is there, which has to convert.
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
 def suit_processor(model: Any) -> None:
-    """Turn a model to float32 that computes on a processor without bfloat16, if it fits in memory
-    so.
-    """
+    """Convert a model to float32 if the processor lacks bfloat16 and there is enough memory."""
     if model.device.type == "cpu" and not multiplies_bfloat16() and fits_in_float32(model):
         model.float()
 
@@ -45,6 +41,6 @@ def fits_in_float32(model: Any) -> bool:
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
-        # Windows does not tell; a model of a billion parameters fits anywhere.
+        # Windows does not say. With this value a model of a billion parameters fits.
         memory = 8 << 30
     return bool(4 * sum(weight.numel() for weight in model.parameters()) <= memory // 2)

@@ -1,11 +1,15 @@
-"""Engines by name: ours, and those that other packages bring through the entry point
-``llmner.engines``.
+"""Engines by name: our own, and those of other packages (entry points ``llmner.engines``).
+
+An engine of ours is one module here, ``NAME_engine.py``, that sets ``ENGINE`` to its class. The
+modules are found by their file names, so that nothing is imported before an engine is used.
 """
 
 from __future__ import annotations
 
 import inspect
 from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 from llmner._plugins import load_plugin, plugins
@@ -14,32 +18,41 @@ from llmner.errors import UnknownNameError
 
 __all__ = ["ENGINES", "create_generator", "engine_class", "engine_names", "options_taken"]
 
-ENGINES: dict[str, str] = {
-    "transformers": "llmner.engines.transformers_engine:TransformersGenerator",
-    "vllm": "llmner.engines.vllm_engine:VllmGenerator",
-    "openai": "llmner.engines.openai_engine:OpenAIGenerator",
-    "recorded": "llmner.engines.recorded:RecordedGenerator",
-}
-"""Engine names and where their classes live; a name is imported only when it is asked for."""
-
 _GROUP = "llmner.engines"
+_SUFFIX = "_engine"
+# The order in which engines are listed; engines that are not named here come after, by name.
+_ORDER = ("transformers", "vllm", "openai", "recorded")
+
+
+def _engines() -> dict[str, str]:
+    modules = [module.name for module in iter_modules([str(Path(__file__).parent)])]
+    names = [module.removesuffix(_SUFFIX) for module in modules if module.endswith(_SUFFIX)]
+    names.sort(key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+    return {name: f"{__package__}.{name}{_SUFFIX}:ENGINE" for name in names}
+
+
+ENGINES: dict[str, str] = _engines()
+"""Where the class of each engine is, as ``module:attribute``; nothing is imported yet."""
 
 
 def engine_names() -> list[str]:
-    """Names of all engines that are installed.
+    """Names of all installed engines: our own first, then those of other packages.
 
-    >>> engine_names()[:3]
-    ['transformers', 'vllm', 'openai']
+    >>> engine_names()[:4]
+    ['transformers', 'vllm', 'openai', 'recorded']
     """
     return [*ENGINES, *plugins(_GROUP, ENGINES)]
 
 
 def engine_class(name: str) -> type[Engine]:
-    """The class of an engine; its module is imported, and no library that it loads later.
+    """The class of an engine. Imports its module, but not the libraries that it uses later.
+
+    >>> engine_class("vllm").capabilities.batch_size
+    128
 
     Raises:
-        UnknownNameError: No engine is called so.
-        InputError: Another package's cannot be imported.
+        UnknownNameError: There is no engine of that name.
+        InputError: The engine of another package cannot be imported.
     """
     if name in ENGINES:
         module, _, attribute = ENGINES[name].partition(":")
@@ -55,18 +68,30 @@ def engine_class(name: str) -> type[Engine]:
 
 
 def options_taken(engine: type[Engine]) -> dict[str, str]:
-    """The options that an engine's constructor takes, each with the name of its parameter."""
-    names = inspect.signature(engine).parameters
-    taken = {name: name for name in names}
-    return taken | {option: name for option, name in engine.parameters.items() if name in names}
+    """The options that an engine's constructor takes, each with the name of its parameter.
+
+    >>> options_taken(engine_class("recorded"))
+    {'path': 'path', 'replies': 'path'}
+    """
+    parameters = inspect.signature(engine).parameters
+    options = {name: name for name in parameters}
+    return options | {
+        option: name for option, name in engine.parameters.items() if name in parameters
+    }
 
 
 def create_generator(name: str, **options: Any) -> Generator:
-    """An engine by name; options are those of its class.
+    """Create an engine by name; options are the parameters of its class.
+
+    Nothing is loaded yet: that happens with the first question.
+
+    >>> engine = create_generator("transformers", model="gpt2", max_new_tokens=64)
+    >>> engine.describe()["max_new_tokens"]
+    64
 
     Raises:
-        UnknownNameError: No such engine.
+        UnknownNameError: There is no engine of that name.
         MissingExtraError: The engine's libraries are not installed.
-        TypeError: An option it does not have.
+        TypeError: The engine has no such option.
     """
     return engine_class(name)(**options)

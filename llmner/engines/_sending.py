@@ -1,6 +1,6 @@
-"""Sending one request to an endpoint until it is answered, or it is clear that it will not be.
+"""Send one request to an endpoint until it is answered, or it is clear that it will not be.
 
-What is sent, and what an answer means, is ``openai_engine``'s.
+What is sent is up to the engine (``openai_engine``); an answer is read by ``_answers``.
 """
 
 from __future__ import annotations
@@ -14,45 +14,43 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from llmner._mishaps import one_line
 from llmner._secrets import masked
 from llmner.engines._answers import UnreadableError
+from llmner.engines._failures import SentenceError, may_pass
 from llmner.errors import GenerationError
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-__all__ = ["SentenceError", "bounded", "first", "may_pass", "message", "sent"]
+__all__ = ["bounded", "send_until_answered"]
 
 _T = TypeVar("_T")
 
+# Seconds between two attempts at most.
 _LONGEST_WAIT = 30.0
 # Bytes of an answer: thousands of tokens with their probabilities are a tenth of it.
 _LONGEST_ANSWER = 32 << 20
-# Bytes that are read of an error; no more than its first sentences are shown.
+# Bytes that are read of an error, of which only the first sentences are shown.
 _LONGEST_ERROR = 1 << 16
 
 
-class SentenceError(GenerationError):
-    """No answer to this question, which says nothing of others: it is too long, or filtered."""
-
-
-async def sent(
+async def send_until_answered(
     send: Callable[[], Awaitable[Any]],
-    attempts: int,
     read: Callable[[bytes], _T],
     *,
+    attempts: int,
     seconds: float,
     key: str,
 ) -> _T:
     """What an endpoint answers, after as many attempts as it takes.
 
     Args:
-        send: Sends the request once; gives a response whose ``content`` are its bytes.
-        attempts: How often at most.
-        read: Makes an answer of them, or raises :class:`UnreadableError`.
-        seconds: An attempt may take, from the first byte sent to the last received.
-        key: What no error may show.
+        send: Sends the request once; returns a response whose ``content`` is its body.
+        read: Reads the body, or raises :class:`UnreadableError`.
+        attempts: How often to send at most.
+        seconds: Longest time of one attempt, from the first byte sent to the last received.
+        key: The key, which errors must not show.
 
     Raises:
-        openai.APIStatusError: It refuses.
+        openai.APIStatusError: The endpoint refuses.
         GenerationError: Every attempt failed.
     """
     from openai import APIConnectionError, APITimeoutError
@@ -72,71 +70,71 @@ async def sent(
         answer: _T = await retrying(once)
         return answer
     except (APIConnectionError, UnreadableError, TimeoutError) as error:
-        why = (
+        cause = (
             error.__cause__ if isinstance(error, APIConnectionError) and error.__cause__ else error
         )
-        kind_of = type(why).__name__.lstrip("_")
-        told = one_line(masked(f"{kind_of}: {why}" if str(why) else kind_of, (key,)))
-        # Where nothing listens, no other question need be asked; a question may also take too long.
-        late = isinstance(error, APITimeoutError) and type(why).__name__ != "ConnectTimeout"
-        silent = isinstance(error, APIConnectionError) and not late
-        kind = GenerationError if silent else SentenceError
-        raise kind(f"no answer after {attempts} attempts ({told})", retryable=True) from error
+        name = type(cause).__name__.lstrip("_")
+        reason = one_line(masked(f"{name}: {cause}" if str(cause) else name, (key,)))
+        # A question may take too long. But if nothing listens, no other question need be asked.
+        timed_out = isinstance(error, APITimeoutError) and name != "ConnectTimeout"
+        unreachable = isinstance(error, APIConnectionError) and not timed_out
+        kind = GenerationError if unreachable else SentenceError
+        raise kind(f"no answer after {attempts} attempts ({reason})", retryable=True) from error
 
 
 async def _once(
     send: Callable[[], Awaitable[Any]], read: Callable[[bytes], _T], seconds: float
 ) -> _T:
-    """One attempt; what is no answer to a question counts as lost."""
+    """One attempt. An answer that cannot be read counts as lost."""
     import anyio
     from openai import APIResponseValidationError
 
     try:
-        # The client's own limits are between two bytes: one every minute would keep it waiting for
-        # ever.
+        # The client's own limit is the time between two bytes: an endpoint that sends a byte every
+        # minute would keep it waiting for ever.
         with anyio.fail_after(seconds):
             response = await send()
         return read(response.content)
     except TimeoutError:
-        raise TimeoutError(f"not whole after {seconds:g} s") from None
+        raise TimeoutError(f"not complete after {seconds:g} s") from None
     except (ValueError, LookupError, RecursionError, APIResponseValidationError) as error:
-        # An error whose body the client cannot even decode.
+        # For example, the client cannot decode the body of an error.
         raise UnreadableError(f"unreadable: {type(error).__name__}: {error}") from error
 
 
 def bounded(response: Any) -> None:
-    """Have no more of a response read than an answer can be; of an error, its beginning.
+    """Limit how much of a response is read: a whole answer, or the beginning of an error.
 
-    Compressed bodies are unpacked here, so that a small one does not become a huge one.
+    Compressed bodies are decompressed here, so that a small body cannot become a huge one.
 
     Args:
-        response: Of ``httpx`` or ``httpx2``, whichever the client uses; its body not read yet.
+        response: A response of ``httpx`` or ``httpx2``, whichever the client uses. Its body must
+            not have been read yet.
     """
     http = import_module(type(response).__module__.partition(".")[0])
     body = response.stream
-    packed = response.headers.pop("content-encoding", "identity").strip().lower()
-    most = _LONGEST_ERROR if response.status_code >= 400 else _LONGEST_ANSWER
+    encoding = response.headers.pop("content-encoding", "identity").strip().lower()
+    compressed = encoding not in ("identity", "")
+    limit = _LONGEST_ERROR if response.status_code >= 400 else _LONGEST_ANSWER
 
     class Bounded(http.AsyncByteStream):  # type: ignore[misc, name-defined]
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            if packed not in ("identity", "", "gzip", "x-gzip", "deflate"):
+            if compressed and encoding not in ("gzip", "x-gzip", "deflate"):
                 raise http.DecodingError(
-                    f"an answer packed as {one_line(packed, 40)}, which was not asked for"
+                    f"an answer compressed by {one_line(encoding, 40)}, which was not asked for"
                 )
-            # Either of the two.
-            unpacker = zlib.decompressobj(47) if packed not in ("identity", "") else None
-            left = most
+            # 47 stands for either of the two formats.
+            decompressor = zlib.decompressobj(47) if compressed else None
+            left = limit
             async for chunk in body:
-                if unpacker is not None:
+                if decompressor is not None:
                     try:
-                        chunk = unpacker.decompress(chunk, left + 1)
+                        chunk = decompressor.decompress(chunk, left + 1)
                     except zlib.error:
-                        raise http.DecodingError(
-                            f"an answer that is not packed as {packed}"
-                        ) from None
+                        raise http.DecodingError(f"an answer that is not {encoding}") from None
                 if len(chunk) > left:
-                    if most == _LONGEST_ANSWER:
-                        raise http.DecodingError(f"an answer of more than {most >> 20} MiB")
+                    if limit == _LONGEST_ANSWER:
+                        raise http.DecodingError(f"an answer of more than {limit >> 20} MiB")
                     yield chunk[:left]
                     return
                 left -= len(chunk)
@@ -146,51 +144,21 @@ def bounded(response: Any) -> None:
             await body.aclose()
 
     response.stream = Bounded()
-    # As JSON is; the client would look for whatever codec the endpoint names, and some decode no
-    # text.
+    # JSON is UTF-8. Otherwise the client would use whatever codec the endpoint names, also codecs
+    # that do not decode text.
     response.encoding = "utf-8"
 
 
-def may_pass(error: BaseException) -> bool:
-    """Whether the same request may succeed when it is sent again."""
-    from openai import APIConnectionError, APIStatusError
-
-    if isinstance(error, APIStatusError):
-        return error.status_code in (408, 409, 429) or error.status_code >= 500
-    return isinstance(error, APIConnectionError | UnreadableError | TimeoutError)
-
-
 def _wait(state: RetryCallState) -> float:
-    """Seconds to the next attempt: what the endpoint asks for, else growing ones, a little
-    apart.
-    """
+    """Seconds until the next attempt: what the endpoint asks for, else random and growing."""
     from tenacity import wait_random_exponential
 
     error = state.outcome.exception() if state.outcome is not None else None
     headers = getattr(getattr(error, "response", None), "headers", {})
     try:
-        asked = float(headers.get("retry-after", ""))
+        seconds = float(headers.get("retry-after", ""))
     except ValueError:
-        asked = math.nan
-    if math.isnan(asked):
+        seconds = math.nan
+    if math.isnan(seconds):
         return float(wait_random_exponential(multiplier=0.5, max=_LONGEST_WAIT)(state))
-    return min(max(asked, 0.0), _LONGEST_WAIT)
-
-
-def message(error: Any, key: str) -> str:
-    """What an endpoint says of an error: one line, without any key."""
-    body = error.body
-    if isinstance(body, dict):
-        body = body.get("error", body)
-    told = body.get("message") if isinstance(body, dict) else body
-    return one_line(masked(told if isinstance(told, str) and told.strip() else str(error), (key,)))
-
-
-def first(errors: BaseExceptionGroup[Any]) -> GenerationError:
-    """The error among those of questions that went out together."""
-    for error in errors.exceptions:
-        if isinstance(error, GenerationError):
-            return error
-        if isinstance(error, BaseExceptionGroup):
-            return first(error)
-    raise errors
+    return min(max(seconds, 0.0), _LONGEST_WAIT)

@@ -1,5 +1,6 @@
-"""The protocol engines follow, and what they can do. How they are found by name is
-``_registry``'s.
+"""The protocol that engines follow, and what they can do.
+
+``_registry`` finds engines by name.
 """
 
 from __future__ import annotations
@@ -25,20 +26,24 @@ __all__ = [
 ]
 
 PLAIN_QUESTION = Prompt(({"role": "user", "content": "."},), ".", "\n", ".")
-"""What an engine that fails is asked: if it answers that, the questions are at fault."""
+"""Asked when an engine fails: if it answers this, the other questions were at fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     """One token of a reply.
 
+    >>> token = Token(0, 4, -0.25)
+    >>> "Anna sings"[token.start : token.end]
+    'Anna'
+
     Attributes:
-        start: First code point of the reply that it reaches into.
-        end: One past its last code point. A token of a few bytes shares a code point with its
-            neighbours; one that was taken off the reply's edge, or that ended it, is empty.
-        logprob: Natural logarithm of the probability that the model gave it at temperature 1, of
-            all tokens: before a grammar forbids any. vLLM tells that among the tokens which a
-            grammar allows.
+        start: First code point of the reply that the token covers.
+        end: One past its last code point. A token that is only part of a character shares the code
+            point with its neighbours. A token that was stripped off the reply's edge, or that
+            ended the reply, is empty.
+        logprob: Natural logarithm of the token's probability at temperature 1, among all tokens,
+            before a grammar forbids any. vLLM's is among the tokens that the grammar allows.
     """
 
     start: int
@@ -50,16 +55,21 @@ class Token:
 class Reply:
     """One answer.
 
+    >>> Reply('{"PS": ["Anna"]}').finish_reason
+    'stop'
+    >>> Reply("", "error", error="no answer after 6 attempts", retryable=True).text
+    ''
+
     Attributes:
         text: The raw reply.
         finish_reason: ``"stop"`` (the model ended it), ``"length"`` (cut off at the limit) or
             ``"error"`` (there is no answer).
-        prompt_tokens: Tokens of the question, where the engine counts them.
-        completion_tokens: Tokens of the answer, where the engine counts them.
-        error: Why there is no answer, in one line; ``None`` where there is one.
-        tokens: The answer's tokens and their probabilities, where the engine knows them. Not
-            compared.
-        retryable: Where there is no answer, whether there may be one when it is asked again.
+        prompt_tokens: Tokens of the question, if the engine counts them.
+        completion_tokens: Tokens of the answer, if the engine counts them.
+        error: Why there is no answer, in one line; ``None`` if there is one.
+        tokens: The answer's tokens and their probabilities, if the engine knows them. Ignored when
+            replies are compared.
+        retryable: If there is no answer, whether asking again may give one.
     """
 
     text: str
@@ -79,20 +89,21 @@ class Capabilities:
     False
 
     Attributes:
-        grammar: It keeps a reply to a prompt's grammar.
-        json_schema: It keeps a reply to a prompt's JSON schema.
-        logprobs: It tells the probabilities of a reply's tokens.
-        samples: It draws replies where the temperature is above 0, the same ones for the same seed.
-        adapters: It takes PEFT adapters itself.
-        in_process: Its model is loaded into this process, on the first question.
-        whole_texts: It takes texts of any length; they are not split into windows.
-        replays: It gives replies that were recorded, and asks no model.
-        sorts: It sorts what it is handed by length, so that the first answer of many comes late.
-        concurrent: It answers many questions at once that come one by one, as an endpoint does.
-        isolates: What it raises is not to be mended by asking each question of the batch alone.
-        batch_size: Questions that it answers together, unless it is told otherwise.
-        queue: Batches that it is handed at once: enough that it never waits, and can sort by
-            length.
+        grammar: Replies follow a prompt's grammar.
+        json_schema: Replies follow a prompt's JSON schema.
+        logprobs: Replies have the probabilities of their tokens.
+        samples: Replies are drawn if the temperature is above 0; the same seed gives the same
+            draws.
+        adapters: It loads PEFT adapters.
+        in_process: Its model is loaded into this process, with the first question.
+        whole_texts: It takes texts of any length, so they are not split into windows.
+        replays: It gives recorded replies and asks no model.
+        sorts: It sorts its questions by length, so the first answer of many comes late.
+        concurrent: It takes many single questions at once, as an endpoint does.
+        isolates: It already handles the failure of a single question. If it raises, asking each
+            question of the batch alone would not help.
+        batch_size: Questions that it answers together by default.
+        queue: Batches that it gets at once: enough to keep it busy and to let it sort by length.
     """
 
     grammar: bool = False
@@ -111,7 +122,15 @@ class Capabilities:
 
 
 class Generator(Protocol):
-    """The least that an engine has. One that can do more says so as :class:`Engine` does."""
+    """The least that an engine needs. :class:`Engine` has more, and defaults for the rest.
+
+    >>> class Echo:
+    ...     def generate(self, prompts):
+    ...         return [Reply(prompt.text) for prompt in prompts]
+    ...     def describe(self):
+    ...         return {"engine": "echo"}
+    >>> engine: Generator = Echo()
+    """
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Answer every prompt, in the order they came.
@@ -127,24 +146,25 @@ class Generator(Protocol):
 
 
 class RecordedReplies(Protocol):
-    """Replies that are there already: a source, which is asked for what it has."""
+    """A source of replies that were recorded earlier."""
 
     def skip(self, prompt: Prompt) -> None:
-        """Pass over the reply of a prompt."""
+        """Skip the reply of a prompt."""
         ...
 
     def covers(self, sentences: Iterable[tuple[str | None, str]]) -> list[bool]:
-        """For each (id, text), asked in this order, whether there is a reply left to it."""
+        """For each (id, text), in this order, whether there is still a reply for it."""
         ...
 
     def unused(self) -> int:
-        """How many replies nobody has asked for yet."""
+        """How many replies have not been used."""
         ...
 
 
 class Engine:
-    """What answers prompts. Subclasses write ``generate`` and ``describe``, and say what else they
-    can do.
+    """The base class of engines, which answer prompts.
+
+    Subclasses define ``generate`` and ``describe``, and declare what else they can do.
 
     >>> class Echo(Engine):
     ...     def generate(self, prompts):
@@ -156,7 +176,8 @@ class Engine:
 
     Attributes:
         capabilities: What it can do.
-        parameters: Which of its constructor's parameters takes an option of another name.
+        parameters: Options whose name differs from the constructor's parameter: the parameter's
+            name by the option's.
     """
 
     capabilities: Capabilities = Capabilities()
@@ -175,26 +196,27 @@ class Engine:
         raise NotImplementedError
 
     def fits(self, prompt: Prompt) -> bool:
-        """Whether the model has room for a prompt and its longest answer. A text whose prompt does
-        not fit is asked about in windows small enough.
+        """Whether the model has room for a prompt and its longest answer.
+
+        A text whose prompt does not fit is split into windows that do.
         """
         return True
 
     def load(self) -> object:
-        """Load what is loaded on the first question otherwise."""
+        """Load now what would otherwise be loaded with the first question."""
         return None
 
     def recorded(self) -> RecordedReplies | None:
-        """The recorded replies that it gives, if it asks no model."""
+        """The recorded replies, if the engine asks no model."""
         return None
 
     def model_size(self) -> dict[str, int] | None:
-        """``parameters`` and ``bytes`` of the model, where it is in this process."""
+        """``parameters`` and ``bytes`` of the model, if it is in this process."""
         return None
 
 
-class _Plain(Engine):
-    """Something that generates and describes, as an engine. What it can do is looked up by name."""
+class _GeneratorEngine(Engine):
+    """An engine around a generator. What the generator can do is looked up by attribute names."""
 
     def __init__(self, generator: Generator) -> None:
         self._generator: Any = generator
@@ -207,27 +229,27 @@ class _Plain(Engine):
         )
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """As it does."""
+        """The generator's replies."""
         replies: list[Reply] = self._generator.generate(prompts)
         return replies
 
     def describe(self) -> dict[str, Any]:
-        """As it does."""
+        """The generator's description."""
         described: dict[str, Any] = self._generator.describe()
         return described
 
     def fits(self, prompt: Prompt) -> bool:
-        """As it says; yes where it does not."""
+        """What the generator says; yes if it does not say."""
         fits = getattr(self._generator, "fits", None)
         return True if fits is None else bool(fits(prompt))
 
     def load(self) -> object:
-        """As it does, if it does."""
+        """Load the generator, if it can be loaded."""
         load = getattr(self._generator, "load", None)
         return None if load is None else load()
 
     def recorded(self) -> RecordedReplies | None:
-        """Itself, if it has what those have."""
+        """The generator, if it has the methods of recorded replies."""
         source: RecordedReplies = self._generator
         return (
             source if all(hasattr(source, name) for name in ("skip", "covers", "unused")) else None
@@ -235,14 +257,16 @@ class _Plain(Engine):
 
 
 def as_engine(generator: Generator) -> Engine:
-    """An engine with all that engines have, from one with no more than ``generate`` and
-    ``describe``.
-    """
-    return generator if isinstance(generator, Engine) else _Plain(generator)
+    """An engine from anything that has ``generate`` and ``describe``."""
+    return generator if isinstance(generator, Engine) else _GeneratorEngine(generator)
 
 
 def decoding(temperature: float, seed: int) -> dict[str, Any]:
-    """How answers are decoded, as engines describe it."""
+    """The decoding settings, for an engine's description.
+
+    >>> decoding(0.7, 3)
+    {'decoding': 't=0.7', 'seed': 3}
+    """
     return (
         {"decoding": "greedy"}
         if temperature <= 0
@@ -251,7 +275,5 @@ def decoding(temperature: float, seed: int) -> dict[str, Any]:
 
 
 def prompt_seed(seed: int, prompt: Prompt) -> int:
-    """The seed of one draw, 31 bits: another one for each question and sample, whatever the
-    batch.
-    """
+    """The seed of one draw, 31 bits. It depends on question and sample, not on the batch."""
     return zlib.crc32(f"{seed} {prompt.sample} {prompt.completion}".encode("utf-8", "replace")) >> 1

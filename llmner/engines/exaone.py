@@ -1,10 +1,10 @@
 """EXAONE 3.0 and 3.5 without remote code: their checkpoints in Llama's layout.
 
-The two architectures are one: RMS norms, rotary embeddings, grouped queries and a gated SiLU
-feed-forward without biases, under other names. Renamed, a checkpoint loads with ``transformers``'
-own Llama classes, in releases that the model's remote code no longer runs on, and serves with
-engines that know Llama. EXAONE 4 is native and needs none of this. The weights' licence is
-non-commercial and goes with the copy.
+The two architectures are the same under other names: RMS norms, rotary embeddings, grouped queries
+and a gated SiLU feed-forward without biases. With its tensors renamed, a checkpoint loads with the
+Llama classes of ``transformers``, also in releases in which the model's remote code no longer runs,
+and with any engine that knows Llama. EXAONE 4 loads as it is. The weights' licence is
+non-commercial; it is copied with them.
 """
 
 from __future__ import annotations
@@ -40,34 +40,39 @@ _IN_LAYER: Final = {
     "mlp.c_proj.weight": "mlp.down_proj.weight",
 }
 _LAYER: Final = re.compile(r"transformer\.h\.(\d+)\.(.+)")
-# Computed from the configuration, stored by old releases.
+# Old releases stored these, but they are computed from the configuration.
 _BUFFER: Final = re.compile(
     r"(?:^|\.)(?:rotary(?:_emb)?\.inv_freq|attention\.(?:bias|masked_bias))$"
 )
 _INDEX: Final = "model.safetensors.index.json"
-# What of a checkpoint is neither weights, configuration nor code.
-_CARRIED: Final = re.compile(
+# Files of a checkpoint that are copied: those that are neither weights, configuration nor code.
+_COPIED: Final = re.compile(
     r"(?:tokenizer.*|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|chat_template.*|"
     r"generation_config\.json|LICENSE.*|NOTICE.*)"
 )
 
 
 def is_exaone3(folder: Path) -> bool:
-    """Whether a folder holds a checkpoint in EXAONE 3.0's and 3.5's own layout."""
+    """Whether a folder holds a checkpoint in the layout of EXAONE 3.0 and 3.5.
+
+    >>> is_exaone3(Path("no-such-folder"))
+    False
+    """
     try:
-        return (
-            read_object(folder / "config.json", "a model's configuration").get("model_type")
-            == "exaone"
-        )
+        config = read_object(folder / "config.json", "a model's configuration")
     except InputError:
         return False
+    return config.get("model_type") == "exaone"
 
 
 def llama_name(name: str) -> str | None:
     """Llama's name of one of EXAONE's tensors, or ``None`` for a buffer that Llama computes.
 
+    >>> llama_name("transformer.h.3.attn.attention.q_proj.weight")
+    'model.layers.3.self_attn.q_proj.weight'
+
     Raises:
-        KeyError: No tensor of EXAONE 3.0 or 3.5 is called so.
+        KeyError: EXAONE 3.0 and 3.5 have no such tensor.
     """
     if _BUFFER.search(name):
         return None
@@ -82,21 +87,24 @@ def convert_exaone(
 ) -> int:
     """Write a copy of an EXAONE 3.0 or 3.5 checkpoint in Llama's layout.
 
-    A shard at a time, so that memory is that of one shard; the copy appears whole or not at all.
-    Tokenizer, chat template, end-of-turn token and licence are carried over; the model's code is
-    not.
+    One shard is in memory at a time. The copy appears complete or not at all. Tokenizer, chat
+    template, end-of-turn token and licence are copied; the model's code is not.
+
+    >>> convert_exaone(Path("EXAONE-3.5-2.4B"), Path("EXAONE-3.5-2.4B-llama"))  # doctest: +SKIP
+    272
 
     Args:
         source: Folder of the checkpoint, with ``config.json`` and safetensors.
-        target: Folder to write; it must not exist. The licence asks that its name begin with
+        target: Folder to write; it must not exist. The licence requires that its name begin with
             ``EXAONE``.
-        report: Told in a sentence what is being done.
+        report: Called with a sentence about each shard.
 
     Returns:
         The number of tensors.
 
     Raises:
-        InputError: Not such a checkpoint, a tensor too many or too few, or the target exists.
+        InputError: The source is not such a checkpoint, has too many or too few tensors, or the
+            target exists.
         MissingExtraError: The ``local`` extra is not installed.
         GenerationError: A shard cannot be read.
     """
@@ -107,14 +115,14 @@ def convert_exaone(
             hint='its config.json must say model_type "exaone"; EXAONE 4 loads as it is',
         )
     if target.exists():
-        raise InputError("exists", path=target, hint="name a folder that does not")
+        raise InputError("already exists", path=target, hint="name a new folder")
     if not target.parent.is_dir():
         raise InputError("its folder does not exist", path=target, hint="make it first")
     if not target.name.upper().startswith("EXAONE"):
         raise InputError(
             f"a derived model may not be called {target.name!r}",
             path=target,
-            hint='EXAONE\'s licence asks for a name that begins with "EXAONE"',
+            hint='EXAONE\'s licence requires a name that begins with "EXAONE"',
         )
     config = read_object(source / "config.json", "a model's configuration")
     shards = _shards(source)
@@ -125,8 +133,8 @@ def convert_exaone(
         _check_complete(source, names, config)
         _write_json(copy / "config.json", _llama_config(source, config))
         for file in sorted(source.iterdir()):
-            if file.is_file() and _CARRIED.fullmatch(file.name):
-                _carry(file, copy / file.name)
+            if file.is_file() and _COPIED.fullmatch(file.name):
+                _copy(file, copy / file.name)
         if not (copy / "generation_config.json").exists():
             ends = {
                 key: config[key]
@@ -144,7 +152,9 @@ def _shards(source: Path) -> list[str]:
     if index.exists():
         weights = read_object(index, "an index of safetensors").get("weight_map")
         if not isinstance(weights, dict) or not weights:
-            raise InputError("is no index of safetensors", path=index, hint="expected 'weight_map'")
+            raise InputError(
+                "is not an index of safetensors", path=index, hint="expected 'weight_map'"
+            )
         return list(dict.fromkeys(map(str, weights.values())))
     if (source / "model.safetensors").exists():
         return ["model.safetensors"]
@@ -158,7 +168,7 @@ def _shards(source: Path) -> list[str]:
 def _rename_shards(
     source: Path, shards: list[str], copy: Path, report: Callable[[str], None] | None
 ) -> dict[str, str]:
-    """Write every shard under Llama's names; gives each tensor's shard."""
+    """Write every shard with Llama's names. Returns the shard of each tensor."""
     try:
         from safetensors import SafetensorError, safe_open
         from safetensors.torch import save_file
@@ -179,7 +189,7 @@ def _rename_shards(
                         renamed = llama_name(name)
                     except KeyError:
                         raise InputError(
-                            f"tensor {one_line(name, 120)!r} is none of EXAONE 3.0's or 3.5's",
+                            f"EXAONE 3.0 and 3.5 have no tensor {one_line(name, 120)!r}",
                             path=source / shard,
                         ) from None
                     if renamed is not None:
@@ -198,71 +208,73 @@ def _rename_shards(
 
 
 def _check_complete(source: Path, names: Iterable[str], config: dict[str, Any]) -> None:
-    """Make sure that every tensor Llama expects is there; a missing one would be made up at
-    random.
-    """
+    """Make sure that Llama's tensors are all there: missing ones would be random."""
     layers = config.get("num_layers", config.get("num_hidden_layers"))
     names = list(names)
     if not isinstance(layers, int) or layers > len(names):
-        raise InputError("has no 'num_layers', or more than weights", path=source / "config.json")
+        raise InputError(
+            "'num_layers' is missing, or larger than the number of tensors",
+            path=source / "config.json",
+        )
     expected = {f"model.layers.{n}.{name}" for n in range(layers) for name in _IN_LAYER.values()}
     expected |= {name for name in _OUTSIDE.values() if name != "lm_head.weight"}
     if not config.get("tie_word_embeddings"):
         expected.add("lm_head.weight")
-    found = set(names)
-    missing = sorted(expected - found)
-    surplus = sorted(found - expected - {"lm_head.weight"})
+    missing = sorted(expected - set(names))
+    surplus = sorted(set(names) - expected - {"lm_head.weight"})
     if missing or surplus:
-        what = (
+        problem = (
             f"lacks {missing[0]!r}"
             if missing
-            else f"has {surplus[0]!r}, which {layers} layers do not"
+            else f"has {surplus[0]!r}, which a model of {layers} layers does not"
         )
         raise InputError(
-            f"the checkpoint {what} ({len(missing)} missing, {len(surplus)} too many)", path=source
+            f"the checkpoint {problem} ({len(missing)} missing, {len(surplus)} too many)",
+            path=source,
         )
 
 
 def _llama_config(source: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration as Llama reads it; rope scaling and special tokens stay as they are."""
+    """The configuration with Llama's names. Rope scaling and special tokens stay as they are."""
 
-    def known(*names: str) -> Any:
+    def value_of(*names: str) -> Any:
         for name in names:
             if config.get(name) is not None:
                 return config[name]
         raise InputError(f"has no {names[0]!r}", path=source / "config.json")
 
-    heads, hidden = known("num_attention_heads"), known("hidden_size")
-    if not all(isinstance(each, int) and each > 0 for each in (heads, hidden)):
+    heads, hidden = value_of("num_attention_heads"), value_of("hidden_size")
+    if not all(isinstance(value, int) and value > 0 for value in (heads, hidden)):
         raise InputError(
-            "'num_attention_heads' and 'hidden_size' are no numbers", path=source / "config.json"
+            "'num_attention_heads' and 'hidden_size' must be positive whole numbers",
+            path=source / "config.json",
         )
-    carried = (
+    unchanged = (
         "rope_scaling", "bos_token_id", "eos_token_id", "pad_token_id", "initializer_range",
         "attention_dropout", "tie_word_embeddings", "torch_dtype", "dtype", "use_cache",
     )  # fmt: skip
     return {
         "model_type": "llama",
         "architectures": ["LlamaForCausalLM"],
-        "vocab_size": known("vocab_size"),
+        "vocab_size": value_of("vocab_size"),
         "hidden_size": hidden,
-        "intermediate_size": known("intermediate_size"),
-        "num_hidden_layers": known("num_layers", "num_hidden_layers"),
+        "intermediate_size": value_of("intermediate_size"),
+        "num_hidden_layers": value_of("num_layers", "num_hidden_layers"),
         "num_attention_heads": heads,
         "num_key_value_heads": config.get("num_key_value_heads") or heads,
         "head_dim": config.get("head_dim") or hidden // heads,
         "hidden_act": config.get("activation_function", "silu"),
-        "rms_norm_eps": known("layer_norm_epsilon"),
+        "rms_norm_eps": value_of("layer_norm_epsilon"),
         "rope_theta": config.get("rope_theta", 10000.0),
-        "max_position_embeddings": known("max_position_embeddings"),
+        "max_position_embeddings": value_of("max_position_embeddings"),
         "attention_bias": False,
         "mlp_bias": False,
-        **{key: config[key] for key in carried if key in config},
+        **{key: config[key] for key in unchanged if key in config},
     }
 
 
-def _carry(file: Path, target: Path) -> None:
-    """Copy a file; a tokenizer's configuration loses its reference to the model's code."""
+def _copy(file: Path, target: Path) -> None:
+    """Copy a file, without a tokenizer configuration's reference to the model's code."""
     if file.name != "tokenizer_config.json":
         shutil.copyfile(file, target)
         return

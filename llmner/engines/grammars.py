@@ -1,10 +1,12 @@
 """Grammars of replies that can only name what is in the sentence, in llguidance's Lark dialect.
 
-One grammar a sentence: valid in the reply format, with labels of the schema, each mention a stretch
-of the sentence, character for character, as the format escapes it. Beside them JSON schemas, for
-endpoints that take no grammars: valid in the reply format, but free to invent text. The rules are
-each format's own; what is put around them for engines is here, and how an engine keeps to them is
-the engine's.
+Each sentence has a grammar of its own. It allows replies in the reply format, with labels of the
+schema, whose mentions are substrings of the sentence, escaped as the format requires.
+
+For endpoints that take no grammars there are JSON schemas: they hold replies to the format, but a
+model can still invent text.
+
+Each reply format defines its own rules. This module adds what engines need around them.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ def _quoted(text: str) -> str:
 
 
 class _Grounded(Mapping[str, Callable[[str, tuple[str, ...]], str]]):
-    """The grammars of the formats there are, also of one that is registered later."""
+    """The grammars of all reply formats, including formats that are registered later."""
 
     def __getitem__(self, name: str) -> Callable[[str, tuple[str, ...]], str]:
         return REPLY_FORMATS[name].grammar
@@ -49,51 +51,63 @@ class _Grounded(Mapping[str, Callable[[str, tuple[str, ...]], str]]):
 
 
 GROUNDED_FORMATS: Mapping[str, Callable[[str, tuple[str, ...]], str]] = _Grounded()
-"""How the grammar of each reply format is made."""
+"""For each reply format, the function from a text and label codes to grammar rules."""
 
 
 def reply_grammar(text: str, format: str, schema: LabelSchema) -> str:
-    """The grammar of a sentence's replies. O(characters), for json-by-type and its labels
-    O(labels²).
+    """The grammar of a sentence's replies. O(characters); O(labels²) for json-by-type.
+
+    >>> grammar = reply_grammar("Anna sings", "lines", LabelSchema.of("PS"))
+    >>> is_answer("PS\\tAnna", grammar), is_answer("PS\\tBerta", grammar)
+    (True, False)
 
     Args:
         text: The sentence.
         format: A reply format.
-        schema: Whose label codes may be given, in its order.
+        schema: The labels that may be given.
 
     Raises:
-        InputError: A format without a grammar.
+        InputError: The format has no grammar.
     """
     if format not in REPLY_FORMATS:
         raise InputError(
             f"replies in {format} cannot be grounded", hint=f"use {', '.join(REPLY_FORMATS)}"
         )
     if not text.strip(" "):
-        # Nothing to name: only the reply that says so.
-        nothing = REPLY_FORMATS[format].write(Sentence(text), None)
-        return f"{_START}reply: {_quoted(nothing)}\n"
+        # Nothing can be named: only the empty reply is allowed.
+        empty = REPLY_FORMATS[format].write(Sentence(text), None)
+        return f"{_START}reply: {_quoted(empty)}\n"
     return _START + REPLY_FORMATS[format].grammar(text, schema.codes)
 
 
 def reply_schema(format: str, schema: LabelSchema) -> dict[str, Any]:
-    """The JSON schema of a format's replies, whatever the sentence. Mentions may still be invented.
+    """The JSON schema of a format's replies. It does not depend on the sentence.
+
+    >>> schema = reply_schema("json-by-type", LabelSchema.of("PS", "LC"))
+    >>> list(schema["properties"])
+    ['PS', 'LC']
 
     Raises:
-        InputError: A format that is no JSON.
+        InputError: The format is not JSON.
     """
-    asked = REPLY_FORMATS.get(format)
-    if asked is None or asked.json_schema is None:
+    reply_format = REPLY_FORMATS.get(format)
+    if reply_format is None or reply_format.json_schema is None:
         json_formats = [
-            name for name, each in REPLY_FORMATS.items() if each.json_schema is not None
+            name for name, other in REPLY_FORMATS.items() if other.json_schema is not None
         ]
         raise InputError(
             f"replies in {format} have no JSON schema", hint=f"use {' or '.join(json_formats)}"
         )
-    return asked.json_schema(schema.codes)
+    return reply_format.json_schema(schema.codes)
 
 
 def schema_grammar(schema: Mapping[str, Any]) -> str:
-    """A JSON schema as a grammar, with the white space that reply formats write."""
+    """A JSON schema as a grammar, with the white space that reply formats write.
+
+    >>> grammar = schema_grammar({"type": "array", "items": {"type": "integer"}})
+    >>> is_answer("[1, 2]", grammar), is_answer("[1,2]", grammar)
+    (True, False)
+    """
     spaced = {
         **schema,
         "x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "},
@@ -102,7 +116,11 @@ def schema_grammar(schema: Mapping[str, Any]) -> str:
 
 
 def continued(grammar: str, stop: str) -> str:
-    """The grammar of a completion: a space may go before the answer, its stop string may follow."""
+    """The grammar of a completion: white space may come before the answer, and its stop after.
+
+    >>> is_answer(" yes\\n", continued('start: reply\\nreply: "yes"\\n', "\\n"))
+    True
+    """
     assert grammar.startswith(_START)
     return f'start: (" " | "\\n")? reply ({_quoted(stop)})?\n{grammar.removeprefix(_START)}'
 
@@ -110,7 +128,15 @@ def continued(grammar: str, stop: str) -> str:
 def ended(grammar: str, ends: Sequence[int]) -> str:
     """The grammar of an answer that further tokens may end.
 
-    vLLM lets a grammar end with the tokenizer's own end token only, and chat models have others.
+    In vLLM only the tokenizer's own end token ends a grammar, but chat models have others.
+
+    >>> print(ended('start: reply\\nreply: "yes"\\n', [106]), end="")
+    start: reply (<[106]>)?
+    reply: "yes"
+
+    Args:
+        grammar: The grammar.
+        ends: Ids of the tokens.
     """
     start, _, rest = grammar.partition("\n")
     tokens = " | ".join(f"<[{token}]>" for token in ends)
@@ -120,6 +146,9 @@ def ended(grammar: str, ends: Sequence[int]) -> str:
 def is_answer(reply: str, grammar: str, *, cut: bool = False) -> bool:
     """Whether a grammar allows a reply, or with ``cut`` the beginning of one.
 
+    >>> is_answer("ye", 'start: "yes"'), is_answer("ye", 'start: "yes"', cut=True)
+    (False, True)
+
     Raises:
         MissingExtraError: llguidance is not installed.
     """
@@ -127,12 +156,12 @@ def is_answer(reply: str, grammar: str, *, cut: bool = False) -> bool:
         from llguidance import LLMatcher, LLTokenizer
     except ImportError:
         raise MissingExtraError("openai", "checking that an endpoint keeps to a grammar") from None
-    bytes_ = LLTokenizer("byte")
-    matcher = LLMatcher(bytes_, LLMatcher.grammar_from_lark(grammar), log_level=0)
+    tokenizer = LLTokenizer("byte")
+    matcher = LLMatcher(tokenizer, LLMatcher.grammar_from_lark(grammar), log_level=0)
     if cut:
-        # The last character may be half of one.
+        # The last character may be incomplete.
         reply = reply.rstrip("\ufffd")
-    tokens = bytes_.tokenize_bytes(reply.encode("utf-8", "replace"))
+    tokens = tokenizer.tokenize_bytes(reply.encode("utf-8", "replace"))
     return bool(
         matcher.try_consume_tokens(tokens) == len(tokens) and (cut or matcher.is_accepting())
     )

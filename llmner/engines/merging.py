@@ -1,6 +1,4 @@
-"""One model of a base model and an adapter, for servers that are faster without a separate
-adapter.
-"""
+"""Merge an adapter into its base model, for servers that are faster without an adapter."""
 
 from __future__ import annotations
 
@@ -23,40 +21,42 @@ def merge_adapter(
     trust_remote_code: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> Path:
-    """Write a model whose weights, in bfloat16, have an adapter in them, with its tokenizer and
-    recipe.
+    """Write a model with an adapter merged into its weights, its tokenizer and its recipe.
 
-    The weights are those that the ``transformers`` engine answers with. Written whole or not at
-    all.
+    The weights, in bfloat16, are those that the ``transformers`` engine answers with. The folder
+    appears complete or not at all.
+
+    >>> merge_adapter("gemma-3-270m-klue-ner", Path("merged"))  # doctest: +SKIP
+    PosixPath('merged')
 
     Args:
-        adapter: A folder, ``USER/NAME`` on the Hub, the packaged one's name, or one that was found
-            already.
-        output: The folder to make; it must not be there yet, or be empty.
-        model: The base model, where it is not the one that the adapter names.
+        adapter: A folder, ``USER/NAME`` on the Hub, the packaged adapter's name, or an adapter that
+            was found already.
+        output: The folder to write. It must not exist, or must be empty.
+        model: The base model, if it is not the one that the adapter names.
         trust_remote_code: Run Python code that comes with the base model.
-        report: Told in a sentence what is being waited for.
+        report: Called with a sentence before anything that takes long.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: No such adapter, a broken one, or a folder that holds something.
+        InputError: The adapter is missing or broken, or the folder is not empty.
         MissingExtraError: The ``local`` extra is not installed.
         GenerationError: The base model cannot be loaded.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError("is there already", path=output, hint="name a folder that is not")
-    found = find_adapter(adapter, report, model=model) if isinstance(adapter, str) else adapter
+        raise InputError("already exists", path=output, hint="name a new folder")
+    source = find_adapter(adapter, report, model=model) if isinstance(adapter, str) else adapter
     engine = TransformersGenerator(
-        model or found.model,
-        adapter=found,
+        model or source.model,
+        adapter=source,
         device="cpu",
         trust_remote_code=trust_remote_code,
         report=report,
     )
     merged, tokenizer = engine.load()
-    # An engine on a processor without bfloat16 has made float32 of it: going back loses nothing.
+    # On a processor without bfloat16 the engine has converted it to float32; that loses nothing.
     merged.bfloat16()
     if report is not None:
         report(f"Writing {output}")
@@ -65,7 +65,7 @@ def merge_adapter(
     part.mkdir(parents=True)
     merged.save_pretrained(part)
     tokenizer.save_pretrained(part)
-    recipe = found.folder / RECIPE_FILE
+    recipe = source.folder / RECIPE_FILE
     if recipe.is_file():
         shutil.copyfile(recipe, part / RECIPE_FILE)
     if output.exists():

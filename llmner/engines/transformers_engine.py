@@ -1,40 +1,37 @@
-"""The ``transformers`` engine: any causal language model, in process, in batches.
+"""The ``transformers`` engine: any causal language model, in this process, in batches.
 
-Greedy unless told otherwise, so the same call gives the same replies. Prompts are sorted by length,
-padded on the left and answered batch by batch; models without a chat template get the conversation
-as plain text.
+Decoding is greedy by default, so the same call gives the same replies. Prompts are sorted by
+length, padded on the left and answered batch by batch. A model without a chat template gets the
+conversation as plain text.
 """
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from llmner._mishaps import Mishap, attempt, one_line
+from llmner._mishaps import Mishap, attempt
 from llmner.engines._decoding import Answer, Grammars, choose, normalizers
 from llmner.engines._denormals import denormals_flushed
-from llmner.engines._loading import load_pretrained
-from llmner.engines._model_files import read_tensors
-from llmner.engines._processor import suit_processor
-from llmner.engines._types import PLAIN_QUESTION, Capabilities, Engine, Reply, decoding, prompt_seed
-from llmner.engines.adapters import (
-    ADAPTER_FILE,
-    CONFIG_FILE,
-    Adapter,
-    check_adapter,
-    find_adapter,
-    weights,
+from llmner.engines._encoding import encode_prompt
+from llmner.engines._in_process import checked_adapter, describe_model, too_long
+from llmner.engines._language_model import (
+    check_answerable,
+    context_length,
+    contiguous_states,
+    end_tokens,
+    load_model,
+    plain_greedy,
+    vocabulary_size,
 )
-from llmner.engines.embedded import EMBEDDED_MODEL, embedded_model
-from llmner.engines.exaone import is_exaone3
+from llmner.engines._peft import check_settings, merge_into
+from llmner.engines._processor import suit_processor
+from llmner.engines._types import Capabilities, Engine, Reply, prompt_seed
+from llmner.engines.adapters import Adapter
+from llmner.engines.embedded import EMBEDDED_MODEL
 from llmner.engines.grammars import continued
-from llmner.errors import GenerationError, InputError, MissingExtraError
-from llmner.recipes.chat import Message, Prompt
+from llmner.recipes.chat import Prompt
 
 if TYPE_CHECKING:
     import torch
@@ -42,29 +39,33 @@ if TYPE_CHECKING:
 
 __all__ = ["TransformersGenerator", "encode_prompt", "load_model"]
 
-# A batch stops once no more than one in so many of its answers goes on.
+# A batch stops when at most one in this many of its answers is unfinished.
 _FEW = 4
 
 
 class TransformersGenerator(Engine):
     """Answers prompts with a ``transformers`` model.
 
-    Nothing is loaded before the first prompt. A model computes in bfloat16, but in float32 on a
-    processor that has no instructions for bfloat16; answers may then differ where two tokens are
-    nearly as likely.
+    Nothing is loaded before the first prompt. The model computes in bfloat16, or in float32 if the
+    processor has no instructions for bfloat16; answers of the two may differ where two tokens are
+    about equally likely.
+
+    >>> engine = TransformersGenerator(adapter="gemma-3-270m-klue-ner", max_new_tokens=64)
+    >>> engine.describe()["decoding"]
+    'greedy'
 
     Args:
         model: Name on the Hub, a folder, or ``None`` for the embedded model.
-        adapter: A PEFT adapter to merge into it: a folder, ``USER/NAME`` on the Hub, the packaged
-            one's name, or one that was found already.
+        adapter: A PEFT adapter to merge into the model: a folder, ``USER/NAME`` on the Hub, the
+            packaged adapter's name, or an adapter that was found already.
         batch_size: Sentences answered together.
         max_new_tokens: Longest answer, in tokens.
-        temperature: 0 for the likeliest answer; above, answers are drawn, each sample of a prompt
-            another one.
-        seed: Of draws; the same seed gives the same answers, whatever they are batched with.
-        device: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda:0"``, ...
-        trust_remote_code: Run Python code that comes with a model. Off unless asked for.
-        report: Told in a sentence what is being waited for.
+        temperature: 0 gives the likeliest answer. Above 0, answers are drawn; each sample of a
+            prompt is a different draw.
+        seed: Seed of the draws. The same seed gives the same answers, whatever is in the batch.
+        device: ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda:0"``, ...
+        trust_remote_code: Run Python code that comes with the model. Off by default.
+        report: Called with a sentence before anything that takes long.
     """
 
     capabilities = Capabilities(
@@ -103,23 +104,22 @@ class TransformersGenerator(Engine):
         self._grammars: Grammars | None = None
 
     def describe(self) -> dict[str, Any]:
-        """Model, adapter and decoding settings."""
-        adapter = self.adapter.name if isinstance(self.adapter, Adapter) else self.adapter
-        return {
-            "engine": "transformers",
-            "model": self.model_name,
-            "adapter": adapter,
-            **weights(self.model_name, adapter),
-            **decoding(self.temperature, self.seed),
-            "max_new_tokens": self.max_new_tokens,
-        }
+        """Engine, model, adapter and decoding settings."""
+        return describe_model(
+            "transformers",
+            self.model_name,
+            self.adapter,
+            temperature=self.temperature,
+            seed=self.seed,
+            max_new_tokens=self.max_new_tokens,
+        )
 
     def model_size(self) -> dict[str, int]:
-        """Parameters and bytes of the model, the adapter in its weights."""
-        weights = list(self.load()[0].parameters())
+        """``parameters`` and ``bytes`` of the model, with the adapter merged into it."""
+        parameters = list(self.load()[0].parameters())
         return {
-            "parameters": sum(weight.numel() for weight in weights),
-            "bytes": sum(weight.numel() * weight.element_size() for weight in weights),
+            "parameters": sum(parameter.numel() for parameter in parameters),
+            "bytes": sum(parameter.numel() * parameter.element_size() for parameter in parameters),
         }
 
     @classmethod
@@ -132,17 +132,18 @@ class TransformersGenerator(Engine):
         batch_size: int = 16,
         max_new_tokens: int = 256,
     ) -> TransformersGenerator:
-        """An engine around a model that is loaded already, one in training for instance.
+        """An engine around a model that is loaded already, for example one in training.
 
-        The tokenizer must pad on the left; the model's mode is the caller's to set.
+        The tokenizer must pad on the left. Put the model into evaluation mode yourself.
+
+        >>> engine = TransformersGenerator.around(model, tokenizer, name="mine")  # doctest: +SKIP
         """
         engine = cls(name, batch_size=batch_size, max_new_tokens=max_new_tokens)
         engine._loaded = model, tokenizer
         return engine
 
     def load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """The model, with the adapter in its weights, and its tokenizer; loaded when they are first
-        asked for.
+        """The model, with the adapter merged into it, and its tokenizer. Loaded only once.
 
         Raises:
             MissingExtraError: The ``local`` extra is not installed.
@@ -151,27 +152,21 @@ class TransformersGenerator(Engine):
         """
         if self._loaded is not None:
             return self._loaded
-        # The adapter first: that shows in a second. PEFT would ask the Hub for a folder that is not
-        # there.
-        found = (
-            find_adapter(self.adapter, self.report)
-            if isinstance(self.adapter, str)
-            else self.adapter
-        )
-        if found is not None:
-            check_adapter(found)
-            _check_settings(found)
+        # The adapter first: checking it takes a second, loading a model may take minutes.
+        adapter = checked_adapter(self.adapter, self.report)
+        if adapter is not None:
+            check_settings(adapter)
         model, tokenizer = load_model(
             self.model_name, trust_remote_code=self.trust_remote_code, report=self.report
         )
         import torch
 
-        if found is not None:
-            model = _with_adapter(model, found)
+        if adapter is not None:
+            model = merge_into(model, adapter)
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        _check_questions(self.model_name, model, tokenizer)
+        check_answerable(self.model_name, model, tokenizer)
         model.to(device)
         suit_processor(model)
         model.eval()
@@ -179,7 +174,7 @@ class TransformersGenerator(Engine):
         return self._loaded
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """Answer the prompts; replies come in the prompts' order.
+        """Answer the prompts. The replies are in the order of the prompts.
 
         Raises:
             MissingExtraError: The ``local`` extra is not installed.
@@ -188,23 +183,22 @@ class TransformersGenerator(Engine):
         if not prompts:
             return []
         model, tokenizer = self.load()
-        asked = [self._begin(model, tokenizer, prompt) for prompt in prompts]
-        self._check_length(model, prompts, asked)
-        left = [each for each in asked if not each.done]
-        while left:
-            # Longest first: running out of memory shows at once, and batches hold equals.
-            left = sorted(left, key=lambda each: -len(each.question) - len(each.answer))
-            for at in range(0, len(left), self.batch_size):
-                self._go_on(model, tokenizer, left[at : at + self.batch_size])
-            # The few of each batch whose answers are long are put together instead of holding up
-            # the others.
-            left = [each for each in left if not each.done]
-        return [each.reply(tokenizer) for each in asked]
+        answers = [self._begin(model, tokenizer, prompt) for prompt in prompts]
+        self._check_length(model, prompts, answers)
+        unfinished = [answer for answer in answers if not answer.done]
+        while unfinished:
+            # Longest first: running out of memory shows at once, and batches have equal lengths.
+            unfinished.sort(key=lambda answer: -len(answer.question) - len(answer.answer))
+            for start in range(0, len(unfinished), self.batch_size):
+                self._go_on(model, tokenizer, unfinished[start : start + self.batch_size])
+            # The few long answers of each batch go on together instead of holding up the others.
+            unfinished = [answer for answer in unfinished if not answer.done]
+        return [answer.reply(tokenizer) for answer in answers]
 
     def fits(self, prompt: Prompt) -> bool:
-        """Whether a question and the longest answer fit into the model's context."""
+        """Whether the prompt and the longest answer fit into the model's context."""
         model, tokenizer = self.load()
-        limit = _context(model)
+        limit = context_length(model)
         return limit is None or len(encode_prompt(tokenizer, prompt)) + self.max_new_tokens <= limit
 
     def _begin(
@@ -214,12 +208,13 @@ class TransformersGenerator(Engine):
         answer = Answer(encode_prompt(tokenizer, prompt), stop)
         if prompt.grammar is not None:
             if self._grammars is None:
-                words = model.get_output_embeddings().weight.shape[0]
-                self._grammars = Grammars(tokenizer, words, _end_tokens(model, tokenizer))
+                self._grammars = Grammars(
+                    tokenizer, vocabulary_size(model), end_tokens(model, tokenizer)
+                )
             grammar = prompt.grammar if stop is None else continued(prompt.grammar, stop)
             matcher = attempt(self._grammars.matcher, grammar)
             if isinstance(matcher, Mishap):
-                # Grammars are made of a sentence: that one holds up no other.
+                # Each sentence has a grammar of its own; a broken one must not stop the others.
                 answer.finish, answer.error = "error", matcher.message
             else:
                 answer.matcher = matcher
@@ -228,27 +223,26 @@ class TransformersGenerator(Engine):
         return answer
 
     def _check_length(
-        self, model: PreTrainedModel, prompts: Sequence[Prompt], asked: Sequence[Answer]
+        self, model: PreTrainedModel, prompts: Sequence[Prompt], answers: Sequence[Answer]
     ) -> None:
-        """What does not fit into the model's context has no answer, and holds up no other."""
-        limit = _context(model)
-        for prompt, each in zip(prompts, asked, strict=True):
-            if limit is not None and len(each.question) + self.max_new_tokens > limit:
-                where = f" (id {prompt.id!r})" if prompt.id else ""
-                each.finish = "error"
-                each.error = (
-                    f"a prompt of {len(each.question)} tokens{where} and an answer of "
-                    f"{self.max_new_tokens} do "
-                    f"not fit into {self.model_name}'s {limit}; shorten the text or "
-                    f"--max-new-tokens"
+        """End the answers of prompts that do not fit into the model's context, and no others."""
+        limit = context_length(model)
+        for prompt, answer in zip(prompts, answers, strict=True):
+            tokens = len(answer.question)
+            if limit is not None and tokens + self.max_new_tokens > limit:
+                answer.finish = "error"
+                answer.error = too_long(
+                    prompt,
+                    tokens,
+                    self.max_new_tokens,
+                    f"the {limit} tokens of {self.model_name}",
+                    "shorten the text or lower --max-new-tokens",
                 )
 
     def _go_on(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[Answer]
     ) -> None:
-        """Answer on, until all have ended or so few are left that they are better joined with
-        others.
-        """
+        """Continue the answers of a batch until at most one in ``_FEW`` of them is unfinished."""
         import torch
         from transformers import (
             LogitsProcessor,
@@ -257,13 +251,13 @@ class TransformersGenerator(Engine):
             StoppingCriteriaList,
         )
 
-        ends = _end_tokens(model, tokenizer)
+        ends = end_tokens(model, tokenizer)
         few = len(batch) // _FEW
         limit, temperature = self.max_new_tokens, self.temperature
-        free = temperature <= 0 and all(each.matcher is None for each in batch)
+        free = temperature <= 0 and all(answer.matcher is None for answer in batch)
 
         class _Choice(LogitsProcessor):  # type: ignore[misc]
-            """Keeps rows to their grammars, and remembers what probabilities are made of."""
+            """Applies grammars and draws, and keeps what probabilities are computed from."""
 
             scores: torch.Tensor
             sums: torch.Tensor
@@ -275,27 +269,24 @@ class TransformersGenerator(Engine):
                 return self.scores
 
         class _Enough(StoppingCriteria):  # type: ignore[misc]
-            """Ends a row at its end token, its stop string or its limit, and all rows when few are
-            left.
-            """
+            """Stops finished rows, and all rows as soon as only a few are unfinished."""
 
             def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-                # input_ids: (batch, context + answered in this call)
+                # input_ids: (batch, context + tokens answered in this call)
                 tokens = input_ids[:, -1]
                 logprobs = choice.scores.gather(-1, tokens[:, None]).squeeze(-1) - choice.sums
-                for each, token, logprob in zip(
+                for answer, token, logprob in zip(
                     batch, tokens.tolist(), logprobs.tolist(), strict=True
                 ):
-                    if not each.done:
-                        each.take(token, logprob, ends, tokenizer, limit)
-                going = sum(not each.done for each in batch)
-                if going <= few:
-                    return torch.ones(len(batch), dtype=torch.bool, device=input_ids.device)
-                done = [each.done for each in batch]
+                    if not answer.done:
+                        answer.take(token, logprob, ends, tokenizer, limit)
+                done = [answer.done for answer in batch]
+                if done.count(False) <= few:
+                    done = [True] * len(batch)
                 return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
 
         choice = _Choice()
-        contexts = [each.question + each.answer for each in batch]
+        contexts = [answer.question + answer.answer for answer in batch]
         width = max(map(len, contexts))
         pad = tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (width - len(tokens)) + tokens for tokens in contexts])
@@ -305,13 +296,13 @@ class TransformersGenerator(Engine):
         with (
             torch.inference_mode(),
             denormals_flushed(),
-            _whole_states(model),
-            _plain_greedy(model, ends),
+            contiguous_states(model),
+            plain_greedy(model, ends),
         ):
             model.generate(
                 input_ids=ids.to(model.device),
                 attention_mask=mask.to(model.device),
-                max_new_tokens=max(limit - len(each.answer) for each in batch),
+                max_new_tokens=max(limit - len(answer.answer) for answer in batch),
                 do_sample=False,
                 use_cache=True,
                 pad_token_id=pad,
@@ -320,216 +311,4 @@ class TransformersGenerator(Engine):
             )
 
 
-def _check_questions(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make sure that the model can be asked anything at all, before it is asked thousands of
-    questions.
-
-    Raises:
-        GenerationError: Its tokenizer, its chat template or its end tokens are none.
-    """
-    asked = attempt(encode_prompt, tokenizer, PLAIN_QUESTION)
-    if isinstance(asked, Mishap):
-        raise GenerationError(
-            f"{name} cannot be asked: its tokenizer or chat template fails ({asked})"
-        )
-    words = model.get_output_embeddings().weight.shape[0]
-    ends = attempt(_end_tokens, model, tokenizer)
-    if isinstance(ends, Mishap) or not all(type(end) is int and 0 <= end < words for end in ends):
-        raise GenerationError(
-            f"{name} cannot be asked: 'eos_token_id' of its generation_config.json or config.json "
-            f"is none of "
-            f"its {words} tokens"
-        )
-    if not asked or not all(type(token) is int and 0 <= token < words for token in asked):
-        raise GenerationError(
-            f"{name} cannot be asked: its tokenizer makes no tokens that the model knows"
-        )
-
-
-def _check_settings(adapter: Adapter) -> None:
-    """Make sure that PEFT takes an adapter's configuration, before a model is loaded for it.
-
-    Raises:
-        MissingExtraError: The ``local`` extra is not installed.
-        InputError: It does not.
-    """
-    # Complains of a kernel that it can do without.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    try:
-        from peft import PeftConfig
-    except ImportError:
-        raise MissingExtraError("local", "loading an adapter") from None
-    with warnings.catch_warnings():
-        # Of settings that it does not know, which the weights will tell of.
-        warnings.simplefilter("ignore")
-        read = attempt(PeftConfig.from_pretrained, str(adapter.folder))
-    if isinstance(read, Mishap):
-        hint = "expected what this release of PEFT writes"
-        raise InputError(
-            f"PEFT cannot read it ({read})", path=adapter.folder / CONFIG_FILE, hint=hint
-        )
-
-
-def _with_adapter(model: Any, adapter: Adapter) -> Any:
-    """The model with the adapter in its weights.
-
-    Raises:
-        MissingExtraError: The ``local`` extra is not installed.
-        GenerationError: The adapter is not one of this model.
-    """
-    try:
-        from peft import PeftModel, get_peft_model_state_dict
-    except ImportError:
-        raise MissingExtraError("local", "loading an adapter") from None
-
-    def merged() -> Any:
-        with warnings.catch_warnings():
-            # PEFT uses a name that transformers has given up; nothing a reader could do about.
-            warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
-            # It goes on without them, as if there were no adapter.
-            warnings.filterwarnings("error", "Found missing adapter keys")
-            adapted = PeftModel.from_pretrained(model, str(adapter.folder))
-            # It leaves out what no module asks for; then the configuration is not that of these
-            # weights.
-            used = get_peft_model_state_dict(adapted, save_embedding_layers=False)
-            for name in read_tensors(adapter.folder / ADAPTER_FILE):
-                if "lora_" in name and name not in used:
-                    raise ValueError(f"the configuration leaves out {one_line(name, 120)}")
-            # Merged into the weights it costs nothing; as separate factors it would cost every
-            # answer.
-            return adapted.merge_and_unload()
-
-    made = attempt(merged)
-    if isinstance(made, Mishap):
-        raise GenerationError(
-            f"{adapter.name} is no adapter of this model, or broken: {made}"
-        ) from made.error
-    return made
-
-
-def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    ends = model.generation_config.eos_token_id
-    held = set(ends) if isinstance(ends, list) else {ends}
-    return {end for end in (*held, tokenizer.eos_token_id) if end is not None}
-
-
-@contextmanager
-def _plain_greedy(model: PreTrainedModel, ends: set[int]) -> Iterator[None]:
-    """Leave the model's own decoding settings out: penalties and the like would change the
-    likeliest answer.
-    """
-    from transformers import GenerationConfig
-
-    own = model.generation_config
-    model.generation_config = GenerationConfig(eos_token_id=sorted(ends) or None)
-    try:
-        yield
-    finally:
-        model.generation_config = own
-
-
-def _context(model: PreTrainedModel) -> int | None:
-    """Tokens that question and answer may have together, where the model says."""
-    limit = getattr(model.config, "max_position_embeddings", None)
-    return limit if isinstance(limit, int) else None
-
-
-@contextmanager
-def _whole_states(model: Any) -> Iterator[None]:
-    """Hand the output head contiguous hidden states.
-
-    The last position of every question is a slice, and torch multiplies a sliced batch with a
-    frozen weight as a batch of multiplications, each with a copy of the weight: with 262,144 words
-    a minute and ten gigabytes for what takes a tenth of a second. Adapters freeze the weights they
-    are merged into.
-    """
-    head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-def load_model(
-    name: str,
-    *,
-    trust_remote_code: bool = False,
-    report: Callable[[str], None] | None = None,
-    **options: Any,
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A causal language model in bfloat16 and its tokenizer, which pads on the left.
-
-    Args:
-        name: Name on the Hub, a folder, or :data:`EMBEDDED_MODEL`.
-        trust_remote_code: Run Python code that comes with the model.
-        report: Told in a sentence what is being waited for.
-        **options: Passed on to ``from_pretrained`` (``quantization_config``, ``device_map``, ...).
-
-    Raises:
-        MissingExtraError: The ``local`` extra is not installed.
-        GenerationError: The model cannot be loaded; of a local one the file that is broken is
-            named.
-    """
-    try:
-        import torch
-        from transformers import AutoModelForCausalLM
-        from transformers.utils import logging
-    except ImportError:
-        raise MissingExtraError("local", "the transformers engine") from None
-    logging.disable_progress_bar()
-    path = name
-    if name == EMBEDDED_MODEL:
-        path = str(embedded_model(report))
-    elif is_exaone3(Path(name)) and not trust_remote_code:
-        raise GenerationError(
-            f"{name} is an EXAONE 3 checkpoint, which needs code of its own; write it in Llama's "
-            f"layout "
-            f"with python scripts/convert_exaone.py {name} {name}-llama"
-        )
-    if report is not None:
-        report(f"Loading {name}")
-    with denormals_flushed():
-        model, tokenizer = load_pretrained(
-            AutoModelForCausalLM,
-            name,
-            path,
-            dtype=torch.bfloat16,
-            trust_remote_code=trust_remote_code,
-            **options,
-        )
-    tokenizer.padding_side = "left"
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return model, tokenizer
-
-
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[int]:
-    """The tokens a model is asked: its chat template filled in, or the conversation as plain
-    text.
-    """
-    if not tokenizer.chat_template:
-        return list(tokenizer(prompt.completion)["input_ids"])
-    import jinja2
-
-    try:
-        text = tokenizer.apply_chat_template(
-            list(prompt.messages), tokenize=False, add_generation_prompt=True
-        )
-    except jinja2.TemplateError:
-        # Some templates (Gemma's) know no system role: its text opens the first question.
-        text = tokenizer.apply_chat_template(
-            _without_system(prompt.messages), tokenize=False, add_generation_prompt=True
-        )
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def _without_system(messages: Sequence[Message]) -> list[Message]:
-    if not messages or messages[0]["role"] != "system":
-        return list(messages)
-    first = messages[1]
-    merged: Message = {
-        "role": first["role"],
-        "content": f"{messages[0]['content']}\n\n{first['content']}",
-    }
-    return [merged, *messages[2:]]
+ENGINE = TransformersGenerator

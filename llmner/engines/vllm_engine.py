@@ -1,8 +1,7 @@
-"""The ``vllm`` engine: vLLM in process, which batches continuously and shares what prompts have in
-common.
+"""The ``vllm`` engine: vLLM in this process, with continuous batching and shared prompt prefixes.
 
-Prompts are turned into tokens as the ``transformers`` engine does, so that the same model is asked
-the same. vLLM pins its own torch and transformers: it has an environment of its own.
+Prompts are turned into tokens as in the ``transformers`` engine, so a model reads the same tokens
+in both. vLLM pins its own versions of torch and transformers and needs an environment of its own.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from llmner._mishaps import Mishap, attempt
 from llmner.engines._decoding import Answer
+from llmner.engines._encoding import encode_prompt
+from llmner.engines._in_process import check_layout, checked_adapter, describe_model, too_long
 from llmner.engines._model_files import check_model_folder, read_object
-from llmner.engines._types import Capabilities, Engine, Reply, decoding, prompt_seed
-from llmner.engines.adapters import Adapter, check_adapter, find_adapter, lora_settings, weights
+from llmner.engines._types import Capabilities, Engine, Reply, prompt_seed
+from llmner.engines.adapters import Adapter, lora_settings
 from llmner.engines.embedded import EMBEDDED_MODEL, embedded_model
-from llmner.engines.exaone import is_exaone3
 from llmner.engines.grammars import continued, ended
-from llmner.engines.transformers_engine import encode_prompt
 from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.recipes.chat import Prompt
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VllmGenerator"]
 
-# The ranks that vLLM has room for.
+# The values that vLLM takes as the largest rank of adapters.
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
@@ -39,22 +38,25 @@ class VllmGenerator(Engine):
     Nothing is loaded before the first prompt. The defaults suit a model of 7.8B parameters in
     bfloat16, with an adapter, on one card of 24 GB.
 
+    >>> VllmGenerator("gpt2", temperature=0.7, seed=3).describe()["decoding"]
+    't=0.7'
+
     Args:
         model: Name on the Hub, a folder, or ``None`` for the embedded model.
-        adapter: A PEFT adapter to serve on top of it, as the ``transformers`` engine takes it. vLLM
-            keeps its factors apart; ``llmner merge`` writes a model that has them in its weights
-            and is faster.
+        adapter: A PEFT adapter to serve on top of the model, named as for the ``transformers``
+            engine. vLLM does not merge it; ``llmner merge`` writes a merged model, which is faster.
         max_new_tokens: Longest answer, in tokens.
-        max_model_len: Longest question and answer together, in tokens; at most what the model can.
-        max_num_seqs: Sentences answered at a time; a thousand are handed over at once and wait
-            their turn.
-        gpu_memory_utilization: Share of the card's memory to take, weights and cache together.
-        temperature: 0 for the likeliest answer; above, answers are drawn, each sample of a prompt
-            another one.
-        seed: Of draws.
-        trust_remote_code: Run Python code that comes with a model. Off unless asked for.
+        max_model_len: Most tokens of a question and its answer together. The model's own limit is
+            used if it is lower.
+        max_num_seqs: Sentences answered at a time. A thousand are passed at once and wait in
+            vLLM's queue.
+        gpu_memory_utilization: Share of the card's memory for weights and cache together, 0 to 1.
+        temperature: 0 gives the likeliest answer. Above 0, answers are drawn; each sample of a
+            prompt is a different draw.
+        seed: Seed of the draws.
+        trust_remote_code: Run Python code that comes with a model. Off by default.
         options: Further arguments of ``vllm.LLM``.
-        report: Told in a sentence what is being waited for.
+        report: Called with a sentence before anything that takes long.
     """
 
     capabilities = Capabilities(
@@ -98,78 +100,77 @@ class VllmGenerator(Engine):
         self._loaded: tuple[LLM, Any, Any] | None = None
 
     def describe(self) -> dict[str, Any]:
-        """Model, adapter and decoding settings."""
-        adapter = self.adapter.name if isinstance(self.adapter, Adapter) else self.adapter
-        return {
-            "engine": "vllm",
-            "model": self.model_name,
-            "adapter": adapter,
-            **weights(self.model_name, adapter),
-            **decoding(self.temperature, self.seed),
-            "max_new_tokens": self.max_new_tokens,
-            # Decides what is asked about in windows.
-            "max_model_len": self.max_model_len,
-            **(
-                {"options": {name: str(value) for name, value in self.options.items()}}
-                if self.options
-                else {}
-            ),
-        }
+        """Engine, model, adapter, decoding settings, and what else decides the answers."""
+        described = describe_model(
+            "vllm",
+            self.model_name,
+            self.adapter,
+            temperature=self.temperature,
+            seed=self.seed,
+            max_new_tokens=self.max_new_tokens,
+        )
+        # Decides which texts are split into windows.
+        described["max_model_len"] = self.max_model_len
+        if self.options:
+            described["options"] = {name: str(value) for name, value in self.options.items()}
+        return described
 
     def fits(self, prompt: Prompt) -> bool:
-        """Whether a question and the longest answer fit into the model's context."""
+        """Whether the prompt and the longest answer fit into the model's context."""
         llm, tokenizer, _ = self._load()
-        return len(encode_prompt(tokenizer, prompt)) + self.max_new_tokens <= _context(llm)
+        return len(encode_prompt(tokenizer, prompt)) + self.max_new_tokens <= _context_length(llm)
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """Answer the prompts; replies come in the prompts' order.
+        """Answer the prompts. The replies are in the order of the prompts.
 
         Raises:
             MissingExtraError: vLLM is not installed.
-            GenerationError: The model or the adapter cannot be loaded.
+            GenerationError: The model or the adapter cannot be loaded, or vLLM fails.
         """
         if not prompts:
             return []
         llm, tokenizer, lora = self._load()
         from vllm import TokensPrompt
 
-        limit = _context(llm)
+        limit = _context_length(llm)
         questions = [encode_prompt(tokenizer, prompt) for prompt in prompts]
-        asked = [
-            at for at, tokens in enumerate(questions) if len(tokens) + self.max_new_tokens <= limit
+        fitting = [
+            index
+            for index, tokens in enumerate(questions)
+            if len(tokens) + self.max_new_tokens <= limit
         ]
         stops = [None if tokenizer.chat_template else prompt.stop for prompt in prompts]
-        ends = _ends(llm, tokenizer)
-        others = sorted(ends - {tokenizer.eos_token_id})
+        ends = _end_tokens(llm, tokenizer)
+        other_ends = sorted(ends - {tokenizer.eos_token_id})
         outputs = attempt(
             llm.generate,
-            [TokensPrompt(prompt_token_ids=questions[at]) for at in asked],
-            [self._parameters(prompts[at], stops[at], others) for at in asked],
+            [TokensPrompt(prompt_token_ids=questions[index]) for index in fitting],
+            [self._parameters(prompts[index], stops[index], other_ends) for index in fitting],
             lora_request=lora,
             use_tqdm=False,
         )
         if isinstance(outputs, Mishap):
-            raise self._refused(outputs) from outputs.error
+            raise self._failure(outputs) from outputs.error
         answers = {
-            at: _answer(output, questions[at], stops[at], ends)
-            for at, output in zip(asked, outputs, strict=True)
+            index: _answer(output, questions[index], stops[index], ends)
+            for index, output in zip(fitting, outputs, strict=True)
         }
         return [
-            answers[at].reply(tokenizer)
-            if at in answers
-            else self._over_long(prompt, questions[at], limit)
-            for at, prompt in enumerate(prompts)
+            answers[index].reply(tokenizer)
+            if index in answers
+            else self._too_long(prompt, len(questions[index]), limit)
+            for index, prompt in enumerate(prompts)
         ]
 
-    def _over_long(self, prompt: Prompt, question: Sequence[int], limit: int) -> Reply:
-        where = f" (id {prompt.id!r})" if prompt.id else ""
-        problem = (
-            f"a prompt of {len(question)} tokens{where} and an answer of {self.max_new_tokens} do "
-            f"not fit into "
-            f"the {limit} of this run; shorten the text or --max-new-tokens, or raise "
-            f"--max-model-len"
+    def _too_long(self, prompt: Prompt, tokens: int, limit: int) -> Reply:
+        error = too_long(
+            prompt,
+            tokens,
+            self.max_new_tokens,
+            f"the {limit} tokens of this run",
+            "shorten the text, lower --max-new-tokens or raise --max-model-len",
         )
-        return Reply("", "error", len(question), 0, problem)
+        return Reply("", "error", tokens, 0, error)
 
     def _parameters(self, prompt: Prompt, stop: str | None, ends: Sequence[int]) -> Any:
         from vllm import SamplingParams
@@ -192,11 +193,14 @@ class VllmGenerator(Engine):
         )
 
     def paths(self) -> tuple[str, ...]:
-        """What vLLM's server is to be given: the model's path or name, context, an adapter's folder
-        and rank.
+        """What vLLM's own server needs: the model, the context, and an adapter's folder and rank.
+
+        Returns:
+            The model's path or name and the context in tokens; with an adapter also its folder and
+            the least ``max_lora_rank`` that holds it.
 
         Raises:
-            InputError: No such adapter.
+            InputError: There is no such adapter.
             GenerationError: vLLM could not load them.
         """
         path, adapter = self._find()
@@ -204,16 +208,16 @@ class VllmGenerator(Engine):
         return (
             (path, context)
             if adapter is None
-            else (path, context, str(adapter.folder), str(_rank(adapter)))
+            else (path, context, str(adapter.folder), str(_max_lora_rank(adapter)))
         )
 
     def _load(self) -> tuple[LLM, Any, Any]:
-        """The engine, its tokenizer, and what asks for the adapter."""
+        """The engine, its tokenizer, and the request for the adapter. Loaded only once."""
         if self._loaded is not None:
             return self._loaded
         path, adapter = self._find()
-        # Its progress is told by llmner; in a process of its own every script would need a __main__
-        # guard.
+        # llmner reports progress itself. In a process of its own vLLM would need a __main__ guard
+        # in every script.
         for name, value in (
             ("VLLM_LOGGING_LEVEL", "ERROR"),
             ("VLLM_NO_USAGE_STATS", "1"),
@@ -239,22 +243,21 @@ class VllmGenerator(Engine):
         }
         lora = None
         if adapter is not None:
-            settings |= {"enable_lora": True, "max_lora_rank": _rank(adapter)}
+            settings |= {"enable_lora": True, "max_lora_rank": _max_lora_rank(adapter)}
             lora = LoRARequest(adapter.folder.name, 1, str(adapter.folder))
         llm = attempt(LLM, path, **(settings | self.options))
         if isinstance(llm, Mishap):
-            raise self._refused(llm) from llm.error
+            raise self._failure(llm) from llm.error
         self._loaded = llm, llm.get_tokenizer(), lora
         return self._loaded
 
     def _find(self) -> tuple[str, Adapter | None]:
-        """Where model and adapter lie; vLLM would ask the Hub for a folder that is not there."""
+        """The model's path or name, and the adapter.
+
+        A missing folder is an error here, since vLLM would ask the Hub for it.
+        """
         name = self.model_name
-        adapter = self.adapter
-        if isinstance(adapter, str):
-            adapter = find_adapter(adapter, self.report)
-        if adapter is not None:
-            check_adapter(adapter)
+        adapter = checked_adapter(self.adapter, self.report)
         if name == EMBEDDED_MODEL:
             return str(embedded_model(self.report)), adapter
         folder = Path(name)
@@ -262,13 +265,8 @@ class VllmGenerator(Engine):
             folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
         ):
             raise GenerationError(f"{name} cannot be loaded: no such folder")
-        if is_exaone3(folder) and not self.trust_remote_code:
-            raise GenerationError(
-                f"{name} is an EXAONE 3 checkpoint, which needs code of its own; write it in "
-                f"Llama's layout "
-                f"with python scripts/convert_exaone.py {name} {name}-llama"
-            )
-        if _quantised(folder) == "bitsandbytes":
+        check_layout(name, trust_remote_code=self.trust_remote_code)
+        if _quantisation(folder) == "bitsandbytes":
             raise GenerationError(f"{name} is quantised by bitsandbytes, {_NO_BITSANDBYTES}")
         try:
             check_model_folder(folder)
@@ -277,85 +275,86 @@ class VllmGenerator(Engine):
         return name, adapter
 
     def _model_len(self, path: str) -> int:
-        """The context asked for, or the model's own where that is shorter."""
+        """The context asked for, or the model's own if that is shorter, in tokens."""
         from transformers import AutoConfig
 
         config = attempt(AutoConfig.from_pretrained, path, trust_remote_code=self.trust_remote_code)
         if isinstance(config, Mishap):
-            raise self._refused(config) from config.error
+            raise self._failure(config) from config.error
         own = getattr(config.get_text_config(), "max_position_embeddings", None)
         return min(self.max_model_len, own) if isinstance(own, int) else self.max_model_len
 
-    def _refused(self, mishap: Mishap) -> GenerationError:
-        """What vLLM raises, of whatever kind, in one line."""
-        told = mishap.message
-        if "bitsandbytes" in told:
-            return GenerationError(f"{self.model_name} asks for bitsandbytes, {_NO_BITSANDBYTES}")
-        return GenerationError(f"vLLM cannot answer with {self.model_name}: {told}")
+    def _failure(self, mishap: Mishap) -> GenerationError:
+        """Whatever vLLM raised, as one line."""
+        if "bitsandbytes" in mishap.message:
+            return GenerationError(f"{self.model_name} needs bitsandbytes, {_NO_BITSANDBYTES}")
+        return GenerationError(f"vLLM failed with {self.model_name}: {mishap.message}")
+
+
+ENGINE = VllmGenerator
 
 
 _NO_BITSANDBYTES = (
-    "which vLLM no longer loads; serve the unquantised model with --adapter, or write one model "
-    "of both with "
-    "llmner merge"
+    "which vLLM no longer loads; serve the unquantised model with --adapter, or merge the two into "
+    "one model with llmner merge"
 )
 
 
-def _quantised(folder: Path) -> str | None:
-    """How a model's folder says that it is quantised."""
+def _quantisation(folder: Path) -> str | None:
+    """The method by which a local model is quantised, if its configuration names one."""
     try:
-        held = read_object(folder / "config.json", "a model's configuration").get(
-            "quantization_config"
-        )
+        config = read_object(folder / "config.json", "a model's configuration")
     except InputError:
         return None
-    method = held.get("quant_method") if isinstance(held, dict) else None
+    quantisation = config.get("quantization_config")
+    method = quantisation.get("quant_method") if isinstance(quantisation, dict) else None
     return method if isinstance(method, str) else None
 
 
-def _rank(adapter: Adapter) -> int:
-    """The least room that holds the adapter's rank.
+def _max_lora_rank(adapter: Adapter) -> int:
+    """The least ``max_lora_rank`` of vLLM that holds the adapter's rank.
 
     Raises:
-        InputError: The adapter's configuration is none.
-        GenerationError: vLLM has none.
+        InputError: The adapter's configuration is broken.
+        GenerationError: The rank is higher than vLLM allows.
     """
     rank = max(lora_settings(adapter).ranks)
-    for room in _RANKS:
-        if rank <= room:
-            return room
+    for allowed in _RANKS:
+        if rank <= allowed:
+            return allowed
     raise GenerationError(
-        f"{adapter.name} has rank {rank}, and vLLM takes {_RANKS[-1]} at most; use llmner merge"
+        f"{adapter.name} has rank {rank}, and vLLM takes at most {_RANKS[-1]}; use llmner merge"
     )
 
 
-def _context(llm: LLM) -> int:
+def _context_length(llm: LLM) -> int:
     return int(llm.llm_engine.model_config.max_model_len)
 
 
-def _ends(llm: LLM, tokenizer: Any) -> set[int]:
-    """The tokens that end an answer; vLLM lists the one that did."""
+def _end_tokens(llm: LLM, tokenizer: Any) -> set[int]:
+    """The tokens that end an answer. vLLM includes the one that did in its output."""
     ends = llm.llm_engine.model_config.try_get_generation_config().get("eos_token_id")
-    held = set(ends) if isinstance(ends, list) else set() if ends is None else {ends}
-    return held | {tokenizer.eos_token_id}
+    own = set(ends) if isinstance(ends, list) else set() if ends is None else {ends}
+    return own | {tokenizer.eos_token_id}
 
 
 def _answer(output: Any, question: list[int], stop: str | None, ends: set[int]) -> Answer:
-    """vLLM's answer, token by token, as the other engine has it."""
-    (given,) = output.outputs
-    tokens = list(given.token_ids)
+    """vLLM's output as an answer, token by token, like that of the ``transformers`` engine."""
+    (completion,) = output.outputs
+    tokens = list(completion.token_ids)
     logprobs = [
-        held[token].logprob for token, held in zip(tokens, given.logprobs or (), strict=True)
+        logprobs_by_token[token].logprob
+        for token, logprobs_by_token in zip(tokens, completion.logprobs or (), strict=True)
     ]
-    end = None
+    end_logprob = None
     if tokens and tokens[-1] in ends:
-        end = logprobs.pop()
+        end_logprob = logprobs.pop()
         del tokens[-1]
     return Answer(
         question,
         stop,
         tokens,
         logprobs,
-        end,
-        "length" if given.finish_reason == "length" else "stop",
+        end_logprob,
+        "length" if completion.finish_reason == "length" else "stop",
     )

@@ -1,7 +1,7 @@
-"""Fine-tuning: QLoRA and LoRA on answers, watched by entity F1; adapters, their cards, and the Hub.
+"""Fine-tuning: LoRA and QLoRA on answers, evaluated by entity F1; adapters, cards and the Hub.
 
-Importing it loads no torch; a run does. Whether a run fits into memory is worked out before any
-download.
+Importing this package does not import torch; a run does. Whether a run fits into memory is computed
+before anything is downloaded.
 """
 
 from llmner.hub.adapters import PushResult, push_adapter

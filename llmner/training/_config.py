@@ -1,8 +1,4 @@
-"""What a training run is told: dataclasses, a YAML file, and options that override it.
-
-It knows fields, their units and what excludes what. How they are carried out is the rest of the
-room's.
-"""
+"""The configuration of a training run: dataclasses, a YAML file, and options that override it."""
 
 from __future__ import annotations
 
@@ -50,6 +46,9 @@ ShareOrCount = Annotated[float, Field(ge=0), AfterValidator(_share_or_count)]
 class ModelOptions:
     """The model that is trained.
 
+    >>> ModelOptions(model="gpt2").quantization
+    'none'
+
     Attributes:
         model: Name on the Hub, a folder, or gemma-3-270m for the embedded model.
         quantization: 4bit for QLoRA (nf4, double quantisation, bf16 compute), none for plain LoRA
@@ -71,6 +70,9 @@ class ModelOptions:
 class LoraOptions:
     """The adapter.
 
+    >>> LoraOptions(lora_rank=8).lora_alpha
+    32
+
     Attributes:
         lora_rank: Rank of the two factors.
         lora_alpha: Scale; updates count alpha / rank times.
@@ -87,7 +89,10 @@ class LoraOptions:
 
 @dataclass(frozen=True)
 class DataOptions:
-    """What is learnt from.
+    """The sentences that are learnt from.
+
+    >>> DataOptions(held_out=0.2).recipe
+    'klue'
 
     Attributes:
         train: Corpus with gold spans, a file or a name on the Hub.
@@ -116,7 +121,10 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class OptimOptions:
-    """How it is learnt.
+    """How the model learns.
+
+    >>> OptimOptions(batch_size=4, gradient_accumulation=2).scheduler
+    'cosine'
 
     Attributes:
         epochs: Passes over the training sentences.
@@ -152,7 +160,10 @@ class OptimOptions:
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """How the run is watched, and what is kept of it.
+    """How the run is evaluated, and what is kept of it.
+
+    >>> EvaluationOptions(output="build/mine").keep_checkpoints
+    2
 
     Attributes:
         output: Folder for the adapter, checkpoints, curves and the record of the run.
@@ -180,15 +191,20 @@ _GROUPS = (ModelOptions, LoraOptions, DataOptions, OptimOptions, EvaluationOptio
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """All of it. The YAML file is flat: fields have one name in files, on the command line and
-    here.
+    """The whole configuration of a run.
+
+    Fields have the same names here, on the command line, and in the YAML file, which is flat.
+
+    >>> config = TrainingConfig(optim=OptimOptions(batch_size=4, gradient_accumulation=2))
+    >>> config.batch_rows(), config.flat()["batch_size"]
+    (8, 4)
 
     Attributes:
         model: The model that is trained.
         lora: The adapter.
-        data: What is learnt from.
-        optim: How it is learnt.
-        evaluation: How the run is watched, and what is kept of it.
+        data: The sentences that are learnt from.
+        optim: How the model learns.
+        evaluation: How the run is evaluated, and what is kept of it.
     """
 
     model: ModelOptions = ModelOptions()
@@ -198,7 +214,7 @@ class TrainingConfig:
     evaluation: EvaluationOptions = EvaluationOptions()
 
     def flat(self) -> dict[str, Any]:
-        """Every field by name, as a YAML file has them."""
+        """All fields by name, as in the YAML file."""
         return {
             key: value
             for group in dataclasses.fields(self)
@@ -229,20 +245,26 @@ def parse_arguments(
     prog: str = "llmner train",
     description: str | None = None,
 ) -> tuple[TrainingConfig, dict[str, bool]]:
-    """A configuration from command-line options, ``--config FILE`` among them, and switches beside
-    it.
+    """A configuration from command-line options such as ``--config FILE``, and further switches.
 
-    Options are read in their order, so that what follows ``--config`` overrides the file. Dashes
-    and underscores in names are the same. ``--help`` prints every field with its unit and leaves.
+    Options are read from left to right: those after ``--config`` override the file. Dashes and
+    underscores in names are the same. ``--help`` prints every field with its unit and exits.
+
+    >>> config, switches = parse_arguments(["--epochs", "3"], {"restart": "Start over."})
+    >>> config.optim.epochs, switches
+    (3.0, {'restart': False})
 
     Args:
         arguments: The command line.
-        flags: Switches that are no part of a configuration, with their help.
-        prog: What the help calls the command.
-        description: What the help says it does.
+        flags: Switches that are not part of the configuration, with their help.
+        prog: The command's name in the help.
+        description: What the command does, for the help.
+
+    Returns:
+        The configuration, and whether each switch was given.
 
     Raises:
-        InputError: An unknown field, a value it cannot have, or a file that cannot be read.
+        InputError: A field is unknown, a value is not valid, or a file cannot be read.
         MissingExtraError: The ``train`` extra is not installed.
     """
     parser = _parser(prog, description)
@@ -250,11 +272,11 @@ def parse_arguments(
         parser.add_argument(f"--{name}", action="store_true", help=text)
     import jsonargparse
 
-    path = _given_file(arguments)
+    path = _config_file(arguments)
     if path is not None:
-        _look_at(Path(path))
+        _check_file(Path(path))
     try:
-        known = parser.parse_args([_underscored(argument) for argument in arguments])
+        namespace = parser.parse_args([_underscored(argument) for argument in arguments])
     except (
         jsonargparse.ArgumentError,
         TypeError,
@@ -264,40 +286,51 @@ def parse_arguments(
         RecursionError,
     ) as error:
         raise InputError(_one_line(error), path=path, hint="--help lists every field") from None
-    values = known.as_dict()
+    values = namespace.as_dict()
     values.pop("config", None)
-    given = {name: bool(values.pop(name)) for name in flags}
-    return _checked(values, path), given
+    switches = {name: bool(values.pop(name)) for name in flags}
+    return _build(values, path), switches
 
 
 def parse_config(arguments: Sequence[str]) -> TrainingConfig:
-    """A configuration from command-line options; see :func:`parse_arguments`."""
+    """A configuration from command-line options; see :func:`parse_arguments`.
+
+    >>> parse_config(["--epochs", "3", "--lora-rank", "8"]).lora.lora_rank
+    8
+    """
     return parse_arguments(arguments, {})[0]
 
 
 def load_config(path: Path) -> TrainingConfig:
     """A configuration from a YAML file.
 
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "training.yaml"
+    ...     _ = path.write_text("epochs: 3")
+    ...     load_config(path).optim.epochs
+    3.0
+
     Raises:
-        InputError: An unknown field, a value it cannot have, or a file that cannot be read.
+        InputError: A field is unknown, a value is not valid, or the file cannot be read.
         MissingExtraError: The ``train`` extra is not installed.
     """
     return parse_config(["--config", str(path)])
 
 
-def _checked(values: dict[str, Any], path: str | None) -> TrainingConfig:
+def _build(values: dict[str, Any], path: str | None) -> TrainingConfig:
     groups: dict[str, Any] = {}
     try:
         for field, group in zip(dataclasses.fields(TrainingConfig), _GROUPS, strict=True):
             own = {item.name: values.pop(item.name) for item in dataclasses.fields(group)}
             groups[field.name] = group(**own)
     except ValidationError as error:
-        first = error.errors()[0]
-        message = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{'.'.join(map(str, first['loc']))}: {message}", path=path) from None
+        problem = error.errors()[0]
+        message = problem["msg"].removeprefix("Value error, ")
+        raise InputError(f"{'.'.join(map(str, problem['loc']))}: {message}", path=path) from None
     config = TrainingConfig(**groups)
     if config.data.held_out == 0 and config.evaluation.patience is not None:
-        raise InputError("patience needs held-out sentences, and held_out is 0", path=path)
+        raise InputError("patience needs held-out sentences, but held_out is 0", path=path)
     return config
 
 
@@ -308,23 +341,19 @@ def _underscored(argument: str) -> str:
     return "--" + name[2:].replace("-", "_") + equals + value
 
 
-def _given_file(arguments: Sequence[str]) -> str | None:
-    """The configuration file of the command line, for messages; the last one if there are
-    several.
-    """
+def _config_file(arguments: Sequence[str]) -> str | None:
+    """The last configuration file of the command line, for messages."""
     path = None
-    for number, argument in enumerate(arguments):
-        if argument == "--config" and number + 1 < len(arguments):
-            path = arguments[number + 1]
+    for index, argument in enumerate(arguments):
+        if argument == "--config" and index + 1 < len(arguments):
+            path = arguments[index + 1]
         elif argument.startswith("--config="):
             path = argument.partition("=")[2]
     return path
 
 
-def _look_at(path: Path) -> None:
-    """Refuse a file whose aliases stand for more than the parser can take; it tells other faults
-    itself.
-    """
+def _check_file(path: Path) -> None:
+    """Refuse a file whose YAML aliases expand too far. The parser reports other faults itself."""
     if not is_file(path):
         return
     try:

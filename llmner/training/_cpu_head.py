@@ -1,7 +1,8 @@
-"""The loss on a CPU: logits for the tokens that are learnt, and for no others.
+"""The loss on a CPU: logits only for the tokens that are learnt.
 
-trl's trainer does this on CUDA and scores every position elsewhere; with a vocabulary of 262,144
-and a question as long as its answer that doubles a step. Nothing else of the trainer is changed.
+trl's trainer does this on CUDA, but computes the logits of every position elsewhere. With a
+vocabulary of 262,144 and questions as long as their answers, that doubles the time of a step.
+Nothing else of the trainer is changed.
 """
 
 from __future__ import annotations
@@ -16,19 +17,18 @@ from trl.trainer.utils import FusedCausalLMOutput
 __all__ = ["AnswerLogProbs", "score_answers_only"]
 
 _CHUNK = 512
-"""Tokens whose logits exist at once: at 262,144 words half a gigabyte in float32."""
+"""Tokens whose logits are in memory at once: for 262,144 words, half a gigabyte in float32."""
 
 _SCALES = ("logit_scale", "logits_scaling", "lm_head_multiplier", "output_multiplier")
-"""Settings of models that scale their logits; these are left to trl."""
+"""Settings of models that scale their logits. trl computes the loss of these models."""
 
 
 class AnswerLogProbs(torch.autograd.Function):  # type: ignore[misc]
-    """Log-probability, entropy and top-1 hit of target tokens; gradients reach the hidden states
-    alone.
+    """Log-probability, entropy and top-1 hit of target tokens, with gradients for hidden states.
 
-    A token's log-probability depends on its own hidden state only, so the gradient is worked out in
-    the forward pass, chunk by chunk, while the logits are there (Liger's fused linear cross entropy
-    does the same). The head's weight is taken to be frozen.
+    A token's log-probability depends only on its own hidden state. So the gradient is computed in
+    the forward pass, chunk by chunk, while the logits are in memory, as in Liger's fused linear
+    cross entropy. The head's weight must be frozen.
     """
 
     @staticmethod
@@ -39,34 +39,34 @@ class AnswerLogProbs(torch.autograd.Function):  # type: ignore[misc]
         targets: torch.Tensor,  # (tokens,)
         softcap: float | None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Gives three tensors of shape (tokens,): float32, float32, bool."""
+        """Returns three tensors of shape (tokens,): float32, float32, bool."""
         count = len(targets)
         log_probs = torch.empty(count, dtype=torch.float32)
         entropy = torch.empty(count, dtype=torch.float32)
         is_top1 = torch.empty(count, dtype=torch.bool)
         gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        for at in range(0, count, _CHUNK):
-            part = slice(at, at + _CHUNK)
+        for start in range(0, count, _CHUNK):
+            part = slice(start, start + _CHUNK)
             raw = (hidden[part].to(weight.dtype) @ weight.T).float()
             slope = None
             if softcap is not None:
                 raw = softcap * torch.tanh(raw / softcap)
                 slope = 1 - (raw / softcap) ** 2
-            wanted = targets[part].unsqueeze(1)
-            is_top1[part] = raw.gather(1, wanted).squeeze(1) >= raw.amax(dim=1)
-            # Both once, and not one from the other: on a CPU a plain exp takes twenty times a
-            # softmax.
+            target = targets[part].unsqueeze(1)
+            is_top1[part] = raw.gather(1, target).squeeze(1) >= raw.amax(dim=1)
+            # Both are computed: on a CPU the exponential of the first would take twenty times as
+            # long as a softmax.
             logs, probs = raw.log_softmax(dim=1), raw.softmax(dim=1)
-            log_probs[part] = logs.gather(1, wanted).squeeze(1)
+            log_probs[part] = logs.gather(1, target).squeeze(1)
             entropy[part] = -(logs.mul_(probs)).sum(dim=1)
             if gradient is not None:
                 # d log p(target) / d logits = onehot - p
                 probs.neg_()
-                probs.scatter_add_(1, wanted, torch.ones_like(wanted, dtype=probs.dtype))
+                probs.scatter_add_(1, target, torch.ones_like(target, dtype=probs.dtype))
                 if slope is not None:
                     probs *= slope
                 gradient[part] = (probs.to(weight.dtype) @ weight).to(hidden.dtype)
-            # Else the next chunk's are made while these are still there.
+            # Free them before the next chunk's are computed.
             del raw, logs, probs
         if gradient is not None:
             ctx.save_for_backward(gradient)
@@ -75,17 +75,18 @@ class AnswerLogProbs(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:
-        """The gradient for ``hidden``; (tokens, width)."""
+        """The gradient of ``hidden``, of shape (tokens, width)."""
         (gradient,) = ctx.saved_tensors
         return (gradient * grads[0].unsqueeze(1)).to(gradient.dtype), None, None, None
 
 
 def score_answers_only(model: Any) -> None:
-    """Let ``model(..., labels=..., fused_lm_head=True)`` project only positions that are learnt.
+    """Make ``model(..., labels=..., fused_lm_head=True)`` compute logits of learnt tokens only.
+
+    A model is left as it is if its head is trained or has a bias, or if it scales its logits.
 
     Args:
-        model: The bare causal language model (not the PEFT wrapper), its head frozen and without a
-            bias.
+        model: The causal language model itself, not the PEFT wrapper.
     """
     head = model.get_output_embeddings()
     config = model.config.get_text_config()
@@ -95,17 +96,17 @@ def score_answers_only(model: Any) -> None:
         or any(getattr(config, key, None) for key in _SCALES)
     ):
         return
-    before = model.forward
+    original = model.forward
     softcap = getattr(config, "final_logit_softcapping", None)
 
-    @functools.wraps(before)
+    @functools.wraps(original)
     def forward(
         self: Any, *args: Any, fused_lm_head: bool = False, labels: Any = None, **kwargs: Any
     ) -> Any:
         if not fused_lm_head or labels is None:
             if labels is not None:
                 kwargs["labels"] = labels
-            return before(*args, fused_lm_head=fused_lm_head, **kwargs)
+            return original(*args, fused_lm_head=fused_lm_head, **kwargs)
         kwargs["use_cache"] = False
         kwargs.pop("num_items_in_batch", None)
         hidden = self.base_model(*args, **kwargs).last_hidden_state[:, :-1]
@@ -113,15 +114,15 @@ def score_answers_only(model: Any) -> None:
         log_probs, entropy, is_top1 = AnswerLogProbs.apply(
             hidden[mask], head.weight, labels[:, 1:][mask], softcap
         )
-        spread = [
-            part.new_zeros(mask.shape).masked_scatter(mask, part)
-            for part in (log_probs, entropy, is_top1)
+        by_position = [
+            values.new_zeros(mask.shape).masked_scatter(mask, values)
+            for values in (log_probs, entropy, is_top1)
         ]
         return FusedCausalLMOutput(
             loss=-log_probs.sum() / mask.sum().clamp(min=1),
-            log_probs=spread[0],
-            entropy=spread[1],
-            is_top1=spread[2],
+            log_probs=by_position[0],
+            entropy=by_position[1],
+            is_top1=by_position[2],
             label_mask=mask,
         )
 

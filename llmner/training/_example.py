@@ -1,11 +1,11 @@
-"""One training row as the trainer sees it, for ``--show-example``: which tokens are learnt, which
-are not.
-"""
+"""One training row as the trainer sees it, for ``--show-example``: which tokens are learnt."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,11 +20,14 @@ __all__ = ["ExamplePart", "example_row"]
 
 @dataclass(frozen=True, slots=True)
 class ExamplePart:
-    """Neighbouring tokens of one kind.
+    """Neighbouring tokens of the same kind.
+
+    >>> ExamplePart("PS: Anna</s>", tokens=5, kind="learnt").kind
+    'learnt'
 
     Attributes:
-        text: What they say, special tokens spelled out.
-        tokens: How many they are.
+        text: The tokens as text, special tokens included.
+        tokens: How many tokens they are.
         kind: ``learnt``, ``masked``, or ``padding``.
     """
 
@@ -34,10 +37,13 @@ class ExamplePart:
 
 
 def example_row(config: TrainingConfig) -> list[ExamplePart]:
-    """The first row of the first batch, taken from the trainer's own loader.
+    """The first row of the first batch, from the trainer's own data loader.
+
+    >>> [part.kind for part in example_row(TrainingConfig())]  # doctest: +SKIP
+    ['masked', 'learnt', 'padding']
 
     Raises:
-        InputError: Bad input.
+        InputError: The corpus, the recipe or the configuration cannot be used.
         GenerationError: The model cannot be loaded.
         MissingExtraError: The ``train`` extra is not installed.
     """
@@ -52,23 +58,20 @@ def example_row(config: TrainingConfig) -> list[ExamplePart]:
         )
         batch = next(iter(trainer.get_train_dataloader()))
     ids = batch["input_ids"][0].tolist()
-    # Packed batches have no mask: nothing is padded.
-    seen = batch["attention_mask"][0].tolist() if "attention_mask" in batch else [1] * len(ids)
-    return _parts(prepared.tokenizer, ids, batch["labels"][0].tolist(), seen)
+    # Packed batches have no mask, since nothing is padded.
+    attended = batch["attention_mask"][0].tolist() if "attention_mask" in batch else [1] * len(ids)
+    return _parts(prepared.tokenizer, ids, batch["labels"][0].tolist(), attended)
 
 
 def _parts(
-    tokenizer: Any, ids: Sequence[int], labels: Sequence[int], seen: Sequence[int]
+    tokenizer: Any, ids: Sequence[int], labels: Sequence[int], attended: Sequence[int]
 ) -> list[ExamplePart]:
     parts: list[ExamplePart] = []
-    run: list[int] = []
     kinds = [
-        "padding" if not attended else "masked" if label == IGNORED else "learnt"
-        for label, attended in zip(labels, seen, strict=True)
+        "padding" if not mask else "masked" if label == IGNORED else "learnt"
+        for label, mask in zip(labels, attended, strict=True)
     ]
-    for at, (token, kind) in enumerate(zip(ids, kinds, strict=True)):
-        run.append(token)
-        if at + 1 == len(ids) or kinds[at + 1] != kind:
-            parts.append(ExamplePart(tokenizer.decode(run), len(run), kind))
-            run = []
+    for kind, group in groupby(zip(kinds, ids, strict=True), key=itemgetter(0)):
+        tokens = [token for _, token in group]
+        parts.append(ExamplePart(tokenizer.decode(tokens), len(tokens), kind))
     return parts

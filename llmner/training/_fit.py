@@ -1,6 +1,6 @@
-"""Whether a run fits the memory there is, and what would make it fit.
+"""Whether a run fits into memory, and what would make it fit.
 
-What the run takes is ``_memory``'s to work out.
+``_memory`` computes how much the run needs.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ __all__ = ["Device", "Fit", "advice", "all_fit", "check_fit", "devices"]
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Memory that a run may have.
+    """A device and its memory.
 
     Attributes:
-        name: For people.
+        name: Its name, for people.
         kind: "cuda" or "cpu".
-        memory: Bytes.
-        found: False for a GPU that is only planned with.
-        float32: Whether models are trained in float32 there: a processor without bfloat16.
+        memory: Its memory, in bytes.
+        found: False for a GPU that is not there but planned with.
+        float32: Whether models are trained in float32 on it, as on a processor without bfloat16.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What a run takes on a device, against what the device has.
+    """What a run needs on a device.
 
     Attributes:
         device: The device.
-        estimate: What the run takes there.
-        advice: Where it does not fit, settings with which it would; see :func:`advice`.
+        estimate: What the run needs.
+        advice: If it does not fit, settings with which it would; see :func:`advice`.
     """
 
     device: Device
@@ -55,40 +55,41 @@ class Fit:
 
     @property
     def fits(self) -> bool:
-        """Whether the device has what the run takes."""
+        """Whether the device has enough memory."""
         return self.estimate.total <= self.device.memory
 
 
-def all_fit(found: Iterable[Fit]) -> bool:
-    """Whether all GPUs have enough; the machine's own memory is told for those who train on a
-    CPU.
-    """
-    return all(fit.fits for fit in found if fit.device.kind == "cuda")
+def all_fit(fits: Iterable[Fit]) -> bool:
+    """Whether all GPUs have enough memory. The CPU does not count: it is only shown."""
+    return all(fit.fits for fit in fits if fit.device.kind == "cuda")
 
 
 def check_fit(config: TrainingConfig, planned: float = 24.0) -> tuple[Shape, list[Fit]]:
-    """The model's shape, and whether the run fits each device; see :func:`devices`.
+    """The model's sizes, and whether the run fits each device; see :func:`devices`.
+
+    >>> shape, fits = check_fit(TrainingConfig(), planned=24)
+    >>> shape.layers, all(fit.estimate.total > 0 for fit in fits)
+    (18, True)
 
     Args:
         config: The run's configuration.
-        planned: Memory of the GPU to plan with where there is none, in GiB.
+        planned: Memory of the GPU to plan with if there is none, in GiB.
 
     Raises:
-        InputError: The model's shape is not known, or ``lora_targets`` names a layer that it does
+        InputError: The model's sizes are not known, or ``lora_targets`` names a layer that it does
             not have.
     """
     shape = shape_of(config.model.model)
-    found = []
+    fits = []
     for device in devices(planned):
         needed = estimate(config, shape, device=device.kind, float32=device.float32)
         short = needed.total > device.memory
-        found.append(Fit(device, needed, tuple(advice(config, shape, device)) if short else ()))
-    return shape, found
+        fits.append(Fit(device, needed, tuple(advice(config, shape, device)) if short else ()))
+    return shape, fits
 
 
 def devices(planned: float = 24.0) -> list[Device]:
-    """The GPUs of this machine; without one, a GPU to plan with, and then this machine's own
-    memory.
+    """The GPUs of this machine; without one, a GPU to plan with, and this machine's CPU.
 
     Args:
         planned: Memory of the GPU to plan with, in GiB.
@@ -108,17 +109,15 @@ def devices(planned: float = 24.0) -> list[Device]:
             )
             for number in range(count)
         ]
-    found = [Device(f"a GPU with {planned:g} GiB", "cuda", round(planned * GIB), found=False)]
+    plan = [Device(f"a GPU with {planned:g} GiB", "cuda", round(planned * GIB), found=False)]
     memory = _ram()
     if memory is None:
-        return found
-    return [*found, Device("this machine's CPU", "cpu", memory, float32=float32)]
+        return plan
+    return [*plan, Device("this machine's CPU", "cpu", memory, float32=float32)]
 
 
 def _ram() -> int | None:
-    """Memory of this machine or of the container it is, in bytes; ``None`` where that cannot be
-    told.
-    """
+    """Memory of this machine or container, in bytes; ``None`` if it is not known."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
@@ -131,22 +130,21 @@ def _ram() -> int | None:
 
 
 def advice(config: TrainingConfig, shape: Shape, device: Device) -> list[str]:
-    """Settings with which a run that does not fit would fit: as few, and as little changed, as will
-    do.
+    """The least change of settings with which a run would fit.
 
     Args:
         config: The run's configuration.
-        shape: The model's shape.
-        device: What it must fit into.
+        shape: The model's sizes.
+        device: The device it must fit.
 
     Returns:
-        Lines of a configuration file; none if nothing of the kind helps.
+        Lines for the configuration file; none if no change of settings is enough.
     """
 
     def fits(changes: tuple[_Change | None, ...]) -> bool:
         changed = config
         for change in changes:
-            changed = changed if change is None else change.of(changed)
+            changed = changed if change is None else change.apply(changed)
         return (
             estimate(changed, shape, device=device.kind, float32=device.float32).total
             <= device.memory
@@ -162,7 +160,7 @@ def advice(config: TrainingConfig, shape: Shape, device: Device) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """Values of some of a group's fields, and how little one would like to have them."""
+    """New values of some fields of a group, and how undesirable they are."""
 
     group: str
     values: dict[str, int | str | bool]
@@ -172,13 +170,13 @@ class _Change:
     def lines(self) -> list[str]:
         return [f"{name}: {str(value).lower()}" for name, value in self.values.items()]
 
-    def of(self, config: TrainingConfig) -> TrainingConfig:
+    def apply(self, config: TrainingConfig) -> TrainingConfig:
         group = dataclasses.replace(getattr(config, self.group), **self.values)
         return dataclasses.replace(config, **{self.group: group})
 
 
 def _changes(config: TrainingConfig) -> Iterator[list[_Change]]:
-    """For each thing that could be changed, the ways to change it."""
+    """For each setting that could be changed, the ways to change it."""
     optim, size = config.optim, config.evaluation.eval_batch_size
     yield [
         _Change("evaluation", {"eval_batch_size": size >> n}, n)
@@ -189,7 +187,7 @@ def _changes(config: TrainingConfig) -> Iterator[list[_Change]]:
         if config.model.gradient_checkpointing
         else [_Change("model", {"gradient_checkpointing": True}, 3)]
     )
-    # As many rows are learnt from in a step as before.
+    # The number of rows per optimiser step stays the same.
     yield [
         _Change(
             "optim",

@@ -1,8 +1,7 @@
-"""What memory a training run takes, worked out from the model's shape before anything is
-downloaded.
+"""How much memory a training run takes, computed from the model's sizes before any download.
 
-Sums of what PyTorch keeps, each with its source; the tests hold them against what real runs kept.
-It knows neither weights nor data: rows are taken to be as long as ``max_length`` allows.
+The estimate adds up what PyTorch keeps; each part names its source, and the tests compare the parts
+with real runs. Weights and data are not read: every row counts as ``max_length`` tokens.
 """
 
 from __future__ import annotations
@@ -18,17 +17,18 @@ from llmner.training._shape import Shape, shape_of
 __all__ = ["GIB", "Kind", "MemoryEstimate", "Shape", "estimate", "shape_of"]
 
 GIB = 2**30
-"""Bytes."""
+"""Bytes of a GiB."""
 
 Kind = Literal["cuda", "cpu"]
 
-# trl/kernels/chunked_logprob.py and trl/trainer/utils.py: tokens and words of a tile of logits.
+# trl/kernels/chunked_logprob.py and trl/trainer/utils.py: size of a tile of logits, in tokens and
+# in entries of the vocabulary.
 _TILE_TOKENS, _TILE_WORDS = 4096, 32768
-# training/_cpu_head.py: tokens whose logits exist at once.
+# training/_cpu_head.py: tokens whose logits are in memory at once.
 _CPU_TOKENS = 512
-# EXAONE 3's own names for Llama's layers, where it runs with code of its own.
+# EXAONE 3's names for Llama's layers, if it runs with its own code.
 _ALIASES = {"out_proj": "o_proj", "c_fc_0": "gate_proj", "c_fc_1": "up_proj", "c_proj": "down_proj"}
-# CUDA's context and the libraries' kernels, or Python with the libraries; resident, in GiB.
+# CUDA's context and the libraries' kernels, or Python with the libraries, in GiB.
 _OVERHEAD = 0.75
 
 
@@ -36,20 +36,23 @@ _OVERHEAD = 0.75
 class MemoryEstimate:
     """Memory of a run, in bytes.
 
+    >>> memory = estimate(TrainingConfig())
+    >>> memory.total == max(memory.training, memory.evaluating)
+    True
+
     Attributes:
-        device: What it was worked out for: "cuda" or "cpu".
-        weights: The base model's.
-        adapter: The adapter's.
-        gradients: The adapter's gradients.
+        device: The kind of device: "cuda" or "cpu".
+        weights: The weights of the base model.
+        adapter: The weights of the adapter.
+        gradients: The gradients of the adapter.
         optimizer: The optimiser's state.
         activations: What the forward pass keeps for the backward pass, for a full batch of the
             longest rows.
-        workspace: What comes and goes while the backward pass is in one layer.
-        logits: What the loss takes while it is computed.
-        answering: What answering the held-out sentences takes, instead of gradients, activations
-            and loss.
-        overhead: CUDA's context or Python itself, the libraries, and gaps between what is
-            allocated.
+        workspace: What the backward pass of one layer needs for a while.
+        logits: What the loss needs while it is computed.
+        answering: What answering held-out sentences needs instead of gradients, activations and
+            loss.
+        overhead: CUDA's context or Python, the libraries, and gaps between allocations.
     """
 
     device: Kind
@@ -65,24 +68,25 @@ class MemoryEstimate:
 
     @property
     def training(self) -> int:
-        """The highest while it learns, in bytes: the loss is done before the first layer's turn
-        comes.
+        """The peak while the model learns, in bytes.
+
+        The loss is finished before the backward pass of the first layer begins.
         """
-        passing = self.gradients + self.activations + max(self.workspace, self.logits)
-        return self._lasting + passing
+        temporary = self.gradients + self.activations + max(self.workspace, self.logits)
+        return self._permanent + temporary
 
     @property
     def evaluating(self) -> int:
-        """The highest while it answers held-out sentences, in bytes."""
-        return self._lasting + self.answering
+        """The peak while the model answers held-out sentences, in bytes."""
+        return self._permanent + self.answering
 
     @property
     def total(self) -> int:
-        """The highest of the run, in bytes."""
+        """The peak of the run, in bytes."""
         return max(self.training, self.evaluating)
 
     @property
-    def _lasting(self) -> int:
+    def _permanent(self) -> int:
         return self.weights + self.adapter + self.optimizer + self.overhead
 
     def gib(self) -> dict[str, float]:
@@ -101,18 +105,21 @@ def estimate(
     device: Kind = "cuda",
     float32: bool = False,
 ) -> MemoryEstimate:
-    """What a run takes on each of its devices.
+    """The memory that a run needs on each of its devices.
+
+    >>> estimate(TrainingConfig()).gib()["weights"]
+    0.499
 
     Args:
         config: The run's configuration.
-        shape: The model's shape; ``None`` to look it up.
-        device: Where it runs. Loss and dropout are computed differently on a CPU.
+        shape: The model's sizes; ``None`` to look them up.
+        device: The kind of device. Loss and dropout are computed differently on a CPU.
         float32: Whether the model computes in float32, as on a CPU without bfloat16
-            (``_processor``). What it keeps is then estimated from above: twice what bfloat16 would
-            take, though some of that is float32 in both. In 4 bits it never does.
+            (``_processor``). The estimate is then an upper bound: twice that of bfloat16, though
+            some parts are float32 in both. A model in 4 bits never computes in float32.
 
     Raises:
-        InputError: The model's shape is not known, or ``lora_targets`` names a layer that it does
+        InputError: The model's sizes are not known, or ``lora_targets`` names a layer that it does
             not have.
     """
     shape = shape_of(config.model.model) if shape is None else shape
@@ -125,7 +132,7 @@ def estimate(
     activations, workspace = times * activations, times * workspace
     if times == 2:
         logits += 4 * _tokens(config) * shape.width
-    # What is allocated and freed in ever new sizes leaves gaps; a twentieth is taken to be lost.
+    # Allocations of different sizes leave gaps; a twentieth is assumed to be lost.
     gaps = (activations + max(workspace, logits)) // 20
     return MemoryEstimate(
         device=device,
@@ -143,45 +150,44 @@ def estimate(
 
 def _targets(config: TrainingConfig, shape: Shape) -> dict[str, tuple[int, int]]:
     """The linear layers of a decoder layer that get an adapter."""
-    wanted = config.lora.lora_targets
+    targets = config.lora.lora_targets
     linears = shape.linears
-    if wanted == "all-linear":
+    if targets == "all-linear":
         return linears
-    names = [_ALIASES.get(name, name) for name in ([wanted] if isinstance(wanted, str) else wanted)]
+    targets = [targets] if isinstance(targets, str) else targets
+    names = [_ALIASES.get(name, name) for name in targets]
     for name in names:
         if name not in linears:
             raise InputError(
-                f"lora_targets: {name} is none of {', '.join(linears)}",
+                f"lora_targets: {name} is not one of {', '.join(linears)}",
                 hint='"all-linear" takes them all',
             )
     return {name: linears[name] for name in linears if name in names}
 
 
 def _factors(config: TrainingConfig, shape: Shape) -> list[int]:
-    """Numbers in each of a decoder layer's low-rank factors: rank times input, and output times
-    rank.
-    """
+    """Parameters in each low-rank factor of a decoder layer: rank times input or output size."""
     return [
         config.lora.lora_rank * size for pair in _targets(config, shape).values() for size in pair
     ]
 
 
 def _adapter_bytes(config: TrainingConfig) -> int:
-    """Bytes of one of the adapter's numbers.
+    """Bytes of one parameter of the adapter.
 
-    PEFT makes adapters float32 (``autocast_adapter_dtype``); trl's trainer turns those of a
-    quantised model to bfloat16, as QLoRA had them. Gradients and PyTorch's optimisers' states
-    follow.
+    PEFT makes adapters float32 (``autocast_adapter_dtype``). trl's trainer converts those of a
+    quantised model to bfloat16, as in QLoRA. Gradients and the states of PyTorch's optimisers have
+    the same type.
     """
     return 2 if config.model.quantization == "4bit" else 4
 
 
 def _weights(config: TrainingConfig, shape: Shape) -> int:
-    """bfloat16, but for linear layers in 4 bits.
+    """Bytes of the base model's weights: bfloat16, except for linear layers in 4 bits.
 
-    Those take half a byte a number; a byte for the scale of every 64; four for the scale of every
-    256 scales (double quantisation, QLoRA, section 3); and bitsandbytes' two tables and an offset,
-    1,092 bytes a layer.
+    In 4 bits a parameter takes half a byte. Every 64 parameters have a scale of one byte, and every
+    256 scales one of four bytes (double quantisation, QLoRA, section 3). bitsandbytes adds two
+    tables and an offset, 1,092 bytes per layer.
     """
     parameters = shape.parameters
     rest = 2 * (parameters.embedding + parameters.norm)
@@ -193,11 +199,12 @@ def _weights(config: TrainingConfig, shape: Shape) -> int:
 
 
 def _state(config: TrainingConfig, count: int) -> int:
-    """The optimiser's state for a factor of so many numbers, in bytes.
+    """Bytes of the optimiser's state for a factor with ``count`` parameters.
 
-    PyTorch's keep their two moments in the factor's own type. bitsandbytes' keep a byte each and a
-    float32 scale for every 256, but float32 for fewer than 4,096 numbers, and where the name says
-    32bit. Paged ones are counted in full: they leave the GPU only when it is short of memory.
+    PyTorch's optimisers keep two moments in the factor's own type. Those of bitsandbytes keep a
+    byte for each moment and a float32 scale for every 256, but use float32 for fewer than 4,096
+    parameters, or if the name says 32bit. Paged optimisers count in full: their state leaves the
+    GPU only when memory is short.
     """
     name = config.optim.optimizer
     moments = 0 if name == "sgd" else 1 if "lion" in name or "rmsprop" in name else 2
@@ -207,7 +214,7 @@ def _state(config: TrainingConfig, count: int) -> int:
 
 
 def _span(config: TrainingConfig) -> int:
-    """Tokens that attention looks over: packed rows of a batch are laid end to end."""
+    """Tokens that attention covers. Packed rows of a batch are joined into one sequence."""
     packed = config.optim.batching == "packing"
     return config.data.max_length * (config.optim.batch_size if packed else 1)
 
@@ -217,18 +224,18 @@ def _tokens(config: TrainingConfig) -> int:
 
 
 def _attention(config: TrainingConfig, shape: Shape, span: int, *, alone: bool) -> int:
-    """Bytes a token that attention keeps.
+    """Bytes per token that attention keeps.
 
-    Queries, keys, values, output and a float32 normaliser a head: no matrix of tokens by tokens. A
-    mask (padding, packing) makes transformers repeat keys and values for every head and keeps a row
-    of itself in bfloat16 (``integrations/sdpa_attention.py``); flash attention needs none.
-    ``eager`` keeps the matrix, in float32 and in bfloat16.
+    These are queries, keys, values, the output and a float32 normaliser per head, but no matrix of
+    tokens by tokens. With a mask (padding or packing), transformers repeats keys and values for
+    every head, and a row of the mask is kept in bfloat16 (``integrations/sdpa_attention.py``).
+    Flash attention needs no mask. ``eager`` keeps the matrix, in float32 and in bfloat16.
 
     Args:
         config: The run's configuration.
-        shape: The model's shape.
-        span: Tokens that are looked over.
-        alone: A single row, which has no padding.
+        shape: The model's sizes.
+        span: Tokens that attention covers.
+        alone: Whether there is only one row, which has no padding.
     """
     queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     name = config.model.attention or "sdpa"
@@ -244,77 +251,81 @@ def _attention(config: TrainingConfig, shape: Shape, span: int, *, alone: bool) 
 
 
 def _layer(config: TrainingConfig, shape: Shape, device: Kind) -> int:
-    """Bytes a token that a decoder layer keeps for its backward pass.
+    """Bytes per token that a decoder layer keeps for its backward pass.
 
-    Frozen linear layers keep nothing. Kept are the float32 input of each normalisation; what
-    attention keeps; gate, activation and up of the feed-forward part; and, for each layer with an
-    adapter, the adapter's bfloat16 input and its product with the first factor. That input is one
-    that others keep or share, unless dropout or the cast from a float32 adapter make a copy.
-    Dropout keeps its mask: a byte a number on CUDA, the numbers themselves on a CPU.
+    Frozen linear layers keep nothing. The layer keeps the float32 input of each normalisation; what
+    attention keeps; gate, activation and up projection of the feed-forward part; and, for each
+    linear layer with an adapter, the adapter's bfloat16 input and its product with the first
+    factor. That input is shared with others, unless dropout or the cast for a float32 adapter
+    copies it. Dropout keeps its mask: a byte per number on CUDA, the numbers themselves on a CPU.
     """
-    wide, inner = shape.width, shape.intermediate
+    width, inner = shape.width, shape.intermediate
     heads = (shape.heads + shape.kv_heads) * (shape.head_dim + 1) if shape.head_norms else 0
     packed = config.optim.batching == "packing"
-    kept = 4 * (shape.norms * (wide + 1) + heads)
-    kept += _attention(
+    total = 4 * (shape.norms * (width + 1) + heads)
+    total += _attention(
         config, shape, _span(config), alone=config.optim.batch_size == 1 and not packed
     )
-    kept += (6 if shape.gated else 4) * inner
+    total += (6 if shape.gated else 4) * inner
     targets = _targets(config, shape)
-    kept += 2 * config.lora.lora_rank * len(targets)
+    total += 2 * config.lora.lora_rank * len(targets)
     copied = config.lora.lora_dropout > 0 or _adapter_bytes(config) == 4
     if copied:
         inputs = sum(size for size, _ in targets.values())
     else:
-        # Shared by queries, keys and values, and by gate and up; attention keeps its output anyway.
+        # Queries, keys and values share an input, and so do gate and up. The output projection's
+        # input is the output that attention keeps anyway.
         groups = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
-        inputs = sum(wide for group in groups if targets.keys() & set(group))
+        inputs = sum(width for group in groups if targets.keys() & set(group))
         inputs += inner if "down_proj" in targets else 0
     mask = 0
     if config.lora.lora_dropout > 0:
         mask = 1 if device == "cuda" else _adapter_bytes(config)
         mask *= sum(size for size, _ in targets.values())
-    return kept + 2 * inputs + mask
+    return total + 2 * inputs + mask
 
 
 def _activations(config: TrainingConfig, shape: Shape, device: Kind) -> int:
-    """All layers' and the last normalisation's; with gradient checkpointing each layer's input
-    alone.
+    """Bytes that all layers and the last normalisation keep.
+
+    With gradient checkpointing, a layer keeps only its input.
     """
-    one = 2 * shape.width if config.model.gradient_checkpointing else _layer(config, shape, device)
-    return _tokens(config) * (shape.layers * one + 4 * (shape.width + 1))
+    layer = (
+        2 * shape.width if config.model.gradient_checkpointing else _layer(config, shape, device)
+    )
+    return _tokens(config) * (shape.layers * layer + 4 * (shape.width + 1))
 
 
 def _workspace(config: TrainingConfig, shape: Shape, device: Kind) -> int:
-    """What comes and goes in one layer's backward pass.
+    """Bytes that the backward pass of one layer needs for a while.
 
-    With gradient checkpointing, all that the layer keeps. Then two gradients of the feed-forward
-    part, the widest there is, and one of the hidden state; for a float32 adapter, copies of its
-    input and gradient in its type, and again for dropout. In 4 bits, the largest weight as bfloat16
-    (``MatMul4Bit.backward`` of bitsandbytes).
+    They are two gradients of the feed-forward part, which is the widest, and one of the hidden
+    state. A float32 adapter adds copies of its input and gradient in its type, and dropout again.
+    With gradient checkpointing, all that the layer keeps is added. In 4 bits, the largest weight as
+    bfloat16 is added (``MatMul4Bit.backward`` of bitsandbytes).
     """
     if _adapter_bytes(config) == 2:
-        one = 4 * shape.intermediate + 2 * shape.width
+        token = 4 * shape.intermediate + 2 * shape.width
     else:
-        one = (10 if config.lora.lora_dropout > 0 else 6) * shape.intermediate + 8 * shape.width
+        token = (10 if config.lora.lora_dropout > 0 else 6) * shape.intermediate + 8 * shape.width
     if config.model.gradient_checkpointing:
-        one += _layer(config, shape, device)
-    return _tokens(config) * one + _largest(config, shape)
+        token += _layer(config, shape, device)
+    return _tokens(config) * token + _largest_weight(config, shape)
 
 
-def _largest(config: TrainingConfig, shape: Shape) -> int:
+def _largest_weight(config: TrainingConfig, shape: Shape) -> int:
     if config.model.quantization != "4bit":
         return 0
     return 2 * max(inner * outer for inner, outer in shape.linears.values())
 
 
 def _logits(config: TrainingConfig, shape: Shape, device: Kind) -> int:
-    """The loss, if every token is learnt.
+    """Bytes that the loss needs if every token is learnt.
 
-    On CUDA trl's fused head has a tile of 4,096 tokens by 32,768 words in bfloat16, gives the
-    hidden states' gradient in float32 and casts it (``trl/kernels/chunked_logprob.py``). On a CPU
-    ours has 512 tokens by all words, three times in float32 and once in bfloat16; it gives the
-    gradient in bfloat16.
+    On CUDA, trl's fused head has a tile of 4,096 tokens by 32,768 entries of the vocabulary in
+    bfloat16, computes the gradient of the hidden states in float32 and casts it
+    (``trl/kernels/chunked_logprob.py``). On a CPU, ``_cpu_head`` has 512 tokens by the whole
+    vocabulary, three times in float32 and once in bfloat16, and the gradient in bfloat16.
     """
     tokens = _tokens(config)
     if device == "cuda":
@@ -323,12 +334,11 @@ def _logits(config: TrainingConfig, shape: Shape, device: Kind) -> int:
 
 
 def _answering(config: TrainingConfig, shape: Shape) -> int:
-    """Keys and values of a batch of sentences, and either reading the questions or writing the
-    answers.
+    """Bytes for answering a batch of held-out sentences: the peak of reading and writing.
 
-    Questions are taken to be as long as ``max_length``. While they are read, a layer holds what its
-    feed-forward part takes; the logits are those of the last tokens alone, in bfloat16 and twice in
-    float32.
+    Both need the cache of keys and values. Questions count as ``max_length`` tokens. While they are
+    read, a layer needs the memory of its feed-forward part. Logits are computed for the last tokens
+    only, once in bfloat16 and twice in float32.
     """
     evaluation, length = config.evaluation, config.data.max_length
     if config.data.held_out == 0:
@@ -336,11 +346,11 @@ def _answering(config: TrainingConfig, shape: Shape) -> int:
     rows = min(evaluation.eval_batch_size, evaluation.eval_sentences or evaluation.eval_batch_size)
     cache = rows * shape.layers * 4 * shape.kv_heads * shape.head_dim
     copies = 6 if _adapter_bytes(config) == 2 else 8
-    one = (
+    token = (
         copies * shape.intermediate
         + 10 * shape.width
         + _attention(config, shape, length, alone=rows == 1)
     )
-    reading = cache * length + rows * length * one
+    reading = cache * length + rows * length * token
     writing = cache * (length + evaluation.max_new_tokens)
-    return max(reading, writing) + 10 * rows * shape.vocabulary + _largest(config, shape)
+    return max(reading, writing) + 10 * rows * shape.vocabulary + _largest_weight(config, shape)

@@ -1,7 +1,7 @@
-"""The model that is trained: loaded, quantised, and given an adapter that covers what it should.
+"""The model that is trained: loaded, quantised, and checked to have adapters where it should.
 
-PEFT is silent when only some of the named modules exist; here that is an error, and what got an
-adapter is counted. What the model learns from is ``_rows``' to know.
+PEFT does not complain if only some of the named modules exist; here that is an error, and the
+layers with an adapter are counted.
 """
 
 from __future__ import annotations
@@ -33,15 +33,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What an adapter covers.
+    """Which part of a model has an adapter.
+
+    >>> print(Coverage(126, 126, (), 3_796_992, 271_895_168))
+    adapter on 126 of 126 linear layers; 3,796,992 of 271,895,168 parameters are trained (1.40%)
 
     Attributes:
         modules: Linear layers with an adapter.
-        linear: Linear layers of the model, its output head left out.
-        bare: Names (last part) of linear layers without one.
+        linear: Linear layers of the model, without the output head.
+        bare: Names (last part) of linear layers without an adapter.
         trained: Parameters that are trained.
-        total: Parameters of the model with its adapter; a quantised weight counts as what it stands
-            for.
+        total: Parameters of the model and its adapter, as if no weight were quantised.
     """
 
     modules: int
@@ -52,13 +54,13 @@ class Coverage:
 
     @property
     def share(self) -> float:
-        """Trained parameters out of all, 0 to 1."""
+        """The share of all parameters that is trained, 0 to 1."""
         return self.trained / self.total
 
     def __str__(self) -> str:
-        left = f"; without one: {', '.join(self.bare)}" if self.bare else ""
+        rest = f"; without one: {', '.join(self.bare)}" if self.bare else ""
         return (
-            f"adapter on {self.modules:,} of {self.linear:,} linear layers{left}; "
+            f"adapter on {self.modules:,} of {self.linear:,} linear layers{rest}; "
             f"{self.trained:,} of {self.total:,} parameters are trained ({self.share:.2%})"
         )
 
@@ -66,10 +68,10 @@ class Coverage:
 def load_for_training(
     options: ModelOptions, report: Callable[[str], None] | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model and its tokenizer, on this process's device, in 4 bits where that is asked for.
+    """The model and its tokenizer, on this process's device, in 4 bits if the options say so.
 
-    Its numbers are bfloat16; on a processor that has no instructions for them float32, if that fits
-    in memory.
+    It computes in bfloat16, or in float32 if the processor has no instructions for bfloat16 and
+    there is enough memory.
 
     Raises:
         MissingExtraError: A library of the ``train`` extra is not installed.
@@ -84,14 +86,14 @@ def load_for_training(
     if options.attention is not None:
         settings["attn_implementation"] = options.attention
     if torch.cuda.is_available() and not is_fsdp():
-        # One whole model a process: "auto" would spread it over the GPUs that other processes use.
+        # Each process has a whole model. "auto" would spread it over GPUs of other processes.
         settings["device_map"] = {"": PartialState().local_process_index}
     if options.quantization == "4bit":
         settings["quantization_config"] = four_bits()
     model, tokenizer = load_model(
         options.model, trust_remote_code=options.trust_remote_code, report=report, **settings
     )
-    # A model that is still to be sharded lies on the CPU too.
+    # With FSDP the model is on the CPU too, until it is sharded.
     if options.quantization == "none" and not torch.cuda.is_available() and not is_fsdp():
         suit_processor(model)
     model.config.use_cache = False
@@ -99,7 +101,7 @@ def load_for_training(
 
 
 def is_fsdp() -> bool:
-    """Whether ``accelerate launch`` shards the model over processes."""
+    """Whether ``accelerate launch`` shards the model over several processes."""
     return os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true")
 
 
@@ -117,13 +119,13 @@ def four_bits() -> Any:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
-        # Shards of bfloat16, so that FSDP can cut quantised weights as it cuts the others.
+        # Stored as bfloat16, so that FSDP can shard quantised weights like the others.
         bnb_4bit_quant_storage=torch.bfloat16,
     )
 
 
 def linear_names(model: Any) -> dict[str, str]:
-    """Full name of every linear layer but the output head, with the last part of the name."""
+    """The last part of the name of each linear layer, by full name; without the output head."""
     import torch
 
     head = model.get_output_embeddings()
@@ -135,29 +137,29 @@ def linear_names(model: Any) -> dict[str, str]:
 
 
 def adapter_config(model: Any, options: LoraOptions) -> LoraConfig:
-    """PEFT's configuration, after making sure that every named target is in the model.
+    """PEFT's configuration, after a check that every named target is in the model.
 
     Raises:
-        InputError: A target that matches nothing, or no linear layer at all.
+        InputError: A target matches nothing, or the model has no linear layer.
         MissingExtraError: PEFT is not installed.
     """
     try:
         from peft import LoraConfig
     except ImportError:
         raise MissingExtraError("train", "LoRA") from None
-    known = sorted(set(linear_names(model).values()))
-    if not known:
+    names = sorted(set(linear_names(model).values()))
+    if not names:
         raise InputError("the model has no linear layer that could get an adapter")
     targets = options.lora_targets
     if isinstance(targets, str) and targets != "all-linear":
         targets = [targets]
     if not isinstance(targets, str):
-        missing = [name for name in targets if name not in known]
+        missing = [target for target in targets if target not in names]
         if missing or not targets:
-            what = ", ".join(missing) or "an empty list"
+            shown = ", ".join(missing) or "an empty list"
             raise InputError(
-                f"lora_targets: {what} matches nothing in this model",
-                hint=f'its linear layers are {", ".join(known)}; "all-linear" takes them all',
+                f"lora_targets: {shown} matches nothing in this model",
+                hint=f'its linear layers are {", ".join(names)}; "all-linear" takes them all',
             )
     return LoraConfig(
         r=options.lora_rank,
@@ -169,11 +171,11 @@ def adapter_config(model: Any, options: LoraOptions) -> LoraConfig:
 
 
 def check_coverage(model: Any, options: LoraOptions) -> Coverage:
-    """Count what got an adapter, and make sure that nothing expected went without.
+    """Count the layers with an adapter, and make sure that every target has one.
 
     Args:
         model: The PEFT model.
-        options: What was asked for.
+        options: The options of its adapter.
 
     Raises:
         InputError: A linear layer that should have an adapter has none.
@@ -184,23 +186,25 @@ def check_coverage(model: Any, options: LoraOptions) -> Coverage:
         for name, module in base.named_modules()
         if name.endswith(".base_layer")
     }
-    # PEFT wraps a layer: the layer itself is then called NAME.base_layer, and the factors are
-    # linear too.
+    # PEFT wraps a layer: the layer itself is then named NAME.base_layer, and its factors are linear
+    # layers too.
     linear = {
         name.removesuffix(".base_layer"): last if last != "base_layer" else name.split(".")[-2]
         for name, last in linear_names(base).items()
         if ".lora_" not in name
     }
     targets = options.lora_targets
-    wanted = (
+    target_names = (
         None if targets == "all-linear" else {targets} if isinstance(targets, str) else set(targets)
     )
     bare = {name: last for name, last in linear.items() if name not in adapted}
-    missing = sorted(name for name, last in bare.items() if wanted is None or last in wanted)
+    missing = sorted(
+        name for name, last in bare.items() if target_names is None or last in target_names
+    )
     if missing:
         raise InputError(
-            f"{len(missing)} of {len(linear)} linear layers got no adapter, {missing[0]} for one",
-            hint="the installed PEFT does not know this kind of layer",
+            f"{len(missing)} of {len(linear)} linear layers got no adapter, such as {missing[0]}",
+            hint="the installed version of PEFT does not support this kind of layer",
         )
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     return Coverage(
@@ -208,11 +212,11 @@ def check_coverage(model: Any, options: LoraOptions) -> Coverage:
         linear=len(linear),
         bare=tuple(sorted(set(bare.values()))),
         trained=trained,
-        total=sum(_stands_for(weight) for weight in model.parameters()),
+        total=sum(_parameter_count(weight) for weight in model.parameters()),
     )
 
 
-def _stands_for(weight: Any) -> int:
-    """Numbers a parameter stands for; bitsandbytes packs two or more into one stored number."""
+def _parameter_count(weight: Any) -> int:
+    """How many parameters a weight has. In 4 bits, bitsandbytes packs several into one number."""
     state = getattr(weight, "quant_state", None)
     return int(state.shape.numel()) if state is not None else int(weight.numel())

@@ -1,4 +1,4 @@
-"""What a run starts from: sentences read, model loaded, rows built."""
+"""Prepare a run: read the sentences, load the model, build the rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Prepared", "prepare"]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything a trainer needs, and the counts that go into the record.
+    """What a trainer needs, and the counts for the record.
 
     Attributes:
         recipe: How sentences are asked and answered.
@@ -29,8 +29,8 @@ class Prepared:
         tokenizer: Its tokenizer.
         rows: Rows to learn from.
         held_rows: Rows of the held-out sentences.
-        held_out: Held-out sentences that evaluations answer.
-        over_long: Sentences left out for their length.
+        held_out: Held-out sentences that are answered in each evaluation.
+        over_long: How many sentences were left out because they are too long.
     """
 
     recipe: Recipe
@@ -46,7 +46,7 @@ def prepare(config: TrainingConfig, report: Callable[[str], None] | None = None)
     """Read the corpus, load the model, and build the rows.
 
     Raises:
-        InputError: A corpus or recipe that cannot be read, rows that are too long, a template that
+        InputError: A corpus or recipe cannot be read, rows are too long, or the chat template
             never ends an answer.
         GenerationError: The model cannot be loaded.
         MissingExtraError: The ``train`` extra is not installed.
@@ -61,9 +61,9 @@ def prepare(config: TrainingConfig, report: Callable[[str], None] | None = None)
     ends = model.generation_config.eos_token_id
     end = end_of_turn(tokenizer, ends if isinstance(ends, list) else [] if ends is None else [ends])
     rows: list[list[TokenRow]] = []
-    over = 0
+    over_long = 0
     for part in (learnt, held_out):
-        built, left_out = build_rows(
+        part_rows, too_long = build_rows(
             part,
             recipe,
             tokenizer,
@@ -72,22 +72,29 @@ def prepare(config: TrainingConfig, report: Callable[[str], None] | None = None)
             over_long=data.over_long,
             loss_on=data.loss_on,
         )
-        rows.append(built)
-        over += left_out
-    answered = held_out[: config.evaluation.eval_sentences]
-    return Prepared(recipe, model, tokenizer, tuple(rows[0]), tuple(rows[1]), tuple(answered), over)
+        rows.append(part_rows)
+        over_long += too_long
+    return Prepared(
+        recipe,
+        model,
+        tokenizer,
+        rows=tuple(rows[0]),
+        held_rows=tuple(rows[1]),
+        held_out=tuple(held_out[: config.evaluation.eval_sentences]),
+        over_long=over_long,
+    )
 
 
 def _sentences(config: TrainingConfig, recipe: Recipe) -> list[Sentence]:
-    # A file is learnt whole; of a data set, which may be in several parts, the one for that.
+    # A file is used as a whole; of a data set with several splits, only "train".
     split = None if is_file_name(config.data.train) else "train"
     sentences = list(read_corpus(config.data.train, config.data.train_format, split=split))
-    known = set(recipe.schema_.codes)
+    labels = set(recipe.schema_.codes)
     for sentence in sentences:
         for span in sentence.spans:
-            if span.label not in known:
+            if span.label not in labels:
                 raise InputError(
-                    f"label {span.label!r} is not among the recipe's {', '.join(sorted(known))}",
+                    f"label {span.label!r} is not among the recipe's {', '.join(sorted(labels))}",
                     path=config.data.train,
                     id=sentence.id,
                     hint="train with a recipe that has it",

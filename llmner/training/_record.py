@@ -1,6 +1,6 @@
 """What a run leaves to read: a table per epoch, curves, and a JSON record with versions.
 
-It reads trainer logs; it trains nothing.
+All of it is made from the trainer's log.
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ __all__ = ["EpochRow", "best_row", "epoch_rows", "write_curves", "write_record"]
 
 @dataclass(frozen=True, slots=True)
 class EpochRow:
-    """One epoch, or what a stopped run did of it.
+    """One epoch, or the part of it that a stopped run did.
+
+    >>> EpochRow(1, 100, 0.31, 0.28, 0.9, 0.8, 0.847, 60.0).f1
+    0.847
 
     Attributes:
         epoch: Its number, from 1.
-        step: Optimiser steps done at its end.
-        train_loss: Mean of the losses logged in it, in nats a token.
-        eval_loss: Loss on the held-out rows at its last evaluation.
-        precision: Of the answers to held-out sentences, micro, 0 to 1.
-        recall: The same.
-        f1: The same.
-        seconds: Time it took, evaluations included.
+        step: Optimiser steps done by its end.
+        train_loss: Mean of the losses logged in it, in nats per token.
+        eval_loss: Loss on the held-out rows at its last evaluation, in nats per token.
+        precision: Micro precision of the answers to held-out sentences, 0 to 1.
+        recall: Micro recall, 0 to 1.
+        f1: Micro F1, 0 to 1.
+        seconds: How long it took, evaluations included.
     """
 
     epoch: int
@@ -43,17 +46,22 @@ class EpochRow:
 
 
 def epoch_rows(history: Iterable[Mapping[str, Any]]) -> list[EpochRow]:
-    """The table of a trainer's log history."""
+    """The rows of the table, from a trainer's log history.
+
+    >>> (row,) = epoch_rows([{"epoch": 1.0, "step": 10, "loss": 0.5, "elapsed": 3.0}])
+    >>> row.train_loss, row.seconds
+    (0.5, 3.0)
+    """
     grouped: dict[int, list[Mapping[str, Any]]] = {}
     for entry in history:
         if "loss" in entry or "eval_loss" in entry:
-            # An epoch's last entry stands at its whole number.
+            # The last entry of an epoch has a whole number, so rounding goes up.
             number = max(1, -int(-float(entry["epoch"]) // 1))
             grouped.setdefault(number, []).append(entry)
     rows, before = [], 0.0
     for number, entries in sorted(grouped.items()):
         losses = [float(entry["loss"]) for entry in entries if "loss" in entry]
-        judged: Mapping[str, Any] = next(
+        evaluation: Mapping[str, Any] = next(
             (entry for entry in reversed(entries) if "eval_loss" in entry), {}
         )
         elapsed = float(entries[-1].get("elapsed", before))
@@ -62,10 +70,10 @@ def epoch_rows(history: Iterable[Mapping[str, Any]]) -> list[EpochRow]:
                 number,
                 int(entries[-1]["step"]),
                 sum(losses) / len(losses) if losses else None,
-                judged.get("eval_loss"),
-                judged.get("eval_precision"),
-                judged.get("eval_recall"),
-                judged.get("eval_f1"),
+                evaluation.get("eval_loss"),
+                evaluation.get("eval_precision"),
+                evaluation.get("eval_recall"),
+                evaluation.get("eval_f1"),
                 round(elapsed - before, 1),
             )
         )
@@ -74,13 +82,11 @@ def epoch_rows(history: Iterable[Mapping[str, Any]]) -> list[EpochRow]:
 
 
 def best_row(history: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Step, epoch and figures of the evaluation with the highest F1, the first of equals; else
-    ``None``.
-    """
-    judged = [entry for entry in history if "eval_f1" in entry]
-    if not judged:
+    """Step, epoch and figures of the first evaluation with the highest F1, if there was any."""
+    evaluations = [entry for entry in history if "eval_f1" in entry]
+    if not evaluations:
         return None
-    best = max(judged, key=lambda entry: entry["eval_f1"])
+    best = max(evaluations, key=lambda entry: entry["eval_f1"])
     return {
         "step": best["step"],
         "epoch": round(best["epoch"], 4),
@@ -88,15 +94,15 @@ def best_row(history: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
     }
 
 
-def write_record(path: Path, rows: Sequence[EpochRow], **known: Any) -> None:
-    """Write the run's record as JSON: what is ``known``, versions, and the table."""
-    record = {**known, "versions": versions(), "epochs": [asdict(row) for row in rows]}
+def write_record(path: Path, rows: Sequence[EpochRow], **fields: Any) -> None:
+    """Write the run's record as JSON: the given fields, versions, and the table."""
+    record = {**fields, "versions": versions(), "epochs": [asdict(row) for row in rows]}
     with whole_file(path) as stream:
         stream.write(dump_json(record, indent=2) + b"\n")
 
 
 def write_curves(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    """Draw losses and held-out figures over optimiser steps, as a PNG.
+    """Draw losses and held-out figures by optimiser step, as a PNG.
 
     Raises:
         MissingExtraError: matplotlib is not installed.

@@ -1,8 +1,7 @@
-"""From gold sentences to what the trainer sees: token rows, with the tokens that are learnt marked.
+"""From gold sentences to token rows, in which the tokens to learn are marked.
 
-Questions are encoded exactly as the ``transformers`` engine encodes them, and the answer's tokens
-follow them, so that a model meets in training what it will meet when it is asked. Rows are never
-cut.
+Questions are encoded exactly as in the ``transformers`` engine, and the answer's tokens follow, so
+a model sees in training what it will see when it is asked. Rows are never cut.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from llmner.spans import Sentence
 __all__ = ["IGNORED", "TokenRow", "build_rows", "end_of_turn"]
 
 IGNORED = -100
-"""The label of a token that is not learnt, as torch's cross entropy has it."""
+"""The label of a token that is not learnt, as in torch's cross entropy."""
 
 _PROBE = "가나다"
 
@@ -32,7 +31,7 @@ class TokenRow:
 
     Attributes:
         input_ids: Tokens of question, answer and end of turn.
-        labels: The same, with :data:`IGNORED` where nothing is learnt. Same length.
+        labels: The same tokens, but :data:`IGNORED` where nothing is learnt.
         id: The sentence's id.
     """
 
@@ -42,18 +41,17 @@ class TokenRow:
 
 
 def end_of_turn(tokenizer: Any, ends: Iterable[int]) -> list[int]:
-    """The tokens that follow an answer in the model's own chat template, up to the one that ends
-    it.
+    """The tokens after an answer in the model's chat template, up to the one that ends it.
 
-    Models without a template end with their end-of-text token.
+    Without a template it is the end-of-text token.
 
     Args:
         tokenizer: The model's tokenizer.
         ends: Tokens at which the model's generation stops.
 
     Raises:
-        InputError: What the template puts after an answer stops nothing: a model trained on it
-            would never learn to stop.
+        InputError: No token that the template puts after an answer stops generation, so a model
+            trained on it would never learn to stop.
     """
     ends = set(ends)
     if not tokenizer.chat_template:
@@ -64,9 +62,9 @@ def end_of_turn(tokenizer: Any, ends: Iterable[int]) -> list[int]:
     text = tokenizer.apply_chat_template(messages, tokenize=False)
     after = text.rpartition(_PROBE)[2]
     tokens = list(tokenizer(after, add_special_tokens=False)["input_ids"])
-    for at, token in enumerate(tokens):
+    for index, token in enumerate(tokens):
         if token in ends:
-            return tokens[: at + 1]
+            return tokens[: index + 1]
     raise InputError(
         f"the chat template ends an answer with {after!r}, at which generation does not stop",
         hint="add its token to eos_token_id in the model's generation_config.json",
@@ -83,7 +81,7 @@ def build_rows(
     over_long: str = "error",
     loss_on: str = "answer",
 ) -> tuple[list[TokenRow], int]:
-    """Token rows of gold sentences, and the number of those left out for their length.
+    """Token rows of gold sentences, and how many sentences were left out as too long.
 
     Args:
         sentences: Sentences with gold spans.
@@ -95,26 +93,25 @@ def build_rows(
         loss_on: ``"answer"`` or ``"all"``.
 
     Raises:
-        InputError: Rows longer than ``max_length`` and ``over_long`` is ``"error"``, or nothing is
-            left.
+        InputError: A row is longer than ``max_length`` and ``over_long`` is ``"error"``, or no row
+            is left.
     """
-    rows, longest, over = [], 0, 0
+    rows, longest, too_long = [], 0, 0
     for sentence in sentences:
         question = encode_prompt(tokenizer, build_prompt(recipe, sentence))
         answer = render_reply(sentence, recipe.reply_format, recipe.schema_)
-        learnt = [*tokenizer(answer, add_special_tokens=False)["input_ids"], *end]
-        tokens = question + learnt
+        answer_tokens = [*tokenizer(answer, add_special_tokens=False)["input_ids"], *end]
+        tokens = question + answer_tokens
         if len(tokens) > max_length:
-            over += 1
+            too_long += 1
             longest = max(longest, len(tokens))
             continue
-        masked = question if loss_on == "all" else [IGNORED] * len(question)
-        rows.append(TokenRow(tokens, masked + learnt, sentence.id))
-    if over and (over_long == "error" or not rows):
+        question_labels = question if loss_on == "all" else [IGNORED] * len(question)
+        rows.append(TokenRow(tokens, question_labels + answer_tokens, sentence.id))
+    if too_long and (over_long == "error" or not rows):
         raise InputError(
-            f"{over} of {len(sentences)} rows are longer than max_length {max_length} (the "
-            f"longest has "
-            f"{longest} tokens)",
+            f"{too_long} of {len(sentences)} rows are longer than max_length {max_length} (the "
+            f"longest has {longest} tokens)",
             hint="raise --max_length, or leave them out with --over_long drop",
         )
-    return rows, over
+    return rows, too_long

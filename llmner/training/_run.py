@@ -1,8 +1,7 @@
-"""A training run from its configuration to an adapter's folder, going on where an interrupted one
-stopped.
+"""A training run, from its configuration to an adapter's folder. Interrupted runs are resumed.
 
-The run's folder is its state: ``training.yaml`` says what it is, ``checkpoints/`` how far it came.
-What is learnt is ``_rows``' to know, how is ``_trainer``'s.
+The folder has the state of the run: ``training.yaml`` its configuration, ``checkpoints/`` its
+progress. ``_rows`` decides what is learnt, ``_trainer`` how.
 """
 
 from __future__ import annotations
@@ -48,17 +47,16 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
         folder: The adapter's folder.
-        coverage: What the adapter covers.
-        epochs: The table.
-        best: Step and figures of the checkpoint that was kept, or ``None`` without held-out
-            sentences.
-        sentences: Sentences learnt from.
-        held_out: Sentences kept apart.
-        over_long: Sentences left out for their length.
+        coverage: The part of the model that has an adapter.
+        epochs: One row per epoch.
+        best: Step and figures of the best evaluation, or ``None`` without held-out sentences.
+        sentences: How many sentences were learnt from.
+        held_out: How many sentences were held out.
+        over_long: How many sentences were left out as too long.
     """
 
     folder: Path
@@ -77,20 +75,24 @@ def train(
     report: Callable[[str], None] | None = None,
     on_log: Callable[[dict[str, Any], Any], None] | None = None,
 ) -> TrainingResult:
-    """Fine-tune, and leave adapter, tokenizer, recipe, configuration, record, curves and model
-    card.
+    """Fine-tune a model, and write the adapter with its tokenizer, recipe, record and model card.
 
-    A run that was interrupted, by ``kill -9`` too, goes on from its last whole checkpoint when it
-    is called again with the same configuration.
+    A run that was interrupted, even by ``kill -9``, resumes from its last complete checkpoint when
+    this function is called again with the same configuration.
+
+    >>> result = train(parse_config(["--train", "corpus.jsonl"]))  # doctest: +SKIP
+    >>> result.best["f1"]  # doctest: +SKIP
+    0.847
 
     Args:
-        config: What to do.
-        restart: Throw away what an earlier run left in the folder.
-        report: Told in a sentence what is being done.
+        config: The configuration of the run.
+        restart: Remove what an earlier run left in the folder.
+        report: Called with a sentence about each stage.
         on_log: Called with each log entry and the trainer's state.
 
     Raises:
-        InputError: Bad input, or the folder holds another run or a finished one.
+        InputError: The corpus, the recipe or the configuration cannot be used, or the folder has
+            another run or a finished one.
         GenerationError: The model cannot be loaded.
         MissingExtraError: The ``train`` extra is not installed.
     """
@@ -99,15 +101,15 @@ def train(
 
     check_optimisation(config.optim)
     main = is_main_process()
-    told = report if report is not None and main else _silent
+    say = report if report is not None and main else _silent
     folder = Path(config.evaluation.output)
     checkpoints = folder / "checkpoints"
     if main:
         _open_folder(folder, config, restart)
-    prepared = prepare(config, told)
-    told(
+    prepared = prepare(config, say)
+    say(
         f"{len(prepared.rows):,} sentences to learn from, {len(prepared.held_rows):,} held out"
-        + (f", {prepared.over_long:,} left out for their length" if prepared.over_long else "")
+        + (f", {prepared.over_long:,} left out as too long" if prepared.over_long else "")
     )
     trainer = build(
         config,
@@ -117,10 +119,10 @@ def train(
         on_log=on_log,
     )
     coverage = check_coverage(trainer.model, config.lora)
-    told(str(coverage))
+    say(str(coverage))
     last = last_checkpoint(checkpoints)
     if last is not None:
-        told(f"Going on from {last.name}")
+        say(f"Resuming from {last.name}")
     with denormals_flushed():
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
     trainer.accelerator.wait_for_everyone()
@@ -143,19 +145,21 @@ def train(
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that speaks and writes; ``accelerate launch`` and torchrun start
-    several.
+    """Whether this process reports and writes: ``accelerate launch`` and torchrun start several.
+
+    >>> is_main_process()
+    True
     """
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def trainer_builder() -> Callable[..., Any]:
-    """What builds the trainer; imports torch and trl.
+    """The function that builds the trainer. Imports torch and trl.
 
     Raises:
         MissingExtraError: The ``train`` extra is not installed.
     """
-    # On a CPU it complains of a kernel that it can do without.
+    # On a CPU it warns of a kernel that is not needed.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         from llmner.training._trainer import build_trainer
@@ -169,12 +173,12 @@ def _silent(_: str) -> None:
 
 
 def _open_folder(folder: Path, config: TrainingConfig, restart: bool) -> None:
-    """Make the folder this run's, or make sure that it is already.
+    """Create the folder of this run, or make sure that it belongs to this run.
 
     Raises:
-        InputError: It is another run's, or holds a finished one, or cannot be written.
+        InputError: It belongs to another run, has a finished adapter, or cannot be written.
     """
-    kind_of(folder)  # It may be no path at all.
+    kind_of(folder)  # Raises an error if it is not a valid path.
     if restart:
         for name in ("checkpoints", "runs"):
             shutil.rmtree(folder / name, ignore_errors=True)
@@ -182,68 +186,66 @@ def _open_folder(folder: Path, config: TrainingConfig, restart: bool) -> None:
             (folder / name).unlink(missing_ok=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        known = (folder / TRAINING_FILE).read_text(encoding="utf-8")
+        text = (folder / TRAINING_FILE).read_text(encoding="utf-8")
     except FileNotFoundError:
-        known = None
+        text = None
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", path=folder) from None
-    if (folder / RECORD_FILE).exists() or (known is None and (folder / ADAPTER_FILE).exists()):
+    if (folder / RECORD_FILE).exists() or (text is None and (folder / ADAPTER_FILE).exists()):
         raise InputError(
             "holds a finished adapter", path=folder, hint="name another --output, or --restart"
         )
-    wanted = config.flat()
-    if known is not None:
-        before = _known_settings(folder / TRAINING_FILE, known)
+    settings = config.flat()
+    if text is not None:
+        earlier = _read_settings(folder / TRAINING_FILE, text)
         differing = sorted(
             key
-            for key in {*before, *wanted}
-            if key != "output" and before.get(key) != wanted.get(key)
+            for key in {*earlier, *settings}
+            if key != "output" and earlier.get(key) != settings.get(key)
         )
         if differing:
             raise InputError(
-                f"an interrupted run lies there with another {', '.join(differing)}",
+                f"holds an interrupted run with another {', '.join(differing)}",
                 path=folder,
                 hint="finish it as it was begun, or start over with --restart",
             )
         return
     with whole_file(folder / TRAINING_FILE) as stream:
-        stream.write(yaml.safe_dump(wanted, allow_unicode=True, sort_keys=False).encode())
+        stream.write(yaml.safe_dump(settings, allow_unicode=True, sort_keys=False).encode())
 
 
-def _known_settings(path: Path, text: str) -> dict[str, Any]:
+def _read_settings(path: Path, text: str) -> dict[str, Any]:
     try:
-        known = load_yaml(text)
+        settings = load_yaml(text)
     except InputError:
-        known = None
-    if not isinstance(known, dict):
+        settings = None
+    if not isinstance(settings, dict):
         raise InputError(
-            "cannot be read, so what was begun here is not known",
+            "cannot be read, so the settings of the interrupted run are not known",
             path=path,
             hint="start over with --restart",
         )
-    return known
+    return settings
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint; what a kill left half-written is removed.
+    """The newest complete checkpoint. Checkpoints that are only half written are removed.
 
-    The trainer writes its state last, so a checkpoint with a readable state is whole.
+    The trainer writes its state last, so a checkpoint with a readable state is complete.
     """
-    found: list[tuple[int, Path]] = []
+    checkpoints: list[tuple[int, Path]] = []
     for path in folder.glob("checkpoint-*"):
         number = path.name.removeprefix("checkpoint-")
         try:
             json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-            found.append((int(number), path))
+            checkpoints.append((int(number), path))
         except (OSError, ValueError):
             shutil.rmtree(path, ignore_errors=True)
-    return max(found)[1] if found else None
+    return max(checkpoints)[1] if checkpoints else None
 
 
 def _save_adapter(trainer: Any, config: TrainingConfig, folder: Path) -> None:
-    """Adapter in bfloat16, which halves it and is what it is used in, under the base model's own
-    name.
-    """
+    """Save the adapter in bfloat16, in which it is used, with the base model's own name."""
     import torch
 
     model = trainer.accelerator.unwrap_model(trainer.model)
@@ -258,10 +260,10 @@ def _save_adapter(trainer: Any, config: TrainingConfig, folder: Path) -> None:
         state_dict={
             key: value.to(torch.bfloat16) for key, value in state.items() if "lora_" in key
         },
-        # Else PEFT asks the Hub whether the vocabulary has grown; it cannot have.
+        # Otherwise PEFT asks the Hub whether the vocabulary has grown, which it cannot have.
         save_embedding_layers=False,
     )
-    # PEFT's template; ours is written when there is something to say.
+    # PEFT has written a template; our own card is written at the end.
     (folder / CARD_FILE).unlink(missing_ok=True)
 
 
@@ -271,7 +273,7 @@ def _finish(
     result: TrainingResult,
     history: Sequence[dict[str, Any]],
 ) -> None:
-    """Everything beside the adapter."""
+    """Write all files except the adapter."""
     folder = result.folder
     prepared.tokenizer.save_pretrained(str(folder))
     with whole_file(folder / RECIPE_FILE) as stream:

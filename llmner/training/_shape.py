@@ -1,7 +1,6 @@
-"""The shape of a causal language model, from its ``config.json`` or from a short list: sizes, no
-weights.
+"""The sizes of a causal language model, from its ``config.json`` or from a short list.
 
-What a run with it needs is ``_memory``'s to work out. Nothing is ever downloaded here.
+``_memory`` computes from them what a run needs. Nothing is downloaded here.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ __all__ = ["Parameters", "Shape", "shape_of"]
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """How many numbers a model holds, by what becomes of them.
+    """How many parameters a model has, by the kind of layer.
 
     Attributes:
-        linear: In the linear layers, the output head left out; these are quantised.
-        embedding: In the embedding, and in the output head where that has weights of its own.
+        linear: In the linear layers without the output head; these are quantised.
+        embedding: In the embedding, and in the output head if it has weights of its own.
         norm: In the normalisations.
     """
 
@@ -35,16 +34,16 @@ class Parameters:
 
     @property
     def total(self) -> int:
-        """All of them. The few biases that some models have are not counted."""
+        """All parameters. The few biases of some models are not counted."""
         return self.linear + self.embedding + self.norm
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A decoder of the kind that Llama, EXAONE, Gemma 3 and Qwen are.
+    """The sizes of a decoder such as Llama, EXAONE, Gemma 3 or Qwen.
 
     Attributes:
-        name: What it was looked up by.
+        name: The name it was looked up by.
         layers: Decoder layers.
         width: Size of a token's hidden state.
         intermediate: Size inside the feed-forward part.
@@ -73,7 +72,7 @@ class Shape:
 
     @property
     def linears(self) -> dict[str, tuple[int, int]]:
-        """A layer's linear layers by name, each with the sizes of its input and its output."""
+        """The linear layers of a decoder layer by name, each as (input size, output size)."""
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
         gate = {"gate_proj": (self.width, self.intermediate)} if self.gated else {}
         return {
@@ -88,7 +87,7 @@ class Shape:
 
     @property
     def parameters(self) -> Parameters:
-        """How many numbers the model holds."""
+        """How many parameters the model has."""
         heads = 2 * self.head_dim if self.head_norms else 0
         return Parameters(
             linear=self.layers * sum(inner * outer for inner, outer in self.linears.values()),
@@ -99,7 +98,7 @@ class Shape:
 
 _EXAONE_8B = Shape("EXAONE-3.5-7.8B", 32, 4096, 14336, 32, 8, 128, 102400, tied=False)
 
-# As the config.json of each model's page on the Hub has them.
+# From the config.json on each model's page on the Hub.
 _KNOWN = (
     dataclasses.replace(_EXAONE_8B, name="EXAONE-3.0-7.8B"),
     _EXAONE_8B,
@@ -110,7 +109,7 @@ _KNOWN = (
     Shape(EMBEDDED_MODEL, 18, 640, 2048, 4, 1, 256, 262144, tied=True, norms=4, head_norms=True),
 )
 
-# Normalisations of a layer, and whether queries and keys have theirs, where it is not (2, no).
+# Normalisations of a layer, and whether queries and keys are normalised, if not (2, False).
 _NORMS = {
     "exaone4": (2, True),
     "gemma2": (4, False),
@@ -119,30 +118,32 @@ _NORMS = {
     "qwen3": (2, True),
 }
 _UNGATED = frozenset({"arcee", "nemotron"})
-_TIED_UNLESS_TOLD = ("exaone", "gemma")
+_TIED_BY_DEFAULT = ("exaone", "gemma")
 
 
 def shape_of(model: str) -> Shape:
-    """The shape of a model that need not be here yet.
+    """The sizes of a model, which need not be on this machine.
 
-    A folder is read; EXAONE 3.0, 3.5 and 4.0 and the embedded model are known by the beginning of
-    their names, so that ``EXAONE-3.5-7.8B-llama`` is known before it is written; for others a
-    ``config.json`` in the Hugging Face cache will do.
+    If the model is a folder, its ``config.json`` is read. EXAONE 3.0, 3.5 and 4.0 and the embedded
+    model are known by the beginning of their names, so ``EXAONE-3.5-7.8B-llama`` is known before it
+    is written. For other models, a ``config.json`` in the Hugging Face cache is enough.
+
+    >>> shape_of("EXAONE-3.5-7.8B-llama").parameters.total
+    7818448896
 
     Args:
         model: Name on the Hub, a folder, or the embedded model's name.
 
     Raises:
-        InputError: The name is not known, or the folder's ``config.json`` does not say what is
-            needed.
+        InputError: The name is not known, or the folder's ``config.json`` lacks a size.
     """
     folder = Path(model)
     if folder.is_dir():
         return _read(folder / "config.json", model)
-    last = model.rstrip("/").rpartition("/")[2]
-    for known in _KNOWN:
-        if re.match(re.escape(known.name) + r"(?![\w.])", last, re.IGNORECASE):
-            return dataclasses.replace(known, name=model)
+    last_part = model.rstrip("/").rpartition("/")[2]
+    for shape in _KNOWN:
+        if re.match(re.escape(shape.name) + r"(?![\w.])", last_part, re.IGNORECASE):
+            return dataclasses.replace(shape, name=model)
     cached = _cached(model)
     if cached is not None:
         return _read(cached, model)
@@ -160,10 +161,10 @@ def _cached(model: str) -> Path | None:
     except ImportError:
         return None
     try:
-        found = try_to_load_from_cache(model, "config.json")
+        path = try_to_load_from_cache(model, "config.json")
     except HFValidationError:
         return None
-    return Path(found) if isinstance(found, str) else None
+    return Path(path) if isinstance(path, str) else None
 
 
 def _read(path: Path, name: str) -> Shape:
@@ -175,7 +176,7 @@ def _read(path: Path, name: str) -> Shape:
         raise InputError(f"cannot be read ({error})", path=path) from None
     if not isinstance(config, dict):
         raise InputError("is not a model's configuration", path=path)
-    # Models that also see pictures keep the language model's sizes apart.
+    # Models that also read images have the language model's sizes in a part of their own.
     config = config.get("text_config", config)
     kind = str(config.get("model_type", ""))
     if any(key in config for key in ("num_experts", "num_local_experts", "n_routed_experts")):
@@ -195,7 +196,7 @@ def _read(path: Path, name: str) -> Shape:
         vocabulary=_number(config, path, "vocab_size"),
         tied=bool(
             config.get(
-                "tie_word_embeddings", kind != "exaone4" and kind.startswith(_TIED_UNLESS_TOLD)
+                "tie_word_embeddings", kind != "exaone4" and kind.startswith(_TIED_BY_DEFAULT)
             )
         ),
         gated=kind not in _UNGATED,
@@ -205,8 +206,8 @@ def _read(path: Path, name: str) -> Shape:
 
 
 def _number(config: dict[str, Any], path: Path, *names: str, default: int | None = None) -> int:
-    """The first of the names that is there and not null."""
+    """The first of these sizes that is in the configuration and not null."""
     value = next((config[name] for name in names if config.get(name) is not None), default)
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-        raise InputError(f"{names[0]} is {value!r}, and must be a number above 0", path=path)
+        raise InputError(f"{names[0]} must be a whole number above 0, got {value!r}", path=path)
     return value

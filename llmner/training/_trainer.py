@@ -1,7 +1,6 @@
-"""trl's trainer, watched by entity F1: at each evaluation the model answers held-out sentences.
+"""trl's trainer with entity F1: in each evaluation the model answers held-out sentences.
 
-Heavy: importing it imports torch and trl. What the answers are scored by is ``scoring``'s; what
-becomes of the run's files is ``_run``'s.
+Importing this module imports torch and trl, which is slow.
 """
 
 from __future__ import annotations
@@ -42,14 +41,13 @@ __all__ = ["NerTrainer", "build_trainer", "check_optimisation", "sft_config"]
 
 
 class NerTrainer(SFTTrainer):  # type: ignore[misc]
-    """``SFTTrainer`` whose evaluations add ``precision``, ``recall`` and ``f1`` of generated
-    answers.
+    """An ``SFTTrainer`` whose evaluations add ``precision``, ``recall`` and ``f1`` of answers.
 
     Args:
         held_out: Sentences to answer.
         recipe: How they are asked and answered.
         run: The run's configuration.
-        **settings: ``SFTTrainer``'s own.
+        **settings: Arguments of ``SFTTrainer``.
     """
 
     def __init__(
@@ -59,86 +57,88 @@ class NerTrainer(SFTTrainer):  # type: ignore[misc]
         self._held_out = list(held_out)
         self._recipe = recipe
         self._run = run
-        self._began: float | None = None
+        self._started: float | None = None
         self.add_callback(_Clock(self))
         if self.args.device.type == "cpu":
             score_answers_only(self.model.get_base_model())
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train, without warnings that are not the user's to mend."""
+        """Train, without warnings that a user can do nothing about."""
         with _quiet():
             return super().train(*args, **kwargs)
 
     def start_clock(self, seconds: float) -> None:
-        """Count on from so many seconds of an interrupted run."""
-        self._began = time.monotonic() - seconds
+        """Start the clock at the seconds that an interrupted run has taken."""
+        self._started = time.monotonic() - seconds
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds the seconds since training began to every entry."""
-        if self._began is not None:
-            logs["elapsed"] = round(time.monotonic() - self._began, 2)
+        """Add the seconds since training began to every log entry."""
+        if self._started is not None:
+            logs["elapsed"] = round(time.monotonic() - self._started, 2)
         super().log(logs, start_time)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
-        """The losses as trl computes them, and the figures of generated answers beside them."""
+        """Add the figures of generated answers to the losses that trl computes."""
         output = super().evaluation_loop(*args, **kwargs)
         prefix = kwargs.get("metric_key_prefix", "eval")
         if is_fsdp():
-            # A sharded model cannot answer: its parts are spread over processes that must act as
-            # one.
+            # A sharded model cannot generate answers: its parts are in several processes.
             return output
-        began = time.monotonic()
+        started = time.monotonic()
         figures = self._answer()
-        figures["answer_seconds"] = round(time.monotonic() - began, 2)
+        figures["answer_seconds"] = round(time.monotonic() - started, 2)
         output.metrics.update({f"{prefix}_{key}": value for key, value in figures.items()})
         return output
 
     def _answer(self) -> dict[str, float]:
         """Micro precision, recall and F1 of the answers to the held-out sentences, each 0 to 1.
 
-        Every process answers its share; all get the same figures.
+        Every process answers a share of the sentences, and all return the same figures.
         """
-        trained = self.accelerator.unwrap_model(self.model)
-        training = trained.training
-        trained.eval()
+        model = self.accelerator.unwrap_model(self.model)
+        training = model.training
+        model.eval()
         tokenizer = self.processing_class
         side, tokenizer.padding_side = tokenizer.padding_side, "left"
-        with _own_forward(trained.get_base_model()):
+        with _class_forward(model.get_base_model()):
             generator = TransformersGenerator.around(
-                self._to_ask(trained),
+                self._model_to_ask(model),
                 tokenizer,
                 name=self._run.model.model,
                 batch_size=self._run.evaluation.eval_batch_size,
                 max_new_tokens=self._run.evaluation.max_new_tokens,
             )
             extractor = Extractor(self._recipe, generator, batch_size=max(1, len(self._held_out)))
-            number, size = self.accelerator.process_index, self.accelerator.num_processes
-            own: list[tuple[Span, ...]] = [
-                extraction.spans for extraction in extractor.extract(self._held_out[number::size])
+            process, processes = self.accelerator.process_index, self.accelerator.num_processes
+            share: list[tuple[Span, ...]] = [
+                extraction.spans
+                for extraction in extractor.extract(self._held_out[process::processes])
             ]
         tokenizer.padding_side = side
-        trained.train(training)
-        shares = gather_object([own])
-        predicted = [shares[at % size][at // size] for at in range(len(self._held_out))]
+        model.train(training)
+        shares = gather_object([share])
+        predicted = [
+            shares[index % processes][index // processes] for index in range(len(self._held_out))
+        ]
         micro = score([sentence.spans for sentence in self._held_out], predicted).micro
         return {"precision": micro.precision, "recall": micro.recall, "f1": micro.f1}
 
-    def _to_ask(self, trained: Any) -> Any:
-        """The model to generate with: on a CPU a merged copy, since factors of their own take far
-        longer.
+    def _model_to_ask(self, model: Any) -> Any:
+        """The model that generates answers.
 
-        A copy, because merging and undoing it would leave the weights a little different every
-        time.
+        On a CPU it is a copy with the adapter merged, since separate factors are far slower. The
+        model itself is not merged: merging and undoing it would change the weights a little.
         """
-        if self.args.device.type != "cpu" or getattr(trained, "is_quantized", False):
-            return trained
-        return copy.deepcopy(trained).merge_and_unload()
+        if self.args.device.type != "cpu" or getattr(model, "is_quantized", False):
+            return model
+        return copy.deepcopy(model).merge_and_unload()
 
 
 @contextmanager
-def _own_forward(model: Any) -> Iterator[None]:
-    """The model with its class's ``forward``: trl's is bound to it, and a copy would run the
-    original.
+def _class_forward(model: Any) -> Iterator[None]:
+    """Restore the ``forward`` of the model's class for a while.
+
+    trl's replacement is bound to this very model, so a copy of the model would run the original.
     """
     patched = model.__dict__.pop("forward", None)
     try:
@@ -149,7 +149,7 @@ def _own_forward(model: Any) -> Iterator[None]:
 
 
 class _Clock(TrainerCallback):  # type: ignore[misc]
-    """Starts the trainer's clock where the run it goes on with had stopped."""
+    """Starts the trainer's clock where an interrupted run stopped."""
 
     def __init__(self, trainer: NerTrainer) -> None:
         self._trainer = trainer
@@ -161,19 +161,19 @@ class _Clock(TrainerCallback):  # type: ignore[misc]
 
 
 class _EpochEnds(TrainerCallback):  # type: ignore[misc]
-    """Evaluates and saves at each epoch's end, also when evaluations are counted in steps.
+    """Evaluates and saves at the end of each epoch, also if evaluations are counted in steps.
 
-    Not where an evaluation was made just before, a tenth of ``eval_steps`` or less. The run's end
-    always is.
+    An epoch's end is skipped if the last evaluation is at most a tenth of ``eval_steps`` ago, but
+    the end of the run is not.
     """
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        last = max(
+        last_step = max(
             (entry["step"] for entry in state.log_history if "eval_loss" in entry),
             default=-args.eval_steps,
         )
-        since = state.global_step - last
-        if since > args.eval_steps / 10 or (since and state.global_step >= state.max_steps):
+        steps = state.global_step - last_step
+        if steps > args.eval_steps / 10 or (steps and state.global_step >= state.max_steps):
             control.should_evaluate = True
             control.should_save = True
         return control
@@ -183,16 +183,16 @@ def sft_config(config: TrainingConfig, folder: Path, *, bfloat16: bool = True) -
     """trl's configuration for a run.
 
     Args:
-        config: The run's.
-        folder: Where checkpoints go.
-        bfloat16: Whether the model computes in it; else in float32.
+        config: The run's configuration.
+        folder: The folder for checkpoints.
+        bfloat16: Whether the model computes in bfloat16; if not, in float32.
     """
     optim, evaluation = config.optim, config.evaluation
     cuda = torch.cuda.is_available()
     evaluates = config.data.held_out > 0
     steps = evaluation.eval_steps
-    when = "steps" if steps is not None else "epoch"
-    best = evaluates and not is_fsdp()
+    strategy = "steps" if steps is not None else "epoch"
+    keeps_best = evaluates and not is_fsdp()
     return SFTConfig(
         output_dir=str(folder),
         num_train_epochs=optim.epochs,
@@ -201,7 +201,7 @@ def sft_config(config: TrainingConfig, folder: Path, *, bfloat16: bool = True) -
         per_device_eval_batch_size=optim.batch_size,
         gradient_accumulation_steps=optim.gradient_accumulation,
         learning_rate=optim.learning_rate,
-        # A share is turned into steps by transformers, against the whole run.
+        # transformers turns a share below 1 into steps of the whole run.
         warmup_steps=optim.warmup,
         lr_scheduler_type=optim.scheduler,
         optim=optim.optimizer,
@@ -210,7 +210,7 @@ def sft_config(config: TrainingConfig, folder: Path, *, bfloat16: bool = True) -
         train_sampling_strategy="group_by_length" if optim.batching == "length" else "random",
         packing=optim.batching == "packing",
         eval_packing=False,
-        # Rows are ready; trl cuts nothing. Packing needs to know how long its rows may be.
+        # trl must not cut rows. Packing needs the length of packed rows.
         max_length=config.data.max_length if optim.batching == "packing" else None,
         seed=optim.seed,
         data_seed=optim.seed,
@@ -220,16 +220,16 @@ def sft_config(config: TrainingConfig, folder: Path, *, bfloat16: bool = True) -
         use_cpu=not cuda,
         gradient_checkpointing=config.model.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
-        eval_strategy=when if evaluates else "no",
-        save_strategy=when,
+        eval_strategy=strategy if evaluates else "no",
+        save_strategy=strategy,
         eval_steps=steps,
         save_steps=steps or 500,
         save_total_limit=evaluation.keep_checkpoints,
-        load_best_model_at_end=best,
-        metric_for_best_model="eval_f1" if best else None,
-        greater_is_better=True if best else None,
+        load_best_model_at_end=keeps_best,
+        metric_for_best_model="eval_f1" if keeps_best else None,
+        greater_is_better=True if keeps_best else None,
         dataloader_pin_memory=cuda,
-        # Every adapter is used in every step; looking for unused ones costs a pass over the graph.
+        # Every adapter is used in every step. Looking for unused ones would cost time.
         ddp_find_unused_parameters=False,
         remove_unused_columns=True,
         report_to="none",
@@ -238,25 +238,23 @@ def sft_config(config: TrainingConfig, folder: Path, *, bfloat16: bool = True) -
 
 
 def check_optimisation(optim: OptimOptions) -> None:
-    """Make sure that optimiser and schedule exist, before a model is loaded for them.
+    """Make sure that optimiser and scheduler exist, before a model is loaded.
 
     Raises:
-        InputError: One of them does not, or not on this machine.
+        InputError: One of them does not exist, or does not run on this machine.
     """
     for field, name, names in (
         ("optimizer", optim.optimizer, OptimizerNames),
         ("scheduler", optim.scheduler, SchedulerType),
     ):
-        known = [member.value for member in names]
-        if name not in known:
-            near = ", ".join(match for match, _, _ in process.extract(name, known, limit=3))
+        values = [member.value for member in names]
+        if name not in values:
+            similar = ", ".join(match for match, _, _ in process.extract(name, values, limit=3))
             raise InputError(
-                f"{field} {name!r} is unknown", hint=f"transformers has {near} and others"
+                f"{field} {name!r} is unknown", hint=f"transformers has {similar} and others"
             )
     if optim.optimizer.startswith("paged") and not torch.cuda.is_available():
-        raise InputError(
-            f"optimizer {optim.optimizer} needs a CUDA device", hint="name adamw_torch"
-        )
+        raise InputError(f"optimizer {optim.optimizer} needs a CUDA device", hint="use adamw_torch")
 
 
 def _dataset(rows: Sequence[TokenRow]) -> Dataset:
@@ -277,7 +275,7 @@ def build_trainer(
 
     Args:
         config: The run's configuration.
-        prepared: Recipe, base model, rows and held-out sentences; trl puts the adapter on.
+        prepared: Recipe, base model, rows and held-out sentences; trl adds the adapter.
         logs: Folder for TensorBoard.
         checkpoints: Folder for checkpoints.
         on_log: Called with each log entry and the trainer's state.
@@ -305,7 +303,7 @@ def build_trainer(
             peft_config=adapter_config(prepared.model, config.lora),
             callbacks=callbacks,
         )
-    # Both print every log entry as a dict; what is told of a run is the caller's.
+    # Both print every log entry as a dictionary; the caller reports on the run instead.
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(_Bar())
@@ -314,27 +312,25 @@ def build_trainer(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what trl, PEFT and transformers warn each other of: arguments renamed in transformers
-    6.
-    """
+    """Hide warnings of trl, PEFT and transformers about arguments that transformers 6 renames."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
         yield
 
 
 class _Bar(ProgressCallback):  # type: ignore[misc]
-    """The progress bar alone."""
+    """A progress bar that prints no log entries."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Leaves the bar as it is."""
+        """Print nothing."""
 
 
 class _Listener(TrainerCallback):  # type: ignore[misc]
-    """Hands every log entry on."""
+    """Passes every log entry on to a function."""
 
-    def __init__(self, told: Callable[[dict[str, Any], Any], None]) -> None:
-        self._told = told
+    def __init__(self, callback: Callable[[dict[str, Any], Any], None]) -> None:
+        self._callback = callback
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if logs and state.is_world_process_zero:
-            self._told(dict(logs), state)
+            self._callback(dict(logs), state)

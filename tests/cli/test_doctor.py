@@ -107,7 +107,7 @@ def test_a_cpu_that_is_too_small_is_told_but_does_not_decide(tmp_path: Path) -> 
         ),
         (
             {"model": "EXAONE-4.0-1.2B", "lora_targets": ["fc1"]},
-            "lora_targets: fc1 is none of q_proj",
+            "lora_targets: fc1 is not one of q_proj",
         ),
         ({"modle": "EXAONE-4.0-1.2B"}, "c.yaml"),
     ],

@@ -273,7 +273,7 @@ def test_an_adapter_is_merged_into_a_model_that_brings_its_recipe(tmp_path: Path
     other = run("extract", *asked, "--model", merged).stdout
     assert json.loads(one) == json.loads(other)
     again = run("merge", tmp_path / "adapter", "--model", base, "--output", merged, code=2)
-    assert "is there already" in again.stderr
+    assert "already exists" in again.stderr
     named = run(
         "merge",
         tmp_path / "adapter",

@@ -137,7 +137,9 @@ def test_it_is_told_before_a_base_model_is_loaded(
 @others_warnings
 def test_an_adapter_of_another_model_is_told(base: Path, adapter: Path, tmp_path: Path) -> None:
     other = tiny_model(tmp_path / "other", width=64)
-    with pytest.raises(GenerationError, match="adapter is no adapter of this model, or broken"):
+    with pytest.raises(
+        GenerationError, match="adapter does not belong to this model, or is broken"
+    ):
         TransformersGenerator(str(other), adapter=str(adapter)).load()
 
 

@@ -222,7 +222,7 @@ def test_what_is_no_grammar_is_told_and_holds_up_no_other(folders: dict[str, str
     )
     told, other = engine.generate([prompt, replace(prompt, grammar=None)])
     assert (told.text, told.finish_reason) == ("", "error")
-    assert str(told.error).startswith("not a grammar: ")
+    assert str(told.error).startswith("not a valid grammar: ")
     assert other.error is None
 
 

@@ -272,11 +272,11 @@ def test_the_original_is_not_run_but_pointed_to_the_copy(tmp_path: Path) -> None
         ),
         (
             lambda t: t.update({"transformer.h.0.mlp.bias": torch.ones(1)}),
-            "tensor 'transformer.h.0.mlp.bias' is none",
+            "have no tensor 'transformer.h.0.mlp.bias'",
         ),
         (
             lambda t: t.update({"transformer.h.3.ln_1.weight": torch.ones(HIDDEN)}),
-            "which 3 layers do not",
+            "which a model of 3 layers does not",
         ),
         (lambda t: t.pop("lm_head.weight"), "lacks 'lm_head.weight'"),
     ],
@@ -339,4 +339,4 @@ def test_the_script_says_what_it_does(tmp_path: Path) -> None:
         [*command, str(tmp_path / "EXAONE-tiny")], capture_output=True, text=True, check=False
     )
     assert again.returncode == 2
-    assert again.stderr.strip().endswith("EXAONE-tiny: exists; name a folder that does not")
+    assert again.stderr.strip().endswith("EXAONE-tiny: already exists; name a new folder")

@@ -133,9 +133,9 @@ def test_an_answer_that_was_cut_off_says_so() -> None:
     ("endpoint", "options", "told"),
     [
         (Endpoint(echo, key="k"), {}, r"refuses the key \(wrong key\); set OPENAI_API_KEY"),
-        (Endpoint(echo), {"model": "other"}, r"has no 'other', or no such address"),
-        (Endpoint(echo, models=("a", "b")), {}, r"has a, b; name one with --model"),
-        (Endpoint(echo, models=()), {}, r"lists no model; name one with --model"),
+        (Endpoint(echo), {"model": "other"}, r"has no model 'other', or the address is wrong"),
+        (Endpoint(echo, models=("a", "b")), {}, r"has the models a, b; name one with --model"),
+        (Endpoint(echo, models=()), {}, r"lists no models; name one with --model"),
         (
             Endpoint(
                 echo, lambda *_: {"status": 400, "message": "maximum context length is 16 tokens"}
@@ -147,7 +147,7 @@ def test_an_answer_that_was_cut_off_says_so() -> None:
         (
             Endpoint(echo, lambda *_: {"status": 422, "message": "no\nsuch field"}),
             {},
-            r"answers 422 .*: no such field",
+            r"answered with status 422 .*: no such field",
         ),
         (
             Endpoint(echo, lambda *_: {"status": 500}),
@@ -214,7 +214,7 @@ def test_it_works_inside_a_running_loop() -> None:
 
 @pytest.mark.parametrize("option", ["concurrency", "timeout", "attempts"])
 def test_numbers_must_be_positive(option: str) -> None:
-    with pytest.raises(InputError, match=f"{option} 0 is not positive"):
+    with pytest.raises(InputError, match=f"{option} must be positive, got 0"):
         create_generator("openai", **{option: 0})
 
 
@@ -283,7 +283,9 @@ def test_the_beginning_of_an_answer_that_was_cut_off_is_no_disobedience() -> Non
 def test_an_endpoint_that_takes_no_grammar_ends_the_run_in_a_line() -> None:
     with (
         serving(Endpoint(echo, refuses=("structured_outputs",))) as there,
-        pytest.raises(GenerationError, match=r"takes no such grammar .*structured_outputs is not"),
+        pytest.raises(
+            GenerationError, match=r"does not accept the grammar .*structured_outputs is not"
+        ),
     ):
         create_generator("openai", base_url=there.url).generate([constrained("하나")])
 
@@ -421,7 +423,7 @@ def test_a_call_has_a_deadline_whatever_its_attempts_take() -> None:
 def test_an_address_where_nothing_answers_is_no_fault_of_a_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("llmner.engines.openai_engine._CONNECT", 0.2)
+    monkeypatch.setattr("llmner.engines._connection.CONNECT_SECONDS", 0.2)
     # Connections that are never accepted: the queue of this socket is full.
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from llmner.engines import _processor, create_generator, transformers_engine
+from llmner.engines._encoding import without_system
 from llmner.engines._processor import fits_in_float32
-from llmner.engines.transformers_engine import TransformersGenerator, _without_system
+from llmner.engines.transformers_engine import TransformersGenerator
 from llmner.errors import GenerationError
 from llmner.extraction import Extractor
 from llmner.recipes import Recipe
@@ -160,7 +161,7 @@ def test_a_stop_string_ends_a_plain_text_answer(base: Path) -> None:
 
 
 def test_a_template_without_system_role_gets_it_in_the_first_question() -> None:
-    merged = _without_system(prompt("가").messages)
+    merged = without_system(prompt("가").messages)
     assert merged == [{"role": "user", "content": "S\n\n가"}]
 
 
@@ -168,7 +169,7 @@ def test_a_prompt_that_does_not_fit_is_named_and_holds_up_no_other(base: Path) -
     engine = TransformersGenerator(str(base), max_new_tokens=8)
     replies = engine.generate([prompt("가" * 2048), prompt("가")])
     assert replies[0].finish_reason == "error"
-    assert re.search(r"do not fit into .*2048; shorten", str(replies[0].error))
+    assert re.search(r"do not fit into the 2048 tokens of .*; shorten", str(replies[0].error))
     assert replies[1].error is None
 
 

@@ -18,7 +18,7 @@ from llmner.corpora import read_corpus
 from llmner.engines import create_generator
 from llmner.engines.adapters import PACKAGED_ADAPTER, Adapter, find_adapter
 from llmner.engines.grammars import is_answer, reply_grammar
-from llmner.engines.vllm_engine import VllmGenerator, _rank
+from llmner.engines.vllm_engine import VllmGenerator, _max_lora_rank
 from llmner.errors import GenerationError, InputError, MissingExtraError
 from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt, build_prompt
@@ -188,15 +188,17 @@ def test_what_vllm_cannot_load_is_told_with_the_way_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("rank", "room"), [(1, 8), (8, 8), (24, 32), (64, 64), (512, 512)])
 def test_vllm_gets_room_for_an_adapters_rank(tmp_path: Path, rank: int, room: int) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 4, "rank_pattern": {"q": rank}}))
-    assert _rank(Adapter("a", tmp_path, None, Recipe.load("klue"))) == (room if rank > 4 else 8)
+    assert _max_lora_rank(Adapter("a", tmp_path, None, Recipe.load("klue"))) == (
+        room if rank > 4 else 8
+    )
 
 
 def test_a_rank_that_vllm_does_not_take(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 1024}))
     with pytest.raises(
-        GenerationError, match="rank 1024, and vLLM takes 512 at most; use llmner merge"
+        GenerationError, match="rank 1024, and vLLM takes at most 512; use llmner merge"
     ):
-        _rank(Adapter("a", tmp_path, None, Recipe.load("klue")))
+        _max_lora_rank(Adapter("a", tmp_path, None, Recipe.load("klue")))
 
 
 def test_the_server_script_tells_how_it_is_used_and_what_is_missing(tmp_path: Path) -> None:

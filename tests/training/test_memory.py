@@ -402,7 +402,7 @@ def test_answering_counts_when_there_is_something_to_answer() -> None:
 
 
 def test_a_target_that_matches_nothing_is_an_error_here_too() -> None:
-    with pytest.raises(InputError, match=r"lora_targets: fc1 is none of q_proj, k_proj"):
+    with pytest.raises(InputError, match=r"lora_targets: fc1 is not one of q_proj, k_proj"):
         estimate(configured(lora_targets='["fc1"]'), SHAPE)
     raw = estimate(configured(lora_targets='["out_proj","c_fc_0"]'), SHAPE)
     assert raw.adapter == estimate(configured(lora_targets='["o_proj","gate_proj"]'), SHAPE).adapter

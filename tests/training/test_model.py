@@ -76,7 +76,7 @@ def test_a_layer_that_went_without_is_found(folder: Path) -> None:
     some = LoraOptions(lora_targets=["q_proj", "k_proj"])
     wrapped = peft.get_peft_model(model, adapter_config(model, some))
     with pytest.raises(
-        InputError, match=r"10 of 14 linear layers got no adapter, model\.layers\.0\.mlp"
+        InputError, match=r"10 of 14 linear layers got no adapter, such as model\.layers\.0\.mlp"
     ):
         check_coverage(wrapped, LoraOptions())
 

@@ -213,7 +213,7 @@ def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
     assert not (folder / "training.json").exists()
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
-    assert "Going on from checkpoint-6" in again.stderr
+    assert "Resuming from checkpoint-6" in again.stderr
     assert losses(folder) == pytest.approx(losses(done[0]), abs=2e-4)
     rows = json.loads((folder / "training.json").read_text(encoding="utf-8"))["epochs"]
     assert [row["epoch"] for row in rows] == [1, 2]

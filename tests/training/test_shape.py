@@ -142,8 +142,8 @@ def test_a_model_that_sees_pictures_keeps_its_text_sizes_apart(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"hidden_size": None}, r"config\.json: hidden_size is None"),
-        ({"num_hidden_layers": "many"}, "num_hidden_layers is 'many'"),
+        ({"hidden_size": None}, r"config\.json: hidden_size must be .* got None"),
+        ({"num_hidden_layers": "many"}, "num_hidden_layers must be .* got 'many'"),
         ({"num_experts": 8}, "a mixture of experts"),
     ],
 )

@@ -1,6 +1,6 @@
 """The ``recorded`` engine: replays a JSON Lines file of ``{"id", "text", "reply"}``.
 
-For replies that came from anywhere: another program, another model, yesterday's run.
+The replies may come from anywhere: another program, another model, yesterday's run.
 """
 
 from __future__ import annotations
@@ -21,19 +21,28 @@ __all__ = ["RecordedGenerator"]
 
 
 class RecordedGenerator(Engine):
-    """Answers with recorded replies, found by id, or by text where a row has no id.
+    """Answers with recorded replies, found by id, or by text if a row has no id.
 
-    Equal keys are answered in the order of the file. The whole file is held in memory.
+    Rows with the same id or text are used in the order of the file. The whole file is kept in
+    memory.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "replies.jsonl"
+    ...     _ = path.write_text('{"text": "Anna sings", "reply": "PS: Anna"}')
+    ...     engine = RecordedGenerator(path)
+    >>> engine.generate([Prompt((), "", "", "Anna sings")])[0].text
+    'PS: Anna'
 
     Args:
-        path: The file. Rows need ``reply`` and one of ``id`` and ``text``; where both the row and
-            the prompt have a text, they must agree.
+        path: The file. Rows need ``reply`` and one of ``id`` and ``text``. If a row has both, the
+            text must be the prompt's.
 
     Raises:
         CorpusError: The file cannot be read, or a row has no reply.
     """
 
-    # Replies were recorded for whole texts, however long.
+    # Replies were recorded for whole texts, whatever their length.
     capabilities = Capabilities(whole_texts=True, replays=True)
     parameters: ClassVar[dict[str, str]] = {"replies": "path"}
 
@@ -68,31 +77,31 @@ class RecordedGenerator(Engine):
         """The recorded reply of each prompt.
 
         Raises:
-            MismatchError: A sentence without a recorded reply, or one recorded for another text.
+            MismatchError: A sentence has no recorded reply, or its reply is for another text.
         """
         return [Reply(self._find(prompt)) for prompt in prompts]
 
     def covers(self, sentences: Iterable[tuple[str | None, str]]) -> list[bool]:
-        """For each (id, text), asked in this order, whether there is a reply left to it."""
+        """For each (id, text), in this order, whether there is still a reply for it."""
         ids = Counter({id: len(replies) for id, replies in self._by_id.items()})
         texts = Counter({text: len(replies) for text, replies in self._by_text.items()})
-        found = []
+        covered = []
         for id, text in sentences:
-            left, key = (ids, id) if id is not None and ids[id] > 0 else (texts, text)
-            found.append(left[key] > 0)
-            left[key] -= 1
-        return found
+            counts, key = (ids, id) if id is not None and ids[id] > 0 else (texts, text)
+            covered.append(counts[key] > 0)
+            counts[key] -= 1
+        return covered
 
     def skip(self, prompt: Prompt) -> None:
-        """Pass over the reply of a prompt that was answered in an earlier, interrupted run."""
+        """Skip the reply of a prompt that was answered in an earlier, interrupted run."""
         self._find(prompt)
 
     def recorded(self) -> RecordedReplies:
-        """These."""
+        """The engine itself."""
         return self
 
     def unused(self) -> int:
-        """How many recorded replies nobody has asked for yet."""
+        """How many recorded replies have not been used."""
         return sum(map(len, self._by_id.values())) + sum(map(len, self._by_text.values()))
 
     def _find(self, prompt: Prompt) -> str:
@@ -103,7 +112,7 @@ class RecordedGenerator(Engine):
                     "the recorded reply is for another text",
                     path=self._path,
                     id=prompt.id,
-                    hint="record and gold must be of one corpus version (KLUE v1 and v1.1 differ)",
+                    hint="both must be of the same corpus version (KLUE v1 and v1.1 differ)",
                 )
             return reply
         if self._by_text.get(prompt.text):
@@ -112,9 +121,12 @@ class RecordedGenerator(Engine):
             f"no recorded reply for {prompt.text[:40]!r}",
             path=self._path,
             id=prompt.id,
-            hint="ids and number of rows must match the input's",
+            hint="the ids and the number of rows must be those of the input",
         )
 
     def describe(self) -> dict[str, Any]:
         """Engine, file name and a hash of the replies."""
         return {"engine": "recorded", "model": self._path.name, "replies": self._digest}
+
+
+ENGINE = RecordedGenerator

@@ -1,0 +1,158 @@
+"""Causal language models of ``transformers``: loaded, checked, and set up to generate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from llmner._mishaps import Mishap, attempt
+from llmner.engines._denormals import denormals_flushed
+from llmner.engines._encoding import encode_prompt
+from llmner.engines._in_process import check_layout
+from llmner.engines._loading import load_pretrained
+from llmner.engines._types import PLAIN_QUESTION
+from llmner.engines.embedded import EMBEDDED_MODEL, embedded_model
+from llmner.errors import GenerationError, MissingExtraError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = [
+    "check_answerable",
+    "context_length",
+    "contiguous_states",
+    "end_tokens",
+    "load_model",
+    "plain_greedy",
+    "vocabulary_size",
+]
+
+
+def load_model(
+    name: str,
+    *,
+    trust_remote_code: bool = False,
+    report: Callable[[str], None] | None = None,
+    **options: Any,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a causal language model in bfloat16 and its tokenizer, which pads on the left.
+
+    >>> model, tokenizer = load_model("gpt2")  # doctest: +SKIP
+    >>> tokenizer.padding_side  # doctest: +SKIP
+    'left'
+
+    Args:
+        name: Name on the Hub, a folder, or :data:`EMBEDDED_MODEL`.
+        trust_remote_code: Run Python code that comes with the model.
+        report: Called with a sentence before anything that takes long.
+        **options: Passed on to ``from_pretrained`` (``quantization_config``, ``device_map``, ...).
+
+    Raises:
+        MissingExtraError: The ``local`` extra is not installed.
+        GenerationError: The model cannot be loaded. If it is a folder, the broken file is named.
+    """
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
+    except ImportError:
+        raise MissingExtraError("local", "the transformers engine") from None
+    logging.disable_progress_bar()
+    if name == EMBEDDED_MODEL:
+        path = str(embedded_model(report))
+    else:
+        check_layout(name, trust_remote_code=trust_remote_code)
+        path = name
+    if report is not None:
+        report(f"Loading {name}")
+    with denormals_flushed():
+        model, tokenizer = load_pretrained(
+            AutoModelForCausalLM,
+            name,
+            path,
+            dtype=torch.bfloat16,
+            trust_remote_code=trust_remote_code,
+            **options,
+        )
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer
+
+
+def check_answerable(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make sure that the model can be asked at all, before it is asked thousands of questions.
+
+    Raises:
+        GenerationError: Its tokenizer, its chat template or its end tokens are broken.
+    """
+    question = attempt(encode_prompt, tokenizer, PLAIN_QUESTION)
+    if isinstance(question, Mishap):
+        raise GenerationError(
+            f"{name} cannot be used: its tokenizer or chat template fails ({question})"
+        )
+    size = vocabulary_size(model)
+
+    def are_tokens(values: Any) -> bool:
+        return all(type(value) is int and 0 <= value < size for value in values)
+
+    ends = attempt(end_tokens, model, tokenizer)
+    if isinstance(ends, Mishap) or not are_tokens(ends):
+        raise GenerationError(
+            f"{name} cannot be used: 'eos_token_id' in its generation_config.json or config.json "
+            f"is not one of its {size} tokens"
+        )
+    if not question or not are_tokens(question):
+        raise GenerationError(
+            f"{name} cannot be used: its tokenizer gives no tokens, or tokens that the model does "
+            "not have"
+        )
+
+
+def vocabulary_size(model: PreTrainedModel) -> int:
+    """How many tokens the model gives scores to."""
+    return int(model.get_output_embeddings().weight.shape[0])
+
+
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The tokens that end an answer."""
+    ends = model.generation_config.eos_token_id
+    all_ends = [*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id]
+    return {end for end in all_ends if end is not None}
+
+
+def context_length(model: PreTrainedModel) -> int | None:
+    """How many tokens a question and its answer may have together, if the model says."""
+    limit = getattr(model.config, "max_position_embeddings", None)
+    return limit if isinstance(limit, int) else None
+
+
+@contextmanager
+def plain_greedy(model: PreTrainedModel, ends: set[int]) -> Iterator[None]:
+    """Ignore the model's own decoding settings: penalties would change the likeliest answer."""
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    model.generation_config = GenerationConfig(eos_token_id=sorted(ends) or None)
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
+@contextmanager
+def contiguous_states(model: Any) -> Iterator[None]:
+    """Give the output head contiguous hidden states.
+
+    The hidden states of the last positions are a slice. If the head's weight is frozen, torch
+    multiplies such a slice row by row, each time with a copy of the weight: for 262,144 tokens
+    that takes a minute and ten gigabytes instead of a tenth of a second. Merging an adapter freezes
+    the weights.
+    """
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(), *inputs[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
