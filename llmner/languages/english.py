@@ -37,7 +37,8 @@ def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
     article = _ARTICLE.match(words)
     if article is not None:
         word = article[0].strip().lower()
-        yield mention[len(word) :], Reason("article", word)
+        mention, words = mention[len(word) :], words[article.end() :]
+        yield mention, Reason("article", word)
     for ending in ("'s", "'"):
         if mention.endswith(ending) and len(mention) > len(ending) + 1:
             yield mention[: -len(ending)], Reason("possessive", ending)

@@ -20,11 +20,13 @@ _LEGAL: Final = re.compile(r"[\s,]+(?:GmbH(?:\s*&\s*Co\.?\s*KG)?|AG|SE|KG|KGaA|O
 
 def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
     """(form, reason) for a canonical mention without its article or legal form: die Elbe → Elbe."""
-    article = _ARTICLES.match(spaced.strip())
+    words = spaced.strip()
+    article = _ARTICLES.match(words)
     if article is not None:
         word = article[0].strip().lower()
-        yield mention[len(word) :], Reason("article", word)
-    legal = _LEGAL.search(spaced.strip())
+        mention, words = mention[len(word) :], words[article.end() :]
+        yield mention, Reason("article", word)
+    legal = _LEGAL.search(words)
     if legal is not None:
         name = mention_without(mention, legal[0])
         if name:

@@ -77,7 +77,8 @@ def names_before_title(surface: str) -> Iterator[tuple[str, Reason]]:
 
 def tail_cost(last: str, text: str, end: int) -> float | None:
     """Nothing for a particle in kana after a name in other letters."""
-    return 0.0 if last != "k" and text[end] in _PARTICLES else None
+    ends_a_word = last != "k" or "ァ" <= text[end - 1] <= "ー"
+    return 0.0 if ends_a_word and text[end] in _PARTICLES else None
 
 
 _LEGAL: Final = re.compile(

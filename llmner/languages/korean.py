@@ -55,7 +55,7 @@ PARTICLES: Final = _STACKED | frozenset(
 # Of the gold entities in KLUE's train sentences none ends in one of these.
 NEVER_IN_A_NAME: Final = _STACKED | frozenset(
     (
-        "는 를 에는 에도 에까지 과의 와의 이라고 라고 이라는 라는 에겐 한텐 까진 부턴 으론 에선 "
+        "는 를 와는 과는 로는 에는 에도 에까지 과의 와의 이라고 라고 이라는 라는 에겐 한텐 까진 부턴 으론 에선 "
         "로부터 으로부터 "
         "에게 에게서 에서 에서부터 으로 까지 부터 께서 한테 한테서 처럼 보다 으로서 으로써 조차 "
         "마저 밖에"
@@ -86,6 +86,11 @@ _WHOLE: Final = re.compile(
     r"(?:벨기에|펠리에|트리에|틀리에|믈리에|[키니]나와|[카가자사]와|학과|(?<!해)[외내안치인]과|스리가|라리가|\d가|\d기가|"
     r"[둥간킴양돌순놀살잡벌풀박백덩들송]이|아이|[은을]마을|차로|"
     r"(?:국무|안보|장관|정상|대책|연석|비서관|각료|연대|시민|자문|간부|확대|최고|전략)회의)$"
+)
+# Provinces and islands, whose last syllable is no particle.
+_NAMED_DO: Final = re.compile(
+    r"(?:경기|강원|충청|전라|경상|제주|평안|함경|황해|[청라상안경][남북]|여의|울릉|거제|강화|영종|백령|연평|안면|"
+    r"대부|선유|우|한산|보길|추자|거문|흑산|홍|욕지|교|석모|덕적|신|오동|돌산|월미|제부|무의|한반|대마|인|열)도$"
 )
 # Until the election: no date without the particle.
 _ONLY_WHOLE: Final = re.compile(
@@ -157,6 +162,8 @@ def split_particles(surface: str) -> Iterator[tuple[str, str]]:
             continue
         stem = surface[:-size]
         if stem[-1].isdigit() and particle in _COUNTERS:
+            continue
+        if particle == "도" and _NAMED_DO.search(surface):
             continue
         if size > 1 and _WHOLE.search(surface[: 1 - size]):
             # 벨기에만 is 벨기에 and 만.

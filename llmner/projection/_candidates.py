@@ -534,6 +534,9 @@ class Finder:
             ):
                 continue
             cost = place_cost(self.source, begin, stop, self.language)
+            if KINDS[self.source[stop : stop + 1] or " "] == "a" == KINDS[self.source[stop - 1]]:
+                # Massachusett is not all of Massachusetts.
+                continue
             if cost is not None and cost < _IN_A_LATIN_WORD:
                 score = alike - _WORD_EDGE * cost - _LENGTH * abs(end - start - len(mention))
                 ranked.append(

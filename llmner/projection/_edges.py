@@ -62,6 +62,8 @@ _NUMBERED: Final = re.compile(r"(?P<name>.*[^\W\d_])\s*[#(]?\d{1,2}[.)]?", re.DO
 _BULLET: Final = re.compile(r"\W*[-–—]\s")
 # What one syllable costs that stands alone (``place_cost``).
 _LONE_SYLLABLE: Final = 0.35
+# What a place costs beside another kind of letter, at most.
+_JOINED: Final = 0.15
 EDGES: Final = Reason("edges")
 """Why a form is shorter that has lost signs only."""
 
@@ -182,6 +184,9 @@ def stands_alone(syllable: str, cost: float, person: bool, language: Language) -
     """Whether one syllable left of a mention and its particle may be a name: 김 before a title, 괌
     alone.
     """
+    if KINDS[syllable] == "c":
+        # 北さん is not 北 in 北九州.
+        return cost < _JOINED
     if person:
         return cost == 0 or (cost <= _LONE_SYLLABLE and syllable not in language.lone_words)
     return 0 < cost <= _LONE_SYLLABLE and syllable not in language.lone_words

@@ -21,6 +21,7 @@ __all__ = ["Accents", "separated_otherwise"]
 _TOKEN: Final = re.compile(r"(?:(?<![^\W_])[A-Z]\.\s?){2,}|[^\W\d_]+|\d+|[^\w\s,·.–-]")
 # Two tokens or an acronym: all that can be separated in another way.
 _may_be_separated: Final = re.compile(r"\S[\s,·.–-]+\S|[A-Z]{2}|\d[^\W\d_]|[^\W\d_]\d").search
+_dashed: Final = re.compile(r"\s[-–—]+\s").search
 _marked: Final = re.compile("[\u00c0-\u024f\u1e00-\u1effё]").search
 _SEPARATORS: Final = r"[\s,·.–-]"
 _LONGEST_ACRONYM: Final = 5
@@ -38,7 +39,8 @@ def separated_otherwise(source: str, text: str, spaced: str) -> Iterator[tuple[i
         text: Its canonical form, for a quick look.
         spaced: The mention as the reply wrote it.
     """
-    if _may_be_separated(spaced) is None:
+    if _may_be_separated(spaced) is None or _dashed(spaced) is not None:
+        # What stands behind a dash with spaces is said about the name.
         return
     spaced = spaced.strip()
     tokens = list(_TOKEN.finditer(spaced))

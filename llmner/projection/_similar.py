@@ -121,8 +121,15 @@ def _aligned(blocks: Sequence[Any], position: int) -> int:
 
 
 def _same_word(said: str, word: str) -> bool:
-    if said == word or not (said.isalpha() and word.isalpha()):
-        return said == word or any(map(str.isalnum, said))
+    if said != word and not (said.isalpha() and word.isalpha()):
+        said, word = ("".join(filter(str.isalnum, side)) for side in (said, word))
+        if not said or any(map(str.isdigit, said + word)):
+            # Numbers are compared elsewhere.
+            return bool(said)
+    if said == word:
+        return True
+    if not word:
+        return False
     if min(said) >= "가":
         letters = jamo(said), jamo(word)
         alike = Levenshtein.normalized_similarity(*letters)

@@ -158,9 +158,9 @@ def joins_pieces(source: str, start: int, end: int, surface: str, language: Lang
         after = _rest_of_word(source, end, language)
     if len(first) <= _SHORT_PIECE and not words[0].endswith(first):
         before = _start_of_word(source, start)
-    counts = not before and (first in language.numerals or any(map(str.isdigit, first + last)))
     # Of what is counted more may follow: 한 달간, 3 명이서.
-    return after > max(len(last), 2 * counts) or before > len(first) or (after > 0 < before)
+    counts = not before and (first in language.numerals or any(map(str.isdigit, first + last)))
+    return after > (2 if counts else 0) or before > len(first) or (after > 0 < before)
 
 
 def _rest_of_word(source: str, end: int, language: Language) -> int:
