@@ -8,18 +8,16 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
+from pkgutil import iter_modules
 
 from llmner._plugins import load_plugin, plugins
-from llmner.corpora._types import BadRow, CorpusFormat, ReadOptions, ReadStats
-from llmner.corpora.conll import CONLL
+from llmner.corpora._format import BadRow, CorpusFormat, ReadOptions, ReadStats
 from llmner.corpora.gmb import GMB_CSV, names_columns
 from llmner.corpora.hub import is_saved_dataset, read_hub
-from llmner.corpora.jsonl import SPANS_JSONL
-from llmner.corpora.klue import KLUE_TSV
-from llmner.corpora.markup import MARKUP
-from llmner.corpora.text import DOCUMENT, TEXT
+from llmner.corpora.text import TEXT
 from llmner.errors import CorpusError, InputError, UnknownNameError
 from llmner.files import kind_of, open_lines, regular_file, told_of, whole_file
 from llmner.spans import Sentence
@@ -34,11 +32,25 @@ __all__ = [
     "write_corpus",
 ]
 
-CORPUS_FORMATS: dict[str, CorpusFormat] = {
-    format.name: format
-    for format in (KLUE_TSV, SPANS_JSONL, GMB_CSV, CONLL, MARKUP, TEXT, DOCUMENT)
-}
-"""In the order in which a file is held against them."""
+# A file's first lines are shown to the formats in this order. Modules that are not named here come
+# after these, by name.
+_ORDER = ("klue", "jsonl", "gmb", "conll", "markup", "text")
+
+
+def _own_formats() -> Iterator[CorpusFormat]:
+    """The ``FORMATS`` of every module beside this one that has them."""
+    names = [
+        module.name
+        for module in iter_modules([str(Path(__file__).parent)])
+        if not module.name.startswith("_")
+    ]
+    names.sort(key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+    for name in names:
+        yield from getattr(import_module(f"{__package__}.{name}"), "FORMATS", ())
+
+
+CORPUS_FORMATS: dict[str, CorpusFormat] = {format.name: format for format in _own_formats()}
+"""This package's own formats by name, in the order in which :func:`guess_format` tries them."""
 
 _GROUP = "llmner.corpora"
 

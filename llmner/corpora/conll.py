@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
+from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.errors import CorpusError, TagError
 from llmner.files import open_lines
 from llmner.spans import Sentence, Span
@@ -29,7 +29,7 @@ from llmner.tagging import (
     tags_to_spans,
 )
 
-__all__ = ["CONLL"]
+__all__ = ["CONLL", "FORMATS"]
 
 _COMMENT = re.compile(r"#+ *(\w+) *= ?(.*)", re.DOTALL)
 _TOKEN = re.compile(r"\S+")
@@ -200,3 +200,4 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
 
 
 CONLL = CorpusFormat("conll", _read, _write, _looks_like)
+FORMATS = (CONLL,)

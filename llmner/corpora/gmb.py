@@ -16,13 +16,13 @@ from io import StringIO
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
+from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.corpora.words import from_words, word_tags
 from llmner.errors import CorpusError, InputError, TagError
 from llmner.files import open_bytes
 from llmner.spans import Sentence
 
-__all__ = ["GMB_CSV", "HEADER", "names_columns", "split_sentences"]
+__all__ = ["FORMATS", "GMB_CSV", "HEADER", "names_columns", "split_sentences"]
 
 HEADER = ("Sentence #", "Word", "POS", "Tag")
 _TRAIN_SHARE = 0.8
@@ -201,3 +201,4 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
 _FIRST = (",".join(HEADER) + "\n").encode()
 
 GMB_CSV = CorpusFormat("gmb-csv", _read, _write, _looks_like, header=_FIRST, splits=True)
+FORMATS = (GMB_CSV,)

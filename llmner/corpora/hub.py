@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llmner._numbers import is_whole
-from llmner.corpora._types import ReadOptions
+from llmner.corpora._format import ReadOptions
 from llmner.errors import CorpusError, MissingExtraError, TagError
 from llmner.files import is_file
 from llmner.spans import Sentence, Span

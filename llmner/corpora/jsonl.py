@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from llmner._numbers import is_number, is_whole
-from llmner.corpora._types import CorpusFormat, ReadOptions
+from llmner.corpora._format import CorpusFormat, ReadOptions
 from llmner.errors import CorpusError, SpanError
 from llmner.files import dump_json, open_lines, parse_row
 from llmner.spans import Sentence, Span, TextLabel
 
 __all__ = [
+    "FORMATS",
     "SPANS_JSONL",
     "row_error",
     "row_text_and_id",
@@ -164,3 +165,4 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
 
 
 SPANS_JSONL = CorpusFormat("spans", _read, _write, _looks_like)
+FORMATS = (SPANS_JSONL,)

@@ -19,14 +19,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
+from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.errors import CorpusError, TagError
 from llmner.files import open_lines
 from llmner.markup import render_markup
 from llmner.spans import Sentence, Span
 from llmner.tagging import tags_to_spans
 
-__all__ = ["KLUE_TSV"]
+__all__ = ["FORMATS", "KLUE_TSV"]
 
 HEADER = (
     "## 토큰, 레이블 구분자 : \\t\n"
@@ -129,3 +129,4 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
 
 
 KLUE_TSV = CorpusFormat("klue-tsv", _read, _write, _looks_like, HEADER.encode())
+FORMATS = (KLUE_TSV,)

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
+from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.errors import CorpusError, SpanError
 from llmner.files import open_lines
 from llmner.markup import parse_markup, render_markup
 from llmner.spans import Sentence
 
-__all__ = ["MARKUP"]
+__all__ = ["FORMATS", "MARKUP"]
 
 _MENTION = re.compile(r"<[^<>]+:[^\W\d][\w-]*>")
 
@@ -52,3 +52,4 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
 
 
 MARKUP = CorpusFormat("markup", _read, _write, _looks_like)
+FORMATS = (MARKUP,)

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
+from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.errors import CorpusError
 from llmner.files import open_lines
 from llmner.spans import Sentence
 
-__all__ = ["DOCUMENT", "TEXT"]
+__all__ = ["DOCUMENT", "FORMATS", "TEXT"]
 
 
 def _looks_like(lines: list[str]) -> bool:
@@ -46,3 +46,4 @@ def _write_document(sentence: Sentence, stream: BinaryIO) -> None:
 
 
 DOCUMENT = CorpusFormat("document", _read_document, _write_document, _looks_like)
+FORMATS = (TEXT, DOCUMENT)

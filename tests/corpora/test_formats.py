@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from llmner.corpora import CORPUS_FORMATS, ReadStats, guess_format, read_corpus, write_corpus
-from llmner.corpora._types import ReadOptions
+from llmner.corpora._format import ReadOptions
 from llmner.errors import CorpusError
 from llmner.spans import Sentence, Span
 from tests.conftest import shared
