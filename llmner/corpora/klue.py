@@ -1,5 +1,6 @@
-r"""KLUE-NER's TSV, v1 and v1.1: a comment line with id and annotated sentence, then one row a
-character.
+r"""The TSV of KLUE-NER v1 and v1.1: a comment line, then one row per character.
+
+The comment has the sentence's id and its text with inline annotations.
 
 ::
 
@@ -8,8 +9,8 @@ character.
     찬\tI-PS
     ...
 
-The rows are what counts; the annotated lines of the published files are broken in places and are
-never parsed. A space is a row like any other, and an entity may begin with one.
+Only the rows are read. The annotations in the comments are broken in places in the published files,
+and are never parsed. A space is a row like any other, and an entity may begin with one.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
             continue
         if line.startswith("## "):
             if rows:
-                # A sentence whose closing empty line is missing.
+                # The empty line after the sentence is missing.
                 if (sentence := finish()) is not None:
                     yield sentence
                 clear()
@@ -108,7 +109,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         char, tab, tag = line.rpartition("\t")
         if (not tab or len(char) != 1) and fault is None:
             fault = CorpusError(
-                f"{line[:40]!r} is no row" if not tab else f"{char[:40]!r} is not one character",
+                f"{line[:40]!r} is not a row" if not tab else f"{char[:40]!r} is not one character",
                 path=path,
                 line=number,
                 id=id,

@@ -1,7 +1,7 @@
-r"""Inline markup, one sentence a line: ``<손흥민:PS>은 <춘천:LC>에서``, with an id and a tab before
-it or not.
+r"""Inline markup, one sentence per line: ``<손흥민:PS>은 <춘천:LC>에서``.
 
-The escapes are those of :mod:`llmner.markup`; a bare tab ends the id, tabs of the text are ``\t``.
+An id and a tab may stand before the sentence. Escapes are those of :mod:`llmner.markup`: a tab in
+the text is written ``\t``, so a bare tab always ends the id.
 """
 
 from __future__ import annotations
