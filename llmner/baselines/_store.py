@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from llmner._mishaps import one_line
 from llmner._versions import versions
+from llmner.baselines._kinds import KINDS
 from llmner.baselines._types import RECORD_FILE, Baseline, Trained
 from llmner.engines._model_files import read_object, regular
 from llmner.engines.adapters import fetch
@@ -19,10 +19,7 @@ from llmner.errors import InputError
 from llmner.files import dump_json, kind_of, too_deep, whole_file
 
 __all__ = [
-    "KINDS",
-    "MODEL_FILES",
     "RECORD_FILE",
-    "TOKENIZER_FILES",
     "clear",
     "find_baseline",
     "fingerprint",
@@ -32,27 +29,13 @@ __all__ = [
     "size_on_disk",
 ]
 
-TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer_config.json", "vocab.txt")
-MODEL_FILES: dict[str, tuple[str, ...]] = {
-    "crf": ("model.crfsuite",),
-    "bilstm-crf": ("model.safetensors", "vocabulary.json"),
-    "encoder": ("model.safetensors", "config.json", "tokenizer.json", *TOKENIZER_FILES),
-}
-"""The files of each kind's model."""
-_TAGGERS = {
-    "crf": "llmner.baselines.crf:CrfTagger",
-    "bilstm-crf": "llmner.baselines.bilstm:BilstmCrfTagger",
-    "encoder": "llmner.baselines.encoder:EncoderTagger",
-}
-"""The class of each kind, which is imported when one is loaded."""
 _WRITTEN = "what llmner train-baseline wrote"
-KINDS = tuple(MODEL_FILES)
 # What a record is made of, where it has it.
 _SHAPES = {
     **dict.fromkeys(("config", "files", "corpus", "versions", "tags"), dict),
     **dict.fromkeys(("labels", "epochs"), list),
 }
-_ALL_FILES = sorted({name for kind in MODEL_FILES.values() for name in kind})
+_ALL_FILES = sorted({name for kind in KINDS.values() for name in kind.files})
 
 
 def save_baseline(trained: Trained, folder: Path, **known: Any) -> None:
@@ -87,7 +70,7 @@ def read_baseline_record(folder: Path) -> dict[str, Any]:
     if kind_of(path) == "missing" and not path.is_symlink():
         raise InputError(f"holds no {RECORD_FILE}", path=folder, hint=f"expected {_WRITTEN}")
     record = read_object(path, _WRITTEN)
-    if record.get("kind") not in KINDS or too_deep(record):
+    if record.get("kind") not in list(KINDS) or too_deep(record):
         raise InputError(
             "names no kind of baseline", path=path, hint=f"expected one of {', '.join(KINDS)}"
         )
@@ -132,7 +115,7 @@ def clear(folder: Path) -> None:
 def _files(folder: Path, kind: str | None = None) -> list[Path]:
     """The model's files that are there."""
     kind = kind or str(read_baseline_record(folder)["kind"])
-    return [path for name in MODEL_FILES[kind] if (path := folder / name).is_file()]
+    return [path for name in KINDS[kind].files if (path := folder / name).is_file()]
 
 
 def _digest(path: Path) -> str:
@@ -148,7 +131,7 @@ def _check_files(folder: Path, record: Mapping[str, Any]) -> None:
         InputError: One is missing, or another.
     """
     for name, digest in record.get("files", {}).items():
-        if name not in MODEL_FILES[record["kind"]]:
+        if name not in KINDS[record["kind"]].files:
             raise InputError(
                 f"{one_line(name, 80)!r} is no file of this kind",
                 path=folder / RECORD_FILE,
@@ -183,10 +166,8 @@ def load_baseline(
         MissingExtraError: The ``baselines`` extra is not installed.
     """
     record = read_baseline_record(folder)
-    kind = record["kind"]
     _check_files(folder, record)
-    module, _, name = _TAGGERS[kind].partition(":")
-    tagger: type[Baseline] = getattr(import_module(module), name)
+    tagger = KINDS[record["kind"]].tagger
     return tagger.load(folder, record, device=device, trust_remote_code=trust_remote_code)
 
 

@@ -6,27 +6,16 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from llmner.baselines._kinds import BaselineConfig, kind_of_config
 from llmner.baselines._store import RECORD_FILE, clear, save_baseline
 from llmner.baselines._types import Epoch, Told, Trained, silent, tag_counts
-from llmner.baselines.bilstm import BilstmCrfConfig, train_bilstm_crf
-from llmner.baselines.crf import CrfConfig, train_crf
-from llmner.baselines.encoder import EncoderConfig, train_encoder
 from llmner.corpora._held_out import split_held_out
 from llmner.errors import InputError
 from llmner.files import is_file, kind_of
 from llmner.scoring import corpus_signature
 from llmner.spans import Sentence
 
-__all__ = ["CONFIGS", "BaselineConfig", "check_folder", "train_baseline"]
-
-BaselineConfig = CrfConfig | BilstmCrfConfig | EncoderConfig
-
-CONFIGS: dict[str, type[CrfConfig] | type[BilstmCrfConfig] | type[EncoderConfig]] = {
-    "crf": CrfConfig,
-    "bilstm-crf": BilstmCrfConfig,
-    "encoder": EncoderConfig,
-}
-"""The kinds of baselines, and how each is configured."""
+__all__ = ["BaselineConfig", "check_folder", "train_baseline"]
 
 
 def train_baseline(
@@ -64,7 +53,8 @@ def train_baseline(
         MissingExtraError: The ``baselines`` extra is not installed.
     """
     told: Told = report if report is not None else silent
-    if on_epoch is None and not isinstance(config, CrfConfig):
+    kind = kind_of_config(config)
+    if on_epoch is None and kind.step == "epoch":
         on_epoch = _teller(told)
     check_folder(folder, restart=restart)
     learnt, held = split_held_out(sentences, held_out, seed) if held_out else (list(sentences), [])
@@ -86,12 +76,7 @@ def train_baseline(
     # What lies there is replaced when the new one is whole.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".training-") as name:
         work = Path(name)
-        if isinstance(config, CrfConfig):
-            trained = train_crf(learnt, config, work, held=held, on_epoch=on_epoch)
-        elif isinstance(config, BilstmCrfConfig):
-            trained = train_bilstm_crf(learnt, config, held=held, on_epoch=on_epoch)
-        else:
-            trained = train_encoder(learnt, config, held=held, on_epoch=on_epoch, report=report)
+        trained = kind.train(learnt, config, work, held_out=held, on_epoch=on_epoch, report=report)
         save_baseline(
             trained,
             work,

@@ -225,18 +225,22 @@ class BilstmCrfTagger:
 def train_bilstm_crf(
     sentences: Sequence[Sentence],
     config: BilstmCrfConfig,
+    folder: Path,
     *,
-    held: Sequence[Sentence] = (),
+    held_out: Sequence[Sentence] = (),
     on_epoch: Callable[[Epoch], None] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> Trained:
     """Train a BiLSTM-CRF; with held-out sentences the epoch with the best F1 on them is kept.
 
     Args:
         sentences: What to learn from.
         config: How.
-        held: Sentences to choose the epoch by, and to stop early; without them the last epoch is
-            kept.
+        folder: Not used: the model is in memory until it is saved.
+        held_out: Sentences to choose the epoch by, and to stop early. Without them the last epoch
+            is kept.
         on_epoch: Called after each epoch.
+        report: Not used.
 
     Raises:
         InputError: No entity to learn.
@@ -311,8 +315,8 @@ def train_bilstm_crf(
                     schedule.step()
                 total += loss.item() * len(batch)
             figures: tuple[float, float, float] | tuple[()] = ()
-            if held:
-                figures = judge(held, tagger.tag([sentence.text for sentence in held]))
+            if held_out:
+                figures = judge(held_out, tagger.tag([sentence.text for sentence in held_out]))
             epoch = Epoch(number, total / len(rows), None, *figures)
             epochs.append(replace(epoch, seconds=round(time.perf_counter() - began, 1)))
             if on_epoch is not None:

@@ -190,8 +190,9 @@ def train_crf(
     config: CrfConfig,
     folder: Path,
     *,
-    held: Sequence[Sentence] = (),
+    held_out: Sequence[Sentence] = (),
     on_epoch: Callable[[Epoch], None] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> Trained:
     """Train a CRF on one core; memory grows with the number of different features.
 
@@ -199,8 +200,9 @@ def train_crf(
         sentences: What to learn from.
         config: How.
         folder: Where its file goes.
-        held: Sentences to judge the trained model on.
+        held_out: Sentences to judge the trained model on.
         on_epoch: Called after each iteration.
+        report: Not used.
 
     Raises:
         InputError: No entity to learn.
@@ -231,8 +233,10 @@ def train_crf(
     seconds = time.perf_counter() - started
     epochs = [_epoch(info, len(learnt)) for info in model.training_log_.iterations]
     tagger = CrfTagger(path, outside_penalty=config.outside_penalty)
-    if held:
-        precision, recall, f1 = judge(held, tagger.tag([sentence.text for sentence in held]))
+    if held_out:
+        precision, recall, f1 = judge(
+            held_out, tagger.tag([sentence.text for sentence in held_out])
+        )
         last = epochs[-1]
         epochs[-1] = Epoch(last.epoch, last.train_loss, None, precision, recall, f1, last.seconds)
     return Trained(tagger, seconds, tuple(epochs), None)

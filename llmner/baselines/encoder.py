@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EncoderConfig", "EncoderTagger", "Window", "train_encoder"]
 
+TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer_config.json", "vocab.txt")
+FILES = ("model.safetensors", "config.json", "tokenizer.json", *TOKENIZER_FILES)
+"""Names of the files that :meth:`EncoderTagger.save` may write; old models lack some."""
 # Label of tokens that have none; losses pass over it.
 _NO_TAG = -100
 _TOGETHER = 32
@@ -281,8 +284,9 @@ class EncoderTagger:
 def train_encoder(
     sentences: Sequence[Sentence],
     config: EncoderConfig,
+    folder: Path,
     *,
-    held: Sequence[Sentence] = (),
+    held_out: Sequence[Sentence] = (),
     on_epoch: Callable[[Epoch], None] | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Trained:
@@ -291,8 +295,9 @@ def train_encoder(
     Args:
         sentences: What to learn from.
         config: How.
-        held: Sentences to choose the epoch by, and to stop early; without them the last epoch is
-            kept.
+        folder: Not used: the model is in memory until it is saved.
+        held_out: Sentences to choose the epoch by, and to stop early. Without them the last epoch
+            is kept.
         on_epoch: Called after each epoch.
         report: Told in a sentence what is being done.
 
@@ -325,8 +330,8 @@ def train_encoder(
     if report is not None:
         for line in _told(notes, len(sentences)):
             report(line)
-    held_rows = _rows(tagger, held)[0]
-    texts = [sentence.text for sentence in held]
+    held_rows = _rows(tagger, held_out)[0]
+    texts = [sentence.text for sentence in held_out]
     epochs: list[Epoch] = []
 
     class _Table(TrainerCallback):  # type: ignore[misc]
@@ -343,7 +348,7 @@ def train_encoder(
         ) -> None:
             logs = logs or {}
             self.loss = logs.get("loss", self.loss)
-            if ("eval_loss" if held else "loss") not in logs:
+            if ("eval_loss" if held_out else "loss") not in logs:
                 return
             now = time.perf_counter()
             figures = {key: logs.get(f"eval_{key}") for key in ("precision", "recall", "f1")}
@@ -356,10 +361,10 @@ def train_encoder(
                 on_epoch(epochs[-1])
 
     def figures(_: Any) -> dict[str, float]:
-        """Of the held-out sentences' characters, not of subwords, whose number is the tokenizer's
-        whim.
-        """
-        return dict(zip(("precision", "recall", "f1"), judge(held, tagger.tag(texts)), strict=True))
+        """Figures of entities in characters: subwords would depend on the tokenizer."""
+        return dict(
+            zip(("precision", "recall", "f1"), judge(held_out, tagger.tag(texts)), strict=True)
+        )
 
     choice = BestEpoch(config.patience)
     work = tempfile.TemporaryDirectory(prefix="llmner-")
@@ -375,7 +380,7 @@ def train_encoder(
             weight_decay=config.weight_decay,
             lr_scheduler_type="linear",
             logging_strategy="epoch",
-            eval_strategy="epoch" if held else "no",
+            eval_strategy="epoch" if held_out else "no",
             # The best weights are kept in memory: transformers loads checkpoints of older models
             # only in part.
             save_strategy="no",
@@ -387,7 +392,7 @@ def train_encoder(
         data_collator=DataCollatorForTokenClassification(tokenizer),
         train_dataset=rows,
         eval_dataset=held_rows or None,
-        compute_metrics=figures if held else None,
+        compute_metrics=figures if held_out else None,
         callbacks=[_Table()],
     )
     trainer.remove_callback(PrinterCallback)

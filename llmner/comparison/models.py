@@ -14,8 +14,9 @@ from llmner._numbers import is_number
 from llmner.asking import AskOptions, build, prepare
 from llmner.asking.options import OPTIONS
 from llmner.baselines._extract import BaselineExtractor
+from llmner.baselines._kinds import KINDS, BaselineConfig
 from llmner.baselines._store import RECORD_FILE, find_baseline, read_baseline_record
-from llmner.baselines._train import CONFIGS, BaselineConfig, check_folder, train_baseline
+from llmner.baselines._train import check_folder, train_baseline
 from llmner.baselines._types import Epoch, Told, silent
 from llmner.comparison.config import ModelEntry, ModelsConfig, slug
 from llmner.comparison.results import ComparedModel
@@ -116,10 +117,10 @@ def _check(entry: ModelEntry, config: ModelsConfig, folder: Path) -> None:
 
 def _config_of(entry: ModelEntry, config: ModelsConfig) -> BaselineConfig:
     assert entry.train is not None
-    kind = CONFIGS[entry.train]
-    seeded = {"seed": config.seed} if "seed" in kind.model_fields else {}
+    config_class = KINDS[entry.train].config
+    seeded = {"seed": config.seed} if "seed" in config_class.model_fields else {}
     try:
-        return kind(**seeded | entry.options)
+        return config_class(**seeded | entry.options)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -197,10 +198,11 @@ def _trained(
     """The folder of a baseline, trained now unless it lies there, trained alike."""
     from llmner import __version__
 
+    assert entry.train is not None
     assert config.train is not None
     chosen = _config_of(entry, config)
     place = folder / slug(entry.name)
-    default = 0.0 if entry.train == "crf" else config.held_out
+    default = config.held_out if KINDS[entry.train].step == "epoch" else 0.0
     held_out = default if entry.held_out is None else entry.held_out
     name = Path(config.train.path).name
     if is_file(place / RECORD_FILE):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from llmner.baselines._kinds import KINDS
 from llmner.baselines._types import Epoch
 from llmner.comparison.config import ModelsConfig, slug
 from llmner.errors import MissingExtraError
@@ -117,12 +118,12 @@ def write_loss_curves(path: Path, models: Sequence[ComparedModel]) -> bool:
             ]
             if points:
                 axes.plot(*zip(*points, strict=True), label=label)
-        kind = model.evaluation.signature.get("kind")
-        unit = "sentence" if kind in ("crf", "bilstm-crf") else "token"
+        # An engine has no kind: its training, if any, is counted in epochs and tokens.
+        kind = KINDS.get(str(model.evaluation.signature.get("kind")))
         axes.set(
             title=model.name,
-            xlabel="iteration" if kind == "crf" else "epoch",
-            ylabel=f"nats a {unit}",
+            xlabel="epoch" if kind is None else kind.step,
+            ylabel=f"nats a {'token' if kind is None else kind.loss_unit}",
         )
         axes.grid(alpha=0.3)
         judged = [(e.epoch, e.f1) for e in model.epochs if e.f1 is not None]

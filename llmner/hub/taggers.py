@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from llmner._numbers import is_number
-from llmner.baselines._store import MODEL_FILES, RECORD_FILE, read_baseline_record
+from llmner.baselines._kinds import KINDS
+from llmner.baselines._store import RECORD_FILE, read_baseline_record
 from llmner.baselines._types import silent
 from llmner.errors import InputError
 from llmner.files import dump_json, read_json
@@ -29,12 +30,6 @@ from llmner.hub.licences import check_name, last_part, terms_of
 
 __all__ = ["push_baseline"]
 
-_LIBRARIES = {"crf": "sklearn-crfsuite", "bilstm-crf": "llmner", "encoder": "transformers"}
-_TITLES = {
-    "crf": "A CRF on characters",
-    "bilstm-crf": "A BiLSTM-CRF on characters",
-    "encoder": "An encoder",
-}
 _OTHERS = ("LICENSE", "NOTICE")
 _SHOWN = (("micro", "micro F1"), ("macro", "macro F1"))
 
@@ -66,7 +61,7 @@ def push_baseline(
     contents: dict[str, Content] = {RECORD_FILE: dump_json(record, indent=2) + b"\n"}
     left = []
     for path in sorted(folder.iterdir()):
-        if path.name in (*MODEL_FILES[str(record["kind"])], *_OTHERS) and is_regular(path):
+        if path.name in (*KINDS[str(record["kind"])].files, *_OTHERS) and is_regular(path):
             contents[path.name] = _mended(path)
         elif path.name not in (RECORD_FILE, "README.md") and not EVALUATION_FILE.fullmatch(
             path.name
@@ -132,10 +127,10 @@ def _part(held: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 def _card(
     record: Mapping[str, Any], repo: str, scored: Mapping[str, Mapping[str, Any]], terms: str | None
 ) -> str:
-    kind = str(record["kind"])
+    kind = KINDS[str(record["kind"])]
     base = record.get("base")
     about = {
-        "library_name": _LIBRARIES[kind],
+        "library_name": kind.library,
         "pipeline_tag": "token-classification",
         "tags": ["llmner", "named-entity-recognition"],
         # The Hub refuses names it does not know.
@@ -146,7 +141,7 @@ def _card(
     lines = [
         f"# {repo.rpartition('/')[2]}",
         "",
-        f"{_TITLES[kind]} for named entity recognition, {what}, made with llmner.",
+        f"{kind.title} for named entity recognition, {what}, made with llmner.",
         "",
         f"Labels: {', '.join(f'`{label}`' for label in record.get('labels', []))}.",
         "",
@@ -182,7 +177,7 @@ def _card(
                 f"{figures} |"
             )
         lines += ["", "Scored on characters (llmner), not on subwords.", ""]
-    if kind != "encoder":
+    if kind.holds_words:
         lines += [
             "The model's files hold words of the training sentences, whose licence goes with them.",
             "",
