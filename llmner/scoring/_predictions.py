@@ -236,14 +236,14 @@ def align(
                     id=sentence.id,
                     hint="ids must match",
                 )
-        for prediction in predictions:
-            if prediction.id not in gold_ids:
-                raise MismatchError(
-                    "a prediction for no gold sentence",
-                    path=path,
-                    id=prediction.id,
-                    hint="ids must match",
-                )
+        unmatched = [prediction.id for prediction in predictions if prediction.id not in gold_ids]
+        if unmatched:
+            raise MismatchError(
+                "a prediction for no gold sentence",
+                path=path,
+                id=unmatched[0],
+                hint="ids must match",
+            )
         aligned = [by_ids.get(sentence.id) for sentence in gold]
     else:
         if len(gold) != len(predictions):

@@ -243,7 +243,7 @@ def test_every_figure_comes_out_of_the_kept_run_again(tmp_path: Path) -> None:
             read_run(path)
     for tags, message in (
         ('"O"', "'tags' is not a list of strings"),
-        ('["B-PS", "O"]', "the tags are not those"),
+        ('["B-PS", "O"]', "the tags do not give the spans"),
         ('["x"]', "'x' is not a tag"),
     ):
         path.write_text(
