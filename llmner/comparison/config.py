@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from llmner._numbers import not_bool
 from llmner._yaml import load_yaml
-from llmner.baselines._types import Fields, Told
+from llmner.baselines._types import Fields, Report
 from llmner.corpora import ReadStats, read_corpus
 from llmner.errors import InputError
 from llmner.files import read_text
@@ -32,7 +32,7 @@ class CorpusEntry(Fields):
     format: str | None = None
     split: str | None = None
 
-    def read(self, report: Told) -> list[Sentence]:
+    def read(self, report: Report) -> list[Sentence]:
         """Read its sentences, and report repairs of broken tags."""
         stats = ReadStats()
         sentences = list(read_corpus(self.path, self.format, self.split, stats=stats))

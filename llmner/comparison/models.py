@@ -17,7 +17,7 @@ from llmner.baselines._extract import BaselineExtractor
 from llmner.baselines._kinds import KINDS, BaselineConfig
 from llmner.baselines._store import RECORD_FILE, find_baseline, read_baseline_record
 from llmner.baselines._train import check_folder, train_baseline
-from llmner.baselines._types import Epoch, Told, silent
+from llmner.baselines._types import Epoch, Report, silent
 from llmner.comparison.config import ModelEntry, ModelsConfig, slug
 from llmner.comparison.results import ComparedModel
 from llmner.comparison.timing import Timed, size_of, speed
@@ -57,7 +57,7 @@ def compare_models(
     folder: Path,
     *,
     restart: bool = False,
-    report: Told | None = None,
+    report: Report | None = None,
     on_sentence: Callable[[], None] | None = None,
 ) -> list[ComparedModel]:
     """Train or load several models, and evaluate them on the same sentences.
@@ -149,7 +149,7 @@ def _prepared(
     folder: Path,
     gold: Sequence[Sentence],
     train: Sequence[Sentence],
-    report: Told,
+    report: Report,
     on_sentence: Callable[[], None],
     *,
     restart: bool,
@@ -206,7 +206,7 @@ def _trained(
     config: ModelsConfig,
     folder: Path,
     train: Sequence[Sentence],
-    report: Told,
+    report: Report,
     *,
     restart: bool,
 ) -> Path:
@@ -248,7 +248,7 @@ def _trained(
     return baseline
 
 
-def _asking(entry: ModelEntry, report: Told) -> tuple[Extractor, Mapping[str, Any]]:
+def _asking(entry: ModelEntry, report: Report) -> tuple[Extractor, Mapping[str, Any]]:
     """An extractor with an engine, and the record of its adapter's training."""
     for name, value in entry.options.items():
         if isinstance(value, bool) and name not in _SWITCHES:
