@@ -98,7 +98,7 @@ def features(text: str, places: Sequence[int]) -> list[list[str]]:
     padded = f"\x02\x02\x02{chars}\x03\x03\x03"
     rows = []
     for i in range(size):
-        at = i + 3
+        center = i + 3
         c = padded
         word_number, offset = word_numbers[i], word_offsets[i]
         word = words[word_number]
@@ -108,27 +108,27 @@ def features(text: str, places: Sequence[int]) -> list[list[str]]:
         kind = "".join(kinds[max(0, i - 2) : i + 3])
         row = [
             "1",
-            f"c{c[at]}",
-            f"p1{c[at - 1]}",
-            f"p2{c[at - 2]}",
-            f"p3{c[at - 3]}",
-            f"n1{c[at + 1]}",
-            f"n2{c[at + 2]}",
-            f"n3{c[at + 3]}",
-            f"P{c[at - 1 : at + 1]}",
-            f"N{c[at : at + 2]}",
-            f"PP{c[at - 2 : at]}",
-            f"NN{c[at + 1 : at + 3]}",
-            f"PN{c[at - 1 : at + 2]}",
-            f"3P{c[at - 2 : at + 1]}",
-            f"3N{c[at : at + 3]}",
+            f"c{c[center]}",
+            f"p1{c[center - 1]}",
+            f"p2{c[center - 2]}",
+            f"p3{c[center - 3]}",
+            f"n1{c[center + 1]}",
+            f"n2{c[center + 2]}",
+            f"n3{c[center + 3]}",
+            f"P{c[center - 1 : center + 1]}",
+            f"N{c[center : center + 2]}",
+            f"PP{c[center - 2 : center]}",
+            f"NN{c[center + 1 : center + 3]}",
+            f"PN{c[center - 1 : center + 2]}",
+            f"3P{c[center - 2 : center + 1]}",
+            f"3N{c[center : center + 3]}",
             f"t{kinds[i]}",
             f"T{i - max(0, i - 2)}{kind}",
             f"i{min(offset, 5)}",
             f"j{min(left, 5)}",
             f"ij{min(offset, 3)}{min(left, 3)}",
-            f"ic{min(offset, 3)}{c[at]}",
-            f"jc{min(left, 3)}{c[at]}",
+            f"ic{min(offset, 3)}{c[center]}",
+            f"jc{min(left, 3)}{c[center]}",
             f"w{word}",
             f"s{shapes[word_number]}",
             f"b{before}",

@@ -62,15 +62,15 @@ def train_baseline(
     if on_epoch is None and kind.step == "epoch":
         on_epoch = _epoch_report(progress)
     check_folder(folder, restart=restart)
-    train, held = split_held_out(sentences, held_out, seed) if held_out else (list(sentences), [])
+    train, dev = split_held_out(sentences, held_out, seed) if held_out else (list(sentences), [])
     progress(
-        f"{len(train):,} sentences to learn from, {len(held):,} held out"
-        if held
+        f"{len(train):,} sentences to learn from, {len(dev):,} held out"
+        if dev
         else f"{len(train):,} sentences"
     )
-    if held and not any(sentence.spans for sentence in held):
+    if dev and not any(sentence.spans for sentence in dev):
         progress("the held-out sentences have no entities, so they cannot choose an epoch")
-    unknown = {span.label for s in held for span in s.spans} - {
+    unknown = {span.label for s in dev for span in s.spans} - {
         span.label for s in train for span in s.spans
     }
     if unknown:
@@ -82,13 +82,13 @@ def train_baseline(
     # The content of the folder is replaced only after the training.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".training-") as name:
         work = Path(name)
-        trained = kind.train(train, config, work, held_out=held, on_epoch=on_epoch, report=report)
+        trained = kind.train(train, config, work, held_out=dev, on_epoch=on_epoch, report=report)
         save_baseline(
             trained,
             work,
             config=config.model_dump(),
             corpus=corpus_signature(corpus, sentences),
-            held_out=len(held),
+            held_out=len(dev),
             held_out_as=held_out,
             seed=seed,
             tags=tag_counts(train),

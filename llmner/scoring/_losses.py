@@ -381,9 +381,9 @@ def break_down(faults: Iterable[Fault], gold_spans: int, predicted_spans: int) -
     right = gold_spans - sum(n for (_, kind), n in counts.items() if kind == "missed")
 
     def f1_without(*causes: str) -> float:
-        found = sum(counts[cause, "missed"] for cause in causes)
+        recovered = sum(counts[cause, "missed"] for cause in causes)
         removed = sum(counts[cause, "wrong"] for cause in causes)
-        return 2 * (right + found) / max(1, total + found - removed)
+        return 2 * (right + recovered) / max(1, total + recovered - removed)
 
     losses = tuple(
         Loss(cause, missed, wrong, (missed + wrong) / total, f1_without(cause))

@@ -43,13 +43,13 @@ def read_run(path: Path) -> tuple[list[Sentence], list[Prediction], dict[str, An
     Raises:
         CorpusError: The file is not a saved run.
     """
-    run = read_json(path, hint="expected the output of evaluate --output")
+    run = read_json(path, hint="expected what evaluate --output writes")
     rows = run.get("rows") if isinstance(run, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise CorpusError(
             "holds no rows",
             path=path,
-            hint="expected the output of evaluate --output (--json leaves rows out)",
+            hint="expected what evaluate --output writes (--json leaves rows out)",
         )
     gold, predictions = [], []
     for number, row in enumerate(rows, 1):
