@@ -1,8 +1,8 @@
-"""What a user would weigh the LLM against: CRF, BiLSTM-CRF and encoders, on the same readers and
-scorer.
+"""Baselines to compare the LLM with: CRF, BiLSTM-CRF and fine-tuned encoders.
 
-Each gives spans of characters with scores, through the same ``Extraction``. Importing it loads none
-of the libraries; training and tagging do.
+They use the same readers and the same scorer, and return spans of characters with scores as the
+same ``Extraction``. Importing this package does not import torch or transformers; training and
+tagging do.
 """
 
 from typing import TYPE_CHECKING
@@ -48,7 +48,7 @@ __all__ = [
     "train_baseline",
 ]
 
-# Comparisons and uploads are rooms above; they were here before.
+# These names moved to packages that import this one. The old names still work.
 __getattr__ = lazy_names(
     __name__,
     dict.fromkeys(

@@ -1,9 +1,8 @@
-"""Subwords and characters: tags of one put on the other, by the offsets that fast tokenizers give.
+"""Aligning tags of subword tokens with characters, by the offsets of fast tokenizers.
 
-Offsets are taken with care. They may hold the space before a word (SentencePiece), repeat (bytes of
-one emoji), overlap (a normaliser that joins characters), leave characters out (one that drops them)
-or be empty (special tokens). What is asked of each character that is no white space is only: which
-token is it of?
+Offsets may include the space before a word (SentencePiece), repeat (bytes of one emoji), overlap (a
+normaliser that joins characters), leave out characters (a normaliser that drops them) or be empty
+(special tokens). So only one thing is taken from them: the token to which each character belongs.
 """
 
 from __future__ import annotations
@@ -20,52 +19,56 @@ Offsets = Sequence[tuple[int, int]]
 
 
 def owners(text: str, offsets: Offsets) -> list[int | None]:
-    """The token that each character is of: the first that covers it, ``None`` for spaces and where
-    none does.
+    """The number of the token that owns each character.
 
-    A mark, a vowel or a final consonant that no token covers, as some normalisers leave them, is of
-    the token of the character before, which it is part of.
+    This is the first token that covers the character; ``None`` for spaces and for characters that
+    no token covers. A combining mark, vowel or final consonant that no token covers (because of
+    some normalisers) belongs to the token of the character before it.
 
     Args:
         text: The text.
         offsets: (start, end) of each token, in code points; empty ones own nothing.
+
+    >>> owners("ab c", [(0, 2), (2, 4)])
+    [0, 0, None, 1]
     """
-    found: list[int | None] = [None] * len(text)
+    tokens: list[int | None] = [None] * len(text)
     for token, (start, end) in enumerate(offsets):
-        for at in range(max(0, start), min(end, len(text))):
-            if found[at] is None and not text[at].isspace():
-                found[at] = token
-    for at in range(1, len(text)):
-        if found[at] is None and continues(text[at]):
-            found[at] = found[at - 1]
-    return found
+        for position in range(max(0, start), min(end, len(text))):
+            if tokens[position] is None and not text[position].isspace():
+                tokens[position] = token
+    for position in range(1, len(text)):
+        if tokens[position] is None and continues(text[position]):
+            tokens[position] = tokens[position - 1]
+    return tokens
 
 
 def token_tags(sentence: Sentence, offsets: Offsets) -> list[str | None]:
-    """An IOB2 tag for each token, that of the first character it owns; ``None`` where it owns none.
+    """The IOB2 tag of each token: that of the first character it owns, ``None`` if it owns none.
 
-    A token in which an entity begins after its first character loses it: with such a tokenizer no
-    model can find that entity. :func:`spans_of_tokens` on the result tells what is left.
+    An entity that begins inside a token is lost: with this tokenizer no model can find it.
+    :func:`spans_of_tokens` on the result gives the entities that remain.
+
+    >>> token_tags(Sentence("Anna Berg", (Span(0, 9, "PER"),)), [(0, 4), (4, 9)])
+    ['B-PER', 'I-PER']
     """
     tags: list[str | None] = [None] * len(offsets)
-    of = sentence.tags()
-    for at, token in enumerate(owners(sentence.text, offsets)):
+    character_tags = sentence.tags()
+    for position, token in enumerate(owners(sentence.text, offsets)):
         if token is not None and tags[token] is None:
-            tags[token] = of[at]
-    return _begun(tags)
+            tags[token] = character_tags[position]
+    return _with_beginnings(tags)
 
 
-def _begun(tags: list[str | None]) -> list[str | None]:
-    """Tags in which no entity goes on that was never begun: its beginning may lie inside a token
-    before.
-    """
-    before = OUTSIDE
-    for at, tag in enumerate(tags):
+def _with_beginnings(tags: list[str | None]) -> list[str | None]:
+    """The tags with a ``B-`` at the first token of each entity, whose own ``B-`` may be lost."""
+    previous = OUTSIDE
+    for token, tag in enumerate(tags):
         if tag is None:
             continue
-        if not goes_on(before, tag):
-            tag = tags[at] = begin_tag(tag)
-        before = tag
+        if not goes_on(previous, tag):
+            tag = tags[token] = begin_tag(tag)
+        previous = tag
     return tags
 
 
@@ -77,37 +80,40 @@ def spans_of_tokens(
 ) -> tuple[Span, ...]:
     """Spans of characters from tags of tokens.
 
-    A token's tag is that of the first character it owns, and the rest of the token goes on with it;
-    characters that no token owns go on with what surrounds them. An ``I-X`` that goes on with
-    nothing begins an entity, as seqeval's default reads it.
+    The first character of a token gets its tag, and the token's other characters continue it.
+    Characters that no token owns continue an entity around them. An ``I-X`` that continues nothing
+    begins an entity, as in seqeval's default mode.
 
     Args:
         text: The text.
         offsets: (start, end) of each token, in code points.
-        tags: An IOB2 tag for each token; ``None`` for none.
-        probabilities: Of each token's tag. A span's score is the lowest of its tokens'.
+        tags: The IOB2 tag of each token; ``None`` for a token without a tag.
+        probabilities: The probability of each token's tag. A span's score is the lowest of these.
+
+    >>> spans_of_tokens("Anna Berg", [(0, 4), (4, 9)], ["B-PER", "I-PER"], [0.9, 0.8])
+    (Span(start=0, end=9, label='PER', score=0.8),)
     """
-    places: list[int] = []
-    held: list[str] = []
-    sure: list[float] = []
-    before: int | None = None
-    for at, token in enumerate(owners(text, offsets)):
+    positions: list[int] = []
+    character_tags: list[str] = []
+    scores: list[float] = []
+    previous: int | None = None
+    for position, token in enumerate(owners(text, offsets)):
         if token is None or tags[token] is None:
             continue
         tag = str(tags[token])
-        if token == before:
+        if token == previous:
             tag = inside_tag(tag)
-        places.append(at)
-        held.append(tag)
+        positions.append(position)
+        character_tags.append(tag)
         if probabilities is not None:
-            sure.append(probabilities[token])
-        before = token
+            scores.append(probabilities[token])
+        previous = token
     return tuple(
         Span(
-            places[span.start],
-            places[span.end - 1] + 1,
+            positions[span.start],
+            positions[span.end - 1] + 1,
             span.label,
-            min(sure[span.start : span.end]) if probabilities is not None else None,
+            min(scores[span.start : span.end]) if probabilities is not None else None,
         )
-        for span in tags_to_spans(held)[0]
+        for span in tags_to_spans(character_tags)[0]
     )

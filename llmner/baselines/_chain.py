@@ -1,7 +1,7 @@
-"""A linear-chain conditional random field over a network's scores, in batches.
+"""A linear-chain conditional random field over the scores of a network, in batches.
 
-Lafferty, McCallum and Pereira (2001); forward-backward and Viterbi as in any textbook, in
-logarithms. Every function takes O(length * tags²) a sequence.
+Lafferty, McCallum and Pereira (2001), with textbook forward-backward and Viterbi algorithms in
+logarithms. Every function takes O(length * tags²) per sequence.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from llmner.tagging import follows
 
 __all__ = ["LinearChain"]
 
-# Of what the scheme forbids: low enough never to win, and finite, for gradients' sake.
+# The score of what the scheme forbids: low enough never to win, but finite because of gradients.
 _FORBIDDEN = -1e4
 
 
 class LinearChain(nn.Module):  # type: ignore[misc]
-    """Scores of tag sequences: those of each tag at its place, and of each tag after another.
+    """Scores tag sequences: the score of each tag at its place, plus that of each transition.
 
-    Sequences lie in batches, short ones padded at their end; ``mask`` is true where a sequence is.
+    Sequences are in batches, and short ones are padded at the end; ``mask`` is false for padding.
 
     Args:
-        tags: The tags, BIOES; what the scheme forbids has no probability worth the name.
+        tags: The tags, BIOES. Sequences that the scheme forbids have a probability of almost 0.
     """
 
     forbidden: Tensor
@@ -39,7 +39,7 @@ class LinearChain(nn.Module):  # type: ignore[misc]
         self.first = nn.Parameter(torch.zeros(size))
         self.last = nn.Parameter(torch.zeros(size))
         for name, allowed in (
-            ("forbidden", [[follows(one, other) for other in tags] for one in tags]),
+            ("forbidden", [[follows(tag, following) for following in tags] for tag in tags]),
             ("forbidden_first", [follows(None, tag) for tag in tags]),
             ("forbidden_last", [follows(tag, None) for tag in tags]),
         ):
@@ -48,61 +48,61 @@ class LinearChain(nn.Module):  # type: ignore[misc]
             )
 
     def loss(self, scores: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
-        """Negative log-likelihood of tag sequences, in nats a sequence.
+        """Negative log-likelihood of tag sequences, in nats per sequence.
 
         Args:
-            scores: (batch, length, tags).
-            tags: (batch, length), numbers of tags.
-            mask: (batch, length), boolean.
+            scores: (batch, length, tags) scores.
+            tags: (batch, length) numbers of tags.
+            mask: (batch, length), false for padding.
 
         Returns:
-            (batch,).
+            (batch,) losses.
         """
         between, first, last = self._edges()
-        own = scores.gather(-1, tags[..., None]).squeeze(-1) * mask
-        moves = between[tags[:, :-1], tags[:, 1:]] * mask[:, 1:]
-        ends = tags.gather(1, mask.sum(1, keepdim=True) - 1).squeeze(1)
-        right = first[tags[:, 0]] + own.sum(1) + moves.sum(1) + last[ends]
-        return torch.logsumexp(self._forward(scores, mask)[-1] + last, -1) - right
+        emissions = scores.gather(-1, tags[..., None]).squeeze(-1) * mask
+        transitions = between[tags[:, :-1], tags[:, 1:]] * mask[:, 1:]
+        final_tags = tags.gather(1, mask.sum(1, keepdim=True) - 1).squeeze(1)
+        path_scores = first[tags[:, 0]] + emissions.sum(1) + transitions.sum(1) + last[final_tags]
+        return torch.logsumexp(self._forward(scores, mask)[-1] + last, -1) - path_scores
 
     def marginals(self, scores: Tensor, mask: Tensor) -> Tensor:
-        """Probability of each tag at each place: (batch, length, tags); rows beyond a sequence mean
-        nothing.
+        """The probability of each tag at each place: (batch, length, tags).
+
+        Values in the padding are meaningless.
         """
         between, _, last = self._edges()
         forward = self._forward(scores, mask)
         after = last.expand_as(forward[-1])
         backward = [after]
-        for at in range(scores.shape[1] - 1, 0, -1):
-            step = torch.logsumexp(between + (scores[:, at] + after)[:, None], -1)
-            after = torch.where(mask[:, at, None], step, after)
+        for place in range(scores.shape[1] - 1, 0, -1):
+            step = torch.logsumexp(between + (scores[:, place] + after)[:, None], -1)
+            after = torch.where(mask[:, place, None], step, after)
             backward.append(after)
-        held = torch.stack(forward, 1) + torch.stack(backward[::-1], 1)
-        return torch.softmax(held, -1)
+        weights = torch.stack(forward, 1) + torch.stack(backward[::-1], 1)
+        return torch.softmax(weights, -1)
 
     def decode(self, scores: Tensor, mask: Tensor) -> list[list[int]]:
-        """The likeliest tag sequence of each row (Viterbi); of equals, the one with the lower tag
-        numbers.
-        """
+        """The most probable tag sequence of each row (Viterbi); lower tag numbers win ties."""
         between, first, last = self._edges()
         best = first + scores[:, 0]
-        came: list[Tensor] = []
-        for at in range(1, scores.shape[1]):
+        backpointers: list[Tensor] = []
+        for place in range(1, scores.shape[1]):
             value, source = (best[:, :, None] + between).max(1)
-            came.append(source)
-            best = torch.where(mask[:, at, None], value + scores[:, at], best)
-        at_end = (best + last).argmax(-1).tolist()
-        sources = [source.tolist() for source in came]
+            backpointers.append(source)
+            best = torch.where(mask[:, place, None], value + scores[:, place], best)
+        final_tags = (best + last).argmax(-1).tolist()
+        sources = [source.tolist() for source in backpointers]
         paths = []
-        for row, (length, tag) in enumerate(zip(mask.sum(1).tolist(), at_end, strict=True)):
+        for row, (length, tag) in enumerate(zip(mask.sum(1).tolist(), final_tags, strict=True)):
             path = [tag]
-            for at in range(length - 2, -1, -1):
-                tag = sources[at][row][tag]
+            for place in range(length - 2, -1, -1):
+                tag = sources[place][row][tag]
                 path.append(tag)
             paths.append(path[::-1])
         return paths
 
     def _edges(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores of transitions (tags, tags), first tags (tags,) and last tags (tags,)."""
         return (
             self.between + self.forbidden,
             self.first + self.forbidden_first,
@@ -110,14 +110,12 @@ class LinearChain(nn.Module):  # type: ignore[misc]
         )
 
     def _forward(self, scores: Tensor, mask: Tensor) -> list[Tensor]:
-        """For each place, the log of the summed weight of what ends there in each tag: (batch,
-        tags).
-        """
+        """The forward scores of each place: (batch, tags) log-sums over all sequences up to it."""
         between, first, _ = self._edges()
         sums = first + scores[:, 0]
-        found = [sums]
-        for at in range(1, scores.shape[1]):
-            step = torch.logsumexp(sums[:, :, None] + between, 1) + scores[:, at]
-            sums = torch.where(mask[:, at, None], step, sums)
-            found.append(sums)
-        return found
+        forward = [sums]
+        for place in range(1, scores.shape[1]):
+            step = torch.logsumexp(sums[:, :, None] + between, 1) + scores[:, place]
+            sums = torch.where(mask[:, place, None], step, sums)
+            forward.append(sums)
+        return forward

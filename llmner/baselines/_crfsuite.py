@@ -1,9 +1,8 @@
-"""A file of CRFsuite's, looked at before CRFsuite opens it: its C code goes wherever the file's
-offsets say.
+"""Checks a model file of CRFsuite before CRFsuite opens it.
 
-The layout is that of ``crf1d_model.c`` and ``cqdb.c`` (CRFsuite 0.12): a header, a list of
-features, two hash tables from strings to numbers (tags, attributes), and for each tag and attribute
-the numbers of its features.
+CRFsuite's C code follows the offsets in the file without checking them. The layout is that of
+``crf1d_model.c`` and ``cqdb.c`` (CRFsuite 0.12): a header, a list of features, two hash tables from
+strings to numbers (tags and attributes), and the feature numbers of each tag and attribute.
 """
 
 from __future__ import annotations
@@ -29,20 +28,19 @@ _Numbers = NDArray[np.int64]
 
 
 class _BrokenError(Exception):
-    """The file says something that it does not hold."""
+    """The file is not a whole model."""
 
 
 def check_crfsuite(path: Path) -> None:
-    """Make sure that a file is a whole model: all that CRFsuite will follow leads to where it
-    should.
+    """Check that a file is a whole model, and that its offsets and numbers are in range.
 
-    Linear in the size of the file.
+    Takes time linear in the size of the file.
 
     Args:
         path: A regular file.
 
     Raises:
-        InputError: It is not.
+        InputError: The file cannot be read, or is broken.
     """
     try:
         _check(np.fromfile(path, np.uint8))
@@ -50,114 +48,121 @@ def check_crfsuite(path: Path) -> None:
         raise InputError(f"cannot be read ({error.strerror})", path=path) from None
     except _BrokenError as error:
         raise InputError(
-            f"is no model of CRFsuite, or cut short ({error})", path=path, hint="train it again"
+            f"is not a CRFsuite model, or is cut short ({error})",
+            path=path,
+            hint="train it again",
         ) from None
 
 
 def _check(raw: NDArray[np.uint8]) -> None:
     if len(raw) < _HEADER.size:
-        raise _BrokenError("no header")
+        raise _BrokenError("it has no header")
     magic, length, kind, _, _, labels, attributes, *offsets = _HEADER.unpack(
         raw[: _HEADER.size].tobytes()
     )
     if magic != b"lCRF" or kind != b"FOMC" or length != len(raw):
-        raise _BrokenError("another header")
-    at_features, at_labels, at_attributes, at_label_refs, at_attribute_refs = offsets
-    features = _features(raw, at_features, labels, attributes)
-    _strings(raw, at_labels, labels)
-    _strings(raw, at_attributes, attributes)
-    _references(raw, at_label_refs, b"LFRF", labels, features)
-    _references(raw, at_attribute_refs, b"AFRF", attributes, features)
+        raise _BrokenError("wrong header")
+    feature_offset, label_offset, attribute_offset, label_refs, attribute_refs = offsets
+    features = _check_features(raw, feature_offset, labels, attributes)
+    _check_strings(raw, label_offset, labels)
+    _check_strings(raw, attribute_offset, attributes)
+    _check_references(raw, label_refs, b"LFRF", labels, features)
+    _check_references(raw, attribute_refs, b"AFRF", attributes, features)
 
 
-def _chunk(raw: NDArray[np.uint8], at: int, magic: bytes) -> int:
-    """How many entries a chunk has."""
-    if at < _HEADER.size or at + _CHUNK.size > len(raw):
-        raise _BrokenError("a chunk that is not there")
-    found, _, count = _CHUNK.unpack(raw[at : at + _CHUNK.size].tobytes())
-    if found != magic:
-        raise _BrokenError("another chunk")
+def _chunk_size(raw: NDArray[np.uint8], offset: int, magic: bytes) -> int:
+    """The number of entries of the chunk at an offset."""
+    if offset < _HEADER.size or offset + _CHUNK.size > len(raw):
+        raise _BrokenError("a chunk is missing")
+    name, _, count = _CHUNK.unpack(raw[offset : offset + _CHUNK.size].tobytes())
+    if name != magic:
+        raise _BrokenError("a chunk has the wrong name")
     return int(count)
 
 
-def _features(raw: NDArray[np.uint8], at: int, labels: int, attributes: int) -> int:
-    """How many features there are, each between tags and attributes that there are."""
-    count = _chunk(raw, at, b"FEAT")
-    at += _CHUNK.size
-    if count * _FEATURE.itemsize > len(raw) - at:
-        raise _BrokenError("more features than bytes")
-    held = np.frombuffer(raw.tobytes(), _FEATURE, count, at)
-    sources = np.where(held["type"] == 0, attributes, labels)
-    right = (held["type"] <= 1) & (held["source"] < sources) & (held["target"] < labels)
-    if not bool((right & np.isfinite(held["weight"])).all()):
-        raise _BrokenError("a feature of what is not there")
+def _check_features(raw: NDArray[np.uint8], offset: int, labels: int, attributes: int) -> int:
+    """Check that features refer to existing tags and attributes; returns their number."""
+    count = _chunk_size(raw, offset, b"FEAT")
+    offset += _CHUNK.size
+    if count * _FEATURE.itemsize > len(raw) - offset:
+        raise _BrokenError("the list of features is cut short")
+    features = np.frombuffer(raw.tobytes(), _FEATURE, count, offset)
+    sources = np.where(features["type"] == 0, attributes, labels)
+    valid = (features["type"] <= 1) & (features["source"] < sources) & (features["target"] < labels)
+    if not bool((valid & np.isfinite(features["weight"])).all()):
+        raise _BrokenError("a feature is invalid")
     return count
 
 
-def _numbers(raw: NDArray[np.uint8], places: _Numbers) -> _Numbers:
-    """The number at each place, which need not be a multiple of four."""
-    if len(places) and (int(places.min()) < 0 or int(places.max()) + 4 > len(raw)):
-        raise _BrokenError("an offset out of the file")
-    wide = raw[places[:, None] + np.arange(4)]
-    return np.ascontiguousarray(wide).view("<u4").ravel().astype(np.int64)
+def _numbers(raw: NDArray[np.uint8], offsets: _Numbers) -> _Numbers:
+    """The 32-bit numbers at offsets, which need not be multiples of four."""
+    if len(offsets) and (int(offsets.min()) < 0 or int(offsets.max()) + 4 > len(raw)):
+        raise _BrokenError("an offset is outside the file")
+    quadruples = raw[offsets[:, None] + np.arange(4)]
+    return np.ascontiguousarray(quadruples).view("<u4").ravel().astype(np.int64)
 
 
-def _row(raw: NDArray[np.uint8], at: int, count: int) -> _Numbers:
-    """Numbers that stand one after another."""
-    if count * 4 > len(raw) - at or at < 0:
-        raise _BrokenError("more numbers than bytes")
-    return _numbers(raw, at + 4 * np.arange(count, dtype=np.int64))
+def _number_list(raw: NDArray[np.uint8], offset: int, count: int) -> _Numbers:
+    """A list of 32-bit numbers that begins at an offset."""
+    if count * 4 > len(raw) - offset or offset < 0:
+        raise _BrokenError("a list of numbers is cut short")
+    return _numbers(raw, offset + 4 * np.arange(count, dtype=np.int64))
 
 
-def _references(raw: NDArray[np.uint8], at: int, magic: bytes, wanted: int, features: int) -> None:
-    """Make sure that tags or attributes have lists of features that there are."""
-    count = _chunk(raw, at, magic)
-    if count < wanted:
-        raise _BrokenError("too few lists of features")
-    starts = _row(raw, at + _CHUNK.size, count)[:wanted]
+def _check_references(
+    raw: NDArray[np.uint8], offset: int, magic: bytes, owners: int, features: int
+) -> None:
+    """Check the lists of feature numbers that tags or attributes (``owners`` in number) have."""
+    count = _chunk_size(raw, offset, magic)
+    if count < owners:
+        raise _BrokenError("lists of features are missing")
+    starts = _number_list(raw, offset + _CHUNK.size, count)[:owners]
     sizes = _numbers(raw, starts)
     if bool((sizes > features).any()) or bool((starts + 4 + 4 * sizes > len(raw)).any()):
-        raise _BrokenError("a list of features that is cut short")
-    # Overlapping lists could make a small file take for ever.
+        raise _BrokenError("a list of features is cut short")
+    # With overlapping lists, reading a small file could take very long.
     if int(sizes.sum()) * 4 > len(raw):
-        raise _BrokenError("lists of features that overlap")
+        raise _BrokenError("lists of features overlap")
     first = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    places = np.repeat(starts + 4, sizes) + 4 * (
+    offsets = np.repeat(starts + 4, sizes) + 4 * (
         np.arange(int(sizes.sum()), dtype=np.int64) - first
     )
-    if bool((_numbers(raw, places) >= features).any()):
-        raise _BrokenError("a feature that is not there")
+    if bool((_numbers(raw, offsets) >= features).any()):
+        raise _BrokenError("a list of features has an invalid number")
 
 
-def _strings(raw: NDArray[np.uint8], at: int, count: int) -> None:
-    """Make sure that a hash table leads to whole strings, and back."""
-    if at < _HEADER.size or at + _TABLE.size + 8 * _BUCKETS > len(raw):
-        raise _BrokenError("a table that is not there")
-    magic, size, _, order, known, back = _TABLE.unpack(raw[at : at + _TABLE.size].tobytes())
-    if magic != b"CQDB" or order != _BYTE_ORDER or size > len(raw) - at or known != count:
-        raise _BrokenError("another table")
-    held = raw[at : at + size]
-    tables = _row(held, _TABLE.size, 2 * _BUCKETS).reshape(-1, 2)
-    # A table that is empty is nowhere, and no other is.
+def _check_strings(raw: NDArray[np.uint8], offset: int, count: int) -> None:
+    """Check a hash table from strings to numbers, and its list of strings by number."""
+    if offset < _HEADER.size or offset + _TABLE.size + 8 * _BUCKETS > len(raw):
+        raise _BrokenError("a table is missing")
+    magic, size, _, order, entry_count, backlinks = _TABLE.unpack(
+        raw[offset : offset + _TABLE.size].tobytes()
+    )
+    if magic != b"CQDB" or order != _BYTE_ORDER or size > len(raw) - offset or entry_count != count:
+        raise _BrokenError("a table has a wrong header")
+    database = raw[offset : offset + size]
+    # (offset, number of buckets) of each table.
+    tables = _number_list(database, _TABLE.size, 2 * _BUCKETS).reshape(-1, 2)
+    # A table has offset 0 exactly if it is empty.
     if bool(((tables[:, 0] == 0) != (tables[:, 1] == 0)).any()):
-        raise _BrokenError("a table of nothing")
+        raise _BrokenError("a table is invalid")
     entries = []
     for start, buckets in tables[tables[:, 1] > 0].tolist():
-        offsets = _row(held, start, 2 * buckets).reshape(-1, 2)[:, 1]
-        # Looking for what is not there ends at an empty place.
+        offsets = _number_list(database, start, 2 * buckets).reshape(-1, 2)[:, 1]
+        # The search for a string stops at an empty bucket; without one it would never stop.
         if bool((offsets != 0).all()):
-            raise _BrokenError("a table without an end")
+            raise _BrokenError("a table has no empty bucket")
         entries.append(offsets[offsets != 0])
-    named = np.concatenate([*entries, _row(held, back, count)])
-    numbers, lengths = _numbers(held, named), _numbers(held, named + 4)
-    ends = named + 8 + lengths
+    records = np.concatenate([*entries, _number_list(database, backlinks, count)])
+    numbers, lengths = _numbers(database, records), _numbers(database, records + 4)
+    ends = records + 8 + lengths
     if bool((numbers >= count).any()) or bool((lengths < 1).any()) or bool((ends > size).any()):
-        raise _BrokenError("a string that is not there")
-    if bool((held[ends - 1] != 0).any()):
-        raise _BrokenError("a string without an end")
-    data = held.tobytes()
+        raise _BrokenError("a string is cut short")
+    if bool((database[ends - 1] != 0).any()):
+        raise _BrokenError("a string has no end")
+    data = database.tobytes()
     try:
-        for start, end in zip((named + 8).tolist(), ends.tolist(), strict=True):
+        for start, end in zip((records + 8).tolist(), ends.tolist(), strict=True):
             data[start:end].decode("utf-8")
     except UnicodeDecodeError:
-        raise _BrokenError("a string that is not UTF-8") from None
+        raise _BrokenError("a string is not UTF-8") from None

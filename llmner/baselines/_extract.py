@@ -1,6 +1,4 @@
-"""A baseline behind the interface of an ``Extractor``: what evaluates, compares and keeps runs is
-the same.
-"""
+"""A baseline with the interface of an ``Extractor``, so that it can be used in the same ways."""
 
 from __future__ import annotations
 
@@ -25,22 +23,28 @@ __all__ = ["BaselineExtractor"]
 
 
 class BaselineExtractor:
-    """Extracts with a tagger that ``llmner train-baseline`` left in a folder.
+    """Extracts entities with a trained baseline.
 
-    There are no replies and no outcomes: a tagger gives spans. Nothing is loaded before the first
+    Extractions have spans, but no replies and no outcomes. The model is loaded at the first
     sentence.
 
     Args:
-        folder: The folder.
-        batch_size: Sentences tagged together.
+        folder: The baseline's folder.
+        batch_size: Number of sentences tagged together.
         min_score: Drop spans with a lower score.
-        calibrator: Turns scores into shares of right spans, before ``min_score`` looks at them.
-        device: For encoders: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda:0"``, ...
+        calibrator: Turns scores into probabilities that spans are right, before ``min_score`` is
+            applied.
+        device: For encoders: ``"auto"`` (CUDA if available), ``"cpu"``, ``"cuda:0"``, ...
         trust_remote_code: For encoders: run Python code that comes with the model.
-        name: What signatures call it; the folder's name by default.
+        name: Its name in signatures; by default the folder's name.
 
     Raises:
-        InputError: The folder holds no baseline, or ``min_score`` is not in [0, 1].
+        InputError: The folder contains no baseline, ``batch_size`` is less than 1, or ``min_score``
+            is not in [0, 1].
+
+    >>> extractor = BaselineExtractor(Path("build/crf"), min_score=0.5)  # doctest: +SKIP
+    >>> [extraction.spans for extraction in extractor.extract(["Anna sings"])]  # doctest: +SKIP
+    [(Span(start=0, end=4, label='PER', score=0.97),)]
     """
 
     def __init__(
@@ -55,7 +59,7 @@ class BaselineExtractor:
         name: str | None = None,
     ) -> None:
         if batch_size < 1:
-            raise InputError(f"batch size {batch_size} is not positive")
+            raise InputError(f"batch_size must be at least 1, got {batch_size}")
         check_min_score(min_score)
         self.folder = folder
         self.batch_size = batch_size
@@ -69,16 +73,16 @@ class BaselineExtractor:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Labels that the tagger gives."""
+        """The labels that the tagger can predict."""
         return tuple(map(str, self.record.get("labels", ())))
 
     @cached_property
     def _weights(self) -> str:
-        # Hundreds of megabytes, of which several ask.
+        # Cached, because hashing hundreds of megabytes takes time.
         return fingerprint(self.folder)
 
     def load(self) -> Baseline:
-        """The tagger; loaded when it is first asked for.
+        """The tagger, which is loaded at the first call.
 
         Raises:
             InputError: A file is broken.
@@ -91,56 +95,64 @@ class BaselineExtractor:
         return self._baseline
 
     def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
-        """Extract from every sentence, in order, a batch at a time.
+        """Extract from every sentence in order, in batches.
 
-        A sentence that the tagger fails at has an extraction whose reply has an ``error``, and ends
-        nothing.
+        If the tagger fails at a sentence, the reply of its extraction has an ``error``, and the
+        other sentences are extracted as usual.
 
         Raises:
-            GenerationError: The tagger fails whatever it is given.
+            GenerationError: The tagger fails at any text.
             InputError: A file is broken.
             MissingExtraError: The ``baselines`` extra is not installed.
         """
-        asked = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
+        items = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
         tagger = self.load()
-        while batch := list(islice(asked, self.batch_size)):
+        while batch := list(islice(items, self.batch_size)):
             for sentence, spans in zip(
                 batch, self._tagged(tagger, [s.text for s in batch]), strict=True
             ):
-                found = (
+                extraction = (
                     spans
                     if isinstance(spans, Mishap)
                     else attempt(self._extraction, sentence, spans)
                 )
-                yield lost(sentence, found) if isinstance(found, Mishap) else found
+                if isinstance(extraction, Mishap):
+                    yield lost(sentence, extraction)
+                else:
+                    yield extraction
 
     def _tagged(self, tagger: Baseline, texts: list[str]) -> list[tuple[Span, ...]] | list[Any]:
-        """Spans of each text; where the tagger fails at a batch, of each alone, or what went
-        wrong.
+        """The spans of each text.
+
+        If the tagger fails at the batch, each text is tagged alone, and a text at which it fails
+        has the failure instead of spans.
         """
 
-        def tag(some: list[str]) -> list[tuple[Span, ...]]:
-            found = tagger.tag(some)
-            if len(found) != len(some):
+        def tag(batch: list[str]) -> list[tuple[Span, ...]]:
+            spans = tagger.tag(batch)
+            if len(spans) != len(batch):
                 raise ValueError(
-                    f"the tagger gave spans of {len(found)} texts instead of {len(some)}"
+                    f"the tagger returned spans of {len(spans)} texts instead of {len(batch)}"
                 )
-            return found
+            return spans
 
-        found = attempt(tag, texts)
-        if not isinstance(found, Mishap):
-            return found
+        spans = attempt(tag, texts)
+        if not isinstance(spans, Mishap):
+            return spans
         if isinstance(attempt(tag, ["."]), Mishap):
             raise GenerationError(
-                f"{self.name} fails whatever it is given: {found}"
-            ) from found.error
-        alone = [attempt(tag, [text]) for text in texts]
-        return [each if isinstance(each, Mishap) else each[0] for each in alone]
+                f"{self.name} fails whatever it is given: {spans}"
+            ) from spans.error
+        results = [attempt(tag, [text]) for text in texts]
+        return [result if isinstance(result, Mishap) else result[0] for result in results]
 
     def _extraction(self, sentence: Sentence, spans: Iterable[Span]) -> Extraction:
-        return Extraction(sentence, Reply(""), Projection(sentence.text, tuple(self._sure(spans))))
+        return Extraction(
+            sentence, Reply(""), Projection(sentence.text, tuple(self._scored(spans)))
+        )
 
-    def _sure(self, spans: Iterable[Span]) -> Iterator[Span]:
+    def _scored(self, spans: Iterable[Span]) -> Iterator[Span]:
+        """The spans with calibrated scores, without those below the lowest score."""
         for span in spans:
             if self.calibrator is not None and span.score is not None:
                 span = replace(span, score=self.calibrator(span.score))
@@ -148,13 +160,11 @@ class BaselineExtractor:
                 yield span
 
     def describe(self) -> dict[str, Any]:
-        """Everything that decides the result: the tagger's kind and a hash of its files,
-        version.
-        """
+        """Everything that decides the result: kind, hash of the files, options and version."""
         from llmner import __version__
 
         config = self.record.get("config") or {}
-        chosen = {
+        options = {
             "min_score": self.min_score,
             "calibration": None if self.calibrator is None else self.calibrator.hash,
         }
@@ -163,12 +173,12 @@ class BaselineExtractor:
             "model": self.name,
             "kind": self.record["kind"],
             "weights": self._weights,
-            # How texts are tagged, which the files of weights do not say.
+            # Options of tagging that are not in the hashed files.
             **{
                 key: config[key]
                 for key in ("outside_penalty", "max_length", "stride")
                 if key in config
             },
-            **{name: value for name, value in chosen.items() if value is not None},
+            **{name: value for name, value in options.items() if value is not None},
             "llmner": __version__,
         }

@@ -1,6 +1,4 @@
-"""What a CRF is told of each character: itself, its neighbours, its word, and the words beside
-it.
-"""
+"""The features of each character for a CRF: its neighbours, its word and the words beside it."""
 
 from __future__ import annotations
 
@@ -11,16 +9,18 @@ from functools import lru_cache
 __all__ = ["character_kind", "features", "folded"]
 
 _LONGEST_AFFIX = 6
-# Words are longer in addresses and encoded data only, and features would grow with the square of
-# them.
+# Only addresses and encoded data have longer words. Features grow with the square of a word's
+# length.
 _LONGEST_WORD = 40
 
 
 def folded(text: str) -> str:
-    """The text as features are made of it: NFKC where that is one character, lower case, digits as
-    0.
+    """The text in NFKC and lower case, with all digits as 0.
 
-    Lengths stay, so places do.
+    A character that would become several stays as it is, so offsets do not change.
+
+    >>> folded("Room 42")
+    'room 00'
     """
     return "".join(map(_fold, text))
 
@@ -28,7 +28,7 @@ def folded(text: str) -> str:
 @lru_cache(maxsize=65536)
 def _fold(char: str) -> str:
     if "\ud800" <= char <= "\udfff":
-        return "\ufffd"  # Half a pair cannot be handed to CRFsuite.
+        return "\ufffd"  # CRFsuite takes UTF-8, which has no surrogates.
     normal = unicodedata.normalize("NFKC", char)
     if len(normal) != 1:
         return char
@@ -40,8 +40,13 @@ def _fold(char: str) -> str:
 
 @lru_cache(maxsize=65536)
 def character_kind(char: str) -> str:
-    """A letter for the kind of a character: 가 (Hangul), 漢, か, a, A, 0, space, punctuation,
-    other.
+    """The kind of a character as one character.
+
+    ``가`` is Hangul, ``漢`` Chinese, ``か`` kana, ``a`` and ``A`` letters, ``0`` a number, ``_``
+    white space, ``-`` a mark inside words, ``.`` other punctuation and ``%`` anything else.
+
+    >>> "".join(map(character_kind, "서울 A1!"))
+    '가가_A0.'
     """
     if char.isspace():
         return "_"
@@ -66,33 +71,36 @@ def character_kind(char: str) -> str:
 
 
 def features(text: str, places: Sequence[int]) -> list[list[str]]:
-    """Features of each of ``places``, as strings; about fifty a character.
+    """The features of each character that is not white space: about fifty strings for each.
 
     Args:
         text: The text.
-        places: Offsets of its characters that are no white space (``places_of``).
+        places: Offsets of these characters (see ``places_of``).
+
+    >>> features("a b", [0, 2])[0][:3]
+    ['1', 'ca', 'p1\\x02']
     """
     flat = folded(text)
     chars = "".join(flat[place] for place in places)
     kinds = [character_kind(text[place]) for place in places]
-    # Which word each character is in, and where in it.
+    # For each character, the number of its word and its offset in it.
     words: list[str] = []
-    word_at: list[int] = []
-    inside: list[int] = []
+    word_numbers: list[int] = []
+    word_offsets: list[int] = []
     for number, place in enumerate(places):
         if number == 0 or place != places[number - 1] + 1 or len(words[-1]) == _LONGEST_WORD:
             words.append("")
-        word_at.append(len(words) - 1)
-        inside.append(len(words[-1]))
+        word_numbers.append(len(words) - 1)
+        word_offsets.append(len(words[-1]))
         words[-1] += chars[number]
     shapes = [_shape(word) for word in words]
     size = len(chars)
     padded = f"\x02\x02\x02{chars}\x03\x03\x03"
-    found = []
+    rows = []
     for i in range(size):
-        at = i + 3
+        center = i + 3
         c = padded
-        word_number, offset = word_at[i], inside[i]
+        word_number, offset = word_numbers[i], word_offsets[i]
         word = words[word_number]
         left = len(word) - offset
         before = words[word_number - 1] if word_number else "\x02"
@@ -100,27 +108,27 @@ def features(text: str, places: Sequence[int]) -> list[list[str]]:
         kind = "".join(kinds[max(0, i - 2) : i + 3])
         row = [
             "1",
-            f"c{c[at]}",
-            f"p1{c[at - 1]}",
-            f"p2{c[at - 2]}",
-            f"p3{c[at - 3]}",
-            f"n1{c[at + 1]}",
-            f"n2{c[at + 2]}",
-            f"n3{c[at + 3]}",
-            f"P{c[at - 1 : at + 1]}",
-            f"N{c[at : at + 2]}",
-            f"PP{c[at - 2 : at]}",
-            f"NN{c[at + 1 : at + 3]}",
-            f"PN{c[at - 1 : at + 2]}",
-            f"3P{c[at - 2 : at + 1]}",
-            f"3N{c[at : at + 3]}",
+            f"c{c[center]}",
+            f"p1{c[center - 1]}",
+            f"p2{c[center - 2]}",
+            f"p3{c[center - 3]}",
+            f"n1{c[center + 1]}",
+            f"n2{c[center + 2]}",
+            f"n3{c[center + 3]}",
+            f"P{c[center - 1 : center + 1]}",
+            f"N{c[center : center + 2]}",
+            f"PP{c[center - 2 : center]}",
+            f"NN{c[center + 1 : center + 3]}",
+            f"PN{c[center - 1 : center + 2]}",
+            f"3P{c[center - 2 : center + 1]}",
+            f"3N{c[center : center + 3]}",
             f"t{kinds[i]}",
             f"T{i - max(0, i - 2)}{kind}",
             f"i{min(offset, 5)}",
             f"j{min(left, 5)}",
             f"ij{min(offset, 3)}{min(left, 3)}",
-            f"ic{min(offset, 3)}{c[at]}",
-            f"jc{min(left, 3)}{c[at]}",
+            f"ic{min(offset, 3)}{c[center]}",
+            f"jc{min(left, 3)}{c[center]}",
             f"w{word}",
             f"s{shapes[word_number]}",
             f"b{before}",
@@ -143,12 +151,12 @@ def features(text: str, places: Sequence[int]) -> list[list[str]]:
             row.append("B")
         if left == 1:
             row.append("E")
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 def _shape(word: str) -> str:
-    """Kinds of a word's characters, runs of one kind once."""
+    """The kinds of a word's characters, with each run of one kind reduced to one."""
     shape = ""
     for char in word:
         kind = character_kind(char)

@@ -1,6 +1,4 @@
-"""The network of the BiLSTM-CRF: embeddings of characters, bigrams and affixes, a BiLSTM, a linear
-chain.
-"""
+"""The network of the BiLSTM-CRF: embeddings, a BiLSTM and a linear-chain CRF."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from llmner.baselines._features import character_kind, folded
 
 __all__ = ["VIEWS", "BilstmCrf", "views", "vocabularies"]
 
-# What is looked up of each character, and how wide its vector is.
+# The properties of each character that have embeddings, and the size of their vectors.
 VIEWS: dict[str, int] = {
     "char": 100,
     "left": 48,
@@ -32,7 +30,18 @@ _LONGEST = 8
 
 
 def views(text: str, places: Sequence[int]) -> dict[str, list[str]]:
-    """What is looked up of each of ``places``: for each of :data:`VIEWS`, a string a place."""
+    """The values of all :data:`VIEWS` for each of ``places``.
+
+    Args:
+        text: The text.
+        places: Offsets of its characters that are not white space.
+
+    Returns:
+        For each view, one string per place.
+
+    >>> views("a bc", [0, 2, 3])["word"]
+    ['a', 'bc', 'bc']
+    """
     flat = folded(text)
     chars = [flat[place] for place in places]
     starts: list[int] = []
@@ -43,56 +52,61 @@ def views(text: str, places: Sequence[int]) -> dict[str, list[str]]:
     for number in range(len(places) - 1, -1, -1):
         last = number + 1 == len(places) or starts[number + 1] == number + 1
         ends[number] = number + 1 if last else ends[number + 1]
-    # A space counts as a neighbour.
-    marked = f" {flat} "
-    found: dict[str, list[str]] = {view: [] for view in VIEWS}
+    # White space counts as a neighbour.
+    padded = f" {flat} "
+    values: dict[str, list[str]] = {view: [] for view in VIEWS}
     for number, (place, start, end) in enumerate(zip(places, starts, ends, strict=True)):
-        found["char"].append(chars[number])
-        found["left"].append(marked[place : place + 2])
-        found["right"].append(marked[place + 1 : place + 3])
-        found["prefix"].append("".join(chars[max(start, number + 1 - _LONGEST) : number + 1]))
-        found["suffix"].append("".join(chars[number : min(end, number + _LONGEST)]))
-        found["word"].append("".join(chars[start : min(end, start + 2 * _LONGEST)]))
-        found["kind"].append(character_kind(text[place]))
-        found["place"].append(f"{min(number - start, 5)} {min(end - number, 5)}")
-    return found
+        values["char"].append(chars[number])
+        values["left"].append(padded[place : place + 2])
+        values["right"].append(padded[place + 1 : place + 3])
+        values["prefix"].append("".join(chars[max(start, number + 1 - _LONGEST) : number + 1]))
+        values["suffix"].append("".join(chars[number : min(end, number + _LONGEST)]))
+        values["word"].append("".join(chars[start : min(end, start + 2 * _LONGEST)]))
+        values["kind"].append(character_kind(text[place]))
+        values["place"].append(f"{min(number - start, 5)} {min(end - number, 5)}")
+    return values
 
 
 def vocabularies(
     texts: Iterable[dict[str, list[str]]], least: int = 2
 ) -> dict[str, dict[str, int]]:
-    """Numbers of what occurs at least so often, for each view; 0 is left for everything else."""
+    """The number of each value that occurs at least ``least`` times, for each view.
+
+    The most frequent value has number 1. Number 0 is for all other values.
+    """
     counts: dict[str, Counter[str]] = {view: Counter() for view in VIEWS}
-    for found in texts:
-        for view, values in found.items():
+    for text_views in texts:
+        for view, values in text_views.items():
             counts[view].update(values)
     return {
         view: {
             value: number
             for number, (value, _) in enumerate(
                 (
-                    (v, c)
-                    for v, c in sorted(held.items(), key=lambda item: (-item[1], item[0]))
-                    if c >= least
+                    (value, count)
+                    for value, count in sorted(
+                        view_counts.items(), key=lambda item: (-item[1], item[0])
+                    )
+                    if count >= least
                 ),
                 1,
             )
         }
-        for view, held in counts.items()
+        for view, view_counts in counts.items()
     }
 
 
 class BilstmCrf(nn.Module):  # type: ignore[misc]
-    """Huang, Xu and Yu (2015), on characters.
+    """A BiLSTM-CRF (Huang, Xu and Yu 2015) on characters.
 
     Args:
-        sizes: Entries of each view's vocabulary, the unknown one included.
+        sizes: The number of entries of each view's vocabulary, including the unknown one.
         tags: The tags, BIOES.
         hidden: Units of each direction of each layer.
         layers: LSTM layers.
-        dropout: Share of vector elements left out in training, before and after the LSTM.
-        forget: Share of looked-up values that training takes for unknown, so that unknown ones are
-            met.
+        dropout: Share of vector elements dropped in training, before and after the LSTM.
+        forget: Share of values replaced by the unknown one in training, so that its vector is
+            trained too.
     """
 
     def __init__(
@@ -125,22 +139,22 @@ class BilstmCrf(nn.Module):  # type: ignore[misc]
         self.chain = LinearChain(tags)
 
     def forward(self, numbers: Mapping[str, Tensor], lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores of each tag at each place, and where there are places.
+        """The scores of each tag at each place, and the mask.
 
         Args:
-            numbers: For each view, (batch, length) numbers.
-            lengths: (batch,), longest first or not.
+            numbers: For each view, (batch, length) numbers of values.
+            lengths: (batch,) lengths in any order.
 
         Returns:
-            (batch, length, tags) and (batch, length), boolean.
+            (batch, length, tags) scores, and the (batch, length) mask, which is false for padding.
         """
-        looked = []
+        embedded = []
         for view in VIEWS:
             values = numbers[view]
             if self.training and self.forget:
                 values = values.masked_fill(torch.rand(values.shape) < self.forget, _UNKNOWN)
-            looked.append(self.embeddings[view](values))
-        vectors = self.dropout(torch.cat(looked, -1))
+            embedded.append(self.embeddings[view](values))
+        vectors = self.dropout(torch.cat(embedded, -1))
         packed = pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
         states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
         mask = torch.arange(states.shape[1])[None] < lengths[:, None]

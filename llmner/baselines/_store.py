@@ -1,17 +1,15 @@
-"""A baseline's folder: its model, and ``baseline.json``, which says what it is and how it came
-about.
-"""
+"""The folder of a baseline: the files of its model, and a record of its training."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from llmner._mishaps import one_line
 from llmner._versions import versions
+from llmner.baselines._kinds import KINDS
 from llmner.baselines._types import RECORD_FILE, Baseline, Trained
 from llmner.engines._model_files import read_object, regular
 from llmner.engines.adapters import fetch
@@ -19,10 +17,7 @@ from llmner.errors import InputError
 from llmner.files import dump_json, kind_of, too_deep, whole_file
 
 __all__ = [
-    "KINDS",
-    "MODEL_FILES",
     "RECORD_FILE",
-    "TOKENIZER_FILES",
     "clear",
     "find_baseline",
     "fingerprint",
@@ -32,43 +27,29 @@ __all__ = [
     "size_on_disk",
 ]
 
-TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer_config.json", "vocab.txt")
-MODEL_FILES: dict[str, tuple[str, ...]] = {
-    "crf": ("model.crfsuite",),
-    "bilstm-crf": ("model.safetensors", "vocabulary.json"),
-    "encoder": ("model.safetensors", "config.json", "tokenizer.json", *TOKENIZER_FILES),
-}
-"""The files of each kind's model."""
-_TAGGERS = {
-    "crf": "llmner.baselines.crf:CrfTagger",
-    "bilstm-crf": "llmner.baselines.bilstm:BilstmCrfTagger",
-    "encoder": "llmner.baselines.encoder:EncoderTagger",
-}
-"""The class of each kind, which is imported when one is loaded."""
-_WRITTEN = "what llmner train-baseline wrote"
-KINDS = tuple(MODEL_FILES)
-# What a record is made of, where it has it.
+_EXPECTED = "what llmner train-baseline wrote"
+# The types of a record's fields, if it has them.
 _SHAPES = {
     **dict.fromkeys(("config", "files", "corpus", "versions", "tags"), dict),
     **dict.fromkeys(("labels", "epochs"), list),
 }
-_ALL_FILES = sorted({name for kind in MODEL_FILES.values() for name in kind})
+_ALL_FILES = sorted({name for kind in KINDS.values() for name in kind.files})
 
 
-def save_baseline(trained: Trained, folder: Path, **known: Any) -> None:
+def save_baseline(trained: Trained, folder: Path, **facts: Any) -> None:
     """Write a trained baseline and its record into a folder.
 
     Args:
-        trained: What training came to.
-        folder: Where to; made if it is not there.
-        **known: What else is known of the run: corpus, configuration, counts of tags.
+        trained: The result of the training.
+        folder: The folder; made if it does not exist.
+        **facts: More fields of the record: corpus, configuration, counts of tags.
     """
     folder.mkdir(parents=True, exist_ok=True)
     trained.baseline.save(folder)
     record = {
         "kind": trained.baseline.kind,
         "labels": trained.baseline.labels,
-        **known,
+        **facts,
         **trained.to_dict(),
         "files": {path.name: _digest(path) for path in _files(folder, trained.baseline.kind)},
         "versions": versions("python-crfsuite", "sklearn-crfsuite"),
@@ -78,41 +59,52 @@ def save_baseline(trained: Trained, folder: Path, **known: Any) -> None:
 
 
 def read_baseline_record(folder: Path) -> dict[str, Any]:
-    """What ``baseline.json`` says.
+    """Read ``baseline.json``.
 
     Raises:
-        InputError: The folder holds no baseline, or a record that says something else than ours.
+        InputError: The folder contains no baseline, or the record is malformed.
     """
     path = folder / RECORD_FILE
     if kind_of(path) == "missing" and not path.is_symlink():
-        raise InputError(f"holds no {RECORD_FILE}", path=folder, hint=f"expected {_WRITTEN}")
-    record = read_object(path, _WRITTEN)
-    if record.get("kind") not in KINDS or too_deep(record):
+        raise InputError(f"holds no {RECORD_FILE}", path=folder, hint=f"expected {_EXPECTED}")
+    record = read_object(path, _EXPECTED)
+    # "kind" may be of any type, so it is looked up in a list: hashing it could fail.
+    if record.get("kind") not in list(KINDS) or too_deep(record):
         raise InputError(
-            "names no kind of baseline", path=path, hint=f"expected one of {', '.join(KINDS)}"
+            "'kind' is not a kind of baseline",
+            path=path,
+            hint=f"expected one of {', '.join(KINDS)}",
         )
     record = {key: value for key, value in record.items() if value is not None}
     for key, shape in _SHAPES.items():
         if not isinstance(record.get(key, shape()), shape):
-            raise InputError(f"{key!r} is broken", path=path, hint="train it again")
+            raise InputError(f"{key!r} is malformed", path=path, hint="train it again")
     if not all(isinstance(label, str) for label in record.get("labels", ())):
         raise InputError("'labels' are not all strings", path=path, hint="train it again")
-    if not all(isinstance(held, str) for held in record.get("files", {}).values()):
-        raise InputError("'files' is broken", path=path, hint="train it again")
+    if not all(isinstance(digest, str) for digest in record.get("files", {}).values()):
+        raise InputError("'files' is malformed", path=path, hint="train it again")
     return record
 
 
 def find_baseline(name: str, report: Callable[[str], None] | None = None) -> Path:
-    """The folder of a baseline: the one that is called so, else that of ``USER/NAME`` on the Hub.
+    """Find the folder of a baseline, and download it from the Hub if necessary.
 
     Args:
-        name: Which.
-        report: Told in a sentence what is being waited for.
+        name: A folder, or else ``USER/NAME`` on the Hub.
+        report: Called with a sentence about what is being waited for.
+
+    Returns:
+        The folder; for a baseline on the Hub, its folder in the cache.
 
     Raises:
-        InputError: No such folder, nor a name on the Hub.
+        InputError: There is no such folder, and the name is not one on the Hub.
         GenerationError: The Hub does not have it, or does not answer.
         MissingExtraError: huggingface_hub is not installed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     find_baseline(folder) == Path(folder)
+    True
     """
     folder = Path(name)
     if kind_of(folder) != "missing":
@@ -124,15 +116,15 @@ def find_baseline(name: str, report: Callable[[str], None] | None = None) -> Pat
 
 
 def clear(folder: Path) -> None:
-    """Remove a baseline, of whatever kind, from its folder."""
+    """Remove a baseline of any kind from its folder."""
     for name in (RECORD_FILE, *_ALL_FILES):
         (folder / name).unlink(missing_ok=True)
 
 
 def _files(folder: Path, kind: str | None = None) -> list[Path]:
-    """The model's files that are there."""
+    """The model's files that exist."""
     kind = kind or str(read_baseline_record(folder)["kind"])
-    return [path for name in MODEL_FILES[kind] if (path := folder / name).is_file()]
+    return [path for name in KINDS[kind].files if (path := folder / name).is_file()]
 
 
 def _digest(path: Path) -> str:
@@ -141,26 +133,25 @@ def _digest(path: Path) -> str:
 
 
 def _check_files(folder: Path, record: Mapping[str, Any]) -> None:
-    """Make sure that the model's files are those that were trained, as far as the record knows
-    them.
+    """Check that the model's files are the trained ones, as far as the record has their hashes.
 
     Raises:
-        InputError: One is missing, or another.
+        InputError: A file is missing or differs.
     """
     for name, digest in record.get("files", {}).items():
-        if name not in MODEL_FILES[record["kind"]]:
+        if name not in KINDS[record["kind"]].files:
             raise InputError(
-                f"{one_line(name, 80)!r} is no file of this kind",
+                f"{one_line(name, 80)!r} is not a file of this kind of baseline",
                 path=folder / RECORD_FILE,
                 hint="train it again",
             )
         path = folder / name
-        regular(path, _WRITTEN)
+        regular(path, _EXPECTED)
         try:
-            found = _digest(path)
+            actual = _digest(path)
         except OSError as error:
             raise InputError(f"cannot be read ({error.strerror})", path=path) from None
-        if found != digest:
+        if actual != digest:
             raise InputError(
                 "cannot be loaded: it is not the file that was trained (its SHA-256 differs)",
                 path=path,
@@ -171,32 +162,34 @@ def _check_files(folder: Path, record: Mapping[str, Any]) -> None:
 def load_baseline(
     folder: Path, *, device: str = "auto", trust_remote_code: bool = False
 ) -> Baseline:
-    """The tagger that ``llmner train-baseline`` left in a folder.
+    """Load a trained tagger from its folder.
 
     Args:
         folder: The folder.
-        device: For encoders: ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda:0"``, ...
+        device: For encoders: ``"auto"`` (CUDA if available), ``"cpu"``, ``"cuda:0"``, ...
         trust_remote_code: For encoders: run Python code that comes with the model.
 
     Raises:
-        InputError: It holds none, or a file is broken.
+        InputError: The folder contains no baseline, or a file is broken.
         MissingExtraError: The ``baselines`` extra is not installed.
+
+    >>> tagger = load_baseline(Path("build/crf"))  # doctest: +SKIP
+    >>> tagger.tag(["Anna sings"])  # doctest: +SKIP
+    [(Span(start=0, end=4, label='PER', score=0.97),)]
     """
     record = read_baseline_record(folder)
-    kind = record["kind"]
     _check_files(folder, record)
-    module, _, name = _TAGGERS[kind].partition(":")
-    tagger: type[Baseline] = getattr(import_module(module), name)
+    tagger = KINDS[record["kind"]].tagger
     return tagger.load(folder, record, device=device, trust_remote_code=trust_remote_code)
 
 
 def size_on_disk(folder: Path) -> int:
-    """Bytes of the files that tagging needs."""
+    """The bytes of the model's files."""
     return sum(path.stat().st_size for path in _files(folder))
 
 
 def fingerprint(folder: Path) -> str:
-    """A hash of the files that decide what a baseline answers, 12 hexadecimal digits."""
+    """A hash of the model's files, 12 hexadecimal digits."""
     digest = hashlib.sha256()
     for path in _files(folder):
         digest.update(path.name.encode())

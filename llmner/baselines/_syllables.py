@@ -1,8 +1,8 @@
-"""A text as the taggers see it: its characters without white space, and tags over them.
+"""A text as the taggers see it: its characters without white space, and a tag for each.
 
-White space carries no tag of its own. Whether it stands before a character is a feature; a span
-that goes on over it is a span. So no tagger can begin, end or break an entity at a space, and
-KLUE's figures, which drop spaces, and character spans agree.
+White space has no tag, but whether a character follows white space is a feature. A span may
+continue over white space. So no tagger can begin, end or interrupt an entity at a space, and its
+figures agree with those of KLUE, which drop spaces.
 """
 
 from __future__ import annotations
@@ -14,20 +14,27 @@ from llmner.tagging import TagSpan, spans_to_tags, tags_to_spans
 
 __all__ = ["apart", "bioes_tags", "pieces", "places_of", "spans_of"]
 
-# Places in a piece of a long text, and of its neighbours on either side.
-_PIECE, _AROUND = 1000, 100
+# Characters in a piece of a long text, and of its context on either side.
+_PIECE, _CONTEXT = 1000, 100
 
 
 def places_of(text: str) -> list[int]:
-    """Offsets of the characters that are no white space, in code points."""
-    return [at for at, char in enumerate(text) if not char.isspace()]
+    """Offsets of the characters that are not white space, in code points.
+
+    >>> places_of("a bc")
+    [0, 2, 3]
+    """
+    return [offset for offset, char in enumerate(text) if not char.isspace()]
 
 
 def bioes_tags(sentence: Sentence, places: Sequence[int]) -> list[str]:
-    """One BIOES tag for each of ``places``.
+    """The BIOES tag of each of ``places``.
 
-    BIOES tells a linear chain more than IOB2: how an entity ends, and that one is a single
-    character. A span of nothing but white space leaves no tag.
+    Compared with IOB2, BIOES also tells a linear chain where an entity ends and whether it is a
+    single character. A span of nothing but white space has no tag.
+
+    >>> bioes_tags(Sentence("Anna B", (Span(0, 4, "PER"), Span(5, 6, "LOC"))), [0, 1, 2, 3, 5])
+    ['B-PER', 'I-PER', 'I-PER', 'E-PER', 'S-LOC']
     """
     number_of = {place: number for number, place in enumerate(places)}
     spans = []
@@ -41,46 +48,54 @@ def bioes_tags(sentence: Sentence, places: Sequence[int]) -> list[str]:
 def spans_of(
     tags: Sequence[str], places: Sequence[int], probabilities: Iterable[float] | None = None
 ) -> tuple[Span, ...]:
-    """Spans of a BIOES sequence over ``places``.
+    """Spans from the BIOES tags of ``places``.
 
     Args:
-        tags: One tag for each place; broken sequences are read as
-            :func:`llmner.tagging.tags_to_spans` reads them.
+        tags: One tag for each place. Broken sequences are repaired as in
+            :func:`llmner.tagging.tags_to_spans`.
         places: Offsets in the text.
-        probabilities: Of each tag, in [0, 1]. A span's score is the lowest of its tags': all of
-            them must be right for the span to be.
+        probabilities: The probability of each tag, from 0 to 1. A span's score is the lowest one,
+            because the span is right only if all its tags are.
+
+    >>> spans_of(["B-PER", "E-PER", "O"], [0, 1, 3], [0.9, 0.8, 0.7])
+    (Span(start=0, end=2, label='PER', score=0.8),)
     """
-    known = None if probabilities is None else list(probabilities)
+    scores = None if probabilities is None else list(probabilities)
     return tuple(
         Span(
             places[span.start],
             places[span.end - 1] + 1,
             span.label,
-            None if known is None else min(1.0, max(0.0, min(known[span.start : span.end]))),
+            None if scores is None else min(1.0, max(0.0, min(scores[span.start : span.end]))),
         )
         for span in tags_to_spans(tags, scheme="bioes")[0]
     )
 
 
 def pieces(length: int) -> Iterator[tuple[int, int, int, int]]:
-    """Cuts so many places into pieces that overlap, so that long texts take no more memory than
-    short ones.
+    """Cut a text into overlapping pieces, so that memory does not grow with its length.
+
+    Args:
+        length: The number of characters.
 
     Yields:
-        (low, high, first, last): the piece is ``[low, high)``, and ``[first, last)`` of it is its
-        own.
+        (low, high, first, last): ``[low, high)`` is the piece with its context, and
+        ``[first, last)`` is the part for which its answer counts.
+
+    >>> list(pieces(1200))
+    [(0, 1100, 0, 1000), (900, 1200, 1000, 1200)]
     """
     for first in range(0, length, _PIECE):
         yield (
-            max(0, first - _AROUND),
-            min(length, first + _PIECE + _AROUND),
+            max(0, first - _CONTEXT),
+            min(length, first + _PIECE + _CONTEXT),
             first,
             min(length, first + _PIECE),
         )
 
 
 def apart(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Spans sorted; of two that overlap, where two pieces meet, the first."""
+    """The spans sorted; if two overlap, because two pieces meet there, only the first is kept."""
     kept: list[Span] = []
     for span in sorted(spans):
         if not kept or span.start >= kept[-1].end:

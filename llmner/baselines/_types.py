@@ -1,6 +1,4 @@
-"""What the taggers have in common: the protocol, the epochs of a training run, and what it
-leaves.
-"""
+"""What all taggers share: the protocol, the epochs of a training, and its result."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ __all__ = [
     "BestEpoch",
     "Epoch",
     "Fields",
-    "Told",
+    "Report",
     "Trained",
     "baseline_config",
     "judge",
@@ -35,13 +33,14 @@ __all__ = [
 
 RECORD_FILE = "baseline.json"
 
-Told = Callable[[str], None]
-"""What is told of the progress, in a sentence."""
+Report = Callable[[str], None]
+"""A callback that is called with a sentence about the progress."""
 
 
 class Fields(BaseModel):
-    """A configuration from YAML or keywords: no field it does not have, true and false in switches
-    only.
+    """A configuration from YAML or keywords.
+
+    Unknown fields are errors, and so are true and false in fields that are not switches.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,7 +57,7 @@ class Baseline(Protocol):
 
     Attributes:
         kind: ``"crf"``, ``"bilstm-crf"`` or ``"encoder"``.
-        labels: Labels that it gives, sorted.
+        labels: The labels it can predict, sorted.
     """
 
     kind: ClassVar[str]
@@ -68,12 +67,12 @@ class Baseline(Protocol):
     def load(
         cls, folder: Path, record: Mapping[str, Any], *, device: str, trust_remote_code: bool
     ) -> Baseline:
-        """The tagger in a folder that :meth:`save` wrote to.
+        """Load the tagger from a folder that :meth:`save` wrote to.
 
         Args:
             folder: The folder.
-            record: What its ``baseline.json`` says.
-            device: Where it computes, if it is an encoder.
+            record: The contents of its ``baseline.json``.
+            device: The device of an encoder; other taggers run on the CPU.
             trust_remote_code: Whether an encoder may run Python code that comes with it.
 
         Raises:
@@ -83,35 +82,37 @@ class Baseline(Protocol):
         ...
 
     def tag(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
-        """Spans of each text, of any length, sorted, lying apart, each with a score.
+        """The spans of each text, sorted and without overlaps, each with a score.
 
-        A score is the lowest probability among those of the span's tags.
+        Texts may be of any length. A score is the lowest probability of the span's tags.
         """
         ...
 
     def parameters(self) -> int:
-        """Numbers that training chose."""
+        """The number of trained parameters."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Write the model's files into a folder that exists."""
+        """Write the model's files into an existing folder."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One pass over the training sentences, or one iteration of an optimiser that takes all at
-    once.
+    """One pass over the training sentences, or one iteration of L-BFGS.
 
     Attributes:
         epoch: Its number, from 1.
-        train_loss: Mean negative log-likelihood of a sentence's tags (CRF, BiLSTM-CRF), or of a
-            token's (encoder), in nats.
-        eval_loss: The same of the held-out sentences, where the kind computes it.
-        precision: Of the held-out sentences' entities, micro, 0 to 1.
-        recall: The same.
-        f1: The same.
-        seconds: Time it took, its evaluation included.
+        train_loss: Mean negative log-likelihood in nats, per sentence (CRF, BiLSTM-CRF) or per
+            token (encoder).
+        eval_loss: The same for the held-out sentences, if the kind computes it.
+        precision: Micro precision on the held-out sentences, from 0 to 1.
+        recall: Micro recall on them.
+        f1: Micro F1 on them.
+        seconds: Its duration, including the evaluation.
+
+    >>> print(Epoch(2, 0.51, f1=0.8, seconds=31.4))
+    epoch 2: loss 0.5100, held-out F1 0.8000 (31 s)
     """
 
     epoch: int
@@ -129,12 +130,12 @@ class Epoch:
 
 
 class BestEpoch:
-    """Keeps the weights of the epoch with the best F1 on held-out sentences, and says when to stop.
+    """Keeps the weights of the epoch with the best held-out F1, and decides when to stop.
 
-    An F1 of 0 is no better than none: it neither keeps an epoch nor counts towards stopping.
+    While F1 is 0, no epoch is kept and training goes on.
 
     Args:
-        patience: Epochs without a better F1 after which training stops.
+        patience: Training stops after this many epochs without a better F1.
     """
 
     def __init__(self, patience: int) -> None:
@@ -143,36 +144,36 @@ class BestEpoch:
         self._f1 = 0.0
         self._weights: dict[str, Any] | None = None
 
-    def judged(self, epoch: Epoch, network: Any) -> None:
-        """Look at an epoch that has just ended."""
+    def update(self, epoch: Epoch, network: Any) -> None:
+        """Keep the network's weights if the epoch, which has just ended, is the best so far."""
         if epoch.f1 is not None and epoch.f1 > self._f1:
             self._f1, self.epoch = epoch.f1, epoch.epoch
-            # Copies: the network goes on.
+            # Copies, because training changes the network.
             self._weights = {
-                name: held.detach().cpu().clone() for name, held in network.state_dict().items()
+                name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()
             }
 
-    def over(self, epoch: Epoch) -> bool:
+    def should_stop(self, epoch: Epoch) -> bool:
         """Whether training should stop after this epoch."""
         return self.epoch is not None and epoch.epoch - self.epoch >= self.patience
 
     def restore(self, network: Any) -> None:
-        """Put the best epoch's weights back, if there is one."""
+        """Load the best epoch's weights into the network, if there is one."""
         if self._weights is not None:
             network.load_state_dict(self._weights)
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What training came to.
+    """The result of training.
 
     Attributes:
         baseline: The tagger.
-        seconds: Time that training took, from sentences to weights.
+        seconds: The duration of the training, from sentences to weights.
         epochs: Its epochs.
-        best: The epoch whose weights were kept, where F1 on held-out sentences chose it.
-        notes: What a user should know: sentences that were cut into windows, entities that the
-            tokenizer cannot tell apart.
+        best: The epoch whose weights were kept, if held-out F1 chose it.
+        notes: More facts for the user, such as the number of sentences that were cut into windows
+            and of entities that the tokenizer makes impossible to find.
     """
 
     baseline: Baseline
@@ -182,7 +183,7 @@ class Trained:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As ``baseline.json`` has it."""
+        """The result as it is in ``baseline.json``."""
         return {
             "seconds": round(self.seconds, 1),
             "parameters": self.baseline.parameters(),
@@ -193,10 +194,13 @@ class Trained:
 
 
 def learnt_labels(sentences: Iterable[Sentence]) -> list[str]:
-    """Labels of the entities that can be learnt, sorted.
+    """The labels of all entities that are more than white space, sorted.
 
     Raises:
-        InputError: There is none that has a character other than white space.
+        InputError: There is no such entity.
+
+    >>> learnt_labels([Sentence("Anna in Rome", (Span(0, 4, "PER"), Span(8, 12, "LOC")))])
+    ['LOC', 'PER']
     """
     labels = {
         span.label
@@ -205,25 +209,33 @@ def learnt_labels(sentences: Iterable[Sentence]) -> list[str]:
         if sentence.surface(span).strip()
     }
     if not labels:
-        raise InputError("the training sentences hold no entity")
+        raise InputError("the training sentences have no entities")
     return sorted(labels)
 
 
 def silent(_: str) -> None:
-    """Tells nobody."""
+    """Ignore a report."""
 
 
 def judge(
-    held: Sequence[Sentence], predicted: Sequence[Sequence[Span]]
+    gold: Sequence[Sentence], predicted: Sequence[Sequence[Span]]
 ) -> tuple[float, float, float]:
-    """Micro precision, recall and F1, as the scorer has them."""
-    micro = score([s.spans for s in held], predicted, texts=[s.text for s in held]).micro
+    """Micro precision, recall and F1 of predicted spans, from the package's scorer.
+
+    >>> judge([Sentence("Anna sings", (Span(0, 4, "PER"),))], [[Span(0, 4, "PER")]])
+    (1.0, 1.0, 1.0)
+    """
+    micro = score([s.spans for s in gold], predicted, texts=[s.text for s in gold]).micro
     return micro.precision, micro.recall, micro.f1
 
 
 def tag_counts(sentences: Iterable[Sentence]) -> dict[str, int]:
-    """IOB2 tags of the characters that are no white space, by number: how far ``O`` outweighs the
-    rest.
+    """How often each IOB2 tag occurs on characters other than white space, the most frequent first.
+
+    It shows how much more frequent ``O`` is than the other tags.
+
+    >>> tag_counts([Sentence("Anna sings", (Span(0, 4, "PER"),))])
+    {'O': 5, 'I-PER': 3, 'B-PER': 1}
     """
     counts: Counter[str] = Counter()
     for sentence in sentences:
@@ -236,19 +248,22 @@ def tag_counts(sentences: Iterable[Sentence]) -> dict[str, int]:
 def baseline_config(
     record: Mapping[str, Any], folder: Path, **limits: tuple[float, float]
 ) -> dict[str, float]:
-    """The numbers of a baseline's configuration that tagging needs, as far as they are there.
+    """The numbers in a baseline's configuration that tagging needs; missing ones are left out.
 
     Args:
-        record: What ``baseline.json`` says.
-        folder: Where it lies, for errors.
-        **limits: Their names, each with the lowest and the highest that it can be; of whole numbers
-            whole ones.
+        record: The contents of ``baseline.json``.
+        folder: Its folder, for errors.
+        **limits: The name of each number, with its minimum and maximum. If these are ``int``, the
+            number must be whole.
 
     Raises:
-        InputError: One is no such number.
+        InputError: A value is not a number, or is out of range.
+
+    >>> baseline_config({"config": {"stride": 64}}, Path("folder"), stride=(0, 512))
+    {'stride': 64}
     """
     config = record.get("config") or {}
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for name, (low, high) in limits.items():
         value = config.get(name)
         if value is None:
@@ -256,9 +271,9 @@ def baseline_config(
         whole = isinstance(low, int)
         if type(value) not in ((int,) if whole else (int, float)) or not low <= value <= high:
             raise InputError(
-                f"{name!r} cannot be {one_line(repr(value), 40)}",
+                f"{name!r} is {one_line(repr(value), 40)}",
                 path=folder / RECORD_FILE,
-                hint=f"expected {low} to {high}",
+                hint=f"expected a {'whole ' if whole else ''}number from {low} to {high}",
             )
-        found[name] = value
-    return found
+        numbers[name] = value
+    return numbers

@@ -1,6 +1,4 @@
-"""A linear-chain CRF on characters (sklearn-crfsuite): the tagger to beat before reaching for a
-GPU.
-"""
+"""A linear-chain CRF on characters (sklearn-crfsuite), the baseline that needs no GPU."""
 
 from __future__ import annotations
 
@@ -29,16 +27,19 @@ WEIGHTS = "model.crfsuite"
 
 
 class CrfConfig(Fields):
-    """How a CRF is trained, by L-BFGS with elastic-net regularisation.
+    """The configuration of a CRF, which is trained with L-BFGS and elastic-net regularisation.
 
     Attributes:
-        c1: Weight of the L1 term; what makes the model small.
+        c1: Weight of the L1 term, which makes the model small.
         c2: Weight of the L2 term.
-        max_iterations: Passes over all sentences at the most.
-        min_frequency: How often a feature must occur to be used.
-        outside_penalty: How much less likely ``O`` is taken to be when a text is tagged, in nats.
-            The likeliest sequence of a CRF is shy of entities: that costs more recall than it gains
-            precision. 0 takes it as it is.
+        max_iterations: The maximum number of passes over all sentences.
+        min_frequency: The number of times a feature must occur to be used.
+        outside_penalty: Subtracted from the log-probability of ``O`` when a text is tagged, in
+            nats. The most probable sequence of a CRF has too few entities, which costs more recall
+            than it gains precision. 0 switches the penalty off.
+
+    >>> CrfConfig(c1=0.1).max_iterations
+    60
     """
 
     c1: float = Field(default=0.05, ge=0)
@@ -52,11 +53,11 @@ class CrfTagger:
     """A trained CRF.
 
     Args:
-        path: The file that CRFsuite wrote.
-        outside_penalty: How much less likely ``O`` is taken to be, in nats.
+        path: The model file of CRFsuite.
+        outside_penalty: Subtracted from the log-probability of ``O``, in nats.
 
     Raises:
-        InputError: It is no such file.
+        InputError: The file is missing or is not a model of CRFsuite.
         MissingExtraError: The ``baselines`` extra is not installed.
     """
 
@@ -68,31 +69,33 @@ class CrfTagger:
         except ImportError:
             raise MissingExtraError("baselines", "the CRF") from None
         if not path.is_file():
-            raise InputError("there is no model", path=path, hint="train it again")
+            raise InputError("no such model file", path=path, hint="train it again")
         check_crfsuite(path)
         self._path = path
         self._tagger = pycrfsuite.Tagger()
         try:
             self._tagger.open(str(path))
         except ValueError:
-            raise InputError("is no model of CRFsuite", path=path, hint="train it again") from None
+            raise InputError("is not a CRFsuite model", path=path, hint="train it again") from None
         self._tags = list(self._tagger.labels())
         if not self._tags or not all(is_tag(tag, "bioes") for tag in self._tags):
-            raise InputError("its tags are none", path=path, hint="train it again")
+            raise InputError("its tags are not BIOES tags", path=path, hint="train it again")
         self._penalty = outside_penalty
         self.labels = labels_of(self._tags)
         first, last, between = (
             [follows(None, tag) for tag in self._tags],
             [follows(tag, None) for tag in self._tags],
-            [[follows(one, other) for other in self._tags] for one in self._tags],
+            [[follows(tag, following) for following in self._tags] for tag in self._tags],
         )
         self._first, self._last, self._between = (
             np.where(allowed, 0.0, -np.inf) for allowed in (first, last, between)
         )
-        # Tags that cannot be looked up show here, and not at the first text.
-        asked = attempt(self.tag, ["."])
-        if isinstance(asked, Mishap):
-            raise InputError(f"is no model of CRFsuite ({asked})", path=path, hint="train it again")
+        # A model that cannot tag is an error now, not at the first text.
+        result = attempt(self.tag, ["."])
+        if isinstance(result, Mishap):
+            raise InputError(
+                f"is not a CRFsuite model ({result})", path=path, hint="train it again"
+            )
 
     @classmethod
     def load(
@@ -103,83 +106,90 @@ class CrfTagger:
         device: str = "auto",
         trust_remote_code: bool = False,
     ) -> CrfTagger:
-        """The CRF in a folder that :meth:`save` wrote to; it computes on the CPU, whatever
-        ``device`` says.
+        """Load the CRF from a folder that :meth:`save` wrote to; ``device`` is ignored.
+
+        Raises:
+            InputError: A file is missing or broken.
+            MissingExtraError: The ``baselines`` extra is not installed.
         """
         config = baseline_config(record, folder, outside_penalty=(0.0, 1e6))
         return cls(folder / WEIGHTS, outside_penalty=config.get("outside_penalty", 0.0))
 
     def tag(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
-        """Spans of each text. O(length), about a millisecond for fifty characters."""
+        """The spans of each text.
+
+        Takes time linear in the length: about a millisecond for fifty characters.
+        """
         return [self._tag(text) for text in texts]
 
     def _tag(self, text: str) -> tuple[Span, ...]:
         places = places_of(text)
-        found: list[Span] = []
+        spans: list[Span] = []
         for low, high, first, last in pieces(len(places)):
             start = places[low]
             part = text[start : places[high - 1] + 1]
             for span in self._tag_piece(part, [place - start for place in places[low:high]]):
-                # A span is its piece's that it begins in.
+                # A span counts if it begins in the piece's own part.
                 if places[first] <= start + span.start <= places[last - 1]:
-                    found.append(Span(start + span.start, start + span.end, span.label, span.score))
-        return apart(found)
+                    spans.append(Span(start + span.start, start + span.end, span.label, span.score))
+        return apart(spans)
 
     def _tag_piece(self, text: str, places: Sequence[int]) -> tuple[Span, ...]:
         self._tagger.set(features(text, places))
         tags = self._tagger.tag()
         if not self._penalty:
-            # Marginals are asked for where there is an entity only.
-            sure = [
-                1.0 if tag == OUTSIDE else self._tagger.marginal(tag, at)
-                for at, tag in enumerate(tags)
+            # Marginals take time, and are only needed for the tags of entities.
+            probabilities = [
+                1.0 if tag == OUTSIDE else self._tagger.marginal(tag, number)
+                for number, tag in enumerate(tags)
             ]
-            return spans_of(tags, places, sure)
+            return spans_of(tags, places, probabilities)
         marginal = self._tagger.marginal
         # (places, tags)
         marginals = np.array(
-            [[marginal(tag, at) for tag in self._tags] for at in range(len(places))]
+            [[marginal(tag, number) for tag in self._tags] for number in range(len(places))]
         )
-        path = self._best(marginals)
-        sure = marginals[np.arange(len(path)), path].tolist()
-        return spans_of([self._tags[tag] for tag in path], places, sure)
+        path = self._best_path(marginals)
+        probabilities = marginals[np.arange(len(path)), path].tolist()
+        return spans_of([self._tags[tag] for tag in path], places, probabilities)
 
-    def _best(self, marginals: NDArray[np.float64]) -> list[int]:
-        """The likeliest sequence that BIOES allows, were places apart, with the penalty on ``O``
-        (Viterbi).
+    def _best_path(self, marginals: NDArray[np.float64]) -> list[int]:
+        """The best valid BIOES sequence by the product of marginals, less the penalty on ``O``.
+
+        Viterbi over tag numbers; ``marginals`` is (places, tags).
         """
         scores = np.log(np.clip(marginals, 1e-12, None))
         if OUTSIDE in self._tags:
             scores[:, self._tags.index(OUTSIDE)] -= self._penalty
         best = self._first + scores[0]
-        came = []
+        backpointers = []
         for row in scores[1:]:
             paths = best[:, None] + self._between
-            came.append(paths.argmax(0))
+            backpointers.append(paths.argmax(0))
             best = paths.max(0) + row
         tag = int((best + self._last).argmax())
         path = [tag]
-        for source in reversed(came):
+        for source in reversed(backpointers):
             tag = int(source[tag])
             path.append(tag)
         return path[::-1]
 
     def parameters(self) -> int:
-        """Weights of features and transitions that are not zero.
+        """The number of weights of features and transitions that are not zero.
 
         Raises:
-            InputError: The file's strings are not those of features.
+            InputError: The model's features cannot be listed.
         """
-        # It is read from a printed form.
-        held = attempt(self._tagger.info)
-        if isinstance(held, Mishap):
+        # pycrfsuite parses a printed form of the model, which can fail.
+        info = attempt(self._tagger.info)
+        if isinstance(info, Mishap):
             raise InputError(
-                f"cannot be told about ({held})", path=self._path, hint="train it again"
+                f"its features cannot be listed ({info})", path=self._path, hint="train it again"
             )
-        return len(held.state_features) + len(held.transitions)
+        return len(info.state_features) + len(info.transitions)
 
     def save(self, folder: Path) -> None:
-        """Copy the model's file into a folder, if it does not lie there."""
+        """Copy the model's file into a folder, unless it is there already."""
         path = folder / WEIGHTS
         if not (path.exists() and path.samefile(self._path)):
             shutil.copyfile(self._path, path)
@@ -190,20 +200,22 @@ def train_crf(
     config: CrfConfig,
     folder: Path,
     *,
-    held: Sequence[Sentence] = (),
+    held_out: Sequence[Sentence] = (),
     on_epoch: Callable[[Epoch], None] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> Trained:
     """Train a CRF on one core; memory grows with the number of different features.
 
     Args:
-        sentences: What to learn from.
-        config: How.
-        folder: Where its file goes.
-        held: Sentences to judge the trained model on.
+        sentences: The training sentences.
+        config: The configuration.
+        folder: The folder for the model's file.
+        held_out: Sentences to evaluate the trained model on.
         on_epoch: Called after each iteration.
+        report: Not used.
 
     Raises:
-        InputError: No entity to learn.
+        InputError: There is no entity to learn.
         MissingExtraError: The ``baselines`` extra is not installed.
     """
     try:
@@ -212,10 +224,10 @@ def train_crf(
         raise MissingExtraError("baselines", "the CRF") from None
     started = time.perf_counter()
     learnt_labels(sentences)
-    learnt = [(sentence, places) for sentence in sentences if (places := places_of(sentence.text))]
-    tags = [bioes_tags(sentence, places) for sentence, places in learnt]
-    # Made as CRFsuite takes them: as strings they would fill gigabytes.
-    rows = (features(sentence.text, places) for sentence, places in learnt)
+    train = [(sentence, places) for sentence in sentences if (places := places_of(sentence.text))]
+    tags = [bioes_tags(sentence, places) for sentence, places in train]
+    # A generator, because all features together would fill gigabytes.
+    rows = (features(sentence.text, places) for sentence, places in train)
     path = folder / WEIGHTS
     path.unlink(missing_ok=True)
     model = sklearn_crfsuite.CRF(
@@ -225,28 +237,28 @@ def train_crf(
         max_iterations=config.max_iterations,
         min_freq=config.min_frequency,
         model_filename=str(path),
-        trainer_cls=_trainer(len(learnt), on_epoch),
+        trainer_cls=_trainer(len(train), on_epoch),
     )
     model.fit(rows, tags)
     seconds = time.perf_counter() - started
-    epochs = [_epoch(info, len(learnt)) for info in model.training_log_.iterations]
+    epochs = [_epoch(info, len(train)) for info in model.training_log_.iterations]
     tagger = CrfTagger(path, outside_penalty=config.outside_penalty)
-    if held:
-        precision, recall, f1 = judge(held, tagger.tag([sentence.text for sentence in held]))
+    if held_out:
+        precision, recall, f1 = judge(
+            held_out, tagger.tag([sentence.text for sentence in held_out])
+        )
         last = epochs[-1]
         epochs[-1] = Epoch(last.epoch, last.train_loss, None, precision, recall, f1, last.seconds)
     return Trained(tagger, seconds, tuple(epochs), None)
 
 
 def _epoch(info: Mapping[str, Any], sentences: int) -> Epoch:
-    """An iteration as CRFsuite's log has it: its loss is that of all sentences, penalties
-    included.
-    """
+    """An iteration of CRFsuite's log; its loss is a sum over sentences, with regularisation."""
     return Epoch(int(info["num"]), float(info["loss"]) / sentences, seconds=float(info["time"]))
 
 
 def _trainer(sentences: int, on_epoch: Callable[[Epoch], None] | None) -> Any:
-    """A trainer of CRFsuite's that tells its iterations instead of printing them."""
+    """A CRFsuite trainer that calls ``on_epoch`` after each iteration instead of printing it."""
     import pycrfsuite
 
     class _Trainer(pycrfsuite.Trainer):  # type: ignore[misc]

@@ -11,7 +11,7 @@ from llmner.cli._common import JsonOption, SplitOption, StrictOption, guarded, n
 
 if TYPE_CHECKING:
     from llmner.baselines import Trained
-    from llmner.baselines._train import BaselineConfig
+    from llmner.baselines._kinds import BaselineConfig
 
 app = typer.Typer(
     help="Train a tagger to weigh a model against: crf, bilstm-crf or encoder. extract and "

@@ -1,7 +1,7 @@
-"""Several models on the same sentences, in one table: taggers, engines, and files of predictions.
+"""Comparing several models on the same sentences: taggers, engines and files of predictions.
 
-Each is trained, loaded or asked as a configuration says, and evaluated on the same sample. How one
-is trained is ``baselines``' to know; what the table looks like is ``reports``'.
+Each model is trained, loaded or asked as a configuration says, and evaluated on the same sample.
+Training is in ``baselines``, and the table is made by ``reports``.
 """
 
 from llmner.comparison.config import ModelEntry, ModelsConfig, load_models_config

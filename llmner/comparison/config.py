@@ -1,4 +1,4 @@
-"""What to compare, on what: the YAML file of ``compare-models``, checked."""
+"""The configuration of ``compare-models``: which models, on which corpus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from llmner._numbers import not_bool
 from llmner._yaml import load_yaml
-from llmner.baselines._types import Fields, Told
+from llmner.baselines._types import Fields, Report
 from llmner.corpora import ReadStats, read_corpus
 from llmner.errors import InputError
 from llmner.files import read_text
@@ -20,18 +20,24 @@ __all__ = ["CorpusEntry", "ModelEntry", "ModelsConfig", "Published", "load_model
 
 
 class CorpusEntry(Fields):
-    """A corpus: file, saved data set or Hub name, its format and split."""
+    """A corpus.
+
+    Attributes:
+        path: A file, a saved data set, or the name of a data set on the Hub.
+        format: Its format; ``None`` guesses it.
+        split: Its split, if it has several.
+    """
 
     path: str
     format: str | None = None
     split: str | None = None
 
-    def read(self, told: Told) -> list[Sentence]:
-        """Its sentences; repairs of their tags are told."""
+    def read(self, report: Report) -> list[Sentence]:
+        """Read its sentences, and report repairs of broken tags."""
         stats = ReadStats()
         sentences = list(read_corpus(self.path, self.format, self.split, stats=stats))
         if stats.repairs:
-            told(
+            report(
                 f"{self.path}: {stats.repairs} broken tags were repaired (first: "
                 f"{stats.first_repair})"
             )
@@ -42,19 +48,20 @@ class ModelEntry(Fields):
     """One model of the table: exactly one of ``train``, ``baseline``, ``engine`` and ``predicted``.
 
     Attributes:
-        name: What the table calls it.
-        train: A kind of baseline to train (``crf``, ``bilstm-crf``, ``encoder``).
+        name: Its name in the table.
+        train: The kind of baseline to train: ``crf``, ``bilstm-crf`` or ``encoder``.
         baseline: A folder that ``llmner train-baseline`` wrote, or ``USER/NAME`` on the Hub.
         engine: ``transformers``, ``vllm`` or ``openai``.
-        predicted: A file of predictions, as ``extract`` writes them.
-        held_out: With ``train``: what to judge epochs by; the configuration's where it is not said,
-            and nothing for ``crf``, which has none to choose from.
-        recipe: With ``engine``: what to ask; by default the adapter's or the merged model's, else
-            ``klue``.
-        grounded: With ``engine``: keep replies to the text by a grammar.
-        options: With ``train``: fields of its configuration. With ``engine``: options of the engine
-            (``model``, ``adapter``, ``batch_size``, ``max_new_tokens``, ...); where neither model,
-            adapter nor recipe is named, the packaged adapter answers, as on the command line.
+        predicted: A file of predictions that ``extract`` wrote.
+        held_out: With ``train``, the sentences that choose the best epoch: a share or a number. The
+            default is that of the whole configuration, and 0 for ``crf``, which has no epochs to
+            choose from.
+        recipe: With ``engine``, the recipe. The default is that of the adapter or the merged model,
+            or else ``klue``.
+        grounded: With ``engine``, restrict replies to the text with a grammar.
+        options: With ``train``, fields of the baseline's configuration. With ``engine``, options of
+            the engine (``model``, ``adapter``, ``batch_size``, ``max_new_tokens``, ...). Without
+            model, adapter and recipe, the packaged adapter is used, as on the command line.
     """
 
     name: str = Field(min_length=1)
@@ -69,48 +76,61 @@ class ModelEntry(Fields):
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelEntry:
-        given = [
+        sources = [
             key
             for key in ("train", "baseline", "engine", "predicted")
             if getattr(self, key) is not None
         ]
-        if len(given) != 1:
+        if len(sources) != 1:
             raise ValueError(
-                f"needs one of train, baseline, engine and predicted, and has {len(given)}"
+                f"needs exactly one of train, baseline, engine and predicted, has {len(sources)}"
             )
         if self.engine is None and (self.recipe is not None or self.grounded):
-            raise ValueError("recipe and grounded belong to an engine")
-        if self.options and given[0] in ("baseline", "predicted"):
-            raise ValueError(f"options mean nothing to {given[0]}")
+            raise ValueError("recipe and grounded can only be used with engine")
+        if self.options and sources[0] in ("baseline", "predicted"):
+            raise ValueError(f"options cannot be used with {sources[0]}")
         return self
 
 
 class Published(Fields):
-    """Figures of somebody else's, to stand beside the table: cited, not measured."""
+    """Published figures to cite beside the table; they are not measured.
+
+    Attributes:
+        name: The name of the model.
+        figures: Its figures by name.
+        source: Where they were published.
+    """
 
     name: str
     figures: dict[str, Annotated[float, BeforeValidator(not_bool)]]
     source: str
 
     def quoted(self) -> tuple[str, str]:
-        """(figures, source), to be printed."""
+        """The figures and the source, as they are printed.
+
+        >>> Published(name="BERT", figures={"F1": 91.2}, source="a paper").quoted()
+        ('BERT: F1 91.20', 'a paper')
+        """
         figures = ", ".join(f"{name} {value:.2f}" for name, value in self.figures.items())
         return f"{self.name}: {figures}", self.source
 
 
 class ModelsConfig(Fields):
-    """What to compare, on what.
+    """The configuration of a comparison of models.
 
     Attributes:
         gold: The corpus to evaluate on.
-        train: The corpus that baselines learn from.
-        models: The models, the first of which the others are compared with.
-        held_out: Of the training sentences, what baselines judge epochs by: a share below 1 or a
-            number.
-        seed: Of held-out sentences, samples and intervals.
+        train: The corpus to train baselines on.
+        models: The models. The others are compared with the first one.
+        held_out: The training sentences that choose the best epoch: a share below 1, or a number.
+        seed: Seed of held-out sentences, samples and intervals.
         limit: Evaluate on a sample of this many sentences.
         resamples: Bootstrap resamples for the intervals.
-        published: Figures to cite.
+        published: Published figures to cite.
+
+    >>> config = {"gold": {"path": "dev.tsv"}, "models": [{"name": "GPT", "predicted": "a.jsonl"}]}
+    >>> ModelsConfig.model_validate(config).models[0].name
+    'GPT'
     """
 
     gold: CorpusEntry
@@ -127,35 +147,46 @@ class ModelsConfig(Fields):
         names = [model.name for model in self.models]
         slugs = [slug(name) for name in names]
         if len(set(slugs)) < len(slugs):
-            raise ValueError("two models are called alike")
+            raise ValueError("two models have the same name")
         if self.train is None and any(model.train for model in self.models):
-            raise ValueError("models are to be trained, and there is no train corpus")
+            raise ValueError("a model has to be trained, but there is no train corpus")
         return self
 
 
 def slug(name: str) -> str:
-    """A name as a folder can have it."""
+    """A model's name as the name of a file or folder.
+
+    >>> slug("BiLSTM & CRF")
+    'bilstm-crf'
+    """
     return re.sub(r"[^\w.-]+", "-", name).strip("-.").lower() or "model"
 
 
 def load_models_config(path: Path) -> ModelsConfig:
-    """A configuration file.
+    """Read a configuration from a YAML file.
 
     Raises:
-        InputError: It cannot be read, or a field is wrong; says which.
+        InputError: The file cannot be read, or a field is wrong; the error names the field.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "models.yaml"
+    ...     _ = path.write_text("gold: {path: dev.tsv}\\nmodels: [{name: a, predicted: a.jsonl}]")
+    ...     load_models_config(path).gold.path
+    'dev.tsv'
     """
     text = read_text(path)
     try:
-        held = load_yaml(text)
+        fields = load_yaml(text)
     except InputError as error:
         raise InputError(error.problem, path=path, line=error.line) from None
-    if not isinstance(held, dict):
-        raise InputError("holds no fields", path=path, hint="expected gold, train and models")
+    if not isinstance(fields, dict):
+        raise InputError("has no fields", path=path, hint="expected gold, train and models")
     try:
-        return ModelsConfig.model_validate(held)
+        return ModelsConfig.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the configuration"
+        field = ".".join(map(str, first["loc"])) or "the configuration"
         raise InputError(
-            f"{where}: {first['msg'].removeprefix('Value error, ')}", path=path
+            f"{field}: {first['msg'].removeprefix('Value error, ')}", path=path
         ) from None

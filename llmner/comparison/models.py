@@ -1,4 +1,4 @@
-"""Several models on the same sentences: trained, loaded or asked as a configuration says."""
+"""Comparing models: each is trained, loaded or asked as the configuration says."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from llmner._numbers import is_number
 from llmner.asking import AskOptions, build, prepare
 from llmner.asking.options import OPTIONS
 from llmner.baselines._extract import BaselineExtractor
+from llmner.baselines._kinds import KINDS, BaselineConfig
 from llmner.baselines._store import RECORD_FILE, find_baseline, read_baseline_record
-from llmner.baselines._train import CONFIGS, BaselineConfig, check_folder, train_baseline
-from llmner.baselines._types import Epoch, Told, silent
+from llmner.baselines._train import check_folder, train_baseline
+from llmner.baselines._types import Epoch, Report, silent
 from llmner.comparison.config import ModelEntry, ModelsConfig, slug
 from llmner.comparison.results import ComparedModel
 from llmner.comparison.timing import Timed, size_of, speed
@@ -38,13 +39,13 @@ from llmner.spans import Sentence
 __all__ = ["compare_models"]
 
 
-# Options of engines that are true or false.
+# Options of engines whose values are true or false.
 _SWITCHES = ("completions", "trust_remote_code")
 
 
 @dataclass(slots=True)
 class _Model:
-    """A model on its way into the table."""
+    """A model before its evaluation."""
 
     source: Source
     facts: dict[str, Any] = field(default_factory=dict)
@@ -56,37 +57,53 @@ def compare_models(
     folder: Path,
     *,
     restart: bool = False,
-    report: Told | None = None,
+    report: Report | None = None,
     on_sentence: Callable[[], None] | None = None,
 ) -> list[ComparedModel]:
-    """Train or load the models, evaluate all of them on the same sentences.
+    """Train or load several models, and evaluate them on the same sentences.
 
-    Baselines that an earlier call trained alike on the same sentences are loaded, not trained
-    again; answers of engines are kept while they come, so an interrupted comparison goes on.
+    Baselines that an earlier call trained with the same configuration on the same sentences are
+    loaded, not trained again. Answers of engines are kept as they come, so an interrupted
+    comparison continues.
 
     Args:
-        config: What to compare, on what.
-        folder: Where baselines and answers go.
-        restart: Train and ask again what an earlier call left there.
-        report: Told in a sentence what is being done.
+        config: The configuration.
+        folder: The folder for baselines and answers; made if it does not exist.
+        restart: Train and ask again, even if an earlier call did.
+        report: Called with a sentence about what is being done.
         on_sentence: Called after each sentence that a model has answered.
 
+    Returns:
+        The models in the order of the configuration, with their figures.
+
     Raises:
-        InputError: A corpus, folder or file that is wrong.
-        GenerationError: A model that cannot be loaded or asked.
-        MissingExtraError: A part that is not installed.
+        InputError: A corpus, a folder or a file is wrong.
+        GenerationError: A model cannot be loaded or asked.
+        MissingExtraError: An optional part of llmner is not installed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as name:
+    ...     gold, predicted = Path(name) / "gold.txt", Path(name) / "predicted.txt"
+    ...     _ = gold.write_text("<Anna:PER> sings"), predicted.write_text("<Anna:PER> sings")
+    ...     entries = [{"name": "mine", "predicted": str(predicted)}]
+    ...     config = ModelsConfig.model_validate({"gold": {"path": str(gold)}, "models": entries})
+    ...     (model,) = compare_models(config, Path(name) / "out")
+    >>> model.name, model.evaluation.scores.micro.f1
+    ('mine', 1.0)
     """
-    told: Told = report if report is not None else silent
-    step = on_sentence if on_sentence is not None else _nothing
+    report = report if report is not None else silent
+    on_sentence = on_sentence if on_sentence is not None else _nothing
     for entry in config.models:
         _check(entry, config, folder)
-    gold = config.gold.read(told)
-    learnt = config.train.read(told) if config.train is not None else []
+    gold = config.gold.read(report)
+    train = config.train.read(report) if config.train is not None else []
     folder.mkdir(parents=True, exist_ok=True)
     models = []
     for entry in config.models:
-        told(f"{entry.name}:")
-        models.append(_prepared(entry, config, folder, gold, learnt, told, step, restart=restart))
+        report(f"{entry.name}:")
+        models.append(
+            _prepared(entry, config, folder, gold, train, report, on_sentence, restart=restart)
+        )
     evaluations = evaluate_sources(
         gold,
         [model.source for model in models],
@@ -102,7 +119,7 @@ def compare_models(
 
 
 def _check(entry: ModelEntry, config: ModelsConfig, folder: Path) -> None:
-    """Find what is wrong with an entry before an hour is spent on those before it."""
+    """Check an entry before time is spent on the entries before it."""
     if entry.predicted is not None and kind_of(entry.predicted) != "file":
         raise InputError(f"{entry.name}: no such file", path=entry.predicted)
     if entry.baseline is not None:
@@ -116,14 +133,14 @@ def _check(entry: ModelEntry, config: ModelsConfig, folder: Path) -> None:
 
 def _config_of(entry: ModelEntry, config: ModelsConfig) -> BaselineConfig:
     assert entry.train is not None
-    kind = CONFIGS[entry.train]
-    seeded = {"seed": config.seed} if "seed" in kind.model_fields else {}
+    config_class = KINDS[entry.train].config
+    seeded = {"seed": config.seed} if "seed" in config_class.model_fields else {}
     try:
-        return kind(**seeded | entry.options)
+        return config_class(**seeded | entry.options)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"{entry.name}: options.{where}: {first['msg']}") from None
+        option = ".".join(map(str, first["loc"]))
+        raise InputError(f"{entry.name}: options.{option}: {first['msg']}") from None
 
 
 def _prepared(
@@ -131,9 +148,9 @@ def _prepared(
     config: ModelsConfig,
     folder: Path,
     gold: Sequence[Sentence],
-    learnt: Sequence[Sentence],
-    told: Told,
-    step: Callable[[], None],
+    train: Sequence[Sentence],
+    report: Report,
+    on_sentence: Callable[[], None],
     *,
     restart: bool,
 ) -> _Model:
@@ -142,23 +159,23 @@ def _prepared(
     extractor: Extractor | BaselineExtractor
     record: Mapping[str, Any] = {}
     if entry.engine is not None:
-        extractor, record = _asking(entry, told)
+        extractor, record = _asking(entry, report)
     else:
         if entry.baseline is not None:
-            place = find_baseline(entry.baseline, told)
+            baseline = find_baseline(entry.baseline, report)
         else:
-            place = _trained(entry, config, folder, learnt, told, restart=restart)
-        record = read_baseline_record(place)
-        remote = bool(entry.options.get("trust_remote_code"))
-        extractor = BaselineExtractor(place, trust_remote_code=remote)
-    timed = Timed(extractor, step)
-    kept: list[Path] = []
+            baseline = _trained(entry, config, folder, train, report, restart=restart)
+        record = read_baseline_record(baseline)
+        trust_remote_code = bool(entry.options.get("trust_remote_code"))
+        extractor = BaselineExtractor(baseline, trust_remote_code=trust_remote_code)
+    timed = Timed(extractor, on_sentence)
+    row_files: list[Path] = []
 
-    def keep(known: Mapping[str, Any]) -> Path:
-        # Rows of another recipe, sample or version are other rows.
-        digest = hashlib.sha256(dump_json(known)).hexdigest()[:8]
-        kept.append(folder / f"{slug(entry.name)}-{digest}.rows.jsonl")
-        return kept[0]
+    def keep(description: Mapping[str, Any]) -> Path:
+        # Another recipe, sample or version has another file.
+        digest = hashlib.sha256(dump_json(description)).hexdigest()[:8]
+        row_files.append(folder / f"{slug(entry.name)}-{digest}.rows.jsonl")
+        return row_files[0]
 
     source = from_extractor(
         entry.name,
@@ -166,20 +183,19 @@ def _prepared(
         gold,
         keep=keep if entry.engine is not None else None,
         restart=restart,
-        on_resume=lambda done: told(f"{done} sentences were done already; going on"),
+        on_resume=lambda done: report(f"{done} sentences were done already; going on"),
     )
     model = _Model(source, epochs=tuple(_epochs(record)))
     if is_number(record.get("seconds")):
         model.facts["training_seconds"] = float(record["seconds"])
 
-    def predict(places: Sequence[int]) -> list[Prediction]:
-        told(f"{entry.name} answers {len(places):,} sentences")
-        found = source.predict(places)
-        model.facts |= speed(timed, kept[0] if kept else None, restart=restart) | size_of(
-            timed.extractor
-        )
+    def predict(numbers: Sequence[int]) -> list[Prediction]:
+        report(f"{entry.name} answers {len(numbers):,} sentences")
+        predictions = source.predict(numbers)
+        rows = row_files[0] if row_files else None
+        model.facts |= speed(timed, rows, restart=restart) | size_of(timed.extractor)
         timed.release()
-        return found
+        return predictions
 
     model.source = replace(source, predict=predict)
     return model
@@ -189,69 +205,72 @@ def _trained(
     entry: ModelEntry,
     config: ModelsConfig,
     folder: Path,
-    learnt: Sequence[Sentence],
-    told: Told,
+    train: Sequence[Sentence],
+    report: Report,
     *,
     restart: bool,
 ) -> Path:
-    """The folder of a baseline, trained now unless it lies there, trained alike."""
+    """The folder of a baseline, which is trained now unless an equal one is there already."""
     from llmner import __version__
 
+    assert entry.train is not None
     assert config.train is not None
-    chosen = _config_of(entry, config)
-    place = folder / slug(entry.name)
-    default = 0.0 if entry.train == "crf" else config.held_out
+    baseline_config = _config_of(entry, config)
+    baseline = folder / slug(entry.name)
+    default = config.held_out if KINDS[entry.train].step == "epoch" else 0.0
     held_out = default if entry.held_out is None else entry.held_out
     name = Path(config.train.path).name
-    if is_file(place / RECORD_FILE):
-        record = read_baseline_record(place)
-        alike = record.get("config") == chosen.model_dump() and record.get("seed") == config.seed
-        same = (
-            record.get("corpus") == corpus_signature(name, learnt)
-            and record.get("held_out_as") == held_out
-        )
+    if is_file(baseline / RECORD_FILE):
+        record = read_baseline_record(baseline)
         versions = record.get("versions")
         version = versions.get("llmner") if isinstance(versions, dict) else None
-        if alike and same and version == __version__ and not restart:
-            told(f"trained already, in {place}")
-            return place
+        same = (
+            record.get("config") == baseline_config.model_dump()
+            and record.get("seed") == config.seed
+            and record.get("corpus") == corpus_signature(name, train)
+            and record.get("held_out_as") == held_out
+            and version == __version__
+        )
+        if same and not restart:
+            report(f"trained already, in {baseline}")
+            return baseline
     train_baseline(
-        learnt,
-        chosen,
-        place,
+        train,
+        baseline_config,
+        baseline,
         held_out=held_out,
         seed=config.seed,
         corpus=name,
-        # What is no baseline of an earlier call is somebody's, and stays.
-        restart=(place / RECORD_FILE).is_file(),
-        report=told,
+        # Only an earlier baseline is replaced. Any other content of the folder is an error.
+        restart=(baseline / RECORD_FILE).is_file(),
+        report=report,
     )
-    return place
+    return baseline
 
 
-def _asking(entry: ModelEntry, told: Told) -> tuple[Extractor, Mapping[str, Any]]:
-    """An extractor around an engine, and the record of its adapter's training."""
+def _asking(entry: ModelEntry, report: Report) -> tuple[Extractor, Mapping[str, Any]]:
+    """An extractor with an engine, and the record of its adapter's training."""
     for name, value in entry.options.items():
         if isinstance(value, bool) and name not in _SWITCHES:
             raise InputError(
                 f"{entry.name}: options.{name}: {str(value).lower()} is no value that it can have"
             )
     engine = str(entry.engine)
-    taken = options_taken(engine_class(engine))
+    engine_options = options_taken(engine_class(engine))
     for name in entry.options:
-        if name not in taken:
+        if name not in engine_options:
             raise InputError(f"{entry.name}: options: {name} means nothing to the {engine} engine")
-    known = {name: value for name, value in entry.options.items() if name in OPTIONS}
-    more = {name: value for name, value in entry.options.items() if name not in OPTIONS}
+    shared = {name: value for name, value in entry.options.items() if name in OPTIONS}
+    own = {name: value for name, value in entry.options.items() if name not in OPTIONS}
     try:
         options = AskOptions.of(
-            engine=engine, recipe=entry.recipe, grounded=entry.grounded, **known
+            engine=engine, recipe=entry.recipe, grounded=entry.grounded, **shared
         )
     except InputError as error:
         raise InputError(f"{entry.name}: options: {error.problem}", hint=error.hint) from None
-    asking = prepare(options, told)
+    asking = prepare(options, report)
     try:
-        extractor = build(asking, report=told, more=more)
+        extractor = build(asking, report=report, more=own)
     except TypeError as error:
         raise InputError(f"{entry.name}: options: {error}") from None
     return extractor, {} if asking.adapter is None else _record_of(asking.adapter.folder)
@@ -259,23 +278,23 @@ def _asking(entry: ModelEntry, told: Told) -> tuple[Extractor, Mapping[str, Any]
 
 def _record_of(folder: Path) -> Mapping[str, Any]:
     try:
-        held = parse_json(read_text(folder / "training.json"))
+        record = parse_json(read_text(folder / "training.json"))
     except (InputError, ValueError):
         return {}
-    return held if isinstance(held, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def _epochs(record: Mapping[str, Any]) -> Iterator[Epoch]:
     rows = record.get("epochs")
     for row in rows if isinstance(rows, list) else ():
-        # Curves are drawn of what is known; a record that somebody has broken has none.
+        # Malformed epochs are left out: they are only used to draw curves.
         if isinstance(row, dict) and is_number(row.get("epoch")):
-            known = {key: value for key, value in row.items() if is_number(value)}
+            numbers = {key: value for key, value in row.items() if is_number(value)}
             figures = {
-                key: known.get(key)
+                key: numbers.get(key)
                 for key in ("train_loss", "eval_loss", "precision", "recall", "f1")
             }
-            yield Epoch(row["epoch"], **figures, seconds=known.get("seconds", 0.0))
+            yield Epoch(row["epoch"], **figures, seconds=numbers.get("seconds", 0.0))
 
 
 def _nothing() -> None:

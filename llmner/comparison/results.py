@@ -1,4 +1,4 @@
-"""What compared models came to, in one table and one report."""
+"""The results of a comparison of models: one table, one report and the loss curves."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from llmner.baselines._kinds import KINDS
 from llmner.baselines._types import Epoch
 from llmner.comparison.config import ModelsConfig, slug
 from llmner.errors import MissingExtraError
@@ -20,13 +21,13 @@ __all__ = ["ComparedModel", "models_dict", "write_loss_curves", "write_models"]
 
 @dataclass(frozen=True, slots=True)
 class ComparedModel:
-    """One model and what it came to.
+    """One model and its results.
 
     Attributes:
-        name: What the table calls it.
+        name: Its name in the table.
         evaluation: Its figures.
-        facts: Training time, speed, parameters, size.
-        epochs: Of its training, as far as they are known.
+        facts: Training time, speed, number of parameters and size.
+        epochs: The epochs of its training, as far as they are known.
     """
 
     name: str
@@ -35,7 +36,7 @@ class ComparedModel:
     epochs: tuple[Epoch, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Figures and facts, without sentences."""
+        """Its figures and facts, without sentences."""
         return {
             "name": self.name,
             **self.evaluation.to_dict(),
@@ -45,15 +46,26 @@ class ComparedModel:
 
 
 def write_models(config: ModelsConfig, models: Sequence[ComparedModel], folder: Path) -> list[str]:
-    """Write one table and one report of compared models, and a run of each; gives the names of the
-    files.
+    """Write the results of compared models into a folder.
 
-    ``models.md`` and ``report.html`` for people, ``models.json`` for programs, ``curves.png`` where
-    there are any, and ``NAME.run.json`` of each model for ``llmner compare``.
+    The files are ``models.md``, ``report.html``, ``models.json``, ``curves.png`` (if a training has
+    epochs), and ``NAME.run.json`` of each model for ``llmner compare``.
+
+    Args:
+        config: The configuration of the comparison.
+        models: The models and their results.
+        folder: An existing folder.
+
+    Returns:
+        The names of the files, without those of runs.
 
     Raises:
         InputError: A file cannot be written.
         MissingExtraError: matplotlib is not installed.
+
+    >>> config = load_models_config(Path("models.yaml"))  # doctest: +SKIP
+    >>> write_models(config, compare_models(config, Path("out")), Path("out"))  # doctest: +SKIP
+    ['models.md', 'report.html', 'models.json', 'curves.png']
     """
     evaluations = {model.name: model.evaluation for model in models}
     first, *others = evaluations.values()
@@ -61,7 +73,7 @@ def write_models(config: ModelsConfig, models: Sequence[ComparedModel], folder: 
         model.name: compare(first, other, resamples=config.resamples, seed=config.seed)
         for model, other in zip(models[1:], others, strict=True)
     }
-    cited = [held.quoted() for held in config.published]
+    cited = [published.quoted() for published in config.published]
     names = ["models.md", "report.html", "models.json"]
     curves = folder / "curves.png"
     drawn = write_loss_curves(curves, models)
@@ -85,17 +97,31 @@ def write_models(config: ModelsConfig, models: Sequence[ComparedModel], folder: 
 
 
 def models_dict(config: ModelsConfig, models: Sequence[ComparedModel]) -> dict[str, Any]:
-    """What ``compare-models --json`` prints."""
-    cited = [list(held.quoted()) for held in config.published]
+    """The results as ``compare-models --json`` prints them.
+
+    >>> config = {"gold": {"path": "dev.tsv"}, "models": [{"name": "a", "predicted": "a.jsonl"}]}
+    >>> models_dict(ModelsConfig.model_validate(config), [])
+    {'models': [], 'cited': []}
+    """
+    cited = [list(published.quoted()) for published in config.published]
     return {"models": [model.to_dict() for model in models], "cited": cited}
 
 
 def write_loss_curves(path: Path, models: Sequence[ComparedModel]) -> bool:
-    """Draw the models' losses and held-out F1 over epochs side by side, as a PNG; whether there
-    were any.
+    """Draw the losses and the held-out F1 of each model over its epochs, as a PNG.
+
+    Args:
+        path: The file to write.
+        models: The models. Those without losses are left out.
+
+    Returns:
+        Whether a file was written; without any losses, none is.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
+
+    >>> write_loss_curves(Path("curves.png"), [])
+    False
     """
     drawn = [
         model for model in models if any(epoch.train_loss is not None for epoch in model.epochs)
@@ -113,23 +139,25 @@ def write_loss_curves(path: Path, models: Sequence[ComparedModel]) -> bool:
     for axes, model in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
         for name, label in (("train_loss", "training loss"), ("eval_loss", "held-out loss")):
             points = [
-                (e.epoch, value) for e in model.epochs if (value := getattr(e, name)) is not None
+                (epoch.epoch, value)
+                for epoch in model.epochs
+                if (value := getattr(epoch, name)) is not None
             ]
             if points:
                 axes.plot(*zip(*points, strict=True), label=label)
-        kind = model.evaluation.signature.get("kind")
-        unit = "sentence" if kind in ("crf", "bilstm-crf") else "token"
+        # Not a baseline: an engine, whose training has epochs and losses per token.
+        kind = KINDS.get(str(model.evaluation.signature.get("kind")))
         axes.set(
             title=model.name,
-            xlabel="iteration" if kind == "crf" else "epoch",
-            ylabel=f"nats a {unit}",
+            xlabel="epoch" if kind is None else kind.step,
+            ylabel=f"nats per {'token' if kind is None else kind.loss_unit}",
         )
         axes.grid(alpha=0.3)
-        judged = [(e.epoch, e.f1) for e in model.epochs if e.f1 is not None]
-        if len(judged) > 1:
-            other = axes.twinx()
-            other.plot(*zip(*judged, strict=True), "k--", label="held-out F1", linewidth=1)
-            other.set(ylim=(0, 1), ylabel="F1")
+        points = [(epoch.epoch, epoch.f1) for epoch in model.epochs if epoch.f1 is not None]
+        if len(points) > 1:
+            f1_axes = axes.twinx()
+            f1_axes.plot(*zip(*points, strict=True), "k--", label="held-out F1", linewidth=1)
+            f1_axes.set(ylim=(0, 1), ylabel="F1")
         axes.legend(fontsize="small")
     with whole_file(path) as stream:
         figure.savefig(stream, format="png", dpi=110)

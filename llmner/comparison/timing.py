@@ -1,4 +1,4 @@
-"""What a model costs: sentences a second of a loaded one, parameters, bytes."""
+"""What a model costs: its speed in sentences per second, its parameters and its bytes."""
 
 from __future__ import annotations
 
@@ -20,39 +20,44 @@ __all__ = ["Timed", "size_of", "speed"]
 
 
 class Timed:
-    """An extractor whose sentences a second are measured: of a loaded model, without what is done
-    with them.
+    """An extractor that measures its own time, without loading and without the caller's time.
+
+    Args:
+        extractor: The extractor.
+        on_sentence: Called after each sentence.
     """
 
-    def __init__(self, extractor: Extractor | BaselineExtractor, told: Callable[[], None]) -> None:
+    def __init__(
+        self, extractor: Extractor | BaselineExtractor, on_sentence: Callable[[], None]
+    ) -> None:
         self.extractor: Extractor | BaselineExtractor | None = extractor
         self.batch_size = extractor.batch_size
         self.sentences = 0
         self.seconds = 0.0
         self._described = extractor.describe()
-        self._told = told
+        self._on_sentence = on_sentence
 
     def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
-        """Extract, and count sentences and seconds."""
+        """Extract from sentences, and count sentences and seconds."""
         assert self.extractor is not None
         _load(self.extractor)
-        found = self.extractor.extract(sentences)
+        extractions = self.extractor.extract(sentences)
         while True:
             started = time.perf_counter()
-            extraction = next(found, None)
+            extraction = next(extractions, None)
             self.seconds += time.perf_counter() - started
             if extraction is None:
                 return
             self.sentences += 1
-            self._told()
+            self._on_sentence()
             yield extraction
 
     def describe(self) -> dict[str, Any]:
-        """As the extractor does."""
+        """The extractor's own description."""
         return self._described
 
     def release(self) -> None:
-        """Let go of the model: the next one needs the memory."""
+        """Free the model's memory for the next model."""
         self.extractor = None
         gc.collect()
         if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
@@ -64,7 +69,10 @@ def _load(extractor: Extractor | BaselineExtractor) -> None:
 
 
 def speed(timed: Timed, rows: Path | None, *, restart: bool) -> dict[str, Any]:
-    """Sentences a second, over this call and those before it that the kept rows are of."""
+    """Sentences per second, over this call and earlier calls that made the kept rows.
+
+    The totals are in a file beside the rows.
+    """
     sentences, seconds = timed.sentences, timed.seconds
     if rows is not None:
         path = rows.with_name(f"{rows.name}.speed.json")
@@ -89,7 +97,7 @@ def speed(timed: Timed, rows: Path | None, *, restart: bool) -> dict[str, Any]:
 
 
 def size_of(extractor: SpanExtractor | None) -> dict[str, Any]:
-    """Parameters and bytes of what answered, where it is in this process."""
+    """The number of parameters and bytes of a model that runs in this process."""
     if isinstance(extractor, BaselineExtractor):
         return {
             "parameters": extractor.load().parameters(),

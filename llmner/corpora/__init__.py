@@ -1,5 +1,7 @@
-"""Corpora: files and data sets of labelled sentences, read and written, one module a format;
-figures of them.
+"""Corpora: files and data sets of labelled sentences, read and written, and figures of them.
+
+Every format is one module here, with a tuple ``FORMATS`` of its :class:`CorpusFormat` objects. The
+registry finds it; nothing else is told of it. Modules that begin with ``_`` are what formats share.
 
 Offsets are converted to half-open code points here and stay that way. What the labels mean is
 ``schema``'s; what sentences are used for is everybody else's.
@@ -13,6 +15,9 @@ from llmner.corpora._compare import (
     ShiftTest,
     compare_corpora,
 )
+
+# Before the registry: it imports the formats, and a format may import these names from here.
+from llmner.corpora._format import BadRow, CorpusFormat, ReadOptions, ReadStats
 from llmner.corpora._registry import (
     CORPUS_FORMATS,
     corpus_formats,
@@ -23,7 +28,6 @@ from llmner.corpora._registry import (
     write_corpus,
 )
 from llmner.corpora._stats import CorpusStats, LabelStats, Lengths, Place, corpus_stats
-from llmner.corpora._types import BadRow, CorpusFormat, ReadOptions, ReadStats
 from llmner.corpora.hub import read_dataset
 from llmner.corpora.words import from_words, word_tags
 

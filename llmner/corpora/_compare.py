@@ -1,7 +1,6 @@
-"""Two corpora side by side: sentences and surfaces they share, and whether their labels are
-distributed alike.
+"""Comparing two corpora: what they share, and whether their labels are distributed alike.
 
-Works on the figures of ``_stats`` alone; reads no corpus.
+Works on the figures that :func:`corpus_stats` returns. No file is read here.
 """
 
 from __future__ import annotations
@@ -29,17 +28,19 @@ __all__ = [
 ]
 
 _EXAMPLES = 5
+# Counts drawn at a time by the permutation test: 40 MB.
 _CELLS = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class SharedSentence:
-    """A sentence that stands in both corpora.
+    """A sentence that is in both corpora.
 
     Attributes:
-        exact: The texts are equal; otherwise only after NFKC and without white space.
-        earlier: Where it stands first in the earlier corpus.
-        later: Where it stands first in the later corpus.
+        exact: Whether the texts are equal. If not, they are equal after NFKC and without white
+            space.
+        earlier: Its first place in the earlier corpus.
+        later: Its first place in the later corpus.
     """
 
     exact: bool
@@ -49,13 +50,13 @@ class SharedSentence:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Sentences of the later corpus that stand in the earlier one.
+    """Sentences of the later corpus that are also in the earlier one.
 
     Attributes:
-        exact: Those whose text is equal.
-        folded: Those whose text is equal after NFKC and without white space; the exact ones are
-            among them.
-        examples: The first five of the exact ones, then the first five of the others.
+        exact: Number of sentences whose text is equal.
+        folded: Number of sentences whose text is equal after NFKC and without white space. Includes
+            the exact ones.
+        examples: The first five exact ones, then the first five of the others.
     """
 
     exact: int
@@ -65,16 +66,17 @@ class Overlap:
 
 @dataclass(frozen=True, slots=True)
 class LabelShift:
-    """How often one label stands in both corpora.
+    """How often one label occurs in each corpus.
 
     Attributes:
         label: The label.
-        earlier: Its entities in the earlier corpus.
-        later: Its entities in the later corpus.
-        earlier_share: Their share of the earlier corpus's entities, from 0 to 1; ``None`` where it
-            has none.
-        later_share: The same of the later corpus.
-        unseen: Its entities in the later corpus whose surface never carries it in the earlier one.
+        earlier: Number of its entities in the earlier corpus.
+        later: Number of its entities in the later corpus.
+        earlier_share: Their share of all entities of the earlier corpus, from 0 to 1. ``None`` if
+            that corpus has no entity.
+        later_share: The same for the later corpus.
+        unseen: Number of its entities in the later corpus whose surface never has this label in the
+            earlier one.
     """
 
     label: str
@@ -86,7 +88,7 @@ class LabelShift:
 
     @property
     def points(self) -> float | None:
-        """Later share less earlier share, in percentage points."""
+        """The later share minus the earlier share, in percentage points."""
         if self.earlier_share is None or self.later_share is None:
             return None
         return 100 * (self.later_share - self.earlier_share)
@@ -94,18 +96,19 @@ class LabelShift:
 
 @dataclass(frozen=True, slots=True)
 class ShiftTest:
-    """Whether two corpora's label frequencies differ by more than chance.
+    """A permutation test: do the label frequencies of two corpora differ by more than chance?
 
-    Entities of one sentence are not independent of each other (dates come in pairs, a list of names
-    is all PS), so the chi-squared distribution would give too small a p-value. Whole sentences are
-    dealt anew to the two corpora instead. Sentences of one document are still taken as independent.
+    The entities of one sentence are not independent of each other (dates come in pairs, a list of
+    names is all PS), so the chi-squared distribution would give a p-value that is too small.
+    Instead, whole sentences are shuffled between the two corpora. Sentences of one document are
+    still treated as independent.
 
     Attributes:
         statistic: Chi-squared of the 2 x labels table of entity counts, without correction.
         cramers_v: The size of the difference, from 0 to 1: ``sqrt(statistic / entities)``.
-        p: (1 + deals with a statistic no smaller) / (1 + deals).
-        permutations: Deals.
-        seed: Their seed.
+        p: (1 + permutations whose statistic is at least as large) / (1 + permutations).
+        permutations: Number of permutations.
+        seed: Seed of the permutations.
     """
 
     statistic: float
@@ -117,15 +120,15 @@ class ShiftTest:
 
 @dataclass(frozen=True, slots=True)
 class CorpusComparison:
-    """What two corpora have in common and in what they differ.
+    """What two corpora have in common, and how they differ.
 
     Attributes:
-        overlap: Sentences of the later corpus that stand in the earlier one.
-        entities: Entities of the later corpus.
-        unseen: Those of them whose (label, surface) never occurs in the earlier one.
-        labels: Frequencies of each label, the most frequent of both together first.
-        test: Whether these differ; ``None`` where a corpus has no entity, or both have one label
-            alone.
+        overlap: Sentences of the later corpus that are also in the earlier one.
+        entities: Number of entities in the later corpus.
+        unseen: Number of those whose (label, surface) never occurs in the earlier corpus.
+        labels: Frequencies of each label, the most frequent in both corpora together first.
+        test: Whether the frequencies differ. ``None`` if a corpus has no entity, or if there is
+            only one label.
     """
 
     overlap: Overlap
@@ -136,13 +139,14 @@ class CorpusComparison:
 
     @property
     def unseen_share(self) -> float | None:
-        """Share of the later corpus's entities that are unseen, from 0 to 1; ``None`` if it has
-        none.
+        """Share of the later corpus's entities that are unseen, from 0 to 1.
+
+        ``None`` if it has no entity.
         """
         return _share(self.unseen, self.entities)
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``stats --json`` prints of a pair; shares from 0 to 1."""
+        """The comparison as ``stats --json`` prints it; shares are from 0 to 1."""
         return {
             "overlap": {
                 "exact": self.overlap.exact,
@@ -168,13 +172,22 @@ class CorpusComparison:
 def compare_corpora(
     earlier: CorpusStats, later: CorpusStats, *, seed: int = 42, permutations: int = 2000
 ) -> CorpusComparison:
-    """Hold a later corpus (a test set, say) against an earlier one (what was trained on).
+    """Compare a later corpus (a test set, say) with an earlier one (the training set).
 
     Args:
-        earlier: Figures of the one.
-        later: Figures of the other.
-        seed: Seed of the test, 0 or more.
-        permutations: Deals of the test, 1 or more; the smallest p-value is 1 / (1 + permutations).
+        earlier: Figures of the earlier corpus.
+        later: Figures of the later corpus.
+        seed: Seed of the permutation test, 0 or more.
+        permutations: Permutations of the test, 1 or more. The smallest possible p-value is
+            1 / (1 + permutations).
+
+    >>> from llmner.corpora import corpus_stats
+    >>> from llmner.spans import Sentence, Span
+    >>> anna = Sentence("Anna sings", (Span(0, 4, "PER"),))
+    >>> bob = Sentence("Bob hums", (Span(0, 3, "PER"),))
+    >>> comparison = compare_corpora(corpus_stats([anna]), corpus_stats([anna, bob]))
+    >>> comparison.overlap.exact, comparison.unseen, comparison.unseen_share
+    (1, 1, 0.5)
     """
     counts = [
         Counter({row.label: row.entities for row in stats.labels}) for stats in (earlier, later)
@@ -183,8 +196,8 @@ def compare_corpora(
     for (label, surface), times in later.surfaces.items():
         if (label, surface) not in earlier.surfaces:
             unseen[label] += times
-    both = counts[0] + counts[1]
-    labels = sorted(both, key=lambda label: (-both[label], label))
+    totals = counts[0] + counts[1]
+    labels = sorted(totals, key=lambda label: (-totals[label], label))
     return CorpusComparison(
         overlap=_overlap(earlier, later),
         entities=later.entities,
@@ -234,10 +247,10 @@ def _test(
 ) -> ShiftTest | None:
     """The permutation test.
 
-    Sentences with the same bag of labels are interchangeable, so how many of each bag a deal gives
-    to the earlier corpus is drawn from the multivariate hypergeometric distribution. That is the
-    distribution shuffling every sentence gives, in time and memory that grow with the distinct
-    bags.
+    Sentences with the same bag of labels are interchangeable. So the number of sentences of each
+    bag that a permutation gives to the earlier corpus is drawn from the multivariate hypergeometric
+    distribution. This is what shuffling every sentence would give, but time and memory grow with
+    the number of distinct bags only.
     """
     if not earlier.entities or not later.entities or len(labels) < 2:
         return None
@@ -245,46 +258,52 @@ def _test(
 
     # Sorted, so that the order of the sentences in a file does not matter.
     bags = sorted({*earlier.bags, *later.bags})
-    held = np.array([[bag.count(label) for label in labels] for bag in bags])
-    mine, yours = (np.array([stats.bags.get(bag, 0) for bag in bags]) for stats in (earlier, later))
-    totals = (mine + yours) @ held
-    observed = float(_chi_squared(mine[None] @ held, totals)[0])
+    # (bags, labels)
+    label_counts = np.array([[bag.count(label) for label in labels] for bag in bags])
+    # (bags,) sentences with each bag.
+    earlier_bags, later_bags = (
+        np.array([stats.bags.get(bag, 0) for bag in bags]) for stats in (earlier, later)
+    )
+    all_bags = earlier_bags + later_bags
+    totals = all_bags @ label_counts
+    observed = float(_chi_squared(earlier_bags[None] @ label_counts, totals)[0])
     random = np.random.default_rng(seed)
-    reached = 0
+    extreme = 0
     chunk = max(1, _CELLS // len(bags))
     for start in range(0, permutations, chunk):
-        deals = random.multivariate_hypergeometric(
-            mine + yours, earlier.sentences, min(chunk, permutations - start), method="marginals"
+        draws = random.multivariate_hypergeometric(
+            all_bags, earlier.sentences, min(chunk, permutations - start), method="marginals"
         )
-        # Tables equal to the observed one count, though rounding may tell them apart.
-        reached += int((_chi_squared(deals @ held, totals) >= observed * (1 - 1e-9)).sum())
+        statistics = _chi_squared(draws @ label_counts, totals)
+        # A table equal to the observed one counts, even if rounding makes it slightly smaller.
+        extreme += int((statistics >= observed * (1 - 1e-9)).sum())
     return ShiftTest(
         observed,
         math.sqrt(observed / (earlier.entities + later.entities)),
-        (1 + reached) / (1 + permutations),
+        (1 + extreme) / (1 + permutations),
         permutations,
         seed,
     )
 
 
 def _chi_squared(counts: NDArray[np.int64], totals: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Chi-squared of each 2 x labels table, given its first row and the sums of both.
+    """Chi-squared of each 2 x labels table, given its first row and the sum of both rows.
 
     Args:
         counts: (tables, labels) entity counts of the first row.
         totals: (labels,) entity counts of both rows, none of them 0.
 
     Returns:
-        (tables,) statistics; 0 where a row of the table is empty.
+        (tables,) statistics; 0 if a row of the table is empty.
     """
     import numpy as np
 
-    # Floats: squares of products of counts outgrow 64-bit integers.
-    one = counts.astype(np.float64)
-    two = totals - one
-    sums = one.sum(axis=1, keepdims=True), two.sum(axis=1, keepdims=True)
-    apart = ((one * sums[1] - two * sums[0]) ** 2 / totals).sum(axis=1)
-    rows = (sums[0] * sums[1])[:, 0]
+    # Floats, because squares of products of counts do not fit into 64-bit integers.
+    first = counts.astype(np.float64)
+    second = totals - first
+    first_sum, second_sum = first.sum(axis=1, keepdims=True), second.sum(axis=1, keepdims=True)
+    numerators = ((first * second_sum - second * first_sum) ** 2 / totals).sum(axis=1)
+    denominators = (first_sum * second_sum)[:, 0]
     statistics = np.zeros(len(counts))
-    np.divide(apart, rows, out=statistics, where=rows > 0)
+    np.divide(numerators, denominators, out=statistics, where=denominators > 0)
     return statistics

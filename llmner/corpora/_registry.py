@@ -1,6 +1,4 @@
-"""Formats by name, ours and those of other packages, and which one a file is in by looking at
-it.
-"""
+"""All formats by name, guessing a file's format, and reading and writing corpora."""
 
 from __future__ import annotations
 
@@ -8,18 +6,16 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
+from pkgutil import iter_modules
 
 from llmner._plugins import load_plugin, plugins
-from llmner.corpora._types import BadRow, CorpusFormat, ReadOptions, ReadStats
-from llmner.corpora.conll import CONLL
+from llmner.corpora._format import BadRow, CorpusFormat, ReadOptions, ReadStats
 from llmner.corpora.gmb import GMB_CSV, names_columns
 from llmner.corpora.hub import is_saved_dataset, read_hub
-from llmner.corpora.jsonl import SPANS_JSONL
-from llmner.corpora.klue import KLUE_TSV
-from llmner.corpora.markup import MARKUP
-from llmner.corpora.text import DOCUMENT, TEXT
+from llmner.corpora.text import TEXT
 from llmner.errors import CorpusError, InputError, UnknownNameError
 from llmner.files import kind_of, open_lines, regular_file, told_of, whole_file
 from llmner.spans import Sentence
@@ -34,18 +30,37 @@ __all__ = [
     "write_corpus",
 ]
 
-CORPUS_FORMATS: dict[str, CorpusFormat] = {
-    format.name: format
-    for format in (KLUE_TSV, SPANS_JSONL, GMB_CSV, CONLL, MARKUP, TEXT, DOCUMENT)
-}
-"""In the order in which a file is held against them."""
+# A file's first lines are shown to the formats in this order. Modules that are not named here come
+# after these, by name.
+_ORDER = ("klue", "jsonl", "gmb", "conll", "markup", "text")
+
+
+def _own_formats() -> Iterator[CorpusFormat]:
+    """The ``FORMATS`` of every module beside this one that has them."""
+    names = [
+        module.name
+        for module in iter_modules([str(Path(__file__).parent)])
+        if not module.name.startswith("_")
+    ]
+    names.sort(key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+    for name in names:
+        yield from getattr(import_module(f"{__package__}.{name}"), "FORMATS", ())
+
+
+CORPUS_FORMATS: dict[str, CorpusFormat] = {format.name: format for format in _own_formats()}
+"""This package's own formats by name, in the order in which :func:`guess_format` tries them."""
 
 _GROUP = "llmner.corpora"
 
 
 def corpus_formats() -> dict[str, CorpusFormat]:
-    """All formats that are installed: ours, then those that other packages bring by the entry point
-    ``llmner.corpora``, each a :class:`CorpusFormat`.
+    """All installed formats by name.
+
+    llmner's own formats come first, then those of other packages, which bring a
+    :class:`CorpusFormat` as an entry point in the group ``llmner.corpora``.
+
+    Raises:
+        InputError: A format of another package cannot be imported.
 
     >>> list(corpus_formats())[:2]
     ['klue-tsv', 'spans']
@@ -55,7 +70,7 @@ def corpus_formats() -> dict[str, CorpusFormat]:
 
 
 def format_names() -> list[str]:
-    """Names of all formats that are installed; no other package's is imported.
+    """Names of all installed formats; formats of other packages are not imported.
 
     >>> format_names()[:2]
     ['klue-tsv', 'spans']
@@ -79,14 +94,20 @@ def _format(name: str) -> CorpusFormat:
 
 
 def guess_format(path: str | PathLike[str]) -> str:
-    """The name of the format a file is in, judged by its first 200 lines, never by its first row
-    alone.
+    """Guess the format of a file from its first 200 lines.
 
-    A ``.txt`` file in none of the labelled formats is plain text, one sentence a line; a document
-    is never guessed.
+    A ``.txt`` file that is in none of the labelled formats is plain text, one sentence per line.
+    The format ``document`` is never guessed.
 
     Raises:
-        CorpusError: The file cannot be read, is empty, or looks like none of the formats.
+        CorpusError: The file cannot be read, is empty, or is in no known format.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "corpus"
+    ...     _ = path.write_text("<Anna:PER> sings\\n")
+    ...     guess_format(path)
+    'markup'
     """
     path = Path(path)
     if names_columns(path):
@@ -97,16 +118,16 @@ def guess_format(path: str | PathLike[str]) -> str:
     for name, format in CORPUS_FORMATS.items():
         if format.looks_like(lines):
             return name
-    # Those of other packages are imported only where none of ours will do.
+    # Formats of other packages are imported only if none of llmner's own fits.
     for name, point in plugins(_GROUP, CORPUS_FORMATS).items():
         if load_plugin(point).looks_like(lines):
             return name
     if path.suffix == ".txt":
         return TEXT.name
     raise CorpusError(
-        "looks like none of the corpus formats",
+        "is in no known corpus format",
         path=path,
-        hint=f"name one: {', '.join(format_names())}",
+        hint=f"name its format, one of {', '.join(format_names())}",
     )
 
 
@@ -121,67 +142,77 @@ def read_corpus(
     stats: ReadStats | None = None,
     on_tags: Callable[[list[str]], None] | None = None,
 ) -> Iterator[Sentence]:
-    """Sentences of a corpus, streamed.
+    """Read the sentences of a corpus, one at a time.
 
     Args:
-        path_or_name: A file, a folder saved by ``datasets``, or a data set on the Hub
-            (``"klue/ner"``) where no such file exists.
-        format: A name in :func:`corpus_formats`, or ``"hub"``; ``None`` looks at the file.
-        split: Which split of a data set; of a ``gmb-csv`` file ``"train"`` (four fifths) or
-            ``"test"``, drawn by a seed (``"test:7"``; 42 by default).
-        strict: An ``I-X`` that continues nothing is an error. By default it is read as the
-            beginning of a span and counted in ``stats.repairs``.
-        labels: The only labels allowed.
-        on_bad: Called with every bad row, which is skipped; by default the first one raises.
-        stats: Filled in as sentences are given out.
-        on_tags: Called with the tags of each sentence of a KLUE or CoNLL file in IOB2 as they stand
-            there, one a character, before the sentence is given out.
+        path_or_name: A file, a folder saved by ``datasets``, or, if there is no such file, the name
+            of a data set on the Hub (``"klue/ner"``).
+        format: A name in :func:`corpus_formats`, or ``"hub"``; ``None`` guesses it from the file.
+        split: The split of a data set. For a ``gmb-csv`` file, ``"train"`` (four fifths) or
+            ``"test"``, drawn at random with a seed (``"test:7"``; the default is 42).
+        strict: Raise an error for an ``I-X`` that continues nothing. By default it begins a span,
+            and is counted in ``stats.repairs``.
+        labels: The only labels allowed; ``None`` allows all.
+        on_bad: Called with every bad row, which is then skipped. By default the first one raises.
+        stats: Counters, updated as sentences are read.
+        on_tags: Called with the IOB2 tags of each sentence of a KLUE or CoNLL file, one per
+            character, before the sentence is returned.
 
     Raises:
-        CorpusError: With file and line: missing file, directory, wrong encoding, no sentence at
-            all, a broken row, spans out of range or overlapping, a label that is not allowed.
-        UnknownNameError: No such format.
-        MissingExtraError: A Hub data set, and ``datasets`` is not installed.
+        CorpusError: The file is missing, empty, a directory or not in UTF-8, or one of its rows is
+            bad: malformed, spans out of range or overlapping, a label that is not allowed. The
+            error names the file and the line.
+        UnknownNameError: There is no such format.
+        MissingExtraError: It is a data set on the Hub, and ``datasets`` is not installed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "songs.txt"
+    ...     _ = path.write_text("<Anna:PER> sings\\n")
+    ...     [(sentence.text, sentence.spans[0].label) for sentence in read_corpus(path)]
+    [('Anna sings', 'PER')]
     """
     stats = stats if stats is not None else ReadStats()
     options = ReadOptions(strict, labels, on_bad, stats, on_tags, split)
-    given = str(path_or_name)
+    name = str(path_or_name)
     path = Path(path_or_name)
-    if format == "hub" or is_saved_dataset(path) or (format is None and _names_dataset(given)):
-        return _counted(read_hub(given, split, options), given, stats)
+    if format == "hub" or is_saved_dataset(path) or (format is None and _names_dataset(name)):
+        return _counted(read_hub(name, split, options), name, stats)
     if format is not None:
-        _format(format)
-    return _counted(_read_file(path, format, options), given, stats)
+        _format(format)  # Raises now if the name is unknown, not at the first sentence.
+    return _counted(_read_file(path, format, options), name, stats)
 
 
 def is_file_name(given: str) -> bool:
-    """Whether a corpus's name is that of a file, a pipe or standard input, and of no data set."""
+    """Whether a corpus's name is a file, a pipe or standard input, and not a data set.
+
+    >>> is_file_name("-"), is_file_name("klue/ner")
+    (True, False)
+    """
     try:
         return given == "-" or kind_of(Path(given)) in ("file", "special")
     except InputError:
         return True
 
 
-def _names_dataset(given: str) -> bool:
+def _names_dataset(name: str) -> bool:
     return (
-        _HUB_NAME.fullmatch(given) is not None
-        and not Path(given).suffix
-        and not os.path.exists(given)
+        _HUB_NAME.fullmatch(name) is not None and not Path(name).suffix and not os.path.exists(name)
     )
 
 
 def _read_file(path: Path, format: str | None, options: ReadOptions) -> Iterator[Sentence]:
     with regular_file(path) as real:
         if real != path and options.on_bad is not None:
-            told = options.on_bad
-            options.on_bad = lambda bad: told(BadRow(told_of(bad.error, real, path), bad.raw))
+            on_bad = options.on_bad
+            options.on_bad = lambda bad: on_bad(BadRow(told_of(bad.error, real, path), bad.raw))
         try:
             chosen = _format(format or guess_format(real))
             if options.split is not None and not chosen.splits:
                 raise InputError(
                     f"a {chosen.name} file has no splits",
                     path=path,
-                    hint="leave out the split, or name its file",
+                    hint="leave out the split, or give the split's own file",
                 )
             yield from chosen.read(real, options)
         except InputError as error:
@@ -198,11 +229,27 @@ def _counted(sentences: Iterator[Sentence], name: str, stats: ReadStats) -> Iter
 
 
 def write_corpus(sentences: Iterable[Sentence], path: str | PathLike[str], format: str) -> int:
-    """Write a corpus in one piece or not at all; gives the number of sentences. Memory stays flat.
+    """Write a corpus and return the number of sentences.
+
+    Sentences are written one at a time. If anything fails, an existing file stays as it was.
+
+    Args:
+        sentences: The sentences.
+        path: The file to write; ``-`` is standard output.
+        format: A name in :func:`corpus_formats`.
 
     Raises:
-        UnknownNameError: No such format.
-        InputError: The file cannot be written, or a text cannot be written in this format.
+        UnknownNameError: There is no such format.
+        InputError: The file cannot be written, or a sentence cannot be written in this format.
+
+    >>> from llmner.spans import Span
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "songs.txt"
+    ...     write_corpus([Sentence("Anna sings", (Span(0, 4, "PER"),))], path, "markup")
+    ...     path.read_text()
+    1
+    '<Anna:PER> sings\\n'
     """
     chosen = _format(format)
     count = 0

@@ -1,7 +1,6 @@
-"""Figures of one corpus: lengths, entities, labels, and what makes its entities hard to place.
+"""Figures of one corpus: lengths, entities, labels, and what makes its entities hard to locate.
 
-What two corpora have in common, and in what they differ, is ``_compare``'s; formats are the
-readers'.
+``_compare`` compares the figures of two corpora.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ class Lengths:
     """Lengths of texts in characters (code points).
 
     Attributes:
-        min: The shortest.
-        median: The middle one, or half way between the middle two.
-        mean: Their mean.
-        p95: The shortest length that at least 95 % of the texts do not exceed.
-        max: The longest.
+        min: The shortest length.
+        median: The middle one, or the mean of the middle two.
+        mean: The mean length.
+        p95: The smallest length that at least 95 % of the texts do not exceed.
+        max: The longest length.
     """
 
     min: int
@@ -39,7 +38,11 @@ class Lengths:
 
     @classmethod
     def of(cls, lengths: Mapping[int, int]) -> Lengths:
-        """Figures of lengths and how often each occurs; at least one."""
+        """The figures of lengths, given how often each occurs; there must be at least one.
+
+        >>> Lengths.of({3: 2, 10: 1})
+        Lengths(min=3, median=3.0, mean=5.333333333333333, p95=10, max=10)
+        """
         count = sum(lengths.values())
         total = sum(length * times for length, times in lengths.items())
         median = (_ranked(lengths, (count + 1) // 2) + _ranked(lengths, count // 2 + 1)) / 2
@@ -48,11 +51,11 @@ class Lengths:
 
 
 def _ranked(lengths: Mapping[int, int], rank: int) -> int:
-    """The length at a rank counted from 1, shortest first."""
-    passed = 0
+    """The length at a rank, which counts from 1, shortest first."""
+    count = 0
     for length in sorted(lengths):
-        passed += lengths[length]
-        if passed >= rank:
+        count += lengths[length]
+        if count >= rank:
             return length
     raise IndexError(rank)
 
@@ -63,10 +66,10 @@ class LabelStats:
 
     Attributes:
         label: The label.
-        entities: Entities that carry it.
+        entities: Number of entities with this label.
         share: Their share of all entities, from 0 to 1.
         mean_length: Their mean length in characters.
-        surfaces: Distinct surfaces among them.
+        surfaces: Number of distinct surfaces among them.
     """
 
     label: str
@@ -78,10 +81,10 @@ class LabelStats:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a text stands first in its corpus.
+    """The first place of a text in its corpus.
 
     Attributes:
-        number: The sentence's place, counted from 1.
+        number: The number of the sentence, counted from 1.
         id: The sentence's id.
         text: The text.
     """
@@ -96,23 +99,22 @@ class CorpusStats:
     """Figures of one corpus.
 
     Attributes:
-        sentences: Sentences.
-        without_entity: Sentences without an entity.
-        duplicates: Sentences whose text stood in the corpus before.
+        sentences: Number of sentences.
+        without_entity: Number of sentences without an entity.
+        duplicates: Number of sentences whose text occurs earlier in the corpus.
         lengths: Lengths of the texts in characters.
-        entities: Entities.
+        entities: Number of entities.
         labels: Figures of each label, the most frequent first.
-        repeats: Sentences in which one (label, surface) occurs more than once.
-        misplaced: Entities that ``text.find(surface)`` puts elsewhere than they stand.
-        adjacent: Pairs of entities of one label with nothing between them.
-        edge_spaces: Entities that begin or end with white space.
-        leading_spaces: Entities that begin with white space.
-        not_nfkc: Sentences whose text is not in NFKC (all of KLUE v1.1 is, v1 is not).
-        places: Every distinct text and where it stands first.
-        texts: Every distinct text and how often it stands.
-        surfaces: Every distinct (label, surface) and how often it occurs.
-        bags: Every distinct bag of labels (sorted) that a sentence holds, and how many sentences
-            hold it.
+        repeats: Number of sentences in which one (label, surface) occurs more than once.
+        misplaced: Number of entities that ``text.find(surface)`` would put in a wrong place.
+        adjacent: Number of pairs of entities of one label with nothing between them.
+        edge_spaces: Number of entities that begin or end with white space.
+        leading_spaces: Number of entities that begin with white space.
+        not_nfkc: Number of sentences whose text is not in NFKC (all of KLUE v1.1 is, v1 is not).
+        places: The first place of every distinct text.
+        texts: How often every distinct text occurs.
+        surfaces: How often every distinct (label, surface) occurs.
+        bags: How many sentences have each bag of labels (a sorted tuple, one label per entity).
     """
 
     sentences: int
@@ -133,9 +135,7 @@ class CorpusStats:
     bags: Mapping[tuple[str, ...], int] = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as ``stats --json`` prints them; shares from 0 to 1, lengths in
-        characters.
-        """
+        """The figures as ``stats --json`` prints them; shares are from 0 to 1."""
         return {
             "sentences": self.sentences,
             "without_entity": self.without_entity,
@@ -163,13 +163,19 @@ class CorpusStats:
 
 
 def corpus_stats(sentences: Iterable[Sentence]) -> CorpusStats:
-    """Figures of a corpus, read once.
+    """Compute the figures of a corpus; the sentences are iterated over once.
 
-    Memory grows with the distinct texts, surfaces and bags of labels, which comparing corpora
-    needs; time with the characters.
+    Takes time linear in the characters. Memory grows with the number of distinct texts, surfaces
+    and bags of labels, which :func:`compare_corpora` needs.
 
     Raises:
         CorpusError: There is no sentence.
+
+    >>> from llmner.spans import Span
+    >>> sentence = Sentence("Anna met Bob", (Span(0, 4, "PER"), Span(9, 12, "PER")))
+    >>> stats = corpus_stats([sentence, Sentence("Nobody came")])
+    >>> stats.sentences, stats.entities, stats.without_entity, stats.lengths.max
+    (2, 2, 1, 12)
     """
     count = without_entity = repeats = misplaced = adjacent = edge_spaces = leading_spaces = (
         not_nfkc
@@ -187,16 +193,16 @@ def corpus_stats(sentences: Iterable[Sentence]) -> CorpusStats:
         texts[text] += 1
         not_nfkc += not unicodedata.is_normalized("NFKC", text)
         without_entity += not spans
-        named = [(span.label, sentence.surface(span)) for span in spans]
-        surfaces.update(named)
+        entities = [(span.label, sentence.surface(span)) for span in spans]
+        surfaces.update(entities)
         bags[tuple(sorted(span.label for span in spans))] += 1
-        repeats += len(set(named)) < len(named)
-        for span, (_, surface) in zip(spans, named, strict=True):
+        repeats += len(set(entities)) < len(entities)
+        for span, (_, surface) in zip(spans, entities, strict=True):
             misplaced += text.find(surface) != span.start
             leading_spaces += surface[0].isspace()
             edge_spaces += surface[0].isspace() or surface[-1].isspace()
         adjacent += sum(
-            one.end == two.start and one.label == two.label for one, two in pairwise(spans)
+            left.end == right.start and left.label == right.label for left, right in pairwise(spans)
         )
     if not count:
         raise CorpusError("holds no sentence")

@@ -1,8 +1,10 @@
-"""CoNLL columns: a token and its tag a line, an empty line between sentences.
+"""CoNLL columns: a token and its tag per line, and an empty line between sentences.
 
-Reads tabs or spaces, any number of columns (the first is the token, the last the tag), IOB1, IOB2
-and BIOES (or BILOU), whichever the whole file is in. Writes IOB2 with ``# id`` and ``# text``
-comments; the latter keeps the spacing that tokens alone lose, and reading uses it when it is there.
+Columns are separated by tabs or spaces. The first is the token, the last is the tag, and others are
+ignored. Tags may be IOB1, IOB2, BIOES or BILOU; the scheme is guessed from the whole file.
+
+Files are written in IOB2 with ``# id`` and ``# text`` comments. The ``# text`` comment keeps the
+spacing, which tokens alone would lose; if a file has it, it is used.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
+from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.errors import CorpusError, TagError
 from llmner.files import open_lines
 from llmner.spans import Sentence, Span
@@ -29,7 +31,7 @@ from llmner.tagging import (
     tags_to_spans,
 )
 
-__all__ = ["CONLL"]
+__all__ = ["CONLL", "FORMATS"]
 
 _COMMENT = re.compile(r"#+ *(\w+) *= ?(.*)", re.DOTALL)
 _TOKEN = re.compile(r"\S+")
@@ -71,7 +73,7 @@ class _Block:
 
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
-    # The scheme is the whole file's: one sentence alone may look like either.
+    # Guessed from the whole file: a single sentence may look like either scheme.
     scheme = guess_scheme(_tags(path))
     block = _Block()
     for number, line in open_lines(path):
@@ -113,7 +115,7 @@ def _finish(path: Path, block: _Block, scheme: Scheme, options: ReadOptions) -> 
         if block.fault is not None:
             raise block.fault
         spans, repairs = tags_to_spans(block.tags, scheme=scheme, strict=options.strict)
-        text, starts = _place(path, block)
+        text, starts = _locate_tokens(path, block)
         moved = [
             Span(
                 starts[span.start],
@@ -140,43 +142,41 @@ def _finish(path: Path, block: _Block, scheme: Scheme, options: ReadOptions) -> 
 
 
 def _character_tags(block: _Block, starts: list[int], length: int) -> list[str]:
-    """The tokens' tags, one a character: what stands between two tokens belongs to what goes on
-    over it.
-    """
+    """The tokens' tags, one per character; an entity goes on between its tokens."""
     tags = [OUTSIDE] * length
-    before = OUTSIDE
-    at = 0
+    previous = OUTSIDE
+    end = 0
     for token, start, tag in zip(block.tokens, starts, block.tags, strict=True):
         inside = inside_tag(tag)
-        if goes_on(before, tag):
-            tags[at:start] = [inside] * (start - at)
-        at = start + len(token)
-        tags[start:at] = [tag, *[inside] * (len(token) - 1)]
-        before = tag
+        if goes_on(previous, tag):
+            tags[end:start] = [inside] * (start - end)
+        end = start + len(token)
+        tags[start:end] = [tag, *[inside] * (len(token) - 1)]
+        previous = tag
     return tags
 
 
-def _place(path: Path, block: _Block) -> tuple[str, list[int]]:
-    """The text and where each token begins in it."""
+def _locate_tokens(path: Path, block: _Block) -> tuple[str, list[int]]:
+    """The text, and the offset at which each token begins in it."""
     starts: list[int] = []
-    at = 0
+    end = 0
     if block.text is None:
         for token in block.tokens:
-            starts.append(at)
-            at += len(token) + 1
+            starts.append(end)
+            end += len(token) + 1
         return " ".join(block.tokens), starts
     for token, number in zip(block.tokens, block.numbers, strict=True):
-        found = block.text.find(token, at)
-        if found < 0 or block.text[at:found].strip():
+        start = block.text.find(token, end)
+        if start < 0 or block.text[end:start].strip():
             raise CorpusError(
-                f"token {token[:40]!r} does not continue the sentence's # text",
+                f"token {token[:40]!r} is not the next one in the # text comment",
                 path=path,
                 line=number,
                 id=block.id,
-                hint="drop the # text comment or mend it",
+                hint="correct the # text comment or remove it",
             )
-        starts.append(found)
-        at = found + len(token)
+        starts.append(start)
+        end = start + len(token)
     return block.text, starts
 
 
@@ -184,10 +184,16 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     check_writable(sentence, "CoNLL")
     lines = [f"# id = {sentence.id}\n"] if sentence.id else []
     lines.append(f"# text = {sentence.text}\n")
-    edges = sorted({0, len(sentence.text), *(e for s in sentence.spans for e in (s.start, s.end))})
+    edges = sorted(
+        {
+            0,
+            len(sentence.text),
+            *(edge for span in sentence.spans for edge in (span.start, span.end)),
+        }
+    )
     tags = sentence.tags()
     for start, end in pairwise(edges):
-        # A span that begins with a space begins with its first token here.
+        # If a span begins with a space, its first token gets the B- tag.
         opening = split_tag(tags[start])[0] == "B"
         for token in _TOKEN.finditer(sentence.text, start, end):
             tag = tags[token.start()]
@@ -200,3 +206,4 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
 
 
 CONLL = CorpusFormat("conll", _read, _write, _looks_like)
+FORMATS = (CONLL,)

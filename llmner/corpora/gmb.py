@@ -1,9 +1,8 @@
-"""The Kaggle CSV of the Groningen Meaning Bank (``ner_dataset.csv``): a word a row, eight labels,
-17 tags.
+"""The Kaggle CSV of the Groningen Meaning Bank (``ner_dataset.csv``), one word per row.
 
-Columns ``Sentence #``, ``Word``, ``POS``, ``Tag``; the first names a sentence in its first row and
-is empty in the others. The file is in Latin-1, with Windows' quotation marks among it; UTF-8 is
-read too. The text of a sentence is its words with a space between two.
+The columns are ``Sentence #``, ``Word``, ``POS`` and ``Tag``. The first column has the sentence's
+name in its first row, and is empty in the others. The published file is in Latin-1 with some
+characters of Windows-1252; UTF-8 is read too. The text of a sentence is its words joined by spaces.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from io import StringIO
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
+from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.corpora.words import from_words, word_tags
 from llmner.errors import CorpusError, InputError, TagError
 from llmner.files import open_bytes
 from llmner.spans import Sentence
 
-__all__ = ["GMB_CSV", "HEADER", "names_columns", "split_sentences"]
+__all__ = ["FORMATS", "GMB_CSV", "HEADER", "names_columns", "split_sentences"]
 
 HEADER = ("Sentence #", "Word", "POS", "Tag")
 _TRAIN_SHARE = 0.8
 _SEED = 42
-_NUMBER = re.compile(r"\d{1,20}")
-# A sentence without an id.
-_NAMELESS = "-"
-# What Windows has where Latin-1 has control characters.
+_SEED_TEXT = re.compile(r"\d{1,20}")
+# Written in the first column for a sentence without an id.
+_NO_ID = "-"
+# Windows-1252 has printable characters where Latin-1 has control characters.
 _WINDOWS = {
     point: char
     for point in range(0x80, 0xA0)
@@ -50,8 +49,9 @@ def _is_header(row: list[str]) -> bool:
 
 
 def names_columns(path: Path) -> bool:
-    """Whether a file begins with the columns' names; it may be in Latin-1, which no other format
-    is.
+    """Whether a file begins with the names of the columns.
+
+    Reads bytes, because the file may be in Latin-1, unlike files of all other formats.
     """
     with open_bytes(path) as stream:
         line = stream.readline(1000) if stream.seekable() else b""
@@ -61,14 +61,14 @@ def names_columns(path: Path) -> bool:
 
 
 def _decoded(path: Path) -> Iterator[str]:
-    """The file's lines, ends included: UTF-8 where all of it is, else Latin-1."""
+    """The file's lines with their line ends, decoded as UTF-8 or else as Latin-1."""
     with open_bytes(path) as stream:
-        held = stream.read()
+        content = stream.read()
     try:
-        text = held.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = held.decode("latin-1").translate(_WINDOWS)
-    # A carriage return within a line would be a new row to the csv module.
+        text = content.decode("latin-1").translate(_WINDOWS)
+    # Split at \n only: the csv module would take a carriage return inside a line for a new row.
     yield from StringIO(text, newline="\n")
 
 
@@ -82,27 +82,30 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
 
 
 def split_sentences(sentences: list[Sentence], split: str) -> list[Sentence]:
-    """The ``train`` (four fifths) or ``test`` (one fifth) part, drawn by a seed, in the file's
-    order.
+    """A random ``train`` part (four fifths) or ``test`` part (one fifth), in the file's order.
 
     Args:
-        sentences: All of them.
-        split: ``"train"`` or ``"test"``, with a seed behind a colon if it is not to be 42
-            (``"test:7"``).
+        sentences: All sentences of the file.
+        split: ``"train"`` or ``"test"``, optionally with a seed (``"test:7"``). The default seed is
+            42.
 
     Raises:
-        InputError: Another split.
+        InputError: There is no such split.
+
+    >>> sentences = [Sentence(text) for text in "abcde"]
+    >>> [sentence.text for sentence in split_sentences(sentences, "test:7")]
+    ['c']
     """
     name, _, seed = split.partition(":")
-    if name not in ("train", "test") or (seed and not _NUMBER.fullmatch(seed)):
+    if name not in ("train", "test") or (seed and not _SEED_TEXT.fullmatch(seed)):
         raise InputError(
-            f"split {split!r} is unknown", hint="expected train or test, or train:SEED"
+            f"unknown split {split!r}", hint="expected train or test, or with a seed: train:7"
         )
-    places = list(range(len(sentences)))
-    random.Random(int(seed or _SEED)).shuffle(places)
-    cut = round(_TRAIN_SHARE * len(places))
-    chosen = places[:cut] if name == "train" else places[cut:]
-    return [sentences[place] for place in sorted(chosen)]
+    numbers = list(range(len(sentences)))
+    random.Random(int(seed or _SEED)).shuffle(numbers)
+    cut = round(_TRAIN_SHARE * len(numbers))
+    chosen = numbers[:cut] if name == "train" else numbers[cut:]
+    return [sentences[number] for number in sorted(chosen)]
 
 
 def _sentences(path: Path, options: ReadOptions) -> Iterator[Sentence]:
@@ -117,7 +120,7 @@ def _sentences(path: Path, options: ReadOptions) -> Iterator[Sentence]:
             if not header:
                 if not _is_header(row):
                     raise CorpusError(
-                        "does not begin with the columns",
+                        "does not begin with the names of the columns",
                         path=path,
                         line=1,
                         hint=f"expected {','.join(HEADER)}",
@@ -127,13 +130,13 @@ def _sentences(path: Path, options: ReadOptions) -> Iterator[Sentence]:
             if not any(cell.strip() for cell in row):
                 continue
             name = row[0].removeprefix("Sentence:").strip()
-            # Some copies of the file name the sentence in each of its rows.
-            if name and (name != id or name == _NAMELESS):
+            # Some copies of the file repeat the sentence's name in each of its rows.
+            if name and (name != id or name == _NO_ID):
                 yield from _finished(path, first, id, rows, fault, options)
                 id, rows, first, fault = name, [], reader.line_num, None
             if len(row) != len(HEADER) or not row[1].strip() or not row[3].strip():
                 fault = fault or CorpusError(
-                    "a row without a word and a tag",
+                    "a row lacks its word or its tag",
                     path=path,
                     line=reader.line_num,
                     id=id,
@@ -156,7 +159,7 @@ def _finished(
 ) -> Iterator[Sentence]:
     if not rows and fault is None:
         return
-    id = None if id == _NAMELESS else id
+    id = None if id == _NO_ID else id
     raw = "\n".join(f"{word},{tag}" for word, tag in rows)
     try:
         if fault is not None:
@@ -165,8 +168,10 @@ def _finished(
         sentence, repairs = from_words(words, tags, id, strict=options.strict)
         sentence = options.sentence(path, line, id, sentence.text, list(sentence.spans))
     except TagError as error:
-        at = None if error.line is None else line + error.line - 1
-        options.bad(CorpusError(error.problem, path=path, line=at, id=id, hint=error.hint), raw)
+        tag_line = None if error.line is None else line + error.line - 1
+        options.bad(
+            CorpusError(error.problem, path=path, line=tag_line, id=id, hint=error.hint), raw
+        )
         return
     except CorpusError as error:
         options.bad(error, raw)
@@ -176,7 +181,7 @@ def _finished(
 
 
 def _entities(sentence: Sentence) -> list[tuple[str, str]]:
-    """Labels and surfaces, with one space between two words."""
+    """The (label, surface) pairs of a sentence, with one space between words."""
     return [(span.label, " ".join(sentence.surface(span).split())) for span in sentence.spans]
 
 
@@ -184,20 +189,21 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     check_writable(sentence, "gmb-csv")
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    name = f"Sentence: {sentence.id or _NAMELESS}"
+    name = f"Sentence: {sentence.id or _NO_ID}"
     rows = word_tags(sentence)
-    back, _ = from_words([word for word, _ in rows], [tag for _, tag in rows])
-    if _entities(back) != _entities(sentence):
+    read_back, _ = from_words([word for word, _ in rows], [tag for _, tag in rows])
+    if _entities(read_back) != _entities(sentence):
         raise CorpusError(
             "an entity that begins or ends inside a word cannot be written as gmb-csv",
             id=sentence.id,
-            hint="use another format, conll for instance",
+            hint="use another format, such as conll",
         )
     for number, (word, tag) in enumerate(rows):
         writer.writerow(["" if number else name, word, "", tag])
     stream.write(encode(sentence, out.getvalue()))
 
 
-_FIRST = (",".join(HEADER) + "\n").encode()
+_HEADER_LINE = (",".join(HEADER) + "\n").encode()
 
-GMB_CSV = CorpusFormat("gmb-csv", _read, _write, _looks_like, header=_FIRST, splits=True)
+GMB_CSV = CorpusFormat("gmb-csv", _read, _write, _looks_like, header=_HEADER_LINE, splits=True)
+FORMATS = (GMB_CSV,)

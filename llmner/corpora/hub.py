@@ -1,7 +1,7 @@
-"""Data sets of the Hugging Face Hub with ``tokens`` and ``ner_tags``, such as ``klue/ner``.
+"""Data sets with ``tokens`` and ``ner_tags`` from the Hugging Face Hub, such as ``klue/ner``.
 
-Goes through ``datasets``, which is imported only here and only when it is needed. A folder written
-by ``save_to_disk`` is read the same way, without a network.
+They are loaded by the ``datasets`` library, which is imported only when it is needed. A folder
+written by ``save_to_disk`` is read the same way, without a network.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llmner._numbers import is_whole
-from llmner.corpora._types import ReadOptions
+from llmner.corpora._format import ReadOptions
 from llmner.errors import CorpusError, MissingExtraError, TagError
 from llmner.files import is_file
 from llmner.spans import Sentence, Span
@@ -21,7 +21,7 @@ from llmner.tagging import OUTSIDE, guess_scheme, tags_to_spans
 __all__ = ["is_saved_dataset", "read_dataset", "read_hub"]
 
 _SAVED = ("dataset_info.json", "dataset_dict.json")
-# What ``datasets`` and pyarrow raise at files that are broken.
+# What ``datasets`` and pyarrow raise for broken files.
 _BROKEN = (
     OSError,
     ValueError,
@@ -33,12 +33,12 @@ _BROKEN = (
 )
 
 
-def _told(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip()}".partition("\n")[0].rstrip(": ")
 
 
 def is_saved_dataset(path: Path) -> bool:
-    """Whether ``path`` is a folder that ``datasets`` wrote."""
+    """Whether ``path`` is a folder that ``datasets`` saved."""
     return any(is_file(path / name) for name in _SAVED)
 
 
@@ -47,12 +47,13 @@ def read_hub(name: str, split: str | None, options: ReadOptions) -> Iterator[Sen
 
     Args:
         name: ``"klue/ner"``, or a folder.
-        split: ``"train"``, ``"validation"``, ...; may be left out where there is only one.
+        split: ``"train"``, ``"validation"``, ...; may be ``None`` if there is only one split.
         options: How to read.
 
     Raises:
         MissingExtraError: ``datasets`` is not installed.
-        CorpusError: No such data set or split, or columns other than ``tokens`` and ``ner_tags``.
+        CorpusError: There is no such data set or split, or it has no columns ``tokens`` and
+            ``ner_tags``.
     """
     try:
         import datasets
@@ -63,7 +64,7 @@ def read_hub(name: str, split: str | None, options: ReadOptions) -> Iterator[Sen
             loaded = datasets.load_from_disk(name)
         except _BROKEN as error:
             raise CorpusError(
-                f"is a data set that cannot be loaded ({_told(error)})", path=name
+                f"is a data set that cannot be loaded ({_first_line(error)})", path=name
             ) from None
     else:
         namespace, _, rest = name.partition("/")
@@ -73,7 +74,7 @@ def read_hub(name: str, split: str | None, options: ReadOptions) -> Iterator[Sen
             loaded = datasets.load_dataset(*where)
         except _BROKEN as error:
             raise CorpusError(
-                f"cannot be loaded from the Hub ({_told(error)})",
+                f"cannot be loaded from the Hub ({_first_line(error)})",
                 path=name,
                 hint="check the name and the connection, or give a file",
             ) from None
@@ -91,19 +92,24 @@ def read_hub(name: str, split: str | None, options: ReadOptions) -> Iterator[Sen
 def read_dataset(
     dataset: Any, *, name: str = "dataset", split: str = "rows", options: ReadOptions | None = None
 ) -> Iterator[Sentence]:
-    """Sentences of a ``datasets.Dataset`` with ``tokens`` and ``ner_tags``.
+    """Sentences of a ``datasets.Dataset`` with the columns ``tokens`` and ``ner_tags``.
 
-    Tags may be strings or class ids whose names the features hold. Tokens of one character each, as
-    in ``klue/ner``, are joined as they are; words are joined by spaces.
+    Tags may be strings, or class ids whose names are in the features. If all tokens are single
+    characters, as in ``klue/ner``, they are joined without spaces; words are joined by spaces.
 
     Args:
         dataset: The data set.
-        name: What to call it in errors.
-        split: What ids begin with where rows have none of their own.
+        name: The data set's name in error messages.
+        split: The prefix of ids, for rows without an id of their own.
         options: How to read.
 
     Raises:
-        CorpusError: Other columns, or tags that cannot be read.
+        CorpusError: A column is missing, or tags cannot be read.
+
+    >>> from datasets import Dataset  # doctest: +SKIP
+    >>> rows = {"tokens": [["Anna", "sings"]], "ner_tags": [["B-PER", "O"]]}
+    >>> [sentence.text for sentence in read_dataset(Dataset.from_dict(rows))]  # doctest: +SKIP
+    ['Anna sings']
     """
     options = options or ReadOptions()
     path = Path(name)
@@ -119,24 +125,24 @@ def read_dataset(
     names: list[str] | None = getattr(feature, "names", None)
 
     def decode(row: Any) -> tuple[list[str], list[str]]:
-        """Tokens and tags; ``ValueError`` where they are none."""
+        """Tokens and tags of a row; raises ``ValueError`` if they are malformed."""
         tokens, tags = row["tokens"], row["ner_tags"]
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
             raise ValueError("'tokens' is not a list of strings")
         if not isinstance(tags, list) or len(tags) != len(tokens):
-            raise ValueError("'ner_tags' is not a list of as many tags as there are tokens")
+            raise ValueError("'ner_tags' is not a list with one tag per token")
         if names is None:
             return tokens, [str(tag) for tag in tags]
         if not all(is_whole(tag) and 0 <= tag < len(names) for tag in tags):
-            raise ValueError(f"'ner_tags' has a class that is none of {len(names)}")
+            raise ValueError(f"'ner_tags' has a value that is not a class id below {len(names)}")
         return tokens, [names[tag] for tag in tags]
 
-    def whole(rows: Any) -> Iterator[tuple[list[str], list[str]]]:
+    def decoded(rows: Any) -> Iterator[tuple[list[str], list[str]]]:
         for row in rows:
             with suppress(ValueError):
                 yield decode(row)
 
-    head = list(whole(dataset.select(range(min(200, len(dataset))))))
+    head = list(decoded(dataset.select(range(min(200, len(dataset))))))
     joiner = "" if all(len(token) == 1 for tokens, _ in head for token in tokens) else " "
     scheme = guess_scheme(tag for _, tags in head for tag in [*tags, OUTSIDE])
     for number, row in enumerate(dataset):
@@ -147,16 +153,16 @@ def read_dataset(
             options.bad(CorpusError(str(error), path=path, line=number + 1, id=id), str(row))
             continue
         try:
-            spans, repairs = tags_to_spans(tags, scheme=scheme, strict=options.strict)
-            starts, at = [], 0
+            token_spans, repairs = tags_to_spans(tags, scheme=scheme, strict=options.strict)
+            starts, offset = [], 0
             for token in tokens:
-                starts.append(at)
-                at += len(token) + len(joiner)
-            moved = [
+                starts.append(offset)
+                offset += len(token) + len(joiner)
+            spans = [
                 Span(starts[s.start], starts[s.end - 1] + len(tokens[s.end - 1]), s.label)
-                for s in spans
+                for s in token_spans
             ]
-            sentence = options.sentence(path, number + 1, id, joiner.join(tokens), moved)
+            sentence = options.sentence(path, number + 1, id, joiner.join(tokens), spans)
         except TagError as error:
             options.bad(
                 CorpusError(error.problem, path=path, line=number + 1, id=id, hint=error.hint),

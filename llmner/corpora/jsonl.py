@@ -1,9 +1,9 @@
-"""Spans JSONL: ``{"id", "text", "spans": [{"start", "end", "label"}]}``, one sentence a line.
+"""Spans JSONL: ``{"id", "text", "spans": [{"start", "end", "label"}]}``, one sentence per line.
 
-A span may have a ``score`` and ``attributes``, and a sentence ``labels`` of its whole text, which
-may too.
+A sentence may also have ``labels``, which are labels of the whole text. Spans and labels may have a
+``score`` and ``attributes``.
 
-Offsets are half-open code points. Other keys are left alone, so what ``extract`` writes can be
+Offsets are half-open, in code points. Other keys are ignored, so the output of ``extract`` can be
 read.
 """
 
@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from llmner._numbers import is_number, is_whole
-from llmner.corpora._types import CorpusFormat, ReadOptions
+from llmner.corpora._format import CorpusFormat, ReadOptions
 from llmner.errors import CorpusError, SpanError
 from llmner.files import dump_json, open_lines, parse_row
 from llmner.spans import Sentence, Span, TextLabel
 
 __all__ = [
+    "FORMATS",
     "SPANS_JSONL",
     "row_error",
     "row_text_and_id",
@@ -38,10 +39,10 @@ def _looks_like(lines: list[str]) -> bool:
 
 
 def row_text_and_id(path: Path, number: int, row: dict[str, Any]) -> tuple[str, str | None]:
-    """The ``text`` and ``id`` every row of ours has; a numeric id becomes a string.
+    """The ``text`` and ``id`` of a row; an id that is a whole number becomes a string.
 
     Raises:
-        CorpusError: No text, or either is of a wrong type.
+        CorpusError: There is no text, or text or id has the wrong type.
     """
     text, id = row.get("text"), row.get("id")
     if is_whole(id):
@@ -59,7 +60,7 @@ def row_text_and_id(path: Path, number: int, row: dict[str, Any]) -> tuple[str, 
 def row_error(
     path: Path, number: int | None, id: str | None, problem: str, expected: str
 ) -> CorpusError:
-    """What is wrong with a row, and what was expected there."""
+    """An error that says what is wrong with a row, and what was expected instead."""
     return CorpusError(problem, path=path, line=number, id=id, hint=f"expected {expected}")
 
 
@@ -67,7 +68,7 @@ def span_of_row(path: Path, number: int, id: str | None, row: Any) -> Span:
     """One span of a row; ``number`` is the row's line.
 
     Raises:
-        CorpusError: No such span.
+        CorpusError: The value is not a span.
     """
     wrong = partial(row_error, path, number, id)
     if not isinstance(row, dict):
@@ -84,7 +85,7 @@ def text_label_of_row(path: Path, number: int, id: str | None, row: Any) -> Text
     """One label of a whole text; ``number`` is the row's line.
 
     Raises:
-        CorpusError: No such label.
+        CorpusError: The value is not a label.
     """
     wrong = partial(row_error, path, number, id)
     if not isinstance(row, dict):
@@ -96,7 +97,7 @@ def text_label_of_row(path: Path, number: int, id: str | None, row: Any) -> Text
 def _labelled(
     row: dict[str, Any], what: str, wrong: Callable[[str, str], CorpusError]
 ) -> tuple[str, float | None, dict[str, Any]]:
-    """Label, score and attributes of what has them."""
+    """The label, score and attributes of a span or of a label of the whole text."""
     label, score, attributes = row.get("label"), row.get("score"), row.get("attributes", {})
     if not isinstance(label, str):
         raise wrong(f"a {what}'s 'label' is {label!r}", "a string")
@@ -124,13 +125,13 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
             spans = row.get("spans", [])
             if not isinstance(spans, list):
                 raise CorpusError("'spans' is not a list", path=path, line=number, id=id)
-            read = [span_of_row(path, number, id, span) for span in spans]
-            sentence = options.sentence(path, number, id, text, read)
+            spans = [span_of_row(path, number, id, span) for span in spans]
+            sentence = options.sentence(path, number, id, text, spans)
             labels = row.get("labels")
-            # Files of others call other things so: those are left alone, as all unknown keys are.
+            # Other tools write other things under this key. These are ignored, like unknown keys.
             if isinstance(labels, list) and all(isinstance(label, dict) for label in labels):
-                found = [text_label_of_row(path, number, id, label) for label in labels]
-                sentence = replace(sentence, labels=tuple(found))
+                text_labels = [text_label_of_row(path, number, id, label) for label in labels]
+                sentence = replace(sentence, labels=tuple(text_labels))
         except CorpusError as error:
             options.bad(error, line)
             continue
@@ -138,22 +139,25 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
 
 
 def span_rows(spans: Iterable[Span]) -> list[dict[str, Any]]:
-    """Spans as JSON has them; ``score`` and ``attributes`` only where there are any."""
+    """Spans as JSON objects; ``score`` and ``attributes`` only if a span has them.
+
+    >>> span_rows([Span(0, 4, "PER", 0.9)])
+    [{'start': 0, 'end': 4, 'label': 'PER', 'score': 0.9}]
+    """
     return [
-        {"start": span.start, "end": span.end, "label": span.label} | _said(span) for span in spans
+        {"start": span.start, "end": span.end, "label": span.label} | _optional_keys(span)
+        for span in spans
     ]
 
 
 def text_label_rows(labels: Iterable[TextLabel]) -> list[dict[str, Any]]:
-    """Labels of a whole text as JSON has them; ``score`` and ``attributes`` only where there are
-    any.
-    """
-    return [{"label": label.label} | _said(label) for label in labels]
+    """Labels of a whole text as JSON objects, like :func:`span_rows`."""
+    return [{"label": label.label} | _optional_keys(label) for label in labels]
 
 
-def _said(thing: Span | TextLabel) -> dict[str, Any]:
-    known: dict[str, Any] = {} if thing.score is None else {"score": thing.score}
-    return known | {"attributes": dict(thing.attributes)} if thing.attributes else known
+def _optional_keys(item: Span | TextLabel) -> dict[str, Any]:
+    row: dict[str, Any] = {} if item.score is None else {"score": item.score}
+    return row | {"attributes": dict(item.attributes)} if item.attributes else row
 
 
 def _write(sentence: Sentence, stream: BinaryIO) -> None:
@@ -164,3 +168,4 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
 
 
 SPANS_JSONL = CorpusFormat("spans", _read, _write, _looks_like)
+FORMATS = (SPANS_JSONL,)

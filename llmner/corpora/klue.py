@@ -1,5 +1,6 @@
-r"""KLUE-NER's TSV, v1 and v1.1: a comment line with id and annotated sentence, then one row a
-character.
+r"""The TSV of KLUE-NER v1 and v1.1: a comment line, then one row per character.
+
+The comment has the sentence's id and its text with inline annotations.
 
 ::
 
@@ -8,8 +9,8 @@ character.
     찬\tI-PS
     ...
 
-The rows are what counts; the annotated lines of the published files are broken in places and are
-never parsed. A space is a row like any other, and an entity may begin with one.
+Only the rows are read. The annotations in the comments are broken in places in the published files,
+and are never parsed. A space is a row like any other, and an entity may begin with one.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
+from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.errors import CorpusError, TagError
 from llmner.files import open_lines
 from llmner.markup import render_markup
 from llmner.spans import Sentence, Span
 from llmner.tagging import tags_to_spans
 
-__all__ = ["KLUE_TSV"]
+__all__ = ["FORMATS", "KLUE_TSV"]
 
 HEADER = (
     "## 토큰, 레이블 구분자 : \\t\n"
@@ -94,7 +95,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
             continue
         if line.startswith("## "):
             if rows:
-                # A sentence whose closing empty line is missing.
+                # The empty line after the sentence is missing.
                 if (sentence := finish()) is not None:
                     yield sentence
                 clear()
@@ -108,7 +109,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         char, tab, tag = line.rpartition("\t")
         if (not tab or len(char) != 1) and fault is None:
             fault = CorpusError(
-                f"{line[:40]!r} is no row" if not tab else f"{char[:40]!r} is not one character",
+                f"{line[:40]!r} is not a row" if not tab else f"{char[:40]!r} is not one character",
                 path=path,
                 line=number,
                 id=id,
@@ -129,3 +130,4 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
 
 
 KLUE_TSV = CorpusFormat("klue-tsv", _read, _write, _looks_like, HEADER.encode())
+FORMATS = (KLUE_TSV,)

@@ -1,7 +1,7 @@
-r"""Inline markup, one sentence a line: ``<손흥민:PS>은 <춘천:LC>에서``, with an id and a tab before
-it or not.
+r"""Inline markup, one sentence per line: ``<손흥민:PS>은 <춘천:LC>에서``.
 
-The escapes are those of :mod:`llmner.markup`; a bare tab ends the id, tabs of the text are ``\t``.
+An id and a tab may stand before the sentence. Escapes are those of :mod:`llmner.markup`: a tab in
+the text is written ``\t``, so a bare tab always ends the id.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
+from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.errors import CorpusError, SpanError
 from llmner.files import open_lines
 from llmner.markup import parse_markup, render_markup
 from llmner.spans import Sentence
 
-__all__ = ["MARKUP"]
+__all__ = ["FORMATS", "MARKUP"]
 
 _MENTION = re.compile(r"<[^<>]+:[^\W\d][\w-]*>")
 
@@ -52,3 +52,4 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
 
 
 MARKUP = CorpusFormat("markup", _read, _write, _looks_like)
+FORMATS = (MARKUP,)

@@ -1,6 +1,4 @@
-"""Plain text without labels, what ``extract`` is most often given: one sentence a line, or a file
-one text.
-"""
+"""Plain text without labels: one sentence per line, or the whole file as one text."""
 
 from __future__ import annotations
 
@@ -8,16 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner.corpora._types import CorpusFormat, ReadOptions, check_writable, encode
+from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.errors import CorpusError
 from llmner.files import open_lines
 from llmner.spans import Sentence
 
-__all__ = ["DOCUMENT", "TEXT"]
+__all__ = ["DOCUMENT", "FORMATS", "TEXT"]
 
 
 def _looks_like(lines: list[str]) -> bool:
-    # Anything looks like text; a file is only taken for it by its name.
+    # Anything looks like text, so a file is read as text only if its name ends in .txt.
     return False
 
 
@@ -42,7 +40,10 @@ def _read_document(path: Path, options: ReadOptions) -> Iterator[Sentence]:
 
 
 def _write_document(sentence: Sentence, stream: BinaryIO) -> None:
-    raise CorpusError("a document is only read", id=sentence.id, hint="use the spans format")
+    raise CorpusError(
+        "a document can only be read, not written", id=sentence.id, hint="use the spans format"
+    )
 
 
 DOCUMENT = CorpusFormat("document", _read_document, _write_document, _looks_like)
+FORMATS = (TEXT, DOCUMENT)

@@ -1,4 +1,4 @@
-"""Words and their tags: what corpora in English are made of, from character spans and back."""
+"""Words with IOB2 tags, as most English corpora have them, to character spans and back."""
 
 from __future__ import annotations
 
@@ -17,51 +17,61 @@ _WORD = re.compile(r"\S+")
 def from_words(
     words: Sequence[str], tags: Sequence[str], id: str | None = None, *, strict: bool = False
 ) -> tuple[Sentence, list[str]]:
-    """A sentence of words with a space between two, and what had to be repaired in its tags.
+    """A sentence made of words joined by spaces, and the repairs made to its tags.
 
     Args:
         words: The words.
-        tags: An IOB2 tag for each.
+        tags: An IOB2 tag for each word.
         id: The sentence's id.
-        strict: Broken tag sequences are errors instead of being repaired.
+        strict: Raise an error for a broken tag sequence instead of repairing it.
+
+    Returns:
+        The sentence, and a description of each repair.
 
     Raises:
-        MismatchError: Another number of tags than of words.
-        TagError: No tag at all; under ``strict`` any fault.
+        MismatchError: The numbers of words and tags differ.
+        TagError: A string is not a tag; with ``strict``, a tag sequence is broken.
+
+    >>> sentence, repairs = from_words(["Anna", "Berg", "sings"], ["B-PER", "I-PER", "O"])
+    >>> sentence.text, sentence.spans[0].start, sentence.spans[0].end, repairs
+    ('Anna Berg sings', 0, 9, [])
     """
     if len(words) != len(tags):
         raise MismatchError(f"{len(tags)} tags for {len(words)} words", id=id)
-    spans, repairs = tags_to_spans(tags, strict=strict)
+    word_spans, repairs = tags_to_spans(tags, strict=strict)
     starts = []
-    at = 0
+    offset = 0
     for word in words:
-        starts.append(at)
-        at += len(word) + 1
-    moved = tuple(
+        starts.append(offset)
+        offset += len(word) + 1
+    spans = tuple(
         Span(starts[span.start], starts[span.end - 1] + len(words[span.end - 1]), span.label)
-        for span in spans
+        for span in word_spans
     )
-    return Sentence(" ".join(words), moved, id), repairs
+    return Sentence(" ".join(words), spans, id), repairs
 
 
 def word_tags(sentence: Sentence) -> list[tuple[str, str]]:
-    """(word, IOB2 tag) of each word of a sentence; words are what white space separates.
+    """The (word, IOB2 tag) pairs of a sentence; words are separated by white space.
 
-    A word is tagged with the first span that has a character of it. So spans whose edges are those
-    of words come back whole from :func:`from_words`, and a span that covers a part of a word
-    becomes the word.
+    A word gets the label of the first span that overlaps it. So a span that covers whole words is
+    the same again after :func:`from_words`, and a span that covers part of a word grows to the
+    whole word.
+
+    >>> word_tags(Sentence("anti-Roman riots", (Span(5, 10, "gpe"),)))
+    [('anti-Roman', 'B-gpe'), ('riots', 'O')]
     """
     words: list[str] = []
-    covered: list[TagSpan] = []
+    word_spans: list[TagSpan] = []
     spans = iter(sentence.spans)
     span = next(spans, None)
-    begun: Span | None = None
+    last: Span | None = None
     for word in _WORD.finditer(sentence.text):
         while span is not None and span.end <= word.start():
             span = next(spans, None)
         words.append(word[0])
         if span is not None and span.start < word.end():
-            first = covered.pop().start if begun is span else len(words) - 1
-            covered.append(TagSpan(first, len(words), span.label))
-            begun = span
-    return list(zip(words, spans_to_tags(covered, len(words)), strict=True))
+            first = word_spans.pop().start if last is span else len(words) - 1
+            word_spans.append(TagSpan(first, len(words), span.label))
+            last = span
+    return list(zip(words, spans_to_tags(word_spans, len(words)), strict=True))

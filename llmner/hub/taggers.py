@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from llmner._numbers import is_number
-from llmner.baselines._store import MODEL_FILES, RECORD_FILE, read_baseline_record
+from llmner.baselines._kinds import KINDS
+from llmner.baselines._store import RECORD_FILE, read_baseline_record
 from llmner.baselines._types import silent
 from llmner.errors import InputError
 from llmner.files import dump_json, read_json
@@ -27,12 +28,6 @@ from llmner.hub.licences import check_name, last_part, terms_of
 
 __all__ = ["push_baseline"]
 
-_LIBRARIES = {"crf": "sklearn-crfsuite", "bilstm-crf": "llmner", "encoder": "transformers"}
-_TITLES = {
-    "crf": "A CRF on characters",
-    "bilstm-crf": "A BiLSTM-CRF on characters",
-    "encoder": "An encoder",
-}
 _LEGAL_FILES = ("LICENSE", "NOTICE")
 _FIGURES = (("micro", "micro F1"), ("macro", "macro F1"))
 
@@ -67,7 +62,7 @@ def push_baseline(
     contents: dict[str, Content] = {RECORD_FILE: dump_json(record, indent=2) + b"\n"}
     skipped = []
     for path in sorted(folder.iterdir()):
-        if path.name in (*MODEL_FILES[str(record["kind"])], *_LEGAL_FILES) and is_regular(path):
+        if path.name in (*KINDS[str(record["kind"])].files, *_LEGAL_FILES) and is_regular(path):
             contents[path.name] = _without_folders(path)
         elif path.name not in (RECORD_FILE, "README.md") and not EVALUATION_FILE.fullmatch(
             path.name
@@ -136,10 +131,10 @@ def _card(
     evaluations: Mapping[str, Mapping[str, Any]],
     terms: str | None,
 ) -> str:
-    kind = str(record["kind"])
+    kind = KINDS[str(record["kind"])]
     base = record.get("base")
     about = {
-        "library_name": _LIBRARIES[kind],
+        "library_name": kind.library,
         "pipeline_tag": "token-classification",
         "tags": ["llmner", "named-entity-recognition"],
         # The Hub refuses base models that it does not have.
@@ -150,7 +145,7 @@ def _card(
     lines = [
         f"# {repo.rpartition('/')[2]}",
         "",
-        f"{_TITLES[kind]} for named entity recognition, {origin}, made with llmner.",
+        f"{kind.title} for named entity recognition, {origin}, made with llmner.",
         "",
         f"Labels: {', '.join(f'`{label}`' for label in record.get('labels', []))}.",
         "",
@@ -186,7 +181,7 @@ def _card(
                 f"| {evaluation.get('sentences', '')} | {figures} |"
             )
         lines += ["", "Scored on characters (llmner), not on subwords.", ""]
-    if kind != "encoder":
+    if kind.holds_words:
         lines += [
             "The model's files hold words of the training sentences, whose licence goes with them.",
             "",

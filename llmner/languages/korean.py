@@ -55,7 +55,8 @@ PARTICLES: Final = _STACKED | frozenset(
 # Of the gold entities in KLUE's train sentences none ends in one of these.
 NEVER_IN_A_NAME: Final = _STACKED | frozenset(
     (
-        "는 를 와는 과는 로는 에는 에도 에까지 과의 와의 이라고 라고 이라는 라는 에겐 한텐 까진 부턴 으론 에선 "
+        "는 를 와는 과는 로는 에는 에도 에까지 과의 와의 이라고 라고 이라는 라는 에겐 한텐 까진 "
+        "부턴 으론 에선 "
         "로부터 으로부터 "
         "에게 에게서 에서 에서부터 으로 까지 부터 께서 한테 한테서 처럼 보다 으로서 으로써 조차 "
         "마저 밖에"

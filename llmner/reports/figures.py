@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmner.scoring._bootstrap import Difference, Interval
-from llmner.scoring._evaluate import Comparison, Evaluation, signature_line
+from llmner.scoring._comparison import Comparison
+from llmner.scoring._evaluate import Evaluation, signature_line
 from llmner.scoring.metrics import METRICS
 
 __all__ = [

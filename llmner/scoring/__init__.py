@@ -1,8 +1,8 @@
-"""Scores as the field computes them, how sure they are, and where what is missing went.
+"""Scores as the field computes them, their confidence intervals, and the causes of errors.
 
-Takes aligned gold and predicted spans. How spans came about is of no concern to the figures; what
-is known of it (outcomes of mentions, reading statuses, raw replies) goes into the breakdown and the
-report.
+Figures are computed from aligned gold and predicted spans alone. What is known about how the
+predictions came about (outcomes of mentions, statuses of replies, raw replies) is used for the
+breakdown by cause and for reports.
 """
 
 from typing import TYPE_CHECKING
@@ -10,18 +10,14 @@ from typing import TYPE_CHECKING
 from llmner._lazy import lazy_names
 from llmner.scoring._bootstrap import Difference, Interval
 from llmner.scoring._calibration import Calibration, CalibrationBin, reliability
+from llmner.scoring._comparison import Change, Comparison, compare
 from llmner.scoring._evaluate import (
-    Change,
-    Comparison,
     Confusion,
     Evaluation,
     Row,
-    compare,
     evaluate,
     evaluate_all,
-    read_run,
     signature_line,
-    write_run,
 )
 from llmner.scoring._losses import CAUSES, Breakdown, Ceilings, Fault, Loss, find_faults
 from llmner.scoring._predictions import (
@@ -32,6 +28,7 @@ from llmner.scoring._predictions import (
     read_predictions,
     sample,
 )
+from llmner.scoring._saved_runs import read_run, write_run
 from llmner.scoring._scores import (
     KLUE_LABELS,
     PRF,
@@ -114,7 +111,7 @@ __all__ = [
     "write_run",
 ]
 
-# Reports are a room above; they were here before.
+# Reports moved to llmner.reports, which imports this package. The old names still work.
 __getattr__ = lazy_names(
     __name__,
     dict.fromkeys(

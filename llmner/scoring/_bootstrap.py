@@ -1,6 +1,6 @@
-"""How sure a figure is: bootstrap intervals over sentences, and the paired comparison of two runs.
+"""Bootstrap intervals of figures, and the paired comparison of two runs.
 
-Sentences are what is drawn: entities of one sentence stand and fall together.
+Whole sentences are resampled, because the entities of one sentence are not independent.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Difference", "Interval", "compare_counts", "intervals"]
 Interval = tuple[float, float]
 
 LEVEL = 0.95
-# Draws are made for this many (resample, sentence) cells at a time: 40 MB.
+# Resamples are drawn for this many (resample, sentence) cells at a time: 40 MB.
 _CELLS = 5_000_000
 
 
@@ -30,12 +30,12 @@ class Difference:
 
     Attributes:
         a: The first run's figure.
-        b: The second run's.
+        b: The second run's figure.
         difference: ``b - a``.
-        interval: 95 % bootstrap interval of the difference, the same sentences drawn for both runs;
-            ``None`` where nothing was drawn.
-        p: How often a difference at least as large comes about when the two runs' results on a
-            sentence are swapped by chance (two-sided approximate randomisation).
+        interval: 95 % bootstrap interval of the difference, with the same sentences drawn for both
+            runs. ``None`` without resamples.
+        p: The probability of a difference at least as large if the two runs' results on each
+            sentence are swapped at random (two-sided approximate randomisation).
     """
 
     a: float
@@ -52,9 +52,7 @@ def _chunks(resamples: int, sentences: int) -> Iterator[int]:
 
 
 def _resampled(tables: list[NDArray[Any]], resamples: int, seed: int) -> list[NDArray[Any]]:
-    """Sums of each table over the same resamples of its rows: a (resamples, columns) array a
-    table.
-    """
+    """Sums of each table over the same resamples of its rows: (resamples, columns) each."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -62,7 +60,7 @@ def _resampled(tables: list[NDArray[Any]], resamples: int, seed: int) -> list[ND
     parts: list[list[NDArray[Any]]] = [[] for _ in tables]
     for rows in _chunks(resamples, size):
         drawn = rng.integers(size, size=(rows, size))
-        # How often each sentence was drawn, all resamples in one count.
+        # How often each sentence was drawn, for all resamples in one bincount.
         drawn += np.arange(rows)[:, None] * size
         weights = (
             np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size).astype(np.float64)
@@ -73,92 +71,95 @@ def _resampled(tables: list[NDArray[Any]], resamples: int, seed: int) -> list[ND
 
 
 def _percentiles(values: NDArray[Any]) -> Interval | None:
-    """The interval of the resamples that have the figure at all, if any has."""
+    """The interval over the resamples that have the figure; ``None`` if none has it."""
     import numpy as np
 
-    known = values[~np.isnan(values)]
-    if not len(known):
+    values = values[~np.isnan(values)]
+    if not len(values):
         return None
     tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(known, (tail, 100 - tail))
+    low, high = np.percentile(values, (tail, 100 - tail))
     return float(low), float(high)
 
 
 def intervals(counts: Counts, *, resamples: int = 1000, seed: int = 42) -> dict[str, Interval]:
-    """95 % percentile bootstrap interval of every figure (Efron 1979), by the figure's name.
+    """95 % percentile bootstrap interval (Efron 1979) of every figure, by the figure's name.
 
-    Resamples in which a label does not occur say nothing of the label, and are left out of its
-    interval. The same seed gives the same intervals. Time and memory grow with resamples times
-    sentences; memory is bounded by drawing in parts.
+    Resamples in which a label does not occur are left out of the label's interval. The same seed
+    gives the same intervals. Time grows with resamples times sentences; memory is bounded, because
+    resamples are drawn in chunks.
 
     Raises:
-        InputError: Fewer than one resample.
+        InputError: ``resamples`` is less than 1.
     """
     if resamples < 1:
-        raise InputError(f"{resamples} resamples are none", hint="give at least 1; 1,000 is usual")
+        raise InputError(f"resamples must be at least 1, got {resamples}", hint="1,000 is usual")
     (sums,) = _resampled([counts.table], resamples, seed)
-    found = {name: _percentiles(values) for name, values in counts.figures(sums).items()}
-    return {name: interval for name, interval in found.items() if interval is not None}
+    all_figures = {name: _percentiles(values) for name, values in counts.figures(sums).items()}
+    return {name: interval for name, interval in all_figures.items() if interval is not None}
 
 
 def compare_counts(
     a: Counts, b: Counts, *, resamples: int = 1000, shuffles: int = 10_000, seed: int = 42
 ) -> dict[str, Difference]:
-    """Every figure of two runs on the same sentences, with the paired tests of their difference.
+    """The difference of every figure between two runs on the same sentences, with paired tests.
 
-    The interval is a paired bootstrap (Koehn 2004); ``p`` is from approximate randomisation (Noreen
-    1989; Yeh 2000): ``(1 + shuffles at least as far apart) / (1 + shuffles)``.
+    The interval is a paired bootstrap (Koehn 2004). The p-value is from approximate randomisation
+    (Noreen 1989; Yeh 2000): (1 + shuffles with a difference at least as large) / (1 + shuffles).
 
     Args:
         a: The first run's counts.
-        b: The second run's.
-        resamples: Draws for the interval; 0 for none.
-        shuffles: Shuffles for ``p``.
+        b: The second run's counts.
+        resamples: Bootstrap resamples for the interval; 0 for no interval.
+        shuffles: Shuffles for the p-value.
         seed: Seed of both.
 
     Raises:
-        InputError: A negative number of resamples, or no shuffle.
+        InputError: ``resamples`` is negative, or ``shuffles`` is less than 1.
         MismatchError: The counts are of different sentences or label sets.
     """
     import numpy as np
 
     if resamples < 0 or shuffles < 1:
         raise InputError(
-            f"{resamples} resamples and {shuffles} shuffles", hint="1,000 and 10,000 are usual"
+            f"resamples must not be negative and shuffles must be at least 1, got {resamples} and "
+            f"{shuffles}",
+            hint="1,000 and 10,000 are usual",
         )
     if a.labels != b.labels or a.blocks != b.blocks or a.table.shape != b.table.shape:
         raise MismatchError(
-            "counts of different corpora", hint="count both runs with the same labels"
+            "the counts are of different corpora", hint="count both runs with the same labels"
         )
-    whole = a.figures(a.table.sum(0)[None]), b.figures(b.table.sum(0)[None])
-    drawn = None
+    figures = a.figures(a.table.sum(0)[None]), b.figures(b.table.sum(0)[None])
+    resampled = None
     if resamples:
-        drawn_a, drawn_b = _resampled([a.table, b.table], resamples, seed)
-        drawn = a.figures(drawn_a), b.figures(drawn_b)
+        sums_a, sums_b = _resampled([a.table, b.table], resamples, seed)
+        resampled = a.figures(sums_a), b.figures(sums_b)
 
+    # Swapping a sentence's results moves the difference of its counts from one run to the other.
     rng = np.random.default_rng(seed)
-    apart = a.table - b.table
-    moved = []
-    for rows in _chunks(shuffles, len(apart)):
-        swapped = rng.integers(2, size=(rows, len(apart))).astype(np.float64)
-        moved.append(swapped @ apart)
-    moving = np.concatenate(moved)
-    shuffled = a.figures(a.table.sum(0) - moving), b.figures(b.table.sum(0) + moving)
+    surplus = a.table - b.table
+    chunks = []
+    for rows in _chunks(shuffles, len(surplus)):
+        swapped = rng.integers(2, size=(rows, len(surplus))).astype(np.float64)
+        chunks.append(swapped @ surplus)
+    moved = np.concatenate(chunks)
+    shuffled = a.figures(a.table.sum(0) - moved), b.figures(b.table.sum(0) + moved)
 
-    found = {}
-    for name in whole[0]:
-        first, second = float(whole[0][name][0]), float(whole[1][name][0])
+    differences = {}
+    for name in figures[0]:
+        first, second = float(figures[0][name][0]), float(figures[1][name][0])
         if np.isnan(first) or np.isnan(second):
-            continue  # a label that one of them has nothing of
-        # Rounding must not tell two equal figures apart; where a shuffle has nothing of a label, it
-        # has no difference either.
-        apart_by = np.nan_to_num(np.abs(shuffled[1][name] - shuffled[0][name]))
-        extreme = apart_by >= abs(second - first) - 1e-12
-        found[name] = Difference(
+            continue  # The label does not occur in one of the runs.
+        # A shuffle in which the label does not occur in one of the runs counts as no difference.
+        distances = np.nan_to_num(np.abs(shuffled[1][name] - shuffled[0][name]))
+        # The tolerance is for equal figures that rounding makes unequal.
+        extreme = distances >= abs(second - first) - 1e-12
+        differences[name] = Difference(
             first,
             second,
             second - first,
-            None if drawn is None else _percentiles(drawn[1][name] - drawn[0][name]),
+            None if resampled is None else _percentiles(resampled[1][name] - resampled[0][name]),
             (1 + int(extreme.sum())) / (1 + shuffles),
         )
-    return found
+    return differences

@@ -1,10 +1,8 @@
-"""What every figure is made of, counted sentence by sentence, and the figures of any sum of
-sentences.
+"""The counts of each sentence, and the figures of any sum of them.
 
-Figures are ratios of sums over sentences. Kept a row a sentence, the counts give the figures of
-every resample by one matrix product. What is counted and what follows from it is each metric's
-(``metrics``), and the quoted figures may come from seqeval and scikit-learn; tests hold the two
-together.
+Figures are ratios of sums over sentences. With one row of counts per sentence, the figures of all
+bootstrap resamples follow from one matrix product. Metrics define what is counted. The figures in
+``Scores`` may come from seqeval and scikit-learn; tests check that both agree.
 """
 
 from __future__ import annotations
@@ -28,8 +26,8 @@ class Block:
 
     Attributes:
         count: The function.
-        columns: The ``NamedTuple`` it gives, which names them.
-        shapes: The shape of each one's value for a sentence: ``()``, or ``(labels,)`` and the like.
+        columns: The ``NamedTuple`` class that the function returns, which names the columns.
+        shapes: The shape of each column's value for one sentence, such as ``()`` or ``(labels,)``.
     """
 
     count: Callable[[Sides], Any]
@@ -43,7 +41,7 @@ class Counts:
 
     Attributes:
         labels: The labels that are counted.
-        blocks: What the table's columns are, from left to right.
+        blocks: The blocks of the table's columns, from left to right.
         table: (sentences, columns).
     """
 
@@ -52,15 +50,15 @@ class Counts:
     table: NDArray[Any]
 
     def columns(self, sums: NDArray[Any]) -> dict[Callable[[Sides], Any], Columns]:
-        """Summed counts by counting function, under their names again.
+        """Split summed counts into the named columns of each counting function.
 
         Args:
-            sums: (n, columns), each row the sum over some sentences, as often as they were drawn.
+            sums: (n, columns); each row is a sum over some sentences, as often as they were drawn.
 
         Returns:
-            For each function its columns, arrays of n values (or of n rows, one value a label).
+            The columns of each function: arrays of n values, or of n rows with one value per label.
         """
-        found: dict[Callable[[Sides], Any], Columns] = {}
+        columns: dict[Callable[[Sides], Any], Columns] = {}
         first = 0
         for block in self.blocks:
             values = []
@@ -68,20 +66,20 @@ class Counts:
                 last = first + (shape[0] if shape else 1)
                 values.append(sums[:, first:last] if shape else sums[:, first])
                 first = last
-            found[block.count] = block.columns(*values)
-        return found
+            columns[block.count] = block.columns(*values)
+        return columns
 
     def figures(self, sums: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Figures of summed counts, by name (``micro.f1``, ``per_label.PS.f1``, ``klue.char_f1``).
+        """Figures of summed counts by name (``micro.f1``, ``per_label.PS.f1``, ``klue.char_f1``).
 
         Args:
-            sums: (n, columns), each row the sum over some sentences, as often as they were drawn.
+            sums: (n, columns); each row is a sum over some sentences, as often as they were drawn.
 
         Returns:
-            Arrays of n fractions. As in seqeval, a label that is neither in gold nor predicted is
-            left out of an average, and a figure without anything to count is 0; the label's own
-            figure is NaN then. A tag without a character has character F1 1, as KLUE-baseline has
-            it.
+            Arrays of n fractions from 0 to 1. As in seqeval, a label that is neither in gold nor in
+            the predictions is left out of averages, and its own figures are NaN. A figure with
+            nothing to count is 0. As in KLUE-baseline, a tag without a character has a character F1
+            of 1.
         """
         columns = self.columns(sums)
         figures: dict[str, NDArray[Any]] = {}
@@ -92,11 +90,11 @@ class Counts:
 
 
 def count(sides: Sequence[Sides], labels: Labels) -> Counts:
-    """Count every sentence once, in each way that some metric counts.
+    """Count every sentence with the counting functions of all metrics.
 
     Args:
-        sides: Both sides of each sentence; at least one.
-        labels: The labels they share.
+        sides: Gold and predictions of each sentence; at least one sentence.
+        labels: The labels of all sentences.
     """
     import numpy as np
 
@@ -106,11 +104,10 @@ def count(sides: Sequence[Sides], labels: Labels) -> Counts:
         if first is None:
             continue
         shapes = tuple(np.shape(value) for value in first)
-        # Filled a sentence at a time: rows that were kept until all are counted cost more than
-        # counting.
+        # Arrays are filled in place: collecting rows first would take longer than counting.
         columns = [np.zeros((len(sides), *shape)) for shape in shapes]
-        for number, one in enumerate(sides):
-            for column, value in zip(columns, function(one), strict=True):
+        for number, sentence_sides in enumerate(sides):
+            for column, value in zip(columns, function(sentence_sides), strict=True):
                 column[number] = value
         blocks.append(Block(function, type(first), shapes))
         parts += [column.reshape(len(sides), -1) for column in columns]

@@ -1,72 +1,67 @@
-"""An evaluation: every figure with its interval, where the F1 went, and the signature they travel
-with.
-"""
+"""An evaluation: all figures with intervals, the causes of errors, and a signature of the run."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, get_args
 
-from llmner.corpora.jsonl import row_text_and_id, span_of_row, span_rows
-from llmner.errors import CorpusError, InputError, MismatchError, SpanError, TagError
+from llmner.corpora.jsonl import span_rows
+from llmner.errors import InputError
 from llmner.extraction.rows import outcome_rows
-from llmner.files import dump_json, read_json, too_deep, whole_file
 from llmner.projection import OutcomeKind
 from llmner.replies import Status
-from llmner.scoring._bootstrap import LEVEL, Difference, Interval, compare_counts, intervals
+from llmner.scoring._bootstrap import LEVEL, Interval, intervals
 from llmner.scoring._calibration import Calibration, reliability
 from llmner.scoring._counts import Counts
 from llmner.scoring._losses import Breakdown, Fault, break_down, find_faults
 from llmner.scoring._pairing import pairs
-from llmner.scoring._predictions import UNANSWERED, Prediction, reply_of
+from llmner.scoring._predictions import UNANSWERED, Prediction
 from llmner.scoring._scores import Scores, score_and_count
 from llmner.spans import Sentence
 
 __all__ = [
-    "Change",
-    "Comparison",
     "Confusion",
     "Evaluation",
     "Row",
-    "compare",
     "evaluate",
     "evaluate_all",
-    "read_run",
     "signature_line",
-    "write_run",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One sentence of an evaluation: gold, prediction, and every error with its cause."""
+    """One sentence of an evaluation.
+
+    Attributes:
+        sentence: The sentence with its gold spans.
+        prediction: Its prediction.
+        faults: Every error, with its cause.
+    """
 
     sentence: Sentence
     prediction: Prediction
     faults: tuple[Fault, ...]
 
     def name(self, number: int) -> str:
-        """The id, or the place counted from 1 (``#1``) where there is none; ``number`` counts from
-        0.
-        """
+        """The sentence's id, or ``#1`` for the first one without an id; ``number`` is from 0."""
         return f"#{number + 1}" if self.sentence.id is None else self.sentence.id
 
     def to_dict(self) -> dict[str, Any]:
-        """The row as a run's JSON has it."""
-        known = self.prediction
+        """The row as a saved run has it."""
+        prediction = self.prediction
         return {
             "id": self.sentence.id,
             "text": self.sentence.text,
             "gold": span_rows(self.sentence.spans),
-            "spans": span_rows(known.spans),
-            "outcomes": outcome_rows(known.outcomes),
-            "status": known.status,
-            "reply": known.reply,
-            **({} if known.error is None else {"error": known.error}),
-            **({} if known.tags is None else {"tags": list(known.tags)}),
+            "spans": span_rows(prediction.spans),
+            "outcomes": outcome_rows(prediction.outcomes),
+            "status": prediction.status,
+            "reply": prediction.reply,
+            **({} if prediction.error is None else {"error": prediction.error}),
+            **({} if prediction.tags is None else {"tags": list(prediction.tags)}),
             "faults": [
                 {
                     "kind": fault.kind,
@@ -82,12 +77,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Which labels are taken for which.
+    """The confusion matrix of labels.
+
+    Gold and predicted spans that overlap are paired one to one.
 
     Attributes:
         labels: The labels, sorted.
-        matrix: Counts; a row for each gold label and a column for each predicted one, and last on
-            both sides what has no partner. Spans that overlap are partners, one to one.
+        matrix: Counts of pairs, with a row for each gold label and a column for each predicted
+            label. The last row and the last column count spans without a partner.
     """
 
     labels: tuple[str, ...]
@@ -96,20 +93,20 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores with everything a reader needs to judge them.
+    """Scores, and everything that is needed to judge them.
 
     Attributes:
         scores: The figures.
-        intervals: 95 % bootstrap interval of figures by name (``micro.f1``, ``per_label.PS.f1``,
-            ``klue.char_f1``); empty where none were asked for.
-        breakdown: Where the F1 went.
-        confusion: Which labels are taken for which.
-        calibration: Confidence against precision, where predictions carry any.
-        outcomes: Mentions by kind of outcome.
-        replies: Replies by reading status, and ``"unanswered"`` sentences that have none.
-        signature: What was scored, on what, how: metric, corpus, sample, model, recipe, version.
+        intervals: 95 % bootstrap intervals by the figure's name (``micro.f1``,
+            ``per_label.PS.f1``, ``klue.char_f1``). Empty without resamples.
+        breakdown: How much F1 each cause of errors costs.
+        confusion: The confusion matrix of labels.
+        calibration: Confidence against precision; ``None`` if no prediction has a score.
+        outcomes: Number of mentions by kind of outcome.
+        replies: Number of replies by status. Sentences without a reply count as ``"unanswered"``.
+        signature: What was scored, on what and how: metric, corpus, sample, model, recipe, version.
         rows: Every sentence.
-        counts: The counts behind the figures.
+        counts: The counts from which the figures are computed.
     """
 
     scores: Scores
@@ -124,7 +121,7 @@ class Evaluation:
     counts: Counts
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``evaluate --json`` prints; all fractions from 0 to 1."""
+        """The evaluation as ``evaluate --json`` prints it; all fractions are from 0 to 1."""
         figures = self.scores.to_dict()
         klue = figures["klue"] or {}
         return {
@@ -148,41 +145,8 @@ class Evaluation:
         }
 
     def to_run(self) -> dict[str, Any]:
-        """The whole run, with which every figure can be computed again (:func:`read_run`)."""
+        """The evaluation with all its sentences, as :func:`write_run` saves it."""
         return {**self.to_dict(), "rows": [row.to_dict() for row in self.rows]}
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A sentence on which two runs differ.
-
-    Attributes:
-        number: Its place among the sentences.
-        errors: How many errors the first run has on it, and the second.
-    """
-
-    number: int
-    errors: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two runs on the same sentences.
-
-    Attributes:
-        differences: Each figure of both, with interval and p of the difference, by the figure's
-            name; without text-level F1 where only one of them has replies.
-        changes: The sentences on which they predict different spans.
-        better: Sentences on which the second run has fewer errors.
-        worse: Sentences on which it has more.
-        test: How the intervals and p came about, for the signature.
-    """
-
-    differences: dict[str, Difference]
-    changes: tuple[Change, ...]
-    better: int
-    worse: int
-    test: str
 
 
 def evaluate(
@@ -198,16 +162,25 @@ def evaluate(
 
     Args:
         gold: Sentences with gold spans.
-        predictions: As many, in the same order (see :func:`align`).
+        predictions: A prediction for each sentence, in the same order (see :func:`align`).
         labels: The label set, for character F1.
-        signature: What is known of corpus, sample, model and recipe; metric and version are added.
-        resamples: Bootstrap resamples for the intervals; 0 for none.
+        signature: What is known about corpus, sample, model and recipe. The metric and the version
+            of llmner are added.
+        resamples: Bootstrap resamples for the intervals; 0 for no intervals.
         seed: Seed of the resamples.
 
     Raises:
-        MismatchError: They differ in number.
+        MismatchError: The numbers of sentences and predictions differ.
+
+    >>> from llmner.spans import Span
+    >>> gold = [Sentence("Anna met Bob", (Span(0, 4, "PER"), Span(9, 12, "PER")))]
+    >>> evaluation = evaluate(gold, [Prediction("Anna met Bob", (Span(0, 4, "PER"),))])
+    >>> evaluation.scores.micro
+    PRF(precision=1.0, recall=0.5, f1=0.6666666666666666)
+    >>> [(fault.kind, fault.cause) for fault in evaluation.rows[0].faults]
+    [('missed', 'missed')]
     """
-    (found,) = evaluate_all(
+    (evaluation,) = evaluate_all(
         gold,
         [predictions],
         labels=labels,
@@ -215,7 +188,7 @@ def evaluate(
         resamples=resamples,
         seed=seed,
     )
-    return found
+    return evaluation
 
 
 def evaluate_all(
@@ -227,24 +200,32 @@ def evaluate_all(
     resamples: int = 1000,
     seed: int = 42,
 ) -> list[Evaluation]:
-    """Score several runs on the same sentences, counted alike so that :func:`compare` can compare
-    them.
+    """Score several runs on the same sentences, over the same labels, for :func:`compare`.
 
-    Arguments as for :func:`evaluate`, a signature for each run.
+    The arguments are those of :func:`evaluate`, but with a list of runs and a signature for each.
 
     Raises:
-        MismatchError: A run has another number of sentences.
-        InputError: A negative number of resamples.
+        MismatchError: A run does not have one prediction per sentence.
+        InputError: ``resamples`` is negative.
+
+    >>> from llmner.spans import Span
+    >>> gold = [Sentence("Anna sings", (Span(0, 4, "PER"),))]
+    >>> runs = [[Prediction("Anna sings", gold[0].spans)], [Prediction("Anna sings", ())]]
+    >>> [evaluation.scores.micro.f1 for evaluation in evaluate_all(gold, runs, resamples=0)]
+    [1.0, 0.0]
     """
     if resamples < 0:
-        raise InputError(f"{resamples} resamples", hint="give 0 for no intervals; 1,000 is usual")
+        raise InputError(
+            f"resamples must not be negative, got {resamples}",
+            hint="give 0 for no intervals; 1,000 is usual",
+        )
     spans = [sentence.spans for sentence in gold]
     texts = [sentence.text for sentence in gold]
     columns = sorted(
         {span.label for sentence in gold for span in sentence.spans}
         | {span.label for run in runs for prediction in run for span in prediction.spans}
     )
-    found = []
+    evaluations = []
     for run, signature in zip(runs, signatures or [{}] * len(runs), strict=True):
         scored = score_and_count(
             spans,
@@ -255,10 +236,10 @@ def evaluate_all(
             tags=[prediction.tags for prediction in run],
             columns=columns,
         )
-        found.append(
+        evaluations.append(
             _evaluation(gold, run, scored.scores, scored.counts, signature, resamples, seed)
         )
-    return found
+    return evaluations
 
 
 def _evaluation(
@@ -311,117 +292,24 @@ def _evaluation(
 
 
 def _confusion(labels: tuple[str, ...], rows: Sequence[Row]) -> Confusion:
-    at = {label: number for number, label in enumerate(labels)}
-    none = len(labels)
-    matrix = [[0] * (none + 1) for _ in range(none + 1)]
+    index = {label: number for number, label in enumerate(labels)}
+    no_partner = len(labels)
+    matrix = [[0] * (no_partner + 1) for _ in range(no_partner + 1)]
     for row in rows:
         gold, predicted = row.sentence.spans, row.prediction.spans
-        for right, found in pairs(gold, predicted):
-            matrix[none if right is None else at[gold[right].label]][
-                none if found is None else at[predicted[found].label]
+        for gold_number, predicted_number in pairs(gold, predicted):
+            matrix[no_partner if gold_number is None else index[gold[gold_number].label]][
+                no_partner if predicted_number is None else index[predicted[predicted_number].label]
             ] += 1
     return Confusion(labels, tuple(map(tuple, matrix)))
 
 
-def compare(
-    a: Evaluation, b: Evaluation, *, resamples: int = 1000, shuffles: int = 10_000, seed: int = 42
-) -> Comparison:
-    """Set two runs side by side that :func:`evaluate_all` scored together.
-
-    Args:
-        a: The first run.
-        b: The second run.
-        resamples: Bootstrap draws for the intervals of the differences; 0 for none.
-        shuffles: Shuffles for their p.
-        seed: Seed of both.
-
-    Raises:
-        MismatchError: They were not: other sentences, or counted over other labels.
-        InputError: A negative number of resamples, or no shuffle.
-    """
-    if [row.sentence for row in a.rows] != [row.sentence for row in b.rows]:
-        raise MismatchError(
-            "two runs on different sentences", hint="score both on one corpus and sample"
-        )
-    changes = tuple(
-        Change(number, (len(one.faults), len(other.faults)))
-        for number, (one, other) in enumerate(zip(a.rows, b.rows, strict=True))
-        if one.prediction.spans != other.prediction.spans
-    )
-    differences = compare_counts(
-        a.counts, b.counts, resamples=resamples, shuffles=shuffles, seed=seed
-    )
-    if bool(a.replies) != bool(b.replies):
-        # What a reply says and what a tagger's spans cover are different things to count.
-        differences = {
-            name: held for name, held in differences.items() if not name.startswith("text.")
-        }
-    return Comparison(
-        differences,
-        changes,
-        sum(change.errors[1] < change.errors[0] for change in changes),
-        sum(change.errors[1] > change.errors[0] for change in changes),
-        f"paired bootstrap {LEVEL:.0%}, n={resamples}; approximate randomisation, n={shuffles}; "
-        f"seed={seed}",
-    )
-
-
-def write_run(evaluation: Evaluation, path: Path) -> None:
-    """Keep a run: figures, signature and every sentence, as JSON for :func:`read_run`.
-
-    Raises:
-        InputError: The file cannot be written.
-    """
-    with whole_file(path) as stream:
-        stream.write(dump_json(evaluation.to_run()) + b"\n")
-
-
-def read_run(path: Path) -> tuple[list[Sentence], list[Prediction], dict[str, Any]]:
-    """Gold sentences, predictions and signature of a run that :func:`write_run` kept.
-
-    Raises:
-        CorpusError: The file is not such a run.
-    """
-    run = read_json(path, hint="expected what evaluate --output writes")
-    rows = run.get("rows") if isinstance(run, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise CorpusError(
-            "holds no rows",
-            path=path,
-            hint="expected what evaluate --output writes (--json leaves rows out)",
-        )
-    gold, predictions = [], []
-    for number, row in enumerate(rows, 1):
-        text, id = row_text_and_id(path, number, row)
-        sides = []
-        for key in ("gold", "spans"):
-            given = row.get(key)
-            if not isinstance(given, list):
-                raise CorpusError(f"row {number} has no list {key!r}", path=path, id=id)
-            sides.append(tuple(span_of_row(path, number, id, span) for span in given))
-        tags = row.get("tags")
-        if tags is not None and not (
-            isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)
-        ):
-            raise CorpusError(f"row {number}: 'tags' is not a list of strings", path=path, id=id)
-        try:
-            gold.append(Sentence(text, sides[0], id))
-            known = reply_of(row, path, number)
-            predictions.append(
-                Prediction(text, sides[1], id, *known, None if tags is None else tuple(tags))
-            )
-        except (SpanError, TagError) as error:
-            raise CorpusError(
-                error.problem, path=path, line=number, id=id, hint=error.hint
-            ) from None
-    signature = run.get("signature")
-    if too_deep(signature):
-        raise CorpusError("its signature is nested too deeply", path=path)
-    return gold, predictions, signature if isinstance(signature, dict) else {}
-
-
 def signature_line(signature: Mapping[str, Any]) -> str:
-    """The signature on one line: ``key:value|key:value``; what is not known is left out."""
+    """The signature on one line; values that are ``None`` are left out.
+
+    >>> signature_line({"model": "klue", "sample": None, "corpus": {"name": "dev", "sentences": 2}})
+    'model:klue|corpus:name=dev,sentences=2'
+    """
     parts = []
     for key, value in signature.items():
         if isinstance(value, Mapping):

@@ -1,9 +1,9 @@
-"""Where the F1 went: every wrong prediction and every gold entity not found is put down to one
-cause.
+"""The causes of errors, and how much F1 each cause costs.
 
-With G gold entities, P predictions and R right ones, F1 = 2R / (G + P), so 1 - F1 = ((G - R) + (P -
-R)) / (G + P): each entity not found and each wrong prediction costs exactly one (G + P)th. Causes
-therefore sum to the loss, whatever their number.
+Every missed gold entity and every wrong prediction has exactly one cause. With G gold entities, P
+predictions and R right ones, F1 = 2R / (G + P), so 1 - F1 = ((G - R) + (P - R)) / (G + P). Each
+missed entity and each wrong prediction costs exactly 1 / (G + P), so the costs of all causes add up
+to 1 - F1.
 """
 
 from __future__ import annotations
@@ -72,12 +72,13 @@ CAUSES: Final = {
     "spurious": ("spurious", "nothing of it is an entity"),
     "missed": ("missed", "nothing of it was named"),
 }
-"""Causes by name: a title, and what it means. A sentence's reply comes first, then its mentions,
-then its
-spans: the first that fits is the cause.
+"""A title and an explanation of each cause, by the cause's name.
+
+Causes that concern the whole reply come first, then those of mentions, then those of spans. The
+first one that applies is the cause of an error.
 """
 
-# A reply may invent thousands of mentions; this many are compared with what was missed.
+# A reply may invent thousands of mentions. At most this many are compared with missed entities.
 _MOST_ABSENT: Final = 200
 BOUNDARY: Final = ("boundary-wide", "boundary-narrow", "boundary-particle", "boundary-crossing")
 
@@ -87,9 +88,8 @@ class Fault:
     """One error.
 
     Attributes:
-        kind: ``"missed"``: a gold entity that was not found; ``"wrong"``: a prediction that is
-            wrong.
-        span: The gold span, or the predicted one.
+        kind: ``"missed"`` for a gold entity that was not found, ``"wrong"`` for a wrong prediction.
+        span: The gold span, or the predicted span.
         cause: One of :data:`CAUSES`.
     """
 
@@ -104,10 +104,10 @@ class Loss:
 
     Attributes:
         cause: One of :data:`CAUSES`.
-        missed: Gold entities not found because of it.
-        wrong: Wrong predictions because of it.
-        f1_lost: Its share of 1 - F1.
-        f1_mended: F1 if it alone were mended: those entities found, and those predictions gone.
+        missed: Number of gold entities missed because of it.
+        wrong: Number of wrong predictions because of it.
+        f1_lost: Its part of 1 - F1.
+        f1_mended: F1 without this cause: its missed entities found, its wrong predictions gone.
     """
 
     cause: str
@@ -119,12 +119,12 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """F1 if one thing were perfect and all else as it is.
+    """F1 if one thing were perfect and everything else stayed the same.
 
     Attributes:
-        projection: Every mention that names an entity were placed on it.
-        labels: Every prediction at the right place had the right label.
-        boundaries: Every prediction with the right label that overlaps an entity had its
+        projection: F1 if every mention that names an entity were placed on it.
+        labels: F1 if every prediction at the right place had the right label.
+        boundaries: F1 if every prediction that overlaps an entity of its label had the entity's
             boundaries.
     """
 
@@ -135,13 +135,13 @@ class Ceilings:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """Where the F1 went.
+    """How much F1 each cause of errors costs.
 
     Attributes:
         f1: Micro F1.
-        losses: Causes that cost something, in the order of :data:`CAUSES`; ``f1_lost`` sums to ``1
-            - f1`` (to nothing where there is neither gold nor prediction).
-        ceilings: What there is to gain.
+        losses: The causes that occur, in the order of :data:`CAUSES`. Their ``f1_lost`` add up to
+            ``1 - f1`` (to 0 if there is neither a gold span nor a prediction).
+        ceilings: F1 if one thing were perfect.
     """
 
     f1: float
@@ -156,14 +156,21 @@ def find_faults(
     outcomes: Sequence[Outcome] = (),
     status: str | None = None,
 ) -> tuple[Fault, ...]:
-    """Every error of one sentence with its cause, gold entities first, each in the text's order.
+    """Find every error of one sentence and its cause.
 
     Args:
-        text: The sentence.
-        gold: Gold spans, sorted and lying apart.
-        predicted: Predicted spans, likewise.
-        outcomes: What became of each mention, where there was a reply.
-        status: How the reply was read, where there was one.
+        text: The sentence's text.
+        gold: Gold spans, sorted and without overlaps.
+        predicted: Predicted spans, sorted and without overlaps.
+        outcomes: The outcome of each mention, if there was a reply.
+        status: The status of the reply, if there was one.
+
+    Returns:
+        Missed gold entities, then wrong predictions, both in the text's order.
+
+    >>> gold, predicted = [Span(0, 4, "PER")], [Span(0, 9, "PER")]
+    >>> [(fault.kind, fault.cause) for fault in find_faults("Anna Berg", gold, predicted)]
+    [('missed', 'boundary-wide'), ('wrong', 'boundary-wide')]
     """
     right = set(gold) & set(predicted)
     missed = [span for span in gold if span not in right]
@@ -176,8 +183,8 @@ def find_faults(
             *(Fault("wrong", span, "spurious") for span in wrong),
         )
     causes = dict.fromkeys(_lost_in_projection(text, missed, wrong, outcomes), "projection")
-    over_missed, over_wrong = _partners(missed, wrong)
-    unknown = Counter(
+    missed_partners, wrong_partners = _partners(missed, wrong)
+    unknown_labels = Counter(
         canonical_surface(o.mention.text) for o in outcomes if o.kind == "unknown_label"
     )
     unsure = Counter(_mention_key(o) for o in outcomes if o.kind == "unsure")
@@ -188,29 +195,29 @@ def find_faults(
         if unsure[_key(text, span)]:
             unsure[_key(text, span)] -= 1
             causes[span] = "unsure"
-        elif unknown[surface]:
-            unknown[surface] -= 1
+        elif unknown_labels[surface]:
+            unknown_labels[surface] -= 1
             causes[span] = "label"
-        elif span in over_missed:
-            causes[span] = _against(text, span, over_missed[span])
+        elif span in missed_partners:
+            causes[span] = _overlap_cause(text, span, missed_partners[span])
     for span in wrong:
-        if span not in causes and span in over_wrong:
-            causes[span] = _against(text, over_wrong[span], span)
-    left = [[span for span in side if span not in causes] for side in (missed, wrong)]
-    causes |= dict.fromkeys(_elsewhere(text, *left), "misplaced")
+        if span not in causes and span in wrong_partners:
+            causes[span] = _overlap_cause(text, wrong_partners[span], span)
+    unexplained = [[span for span in side if span not in causes] for side in (missed, wrong)]
+    causes |= dict.fromkeys(_misplaced(text, *unexplained), "misplaced")
     absent = [outcome for outcome in outcomes if outcome.kind == "not_found"][:_MOST_ABSENT]
-    unexplained = [span for span in missed if span not in causes]
-    causes |= dict.fromkeys(_not_in_text(text, unexplained, absent), "not-in-text")
+    unexplained_missed = [span for span in missed if span not in causes]
+    causes |= dict.fromkeys(_not_in_text(text, unexplained_missed, absent), "not-in-text")
     cut_off = _cut_off(missed, outcomes) if status == "truncated" else set()
-    found = {_key(text, span) for span in right}
-    named = {_key(text, span) for span in gold}
+    right_keys = {_key(text, span) for span in right}
+    gold_keys = {_key(text, span) for span in gold}
     for span in missed:
         if span not in causes:
-            again = _key(text, span) in found
-            causes[span] = "cut-off" if span in cut_off else "repeat" if again else "missed"
+            repeats = _key(text, span) in right_keys
+            causes[span] = "cut-off" if span in cut_off else "repeat" if repeats else "missed"
     for span in wrong:
         if span not in causes:
-            causes[span] = "surplus" if _key(text, span) in named else "spurious"
+            causes[span] = "surplus" if _key(text, span) in gold_keys else "spurious"
     return (
         *(Fault("missed", span, causes[span]) for span in missed),
         *(Fault("wrong", span, causes[span]) for span in wrong),
@@ -228,53 +235,54 @@ def _mention_key(outcome: Outcome) -> tuple[str, str]:
 def _lost_in_projection(
     text: str, missed: Sequence[Span], wrong: Sequence[Span], outcomes: Sequence[Outcome]
 ) -> set[Span]:
-    """Gold entities that a mention of the same label names, and where that mention was put.
+    """Missed entities that a mention of their label names, and the wrong spans of these mentions.
 
-    A mention names an entity if it has its surface as written, or as it was placed (without the
-    particle that was trimmed, say). One mention answers for one entity; one that was placed wrongly
-    before one that was not placed.
+    A mention names an entity if their surfaces are the same. The mention's surface is the one in
+    the reply, or the one of its span (without a trimmed particle, for example). Each mention stands
+    for one entity. Mentions at a wrong place are used before mentions without a place.
     """
-    wrongly = set(wrong)
-    named: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    wrong_spans = set(wrong)
+    mentions: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for number, outcome in sorted(enumerate(outcomes), key=lambda item: item[1].span is None):
         surface = canonical_surface(outcome.mention.text)
         if outcome.span is None:
             if outcome.kind not in ("unknown_label", "unsure"):
-                named[outcome.mention.label, surface].append(number)
-        elif outcome.span in wrongly:
-            named[outcome.span.label, surface].append(number)
+                mentions[outcome.mention.label, surface].append(number)
+        elif outcome.span in wrong_spans:
+            mentions[outcome.span.label, surface].append(number)
             if (key := _key(text, outcome.span))[1] != surface:
-                named[key].append(number)
+                mentions[key].append(number)
     lost: set[Span] = set()
     used: set[int] = set()
     for span in missed:
-        for number in named.get(_key(text, span), ()):
+        for number in mentions.get(_key(text, span), ()):
             if number not in used:
                 used.add(number)
-                place = outcomes[number].span
-                lost |= {span} if place is None else {span, place}
+                wrong_span = outcomes[number].span
+                lost |= {span} if wrong_span is None else {span, wrong_span}
                 break
     return lost
 
 
-def _elsewhere(text: str, missed: Sequence[Span], wrong: Sequence[Span]) -> set[Span]:
-    """Entities that were found at another place of the same name, and those places, one to one."""
-    twins: defaultdict[tuple[str, str], list[Span]] = defaultdict(list)
+def _misplaced(text: str, missed: Sequence[Span], wrong: Sequence[Span]) -> set[Span]:
+    """Missed entities that were predicted at another occurrence, and these predictions."""
+    predictions: defaultdict[tuple[str, str], list[Span]] = defaultdict(list)
     for span in reversed(wrong):
-        twins[_key(text, span)].append(span)
-    found: set[Span] = set()
+        predictions[_key(text, span)].append(span)
+    misplaced: set[Span] = set()
     for span in missed:
-        if places := twins.get(_key(text, span)):
-            found |= {span, places.pop()}
-    return found
+        if others := predictions.get(_key(text, span)):
+            misplaced |= {span, others.pop()}
+    return misplaced
 
 
 def _cut_off(missed: Sequence[Span], outcomes: Sequence[Outcome]) -> set[Span]:
-    """Entities that a reply which was cut off had not come to yet.
+    """Missed entities that a reply might have named if it had not been cut off.
 
-    A reply that comes back to a label after another goes in the text's order: what stands after the
-    last one it placed. Any other may go label by label: of the last label what stands after it, of
-    labels that were not listed everything, and whatever stands after all that was placed.
+    A reply that returns to an earlier label follows the text's order, so these are the entities
+    after its last span. Any other reply may go label by label. Then these are the entities of the
+    last label after its last span, the entities of labels that the reply has not named, and the
+    entities after all spans.
     """
     placed = [outcome.span for outcome in outcomes if outcome.span is not None]
     if not placed:
@@ -293,33 +301,37 @@ def _cut_off(missed: Sequence[Span], outcomes: Sequence[Outcome]) -> set[Span]:
 def _partners(
     missed: Sequence[Span], wrong: Sequence[Span]
 ) -> tuple[dict[Span, Span], dict[Span, Span]]:
-    """For each span the one on the other side it is judged by: of its label first, then the longest
-    overlap.
+    """The best overlapping span of the other side, for each missed and for each wrong span.
+
+    A span of the same label is better than one of another label, then a longer overlap is better.
     """
-    of_missed: dict[Span, Span] = {}
-    of_wrong: dict[Span, Span] = {}
+    missed_partners: dict[Span, Span] = {}
+    wrong_partners: dict[Span, Span] = {}
 
-    def rank(one: Span, other: Span) -> tuple[bool, int]:
-        return one.label == other.label, min(one.end, other.end) - max(one.start, other.start)
+    def rank(span: Span, other: Span) -> tuple[bool, int]:
+        return span.label == other.label, min(span.end, other.end) - max(span.start, other.start)
 
-    for number, touched in overlapping(missed, wrong):
-        for at in touched:
-            one, other = missed[at], wrong[number]
-            for best, key, value in ((of_missed, one, other), (of_wrong, other, one)):
-                if key not in best or rank(key, value) > rank(key, best[key]):
-                    best[key] = value
-    return of_missed, of_wrong
+    for wrong_number, missed_numbers in overlapping(missed, wrong):
+        for missed_number in missed_numbers:
+            gold, predicted = missed[missed_number], wrong[wrong_number]
+            for partners, span, other in (
+                (missed_partners, gold, predicted),
+                (wrong_partners, predicted, gold),
+            ):
+                if span not in partners or rank(span, other) > rank(span, partners[span]):
+                    partners[span] = other
+    return missed_partners, wrong_partners
 
 
-def _against(text: str, gold: Span, predicted: Span) -> str:
-    """The cause of an error that lies between two overlapping spans."""
+def _overlap_cause(text: str, gold: Span, predicted: Span) -> str:
+    """The cause of an error if a gold span and a predicted span overlap."""
     if (gold.start, gold.end) == (predicted.start, predicted.end):
         return "label"
     if gold.label != predicted.label:
         return "label-and-boundary"
     if gold.start == predicted.start:
-        first, last = sorted((gold.end, predicted.end))
-        if is_particle(text[first:last]):
+        shorter, longer = sorted((gold.end, predicted.end))
+        if is_particle(text[shorter:longer]):
             return "boundary-particle"
     if predicted.start <= gold.start and gold.end <= predicted.end:
         return "boundary-wide"
@@ -329,32 +341,38 @@ def _against(text: str, gold: Span, predicted: Span) -> str:
 
 
 def _not_in_text(text: str, missed: Sequence[Span], absent: Sequence[Outcome]) -> set[Span]:
-    """Entities that a mention which is not in the text may have stood for: of its label, most alike
-    first.
+    """Missed entities that are paired with a mention of their label that is not in the text.
+
+    The pairs with the most similar surfaces are made first.
     """
-    alike = sorted(
+    # Numbers are negative, so that the first spans and mentions win if similarities are equal.
+    candidates = sorted(
         (
-            (fuzz.ratio(canonical_surface(outcome.mention.text), _key(text, span)[1]), -at, -number)
-            for at, span in enumerate(missed)
-            for number, outcome in enumerate(absent)
+            (
+                fuzz.ratio(canonical_surface(outcome.mention.text), _key(text, span)[1]),
+                -span_number,
+                -mention_number,
+            )
+            for span_number, span in enumerate(missed)
+            for mention_number, outcome in enumerate(absent)
             if outcome.mention.label == span.label
         ),
         reverse=True,
     )
-    taken: set[Span] = set()
+    paired: set[Span] = set()
     used: set[int] = set()
-    for _, at, number in alike:
-        if missed[-at] not in taken and number not in used:
-            taken.add(missed[-at])
-            used.add(number)
-    return taken
+    for _, span_number, mention_number in candidates:
+        if missed[-span_number] not in paired and mention_number not in used:
+            paired.add(missed[-span_number])
+            used.add(mention_number)
+    return paired
 
 
 def break_down(faults: Iterable[Fault], gold_spans: int, predicted_spans: int) -> Breakdown:
-    """Sum the faults of all sentences.
+    """Add up the faults of all sentences.
 
     Args:
-        faults: Every fault of every sentence.
+        faults: All faults of all sentences.
         gold_spans: Number of gold spans.
         predicted_spans: Number of predicted spans.
     """
@@ -362,15 +380,15 @@ def break_down(faults: Iterable[Fault], gold_spans: int, predicted_spans: int) -
     total = gold_spans + predicted_spans
     right = gold_spans - sum(n for (_, kind), n in counts.items() if kind == "missed")
 
-    def mended(*causes: str) -> float:
-        found = sum(counts[cause, "missed"] for cause in causes)
-        gone = sum(counts[cause, "wrong"] for cause in causes)
-        return 2 * (right + found) / max(1, total + found - gone)
+    def f1_without(*causes: str) -> float:
+        recovered = sum(counts[cause, "missed"] for cause in causes)
+        removed = sum(counts[cause, "wrong"] for cause in causes)
+        return 2 * (right + recovered) / max(1, total + recovered - removed)
 
     losses = tuple(
-        Loss(cause, missed, wrong, (missed + wrong) / total, mended(cause))
+        Loss(cause, missed, wrong, (missed + wrong) / total, f1_without(cause))
         for cause in CAUSES
         if (missed := counts[cause, "missed"]) + (wrong := counts[cause, "wrong"])
     )
-    ceilings = Ceilings(mended("projection"), mended("label"), mended(*BOUNDARY))
-    return Breakdown(mended(), losses, ceilings)
+    ceilings = Ceilings(f1_without("projection"), f1_without("label"), f1_without(*BOUNDARY))
+    return Breakdown(f1_without(), losses, ceilings)

@@ -1,6 +1,6 @@
-"""Which gold spans and which predicted spans belong together: overlaps, and partners one to one.
+"""Pairing gold spans with predicted spans by their offsets.
 
-Straight from offsets, without tags. What is made of the partners is for metrics and causes to say.
+Metrics, the confusion matrix and the causes of errors are built on these pairs.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ __all__ = ["overlapping", "pairs"]
 
 
 def overlapping(gold: Sequence[Span], predicted: Sequence[Span]) -> Iterator[tuple[int, range]]:
-    """For each predicted span the numbers of the gold spans it overlaps. Both sorted, each lying
-    apart.
+    """For each predicted span, the numbers of the gold spans that it overlaps.
 
-    O(gold + predicted + overlaps).
+    Both sequences must be sorted and without overlaps. Takes O(gold + predicted + overlaps).
+
+    >>> gold = [Span(0, 2, "A"), Span(2, 4, "B")]
+    >>> list(overlapping(gold, [Span(1, 3, "A"), Span(5, 6, "A")]))
+    [(0, range(0, 2)), (1, range(2, 2))]
     """
     first = 0
     for number, span in enumerate(predicted):
@@ -29,29 +32,35 @@ def overlapping(gold: Sequence[Span], predicted: Sequence[Span]) -> Iterator[tup
 
 
 def pairs(gold: Sequence[Span], predicted: Sequence[Span]) -> list[tuple[int | None, int | None]]:
-    """(number of the gold span, number of the predicted span) one to one, ``None`` where one has no
-    partner.
+    """Pair gold and predicted spans one to one.
 
-    A prediction takes, of the free gold spans it overlaps, the one of its label whose edges are
-    nearest, else the first. Predictions choose in the text's order.
+    Predictions choose in the text's order among the free gold spans that they overlap. The nearest
+    one with the same label is taken, or else the first one.
+
+    Returns:
+        (number of the gold span, number of the predicted span); ``None`` for no partner.
+
+    >>> pairs([Span(0, 4, "A"), Span(6, 8, "B")], [Span(1, 4, "A")])
+    [(0, 0), (1, None)]
     """
-    found: list[tuple[int | None, int | None]] = []
+    partners: list[tuple[int | None, int | None]] = []
     free = [True] * len(gold)
-    for number, touched in overlapping(gold, predicted):
-        span = predicted[number]
+    for predicted_number, candidates in overlapping(gold, predicted):
+        span = predicted[predicted_number]
         partner: int | None = None
         nearest: int | None = None
-        for at in touched:
-            if not free[at]:
+        for number in candidates:
+            if not free[number]:
                 continue
-            if gold[at].label == span.label:
-                distance = abs(gold[at].start - span.start) + abs(gold[at].end - span.end)
+            candidate = gold[number]
+            if candidate.label == span.label:
+                distance = abs(candidate.start - span.start) + abs(candidate.end - span.end)
                 if nearest is None or distance < nearest:
-                    nearest, partner = distance, at
+                    nearest, partner = distance, number
             elif partner is None:
-                partner = at
+                partner = number
         if partner is not None:
             free[partner] = False
-        found.append((partner, number))
-    found += [(at, None) for at, unpaired in enumerate(free) if unpaired]
-    return found
+        partners.append((partner, predicted_number))
+    partners += [(number, None) for number, unpaired in enumerate(free) if unpaired]
+    return partners

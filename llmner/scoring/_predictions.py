@@ -1,6 +1,4 @@
-"""Predictions, from extractions or files, and how they are set beside the gold sentences they are
-of.
-"""
+"""Predictions from extractions or files, and their alignment with gold sentences."""
 
 from __future__ import annotations
 
@@ -31,21 +29,25 @@ UNANSWERED = "unanswered"
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Predicted spans of one sentence, with what is known of how they came about.
+    """The predicted spans of one sentence, with what is known about how they came about.
 
     Attributes:
         text: The sentence's text.
-        spans: Predicted spans; sorted and checked on creation.
+        spans: Predicted spans; sorted and checked when the object is made.
         id: The sentence's id.
-        outcomes: What became of each mention, where there was a reply.
-        status: How the reply was read; ``"unanswered"`` where the engine gave none.
+        outcomes: The outcome of each mention, if there was a reply.
+        status: The status of the reply; ``"unanswered"`` if the engine gave none.
         reply: The raw reply.
-        error: Why there is none.
-        tags: The IOB2 tags the spans were read from, one a character, where these are broken.
+        error: Why there is no reply.
+        tags: The IOB2 tags from which the spans were read, one per character, if the tags are
+            broken; otherwise ``None``.
 
     Raises:
         SpanError: A span is out of range or overlaps another.
-        TagError: Tags that are none, or not those of the spans.
+        TagError: A string is not a tag, or the tags do not give the spans.
+
+    >>> Prediction("Anna met Bob", (Span(9, 12, "PER"), Span(0, 4, "PER"))).spans[0].start
+    0
     """
 
     text: str
@@ -67,20 +69,20 @@ class Prediction:
             or tuple(Span(*part) for part in tags_to_spans(self.tags)[0]) != self.spans
         ):
             raise TagError(
-                "the tags are not those of the spans", id=self.id, hint="expected one a character"
+                "the tags do not give the spans", id=self.id, hint="expected one tag per character"
             )
 
     @classmethod
     def of(cls, extraction: Extraction) -> Prediction:
-        """The prediction in an extraction."""
+        """The prediction of an extraction."""
         read = extraction.projection.reply
         return cls(
             extraction.sentence.text,
             extraction.spans,
             extraction.sentence.id,
             tuple(
-                replace(one, similarity=round(one.similarity, SIMILARITY_DIGITS))
-                for one in extraction.projection.outcomes
+                replace(outcome, similarity=round(outcome.similarity, SIMILARITY_DIGITS))
+                for outcome in extraction.projection.outcomes
             ),
             None if read is None else _status(read.status, extraction.reply.error),
             extraction.reply.text,
@@ -89,24 +91,22 @@ class Prediction:
 
     @classmethod
     def of_row(cls, row: dict[str, Any], path: Path, line: int | None = None) -> Prediction:
-        """The prediction in a row that ``extract`` wrote: all that :meth:`of` has.
+        """The prediction in a row that ``extract`` wrote, equal to that of :meth:`of`.
 
         Raises:
-            CorpusError: The row is broken.
+            CorpusError: The row is malformed.
             SpanError: Its spans do not fit its text.
         """
         text, id = row_text_and_id(path, line or 0, row)
         spans = row.get("spans")
         if not isinstance(spans, list):
             raise CorpusError("'spans' is not a list", path=path, line=line, id=id)
-        read = tuple(span_of_row(path, line or 0, id, span) for span in spans)
-        return cls(text, read, id, *reply_of(row, path, line))
+        checked = tuple(span_of_row(path, line or 0, id, span) for span in spans)
+        return cls(text, checked, id, *reply_of(row, path, line))
 
     @property
     def claims(self) -> Claims:
-        """(label, surface) pairs as a reader without offsets has them: what the reply says, else
-        the spans'.
-        """
+        """The (label, surface) pairs of the reply, or those of the spans if there is no reply."""
         if self.status is None:
             return surfaces(self.text, self.spans)
         return frozenset(
@@ -116,23 +116,31 @@ class Prediction:
 
 
 def _status(read: str | None, error: str | None) -> str | None:
-    """How a reply was read; a long text of which some windows have an answer is none without."""
+    """The status of a reply; ``"unanswered"`` after an error, unless a window has an answer."""
     return UNANSWERED if error is not None and read in (None, "empty") else read
 
 
 def read_predictions(
     path: Path, format: str | None = None, *, stats: ReadStats | None = None
 ) -> list[Prediction]:
-    """Predictions from any corpus format; rows that ``extract`` wrote keep outcomes, statuses and
-    replies.
+    """Read predictions from a file in any corpus format.
+
+    Rows that ``extract`` wrote keep their outcomes, statuses and replies.
 
     Args:
         path: The file.
-        format: Its format; guessed where ``None``.
-        stats: Counters of the reading, repairs of broken tags among them.
+        format: Its format; ``None`` guesses it.
+        stats: Counters to update, including repairs of broken tags.
 
     Raises:
-        CorpusError: The file cannot be read or a row is broken.
+        CorpusError: The file cannot be read, or a row is malformed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "predictions.txt"
+    ...     _ = path.write_text("<Anna:PER> sings")
+    ...     read_predictions(path)[0].spans[0].label
+    'PER'
     """
     stats = stats if stats is not None else ReadStats()
     before = stats.repairs
@@ -148,8 +156,8 @@ def read_predictions(
             if stats.repairs == before or not tags:
                 return [Prediction(s.text, s.spans, s.id) for s in sentences]
             return [
-                Prediction(s.text, s.spans, s.id, tags=tuple(held) if held != s.tags() else None)
-                for s, held in zip(sentences, tags, strict=True)
+                Prediction(s.text, s.spans, s.id, tags=tuple(read) if read != s.tags() else None)
+                for s, read in zip(sentences, tags, strict=True)
             ]
         except InputError as error:
             raise told_of(error, real, path) from None
@@ -158,10 +166,10 @@ def read_predictions(
 def reply_of(
     row: dict[str, Any], path: Path, line: int | None
 ) -> tuple[tuple[Outcome, ...], str | None, str | None, str | None]:
-    """Outcomes, reading status, raw reply and its lack's reason of a row, as far as it has them.
+    """The outcomes, status, raw reply and error of a row, as far as it has them.
 
     Raises:
-        CorpusError: Outcomes that are none.
+        CorpusError: The outcomes are malformed.
     """
     status, reply, error = (
         value if isinstance(value := row.get(key), str) else None
@@ -171,17 +179,20 @@ def reply_of(
 
 
 def sample(sentences: Sequence[_T], limit: int | None, seed: int) -> list[_T]:
-    """The rows ``datasets`` draws with ``shuffle(seed=seed).select(range(limit))``.
+    """Draw a random sample, the same that ``datasets`` draws.
 
-    With ``limit=None`` all of them in their own order; a limit over their number draws all,
-    shuffled.
+    That is ``shuffle(seed=seed).select(range(limit))``. With ``limit=None``, all items are returned
+    in their own order. A limit above their number returns all of them, shuffled.
+
+    >>> sample(["a", "b", "c", "d"], 2, seed=42)
+    ['d', 'c']
     """
     if limit is None:
         return list(sentences)
     from numpy.random import default_rng
 
     order = default_rng(seed).permutation(len(sentences))
-    return [sentences[int(at)] for at in order[:limit]]
+    return [sentences[int(number)] for number in order[:limit]]
 
 
 def align(
@@ -191,40 +202,49 @@ def align(
     complete: bool = True,
     path: str | Path | None = None,
 ) -> list[Prediction | None]:
-    """The prediction of each gold sentence, by id where all have ids of their own, else by place.
+    """Find the prediction of each gold sentence.
+
+    They are matched by id if all sentences and all predictions have different ids, otherwise by
+    their order.
 
     Args:
         gold: The sentences to be scored.
         predictions: The predictions.
-        complete: Every sentence must have a prediction; else those without one get ``None``, which
-            takes ids on both sides.
-        path: The predictions' file, for errors.
+        complete: Whether every sentence must have a prediction. If not, ``None`` is returned for a
+            sentence without one; this works only with ids on both sides.
+        path: The file of the predictions, for errors.
 
     Raises:
-        MismatchError: A sentence without prediction, a prediction without sentence, another text.
+        MismatchError: A sentence has no prediction, a prediction has no sentence, or their texts
+            differ.
+
+    >>> gold = [Sentence("a", id="1"), Sentence("b", id="2")]
+    >>> aligned = align(gold, [Prediction("b", (), id="2"), Prediction("a", (), id="1")])
+    >>> [prediction.text for prediction in aligned]
+    ['a', 'b']
     """
     gold_ids = {sentence.id for sentence in gold}
-    found = {prediction.id: prediction for prediction in predictions}
-    by_id = None not in gold_ids and len(gold_ids) == len(gold) and len(found) == len(predictions)
+    by_ids = {prediction.id: prediction for prediction in predictions}
+    unique = None not in gold_ids and len(gold_ids) == len(gold) and len(by_ids) == len(predictions)
     aligned: list[Prediction | None]
-    if by_id and None not in found:
+    if unique and None not in by_ids:
         for sentence in gold:
-            if complete and sentence.id not in found:
+            if complete and sentence.id not in by_ids:
                 raise MismatchError(
                     "no prediction for this gold sentence",
                     path=path,
                     id=sentence.id,
                     hint="ids must match",
                 )
-        for prediction in predictions:
-            if prediction.id not in gold_ids:
-                raise MismatchError(
-                    "a prediction for no gold sentence",
-                    path=path,
-                    id=prediction.id,
-                    hint="ids must match",
-                )
-        aligned = [found.get(sentence.id) for sentence in gold]
+        unmatched = [prediction.id for prediction in predictions if prediction.id not in gold_ids]
+        if unmatched:
+            raise MismatchError(
+                "a prediction for no gold sentence",
+                path=path,
+                id=unmatched[0],
+                hint="ids must match",
+            )
+        aligned = [by_ids.get(sentence.id) for sentence in gold]
     else:
         if len(gold) != len(predictions):
             raise MismatchError(
@@ -233,21 +253,26 @@ def align(
                 hint="give both sides ids, or the same number of rows in the same order",
             )
         aligned = list(predictions)
-    for sentence, given in zip(gold, aligned, strict=True):
-        if given is not None and sentence.text != given.text:
-            alike = normalized("NFKC", sentence.text) == normalized("NFKC", given.text)
+    for sentence, prediction in zip(gold, aligned, strict=True):
+        if prediction is not None and sentence.text != prediction.text:
+            if normalized("NFKC", sentence.text) == normalized("NFKC", prediction.text):
+                hint = (
+                    "these are two versions of one corpus (KLUE v1.1 is v1 after NFKC); use the "
+                    "same version"
+                )
+            elif not unique:
+                hint = (
+                    "ids are missing or repeated, so rows are matched by their order; gold and "
+                    "predictions must be of one corpus version and in the same order"
+                )
+            else:
+                hint = "gold and predictions must be of one corpus version"
             raise MismatchError(
-                f"predicted on another text ({given.text[:30]!r}, gold has {sentence.text[:30]!r})",
+                f"the prediction is for another text ({prediction.text[:30]!r}, "
+                f"gold has {sentence.text[:30]!r})",
                 path=path,
                 id=sentence.id,
-                hint="these are two versions of one corpus (KLUE v1.1 is v1 after NFKC); use the "
-                "same"
-                if alike
-                else "ids are missing or repeat, so rows are matched by place; gold and "
-                "predictions must be of "
-                "one corpus version and in one order"
-                if not by_id
-                else "gold and predictions must be of one corpus version",
+                hint=hint,
             )
     return aligned
 
@@ -261,44 +286,55 @@ def draw(
     partial: bool = False,
     names: Sequence[str] = (),
 ) -> list[int]:
-    """The places in the corpus of the sentences to score, as :func:`sample` draws them.
+    """Draw the sentences to score with :func:`sample`, and return their numbers from 0.
 
     Args:
         corpus: All gold sentences.
-        has: For each run, whether it has a prediction for the sentence at a place.
-        limit: Size of the sample.
-        seed: Its seed.
-        partial: Pass over sentences that some run has no prediction for, before the sample is
-            drawn.
-        names: What the runs are called, for errors.
+        has: For each run, a function that says whether it has a prediction for a sentence, given
+            its number.
+        limit: Size of the sample; ``None`` for all sentences.
+        seed: Seed of the sample.
+        partial: Draw only from the sentences for which every run has a prediction.
+        names: The names of the runs, for errors.
 
     Raises:
-        MismatchError: A sentence of the sample has no prediction; under ``partial``, none has one.
+        MismatchError: A sentence of the sample has no prediction, or with ``partial``, no sentence
+            has one.
+
+    >>> corpus = [Sentence("a"), Sentence("b"), Sentence("c")]
+    >>> draw(corpus, [lambda number: number != 1], partial=True)
+    [0, 2]
     """
     if not partial:
         drawn = sample(range(len(corpus)), limit, seed)
-        for number, run in enumerate(has):
-            missing = [at for at in drawn if not run(at)]
+        for run_number, run_has in enumerate(has):
+            missing = [number for number in drawn if not run_has(number)]
             if missing:
                 raise MismatchError(
                     f"{len(missing)} of {len(drawn)} sentences have no prediction",
-                    path=names[number] if names else None,
+                    path=names[run_number] if names else None,
                     id=corpus[missing[0]].id,
                     hint="predict the rest, or score only those that have one with --partial",
                 )
         return drawn
-    places = [at for at in range(len(corpus)) if all(run(at) for run in has)]
-    if not places:
+    numbers = [n for n in range(len(corpus)) if all(run_has(n) for run_has in has)]
+    if not numbers:
         raise MismatchError(
             "no sentence has a prediction in every run",
             path=", ".join(names) or None,
-            hint="ids must match the gold's",
+            hint="ids must match those of the gold sentences",
         )
-    return sample(places, limit, seed)
+    return sample(numbers, limit, seed)
 
 
 def corpus_signature(name: str, sentences: Iterable[Sentence]) -> dict[str, Any]:
-    """Name, size and a hash of texts and spans; ``nfkc`` tells KLUE v1.1 (true) from v1."""
+    """The corpus's name, its size, a hash of texts and spans, and whether all texts are in NFKC.
+
+    ``nfkc`` distinguishes KLUE v1.1 (true) from v1 (false).
+
+    >>> corpus_signature("toy", [Sentence("Anna sings")])
+    {'name': 'toy', 'sentences': 1, 'sha256': '4ab14af04cf3', 'nfkc': True}
+    """
     digest = hashlib.sha256()
     count = 0
     normal = True

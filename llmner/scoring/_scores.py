@@ -1,7 +1,6 @@
-"""The scores of one set of predictions: what every metric says of them.
+"""The scores of one set of predictions.
 
-What a metric counts and says is its own (``metrics``); here both sides are made ready for all of
-them.
+This module prepares gold and predictions for the metrics, which do the counting (``metrics``).
 """
 
 from __future__ import annotations
@@ -42,17 +41,17 @@ class Scores:
         gold_spans: Number of gold spans.
         predicted_spans: Number of predicted spans.
         micro: seqeval's default (lenient) micro average.
-        strict: seqeval's strict IOB2 micro average. Spans make valid tags, so it differs from
-            ``micro`` only where predictions were read from broken tags.
+        strict: seqeval's strict IOB2 micro average. Spans always give valid tags, so it differs
+            from ``micro`` only if predictions were read from broken tags.
         macro: Unweighted mean over labels, lenient.
-        weighted: Mean over labels weighted by their gold entities, lenient.
+        weighted: Mean over labels, weighted by their gold entities, lenient.
         per_label: Lenient figures of each label that occurs in gold or predictions.
-        klue: KLUE's pair, or ``None`` where no texts were given.
-        spans: The micro average counted from offsets, without tags.
+        klue: KLUE's entity F1 and character F1; ``None`` without texts.
+        spans: The micro average computed from offsets, without tags.
         partial: SemEval-2013's modes ``strict``, ``exact``, ``partial`` and ``type``.
-        text: (label, surface) pairs compared a sentence at a time, places ignored and each counted
-            once; ``None`` where no texts were given.
-        others: What metrics without an attribute of their own say, by the metric's name.
+        text: Figures of (label, surface) pairs. Places are ignored, and a pair counts once per
+            sentence. ``None`` without texts.
+        others: The results of metrics that have no attribute here, by the metric's name.
     """
 
     sentences: int
@@ -93,28 +92,32 @@ def score(
     claims: Sequence[Claims] | None = None,
     tags: Sequence[Sequence[str] | None] | None = None,
 ) -> Scores:
-    """Score predictions against gold, sentence by sentence.
+    """Score predicted spans against gold spans.
 
-    Spans are written as IOB2 tags, one a code point, and handed to seqeval, so figures are
-    comparable with any tagger's that is scored per character. KLUE's pair follows KLUE-baseline:
-    characters that are spaces are dropped, all sentences are joined with an ``O`` before and after
-    each, entity F1 is the strict IOB2 macro average, character F1 the macro average over all tags
-    with ``zero_division=1``.
+    Spans are converted to IOB2 tags, one per code point, and scored by seqeval, so the figures are
+    comparable with those of any tagger that is scored per character. The KLUE figures follow
+    KLUE-baseline: spaces are dropped, and all sentences are joined with an ``O`` before and after
+    each. Entity F1 is the strict IOB2 macro average; character F1 is the macro average over all
+    tags with ``zero_division=1``.
 
     Args:
         gold: Gold spans of each sentence.
         predicted: Predicted spans of each sentence, in the same order.
-        texts: The sentences, for KLUE's pair and the comparison of texts.
-        labels: The label set whose tags character F1 averages over; KLUE's six where those cover
-            gold's labels, else gold's labels.
-        claims: (label, surface) pairs that replies claimed, for the comparison of texts; by default
-            what the predicted spans cover.
-        tags: For sentences whose predicted spans were read from broken IOB2 tags these tags, one a
-            character, and ``None`` for the others: what strict IOB2 and KLUE make of them.
+        texts: The texts of the sentences, for the KLUE figures and for ``Scores.text``.
+        labels: The labels over whose tags character F1 is averaged. By default KLUE's six labels if
+            gold has no others, else the labels of gold.
+        claims: The (label, surface) pairs of each reply, for ``Scores.text``; by default those of
+            the predicted spans.
+        tags: The IOB2 tags, one per character, of sentences whose predicted spans were read from
+            broken tags; ``None`` for the other sentences. Strict IOB2 and KLUE use these tags.
 
     Raises:
-        MismatchError: The sequences differ in length, or there are none.
-        SpanError: Spans of one sentence overlap, or lie outside its text.
+        MismatchError: The sequences differ in length, or are empty.
+        SpanError: Spans of one sentence overlap, or are outside its text.
+
+    >>> gold = [(Span(0, 4, "PER"), Span(9, 12, "PER"))]
+    >>> score(gold, [(Span(0, 4, "PER"),)]).micro
+    PRF(precision=1.0, recall=0.5, f1=0.6666666666666666)
     """
     return score_and_count(
         gold, predicted, texts=texts, labels=labels, claims=claims, tags=tags
@@ -131,40 +134,45 @@ def score_and_count(
     tags: Sequence[Sequence[str] | None] | None = None,
     columns: Sequence[str] | None = None,
 ) -> Scored:
-    """As :func:`score`, with the counts of each sentence; ``columns`` are the labels to count, at
-    least all that occur.
+    """Like :func:`score`, with the counts of each sentence.
+
+    ``columns`` are the labels to count, at least all that occur.
     """
     if len(gold) != len(predicted) or any(
-        x is not None and len(x) != len(gold) for x in (texts, claims, tags)
+        sequence is not None and len(sequence) != len(gold) for sequence in (texts, claims, tags)
     ):
-        given = f"{len(gold)} gold and {len(predicted)} predicted sentences"
+        numbers = f"{len(gold)} gold and {len(predicted)} predicted sentences"
         raise MismatchError(
-            given if texts is None else f"{given} for {len(texts)} texts",
-            hint="one of each a sentence",
+            numbers if texts is None else f"{numbers} for {len(texts)} texts",
+            hint="give one of each per sentence",
         )
     if not gold:
         raise MismatchError("nothing to score", hint="give at least one sentence")
     lengths = _lengths(gold, predicted, texts)
-    rights = [check_spans(spans, length) for spans, length in zip(gold, lengths, strict=True)]
-    founds = [check_spans(spans, length) for spans, length in zip(predicted, lengths, strict=True)]
-    gold_labels = {span.label for spans in rights for span in spans}
+    checked_gold = [check_spans(spans, length) for spans, length in zip(gold, lengths, strict=True)]
+    checked_predicted = [
+        check_spans(spans, length) for spans, length in zip(predicted, lengths, strict=True)
+    ]
+    gold_labels = {span.label for spans in checked_gold for span in spans}
     if columns is None:
-        columns = sorted(gold_labels | {span.label for spans in founds for span in spans})
+        columns = sorted(
+            gold_labels | {span.label for spans in checked_predicted for span in spans}
+        )
     shared = Labels(tuple(columns), tuple(labels or task_labels(gold_labels)))
     whole = Whole(
         shared,
         tuple(
             _sides(
                 shared,
-                right,
-                found,
+                gold_spans,
+                predicted_spans,
                 length,
                 text=None if texts is None else texts[number],
                 claims=None if claims is None else claims[number],
                 tags=None if tags is None else tags[number],
             )
-            for number, (right, found, length) in enumerate(
-                zip(rights, founds, lengths, strict=True)
+            for number, (gold_spans, predicted_spans, length) in enumerate(
+                zip(checked_gold, checked_predicted, lengths, strict=True)
             )
         ),
     )
@@ -175,12 +183,12 @@ def score_and_count(
 def _lengths(
     gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]], texts: Sequence[str] | None
 ) -> list[int]:
-    """Each text's length, in code points; without texts, one that has room for the spans."""
+    """The length of each text in code points; without texts, a length that the spans fit into."""
     if texts is not None:
         return [len(text) for text in texts]
     return [
-        max((span.end for span in (*right, *found)), default=0) + 1
-        for right, found in zip(gold, predicted, strict=True)
+        max((span.end for span in (*gold_spans, *predicted_spans)), default=0) + 1
+        for gold_spans, predicted_spans in zip(gold, predicted, strict=True)
     ]
 
 
@@ -194,16 +202,17 @@ def _sides(
     claims: Claims | None,
     tags: Sequence[str] | None,
 ) -> Sides:
-    """Both sides of one sentence, as metrics are given them."""
+    """Gold and predictions of one sentence, in the form that metrics take."""
     gold_tags = spans_to_tags(gold, length)
     gold_claims = None if text is None else surfaces(text, gold)
     if predicted == gold:
-        # Most sentences of a good model: one object for both sides, which metrics see at a glance.
+        # Sharing the objects lets metrics see quickly that all is right, as in most sentences.
         predicted, predicted_tags, predicted_claims = gold, gold_tags, gold_claims
     else:
         predicted_tags = spans_to_tags(predicted, length)
-        wanted = text is not None and claims is None
-        predicted_claims = surfaces(text or "", predicted) if wanted else None
+        predicted_claims = None
+        if text is not None and claims is None:
+            predicted_claims = surfaces(text, predicted)
     if text is not None and claims is not None:
         predicted_claims = claims
     strict = predicted
@@ -224,18 +233,20 @@ def _sides(
 
 
 def _scores(whole: Whole, counts: Counts) -> Scores:
-    """What each metric says; ``None`` for one that lacks what it counts."""
+    """The result of each metric; ``None`` if the sentences lack what it counts."""
     sums = counts.columns(counts.table.sum(0)[None])
-    said: dict[str, Any] = {
+    results: dict[str, Any] = {
         metric.name: metric.score(whole, sums[metric.count]) if metric.count in sums else None
         for metric in METRICS
     }
-    own = {attribute.name for attribute in fields(Scores)}
+    attributes = {attribute.name for attribute in fields(Scores)}
     scores = Scores(
         sentences=len(whole.sides),
-        gold_spans=sum(len(one.gold) for one in whole.sides),
-        predicted_spans=sum(len(one.predicted) for one in whole.sides),
-        **{name: value for name, value in said.items() if name in own},
+        gold_spans=sum(len(sides.gold) for sides in whole.sides),
+        predicted_spans=sum(len(sides.predicted) for sides in whole.sides),
+        **{name: result for name, result in results.items() if name in attributes},
     )
-    scores.others.update({name: value for name, value in said.items() if name not in own})
+    scores.others.update(
+        {name: result for name, result in results.items() if name not in attributes}
+    )
     return scores

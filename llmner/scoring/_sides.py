@@ -1,7 +1,4 @@
-"""What metrics are given: both sides of each sentence, and the labels that all sentences share.
-
-How a metric counts them is its own affair (``metrics``).
-"""
+"""The input of metrics: gold and predictions of each sentence, and the labels of all sentences."""
 
 from __future__ import annotations
 
@@ -24,14 +21,14 @@ Claims: TypeAlias = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The labels of a scoring, with a column each.
+    """The labels of all sentences, and the column of each label in the counts.
 
     Attributes:
-        names: The labels that are counted, at least all that occur.
-        task: The labels of the task, whatever else was predicted.
-        numbers: Each label's column.
-        tag_numbers: A column for each IOB2 tag of the task's labels, ``O`` last, in KLUE-baseline's
-            order: 13 for KLUE's own.
+        names: The labels that are counted; at least all labels that occur.
+        task: The labels of the task, without other labels that were predicted.
+        numbers: The column of each label.
+        tag_numbers: The column of each IOB2 tag of the task's labels, in KLUE-baseline's order with
+            ``O`` last. KLUE has 13 tags.
     """
 
     names: tuple[str, ...]
@@ -41,11 +38,11 @@ class Labels:
 
     def __post_init__(self) -> None:
         tags = [*label_tags(self.task), OUTSIDE]
-        object.__setattr__(self, "numbers", {name: at for at, name in enumerate(self.names)})
-        object.__setattr__(self, "tag_numbers", {tag: at for at, tag in enumerate(tags)})
+        object.__setattr__(self, "numbers", {name: n for n, name in enumerate(self.names)})
+        object.__setattr__(self, "tag_numbers", {tag: n for n, tag in enumerate(tags)})
 
     def count(self, spans: Iterable[Labelled]) -> NDArray[Any]:
-        """How many of the spans have each label: (labels,)."""
+        """The number of spans with each label: an array (labels,)."""
         import numpy as np
 
         row = np.zeros(len(self.names))
@@ -56,20 +53,22 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Gold and predictions of one sentence; where all is right, both sides are one object.
+    """Gold and predictions of one sentence.
+
+    If all predictions are right, ``predicted is gold``, which lets metrics skip work.
 
     Attributes:
         labels: The labels of all sentences.
-        gold: Gold spans, sorted and lying apart.
-        predicted: Predicted spans, likewise.
-        strict: Those of the predicted spans that strict IOB2 counts.
-        gold_tags: IOB2 tags of the gold spans, one a character.
-        predicted_tags: Those of the predicted spans.
-        read_tags: The tags that the predictions were read from: ``predicted_tags`` unless they were
-            broken.
-        text: The sentence, where it was given.
-        gold_claims: What gold says of the text, places forgotten; ``None`` without a text.
-        predicted_claims: What was predicted, likewise.
+        gold: Gold spans, sorted and without overlaps.
+        predicted: Predicted spans, sorted and without overlaps.
+        strict: The predicted spans that strict IOB2 counts.
+        gold_tags: IOB2 tags of the gold spans, one per character.
+        predicted_tags: IOB2 tags of the predicted spans, one per character.
+        read_tags: The tags from which the predictions were read; ``predicted_tags`` unless they
+            were broken.
+        text: The sentence's text, if it is known.
+        gold_claims: The (label, surface) pairs of gold; ``None`` without a text.
+        predicted_claims: The (label, surface) pairs of the predictions; ``None`` without a text.
     """
 
     labels: Labels
@@ -86,12 +85,13 @@ class Sides:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """All sentences of a scoring.
+    """All sentences that are scored together.
 
     Attributes:
         labels: Their labels.
-        sides: Each sentence, in order.
-        reports: Reports of other packages on them by name, since several metrics quote one report.
+        sides: The sides of each sentence, in order.
+        reports: A cache of other packages' reports by name, because several metrics use the same
+            report.
     """
 
     labels: Labels
@@ -100,7 +100,5 @@ class Whole:
 
 
 def surfaces(text: str, spans: Sequence[Span]) -> Claims:
-    """What spans say once their places are forgotten, in the canonical form that projection
-    compares.
-    """
+    """The (label, surface) pairs of spans, with surfaces in the canonical form of projection."""
     return frozenset((span.label, canonical_surface(text[span.start : span.end])) for span in spans)

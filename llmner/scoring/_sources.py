@@ -1,6 +1,4 @@
-"""Where predictions come from, a file or an extractor; and several such runs evaluated on one
-sample.
-"""
+"""Sources of predictions (a file or an extractor), and their evaluation on one sample."""
 
 from __future__ import annotations
 
@@ -14,8 +12,9 @@ from llmner.corpora import ReadStats
 from llmner.errors import MismatchError
 from llmner.extraction.extractor import Extraction, Extractor, SpanExtractor, lost
 from llmner.extraction.runs import kept_rows, run_record
-from llmner.scoring._evaluate import Evaluation, evaluate_all, read_run
+from llmner.scoring._evaluate import Evaluation, evaluate_all
 from llmner.scoring._predictions import Prediction, align, corpus_signature, draw, read_predictions
+from llmner.scoring._saved_runs import read_run
 from llmner.spans import Sentence
 
 __all__ = ["Source", "evaluate_runs", "evaluate_sources", "from_extractor", "from_file"]
@@ -23,14 +22,13 @@ __all__ = ["Source", "evaluate_runs", "evaluate_sources", "from_extractor", "fro
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One run to be scored on a corpus.
+    """A source of predictions for a corpus.
 
     Attributes:
-        name: What people call it: a file or an engine.
-        signature: What is known of how its predictions came about.
-        has: Whether there is a prediction for the sentence at a place in the corpus, counted from
-            0.
-        predict: The predictions of the sentences at some places, in their order.
+        name: Its name: a file or an engine.
+        signature: What is known about how its predictions come about.
+        has: Whether there is a prediction for a sentence, given its number from 0.
+        predict: Returns the predictions for the sentences with these numbers, in this order.
     """
 
     name: str
@@ -42,17 +40,25 @@ class Source:
 def from_file(
     path: Path, corpus: Sequence[Sentence], *, whole: bool = True, stats: ReadStats | None = None
 ) -> Source:
-    """Predictions that ``extract`` wrote, or in any corpus format.
+    """Predictions from a file that ``extract`` wrote, or that is in any corpus format.
 
     Args:
         path: The file.
         corpus: The gold sentences.
         whole: Whether every sentence must have a prediction.
-        stats: Counters of the reading.
+        stats: Counters to update while the file is read.
 
     Raises:
         CorpusError: The file cannot be read.
-        MismatchError: It is not of this corpus.
+        MismatchError: The file is of another corpus.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "predictions.jsonl"
+    ...     _ = path.write_text('{"text": "a", "spans": [{"start": 0, "end": 1, "label": "X"}]}')
+    ...     source = from_file(path, [Sentence("a")])
+    >>> [prediction.spans[0].label for prediction in source.predict([0])]
+    ['X']
     """
     stats = stats if stats is not None else ReadStats()
     predictions = read_predictions(path, stats=stats)
@@ -65,10 +71,10 @@ def from_file(
         "broken_tags": stats.repairs or None,
     }
 
-    def predict(places: Sequence[int]) -> list[Prediction]:
-        return [found for at in places if (found := aligned[at]) is not None]
+    def predict(numbers: Sequence[int]) -> list[Prediction]:
+        return [prediction for n in numbers if (prediction := aligned[n]) is not None]
 
-    return Source(str(path), signature, lambda at: aligned[at] is not None, predict)
+    return Source(str(path), signature, lambda number: aligned[number] is not None, predict)
 
 
 def from_extractor(
@@ -82,71 +88,79 @@ def from_extractor(
     restart: bool = False,
     on_resume: Callable[[int], None] | None = None,
 ) -> Source:
-    """The answers of an engine, or replies that were recorded.
+    """Predictions from an extractor: the answers of an engine, or recorded replies.
 
     Args:
-        name: What people call it.
-        extractor: What answers.
+        name: Its name in reports and errors.
+        extractor: The extractor.
         corpus: The gold sentences.
-        whole: Whether recorded replies must all be asked for.
-        on_prediction: Called after each sentence that is asked.
-        keep: Given what decides the answers, the file to keep them in until the evaluation is done
-            (see ``llmner.extraction.runs``), or ``None`` to keep none; an interrupted evaluation
-            goes on from there.
-        restart: Throw away what an interrupted evaluation kept.
+        whole: Whether every recorded reply must belong to a gold sentence.
+        on_prediction: Called after each sentence that is answered now.
+        keep: Gets a description of everything that decides the answers, and returns the file in
+            which to keep the answers (see ``llmner.extraction.runs``), or ``None``. If an
+            evaluation is interrupted, the next one continues from this file.
+        restart: Delete the answers that an interrupted evaluation kept.
         on_resume: Called with the number of sentences that were answered before.
+
+    >>> from llmner.extraction import Extractor  # doctest: +SKIP
+    >>> extractor = Extractor(recipe, engine)  # doctest: +SKIP
+    >>> source = from_extractor("klue", extractor, corpus)  # doctest: +SKIP
+    >>> source.predict(range(10))[0].spans  # doctest: +SKIP
     """
     recorded = extractor.engine.recorded() if isinstance(extractor, Extractor) else None
     covered = None if recorded is None else recorded.covers((s.id, s.text) for s in corpus)
 
-    def answers(places: Sequence[int]) -> Iterator[tuple[Prediction, bool]]:
-        """Each prediction, and whether it was asked for now."""
-        asked = [corpus[at] for at in places]
-        known = corpus_signature("", asked)
+    def answers(numbers: Sequence[int]) -> Iterator[tuple[Prediction, bool]]:
+        """Each prediction, and whether it was made now."""
+        sentences = [corpus[number] for number in numbers]
+        sample = corpus_signature("", sentences)
         record = {
-            "evaluated": f"{known['sentences']} sentences, {known['sha256']}",
+            "evaluated": f"{sample['sentences']} sentences, {sample['sha256']}",
             **extractor.describe(),
         }
         path = None if keep is None else keep(record)
         if path is None:
-            yield from ((_prediction(extraction), True) for extraction in extractor.extract(asked))
+            for extraction in extractor.extract(sentences):
+                yield _prediction(extraction), True
             return
-        rows = kept_rows(extractor, asked, path, record, restart=restart, on_resume=on_resume)
-        for number, (row, fresh) in enumerate(rows, 1):
-            found = attempt(Prediction.of_row, row, path, number)
-            if isinstance(found, Mishap):
-                # A row that lay there already is the file's fault, one that was made now is its
-                # sentence's.
+        rows = kept_rows(extractor, sentences, path, record, restart=restart, on_resume=on_resume)
+        for line, (row, fresh) in enumerate(rows, 1):
+            prediction = attempt(Prediction.of_row, row, path, line)
+            if isinstance(prediction, Mishap):
+                # An old row that cannot be read is an error of the file. A row made now that cannot
+                # be read counts as no answer to its sentence.
                 if fresh is None:
-                    raise found.error
-                found = Prediction.of(lost(fresh.sentence, found))
-            yield found, fresh is not None
+                    raise prediction.error
+                prediction = Prediction.of(lost(fresh.sentence, prediction))
+            yield prediction, fresh is not None
 
-    def predict(places: Sequence[int]) -> list[Prediction]:
-        found = []
-        for prediction, fresh in answers(places):
-            found.append(prediction)
+    def predict(numbers: Sequence[int]) -> list[Prediction]:
+        predictions = []
+        for prediction, fresh in answers(numbers):
+            predictions.append(prediction)
             if fresh and on_prediction is not None:
                 on_prediction()
-        left = recorded.unused() if whole and recorded is not None else 0
-        if left:
+        unused = recorded.unused() if whole and recorded is not None else 0
+        if unused:
             raise MismatchError(
-                f"{left} recorded replies belong to no gold sentence",
+                f"{unused} recorded replies belong to no gold sentence",
                 path=name,
                 hint="ids must match",
             )
-        return found
+        return predictions
 
-    def has(at: int) -> bool:
-        return covered is None or bool(covered[at])
+    def has(number: int) -> bool:
+        return covered is None or bool(covered[number])
 
     return Source(name, extractor.describe(), has, predict)
 
 
 def _prediction(extraction: Extraction) -> Prediction:
-    """The prediction in an extraction; spans that none can have are no answer."""
-    found = attempt(Prediction.of, extraction)
-    return Prediction.of(lost(extraction.sentence, found)) if isinstance(found, Mishap) else found
+    """The prediction of an extraction; invalid spans count as no answer."""
+    prediction = attempt(Prediction.of, extraction)
+    if isinstance(prediction, Mishap):
+        return Prediction.of(lost(extraction.sentence, prediction))
+    return prediction
 
 
 def evaluate_sources(
@@ -159,21 +173,29 @@ def evaluate_sources(
     partial: bool = False,
     resamples: int = 1000,
 ) -> list[Evaluation]:
-    """Score every run on the same sentences.
+    """Score several sources of predictions on the same sentences.
 
     Args:
         corpus: All gold sentences.
-        sources: The runs.
+        sources: The sources.
         corpus_name: The corpus's name, for the signature.
         limit: Score a sample of this many sentences, drawn as ``datasets`` draws it.
         seed: Seed of the sample and of the intervals.
-        partial: Score only the sentences that every run has a prediction for.
+        partial: Score only the sentences for which every source has a prediction.
         resamples: Bootstrap resamples; 0 for no intervals.
 
     Raises:
-        MismatchError: A sentence without a prediction, or a prediction without a sentence.
+        MismatchError: A sentence has no prediction, or a prediction has no sentence.
+
+    >>> from llmner.scoring import Prediction
+    >>> source = Source("toy", {}, lambda number: True, lambda numbers: [Prediction("a", ())])
+    >>> (evaluation,) = evaluate_sources(
+    ...     [Sentence("a")], [source], corpus_name="toy corpus", resamples=0
+    ... )
+    >>> evaluation.signature["corpus"]["name"]
+    'toy corpus'
     """
-    places = draw(
+    numbers = draw(
         corpus,
         [source.has for source in sources],
         limit=limit,
@@ -181,17 +203,17 @@ def evaluate_sources(
         partial=partial,
         names=[source.name for source in sources],
     )
-    gold = [corpus[at] for at in places]
+    gold = [corpus[number] for number in numbers]
     scored = {
         "corpus": corpus_signature(corpus_name, corpus),
         "sample": None if limit is None else {"limit": limit, "seed": seed},
         "scored": None
-        if len(places) == len(corpus)
-        else {"sentences": len(places), "sha256": corpus_signature("", gold)["sha256"]},
+        if len(numbers) == len(corpus)
+        else {"sentences": len(numbers), "sha256": corpus_signature("", gold)["sha256"]},
     }
     return evaluate_all(
         gold,
-        [source.predict(places) for source in sources],
+        [source.predict(numbers) for source in sources],
         signatures=[{**scored, **source.signature} for source in sources],
         resamples=resamples,
         seed=seed,
@@ -201,11 +223,25 @@ def evaluate_sources(
 def evaluate_runs(
     paths: Sequence[Path], *, resamples: int = 1000, seed: int = 42
 ) -> list[Evaluation]:
-    """Score runs that ``evaluate --output`` kept, again and alike.
+    """Score again several runs that :func:`write_run` or ``evaluate --output`` saved.
+
+    Args:
+        paths: The files.
+        resamples: Bootstrap resamples; 0 for no intervals.
+        seed: Seed of the resamples.
 
     Raises:
-        CorpusError: A file is no such run.
-        MismatchError: They are of different sentences or gold spans.
+        CorpusError: A file is not a saved run.
+        MismatchError: The runs are of different sentences or gold spans.
+
+    >>> import tempfile
+    >>> from llmner.scoring import Prediction, evaluate, write_run
+    >>> evaluation = evaluate([Sentence("a")], [Prediction("a", ())], resamples=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_run(evaluation, Path(folder) / "run.json")
+    ...     (again,) = evaluate_runs([Path(folder) / "run.json"], resamples=0)
+    >>> again.scores == evaluation.scores
+    True
     """
     runs = [read_run(path) for path in paths]
     gold = runs[0][0]

@@ -119,7 +119,7 @@ def test_a_network_that_no_machine_has_room_for_is_not_made(
         held[key] = {} if key == "files" else held[key] | config
         (tmp_path / "t" / name).write_text(json.dumps(held), "utf-8")
     with pytest.raises(
-        InputError, match=r"'config' is none|is not of the vocabulary\.json beside it"
+        InputError, match=r"'config' is invalid|does not fit the vocabulary\.json beside it"
     ):
         load_baseline(tmp_path / "t")
 

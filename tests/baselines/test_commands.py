@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -19,7 +20,9 @@ pytest.importorskip("huggingface_hub")
 from huggingface_hub import close_session
 
 from llmner.baselines import find_baseline, push_baseline
+from llmner.baselines._kinds import KINDS
 from llmner.cli import app
+from llmner.comparison import ModelEntry
 from llmner.corpora import read_corpus, write_corpus
 from llmner.errors import InputError
 from tests.baselines.tiny import tiny_encoder
@@ -322,20 +325,26 @@ def test_compare_models_asks_engines_once_and_goes_on(
     assert len(list(folder.glob("tiny-*.rows.jsonl"))) == 2
 
 
+def test_every_kind_of_baseline_can_be_compared() -> None:
+    kinds = [kind for kind in get_args(ModelEntry.model_fields["train"].annotation) if kind]
+    assert [name for choice in kinds for name in get_args(choice)] == list(KINDS)
+    assert all(kind.tagger.kind == name for name, kind in KINDS.items())
+
+
 @pytest.mark.parametrize(
     ("models", "told"),
     [
         (
             [{"name": "x"}],
-            "models.0: needs one of train, baseline, engine and predicted, and has 0",
+            "models.0: needs exactly one of train, baseline, engine and predicted, has 0",
         ),
-        ([{"name": "x", "train": "crf", "predicted": "p"}], "and has 2"),
+        ([{"name": "x", "train": "crf", "predicted": "p"}], "has 2"),
         ([{"name": "x", "train": "svm"}], "models.0.train"),
         (
             [{"name": "x", "train": "crf"}, {"name": "X", "train": "crf"}],
-            "two models are called alike",
+            "two models have the same name",
         ),
-        ([{"name": "x", "train": "crf", "grounded": True}], "belong to an engine"),
+        ([{"name": "x", "train": "crf", "grounded": True}], "can only be used with engine"),
         ([{"name": "x", "train": "crf", "options": {"c9": 1}}], "options.c9"),
         ([{"name": "x", "engine": "transformers", "options": {"c9": 1}}], "options: "),
         ([], "models"),
@@ -349,7 +358,7 @@ def test_configurations_that_are_wrong_name_the_field(
     config.write_text(yaml.safe_dump(held), "utf-8")
     assert told in refused("compare-models", "--config", config, "--output", tmp_path / "out")
     config.write_text("- a", "utf-8")
-    assert "holds no fields" in refused(
+    assert "has no fields" in refused(
         "compare-models", "--config", config, "--output", tmp_path / "out"
     )
 

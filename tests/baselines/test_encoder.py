@@ -12,9 +12,10 @@ torch = pytest.importorskip("torch", reason='needs pip install "llmner[baselines
 transformers = pytest.importorskip("transformers", reason='needs pip install "llmner[baselines]"')
 
 from llmner.baselines import EncoderConfig, EncoderTagger, load_baseline, train_baseline  # noqa: E402
+from llmner.baselines._encoder_tagger import _longest  # noqa: E402
 from llmner.baselines._store import read_baseline_record  # noqa: E402
 from llmner.baselines._types import judge  # noqa: E402
-from llmner.baselines.encoder import _longest, _rows  # noqa: E402
+from llmner.baselines.encoder import _rows  # noqa: E402
 from llmner.corpora import read_corpus  # noqa: E402
 from llmner.errors import GenerationError, InputError  # noqa: E402
 from llmner.spans import Sentence  # noqa: E402
@@ -100,7 +101,7 @@ def test_sentences_over_the_models_length_are_learnt_in_windows_and_told(
     config = EncoderConfig(model=str(base), epochs=1, max_length=32, stride=8)
     trained = train_baseline([long, *SENTENCES[:4]], config, tmp_path / "t", report=told.append)
     assert trained.notes["windowed_sentences"] >= 1
-    assert any("become several windows" in line for line in told)
+    assert any("cut into several windows" in line for line in told)
 
 
 def test_frozen_encoders_stay_as_they_were(base: Path, tmp_path: Path) -> None:

@@ -209,8 +209,8 @@ def test_the_best_weights_come_back(tmp_path: Path) -> None:
     choice = BestEpoch(patience=1)
     for epoch, f1 in ((1, 0.0), (2, 0.7), (3, 0.6)):
         torch.nn.init.constant_(network.weight, epoch)
-        choice.judged(Epoch(epoch, None, f1=f1), network)
-        assert choice.over(Epoch(epoch, None)) == (epoch == 3)
+        choice.update(Epoch(epoch, None, f1=f1), network)
+        assert choice.should_stop(Epoch(epoch, None)) == (epoch == 3)
     choice.restore(network)
     assert set(network.weight.flatten().tolist()) == {2.0}
 
@@ -229,10 +229,10 @@ def test_held_out_sentences_that_decide_nothing_are_told(tmp_path: Path) -> None
         [SENTENCES[0], *plain], config, tmp_path / "a", held_out=3, seed=1, report=told.append
     )
     assert trained.best is None
-    assert any("hold no entity" in line for line in told)
+    assert any("have no entities" in line for line in told)
     rare = [Sentence(f"서울 {number}", (Span(0, 2, f"L{number}"),)) for number in range(9)]
     train_baseline(rare, config, tmp_path / "b", held_out=2, report=told.append)
-    assert any(line.startswith("only held-out sentences have L") for line in told)
+    assert any("only held-out sentences have cannot be learnt: L" in line for line in told)
 
 
 def test_a_word_of_any_length_takes_little_memory(tagger: Baseline) -> None:
@@ -255,10 +255,10 @@ def test_models_that_are_cut_short_are_refused(tmp_path: Path) -> None:
     (tmp_path / "b" / "baseline.json").write_text(json.dumps(record), "utf-8")
     for size in (0, 20, 48, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
-        with pytest.raises(InputError, match="is no model of CRFsuite"):
+        with pytest.raises(InputError, match="is not a CRFsuite model"):
             load_baseline(tmp_path / "b")
     path.write_bytes(whole[:20] + b"\xff" * 28 + whole[48:])
-    with pytest.raises(InputError, match="is no model of CRFsuite"):
+    with pytest.raises(InputError, match="is not a CRFsuite model"):
         load_baseline(tmp_path / "b")
 
 
@@ -281,7 +281,7 @@ def test_the_same_seed_trains_the_same_network(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_is_told_in_a_line(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(InputError, match="hold no entity"):
+    with pytest.raises(InputError, match="have no entities"):
         train_baseline([Sentence("없다")], CrfConfig(), tmp_path / "none")
     with pytest.raises(InputError, match="holds a baseline already"):
         train_baseline(SENTENCES[:5], CrfConfig(), folder)
@@ -292,7 +292,7 @@ def test_what_is_wrong_is_told_in_a_line(tmp_path: Path, folder: Path) -> None:
             train_baseline(SENTENCES[:5], CrfConfig(), tmp_path / "full", restart=restart)
     assert (tmp_path / "full" / "config.json").read_text() == "mine"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(InputError, match="hold no entity"):
+    with pytest.raises(InputError, match="have no entities"):
         train_baseline([Sentence("없다")], CrfConfig(), folder, restart=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     with pytest.raises(InputError, match=r"holds no baseline\.json"):
@@ -301,17 +301,17 @@ def test_what_is_wrong_is_told_in_a_line(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(InputError, match="not JSON"):
         load_baseline(tmp_path)
     (tmp_path / "baseline.json").write_text('{"kind": "oracle"}')
-    with pytest.raises(InputError, match="names no kind"):
+    with pytest.raises(InputError, match="is not a kind of baseline"):
         load_baseline(tmp_path)
     (tmp_path / "baseline.json").write_text('{"kind": "crf"}')
-    with pytest.raises(InputError, match="there is no model"):
+    with pytest.raises(InputError, match="no such model file"):
         load_baseline(tmp_path)
     (tmp_path / "model.crfsuite").write_text("no")
-    with pytest.raises(InputError, match="is no model of CRFsuite"):
+    with pytest.raises(InputError, match="is not a CRFsuite model"):
         load_baseline(tmp_path)
     (tmp_path / "baseline.json").write_text('{"kind": "bilstm-crf"}')
     with pytest.raises(InputError, match=r"vocabulary\.json: is missing"):
         load_baseline(tmp_path)
     (tmp_path / "vocabulary.json").write_text("{}")
-    with pytest.raises(InputError, match="holds no BiLSTM-CRF"):
+    with pytest.raises(InputError, match="is not of a BiLSTM-CRF"):
         load_baseline(tmp_path)

@@ -24,14 +24,14 @@ def write(tmp_path: Path, name: str, text: str | bytes) -> Path:
 @pytest.mark.parametrize(
     ("name", "format", "text", "message"),
     [
-        ("a.tsv", "klue-tsv", HEADER + "## s1\tx\n가\tO\n나다\n\n", r"a.tsv:4 \(id 's1'\): '나다' is no row"),
+        ("a.tsv", "klue-tsv", HEADER + "## s1\tx\n가\tO\n나다\n\n", r"a.tsv:4 \(id 's1'\): '나다' is not a row"),
         ("a.tsv", "klue-tsv", HEADER + "## s1\tx\n가나\tO\n\n", r"a.tsv:3 \(id 's1'\): '가나' is "
         r"not one character"),
         ("a.tsv", "klue-tsv", HEADER + "## s1\tx\n가\tX-PS\n\n", r"a.tsv:3 \(id 's1'\): 'X-PS' is "
         r"not a tag"),
         ("a.conll", "conll", "가 O\n나\n", r"a.conll:2: '나' has no tag column"),
-        ("a.conll", "conll", "# text = 가 나\n가 O\n다 O\n", r"a.conll:3: token '다' does not "
-        r"continue"),
+        ("a.conll", "conll", "# text = 가 나\n가 O\n다 O\n", r"a.conll:3: token '다' is not the next "
+        r"one"),
         ("a.jsonl", "spans", '{"text": "가"}\n{"text":\n', r"a.jsonl:2: not JSON"),
         ("a.jsonl", "spans", "[1]\n", r"a.jsonl:1: expected an object, got a list"),
         ("a.jsonl", "spans", '{"id": "a"}\n', r"a.jsonl:1 \(id 'a'\): no 'text'"),
@@ -150,7 +150,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     ("sentence", "problem"),
     [
         (Sentence("가", (), "a\nb"), "an id with a line break"),
-        (Sentence("가\ud800"), "half a surrogate pair"),
+        (Sentence("가\ud800"), "an unpaired surrogate"),
         (Sentence(""), "an empty text"),
     ],
 )

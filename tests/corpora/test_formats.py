@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from llmner.corpora import CORPUS_FORMATS, ReadStats, guess_format, read_corpus, write_corpus
-from llmner.corpora._types import ReadOptions
+from llmner.corpora._format import ReadOptions
 from llmner.errors import CorpusError
 from llmner.spans import Sentence, Span
 from tests.conftest import shared
@@ -149,7 +149,7 @@ def test_plain_text_is_taken_by_its_name_only(tmp_path: Path) -> None:
     assert [s.text for s in read_corpus(path)] == ["첫 문장", "둘째 문장"]
     other = tmp_path / "x.dat"
     other.write_text("첫 문장\n", encoding="utf-8")
-    with pytest.raises(CorpusError, match="looks like none"):
+    with pytest.raises(CorpusError, match="is in no known"):
         list(read_corpus(other))
 
 
@@ -200,6 +200,8 @@ def test_a_document_is_a_file_read_whole(tmp_path: Path) -> None:
     path.write_text(" \n")
     with pytest.raises(CorpusError, match="holds no sentence"):
         list(read_corpus(path, "document"))
-    with pytest.raises(CorpusError, match="a document is only read; use the spans format"):
+    with pytest.raises(
+        CorpusError, match="a document can only be read, not written; use the spans format"
+    ):
         write_corpus([document], tmp_path / "out", "document")
     assert not (tmp_path / "out").exists()

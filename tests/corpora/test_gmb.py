@@ -132,9 +132,9 @@ def test_other_files_have_no_splits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        (("", "word", "NN"), "a.csv:3 .*a row without a word and a tag"),
-        (("", "", "NN", "O"), "a.csv:3 .*a row without a word and a tag"),
-        (("", "word", "NN", ""), "a.csv:3 .*a row without a word and a tag"),
+        (("", "word", "NN"), "a.csv:3 .*a row lacks its word or its tag"),
+        (("", "", "NN", "O"), "a.csv:3 .*a row lacks its word or its tag"),
+        (("", "word", "NN", ""), "a.csv:3 .*a row lacks its word or its tag"),
         (("", "word", "NN", "geo"), "a.csv:3 .*'geo' is not a tag"),
     ],
 )
@@ -151,7 +151,7 @@ def test_bad_rows_are_told_or_passed_over(tmp_path: Path, row: tuple[str, ...], 
 def test_another_header_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("Word,Tag\nA,O\n")
-    with pytest.raises(CorpusError, match=r"a\.csv:1: does not begin with the columns"):
+    with pytest.raises(CorpusError, match=r"a\.csv:1: does not begin with the names"):
         list(read_corpus(path, "gmb-csv"))
     path.write_text("Sentence #,Word,POS,Tag\n")
     with pytest.raises(CorpusError, match="holds no sentence"):

@@ -1,44 +1,31 @@
-"""A corpus format of another package: read, guessed and written, from Python and the command
-line.
-"""
+"""The guide's corpus format, as a new module and as another package: read, guessed and written."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+import llmner
 from llmner import Sentence, Span, read_corpus, write_corpus
 from llmner.cli import app
-from llmner.corpora import corpus_formats, guess_format
+from llmner.corpora import CORPUS_FORMATS, corpus_formats, guess_format
 from tests.asking.plugins import installed
+from tests.conftest import ROOT
+from tests.test_docs import blocks
 
-_FORMAT = '''
-"""One sentence a line, its only entity behind a bar: Anna sings|0-4 PER."""
-
-from llmner.corpora import CorpusFormat
-from llmner.files import open_lines
-from llmner.spans import Span
-
-
-def read(path, options):
-    for number, line in open_lines(path):
-        text, _, entity = line.rstrip("\\n").partition("|")
-        place, _, label = entity.partition(" ")
-        spans = [Span(*map(int, place.split("-")), label)] if entity else []
-        yield options.sentence(path, number, None, text, spans)
-
-
-def write(sentence, stream):
-    entity = "".join(f"{span.start}-{span.end} {span.label}" for span in sentence.spans[:1])
-    stream.write(f"{sentence.text}|{entity}\\n".encode())
-
-
-BARS = CorpusFormat("bars", read, write, lambda lines: all("|" in line for line in lines if line.strip()))
-'''
+# The module as the guide has it.
+_FORMAT = next(
+    text
+    for language, text in blocks(ROOT / "docs" / "contributing.md")
+    if language == "python" and "FORMATS = " in text
+)
 
 
 @pytest.fixture
@@ -46,8 +33,45 @@ def bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     points = {"llmner.corpora": {"bars": "bars_format:BARS"}}
     monkeypatch.syspath_prepend(installed(tmp_path, points, {"bars_format": _FORMAT}))
     path = tmp_path / "a.bars"
-    path.write_text("Anna sings|0-4 PER\nNobody hums|\n", "utf-8")
+    path.write_text("Anna sings|0 4 PER\nNobody hums|\n", "utf-8")
     return path
+
+
+def test_a_new_format_is_one_new_module(tmp_path: Path) -> None:
+    shutil.copytree(
+        Path(llmner.__file__).parent,
+        tmp_path / "llmner",
+        ignore=shutil.ignore_patterns("models", "__pycache__"),
+    )
+    (tmp_path / "llmner" / "corpora" / "bars.py").write_text(_FORMAT, "utf-8")
+    (tmp_path / "songs.bars").write_text("Anna met Bob|0 4 PER;9 12 PER\nNobody hums|\n", "utf-8")
+
+    def converted(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "llmner", "convert", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    marked = converted("songs.bars", "-", "--to", "markup")
+    assert marked == "<Anna:PER> met <Bob:PER>\nNobody hums\n"
+    (tmp_path / "songs.txt").write_text(marked, "utf-8")
+    assert converted("songs.txt", "-", "--to", "bars") == (tmp_path / "songs.bars").read_text()
+    # Ours are tried first, and in their order.
+    names = "import llmner.corpora as c; print(*c.CORPUS_FORMATS, *c.format_names())"
+    done = subprocess.run(
+        [sys.executable, "-c", names], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == 2 * [*CORPUS_FORMATS, "bars"]
+
+
+def test_the_formats_there_are_in_the_order_in_which_they_are_tried() -> None:
+    assert list(CORPUS_FORMATS) == [
+        *("klue-tsv", "spans", "gmb-csv", "conll", "markup", "text", "document")
+    ]
 
 
 def test_a_format_of_another_package_is_one_of_ours(bars: Path) -> None:
@@ -84,7 +108,7 @@ def test_the_command_line_takes_it(bars: Path) -> None:
         {"start": 0, "end": 4, "label": "PER"}
     ]
     back = CliRunner().invoke(app, ["convert", str(bars), "-", "--to", "bars", "--from", "bars"])
-    assert back.stdout == "Anna sings|0-4 PER\nNobody hums|\n"
+    assert back.stdout == "Anna sings|0 4 PER\nNobody hums|\n"
     refused = CliRunner().invoke(app, ["convert", str(bars), "-", "--to", "stars"])
     assert refused.exit_code == 2
     assert "document, bars" in refused.stderr

@@ -158,7 +158,7 @@ def test_without_resamples_a_difference_has_p_alone() -> None:
 
 def test_what_cannot_be_asked_is_refused() -> None:
     counts = counted(*random_run(5, seed=1))
-    with pytest.raises(InputError, match="0 resamples"):
+    with pytest.raises(InputError, match="at least 1, got 0"):
         intervals(counts, resamples=0)
     with pytest.raises(MismatchError, match="different corpora"):
         compare_counts(counts, counted(*random_run(6, seed=1)))

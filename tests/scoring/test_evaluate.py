@@ -84,7 +84,7 @@ def test_predictions_without_ids_are_aligned_by_place() -> None:
         ([Prediction("손흥민은", ())], r"1 predictions for 2 gold sentences"),
         (
             [Prediction("손흥민은", (), "a"), Prediction("부산에서", (), "b")],
-            r"id 'b'\): predicted on another text",
+            r"id 'b'\): the prediction is for another text",
         ),
         (
             [
@@ -226,7 +226,7 @@ def test_every_figure_comes_out_of_the_kept_run_again(tmp_path: Path) -> None:
     for text, message in (
         ("{", "not JSON"),
         ("[]", "holds no rows"),
-        ('{"rows": [{"text": "가"}]}', "row 1 has no list 'gold'"),
+        ('{"rows": [{"text": "가"}]}', "row 1: 'gold' is not a list"),
         (
             '{"rows": [{"text": "가", "gold": [{"start": 0, "end": 9, "label": "PS"}], "spans": '
             "[]}]}",
@@ -243,7 +243,7 @@ def test_every_figure_comes_out_of_the_kept_run_again(tmp_path: Path) -> None:
             read_run(path)
     for tags, message in (
         ('"O"', "'tags' is not a list of strings"),
-        ('["B-PS", "O"]', "the tags are not those"),
+        ('["B-PS", "O"]', "the tags do not give the spans"),
         ('["x"]', "'x' is not a tag"),
     ):
         path.write_text(
@@ -353,7 +353,7 @@ def test_without_resamples_there_are_no_intervals_and_negative_ones_are_refused(
     result: Evaluation = evaluate(GOLD, predicted(GOLD), resamples=0)
     assert result.intervals == {}
     assert result.signature["interval"] is None
-    with pytest.raises(InputError, match="-1 resamples"):
+    with pytest.raises(InputError, match="got -1"):
         evaluate(GOLD, predicted(GOLD), resamples=-1)
 
 

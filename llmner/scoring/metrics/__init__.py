@@ -1,7 +1,7 @@
-"""The metrics, one a module. Scores, intervals, comparisons, JSON and reports go over all there
-are.
+"""The metrics, one per module.
 
-A new metric is a new module here, with a ``METRIC``; nothing else is told of it::
+Scores, intervals, comparisons, JSON and reports iterate over all of them. A new metric is a new
+module here with a ``METRIC``; nothing else is told of it::
 
     class Edges(NamedTuple):
         right: Number
@@ -19,7 +19,7 @@ A new metric is a new module here, with a ``METRIC``; nothing else is told of it
     TITLES = {"boundary.f1": ("boundary F1", "edges, labels ignored")}
     METRIC = Metric("boundary", _count, _figures, TITLES)
 
-Modules that begin with ``_`` are what metrics share.
+Modules whose names begin with ``_`` contain what metrics share.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ __all__ = [
     "ratios",
 ]
 
-# The order of figures in JSON since 0.1; metrics that are not named here come after, by name.
+# The order of figures in JSON since 0.1. Metrics that are not named here come after, by name.
 _ORDER = ("micro", "spans", "macro", "weighted", "per_label", "strict", "klue", "text", "partial")
 
 

@@ -1,4 +1,7 @@
-"""Entities by label: right where place and label both are. Several metrics average these counts."""
+"""Counts of entities by label, which several metrics average.
+
+An entity is right if both its place and its label are right.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ __all__ = ["count_entities"]
 
 
 def count_entities(sides: Sides) -> Hits:
-    """Right, gold and predicted entities of each label."""
+    """The numbers of right, gold and predicted entities of each label."""
     count = sides.labels.count
     if sides.predicted is sides.gold:
         right = count(sides.gold)

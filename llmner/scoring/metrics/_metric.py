@@ -1,7 +1,4 @@
-"""What a metric is: how it counts one sentence, and what follows from sums of its counts.
-
-It knows neither sentences nor bootstraps, and no single metric.
-"""
+"""The definition of a metric: how it counts one sentence, and the figures of summed counts."""
 
 from __future__ import annotations
 
@@ -28,14 +25,14 @@ __all__ = [
 ]
 
 Number: TypeAlias = Any
-"""One column of a metric. Of one sentence: a number, or an array of one for each label or the like.
-Summed: an array of n such, one for each sum."""
+"""One column of a metric. For one sentence it is a number or an array, for example one number per
+label. Summed, it is an array of n such values, one for each sum."""
 
 Columns: TypeAlias = tuple[Number, ...]
-"""What a metric counts: a ``NamedTuple``, one :data:`Number` a field."""
+"""The counts of a metric: a ``NamedTuple`` whose fields are :data:`Number`."""
 
 Figures: TypeAlias = "dict[str, NDArray[Any]]"
-"""Arrays of n fractions from 0 to 1, by the figure's name (``micro.f1``)."""
+"""Arrays of n fractions from 0 to 1 by the figure's name (``micro.f1``)."""
 
 PARTS = ("precision", "recall", "f1")
 
@@ -51,18 +48,18 @@ class PRF:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One way to judge predictions. Scores, intervals, comparisons and reports go over all of them.
+    """One way to score predictions.
 
     Attributes:
-        name: Its key in JSON; figures are called ``name.part``.
-        count: Counts one sentence, in columns with names; ``None`` where the sentence lacks what it
-            takes, which goes for all sentences of a scoring then. Metrics with one counting
-            function share its columns.
-        figures: Figures of summed columns, given the labels in their columns' order. Every resample
-            is a row of the sums, so it works on arrays.
-        titles: Of each figure that reports show: its title, and what it is or who quotes it.
-        quote: What ``Scores`` has under the name, from all sentences and the sums over them: for
-            figures that another package is quoted for. Without it, the figures' numbers by part.
+        name: Its key in JSON. Its figures are called ``name.part``.
+        count: Counts one sentence and returns named columns, or ``None`` if the sentences lack
+            something it needs; then it must be ``None`` for all of them. Metrics with the same
+            counting function share its columns.
+        figures: Computes the figures of summed columns, given the labels in the order of their
+            columns. It works on arrays, because each resample is a row of the sums.
+        titles: For each figure that reports show, its title and an explanation.
+        quote: Computes the value in ``Scores`` from all sentences and their sums, for figures that
+            come from another package. Without it, the value is a dict of the figures by part.
     """
 
     name: str
@@ -72,7 +69,7 @@ class Metric:
     quote: Callable[[Whole, Any], Any] | None = None
 
     def score(self, whole: Whole, sums: Any) -> Any:
-        """What the metric says of all sentences, given the sums of its columns over them."""
+        """The metric's value in ``Scores``, given the sums of its columns over all sentences."""
         if self.quote is not None:
             return self.quote(whole, sums)
         figures = self.figures(sums, whole.labels.names)
@@ -82,7 +79,7 @@ class Metric:
 
 
 class Hits(NamedTuple):
-    """What precision and recall are made of, whatever is counted."""
+    """The counts for precision and recall: right, gold and predicted items."""
 
     right: Number
     gold: Number
@@ -90,7 +87,12 @@ class Hits(NamedTuple):
 
 
 def ratios(right: Number, gold: Number, predicted: Number) -> tuple[Number, Number, Number]:
-    """Precision, recall and F1 of summed counts; 0 where there is nothing to count."""
+    """Precision, recall and F1 of summed counts; 0 if there is nothing to count.
+
+    >>> precision, recall, f1 = ratios(1, 2, 4)
+    >>> float(precision), float(recall), round(float(f1), 3)
+    (0.25, 0.5, 0.333)
+    """
     import numpy as np
 
     return (
@@ -101,7 +103,7 @@ def ratios(right: Number, gold: Number, predicted: Number) -> tuple[Number, Numb
 
 
 def mean_ratios(hits: Hits, weights: Number) -> tuple[Number, Number, Number]:
-    """Means of each label's precision, recall and F1, weighted; 0 where no label has any weight."""
+    """Weighted means of the labels' precision, recall and F1; 0 if all weights are 0."""
     import numpy as np
 
     total = np.maximum(weights.sum(1), 1)
@@ -110,10 +112,14 @@ def mean_ratios(hits: Hits, weights: Number) -> tuple[Number, Number, Number]:
 
 
 def named(name: str, values: Iterable[Number]) -> Figures:
-    """Precision, recall and F1 under their names."""
+    """Precision, recall and F1 as figures of a metric.
+
+    >>> named("micro", (0.5, 1.0, 0.667))
+    {'micro.precision': 0.5, 'micro.recall': 1.0, 'micro.f1': 0.667}
+    """
     return {f"{name}.{part}": value for part, value in zip(PARTS, values, strict=True)}
 
 
 def prf(values: Iterable[Number]) -> PRF:
-    """Precision, recall and F1 of one sum."""
+    """Precision, recall and F1 of a single sum, given arrays of one value each."""
     return PRF(*(float(value[0]) for value in values))

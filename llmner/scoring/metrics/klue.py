@@ -1,8 +1,8 @@
-"""KLUE's official pair: entity F1 and character F1, as KLUE-baseline computes them.
+"""KLUE's official figures: entity F1 and character F1, as KLUE-baseline computes them.
 
-Characters that are spaces are dropped, and an ``O`` stands before and after each sentence.
-KLUE-baseline joins all sentences into one sequence; the ``O`` around each keeps entities from
-crossing, so a sequence a sentence gives the same entities.
+Spaces are dropped, and an ``O`` is added before and after each sentence. KLUE-baseline joins all
+sentences into one sequence. Because of the ``O``, no entity can cross a boundary, so one sequence
+per sentence gives the same entities.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 __all__ = ["KLUE_LABELS", "KlueScores", "task_labels"]
 
 KLUE_LABELS = ("PS", "LC", "OG", "DT", "TI", "QT")
-"""KLUE-NER's label set; its character F1 is a macro average over all 13 tags these give."""
+"""The labels of KLUE-NER. Character F1 is the macro average over their 13 tags."""
 
 
 @dataclass(frozen=True, slots=True)
 class KlueScores:
-    """KLUE's official pair, as fractions from 0 to 1.
+    """KLUE's official figures, as fractions from 0 to 1.
 
     Attributes:
         entity_f1: Macro F1 over labels, strict IOB2.
         char_f1: Macro F1 over character tags.
-        gold_entities: Strict gold entities left once spaces are dropped (an entity that begins with
-            a space loses its ``B-`` and is none).
+        gold_entities: Number of strict gold entities after spaces are dropped. An entity that
+            begins with a space loses its ``B-`` tag and does not count.
     """
 
     entity_f1: float
@@ -43,7 +43,7 @@ class KlueScores:
 
 
 class _Columns(NamedTuple):
-    """Entities by label, then characters by tag."""
+    """Counts of entities by label, then of characters by tag."""
 
     right_entities: Number
     gold_entities: Number
@@ -54,7 +54,11 @@ class _Columns(NamedTuple):
 
 
 def task_labels(gold: set[str]) -> tuple[str, ...]:
-    """The labels whose tags are averaged over: those of the task, whatever else was predicted."""
+    """The labels over whose tags character F1 is averaged, given the labels of gold.
+
+    >>> task_labels({"PS"}) == KLUE_LABELS, task_labels({"PER", "LOC"})
+    (True, ('LOC', 'PER'))
+    """
     return KLUE_LABELS if gold <= set(KLUE_LABELS) else tuple(sorted(gold))
 
 
@@ -73,7 +77,7 @@ def _count(sides: Sides) -> _Columns | None:
         predicted, read_numbers = _entities(read_tags), _tag_numbers(read_tags, labels)
 
     def characters(numbers: NDArray[Any]) -> NDArray[Any]:
-        # The last number is that of all tags that are not averaged over.
+        # The last number stands for all tags that are not averaged over.
         return np.bincount(numbers, minlength=len(labels.tag_numbers) + 1)[:-1]
 
     return _Columns(
@@ -102,7 +106,7 @@ def _tag_numbers(tags: Sequence[str], labels: Labels) -> NDArray[Any]:
 
 
 def _figures(sums: _Columns, labels: Sequence[str]) -> Figures:
-    """Labels that do not occur are left out of the mean; a tag without a character has F1 1."""
+    """Labels that do not occur are left out of the mean. A tag without a character has F1 1."""
     import numpy as np
 
     entities, characters = Hits(*sums[:3]), Hits(*sums[3:])
@@ -112,13 +116,13 @@ def _figures(sums: _Columns, labels: Sequence[str]) -> Figures:
 
 
 def _quote(whole: Whole, sums: _Columns) -> KlueScores:
-    """seqeval's entity F1 and scikit-learn's character F1, which KLUE-baseline calls."""
+    """Entity F1 from seqeval and character F1 from scikit-learn, as in KLUE-baseline."""
     from sklearn.metrics import f1_score
 
-    gold = [_without_spaces(one.text or "", one.gold_tags) for one in whole.sides]
-    predicted = [_without_spaces(one.text or "", one.read_tags) for one in whole.sides]
+    gold = [_without_spaces(sides.text or "", sides.gold_tags) for sides in whole.sides]
+    predicted = [_without_spaces(sides.text or "", sides.read_tags) for sides in whole.sides]
     entities = report(whole.labels, gold, predicted, strict=True).get("macro avg")
-    # scikit-learn compares numbers far faster than strings.
+    # scikit-learn is much faster with numbers than with strings.
     numbers, other = whole.labels.tag_numbers, len(whole.labels.tag_numbers)
     char_f1 = f1_score(
         [numbers.get(tag, other) for row in gold for tag in row],

@@ -1,4 +1,4 @@
-"""The mean over labels, each label alike, of those in gold or predicted; seqeval's default mode."""
+"""seqeval's macro average in its default mode: the unweighted mean over labels that occur."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""seqeval's micro average in its default mode: all entities alike, place and label both right."""
+"""seqeval's micro average in its default mode, over all entities of all labels."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Partial credit: SemEval-2013 task 9's four ways to compare, straight from offsets.
+"""Partial credit: the four modes of SemEval-2013 task 9, computed from offsets.
 
-Written here and held against nervaluate by a test: its ends are inclusive, it guesses the form of
-its input from the first element, and an overlap counts only from one per cent of the gold entity
-on.
+The nervaluate package is not used: its ends are inclusive, it guesses the form of its input from
+the first element, and it ignores overlaps below one per cent of the gold entity. A test compares
+both.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ MODES = ("strict", "exact", "partial", "type")
 
 @dataclass(frozen=True, slots=True)
 class ModeScore(PRF):
-    """Figures of one of SemEval-2013's modes, with the counts they come from.
+    """The figures of one mode of SemEval-2013, and the counts behind them.
 
     Attributes:
-        correct: Predictions that are right in this mode.
-        incorrect: Predictions that overlap a gold entity and are wrong.
-        partial: Overlaps that count half (mode ``partial`` only).
-        missed: Gold entities no prediction overlaps.
-        spurious: Predictions that overlap no gold entity that is free.
+        correct: Number of predictions that are right in this mode.
+        incorrect: Number of predictions that overlap a gold entity and are wrong.
+        partial: Number of overlaps that count half (mode ``partial`` only).
+        missed: Number of gold entities that no prediction is paired with.
+        spurious: Number of predictions that overlap no gold entity that is still free.
     """
 
     correct: int
@@ -44,7 +44,7 @@ class ModeScore(PRF):
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one mode, as :class:`ModeScore` has them."""
+    """The counts of one mode; :class:`ModeScore` explains them."""
 
     correct: int = 0
     incorrect: int = 0
@@ -64,22 +64,32 @@ class _Columns(NamedTuple):
 
 
 def tallies(gold: Sequence[Span], predicted: Sequence[Span]) -> tuple[Tally, Tally, Tally, Tally]:
-    """A tally for each of :data:`MODES`."""
+    """The counts of each of :data:`MODES`.
+
+    >>> strict, exact, partial, typed = tallies([Span(0, 4, "PER")], [Span(0, 4, "LOC")])
+    >>> strict.incorrect, exact.correct
+    (1, 1)
+    """
     if tuple(gold) == tuple(predicted):
         right = len(gold)
         return Tally(right), Tally(right), Tally(right), Tally(right)
     strict, exact, partial, typed = Tally(), Tally(), Tally(), Tally()
-    # Which overlaps count decides nothing about which gold spans are left over: the first free one
-    # is taken unless one stands at the very place, and then no other prediction can reach that one.
+    # A prediction takes the gold span at exactly its place, or else the first free one it overlaps.
+    # No other prediction can overlap the gold span at its place, so strict, exact and partial mode
+    # leave the same gold spans free.
     free = [True] * len(gold)
-    for number, touched in overlapping(gold, predicted):
-        span = predicted[number]
-        open_ones = [at for at in touched if free[at]]
+    for predicted_number, numbers in overlapping(gold, predicted):
+        span = predicted[predicted_number]
+        candidates = [number for number in numbers if free[number]]
         same = next(
-            (at for at in open_ones if (gold[at].start, gold[at].end) == (span.start, span.end)),
+            (
+                number
+                for number in candidates
+                if (gold[number].start, gold[number].end) == (span.start, span.end)
+            ),
             None,
         )
-        if not open_ones:
+        if not candidates:
             for tally in (strict, exact, partial):
                 tally.spurious += 1
             continue
@@ -87,7 +97,7 @@ def tallies(gold: Sequence[Span], predicted: Sequence[Span]) -> tuple[Tally, Tal
             strict.incorrect += 1
             exact.incorrect += 1
             partial.partial += 1
-            free[open_ones[0]] = False
+            free[candidates[0]] = False
             continue
         if gold[same].label == span.label:
             strict.correct += 1
@@ -103,12 +113,12 @@ def tallies(gold: Sequence[Span], predicted: Sequence[Span]) -> tuple[Tally, Tal
 
 
 def _tally_types(typed: Tally, gold: Sequence[Span], predicted: Sequence[Span]) -> None:
-    for right, found in pairs(gold, predicted):
-        if found is None:
+    for gold_number, predicted_number in pairs(gold, predicted):
+        if predicted_number is None:
             typed.missed += 1
-        elif right is None:
+        elif gold_number is None:
             typed.spurious += 1
-        elif gold[right].label == predicted[found].label:
+        elif gold[gold_number].label == predicted[predicted_number].label:
             typed.correct += 1
         else:
             typed.incorrect += 1
@@ -126,27 +136,28 @@ def _count(sides: Sides) -> _Columns:
 
 
 def _modes(sums: _Columns) -> Iterator[tuple[str, _Columns]]:
-    """Each mode with its own columns, one number a sum."""
+    """The columns of each mode, with one number per sum."""
     for number, mode in enumerate(MODES):
         yield mode, _Columns(*(column[:, number] for column in sums))
 
 
-def _ratios(one: _Columns) -> tuple[Number, Number, Number]:
-    common = one.correct + one.incorrect + one.partial
-    return ratios(one.correct + one.partial / 2, common + one.missed, common + one.spurious)
+def _ratios(counts: _Columns) -> tuple[Number, Number, Number]:
+    paired = counts.correct + counts.incorrect + counts.partial
+    right = counts.correct + counts.partial / 2
+    return ratios(right, paired + counts.missed, paired + counts.spurious)
 
 
 def _figures(sums: _Columns, labels: Sequence[str]) -> Figures:
     figures: Figures = {}
-    for mode, one in _modes(sums):
-        figures |= named(f"partial.{mode}", _ratios(one))
+    for mode, counts in _modes(sums):
+        figures |= named(f"partial.{mode}", _ratios(counts))
     return figures
 
 
 def _quote(whole: Whole, sums: _Columns) -> dict[str, ModeScore]:
     return {
-        mode: ModeScore(*astuple(prf(_ratios(one))), *(int(count[0]) for count in one))
-        for mode, one in _modes(sums)
+        mode: ModeScore(*astuple(prf(_ratios(counts))), *(int(count[0]) for count in counts))
+        for mode, counts in _modes(sums)
     }
 
 
@@ -155,7 +166,7 @@ METRIC = Metric(
     _count,
     _figures,
     {
-        # Its strict mode is the micro average again.
+        # The strict mode has no title, because it equals the micro average.
         "partial.exact.f1": ("SemEval exact", "the place is right, whatever the label"),
         "partial.partial.f1": ("SemEval partial", "an overlap counts half, whatever the label"),
         "partial.type.f1": ("SemEval type", "an overlap with the right label counts"),

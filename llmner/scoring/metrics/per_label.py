@@ -1,4 +1,4 @@
-"""Each label's own figures; seqeval's default mode."""
+"""The figures of each label, in seqeval's default mode."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ __all__ = ["LabelScore"]
 
 @dataclass(frozen=True, slots=True)
 class LabelScore(PRF):
-    """One label's figures; ``support`` counts its gold entities."""
+    """The figures of one label; ``support`` is the number of its gold entities."""
 
     support: int
 
 
 def _figures(sums: Hits, labels: Sequence[str]) -> Figures:
-    """NaN where a label is neither in gold nor predicted: such a resample says nothing of it."""
+    """NaN if a label is neither in gold nor predicted: such a resample says nothing about it."""
     import numpy as np
 
     values = ratios(*sums)
     occurs = (sums.gold + sums.predicted) > 0
     figures: Figures = {}
     for number, label in enumerate(labels):
-        one = (np.where(occurs[:, number], value[:, number], np.nan) for value in values)
-        figures |= named(f"per_label.{label}", one)
+        parts = (np.where(occurs[:, number], value[:, number], np.nan) for value in values)
+        figures |= named(f"per_label.{label}", parts)
     return figures
 
 

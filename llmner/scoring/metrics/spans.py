@@ -1,4 +1,4 @@
-"""The micro average counted from offsets, without tags."""
+"""The micro average computed from offsets, without tags."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def _quote(whole: Whole, sums: Hits) -> PRF:
     return prf(_figures(sums, whole.labels.names).values())
 
 
-# Without a title: it is the micro average again.
+# No title, because it equals the micro average of seqeval.
 METRIC = Metric("spans", count_entities, _figures, quote=_quote)

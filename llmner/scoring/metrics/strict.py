@@ -1,6 +1,6 @@
-"""seqeval's strict micro average on IOB2: what an ``I-`` without its ``B-`` begins is no entity.
+"""seqeval's strict micro average with scheme IOB2: an ``I-`` without its ``B-`` is not an entity.
 
-Spans make valid tags, so it differs from ``micro`` only where predictions were read from broken
+Spans always give valid tags, so it differs from ``micro`` only if predictions were read from broken
 tags.
 """
 

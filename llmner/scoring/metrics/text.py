@@ -1,4 +1,4 @@
-"""(label, surface) pairs compared a sentence at a time, places ignored and each counted once."""
+"""Figures of (label, surface) pairs; places are ignored, and a pair counts once per sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mean over labels, weighted by their gold entities; seqeval's default mode."""
+"""seqeval's weighted average in its default mode: labels are weighted by their gold entities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every reader shares: its options, its counters, and what to do with a row that is wrong."""
+"""What a corpus format is, and what all formats share: options, counters, checks of sentences."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["BadRow", "CorpusFormat", "ReadOptions", "ReadStats", "check_writable
 
 @dataclass(slots=True)
 class ReadStats:
-    """Counts of one reading, filled in as it goes.
+    """Counters that :func:`read_corpus` updates while it reads.
 
     Attributes:
-        sentences: Sentences given out.
-        spans: Gold spans in them.
-        repairs: Tags that had to be repaired (an ``I-X`` that continued nothing, ...).
-        first_repair: Where and what the first of them was.
-        skipped: Bad rows or sentences passed over.
+        sentences: Number of sentences read.
+        spans: Number of gold spans in them.
+        repairs: Number of tags that were repaired (an ``I-X`` that continues nothing, ...).
+        first_repair: The first repair: file, line, and what was wrong.
+        skipped: Number of bad rows or sentences that were skipped.
     """
 
     sentences: int = 0
@@ -35,7 +35,12 @@ class ReadStats:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row or sentence that was passed over: what was wrong, and its lines as they stood."""
+    """A row or sentence that was skipped.
+
+    Attributes:
+        error: What is wrong with it, with file and line.
+        raw: Its lines, unchanged.
+    """
 
     error: InputError
     raw: str
@@ -46,13 +51,13 @@ class ReadOptions:
     """How to read.
 
     Attributes:
-        strict: Broken tag sequences are errors instead of being repaired and counted.
-        labels: The only labels allowed; ``None`` allows any.
+        strict: Raise an error for a broken tag sequence instead of repairing it.
+        labels: The only labels allowed; ``None`` allows all.
         on_bad: Called with each bad row, which is then skipped; ``None`` raises its error.
-        stats: Counters to fill in.
-        on_tags: Called with the IOB2 tags of each sentence as they stand in the file, one a
-            character.
-        split: Which part of a file to read, for formats that know some.
+        stats: Counters to update.
+        on_tags: Called with the IOB2 tags of each sentence, one per character, as they are in the
+            file.
+        split: The part of the file to read, for formats that have splits.
     """
 
     strict: bool = False
@@ -71,7 +76,7 @@ class ReadOptions:
         self.stats.repairs += len(repairs)
 
     def bad(self, error: InputError, raw: str) -> None:
-        """Pass over a bad row, or raise its error."""
+        """Skip a bad row and report it to ``on_bad``, or raise its error."""
         if self.on_bad is None:
             raise error
         self.stats.skipped += 1
@@ -80,10 +85,17 @@ class ReadOptions:
     def sentence(
         self, path: Path, line: int, id: str | None, text: str, spans: list[Span]
     ) -> Sentence:
-        """A checked sentence.
+        """Make a sentence and check it.
+
+        Args:
+            path: The file, for errors.
+            line: The line of the sentence, for errors.
+            id: Its id.
+            text: Its text.
+            spans: Its spans.
 
         Raises:
-            CorpusError: Spans out of range or overlapping, or a label that is not allowed.
+            CorpusError: Spans are out of range or overlap, or a label is not allowed.
         """
         if self.labels is not None:
             for span in spans:
@@ -103,15 +115,19 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class CorpusFormat:
-    """A way of keeping labelled sentences in a file.
+    """A file format of labelled sentences.
 
     Attributes:
         name: Its name on the command line.
-        read: Streams sentences from a path.
-        write: Streams sentences to a binary stream, one call a sentence.
-        header: Bytes that open a file.
-        looks_like: Whether the first lines of a file look like this format.
-        splits: Whether a part of a file can be asked for.
+        read: Reads the sentences of a file, one at a time.
+        write: Writes one sentence to a binary stream.
+        looks_like: Whether a file is in this format, given its first lines (200 at most).
+        header: Bytes at the beginning of every file.
+        splits: Whether ``ReadOptions.split`` can ask for a part of a file.
+
+    >>> from llmner.corpora import CORPUS_FORMATS
+    >>> CORPUS_FORMATS["conll"].looks_like(["Anna\\tB-PER", "sings\\tO"])
+    True
     """
 
     name: str
@@ -122,25 +138,26 @@ class CorpusFormat:
     splits: bool = False
 
 
-_BREAKS = re.compile(r"[\n\r]")
+_LINE_BREAK = re.compile(r"[\n\r]")
 
 
 def check_writable(
     sentence: Sentence, format: str, *, breaks: bool = False, blank: bool = False
 ) -> None:
-    """Make sure that a sentence written in a line-based format can be read back.
+    """Check that a sentence written in a line-based format can be read back.
 
     Args:
         sentence: The sentence.
-        format: What the format is called.
-        breaks: Whether the format can hold line breaks in a text.
-        blank: Whether the format can hold a text of nothing but white space.
+        format: The format's name in the error message.
+        breaks: Whether a text may have line breaks.
+        blank: Whether a text may be nothing but white space.
 
     Raises:
-        CorpusError: A line break in text, id or label, a tab in the id, or an empty text.
+        CorpusError: The text, the id or a label has a line break, the id has a tab, or the text is
+            empty.
     """
     problem = None
-    if not breaks and _BREAKS.search(sentence.text):
+    if not breaks and _LINE_BREAK.search(sentence.text):
         problem = "a text with a line break"
     elif not sentence.text or (not blank and not sentence.text.strip()):
         problem = "an empty text"
@@ -155,16 +172,16 @@ def check_writable(
 
 
 def encode(sentence: Sentence, text: str) -> bytes:
-    """UTF-8.
+    """The text in UTF-8; ``sentence`` is named in the error.
 
     Raises:
-        CorpusError: The text holds half a surrogate pair, which UTF-8 lacks.
+        CorpusError: The text has an unpaired surrogate, which UTF-8 cannot encode.
     """
     try:
         return text.encode()
     except UnicodeEncodeError:
         raise CorpusError(
-            "half a surrogate pair cannot be written as UTF-8",
+            "an unpaired surrogate cannot be written as UTF-8",
             id=sentence.id,
             hint="use the spans format",
         ) from None

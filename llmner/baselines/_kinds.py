@@ -1,0 +1,88 @@
+"""The kinds of baselines, in one table: everything that differs from kind to kind.
+
+A new kind is a module with its configuration, its tagger and its training, and one entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from llmner.baselines import bilstm, crf, encoder
+from llmner.baselines._types import Baseline, Trained
+
+__all__ = ["KINDS", "BaselineConfig", "Kind", "kind_of_config"]
+
+BaselineConfig: TypeAlias = crf.CrfConfig | bilstm.BilstmCrfConfig | encoder.EncoderConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of baseline.
+
+    Attributes:
+        config: The class of its configuration.
+        tagger: The class of its tagger.
+        train: Trains it: ``train(sentences, config, folder, *, held_out, on_epoch, report)``.
+        files: Names of the model's files in its folder.
+        step: What one step of the training log is. An ``"iteration"`` is short, there are many of
+            them, and held-out sentences choose none; they choose among epochs.
+        loss_unit: What the training loss is an average over.
+        holds_words: Whether the model's files hold words of the training sentences.
+        title: What a model card calls it.
+        library: What a model card names as its library.
+    """
+
+    config: type[BaselineConfig]
+    tagger: type[Baseline]
+    train: Callable[..., Trained]
+    files: tuple[str, ...]
+    step: Literal["epoch", "iteration"]
+    loss_unit: Literal["sentence", "token"]
+    holds_words: bool
+    title: str
+    library: str
+
+
+KINDS: dict[str, Kind] = {
+    "crf": Kind(
+        config=crf.CrfConfig,
+        tagger=crf.CrfTagger,
+        train=crf.train_crf,
+        files=(crf.WEIGHTS,),
+        step="iteration",
+        loss_unit="sentence",
+        holds_words=True,
+        title="A CRF on characters",
+        library="sklearn-crfsuite",
+    ),
+    "bilstm-crf": Kind(
+        config=bilstm.BilstmCrfConfig,
+        tagger=bilstm.BilstmCrfTagger,
+        train=bilstm.train_bilstm_crf,
+        files=(bilstm.WEIGHTS, bilstm.VOCABULARY),
+        step="epoch",
+        loss_unit="sentence",
+        holds_words=True,
+        title="A BiLSTM-CRF on characters",
+        library="llmner",
+    ),
+    "encoder": Kind(
+        config=encoder.EncoderConfig,
+        tagger=encoder.EncoderTagger,
+        train=encoder.train_encoder,
+        files=encoder.FILES,
+        step="epoch",
+        loss_unit="token",
+        holds_words=False,
+        title="An encoder",
+        library="transformers",
+    ),
+}
+"""The kinds by name."""
+
+
+def kind_of_config(config: BaselineConfig) -> Kind:
+    """The kind that a configuration is of."""
+    return next(kind for kind in KINDS.values() if isinstance(config, kind.config))

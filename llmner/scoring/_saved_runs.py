@@ -1,0 +1,81 @@
+"""Saving a run as JSON and reading it again, so that its figures can be computed anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from llmner.corpora.jsonl import row_text_and_id, span_of_row
+from llmner.errors import CorpusError, SpanError, TagError
+from llmner.files import dump_json, read_json, too_deep, whole_file
+from llmner.scoring._evaluate import Evaluation
+from llmner.scoring._predictions import Prediction, reply_of
+from llmner.spans import Sentence
+
+__all__ = ["read_run", "write_run"]
+
+
+def write_run(evaluation: Evaluation, path: Path) -> None:
+    """Save a run as JSON for :func:`read_run`: its figures, its signature and every sentence.
+
+    Raises:
+        InputError: The file cannot be written.
+
+    >>> import tempfile
+    >>> from llmner.scoring import evaluate
+    >>> evaluation = evaluate([Sentence("a")], [Prediction("a", ())], resamples=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_run(evaluation, Path(folder) / "run.json")
+    ...     gold, predictions, signature = read_run(Path(folder) / "run.json")
+    >>> gold[0].text, predictions[0].spans
+    ('a', ())
+    """
+    with whole_file(path) as stream:
+        stream.write(dump_json(evaluation.to_run()) + b"\n")
+
+
+def read_run(path: Path) -> tuple[list[Sentence], list[Prediction], dict[str, Any]]:
+    """Read a run that :func:`write_run` saved.
+
+    Returns:
+        Its gold sentences, its predictions and its signature.
+
+    Raises:
+        CorpusError: The file is not a saved run.
+    """
+    run = read_json(path, hint="expected what evaluate --output writes")
+    rows = run.get("rows") if isinstance(run, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise CorpusError(
+            "holds no rows",
+            path=path,
+            hint="expected what evaluate --output writes (--json leaves rows out)",
+        )
+    gold, predictions = [], []
+    for number, row in enumerate(rows, 1):
+        text, id = row_text_and_id(path, number, row)
+        sides = []
+        for key in ("gold", "spans"):
+            spans = row.get(key)
+            if not isinstance(spans, list):
+                raise CorpusError(f"row {number}: {key!r} is not a list", path=path, id=id)
+            sides.append(tuple(span_of_row(path, number, id, span) for span in spans))
+        tags = row.get("tags")
+        if tags is not None and not (
+            isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)
+        ):
+            raise CorpusError(f"row {number}: 'tags' is not a list of strings", path=path, id=id)
+        try:
+            gold.append(Sentence(text, sides[0], id))
+            reply = reply_of(row, path, number)
+            predictions.append(
+                Prediction(text, sides[1], id, *reply, None if tags is None else tuple(tags))
+            )
+        except (SpanError, TagError) as error:
+            raise CorpusError(
+                error.problem, path=path, line=number, id=id, hint=error.hint
+            ) from None
+    signature = run.get("signature")
+    if too_deep(signature):
+        raise CorpusError("the signature is nested too deeply", path=path)
+    return gold, predictions, signature if isinstance(signature, dict) else {}
