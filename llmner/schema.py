@@ -222,6 +222,8 @@ class LabelSchema(_Model):
         Reads plurals (persons, organizations), several names of one label (``PS - 사람``), and
         words of other languages (地名) where one label alone has that meaning.
         """
+        if key[:1] in ("[", "【", "{", "(") and key[-1:] in ("]", "】", "}", ")"):
+            key = key[1:-1].strip()
         code = self._resolve_word(key)
         if code is not None or len(key) > _LONGEST_NAME:
             return code

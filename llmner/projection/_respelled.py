@@ -73,7 +73,7 @@ def _acronym(token: str) -> str:
         return ""
     if not 1 < len(letters) <= _LONGEST_ACRONYM:
         return ""
-    return "(?-i:" + r"(?:\.\s?)?".join(letters) + r"(?:(?<=\.[A-Z])\.)?)"
+    return "(?-i:" + r"(?:\.\s?)?".join(letters) + r"(?:(?:(?<=\.[A-Z])|(?<=\.\s[A-Z]))\.)?)"
 
 
 def _between(spaced: str, left: re.Match[str], right: re.Match[str]) -> str:
@@ -120,7 +120,7 @@ class Accents:
                     position + len(form) == len(text) or origins[position + len(form)] != last
                 )
                 stretch = self._text.text[start : last + 1]
-                if whole and (mention.isascii() or stretch.isascii() or form == digraphs[0]):
+                if whole and (mention.isascii() or stretch.isascii()):
                     yield start, last + 1
 
     @property

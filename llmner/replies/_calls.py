@@ -20,6 +20,10 @@ _CALL = re.compile(
 )
 _ARGUMENT = re.compile(rf"(?:(?P<key>\w+)\s*[=:]\s*)?(?P<value>{_STRING}|[^\s,=()\"'][^,=()\"']*)")
 _LISTED = re.compile(r"(?:^|[\s(,])(?P<key>[^\W\d]\w{0,40})\s*=\s*(?=\[)")
+# Members of an enumeration: EntityType.PER, <EntityType.PER: 'PER'>.
+_MEMBER = re.compile(
+    r"<?\b[A-Z]\w{0,40}\.([A-Za-z]\w{0,40})(?::\s?[\"'][^\"'\n]{0,60}[\"']>)?(?![\w.(])"
+)
 _may_be_code = re.compile(r"\w[ \t]?\(\s*(?:\w+\s*[=:]\s*)?[\"']|\w\s*=\s*\[").search
 
 
@@ -32,7 +36,7 @@ def read_calls(unwrapped: Unwrapped) -> Reading | None:
             continue
         collector = MentionCollector(unwrapped.schema, unwrapped.budget, unwrapped.source)
         collector.budget.spend(1 + len(part) // 4)
-        for match in _CALL.finditer(part):
+        for match in _CALL.finditer(_MEMBER.sub(r'"\1"', part)):
             _read_call(match["name"].rpartition(".")[2], match["arguments"], collector)
         if not collector.mentions:
             for match in _LISTED.finditer(part):

@@ -14,12 +14,12 @@ _THOUGHTS = (
 )
 _THINK_OPEN = re.compile(
     rf"<\s*(?:{_THOUGHTS})\s*>|\[(?:THINK|REASONING)\]|◁think▷"
-    r"|<\|(?:begin_of_thought|begin_of_think|start_thinking|thinking|think|thought)\|>",
+    r"|<\|(?:begin_of_thought|begin_of_think|start_thinking|inner_prefix|thinking|think|thought)\|>",
     re.IGNORECASE,
 )
 _THINK_CLOSE = re.compile(
     rf"<\s*/\s*(?:{_THOUGHTS})\s*>|\[/(?:THINK|REASONING)\]|◁/think▷"
-    r"|<\|(?:end_of_thought|end_of_think|end_thinking|/thinking|/think|/thought)\|>",
+    r"|<\|(?:end_of_thought|end_of_think|end_thinking|inner_suffix|/thinking|/think|/thought)\|>",
     re.IGNORECASE,
 )
 # Harmony's channels: analysis and commentary come before what is meant for the user.
@@ -28,15 +28,20 @@ _CHANNEL = re.compile(
     r"(?:<\|constrain\|>[^<]{0,40})?<\|message\|>"
 )
 _CHANNEL_END = re.compile(r"<\|(?:end|return|call|start)\|>")
+_USER_TURN = re.compile(r"<\|im_start\|>\s*user|<start_of_turn>\s*user|\[INST\]")
+# Where a turn of the assistant begins; a reply of several turns ends with the answer.
+_TURN = re.compile(
+    r"<\|im_start\|>\s*assistant(?!/think)[^\n<]{0,20}\n|<\|START_RESPONSE\|>", re.IGNORECASE
+)
 # Reasoning under a title, and the title of the answer after it.
 _TITLED_THOUGHTS = re.compile(
-    r"[*_#\s]*+(?:thinking(?: process)?|thoughts?|reasoning|chain of "
+    r"[*_#\s]*+(?:here is my thought process|thinking(?: process)?|thoughts?|reasoning|chain of "
     r"thought|analysis|생각|추론|풀이|분석|思考|推理|思路|分析"
     r"|überlegung(?:en)?|gedanken(?:gang)?)[*_]*\s*[:：]",
     re.IGNORECASE,
 )
 _TITLED_ANSWER = re.compile(
-    r"^[ \t*_#]*+(?:final answer|answer|final output|output|result|최종 "
+    r"^[ \t*_#]*+(?:here is my response|final answer|answer|final output|output|result|최종 "
     r"답변?|정답|답변?|출력|결과|最終回答|回答|答え|出力|最终答案"
     r"|答案|输出|结果|antwort|ergebnis|ausgabe)[*_]*\s*[:：][*_]*",
     re.IGNORECASE | re.MULTILINE,
@@ -53,13 +58,25 @@ _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*(?:[\w+.-]+[ \t]*)?$", re.MULTIL
 _INLINE_FENCE = re.compile(r"(`{3,})(?:json|JSON|python|xml|text)?")
 
 
-def drop_reasoning(reply: str, repairs: list[str]) -> str:
+def drop_reasoning(reply: str, repairs: list[str], text: str | None = None) -> str:
     """The reply without its reasoning: ``<think>`` blocks and the like, and Harmony's channels.
 
     A block that is never closed reaches to the end of the reply: the model never came to its
     answer. A closing tag without an opening one ends reasoning that began with the reply: some chat
     templates write the opening tag themselves.
     """
+    if text is not None and (_THINK_OPEN.search(text) or _THINK_CLOSE.search(text)):
+        # The text itself has such marks.
+        return reply
+    user = _USER_TURN.search(reply)
+    if user is not None:
+        # The model went on to make up the next question.
+        repairs.append("end-of-turn")
+        reply = reply[: user.start()]
+    turns = list(_TURN.finditer(reply))
+    if turns:
+        repairs.append("end-of-turn" if turns[-1].start() == 0 else "think")
+        reply = reply[turns[-1].end() :]
     if _CHANNEL.search(reply) is not None:
         reply = _final_channel(reply, repairs)
     titled = _TITLED_THOUGHTS.match(reply)

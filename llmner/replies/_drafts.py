@@ -27,6 +27,8 @@ __all__ = ["exact_json", "is_json", "looks_json", "read_json"]
 _LOOKS_JSON = re.compile(r"^[ \t]*[\[{][ \t]*(?:[\"'“{\[}\]]|$)", re.MULTILINE)
 # How many times JSON may be wrapped in a JSON string. Models that do it do it once.
 _MAX_UNESCAPES = 4
+# What parts the lines of one answer: separators, and bullets or numbers of a list.
+_BETWEEN = re.compile(r"[\s,;]*+(?:(?:[-*•]|\d{1,3}[.)])\s*+)?")
 # How many mentions of a draft are looked for in the text.
 _MOST_LOOKED_FOR = 64
 
@@ -200,7 +202,7 @@ def _group(values: list[ParsedValue], text: str) -> list[list[ParsedValue]]:
         previous = groups[-1][-1] if groups else None
         joined = (
             previous is not None
-            and re.fullmatch(r"[\s,;]*", text[previous.end : value.start]) is not None
+            and _BETWEEN.fullmatch(text, previous.end, value.start) is not None
             and not _repeat(group_surfaces, surfaces)
             and not (
                 isinstance(value.value, list)
@@ -236,7 +238,7 @@ def _surfaces_by_label(value: object) -> dict[str, set[str]]:
     if not isinstance(value, Pairs):
         return {}
     return {
-        key: {word for word in item if isinstance(word, str)}
+        key: {str(word) for word in item}
         for key, item in value
         if isinstance(key, str) and isinstance(item, list)
     }

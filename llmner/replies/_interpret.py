@@ -116,7 +116,9 @@ def _parse_entity(
     label_key, label_word = label
     text_key, surfaces = texts[0]
     attributes = {
-        str(key): value for key, value in pairs if normalize_key(key) not in (label_key, text_key)
+        str(key): dict(value) if isinstance(value, Pairs) else value
+        for key, value in pairs
+        if normalize_key(key) not in (label_key, text_key)
     }
     return surfaces, label_word, attributes
 
@@ -133,7 +135,12 @@ def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
             collector.end_run()
             return
         for surface in surfaces:
-            collector.add(label, surface, attributes)
+            if len(surfaces) == 1 and names_nothing(surface, collector.source):
+                collector.repairs["none-word"] = None
+            else:
+                collector.add(label, surface, attributes)
+        return
+    if _read_parallel_lists(pairs, collector):
         return
     label_value = next(
         (
@@ -199,6 +206,29 @@ def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
                 collect_surfaces(key, value, collector)
 
 
+def _read_parallel_lists(pairs: Pairs, collector: MentionCollector) -> bool:
+    """Read {"tokens": [...], "tags": [...]}: a tag or a label for each token."""
+    if any(is_label(str(key), collector.schema) for key, _ in pairs):
+        return False
+    lists = [_strings(value) for _, value in pairs if isinstance(value, list)]
+    lists = [words for words in lists if words]
+    if len(lists) != 2 or len(lists[0]) != len(lists[1]):
+        return False
+    for tokens, tags in (lists, lists[::-1]):
+        if all(tag in _OUTSIDE or is_label(tag, collector.schema) for tag in tags):
+            if all(is_label(token, collector.schema) for token in tokens):
+                return False
+            collector.shapes["json-list"] = None
+            collector.repairs["tags"] = None
+            for token, tag in zip(tokens, tags, strict=True):
+                if tag in _OUTSIDE:
+                    collector.end_run()
+                else:
+                    collector.add(tag, token)
+            return True
+    return False
+
+
 def _read_call(pairs: Pairs, collector: MentionCollector) -> bool:
     """Read what a tool is called with: {"name": "extract", "arguments": {"PS": [...]}}."""
     keys = {normalize_key(key): value for key, value in pairs}
@@ -233,6 +263,24 @@ def _notes_by_key(pairs: Pairs) -> dict[str, dict[str, Any]]:
             elif value is not None:
                 own[key[len(match["key"]) + 1 :]] = value
     return notes
+
+
+def _labels_in(value: Any) -> list[str]:
+    """What may be labels in a list under a surface: strings, and labels of objects without a
+    text.
+    """
+    words: list[str] = []
+    for item in value if isinstance(value, list) and not isinstance(value, Pairs) else ():
+        if isinstance(item, Pairs):
+            keys = {normalize_key(key): word for key, word in item}
+            words += [keys[key] for key in LABEL_KEYS if isinstance(keys.get(key), str)]
+            if any(key in keys for key in TEXT_KEYS):
+                return []
+        elif isinstance(item, str):
+            words.append(item)
+        else:
+            return []
+    return words
 
 
 def _is_text_key(key: Any, value: Any) -> bool:
@@ -281,7 +329,7 @@ def _read_other_key(key: str, value: Any, collector: MentionCollector) -> bool:
         collector.repairs["wrapped"] = None
         interpret(value, collector)
         return True
-    words = _strings(value)
+    words = [word for word in _labels_in(value) if not isinstance(word, Number)]
     if (
         isinstance(value, list)
         and words

@@ -53,12 +53,12 @@ _ANY_END = {q: re.compile(rf"\\.|([{re.escape(c)}])", re.DOTALL) for q, c in _QU
 # What a string goes over that has no closing quote: the end of its list or object and what follows.
 _BROKEN = re.compile(
     r"[\]}][ \t]{0,4}[\]}]?[ \t]{0,4},\s{0,8}[\"{\[]|:\s{0,8}[\[{]\s{0,8}\"|:\s{0,8}\""
-    r"|,\s{0,8}\"[\w -]{1,30}\"?\s{0,4}:"
+    r"|,\s{0,8}\"[\w -]{1,30}\"?\s{0,4}:|[\]}][ \t]{0,4},?[ \t]{0,4}\n|(?<=[^\"\s]),\s{0,4}\"(?=\w)"
 )
 _CLOSES_AT_END = re.compile(r"[^\[\]{}\"\n]{1,200}(?=\s*[\]}][\s\]}]{0,10}\Z)")
 _CHARACTERS_A_STEP = 2048
 _LONGEST_REST = 200
-_LONE_QUOTE = re.compile(r"[\"”](?=\s*(?:[,\]}]|\Z))")
+_LONE_QUOTE = re.compile(r"[\"”](?=\s*(?:[,\]}:]|\Z))")
 # A comma, words that are no string, and a quote that ends a string.
 _INNER = re.compile(r"\s*,\s*[^\s\"'\[\]{},:\d][^\"\[\]{}\n]{0,200}\"(?=\s*[,\]}])")
 

@@ -19,18 +19,23 @@ __all__ = ["SQUARE_MARKUP", "read_lines", "unescape_line"]
 SQUARE_MARKUP = re.compile(r"[\[［]([^\[\]［］<>\n]+)[:：]\s*([^\[\]:：［］<>\n]{1,60})[\]］]")
 """A mention like ``[손흥민:PS]``."""
 
-_BULLET = re.compile(r"^[ \t]*(?:[-*+•·‣▪◦]|\d{1,3}[.)]|\(\d{1,3}\))[ \t]+")
+_BULLET = re.compile(r"^[ \t]*+(?:(?:[-*+•·‣▪◦]|\d{1,3}[.)]|\(\d{1,3}\))[ \t]+|[・•·]\s*+)")
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]+")
 _DESCRIBED = re.compile(
     r"(?P<surface>[^:：\n()\[\]（）【】]{1,200})[(\[（【](?P<label>[^()\[\]（）【】\n]{1,60})[)\]）】]"
     r"[ \t]*+(?:[:：]|[-–—→]\s|=)[ \t]*+(?P<rest>.+)"
 )
 _HEADED = re.compile(
-    r"[(\[（【<](?P<label>[^()\[\]（）【】<>\n]{1,60})[)\]）】>][ \t]*[:：-]?[ \t]*"
+    r"(?:\[(?P<square>[^\[\]\n]{1,60})\]|【(?P<lens>[^【】\n]{1,60})】|\{(?P<curly>[^{}\n]{1,60})\}"
+    r"|<(?P<angle>[^<>\n]{1,60})>|\((?P<round>[^()\n]{1,60})\)|（(?P<wide>[^（）\n]{1,60})）"
+    r"|`(?P<code>[^`\n]{1,60})`)[ \t]*[:：-]?[ \t]*"
 )
 _COMMAS = re.compile(r"[,，][ \t]+|[、;；]")
 _LINE_ESCAPE = re.compile(r"\\([ntrs\\])")
 _LINE_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "s": " ", "\\": "\\"}
+# What decorates headings: 【사람】, ■ PER.
+_HEADING_SIGNS = " \t【】〔〕〈〉《》■□●○◆◇▶▷►★☆※<>[]{}=~"
+_HEADING_MARKS = "■□●○◆◇▶▷►★☆※ "
 _EDGE_QUOTES = "\"'“”‘’`*"
 
 
@@ -63,7 +68,9 @@ def _read_unlabelled(part: str, collector: MentionCollector) -> bool:
     schema, source = collector.schema, collector.source
     if schema is None or source is None or len(schema.labels) != 1:
         return False
-    lines = [_undecorated(_BULLET.sub("", line)) for line in part.split("\n") if line.strip()]
+    rows = [line for line in part.split("\n") if line.strip()]
+    bulleted = [line for line in rows if _BULLET.match(line)]
+    lines = [_undecorated(_BULLET.sub("", line)) for line in bulleted or rows]
     surfaces = [piece.strip() for line in lines for piece in _COMMAS.split(line) if piece.strip()]
     collector.budget.spend(len(surfaces) * (1 + len(source.text) // 2048))
     if source.folded == fold(part) or not all(map(source.has, surfaces)):
@@ -114,18 +121,18 @@ def _read_part(
         else:
             label, tab, surface = line.partition("\t")
         if tab and is_label(label, schema) and surface.strip():
-            collector.add(label, unescape_line(surface))
+            collect_surfaces(label, unescape_line(surface), collector)
             read += 1
             continue
         before = len(collector.mentions) + len(collector.repairs)
         bullet = _BULLET.match(line)
-        body = _BULLET.sub("", _HEADING.sub("", line)).strip()
+        body = _BULLET.sub("", _HEADING.sub("", line)).strip().lstrip(_HEADING_MARKS)
         if _read_line(body, schema, collector):
             read += 1
             if len(collector.mentions) + len(collector.repairs) > before:
                 collector.repairs["line-style"] = None
             continue
-        word = _undecorated(body.rstrip(":： \t"))
+        word = _undecorated(body.strip(_HEADING_SIGNS).rstrip(":： \t"))
         if len(word) <= 60 and is_label(word, schema):
             heading = word
             read += 1
@@ -176,15 +183,15 @@ def _read_line(body: str, schema: LabelSchema | None, collector: MentionCollecto
             collect_surfaces(described["label"], _undecorated(piece), collector)
         return True
     headed = _HEADED.match(body)
-    if headed is not None and is_label(headed["label"], schema):
+    if headed is not None and is_label(headed[headed.lastgroup or 0], schema):
         # [PS] 민준 [LC] 춘천
-        heads = [m for m in _HEADED.finditer(body) if is_label(m["label"], schema)]
+        heads = [m for m in _HEADED.finditer(body) if is_label(m[m.lastgroup or 0], schema)]
         ends = [*[head.start() for head in heads[1:]], len(body)]
         for head, end in zip(heads, ends, strict=True):
             for piece in _COMMAS.split(body[head.end() : end].strip()):
                 if piece.strip():
-                    collect_surfaces(head["label"], _undecorated(piece), collector)
-        return True
+                    collect_surfaces(head[head.lastgroup or 0], _undecorated(piece), collector)
+        return headed.end() < len(body)
     pieces = _COMMAS.split(body)
     pairs = [split_labelled(piece, schema) for piece in pieces]
     if len(pieces) > 1 and all(pair is not None for pair in pairs):

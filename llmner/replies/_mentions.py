@@ -12,7 +12,15 @@ from llmner.replies._types import Reading
 from llmner.schema import LabelSchema
 from llmner.spans import Mention
 
-__all__ = ["MentionCollector", "is_label", "is_nothing", "names_nothing", "split_labelled"]
+__all__ = [
+    "MentionCollector",
+    "is_label",
+    "is_none_word",
+    "is_nothing",
+    "may_be_joined",
+    "names_nothing",
+    "split_labelled",
+]
 
 _LABEL_CODE = re.compile(r"[A-Z][A-Z0-9_-]{0,15}")
 # Possessive quantifiers (*+) keep the search linear: signs and spaces could be divided among the
@@ -44,7 +52,9 @@ _NO_SURFACE = re.compile(
     re.IGNORECASE,
 )
 _BARE_NONE = re.compile(
-    r"[\W_]*(?:none|null|nil|nothing|n/?a|empty|없음|なし|无|無|keine?|nichts)?[\W_]*", re.I
+    r"[\W_]*(?:none|null|nil|nothing|n/?a|empty|없음|なし|無し|无|無|keine?|nichts"
+    r"|not (?:found|mentioned))?[\W_]*",
+    re.IGNORECASE,
 )
 _SEPARATOR = re.compile(r"->|=>|[:：|/=→\t]|\s[-–—]\s")
 # Several surfaces in one string.
@@ -81,6 +91,16 @@ def names_nothing(value: str, source: SourceText | None) -> bool:
     if len(value) > 80 or _NO_SURFACE.fullmatch(value) is None:
         return False
     return source is None or _BARE_NONE.fullmatch(value) is not None or not source.has(value)
+
+
+def is_none_word(surface: str) -> bool:
+    """Whether a surface is a bare word for nothing: 없음, none, なし."""
+    return len(surface) <= 20 and _BARE_NONE.fullmatch(surface) is not None
+
+
+def may_be_joined(surface: str) -> bool:
+    """Whether a surface has a sign or a word that several names are joined by."""
+    return len(surface) <= _LONGEST_LIST and _may_be_joined(surface) is not None
 
 
 def is_label(word: str, schema: LabelSchema | None) -> bool:
@@ -140,7 +160,7 @@ class MentionCollector:
             self._add_piece(name, text, prefix)
             return
         self._open = ""
-        surfaces = [text] if start is not None else self._surfaces(text)
+        surfaces = [text] if start is not None else self._surfaces(text, name)
         if len(surfaces) > 1:
             self.repairs["joined"] = None
         for surface in surfaces:
@@ -169,16 +189,19 @@ class MentionCollector:
         self.budget.spend(1 + len(self.source.text) // _CHARACTERS_A_STEP)
         return self.source.has(surface)
 
-    def _surfaces(self, text: str) -> list[str]:
+    def _surfaces(self, text: str, label: str) -> list[str]:
         """The surfaces in one string: one, unless it is a list, or the text has its parts alone."""
         stripped = text.strip()
+        person = self.schema is not None and label in self.schema.persons
         rest = stripped if self.source is None else _LIST_MARK.sub("", stripped, count=1)
         if rest != stripped and self._has(rest) and not self._has(stripped):
             # ["1. 민준", "2. 수아"]
+            self.repairs["numbering"] = None
             return [rest]
         if len(stripped) > _LONGEST_LIST or _may_be_joined(stripped) is None:
             return [text]
-        if self.source is not None and self._has(stripped):
+        if self._has(stripped) and not ("、" in stripped and person):
+            # No name of a person has the comma of Chinese and Japanese lists.
             return [text]
         if stripped[0] in "[{" and stripped[-1] in "]}" and not self._has(stripped[1:-1]):
             parts = [part.strip(" \t\"'“”‘’") for part in stripped[1:-1].split(",")]

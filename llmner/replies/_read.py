@@ -9,7 +9,7 @@ from llmner._budget import UNBOUNDED, Budget
 from llmner.replies._calls import read_calls
 from llmner.replies._clean import drop_end_of_turn, drop_reasoning, split_fences
 from llmner.replies._drafts import looks_json, read_json
-from llmner.replies._mentions import is_label, is_nothing
+from llmner.replies._mentions import is_label, is_none_word, is_nothing, may_be_joined
 from llmner.replies._places import places_of
 from llmner.replies._records import read_records, read_tables
 from llmner.replies._source import SourceText
@@ -23,6 +23,7 @@ from llmner.spans import Mention
 __all__ = ["find_places", "read_exact", "read_reply"]
 
 _BRACKETED = re.compile(r"[^\[\]{}\"]*\[[^\[\]{}\"\n]+[:：]([^\[\]{}\":：\n]+)\]")
+_HEADED = re.compile(r"\s*\[([^\[\]{}\"'\n]{1,60})\][ \t]*[^\s,\]\[{]")
 
 
 # Shapes that are no format of ours. Each reader takes only what no format can be; the last three
@@ -77,23 +78,42 @@ def read_reply(
     expected = REPLY_FORMATS.get(format)
     if expected is not None and expected.read_sure is not None and schema is not None:
         certain = _with_known_labels(expected.read_sure(reply, schema), schema, expected)
-        if certain is not None:
+        if certain is not None and not _is_doubtful(certain, text):
             return certain
     repairs: list[str] = []
-    answer = drop_end_of_turn(drop_reasoning(reply, repairs), repairs)
+    answer = drop_end_of_turn(drop_reasoning(reply, repairs, text), repairs)
     blocks, outside = split_fences(answer, repairs)
     if not answer.strip():
         return ReadReply(status="unreadable" if repairs else "empty", repairs=_once(repairs))
     parts = [block for block in blocks if block.strip()] + ([outside] if outside.strip() else [])
     source = SourceText(text) if text is not None and text.strip() else None
     unwrapped = Unwrapped(answer, blocks, outside, parts, format, schema, work, source)
+    empty: Reading | None = None
     for read in _readers(unwrapped, expected):
         reading = read(unwrapped)
-        if reading is not None:
+        if reading is None:
+            continue
+        if not reading.mentions and "prose" in reading.repairs:
+            # An empty list in the middle of something else: another reader may read more.
+            empty = empty or reading
+        elif empty is None or reading.mentions:
             return _reply_of(reading, repairs, expected)
+    if empty is not None:
+        return _reply_of(empty, repairs, expected)
     if is_nothing(answer):
         return ReadReply(status="repaired", repairs=_once([*repairs, "none-word"]))
     return ReadReply(status="unreadable", repairs=_once(repairs))
+
+
+def _is_doubtful(read: ReadReply, text: str | None) -> bool:
+    """Whether a reply that is written as it should be has words for nothing, or joined names."""
+    if text is None:
+        return False
+    source = SourceText(text)
+    return any(
+        is_none_word(mention.text) or (may_be_joined(mention.text) and not source.has(mention.text))
+        for mention in read.mentions
+    )
 
 
 def _readers(
@@ -110,6 +130,9 @@ def _readers(
         readers.append(readers.pop(0))
     if expected is not None and expected.read_last is not None:
         readers.append(expected.read_last)
+    if is_json and "<parameter" in unwrapped.text:
+        # The arguments of a call, each JSON in an element.
+        readers.insert(0, read_xml)
     return [*(_IN_JSON_TOO if is_json else _OTHER_SHAPES), *readers]
 
 
@@ -190,7 +213,7 @@ def find_places(reply: str, mentions: Sequence[Mention], format: str | None) -> 
 
 def _starts_bracketed(text: str, schema: LabelSchema | None) -> bool:
     """Whether a text begins like ``[손흥민:PS]``, which looks like a list with a bare word."""
-    match = _BRACKETED.match(text)
+    match = _BRACKETED.match(text) or _HEADED.match(text)
     return match is not None and is_label(match[1], schema)
 
 

@@ -31,6 +31,7 @@ REPAIRS = MappingProxyType(
         "no-text": "a label without a text was left out",
         "none-word": "a word for nothing, such as 없음, was not read as an entity",
         "null": "null was read as no entity",
+        "numbering": "the numbering of a list was dropped",
         "object-for-list": "an object was read as a list",
         "offsets": "offsets in the reply were ignored",
         "one-label": "texts without a label got the only one",

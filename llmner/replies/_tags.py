@@ -9,11 +9,14 @@ from llmner.replies._types import Reading, Unwrapped
 
 __all__ = ["read_tags"]
 
-_TAG = r"(?:[BIESLUM][-_][^\s|/,]{1,40}|O)"
-_has_tags = re.compile(r"(?:^|[\s|/,])[BIESLUM][-_]\w").search
+_TAG = r"(?:[BIESLUM][-_][^\s|/,()\[\]]{1,40}|O)"
+_has_tags = re.compile(r"(?:^|[\s|/,(\[])[BIESLUM][-_]\w").search
 _TOKEN_FIRST = re.compile(rf"(?P<token>.*)(?<=[\t |,:：>])(?P<tag>{_TAG})")
 _TAG_FIRST = re.compile(rf"(?P<tag>{_TAG})[\t |,:：](?P<token>.*)")
-_SLASHED = re.compile(rf"(?P<token>\S{{1,60}}?)/(?P<tag>{_TAG})(?=\s|$)")
+_SLASHED = re.compile(
+    rf"(?P<token>\S{{1,60}}?)(?:/(?P<tag>{_TAG})|[(\[](?P<inner>{_TAG})[)\]])(?=\s|$)"
+)
+_NUMBERED = re.compile(r"^[ \t|]*+\d{1,4}[ \t|]+(?=\S)")
 # What stands between a token and its tag.
 _BETWEEN = " |,:：->"
 
@@ -27,13 +30,21 @@ def read_tags(unwrapped: Unwrapped) -> Reading | None:
         if _has_tags(part) is None:
             continue
         collector = MentionCollector(unwrapped.schema, unwrapped.budget, unwrapped.source)
-        unread = _read_rows(part, collector) if "/" not in part else 0
+        unread = 0 if "/" in part or "(" in part else _read_rows(_unnumbered(part), collector)
         if not collector.mentions:
             unread = _read_slashed(part, collector)
         if collector.mentions:
             collector.repairs["tags"] = None
             return collector.reading("pairs", ["prose"] if unread else [])
     return None
+
+
+def _unnumbered(part: str) -> str:
+    """Rows without their numbers, if all have one."""
+    rows = [row for row in part.split("\n") if row.strip()]
+    if not rows or not all(map(_NUMBERED.match, rows)):
+        return part
+    return "\n".join(_NUMBERED.sub("", row) for row in rows)
 
 
 def _read_rows(part: str, collector: MentionCollector) -> int:
@@ -59,7 +70,7 @@ def _read_slashed(part: str, collector: MentionCollector) -> int:
     matches = list(_SLASHED.finditer(part))
     collector.budget.spend(1 + len(part) // 8)
     for match in matches:
-        _add(match["token"], match["tag"], collector)
+        _add(match["token"], match["tag"] or match["inner"], collector)
     return int(len("".join(part.split())) > sum(len(match[0]) for match in matches))
 
 

@@ -20,6 +20,9 @@ _TAG = re.compile(
 _ATTRIBUTE = re.compile(
     r"(?P<key>[\w:.-]+)\s*=\s*(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s]+))"
 )
+_ASSIGNED = re.compile(r"<(parameter|function|param|arg)=[\"']?([^<>\s\"']{1,60})[\"']?>")
+# Elements whose name says nothing, and whose attribute ``name`` is the label.
+_NAMED = ("parameter", "param", "arg", "argument", "field", "group", "category")
 _LETTER = re.compile(r"[^\W\d_]")
 _MAX_DEPTH = 50
 
@@ -45,7 +48,7 @@ class _Name:
 
 def read_xml(unwrapped: Unwrapped) -> Reading | None:
     """Read XML with labels as element names or in attributes; ``None`` for any other reply."""
-    for part in unwrapped.parts:
+    for part in map(_plain_tags, unwrapped.parts):
         if ("</" not in part and "/>" not in part) or "<td" in part:
             continue
         unwrapped.budget.spend(1 + len(part) // 4)
@@ -63,6 +66,13 @@ def read_xml(unwrapped: Unwrapped) -> Reading | None:
         collector.repairs["xml"] = None
         return collector.reading("json-list")
     return None
+
+
+def _plain_tags(part: str) -> str:
+    """XML that was escaped, and tags like <parameter=PS>, as XML is written."""
+    if "&lt;" in part and "</" not in part:
+        part = html.unescape(part)
+    return _ASSIGNED.sub(r'<\1 name="\2">', part) if "=" in part else part
 
 
 def _parse(part: str, names: list[_Name], unwrapped: Unwrapped) -> str:
@@ -91,7 +101,7 @@ def _parse(part: str, names: list[_Name], unwrapped: Unwrapped) -> str:
                 _close(stack, names, unwrapped)
             continue
         attributes = {
-            normalize_key(found["key"]): html.unescape(
+            normalize_key(found["key"]).removeprefix("data_"): html.unescape(
                 found["double"] or found["single"] or found["bare"] or ""
             )
             for found in _ATTRIBUTE.finditer(match["attributes"])
@@ -114,11 +124,19 @@ def _close(stack: list[_Element], names: list[_Name], unwrapped: Unwrapped) -> N
     stack[-1].mentions = stack[-1].mentions or element.mentions
     if element.mentions:
         return
+    label_keys = (*LABEL_KEYS, "entity", "ent", *(("name",) if element.name in _NAMED else ()))
     label = next(
-        (value for key in LABEL_KEYS if is_label(value := element.attributes.get(key, ""), schema)),
+        (word for key in label_keys if is_label(word := element.attributes.get(key, ""), schema)),
         "",
     )
-    surface = next((element.attributes[key] for key in TEXT_KEYS if key in element.attributes), "")
+    surface = next(
+        (
+            element.attributes[key]
+            for key in TEXT_KEYS
+            if key in element.attributes and element.attributes[key] != label
+        ),
+        "",
+    )
     start: int | None = None
     children = {normalize_key(child.name): child.text.strip() for child in element.children}
     if not label:

@@ -12,7 +12,8 @@ from typing import Any
 
 from llmner.extraction.runs import cached_rows, drop_rows, partial_path
 from llmner.files import kind_of
-from llmner.scoring._evaluate import Comparison, Evaluation, compare
+from llmner.scoring._comparison import Comparison, compare
+from llmner.scoring._evaluate import Evaluation
 
 __all__ = ["KeptAnswers", "compare_with_first", "run_names"]
 

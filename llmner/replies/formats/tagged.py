@@ -24,6 +24,11 @@ from llmner.spans import Mention, Sentence
 __all__ = ["FORMAT"]
 
 _XML = re.compile(r"<([^<>/\s][^<>/]{0,60})>([^<>]+)</([^<>/]{1,60})>")
+# <PER: Abena>, [PER Tom], {{라온|PS}}
+_LABEL_FIRST = re.compile(
+    r"<([^<>:\n]{1,40}):[ \t]+([^<>\n]{1,200})>|\[([^\[\]\s:]{1,40})[ \t]([^\[\]\n]{1,200})\]"
+    r"|\{\{([^{}|\n]{1,200})\|([^{}|\n]{1,40})\}\}"
+)
 _LINK = re.compile(r"\[([^\[\]\n]+)\]\(([^()\n]{1,60})\)")
 _BRACKETED = re.compile(
     r"(?P<mark>\*\*|__|`)?"
@@ -163,6 +168,8 @@ def _read_marked(text: str, schema: LabelSchema | None, collector: MentionCollec
         rewritten = SQUARE_MARKUP.sub(
             lambda m: f"<{m[1]}:{m[2].strip()}>" if is_label(m[2], schema) else m[0], rewritten
         )
+    if _LABEL_FIRST.search(rewritten) is not None:
+        rewritten = _LABEL_FIRST.sub(lambda m: _surface_first(m, schema), rewritten)
     if rewritten != text:
         collector.repairs["other-markup"] = None
     if "<" not in rewritten and "\\" not in rewritten:
@@ -185,6 +192,15 @@ def _read_marked(text: str, schema: LabelSchema | None, collector: MentionCollec
         length += len(line) + 1
     collector.shapes["tagged"] = None
     return "\n".join(plain)
+
+
+def _surface_first(match: re.Match[str], schema: LabelSchema | None) -> str:
+    """A mention in our markup, of one with its label first or in other brackets."""
+    groups = [group for group in match.groups() if group is not None]
+    label, surface = groups if "|" not in match[0] else groups[::-1]
+    if not is_label(label, schema) or is_label(surface.strip(), schema):
+        return match[0]
+    return f"<{surface.strip()}:{label.strip()}>"
 
 
 def _between(plain: str, collector: MentionCollector) -> str:
