@@ -44,7 +44,7 @@ def place_cost(source: str, start: int, end: int, language: Language) -> float |
         if first == "d" and (before == "d" or _continues(source, start)):
             return None
         if before:
-            if before != first:
+            if before != first or (first == "k" and _changes_kana(source, start)):
                 cost = 0.1
             elif (first == "k" and _cuts_katakana(source, start, end - start)) or (
                 first == "a" and not _begins_in_hashtag(source, start)
@@ -62,7 +62,7 @@ def place_cost(source: str, start: int, end: int, language: Language) -> float |
             tail_cost = language.tail_cost(last, source, end)
             if tail_cost is not None:
                 cost += tail_cost
-            elif after != last:
+            elif after != last or (after == "k" and _changes_kana(source, end)):
                 cost += 0.05
             elif after == "k" and end - start < _SHORT_KATAKANA and _cuts_katakana(source, end, 0):
                 return None
@@ -79,6 +79,11 @@ def place_cost(source: str, start: int, end: int, language: Language) -> float |
     if end - start == 1 and (lone_cost := language.lone_cost(source, start, cost)) is not None:
         return lone_cost
     return cost
+
+
+def _changes_kana(source: str, edge: int) -> bool:
+    """Whether hiragana and katakana meet at an edge: い and ア in 冷たいアイス."""
+    return (source[edge - 1] >= "ァ") != (source[edge] >= "ァ")
 
 
 def _cuts_katakana(source: str, edge: int, size: int) -> bool:

@@ -30,7 +30,8 @@ def test_names_before_titles() -> None:
 
 def test_particles_in_kana_end_a_word_in_other_letters() -> None:
     assert tail_cost("c", "花は", 1) == 0.0
-    assert tail_cost("k", "アリスは", 3) is None
+    assert tail_cost("k", "アリスは", 3) == 0.0
+    assert tail_cost("k", "まやは", 2) is None
     assert tail_cost("c", "山本来", 2) is None
 
 

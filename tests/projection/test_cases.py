@@ -26,7 +26,6 @@ OPEN: dict[str, str] = {
     **dict.fromkeys(("CO064", "CS017", "CS019"), "names one letter apart"),
     **dict.fromkeys(("CS031", "CS032"), "pieces of words in Chinese and Japanese"),
     "CS085": "traditional and simplified ideographs",
-    "CS008": "the first of two places",
     "CS045": "the end of a misspelt name",
     "CS110": "a numeral that is a name's first syllable",
     "CS146": "a name in hiragana",
