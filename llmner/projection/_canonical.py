@@ -123,9 +123,8 @@ def _fold(cluster: str) -> str:
 _FOLD: Final = _Fold()
 # Bound once: this is looked up for every character of every text.
 _folded: Final = _FOLD.__getitem__
-# Anything but printable ASCII (less the backtick, a quote, and what begins an HTML entity) and
-# Hangul syllables.
-_unusual: Final = re.compile(r"[^ -%'-_a-~가-힣]").search
+# Anything but printable ASCII (less the backtick, a quote) and Hangul syllables.
+_unusual: Final = re.compile(r"[^ -_a-~가-힣]").search
 # Entities that are left in texts from web pages.
 _ENTITY: Final = re.compile(r"&(?:[A-Za-z]{2,8}|#[0-9]{2,5}|#x[0-9a-fA-F]{2,4});")
 # Marks on letters that say how they are read, and are mostly left out: vowels, tatweel.
@@ -256,7 +255,7 @@ def _composes(cluster: str, char: str) -> bool:
 
 def canonicalize(text: str) -> Canonical:
     """Fold ``text``, keeping for every canonical character where it comes from. O(length)."""
-    if _unusual(text) is None:
+    if _unusual(text) is None and "&" not in text:
         # Most texts: nothing but spaces and capitals to fold.
         return Canonical(text.replace(" ", "").lower(), source=text)
     entities = _entities(text) if "&" in text else []
@@ -318,10 +317,10 @@ def _keep_numbers_apart(text: str, canonical: str, starts: list[int], ends: list
 
 def canonical_surface(surface: str) -> str:
     """The canonical form of a mention; the map back is not needed."""
-    if _unusual(surface) is None:
+    if _unusual(surface) is None and "&" not in surface:
         return surface.replace(" ", "").lower()
     composed = normalized("NFC", surface)
-    if _unusual(composed) is None:
+    if _unusual(composed) is None and "&" not in composed:
         return composed.replace(" ", "").lower()
     folded = list(map(_folded, surface))
     if None in folded or "&" in surface:

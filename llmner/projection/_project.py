@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any, Final
 
@@ -40,6 +40,8 @@ _OWN_WORD = 0.1
 # Candidates of a mention that are not worth comparing with those of others.
 _FEW = 8
 _start = attrgetter("start")
+# As ``Claim(...)``, in half the time.
+_new_claim = partial(tuple.__new__, Claim)
 
 
 # Policies are few and sentences many.
@@ -254,7 +256,7 @@ def _claim(
                 # Many spellings of a name have the same places; they are kept once.
                 candidates = alike.setdefault(tuple(candidates), candidates)
             found[mention.text, person] = candidates
-        claims.append(Claim(number, label, surface, candidates, near))
+        claims.append(_new_claim((number, label, surface, candidates, near)))
     return claims, taken
 
 

@@ -28,6 +28,8 @@ _CHANNEL = re.compile(
     r"(?:<\|constrain\|>[^<]{0,40})?<\|message\|>"
 )
 _CHANNEL_END = re.compile(r"<\|(?:end|return|call|start)\|>")
+# What all marks of reasoning and of turns begin with.
+_may_have_marks = re.compile(r"<\s*/?\s*[a-zA-Z|]|\[/?(?:[TtRr]|INST)|◁").search
 _USER_TURN = re.compile(r"<\|im_start\|>\s*user|<start_of_turn>\s*user|\[INST\]")
 # Where a turn of the assistant begins; a reply of several turns ends with the answer.
 _TURN = re.compile(
@@ -65,6 +67,14 @@ def drop_reasoning(reply: str, repairs: list[str], text: str | None = None) -> s
     answer. A closing tag without an opening one ends reasoning that began with the reply: some chat
     templates write the opening tag themselves.
     """
+    titled = _TITLED_THOUGHTS.match(reply)
+    if titled is not None:
+        answers = list(_TITLED_ANSWER.finditer(reply, titled.end()))
+        if answers:
+            repairs.append("think")
+            reply = reply[answers[-1].end() :]
+    if _may_have_marks(reply) is None:
+        return reply
     if text is not None and (_THINK_OPEN.search(text) or _THINK_CLOSE.search(text)):
         # The text itself has such marks.
         return reply
@@ -79,14 +89,6 @@ def drop_reasoning(reply: str, repairs: list[str], text: str | None = None) -> s
         reply = reply[turns[-1].end() :]
     if _CHANNEL.search(reply) is not None:
         reply = _final_channel(reply, repairs)
-    titled = _TITLED_THOUGHTS.match(reply)
-    if titled is not None:
-        answers = list(_TITLED_ANSWER.finditer(reply, titled.end()))
-        if answers:
-            repairs.append("think")
-            reply = reply[answers[-1].end() :]
-    if "<" not in reply and "[" not in reply and "◁" not in reply:
-        return reply
     kept: list[str] = []
     position = 0
     closers = [match.span() for match in _THINK_CLOSE.finditer(reply)]

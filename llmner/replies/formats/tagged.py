@@ -29,6 +29,7 @@ _LABEL_FIRST = re.compile(
     r"<([^<>:\n]{1,40}):[ \t]+([^<>\n]{1,200})>|\[([^\[\]\s:]{1,40})[ \t]([^\[\]\n]{1,200})\]"
     r"|\{\{([^{}|\n]{1,200})\|([^{}|\n]{1,40})\}\}"
 )
+_ONLY_BRACKETS = re.compile(r"(?:\s*+[\[<(][^\[\]<>()\n]++[\])>][ \t,;]*+)++\s*")
 _LINK = re.compile(r"\[([^\[\]\n]+)\]\(([^()\n]{1,60})\)")
 _BRACKETED = re.compile(
     r"(?P<mark>\*\*|__|`)?"
@@ -70,6 +71,9 @@ def _read_sure(reply: str, schema: LabelSchema) -> Reading | None:
 def _read(unwrapped: Unwrapped) -> Reading | None:
     schema, asked = unwrapped.schema, unwrapped.asked == "tagged"
     for part in reversed(unwrapped.parts) if asked else unwrapped.parts:
+        if not asked and _ONLY_BRACKETS.fullmatch(part) is not None:
+            # Lines of mentions, and no running text.
+            continue
         collector = MentionCollector(schema, unwrapped.budget, unwrapped.source)
         plain = _read_marked(part, schema, collector)
         if not collector.mentions:
@@ -168,7 +172,7 @@ def _read_marked(text: str, schema: LabelSchema | None, collector: MentionCollec
         rewritten = SQUARE_MARKUP.sub(
             lambda m: f"<{m[1]}:{m[2].strip()}>" if is_label(m[2], schema) else m[0], rewritten
         )
-    if _LABEL_FIRST.search(rewritten) is not None:
+    if ("[" in rewritten or ": " in rewritten or "{{" in rewritten) and "\\" not in rewritten:
         rewritten = _LABEL_FIRST.sub(lambda m: _surface_first(m, schema), rewritten)
     if rewritten != text:
         collector.repairs["other-markup"] = None
