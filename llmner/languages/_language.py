@@ -79,6 +79,8 @@ class Language:
             without any is used only where a recipe names it.
         particles: What may follow a name in its word and is no part of it (에서).
         particle_ends: Last letters of a surface that may carry a particle, for a quick look.
+        possessives: The last two letters of surfaces that may carry a possessive ('s), for a quick
+            look.
         name_endings: Particles that are also the last syllable of many people's names (은).
         name_goes_on: (text, start, end) → whether a stretch is only the beginning of a person's
             name: 한서 in 한서진.
@@ -125,6 +127,7 @@ class Language:
 
     particles: frozenset[str] = frozenset()
     particle_ends: frozenset[str] = frozenset()
+    possessives: frozenset[str] = frozenset()
     name_endings: frozenset[str] = frozenset()
     split_particles: Callable[[str], Iterable[tuple[str, str]]] = _no_pairs
     name_goes_on: Callable[[str, int, int], bool] = _never
@@ -173,6 +176,7 @@ class Language:
 # Fields by what they are; the names of the others stand below.
 _SETS: Final = (
     "scripts particles particle_ends title_ends common_addresses common_words name_endings "
+    "possessives "
     "lone_words numerals "
     "counted_by"
 ).split()

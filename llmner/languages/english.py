@@ -13,10 +13,11 @@ from llmner.languages._language import Language, Reason, mention_without
 __all__ = ["ENGLISH", "other_forms", "possessive"]
 
 _ARTICLE: Final = re.compile(r"(?:the|a|an)\s+(?=\S)", re.I)
-_LEGAL: Final = re.compile(
-    r"(?:[\s,]+(?:Co|Ltd|Inc|Corp|LLC|PLC|plc|LP|LLP|Limited|Incorporated|Corporation|Company|"
-    r"N\.V|S\.A|S\.p\.A|Pty|Holdings?)\.?)+$"
+_LEGAL_WORDS: Final = frozenset(
+    "Co Ltd Inc Corp LLC PLC plc LP LLP Limited Incorporated Corporation Company N.V S.A S.p.A Pty "
+    "Holding Holdings".split()
 )
+_LEGAL: Final = re.compile(rf"(?:[\s,]+(?:{'|'.join(map(re.escape, sorted(_LEGAL_WORDS)))})\.?)+$")
 # Names of firms that are written so; most began as somebody's.
 _KEEP_THE_POSSESSIVE: Final = frozenset(
     "mcdonald levi macy wendy kellogg lay denny arby sainsbury lloyd christie sotheby moody domino "
@@ -43,6 +44,8 @@ def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
         if mention.endswith(ending) and len(mention) > len(ending) + 1:
             yield mention[: -len(ending)], Reason("possessive", ending)
             break
+    if words.rstrip(".").rpartition(" ")[2].rpartition(",")[2] not in _LEGAL_WORDS:
+        return
     legal = _LEGAL.search(words)
     if legal is not None and legal.start():
         name = mention_without(mention, legal[0])
@@ -84,7 +87,7 @@ ENGLISH: Final = Language(
             *("Capt.", "General", "Gen.", "Colonel", "Col.", "Sgt.", "Coach"),
         )
     ),
-    particle_ends=frozenset("s'’"),
+    possessives=frozenset(("'s", "’s", "s'", "s’")),
     particle_at_end=possessive,
     other_forms=other_forms,
     endings=("s",),

@@ -16,6 +16,7 @@ _ARTICLES: Final = re.compile(
     r"(?:der|die|das|dem|den|des|ein|eine|einer|einem|einen|eines)\s+", re.I
 )
 _LEGAL: Final = re.compile(r"[\s,]+(?:GmbH(?:\s*&\s*Co\.?\s*KG)?|AG|SE|KG|KGaA|OHG|e\.\s?V\.)$")
+_LAST_OF_LEGAL: Final = frozenset("HGEAV.")
 
 
 def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
@@ -26,6 +27,8 @@ def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
         word = article[0].strip().lower()
         mention, words = mention[len(word) :], words[article.end() :]
         yield mention, Reason("article", word)
+    if words[-1:] not in _LAST_OF_LEGAL:
+        return
     legal = _LEGAL.search(words)
     if legal is not None:
         name = mention_without(mention, legal[0])

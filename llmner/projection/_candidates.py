@@ -513,6 +513,14 @@ class Finder:
                     compare(text, said, at, 0, 1, 1, cutoff, best)
         return self._nearest(mention, best, reasons, spaced) if best else []
 
+    def _same_words(self, mention: str, stretch: str, begin: int, stop: int) -> bool:
+        """Whether the words of a stretch may be the mention's, one by one."""
+        words = [len(canonical_surface(word)) for word in self.source[begin:stop].split()]
+        if len(words) == 1 and min(stretch) >= "가":
+            # How alike one word of Hangul must be, the cutoff says.
+            return True
+        return same_words(mention, stretch, words)
+
     def _nearest(
         self, mention: str, best: dict[tuple[int, int], float], reasons: Reasons, spaced: str
     ) -> list[Candidate]:
@@ -528,8 +536,9 @@ class Finder:
             if not same_numbers(mention, stretch, self.language):
                 continue
             begin, stop = self.text.source(start, end)
-            words = [len(canonical_surface(w)) for w in self.source[begin:stop].split()]
-            if not same_words(mention, stretch, words) or joins_pieces(
+            if alike < 1 and not self._same_words(mention, stretch, begin, stop):
+                continue
+            if stop - begin > end - start and joins_pieces(
                 self.source, begin, stop, spaced, self.language
             ):
                 continue

@@ -137,6 +137,8 @@ def _without_titles(stem: str, spaced: str, language: Language) -> tuple[str, st
     none.
     """
     words, titles = spaced.lstrip("\"'([{<*_` "), ""
+    if not words.startswith(language.titles_before):
+        return stem, ""
     while title := next((t for t in language.titles_before if words.startswith(t)), ""):
         words, titles = words[len(title) :].lstrip(), titles + title
     size = len("".join(titles.split()))
@@ -203,6 +205,7 @@ def may_be_lighter(source: str, start: int, end: int, person: bool, language: La
     last = source[end - 1]
     return (
         last in language.particle_ends
+        or source[end - 2 : end] in language.possessives
         or (person and last in language.title_ends)
         or last in _LOOSE
         or source[start] in PAIRED

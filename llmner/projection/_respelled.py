@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 from llmner.projection._canonical import Canonical
 from llmner.projection._positions import occurrences
@@ -23,7 +23,11 @@ _TOKEN: Final = re.compile(r"(?:(?<![^\W_])[A-Z]\.\s?){2,}|[^\W\d_]+|\d+|[^\w\s,
 _may_be_separated: Final = re.compile(r"\S[\s,·.–-]+\S|[A-Z]{2}|\d[^\W\d_]|[^\W\d_]\d").search
 _dashed: Final = re.compile(r"\s[-–—]+\s").search
 _marked: Final = re.compile("[\u00c0-\u024f\u1e00-\u1effё]").search
-_SEPARATORS: Final = r"[\s,·.–-]"
+_is_gap: Final = re.compile(r"[\s,·.–-]*").fullmatch
+_is_number_gap: Final = re.compile(r",?\s+").fullmatch
+# What may stand between two tokens, and between two numbers: 3 2021 is 3, 2021, and no 32021.
+_gap: Final = re.compile(r"[\s,·.–-]{0,3}").match
+_number_gap: Final = re.compile(r",?\s{1,3}").match
 _LONGEST_ACRONYM: Final = 5
 _MOST_TOKENS: Final = 12
 _DIGRAPHS: Final = {"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "æ": "ae", "œ": "oe"}
@@ -47,44 +51,80 @@ def separated_otherwise(source: str, text: str, spaced: str) -> Iterator[tuple[i
     if not tokens or tokens[0].start() or len(tokens) > _MOST_TOKENS:
         # A sign at the beginning belongs: -5, .5.
         return
-    acronyms: list[str] = []
+    pieces: list[_Piece] = []
+    end = 0
     for token in tokens:
-        acronym = _acronym(token[0]) if token[0].isascii() else ""
+        acronym = _letters_of_acronym(token[0]) if token[0].isascii() else ""
         if not acronym and token[0].lower() not in text:
             return
-        acronyms.append(acronym)
-    if len(tokens) == 1 and not acronyms[0]:
+        written = spaced[end : token.start()]
+        numbers = spaced[end - 1 : end].isdigit() and token[0][0].isdigit()
+        is_gap = _is_number_gap if numbers else _is_gap
+        gap = (_number_gap if numbers else _gap) if is_gap(written) is not None else None
+        pieces.append(_Piece(acronym or token[0].lower(), bool(acronym), written, gap))
+        end = token.end()
+    lowered = source.lower()
+    if (len(tokens) == 1 and not pieces[0].acronym) or len(lowered) != len(source):
         return
-    parts: list[str] = []
-    for number, (token, acronym) in enumerate(zip(tokens, acronyms, strict=True)):
-        if number:
-            parts.append(_between(spaced, tokens[number - 1], token))
-        parts.append(acronym or re.escape(token[0]))
-    for match in re.finditer("".join(parts), source, re.IGNORECASE):
-        if match[0] != spaced:
-            yield match.span()
+    first = pieces[0].letters
+    for start in occurrences(lowered, first[0].lower() if pieces[0].acronym else first):
+        stop = _end_of(pieces, source, lowered, start)
+        if stop and source[start:stop] != spaced:
+            yield start, stop
 
 
-def _acronym(token: str) -> str:
-    """The pattern of an acronym with or without its dots; empty for other tokens."""
-    letters = "".join(char for char in token if char.isalpha())
-    dotted = "." in token
-    if not dotted and not (letters == token and token.isascii() and token.isupper()):
+class _Piece(NamedTuple):
+    """A token of a mention: its letters, and what stands before it."""
+
+    letters: str
+    acronym: bool
+    written: str
+    gap: Callable[[str, int], re.Match[str] | None] | None
+
+
+def _end_of(pieces: Sequence[_Piece], source: str, lowered: str, start: int) -> int:
+    """Where the tokens end that stand at ``start``, one after the other; 0 if they do not."""
+    position = start
+    for number, piece in enumerate(pieces):
+        if number and piece.gap is not None:
+            gap = piece.gap(source, position)
+            if gap is None:
+                return 0
+            position = gap.end()
+        elif number:
+            if not source.startswith(piece.written, position):
+                return 0
+            position += len(piece.written)
+        if piece.acronym:
+            position = _end_of_acronym(piece.letters, source, position)
+            if not position:
+                return 0
+        elif lowered.startswith(piece.letters, position):
+            position += len(piece.letters)
+        else:
+            return 0
+    return position
+
+
+def _end_of_acronym(letters: str, source: str, position: int) -> int:
+    """Where an acronym ends, with or without dots and spaces between its letters; 0 if none is."""
+    dotted = False
+    for number, letter in enumerate(letters):
+        if number and source.startswith(".", position):
+            dotted = True
+            position += 1 + source[position + 1 : position + 2].isspace()
+        if not source.startswith(letter, position):
+            return 0
+        position += 1
+    return position + (dotted and source.startswith(".", position))
+
+
+def _letters_of_acronym(token: str) -> str:
+    """The letters of an acronym, which is written with dots or in capitals; empty for others."""
+    letters = token.replace(".", "").replace(" ", "")
+    if not 1 < len(letters) <= _LONGEST_ACRONYM or not letters.isupper() or not letters.isalpha():
         return ""
-    if not 1 < len(letters) <= _LONGEST_ACRONYM:
-        return ""
-    return "(?-i:" + r"(?:\.\s?)?".join(letters) + r"(?:(?:(?<=\.[A-Z])|(?<=\.\s[A-Z]))\.)?)"
-
-
-def _between(spaced: str, left: re.Match[str], right: re.Match[str]) -> str:
-    """What may stand between two tokens."""
-    written = spaced[left.end() : right.start()]
-    if left[0][-1].isdigit() and right[0][0].isdigit():
-        # Two numbers stay two: 3 2021 is 3, 2021, and no 32021.
-        return r",?\s+" if re.fullmatch(r",?\s+", written) else re.escape(written)
-    if re.fullmatch(rf"{_SEPARATORS}*", written):
-        return rf"{_SEPARATORS}{{0,3}}"
-    return re.escape(written)
+    return letters
 
 
 class Accents:
