@@ -17,6 +17,7 @@ _LEGAL: Final = re.compile(
     r"(?:[\s,]+(?:Co|Ltd|Inc|Corp|LLC|PLC|plc|LP|LLP|Limited|Incorporated|Corporation|Company|"
     r"N\.V|S\.A|S\.p\.A|Pty|Holdings?)\.?)+$"
 )
+_LONGEST_LEGAL: Final = 60
 # Names of firms that are written so; most began as somebody's.
 _KEEP_THE_POSSESSIVE: Final = frozenset(
     "mcdonald levi macy wendy kellogg lay denny arby sainsbury lloyd christie sotheby moody domino "
@@ -42,7 +43,7 @@ def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
         if mention.endswith(ending) and len(mention) > len(ending) + 1:
             yield mention[: -len(ending)], Reason("possessive", ending)
             break
-    legal = _LEGAL.search(words)
+    legal = _LEGAL.search(words, max(0, len(words) - _LONGEST_LEGAL))
     if legal is not None and legal.start():
         name = mention_without(mention, legal[0])
         if name:

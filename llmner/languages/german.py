@@ -17,14 +17,17 @@ _ARTICLES: Final = re.compile(
 )
 _LEGAL: Final = re.compile(r"[\s,]+(?:GmbH(?:\s*&\s*Co\.?\s*KG)?|AG|SE|KG|KGaA|OHG|e\.\s?V\.)$")
 
+_LONGEST_LEGAL: Final = 60
+
 
 def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
     """(form, reason) for a canonical mention without its article or legal form: die Elbe → Elbe."""
-    article = _ARTICLES.match(spaced.strip())
+    words = spaced.strip()
+    article = _ARTICLES.match(words)
     if article is not None:
         word = article[0].strip().lower()
         yield mention[len(word) :], Reason("article", word)
-    legal = _LEGAL.search(spaced.strip())
+    legal = _LEGAL.search(words, max(0, len(words) - _LONGEST_LEGAL))
     if legal is not None:
         name = mention_without(mention, legal[0])
         if name:

@@ -71,7 +71,7 @@ def _acronym(token: str) -> str:
         return ""
     if not 1 < len(letters) <= _LONGEST_ACRONYM:
         return ""
-    return "(?-i:" + r"(?:\.\s?)?".join(letters) + r"(?:(?<=\.[A-Z])\.)?)"
+    return "(?-i:" + r"(?:\.\s?)?".join(letters) + r"(?:(?<=\.[A-Z])\.)?+)"
 
 
 def _between(spaced: str, left: re.Match[str], right: re.Match[str]) -> str:

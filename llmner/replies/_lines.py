@@ -65,7 +65,6 @@ def _read_unlabelled(part: str, collector: MentionCollector) -> bool:
         return False
     lines = [_undecorated(_BULLET.sub("", line)) for line in part.split("\n") if line.strip()]
     surfaces = [piece.strip() for line in lines for piece in _COMMAS.split(line) if piece.strip()]
-    collector.budget.spend(len(surfaces) * (1 + len(source.text) // 2048))
     if source.folded == fold(part) or not all(map(source.has, surfaces)):
         return False
     for surface in surfaces:

@@ -101,6 +101,7 @@ def _read_in_brackets(text: str, collector: MentionCollector, *, asked: bool) ->
     If it was not asked for, only of a reply that repeats the text.
     """
     schema, source = collector.schema, collector.source
+    collector.budget.spend(1 + len(text) // 4)
     names = [match for match in _BRACKETED.finditer(text) if is_label(match["label"], schema)]
     if not names or not (asked or source is not None):
         return text
