@@ -55,6 +55,14 @@ SHAPES: dict[str, Callable[[int], str]] = {
     "tags": lambda n: "<손:PS>" * n,
     "open tags": lambda n: "<손" * n,
     "square tags": lambda n: "[손:PS]" * n,
+    "escaped quotes in calls": lambda n: 'Q("x") ' + 'a(\\"' * n,
+    "lists in code": lambda n: ' PS=["' * n,
+    "empty elements": lambda n: "<a>" * 40 + "x<b/>" * n + "<PS>a</PS>",
+    "pieces of one name": lambda n: "x\tB-PS\n" + "x\tI-PS\n" * n,
+    "columns": lambda n: "text," + "x," * n + "\n" + "a,b\n" * n + "x," * n,
+    "keys for texts": lambda n: "{" + ",".join(f'"name":"x","z{k}":1' for k in range(n // 4)) + "}",
+    "quotes that are missing": lambda n: '["x" a' + ('"x: ' * 900 + '"],') * (n // 900),
+    "words under a label": lambda n: ("PS: " + "가" * 78 + "x\n") * (n // 20),
     "bullets": lambda n: "- 손 (PS)\n" * n,
     "headings": lambda n: "PS:\n- 손\n" * n,
     "near misses": lambda n: '{"PS": ["' + '", "'.join(f"손훙{k}민은" for k in range(n // 10)) + '"]}',
@@ -74,6 +82,28 @@ def test_known_shapes_stay_linear_and_hide_no_mention(shape: str) -> None:
             find_places(text, reply.mentions, reply.format)
 
     assert growth(run, lambda size: SHAPES[shape](size // 4), size=4_000) is None
+
+
+# Of a number, a text and a mention.
+CLAIMS: dict[str, Callable[[int], tuple[str, str]]] = {
+    "spaces in a mention": lambda n: (TEXT, "a" + " " * n + "b c"),
+    "legal forms": lambda n: (TEXT, "a" + " Co" * n + " b"),
+    "commas": lambda n: (TEXT, "a" + " ," * n + " b"),
+    "titles": lambda n: (TEXT, "Mr " * n + "b"),
+    "acronyms": lambda n: ("A.B. " * n + "5 A", "AB " * 11 + "5"),
+    "separators": lambda n: ("a . " * n + "b", "a-" * 11 + "b"),
+    "marks": lambda n: ("ü" * n, "ueueueue"),
+    "other separators": lambda n: ("A.B " * n, "A-B"),
+}
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_known_mentions_stay_linear(claim: str) -> None:
+    def run(size: str) -> None:
+        text, mention = CLAIMS[claim](len(size) // 4)
+        project(text, [Mention("PS", mention)], SCHEMA)
+
+    assert growth(run, lambda size: "x" * size, size=4_000) is None
 
 
 @pytest.mark.parametrize("shape", ["", *SHAPES])

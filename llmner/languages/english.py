@@ -18,6 +18,7 @@ _LEGAL_WORDS: Final = frozenset(
     "Holding Holdings".split()
 )
 _LEGAL: Final = re.compile(rf"(?:[\s,]+(?:{'|'.join(map(re.escape, sorted(_LEGAL_WORDS)))})\.?)+$")
+_LONGEST_LEGAL: Final = 60
 # Names of firms that are written so; most began as somebody's.
 _KEEP_THE_POSSESSIVE: Final = frozenset(
     "mcdonald levi macy wendy kellogg lay denny arby sainsbury lloyd christie sotheby moody domino "
@@ -46,7 +47,7 @@ def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
             break
     if words.rstrip(".").rpartition(" ")[2].rpartition(",")[2] not in _LEGAL_WORDS:
         return
-    legal = _LEGAL.search(words)
+    legal = _LEGAL.search(words, max(0, len(words) - _LONGEST_LEGAL))
     if legal is not None and legal.start():
         name = mention_without(mention, legal[0])
         if name:

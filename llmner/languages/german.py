@@ -18,6 +18,8 @@ _ARTICLES: Final = re.compile(
 _LEGAL: Final = re.compile(r"[\s,]+(?:GmbH(?:\s*&\s*Co\.?\s*KG)?|AG|SE|KG|KGaA|OHG|e\.\s?V\.)$")
 _LAST_OF_LEGAL: Final = frozenset("HGEAV.")
 
+_LONGEST_LEGAL: Final = 60
+
 
 def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
     """(form, reason) for a canonical mention without its article or legal form: die Elbe → Elbe."""
@@ -29,7 +31,7 @@ def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
         yield mention, Reason("article", word)
     if words[-1:] not in _LAST_OF_LEGAL:
         return
-    legal = _LEGAL.search(words)
+    legal = _LEGAL.search(words, max(0, len(words) - _LONGEST_LEGAL))
     if legal is not None:
         name = mention_without(mention, legal[0])
         if name:

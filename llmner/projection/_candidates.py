@@ -11,7 +11,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final, Literal, NamedTuple
 
 from llmner._budget import UNBOUNDED
@@ -305,12 +305,14 @@ class Finder:
         """Places that differ in separators, dots of acronyms or marks on Latin letters only."""
         self._budget.spend(self._pass)
         text = self.text
-        places = set(separated_otherwise(self.source, text.text, spaced))
+        otherwise = separated_otherwise(self.source, text.text, spaced)
+        places = set(islice(otherwise, MAX_OCCURRENCES))
         if self._accents is None:
             self._accents = Accents(text)
         for start, end in self._accents.occurrences(mention):
             if text.whole(start, end):
                 places.add(text.source(start, end))
+        self._budget.spend(len(places))
         found: list[Candidate] = []
         for begin, stop in sorted(places):
             cost = place_cost(self.source, begin, stop, self.language)

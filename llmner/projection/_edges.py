@@ -103,7 +103,9 @@ def lighter_forms(
             for name, title in language.names_before_title(left):
                 yield name, (*reasons, title)
     for form, reason in language.other_forms(stem, spaced):
-        yield form, (reason,)
+        if form:
+            # Of an article and signs, "a (", nothing is left.
+            yield form, (reason,)
 
 
 def without_remark(spaced: str, person: bool) -> Iterator[tuple[str, Reasons]]:
@@ -136,13 +138,16 @@ def _without_titles(stem: str, spaced: str, language: Language) -> tuple[str, st
     """(name, titles) of a mention with titles before the name: Prof. Dr. Weber; no titles if
     none.
     """
-    words, titles = spaced.lstrip("\"'([{<*_` "), ""
-    if not words.startswith(language.titles_before):
+    begin = offset = len(spaced) - len(spaced.lstrip("\"'([{<*_` "))
+    if not spaced.startswith(language.titles_before, offset):
         return stem, ""
-    while title := next((t for t in language.titles_before if words.startswith(t)), ""):
-        words, titles = words[len(title) :].lstrip(), titles + title
-    size = len("".join(titles.split()))
-    return (stem[size:], titles.strip()) if len(stem) > size else (stem, "")
+    while title := next((t for t in language.titles_before if spaced.startswith(t, offset)), ""):
+        offset += len(title)
+        while spaced[offset : offset + 1].isspace():
+            offset += 1
+    titles = spaced[begin:offset].split()
+    size = len("".join(titles))
+    return (stem[size:], " ".join(titles)) if len(stem) > size else (stem, "")
 
 
 def _bare(surface: str, spaced: str) -> str:

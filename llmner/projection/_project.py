@@ -189,7 +189,8 @@ def _project(task: Task, read: ReadReply | None = None) -> Projection:
     text, mentions = task.text, task.mentions
     finder = Finder(task)
     outcomes: list[Outcome | None] = [None] * len(mentions)
-    task.budget.spend(1 + 4 * len(mentions) + len(text) // 16)
+    said = sum(len(mention.text) for mention in mentions)
+    task.budget.spend(1 + 4 * len(mentions) + (len(text) + said) // 16)
     anchor = None if read is None or read.text is None else _anchors(task.canonical, read.text)
     claims, taken = _claim(task, finder, anchor, outcomes)
     if taken or not undisputed(claims):

@@ -13,8 +13,8 @@ from llmner.replies._types import Reading, Unwrapped
 
 __all__ = ["read_calls"]
 
-_STRING = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'"
 # Bounded, so that no text takes more than linear time.
+_STRING = r"\"(?:[^\"\\\n]|\\.){0,200}\"|'(?:[^'\\\n]|\\.){0,200}'"
 _CALL = re.compile(
     rf"(?P<name>[^\W\d][\w.]{{0,60}})[ \t]?\((?P<arguments>(?:[^()\"'\n]|{_STRING}|\n){{1,400}}+)\)"
 )
@@ -24,6 +24,7 @@ _LISTED = re.compile(r"(?:^|[\s(,])(?P<key>[^\W\d]\w{0,40})\s*=\s*(?=\[)")
 _MEMBER = re.compile(
     r"<?\b[A-Z]\w{0,40}\.([A-Za-z]\w{0,40})(?::\s?[\"'][^\"'\n]{0,60}[\"']>)?(?![\w.(])"
 )
+_LONGEST_LIST = 4000
 _may_be_code = re.compile(r"\w[ \t]?\(\s*(?:\w+\s*[=:]\s*)?[\"']|\w\s*=\s*\[").search
 
 
@@ -39,10 +40,13 @@ def read_calls(unwrapped: Unwrapped) -> Reading | None:
         for match in _CALL.finditer(_MEMBER.sub(r'"\1"', part)):
             _read_call(match["name"].rpartition(".")[2], match["arguments"], collector)
         if not collector.mentions:
+            position = 0
             for match in _LISTED.finditer(part):
-                if is_label(match["key"], collector.schema):
-                    values = find_values(part[match.end() : match.end() + 4000], collector.budget)
-                    collect_surfaces(match["key"], values[0].value, collector)
+                if match.start() >= position and is_label(match["key"], collector.schema):
+                    following = part[match.end() : match.end() + _LONGEST_LIST]
+                    (value,) = find_values(following, collector.budget, most=1)
+                    collect_surfaces(match["key"], value.value, collector)
+                    position = match.end() + value.end
         if collector.mentions:
             collector.repairs["calls"] = None
             return collector.reading("json-list")

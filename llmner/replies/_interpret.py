@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from llmner.replies._json import find_values
+from llmner.replies._json import find_values, is_too_deep
 from llmner.replies._json_values import Number, Pairs
 from llmner.replies._mentions import MentionCollector, is_label, names_nothing, split_labelled
 
@@ -45,7 +45,10 @@ _WRAPPERS = frozenset(
 _ARGUMENTS = "arguments parameters args input tool_input function_call function".split()
 # What langextract and others add to a label's key: PS_attributes.
 _ABOUT = re.compile(r"(?P<key>.+)_(?:attributes?|index|id|start|end|score|confidence|position)")
+# JSON in strings is read in strings of strings so often, and of values that are no deeper.
 _LONGEST_NESTED = 100_000
+_MOST_NESTED = 3
+_DEEPEST_NESTED = 20
 _OUTSIDE = ("O", "o", "OUTSIDE")
 
 
@@ -182,13 +185,12 @@ def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
             _read_element(value, collector)
         return
     seen: set[str] = set()
+    labels = {str(key) for key, _ in pairs if is_label(str(key), collector.schema)}
     about = _notes_by_key(pairs)
     for key, value in pairs:
         if isinstance(key, str) and (note := _ABOUT.fullmatch(key)) and note["key"] in about:
             continue
-        if _is_text_key(key, value) and not any(
-            is_label(str(other), collector.schema) for other, _ in pairs if other != key
-        ):
+        if _is_text_key(key, value) and not labels - {key}:
             # {"name": "춘천"}: name may be a word for people, and says here what is meant.
             collector.repairs["no-label"] = None
             continue
@@ -245,9 +247,17 @@ def _interpret_nested(value: Any, collector: MentionCollector) -> None:
     if not isinstance(value, str):
         interpret(value, collector)
         return
-    for parsed in find_values(value, collector.budget) if len(value) < _LONGEST_NESTED else ():
+    if collector.nested == _MOST_NESTED or len(value) >= _LONGEST_NESTED:
+        collector.repairs["too-deep"] = None
+        return
+    collector.nested += 1
+    for parsed in find_values(value, collector.budget):
         collector.repairs["escaped"] = None
-        interpret(parsed.value, collector)
+        if is_too_deep(parsed.value, _DEEPEST_NESTED):
+            collector.repairs["too-deep"] = None
+        else:
+            interpret(parsed.value, collector)
+    collector.nested -= 1
 
 
 def _notes_by_key(pairs: Pairs) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from llmner.replies._json_lenient import LenientParser, ScanState
 from llmner.replies._json_values import MAX_DEPTH, Number, Pairs, ParsedValue
 from llmner.replies._source import SourceText
 
-__all__ = ["find_values"]
+__all__ = ["find_values", "is_too_deep"]
 
 # The strict parser is first given so many characters.
 _FIRST_PIECE = 1024
@@ -35,9 +35,13 @@ _LOOSE_DECODER = json.JSONDecoder(strict=False, **_HOOKS)
 
 
 def find_values(
-    text: str, budget: Budget = UNBOUNDED, source: SourceText | None = None
+    text: str,
+    budget: Budget = UNBOUNDED,
+    source: SourceText | None = None,
+    most: int | None = None,
 ) -> list[ParsedValue]:
-    """Every top-level object or list in ``text``, in order. Linear in the text.
+    """Every top-level object or list in ``text``, or the first ``most``, in order. Linear in the
+    text.
 
     Raises:
         WorkLimitError: The budget is used up.
@@ -46,7 +50,7 @@ def find_values(
     position = 0
     # Made for the first value that is not valid JSON; most replies have none.
     state: ScanState | None = None
-    while (match := _START.search(text, position)) is not None:
+    while len(values) != most and (match := _START.search(text, position)) is not None:
         start = match.start()
         # After the first failure nothing is parsed strictly any more: failing at every bracket
         # would not be linear.
@@ -78,7 +82,7 @@ def _parse_strictly(text: str, start: int) -> ParsedValue | None:
                 value, length = decoder.raw_decode(piece)
             except (ValueError, RecursionError):
                 continue
-            if length > MAX_DEPTH and _is_too_deep(value):
+            if length > MAX_DEPTH and is_too_deep(value):
                 return None
             return ParsedValue(value, start, start + length, repairs=repairs)
         if start + size >= len(text):
@@ -86,13 +90,13 @@ def _parse_strictly(text: str, start: int) -> ParsedValue | None:
         size *= 4
 
 
-def _is_too_deep(value: Any) -> bool:
+def is_too_deep(value: Any, most: int = MAX_DEPTH) -> bool:
     """Whether a value is nested too deep for readers, which descend by recursion.
 
     The lenient parser cuts such values off.
     """
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(most):
         level = [
             child
             for parent in level

@@ -72,7 +72,6 @@ def _read_unlabelled(part: str, collector: MentionCollector) -> bool:
     bulleted = [line for line in rows if _BULLET.match(line)]
     lines = [_undecorated(_BULLET.sub("", line)) for line in bulleted or rows]
     surfaces = [piece.strip() for line in lines for piece in _COMMAS.split(line) if piece.strip()]
-    collector.budget.spend(len(surfaces) * (1 + len(source.text) // 2048))
     if source.folded == fold(part) or not all(map(source.has, surfaces)):
         return False
     for surface in surfaces:

@@ -43,7 +43,7 @@ _SAYS_NOTHING = re.compile(
 # A remark about one label, where its surfaces are expected: none found, 언급 없음, 文中没有.
 _NO_SURFACE = re.compile(
     r"[\s(\[\-–—*_'\"]*+(?:"
-    r"(?:[가-힣]+\s?){0,3}(?:없음|없습니다|없다|없어요|없네요|없었습니다|않음|않습니다|않았습니다|못함)"
+    r"(?:[가-힣]++\s){0,2}(?:[가-힣]+?\s?)??(?:없음|없습니다|없다|없어요|없네요|없었습니다|않음|않습니다|않았습니다|못함)"
     r"|(?:there\s+(?:is|are)\s+)?(?:no|none)(?:\s+\w+){0,5}(?:\s+(?:found|mentioned|present|here|text))?"
     r"|not\s+(?:applicable|found|mentioned|present|available|any)(?:\s+\w+){0,4}|nothing|null|nil|n/?a|empty"
     r"|keine?[rsn]?(?:\s+\w+){0,4}|nicht\s+\w+(?:\s+\w+)?|nichts|entfällt|[^\s、。]{0,8}(?:な[しい]|無し|ありません)"
@@ -57,8 +57,9 @@ _BARE_NONE = re.compile(
     re.IGNORECASE,
 )
 _SEPARATOR = re.compile(r"->|=>|[:：|/=→\t]|\s[-–—]\s")
+# The longest name that is put together of pieces.
+_LONGEST_WHOLE = 1000
 # Several surfaces in one string.
-_CHARACTERS_A_STEP = 2048
 _LONGEST_LIST = 2000
 _may_be_joined = re.compile(
     r"[\n,，、;；/|·&\[]|\s(?:and|und|or|oder|및|그리고|또는|와|과)\s|[과와랑고]\s|[と和与與及や]"
@@ -120,6 +121,7 @@ class MentionCollector:
         mentions: The mentions so far.
         repairs: The kinds of repair that were made, in order; the values mean nothing.
         shapes: The formats whose shapes the values had, in order; the values mean nothing.
+        nested: In how many strings the JSON stands that is being read.
     """
 
     def __init__(
@@ -134,6 +136,7 @@ class MentionCollector:
         self.mentions: list[Mention] = []
         self.repairs: dict[str, None] = {}
         self.shapes: dict[str, None] = {}
+        self.nested = 0
         # The label of the last mention, if it was a piece that others may continue.
         self._open = ""
 
@@ -172,7 +175,8 @@ class MentionCollector:
 
     def _add_piece(self, label: str, text: str, prefix: str) -> None:
         piece = text.removeprefix("##").lstrip("▁Ġ")
-        if prefix in "IMEL" and self._open == label and self.mentions:
+        continues = prefix in "IMEL" and self._open == label and self.mentions
+        if continues and len(self.mentions[-1].text) < _LONGEST_WHOLE:
             last = self.mentions.pop()
             glued = text.startswith("##") or not _parted(last.text, piece, self.source)
             whole = f"{last.text}{piece}" if glued else f"{last.text} {piece}"
@@ -184,10 +188,7 @@ class MentionCollector:
 
     def _has(self, surface: str) -> bool:
         """Whether the text, if it is known, has a surface."""
-        if self.source is None:
-            return False
-        self.budget.spend(1 + len(self.source.text) // _CHARACTERS_A_STEP)
-        return self.source.has(surface)
+        return self.source is not None and self.source.has(surface)
 
     def _surfaces(self, text: str, label: str) -> list[str]:
         """The surfaces in one string: one, unless it is a list, or the text has its parts alone."""
@@ -237,7 +238,10 @@ def _tag_prefix(label: str) -> str:
 
 def _parted(left: str, right: str, source: SourceText | None) -> bool:
     """Whether two pieces of a name have a space between them."""
+    if not left:
+        return False
     if source is not None:
+        source.spend(left)
         return f"{left}{right}" not in source.text
     return len(right) > 1 and right[0].isascii() and left[-1].isascii()
 

@@ -86,7 +86,7 @@ def read_reply(
     if not answer.strip():
         return ReadReply(status="unreadable" if repairs else "empty", repairs=_once(repairs))
     parts = [block for block in blocks if block.strip()] + ([outside] if outside.strip() else [])
-    source = SourceText(text) if text is not None and text.strip() else None
+    source = SourceText(text, work) if text is not None and text.strip() else None
     unwrapped = Unwrapped(answer, blocks, outside, parts, format, schema, work, source)
     empty: Reading | None = None
     for read in _readers(unwrapped, expected):

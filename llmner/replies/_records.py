@@ -30,6 +30,7 @@ _QUOTES = "\"'“”‘’`*_"
 _BREAK = re.compile(r"<br\s?/?>|\n", re.IGNORECASE)
 _HTML_ROW = re.compile(r"<tr\b[^<>]{0,200}>(.*?)(?=</?tr\b|</table|\Z)", re.IGNORECASE | re.DOTALL)
 _HTML_CELL = re.compile(r"<t[dh]\b[^<>]{0,200}>(.*?)(?=</?t[dh]\b|\Z)", re.IGNORECASE | re.DOTALL)
+_MOST_COLUMNS = 100
 _RULE = re.compile(r"[\s|:+=-]+")
 _MARKUP = re.compile(r"</?(?!br\b)[a-zA-Z][^<>]{0,200}>")
 
@@ -160,7 +161,7 @@ def _cell(cell: str) -> str:
 
 def _read_columns(rows: Sequence[Sequence[str]], collector: MentionCollector) -> bool:
     """Rows under titles such as ``text`` and ``label``."""
-    titles = [normalize_key(cell) for cell in rows[0]]
+    titles = [normalize_key(cell) for cell in rows[0][:_MOST_COLUMNS]]
     label = next((titles.index(key) for key in LABEL_KEYS if key in titles), None)
     text = next(
         (titles.index(key) for key in TEXT_KEYS if key in titles and titles.index(key) != label),

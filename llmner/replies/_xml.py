@@ -10,6 +10,7 @@ from llmner.replies._interpret import LABEL_KEYS, TEXT_KEYS, normalize_key
 from llmner.replies._mentions import MentionCollector, is_label
 from llmner.replies._source import fold
 from llmner.replies._types import Reading, Unwrapped
+from llmner.schema import LabelSchema
 
 __all__ = ["read_xml"]
 
@@ -29,11 +30,14 @@ _MAX_DEPTH = 50
 
 @dataclass(slots=True)
 class _Element:
-    """An element: its name, attributes, text, where that begins in the plain text, and children."""
+    """An element: its name, attributes, where its text begins in the plain text and among its
+    pieces, the text once it is closed, and its children.
+    """
 
     name: str
     attributes: dict[str, str]
     start: int
+    first: int
     text: str = ""
     children: list[_Element] = field(default_factory=list)
     mentions: bool = False
@@ -77,7 +81,7 @@ def _plain_tags(part: str) -> str:
 
 def _parse(part: str, names: list[_Name], unwrapped: Unwrapped) -> str:
     """Collect the names of the elements; returns the text without tags."""
-    root = _Element("", {}, 0)
+    root = _Element("", {}, 0, 0)
     stack = [root]
     plain: list[str] = []
     length = position = 0
@@ -87,8 +91,10 @@ def _parse(part: str, names: list[_Name], unwrapped: Unwrapped) -> str:
         text = html.unescape(text)
         plain.append(text)
         length += len(text)
-        for element in stack:
-            element.text += text
+
+    def close() -> None:
+        stack[-1].text = "".join(plain[stack[-1].first :])
+        _close(stack, names, unwrapped)
 
     for match in _TAG.finditer(part):
         put(part[position : match.start()])
@@ -97,8 +103,8 @@ def _parse(part: str, names: list[_Name], unwrapped: Unwrapped) -> str:
         if match["close"]:
             if any(element.name == name for element in stack[1:]):
                 while stack[-1].name != name:
-                    _close(stack, names, unwrapped)
-                _close(stack, names, unwrapped)
+                    close()
+                close()
             continue
         attributes = {
             normalize_key(found["key"]).removeprefix("data_"): html.unescape(
@@ -107,12 +113,12 @@ def _parse(part: str, names: list[_Name], unwrapped: Unwrapped) -> str:
             for found in _ATTRIBUTE.finditer(match["attributes"])
         }
         if len(stack) < _MAX_DEPTH:
-            stack.append(_Element(name, attributes, length))
+            stack.append(_Element(name, attributes, length, len(plain)))
             if match["empty"]:
-                _close(stack, names, unwrapped)
+                close()
     put(part[position:])
     while len(stack) > 1:
-        _close(stack, names, unwrapped)
+        close()
     return "".join(plain)
 
 
@@ -124,11 +130,7 @@ def _close(stack: list[_Element], names: list[_Name], unwrapped: Unwrapped) -> N
     stack[-1].mentions = stack[-1].mentions or element.mentions
     if element.mentions:
         return
-    label_keys = (*LABEL_KEYS, "entity", "ent", *(("name",) if element.name in _NAMED else ()))
-    label = next(
-        (word for key in label_keys if is_label(word := element.attributes.get(key, ""), schema)),
-        "",
-    )
+    label = _label_among(element.attributes, schema, named=element.name in _NAMED)
     surface = next(
         (
             element.attributes[key]
@@ -139,10 +141,7 @@ def _close(stack: list[_Element], names: list[_Name], unwrapped: Unwrapped) -> N
     )
     start: int | None = None
     children = {normalize_key(child.name): child.text.strip() for child in element.children}
-    if not label:
-        label = next(
-            (value for key in LABEL_KEYS if is_label(value := children.get(key, ""), schema)), ""
-        )
+    label = label or _label_among(children, schema)
     if not surface and element.children:
         surface = next((children[key] for key in TEXT_KEYS if children.get(key)), "")
     if not label and is_label(element.name, schema):
@@ -161,6 +160,19 @@ def _close(stack: list[_Element], names: list[_Name], unwrapped: Unwrapped) -> N
     if label and surface:
         names.append(_Name(label, surface, start))
         element.mentions = stack[-1].mentions = True
+
+
+def _label_among(values: dict[str, str], schema: LabelSchema | None, *, named: bool = False) -> str:
+    """The value of the likeliest key for labels that has a label.
+
+    Args:
+        values: Attributes or children of an element.
+        schema: The labels.
+        named: Whether the attribute ``name`` may be the label: <parameter name="PS">.
+    """
+    keys = (*LABEL_KEYS, "entity", "ent", "name") if named else (*LABEL_KEYS, "entity", "ent")
+    known = (values[key] for key in keys if key in values)
+    return next((value for value in known if is_label(value, schema)), "")
 
 
 def _is_running_text(plain: str, names: list[_Name], unwrapped: Unwrapped) -> bool:

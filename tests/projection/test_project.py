@@ -559,3 +559,23 @@ def test_a_projection_ends_where_its_budget_does_and_from_outside() -> None:
     ended.end()
     with pytest.raises(WorkLimitError, match="ended"):
         project_reply("손흥민", '{"PS": ["손흥민"]}', budget=ended)
+
+
+@pytest.mark.parametrize(
+    "surface", ["the (", "ein [", "a -", "Die (", "GmbH", " Co., Ltd.", "Mr ", "(주)"]
+)
+def test_mentions_of_which_nothing_is_left_are_not_found(surface: str) -> None:
+    """An article and a sign, a legal form alone: no error, and no place without a letter."""
+    for label in ("PS", "OG"):
+        (outcome,) = project("Anna Weber traf ihn.", mentions((label, surface))).outcomes
+        assert outcome.kind == "not_found"
+
+
+def test_places_in_another_spelling_are_as_few_as_others() -> None:
+    budgets = []
+    for count in (600, 6000):
+        budget = Budget()
+        claims = mentions(*[("OG", "A-B")] * 600)
+        assert len(project("A.B " * count, claims, budget=budget).spans) == 512
+        budgets.append(budget.spent)
+    assert budgets[1] < 20 * budgets[0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmner.projection import project_reply
+from llmner.projection import Budget, project_reply
 from llmner.replies import REPLY_FORMATS, ReadReply, read_exact, read_reply, render_reply
 from llmner.schema import LabelSchema
 from llmner.spans import Mention, Sentence, Span
@@ -368,3 +370,33 @@ def test_an_exact_reader_reads_nothing_else(schema: LabelSchema) -> None:
     ):
         assert read_exact(reply, schema, format) is None
     assert read_exact("-", schema, "pairs") == ReadReply((), "ok", (), "pairs", "text")
+
+
+@pytest.mark.parametrize("wrap", ['{"a":', "["])
+@pytest.mark.parametrize("depth", [1, 20, 98])
+def test_strings_of_json_in_strings_of_json_end_somewhere(
+    schema: LabelSchema, wrap: str, depth: int
+) -> None:
+    reply = '{"PS": ["손흥민"]}'
+    for level in range(7):
+        nested = json.dumps(reply, ensure_ascii=False)
+        closing = {"{": "}", "[": "]"}[wrap[0]] * depth
+        reply = f'{wrap * depth}{{"arguments":{nested}}}{closing}'
+        read = read_reply(reply, schema)
+        if depth == 1 and level < 3:
+            assert read.mentions == (Mention("PS", "손흥민"),)
+        assert read.status != "ok"
+
+
+def test_pieces_with_nothing_in_them_are_read(schema: LabelSchema) -> None:
+    reply = '[["", "B-PS"], ["##", "B-PS"], ["ab", "I-PS"], ["cd", "I-PS"]]'
+    assert read_reply(reply, schema).mentions[-1].text == "ab cd"
+
+
+def test_a_budget_counts_what_is_looked_for_in_the_text(schema: LabelSchema) -> None:
+    reply, spent = '{"PS": ["가, 나"]} x\n' * 100, []
+    for text in ("가", "가" * 1_000_000):
+        budget = Budget()
+        read_reply(reply, schema, text=text, budget=budget)
+        spent.append(budget.spent)
+    assert spent[1] > 10 * spent[0]

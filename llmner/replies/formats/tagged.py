@@ -124,6 +124,7 @@ def _read_in_brackets(text: str, collector: MentionCollector, *, asked: bool) ->
     schema, source = collector.schema, collector.source
     if _has_bracket(text) is None:
         return text
+    collector.budget.spend(1 + len(text) // 4)
     names = [match for match in _BRACKETED.finditer(text) if is_label(match["label"], schema)]
     if not names or not (asked or source is not None):
         return text
