@@ -28,6 +28,7 @@ _HEADED = re.compile(r"\s*\[([^\[\]{}\"'\n]{1,60})\][ \t]*[^\s,\]\[{]")
 
 # Shapes that are no format of ours. Each reader takes only what no format can be; the last three
 # take nothing that looks like JSON.
+_MOST_LOOKED_FOR = 64
 _IN_JSON_TOO = (read_tags, read_calls)
 _OTHER_SHAPES = (*_IN_JSON_TOO, read_xml, read_records, read_tables)
 
@@ -88,18 +89,22 @@ def read_reply(
     parts = [block for block in blocks if block.strip()] + ([outside] if outside.strip() else [])
     source = SourceText(text, work) if text is not None and text.strip() else None
     unwrapped = Unwrapped(answer, blocks, outside, parts, format, schema, work, source)
-    empty: Reading | None = None
+    # The best reading so far that may not be the answer.
+    doubtful: Reading | None = None
     for read in _readers(unwrapped, expected):
         reading = read(unwrapped)
         if reading is None:
             continue
         if not reading.mentions and "prose" in reading.repairs:
             # An empty list in the middle of something else: another reader may read more.
-            empty = empty or reading
-        elif empty is None or reading.mentions:
+            doubtful = doubtful or reading
+        elif read in _OTHER_SHAPES and not _names_any(reading, source):
+            # Code or rows about another text, with the answer behind them.
+            doubtful = doubtful or reading
+        elif doubtful is None or reading.mentions:
             return _reply_of(reading, repairs, expected)
-    if empty is not None:
-        return _reply_of(empty, repairs, expected)
+    if doubtful is not None:
+        return _reply_of(doubtful, repairs, expected)
     if is_nothing(answer):
         return ReadReply(status="repaired", repairs=_once([*repairs, "none-word"]))
     return ReadReply(status="unreadable", repairs=_once(repairs))
@@ -114,6 +119,12 @@ def _is_doubtful(read: ReadReply, text: str | None) -> bool:
         is_none_word(mention.text) or (may_be_joined(mention.text) and not source.has(mention.text))
         for mention in read.mentions
     )
+
+
+def _names_any(reading: Reading, source: SourceText | None) -> bool:
+    """Whether the text, if it is known, has one of the first mentions of a reading."""
+    some = reading.mentions[:_MOST_LOOKED_FOR]
+    return source is None or any(source.has(mention.text) for mention in some)
 
 
 def _readers(
