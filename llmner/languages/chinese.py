@@ -10,13 +10,52 @@ from typing import Final
 
 from llmner.languages._language import Language, Reason
 
-__all__ = ["CHINESE", "other_forms"]
+__all__ = [
+    "CHINESE",
+    "names_before_title",
+    "other_forms",
+    "particle_at_end",
+    "split_particles",
+]
 
 _NUMERALS: Final = frozenset("〇零一二三四五六七八九十百千万萬億亿兆两兩壹貳參")
 
 _LEGAL: Final = re.compile(
     r"(?:股份有限公司|股份公司|有限责任公司|有限責任公司|有限公司|集团|集團)$"
 )
+
+
+_TITLES: Final = (
+    "先生",
+    "女士",
+    "小姐",
+    "老师",
+    "老師",
+    "教授",
+    "医生",
+    "醫生",
+    "博士",
+    "经理",
+    "主任",
+)
+
+
+def split_particles(surface: str) -> Iterator[tuple[str, str]]:
+    """(stem, particle) of what ends in 的: 上海的 → 上海, 的."""
+    if len(surface) > 2 and surface[-1] == "的":
+        yield surface[:-1], "的"
+
+
+def particle_at_end(surface: str, after: str, spaced: str, person: bool) -> int:
+    """1 where a stretch of the text ends in 的 behind two letters or more."""
+    return int(len(surface) > 2 and surface[-1] == "的" and "\u4e00" <= surface[-2] <= "\u9fff")
+
+
+def names_before_title(surface: str) -> Iterator[tuple[str, Reason]]:
+    """(name, reason) of a person's name with a title behind: 王芳女士 → 王芳."""
+    for title in _TITLES:
+        if surface.endswith(title) and len(surface) > len(title):
+            yield surface[: -len(title)], Reason("title", title)
 
 
 def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
@@ -32,6 +71,10 @@ CHINESE: Final = Language(
     code="zh",
     scripts=frozenset({"han"}),
     called=("先生", "女士", "小姐", "老师", "老師"),
+    particle_ends=frozenset("的"),
+    split_particles=split_particles,
+    particle_at_end=particle_at_end,
+    names_before_title=names_before_title,
     other_forms=other_forms,
     numerals=_NUMERALS,
     counted_by=_NUMERALS,

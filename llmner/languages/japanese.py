@@ -12,6 +12,7 @@ from llmner.languages._language import Language, Reason
 
 __all__ = [
     "JAPANESE",
+    "name_goes_on",
     "name_length",
     "names_before_title",
     "other_forms",
@@ -25,13 +26,12 @@ _OFF_IN_THE_TEXT: Final = ("さん", "氏")
 _OFF_A_MENTION: Final = ("さん", "氏", "先生")
 _CALLED: Final = ("さん", "氏", "様", "さま", "君", "くん", "ちゃん", "先生")
 _PARTICLES: Final = frozenset("はがをにでとものへや")
-# What ends the word of a name: case particles, and those that may follow them.
-_CASE: Final = "が を に で と の へ や から まで より だけ など".split()
-_TOPIC: Final = "は も の".split()
-_ENDS: Final = frozenset(
-    ["は", "も", *_CASE, *(case + topic for case in _CASE for topic in _TOPIC)]
+# What ends the word of a name: case particles and those that follow them, up to four in a row.
+_ENDS: Final = re.compile(
+    r"(?:から|まで|より|だけ|など|しか|なら|ばかり|ほど|くらい|ぐらい|こそ|さえ|って|はもちろん|[はがをにでともへやの]){1,4}"
 )
-_LONGEST: Final = max(map(len, _ENDS))
+_LONGEST: Final = 8
+_PARTICLE_ENDS: Final = frozenset("はがをにでともへやのらりけどしいそえてんか")
 _MAX_NAME: Final = 60
 
 
@@ -40,9 +40,14 @@ def split_particles(surface: str) -> Iterator[tuple[str, str]]:
 
     横浜からは → 横浜, からは.
     """
+    if surface[-1:] not in _PARTICLE_ENDS:
+        return
     for size in range(min(_LONGEST, len(surface) - 1), 0, -1):
-        if surface[-size:] in _ENDS and not "ぁ" <= surface[-size - 1] <= "ゖ":
-            yield surface[:-size], surface[-size:]
+        stem, tail = surface[:-size], surface[-size:]
+        if "ぁ" <= stem[-1] <= "ゖ" and not stem.endswith(_CALLED):
+            continue
+        if _ENDS.fullmatch(tail) is not None:
+            yield stem, tail
 
 
 def particle_at_end(surface: str, after: str, spaced: str, person: bool) -> int:
@@ -50,6 +55,14 @@ def particle_at_end(surface: str, after: str, spaced: str, person: bool) -> int:
     if "ぁ" <= after[:1] <= "ゖ":
         return 0
     return max((len(particle) for _, particle in split_particles(surface)), default=0)
+
+
+def name_goes_on(text: str, start: int, end: int) -> bool:
+    """Whether a stretch is only the beginning of a name: 長谷 in 長谷川さん."""
+    stop = end
+    while stop < len(text) and stop - end < 3 and "\u4e00" <= text[stop] <= "\u9fff":
+        stop += 1
+    return 0 < stop - end < 3 and text.startswith(_CALLED, stop)
 
 
 def name_length(surface: str, after: str) -> int:
@@ -99,9 +112,9 @@ def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
 JAPANESE: Final = Language(
     code="ja",
     scripts=frozenset({"han", "kana"}),
-    particles=_ENDS,
-    particle_ends=frozenset(particle[-1] for particle in _ENDS),
+    particle_ends=_PARTICLE_ENDS,
     split_particles=split_particles,
+    name_goes_on=name_goes_on,
     particle_at_end=particle_at_end,
     title_ends=frozenset(title[-1] for title in _OFF_IN_THE_TEXT),
     name_length=name_length,
@@ -111,8 +124,12 @@ JAPANESE: Final = Language(
     tail_cost=tail_cost,
     numerals=frozenset("〇零一二三四五六七八九十百千万億兆壹貳參"),
     counted_by=frozenset("〇零一二三四五六七八九十百千万億兆壹貳參"),
-    exact_words=("[月火水木金土日]曜日?", "[東西南北上下左右男女新旧前後内外]"),
-    exact_hints=("曜", "[東西南北上下左右男女新旧前後内外]"),
+    exact_words=(
+        "オーストラリア|オーストリア|イラン|イラク|スロバキア|スロベニア|ナイジェリア|ニジェール|ガンビア|ザンビア",
+        "[月火水木金土日]曜日?",
+        "[東西南北上下左右男女新旧前後内外]",
+    ),
+    exact_hints=("曜", "[ァ-ー]{3}", "[東西南北上下左右男女新旧前後内外]"),
     units={
         "km": ("キロメートル",),
         "m": ("メートル",),

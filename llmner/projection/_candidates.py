@@ -361,12 +361,12 @@ class Finder:
                     and title not in self.language.common_addresses
                 ):
                     found = [c for c in found if c.cost < _IN_A_WORD]
-            if person and kind == "particle":
+            if person and kind in ("particle", "title"):
                 # 한서은 is not 한서 in 한서진: 은 may be the name's own.
                 found = [
                     c
                     for c in found
-                    if (c.cost < _IN_A_WORD or not self._may_end_a_name(title))
+                    if (c.cost < _IN_A_WORD or kind == "title" or not self._may_end_a_name(title))
                     and not self.language.name_goes_on(self.source, c.start, c.end)
                 ]
             if not found:
@@ -533,6 +533,9 @@ class Finder:
             if not self.text.whole(start, end) or self._fused(start, end, spaced):
                 continue
             stretch = self.text.text[start:end]
+            if stretch == mention:
+                # It was looked at as it is, and refused.
+                continue
             if not (begins_alike(mention, stretch) and begins_alike(mention[::-1], stretch[::-1])):
                 continue
             if not same_numbers(mention, stretch, self.language):

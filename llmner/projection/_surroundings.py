@@ -64,7 +64,7 @@ def place_cost(source: str, start: int, end: int, language: Language) -> float |
                 cost += tail_cost
             elif after != last or (after == "k" and _changes_kana(source, end)):
                 cost += 0.05
-            elif after == "k" and end - start < _SHORT_KATAKANA and _cuts_katakana(source, end, 0):
+            elif after == "k" and end - start <= _SHORT_KATAKANA and _cuts_katakana(source, end, 0):
                 return None
             elif after != "a":
                 cost += 0.2
@@ -153,7 +153,9 @@ def joins_pieces(source: str, start: int, end: int, surface: str, language: Lang
         if any(is_common(piece.lower()) for piece in pieces):
             # Iran is not in "I ran".
             return True
-    if len(pieces) < 2 or not words or "h" not in (KINDS[source[start]], KINDS[source[end - 1]]):
+    first, last = source[start], source[end - 1]
+    runs_on = "h" not in (KINDS[first], KINDS[last]) and not ("ァ" <= first <= "ー" >= last >= "ァ")
+    if len(pieces) < 2 or not words or runs_on:
         # Chinese and Japanese have no spaces between words: 王芳 is in 主持人王 芳昨晚.
         return False
     first, last = pieces[0], pieces[-1]

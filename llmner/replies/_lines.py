@@ -25,6 +25,7 @@ _DESCRIBED = re.compile(
     r"(?P<surface>[^:：\n()\[\]（）【】]{1,200})[(\[（【](?P<label>[^()\[\]（）【】\n]{1,60})[)\]）】]"
     r"[ \t]*+(?:[:：]|[-–—→]\s|=)[ \t]*+(?P<rest>.+)"
 )
+_PAIR = re.compile(r"[(\[]([^,()\[\]]{1,200}),[ \t]?([^,()\[\]]{1,200})[)\]],?")
 _HEADED = re.compile(
     r"(?:\[(?P<square>[^\[\]\n]{1,60})\]|【(?P<lens>[^【】\n]{1,60})】|\{(?P<curly>[^{}\n]{1,60})\}"
     r"|<(?P<angle>[^<>\n]{1,60})>|\((?P<round>[^()\n]{1,60})\)|（(?P<wide>[^（）\n]{1,60})）"
@@ -180,6 +181,12 @@ def _read_line(body: str, schema: LabelSchema | None, collector: MentionCollecto
             return True
         for piece in _COMMAS.split(described["rest"]):
             collect_surfaces(described["label"], _undecorated(piece), collector)
+        return True
+    couple = _PAIR.fullmatch(body)
+    if couple is not None and is_label(couple[1], schema) != is_label(couple[2], schema):
+        # (Lena, PER)
+        label, surface = couple.groups() if is_label(couple[1], schema) else couple.groups()[::-1]
+        collect_surfaces(label, _undecorated(surface), collector)
         return True
     headed = _HEADED.match(body)
     if headed is not None and is_label(headed[headed.lastgroup or 0], schema):

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from llmner.languages.japanese import JAPANESE, name_length, names_before_title, tail_cost
+from llmner.languages.japanese import (
+    JAPANESE,
+    name_goes_on,
+    name_length,
+    names_before_title,
+    split_particles,
+    tail_cost,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,3 +44,23 @@ def test_particles_in_kana_end_a_word_in_other_letters() -> None:
 
 def test_days_of_the_week_are_exact() -> None:
     assert JAPANESE.find_exact_words("月曜日と火曜") == ["月曜日", "火曜"]
+
+
+@pytest.mark.parametrize(
+    ("surface", "stem"),
+    [
+        ("横浜からは", "横浜"),
+        ("山口さんにだけは", "山口さん"),
+        ("青森でしか", "青森"),
+        ("アリスの", "アリス"),
+        ("まやは", None),
+        ("東京", None),
+    ],
+)
+def test_particles_behind_other_letters(surface: str, stem: str | None) -> None:
+    assert next((left for left, _ in split_particles(surface)), None) == stem
+
+
+def test_a_name_that_goes_on() -> None:
+    assert name_goes_on("長谷川さんは", 0, 2)
+    assert not name_goes_on("長谷さんは", 0, 2)

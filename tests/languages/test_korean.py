@@ -9,6 +9,7 @@ from llmner.languages.korean import (
     PARTICLES,
     agrees,
     lone_cost,
+    name_goes_on,
     name_length,
     names_before_title,
     particle_at_end,
@@ -115,3 +116,24 @@ def test_quick_looks_see_all_that_the_rules_see() -> None:
     for surface in ("박씨", "김모", "오바마 대통령", "홍상수감독", "A군", "아베さん"):
         assert name_length(surface, "") < len(surface)
         assert surface[-1] in KOREAN.title_ends
+
+
+@pytest.mark.parametrize(
+    ("surface", "stem"),
+    [
+        ("민준에게는", "민준"),
+        ("정부로부터", "정부"),
+        ("중국까지의", "중국"),
+        ("수아에게만은", "수아"),
+        ("경기도", None),
+        ("여의도", None),
+    ],
+)
+def test_particles_behind_particles(surface: str, stem: str | None) -> None:
+    assert next((left for left, _ in split_particles(surface)), None) == stem
+
+
+def test_a_name_that_goes_on() -> None:
+    assert name_goes_on("한서진과 갔다", 0, 2)
+    assert not name_goes_on("민석이는 갔다", 0, 2)
+    assert not name_goes_on("한서는 갔다", 0, 2)
