@@ -44,6 +44,8 @@ _OPENS: Final = {
     "〉": "〈",
 }
 _AFTER_LETTERS: Final = frozenset(".!?'+~-/&*")
+# What a possessive may end in, in any language.
+_POSSESSIVE: Final = frozenset("s'’")
 _LOOSE: Final = frozenset(_OPENS) | frozenset("([{<「『《〈“‘,;:·…、。，") | _AFTER_LETTERS
 _LONGEST_REMARK: Final = 200
 _may_have_a_remark: Final = re.compile(r"[(（\[【〔:：=→⇒,，、;|/\d]|\s[-–—]").search
@@ -210,7 +212,7 @@ def may_be_lighter(source: str, start: int, end: int, person: bool, language: La
     last = source[end - 1]
     return (
         last in language.particle_ends
-        or source[end - 2 : end] in language.possessives
+        or (last in _POSSESSIVE and source[end - 2 : end] in language.possessives)
         or (person and last in language.title_ends)
         or last in _LOOSE
         or source[start] in PAIRED

@@ -12,7 +12,7 @@ from llmner.replies._drafts import looks_json, read_json
 from llmner.replies._mentions import is_label, is_none_word, is_nothing, may_be_joined
 from llmner.replies._places import places_of
 from llmner.replies._records import read_records, read_tables
-from llmner.replies._source import SourceText
+from llmner.replies._source import SourceText, fold
 from llmner.replies._tags import read_tags
 from llmner.replies._types import Place, Reading, ReadReply, Status, Unwrapped
 from llmner.replies._xml import read_xml
@@ -115,6 +115,9 @@ def _is_doubtful(read: ReadReply, text: str | None) -> bool:
     if text is None:
         return False
     source = SourceText(text)
+    if read.text is not None and fold(read.text) != source.folded:
+        # A marked sentence that is not the text.
+        return True
     return any(
         is_none_word(mention.text) or (may_be_joined(mention.text) and not source.has(mention.text))
         for mention in read.mentions

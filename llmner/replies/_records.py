@@ -25,7 +25,7 @@ _has_label_field = re.compile(
     rf"(?:{_ANY_KEY})[*_`\"']{{0,3}}[ \t]*+[:：=]",
     re.IGNORECASE | re.MULTILINE,
 ).search
-_may_be_a_table = re.compile(r"\A\s*[^\n]*[|,;\t<]").match
+_may_be_a_table = re.compile(r"\A\s*+[^\n|,;\t<]*+[|,;\t<]").match
 _QUOTES = "\"'“”‘’`*_"
 _BREAK = re.compile(r"<br\s?/?>|\n", re.IGNORECASE)
 _HTML_ROW = re.compile(r"<tr\b[^<>]{0,200}>(.*?)(?=</?tr\b|</table|\Z)", re.IGNORECASE | re.DOTALL)

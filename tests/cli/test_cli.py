@@ -335,8 +335,8 @@ def test_every_mistake_is_one_line_and_exit_code_2(
     failed(
         run("extract", "a", "--window", 50, "--overlap", 50),
         2,
-        "overlap of 50 characters",
-        "less than",
+        "overlap must be less than the window of 50",
+        "got 50",
     )
     failed(
         run("extract", "-i", sample, "-o", ".", "--engine", "recorded", "--replies", replies),

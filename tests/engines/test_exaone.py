@@ -334,7 +334,7 @@ def test_the_script_says_what_it_does(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Shard 2 of 2" in done.stderr
-    assert "30 tensors are in" in done.stderr
+    assert "wrote 30 tensors to" in done.stderr
     again = subprocess.run(
         [*command, str(tmp_path / "EXAONE-tiny")], capture_output=True, text=True, check=False
     )

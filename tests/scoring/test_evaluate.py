@@ -162,7 +162,7 @@ def test_predictions_come_from_any_corpus_format(tmp_path: Path) -> None:
     bad.write_text(
         '{"text": "가", "outcomes": [{"kind": "exact", "start": 3, "end": 1}]}\n', encoding="utf-8"
     )
-    with pytest.raises(CorpusError, match=r"bad.jsonl:1: an outcome at \[3, 1\)"):
+    with pytest.raises(CorpusError, match=r"bad.jsonl:1: an outcome.s range \[3, 1\) is not valid"):
         read_predictions(bad)
 
 

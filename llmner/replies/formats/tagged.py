@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from llmner.errors import MarkupError
 from llmner.markup import escape, escape_outside, parse_markup, render_markup
-from llmner.replies._drafts import is_json, looks_json
+from llmner.replies._drafts import is_json
 from llmner.replies._lines import SQUARE_MARKUP
 from llmner.replies._mentions import MentionCollector, is_label, is_nothing
 from llmner.replies._places import label_after, places_of
@@ -61,8 +61,10 @@ def _read_exact(reply: str, schema: LabelSchema) -> Reading | None:
 
 
 def _read_sure(reply: str, schema: LabelSchema) -> Reading | None:
-    """Read a marked sentence that begins like JSON: ``[1] <손흥민:PS>은`` is no list."""
-    if not looks_json(reply) or is_json(reply):
+    """Read a marked sentence on one line, whatever else it looks like: ``[1] <손흥민:PS>은`` is no
+    list, and ``<손흥민, 토트넘:PS>`` no table.
+    """
+    if "\n" in reply or "```" in reply or "<|" in reply or is_json(reply):
         return None
     reading = _read_exact(reply, schema)
     return reading if reading is not None and reading.mentions else None
