@@ -313,6 +313,8 @@ class Finder:
             if text.whole(start, end):
                 places.add(text.source(start, end))
         self._budget.spend(len(places))
+        if not places:
+            return []
         found: list[Candidate] = []
         for begin, stop in sorted(places):
             cost = place_cost(self.source, begin, stop, self.language)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from rapidfuzz.distance import Levenshtein
 
-from llmner._budget import Budget
+from llmner._budget import UNBOUNDED, Budget
 from llmner.markup import unescape
 from llmner.projection._candidates import Candidate, Finder
 from llmner.projection._canonical import Canonical, canonical_surface, canonicalize
@@ -189,8 +189,9 @@ def _project(task: Task, read: ReadReply | None = None) -> Projection:
     text, mentions = task.text, task.mentions
     finder = Finder(task)
     outcomes: list[Outcome | None] = [None] * len(mentions)
-    said = sum(len(mention.text) for mention in mentions)
-    task.budget.spend(1 + 4 * len(mentions) + (len(text) + said) // 16)
+    if task.budget is not UNBOUNDED:
+        said = sum([len(mention.text) for mention in mentions])
+        task.budget.spend(1 + 4 * len(mentions) + (len(text) + said) // 16)
     anchor = None if read is None or read.text is None else _anchors(task.canonical, read.text)
     claims, taken = _claim(task, finder, anchor, outcomes)
     if taken or not undisputed(claims):

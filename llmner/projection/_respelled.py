@@ -51,12 +51,15 @@ def separated_otherwise(source: str, text: str, spaced: str) -> Iterator[tuple[i
     if not tokens or tokens[0].start() or len(tokens) > _MOST_TOKENS:
         # A sign at the beginning belongs: -5, .5.
         return
-    pieces: list[_Piece] = []
-    end = 0
-    for token in tokens:
-        acronym = _letters_of_acronym(token[0]) if token[0].isascii() else ""
+    acronyms = [_letters_of_acronym(token[0]) if token[0].isascii() else "" for token in tokens]
+    if len(tokens) == 1 and not acronyms[0]:
+        return
+    for token, acronym in zip(tokens, acronyms, strict=True):
         if not acronym and token[0].lower() not in text:
             return
+    pieces: list[_Piece] = []
+    end = 0
+    for token, acronym in zip(tokens, acronyms, strict=True):
         written = spaced[end : token.start()]
         numbers = spaced[end - 1 : end].isdigit() and token[0][0].isdigit()
         is_gap = _is_number_gap if numbers else _is_gap
@@ -64,7 +67,7 @@ def separated_otherwise(source: str, text: str, spaced: str) -> Iterator[tuple[i
         pieces.append(_Piece(acronym or token[0].lower(), bool(acronym), written, gap))
         end = token.end()
     lowered = source.lower()
-    if (len(tokens) == 1 and not pieces[0].acronym) or len(lowered) != len(source):
+    if len(lowered) != len(source):
         return
     first = pieces[0].letters
     for start in occurrences(lowered, first[0].lower() if pieces[0].acronym else first):

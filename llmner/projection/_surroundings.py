@@ -148,7 +148,7 @@ def joins_pieces(source: str, start: int, end: int, surface: str, language: Lang
     if source.startswith(surface, start):
         return False
     pieces, words = source[start:end].split(), surface.split()
-    if len(pieces) == 2 and len(words) == 1 and min(map(len, pieces)) < _SHORTEST_NAME:
+    if len(pieces) == 2 and len(words) == 1 and surface.isascii() and _is_short(pieces):
         is_common = language.common_words.__contains__
         if any(is_common(piece.lower()) for piece in pieces):
             # Iran is not in "I ran".
@@ -168,6 +168,10 @@ def joins_pieces(source: str, start: int, end: int, surface: str, language: Lang
     # Of what is counted more may follow: 한 달간, 3 명이서.
     counts = not before and (first in language.numerals or any(map(str.isdigit, first + last)))
     return after > (2 if counts else 0) or before > len(first) or (after > 0 < before)
+
+
+def _is_short(pieces: list[str]) -> bool:
+    return min(map(len, pieces)) < _SHORTEST_NAME
 
 
 def _rest_of_word(source: str, end: int, language: Language) -> int:
