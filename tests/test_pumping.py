@@ -53,6 +53,7 @@ SHAPES: dict[str, Callable[[int], str]] = {
     "thoughts": lambda n: "<think>" * n + "</think>" * n,
     "fences": lambda n: "```json\n" * n,
     "tags": lambda n: "<손:PS>" * n,
+    "an angle and spaces": lambda n: "<" + " " * n + "!",
     "open tags": lambda n: "<손" * n,
     "square tags": lambda n: "[손:PS]" * n,
     "escaped quotes in calls": lambda n: 'Q("x") ' + 'a(\\"' * n,

@@ -29,7 +29,7 @@ _CHANNEL = re.compile(
 )
 _CHANNEL_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 # What all marks of reasoning and of turns begin with.
-_may_have_marks = re.compile(r"<\s*/?\s*[a-zA-Z|]|\[/?(?:[TtRr]|INST)|◁").search
+_may_have_marks = re.compile(r"<\s*+/?\s*+[a-zA-Z|]|\[/?(?:[TtRr]|INST)|◁").search
 _USER_TURN = re.compile(r"<\|im_start\|>\s*user|<start_of_turn>\s*user|\[INST\]")
 # Where a turn of the assistant begins; a reply of several turns ends with the answer.
 _TURN = re.compile(
