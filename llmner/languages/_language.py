@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-__all__ = ["Language", "Reason", "merge"]
+__all__ = [
+    "Language",
+    "Reason",
+    "merge",
+    "without_article",
+    "without_legal_form",
+    "without_legal_words",
+]
 
 
 class Reason(NamedTuple):
@@ -26,17 +33,53 @@ class Reason(NamedTuple):
     text: str = ""
 
 
-def mention_without(mention: str, ending: str) -> str:
-    """A canonical mention less an ending as it was written; empty if it does not end so.
+# No legal form with what stands before it is longer.
+_LONGEST_LEGAL: Final = 60
 
-    >>> mention_without("brandtco.,ltd", " Co., Ltd.")
-    'brandt'
+
+def without_article(
+    mention: str, words: str, articles: re.Pattern[str]
+) -> tuple[str, str, Reason | None]:
+    """A canonical mention and its words less an article in front, and the reason if there is one.
+
+    >>> without_article("theelbe", "the Elbe", re.compile("the ", re.I))
+    ('elbe', 'Elbe', Reason(kind='article', text='the'))
     """
-    letters = "".join(ending.split()).lower()
+    article = articles.match(words)
+    if article is None:
+        return mention, words, None
+    word = article[0].strip().lower()
+    return mention[len(word) :], words[article.end() :], Reason("article", word)
+
+
+def without_legal_words(
+    mention: str, words: str, legal_forms: re.Pattern[str]
+) -> Iterator[tuple[str, Reason]]:
+    """(form, reason) of a canonical mention whose words end in a legal form behind a space.
+
+    >>> list(without_legal_words("brandtag", "Brandt AG", re.compile(" AG$")))
+    [('brandt', Reason(kind='legal form', text='AG'))]
+    """
+    legal = legal_forms.search(words, max(0, len(words) - _LONGEST_LEGAL))
+    if legal is None:
+        return
+    letters = "".join(legal[0].split()).lower()
     for written in (letters, letters.rstrip(".,")):
         if mention.endswith(written):
-            return mention[: -len(written)]
-    return ""
+            if name := mention[: -len(written)]:
+                yield name, Reason("legal form", legal[0].strip(" ,"))
+            return
+
+
+def without_legal_form(mention: str, legal_forms: re.Pattern[str]) -> Iterator[tuple[str, Reason]]:
+    """(form, reason) of a canonical mention with a legal form, which no space parts from the name.
+
+    >>> list(without_legal_form("青空株式会社", re.compile("株式会社")))
+    [('青空', Reason(kind='legal form', text='株式会社'))]
+    """
+    legal = legal_forms.search(mention)
+    if legal is not None and (name := mention[: legal.start()] + mention[legal.end() :]):
+        yield name, Reason("legal form", legal[0])
 
 
 def _no_pairs(surface: str) -> Iterable[tuple[str, Any]]:

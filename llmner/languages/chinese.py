@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from llmner.languages._language import Language, Reason
+from llmner.languages._language import Language, Reason, without_legal_form
 
 __all__ = [
     "CHINESE",
@@ -62,9 +62,7 @@ def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
     """(form, reason) for a firm without its legal form: 蓝天科技有限公司 → 蓝天科技."""
     if mention[-1:] not in ("司", "团", "團"):
         return
-    legal = _LEGAL.search(mention)
-    if legal is not None and legal.start():
-        yield mention[: legal.start()], Reason("legal form", legal[0])
+    yield from without_legal_form(mention, _LEGAL)
 
 
 CHINESE: Final = Language(

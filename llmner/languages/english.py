@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from llmner.languages._language import Language, Reason, mention_without
+from llmner.languages._language import Language, Reason, without_article, without_legal_words
 
 __all__ = ["ENGLISH", "other_forms", "possessive"]
 
@@ -18,7 +18,6 @@ _LEGAL_WORDS: Final = frozenset(
     "Holding Holdings".split()
 )
 _LEGAL: Final = re.compile(rf"(?:[\s,]+(?:{'|'.join(map(re.escape, sorted(_LEGAL_WORDS)))})\.?)+$")
-_LONGEST_LEGAL: Final = 60
 # Names of firms that are written so; most began as somebody's.
 _KEEP_THE_POSSESSIVE: Final = frozenset(
     "mcdonald levi macy wendy kellogg lay denny arby sainsbury lloyd christie sotheby moody domino "
@@ -35,23 +34,16 @@ def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
     The White House → White House, Apple's → Apple, Samsung Electronics Co., Ltd. → Samsung
     Electronics.
     """
-    words = spaced.strip()
-    article = _ARTICLE.match(words)
+    mention, words, article = without_article(mention, spaced.strip(), _ARTICLE)
     if article is not None:
-        word = article[0].strip().lower()
-        mention, words = mention[len(word) :], words[article.end() :]
-        yield mention, Reason("article", word)
+        yield mention, article
     for ending in ("'s", "'"):
         if mention.endswith(ending) and len(mention) > len(ending) + 1:
             yield mention[: -len(ending)], Reason("possessive", ending)
             break
     if words.rstrip(".").rpartition(" ")[2].rpartition(",")[2] not in _LEGAL_WORDS:
         return
-    legal = _LEGAL.search(words, max(0, len(words) - _LONGEST_LEGAL))
-    if legal is not None and legal.start():
-        name = mention_without(mention, legal[0])
-        if name:
-            yield name, Reason("legal form", legal[0].strip(" ,"))
+    yield from without_legal_words(mention, words, _LEGAL)
 
 
 def possessive(surface: str, after: str, spaced: str, person: bool) -> int:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from llmner.languages._language import Language, Reason, mention_without
+from llmner.languages._language import Language, Reason, without_article, without_legal_words
 
 __all__ = ["GERMAN", "other_forms"]
 
@@ -18,24 +18,15 @@ _ARTICLES: Final = re.compile(
 _LEGAL: Final = re.compile(r"[\s,]+(?:GmbH(?:\s*&\s*Co\.?\s*KG)?|AG|SE|KG|KGaA|OHG|e\.\s?V\.)$")
 _LAST_OF_LEGAL: Final = frozenset("HGEAV.")
 
-_LONGEST_LEGAL: Final = 60
-
 
 def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
     """(form, reason) for a canonical mention without its article or legal form: die Elbe → Elbe."""
-    words = spaced.strip()
-    article = _ARTICLES.match(words)
+    mention, words, article = without_article(mention, spaced.strip(), _ARTICLES)
     if article is not None:
-        word = article[0].strip().lower()
-        mention, words = mention[len(word) :], words[article.end() :]
-        yield mention, Reason("article", word)
+        yield mention, article
     if words[-1:] not in _LAST_OF_LEGAL:
         return
-    legal = _LEGAL.search(words, max(0, len(words) - _LONGEST_LEGAL))
-    if legal is not None:
-        name = mention_without(mention, legal[0])
-        if name:
-            yield name, Reason("legal form", legal[0].strip(" ,"))
+    yield from without_legal_words(mention, words, _LEGAL)
 
 
 GERMAN: Final = Language(

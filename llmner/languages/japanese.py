@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from llmner.languages._language import Language, Reason
+from llmner.languages._language import Language, Reason, without_legal_form
 
 __all__ = [
     "JAPANESE",
@@ -103,10 +103,7 @@ def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
     """(form, reason) for a firm without its legal form: 株式会社青空 → 青空."""
     if mention[-1:] not in ("社", ")") and mention[:1] not in ("株", "有", "合", "("):
         return
-    legal = _LEGAL.search(mention)
-    name = "" if legal is None else mention[: legal.start()] + mention[legal.end() :]
-    if legal is not None and name:
-        yield name, Reason("legal form", legal[0])
+    yield from without_legal_form(mention, _LEGAL)
 
 
 JAPANESE: Final = Language(

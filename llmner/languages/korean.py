@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from llmner.languages._language import Language, Reason
+from llmner.languages._language import Language, Reason, without_legal_form
 from llmner.languages._scripts import KINDS
 
 __all__ = [
@@ -399,10 +399,7 @@ def other_forms(mention: str, spaced: str) -> Iterator[tuple[str, Reason]]:
     """(form, reason) for a firm without its legal form: (주)한빛전자 → 한빛전자."""
     if mention[-1:] not in _LAST_OF_LEGAL and mention[:1] not in _FIRST_OF_LEGAL:
         return
-    legal = _LEGAL.search(mention)
-    name = "" if legal is None else mention[: legal.start()] + mention[legal.end() :]
-    if legal is not None and name:
-        yield name, Reason("legal form", legal[0])
+    yield from without_legal_form(mention, _LEGAL)
 
 
 # Cities, counties and districts, without the last syllable; many are one letter apart.
