@@ -61,8 +61,10 @@ def possessive(surface: str, after: str, spaced: str, person: bool) -> int:
         size = 1
     else:
         return 0
-    name = surface[:-size].lower().replace(" ", "")
-    if len(name) < 2 or name.endswith(tuple(_KEEP_THE_POSSESSIVE)):
+    words = surface[:-size].lower().split()
+    if sum(map(len, words)) < 2:
+        return 0
+    if not _KEEP_THE_POSSESSIVE.isdisjoint((words[-1], "".join(words[-2:]))):
         return 0
     return size if _OWNED.match(after) else 0
 

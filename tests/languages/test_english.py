@@ -40,6 +40,10 @@ def test_what_is_no_part_of_a_name(spaced: str, forms: list[str]) -> None:
         ("Nokia’s", ".", 2),
         ("James'", " boat", 1),
         ("McDonald's", " opened", 0),
+        ("Trader Joe's", " opened", 0),
+        ("the Burger King's", " menu", 0),
+        ("Hawking's", " book", 2),
+        ("Delaney's", " office", 2),
         ("Paris", " is", 0),
     ],
 )
