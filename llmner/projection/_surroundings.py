@@ -148,14 +148,16 @@ def joins_pieces(source: str, start: int, end: int, surface: str, language: Lang
     if source.startswith(surface, start):
         return False
     pieces, words = source[start:end].split(), surface.split()
-    if len(pieces) == 2 and len(words) == 1 and surface.isascii() and _is_short(pieces):
-        is_common = language.common_words.__contains__
-        if any(is_common(piece.lower()) for piece in pieces):
-            # Iran is not in "I ran".
-            return True
-    first, last = source[start], source[end - 1]
-    runs_on = "h" not in (KINDS[first], KINDS[last]) and not ("ァ" <= first <= "ー" >= last >= "ァ")
-    if len(pieces) < 2 or not words or runs_on:
+    if (
+        len(pieces) == 2
+        and len(words) == 1
+        and surface.isascii()
+        and min(map(len, pieces)) < _SHORTEST_NAME
+        and any(piece.lower() in language.common_words for piece in pieces)
+    ):
+        # Iran is not in "I ran".
+        return True
+    if len(pieces) < 2 or not words or not _has_word_ends(source[start], source[end - 1]):
         # Chinese and Japanese have no spaces between words: 王芳 is in 主持人王 芳昨晚.
         return False
     first, last = pieces[0], pieces[-1]
@@ -170,8 +172,9 @@ def joins_pieces(source: str, start: int, end: int, surface: str, language: Lang
     return after > (2 if counts else 0) or before > len(first) or (after > 0 < before)
 
 
-def _is_short(pieces: list[str]) -> bool:
-    return min(map(len, pieces)) < _SHORTEST_NAME
+def _has_word_ends(first: str, last: str) -> bool:
+    """Whether the letters at the ends of a place are of words with spaces between, or katakana."""
+    return "h" in (KINDS[first], KINDS[last]) or ("ァ" <= first <= "ー" >= last >= "ァ")
 
 
 def _rest_of_word(source: str, end: int, language: Language) -> int:

@@ -49,11 +49,7 @@ def task_of(
     """Fold a text and its mentions, and find their languages. O(length of all)."""
     canonical = canonicalize(text)
     surfaces = [canonical_surface(mention.text) for mention in mentions]
-    letters = canonical.text
-    for surface in surfaces:
-        if surface not in letters:
-            # A mention may carry the particles of another language than the text's.
-            letters = "".join([letters, *surfaces])
-            break
+    # A mention may carry the particles of another language than the text's.
+    letters = "".join([canonical.text, *surfaces])
     language = find_language(letters, None if schema is None else schema.language)
     return Task(text, canonical, mentions, surfaces, schema, language, policy, budget or UNBOUNDED)
