@@ -6,7 +6,13 @@ from __future__ import annotations
 
 import re
 
-from llmner.replies._interpret import LABEL_KEYS, TEXT_KEYS, collect_surfaces, normalize_key
+from llmner.replies._interpret import (
+    LABEL_KEYS,
+    TEXT_KEYS,
+    collect_surfaces,
+    first_of,
+    normalize_key,
+)
 from llmner.replies._json import find_values
 from llmner.replies._mentions import MentionCollector, is_label
 from llmner.replies._types import Reading, Unwrapped
@@ -69,13 +75,13 @@ def _read_call(name: str, arguments: str, collector: MentionCollector) -> None:
             positional.append(value)
     if not quoted:
         return
-    surface = next((named[key] for key in TEXT_KEYS if key in named), None)
+    surface = first_of(named, TEXT_KEYS) or None
     if is_label(name, schema):
         surface = surface or next(iter((*positional, *named.values())), None)
         if surface:
             collector.add(name, surface)
         return
-    label = next((named[key] for key in LABEL_KEYS if key in named), None)
+    label = first_of(named, LABEL_KEYS) or None
     if label is None and len(positional) >= 2:
         label = next((value for value in positional[:2] if is_label(value, schema)), None)
         surface = surface or next((value for value in positional[:2] if value != label), None)

@@ -29,8 +29,6 @@ _LOOKS_JSON = re.compile(r"^[ \t]*[\[{][ \t]*(?:[\"'“{\[}\]]|$)", re.MULTILINE
 _MAX_UNESCAPES = 4
 # What parts the lines of one answer: separators, and bullets or numbers of a list.
 _BETWEEN = re.compile(r"[\s,;]*+(?:(?:[-*•]|\d{1,3}[.)])\s*+)?")
-# How many mentions of a draft are looked for in the text.
-_MOST_LOOKED_FOR = 64
 
 
 def looks_json(reply: str) -> bool:
@@ -115,9 +113,9 @@ def _read_drafts(blocks: list[str], outside: str, unwrapped: Unwrapped) -> Readi
         if not answers:
             continue
         chosen = _choose(answers, unwrapped.source)
-        if chosen.collector.mentions and not _names_in(chosen, unwrapped.source):
+        if others and chosen.collector.mentions and not _share(chosen, unwrapped.source):
             # Names of another text: an example, a template. The answer may stand elsewhere.
-            elsewhere = [draft for draft in others if _names_in(draft, unwrapped.source)]
+            elsewhere = [draft for draft in others if _share(draft, unwrapped.source)]
             chosen = elsewhere[-1] if elsewhere else chosen
         extra = list(chosen.repairs)
         if not chosen.alone or (drafts is fenced and outside.strip()):
@@ -139,8 +137,9 @@ def _choose(answers: list[_Draft], source: SourceText | None) -> _Draft:
     eligible = complete or with_mentions
     if source is None or len(answers) == 1:
         return (eligible or answers)[-1]
+    shares = [_share(draft, source) for draft in eligible]
     for least in (0.5, 0.0):
-        known = [draft for draft in eligible if _names_in(draft, source) > least]
+        known = [draft for draft, share in zip(eligible, shares, strict=True) if share > least]
         if known:
             return known[-1]
     # An empty answer beside names of another text.
@@ -148,12 +147,12 @@ def _choose(answers: list[_Draft], source: SourceText | None) -> _Draft:
     return (empty or eligible or answers)[-1]
 
 
-def _names_in(draft: _Draft, source: SourceText | None) -> float:
+def _share(draft: _Draft, source: SourceText | None) -> float:
     """The share of a draft's mentions that the text has; 1 where the text is not known."""
-    mentions = draft.collector.mentions[:_MOST_LOOKED_FOR]
-    if source is None or not mentions:
+    mentions = draft.collector.mentions
+    if source is None:
         return float(bool(mentions))
-    return sum(source.has(mention.text) for mention in mentions) / len(mentions)
+    return source.share([mention.text for mention in mentions])
 
 
 def _drafts(text: str, unwrapped: Unwrapped) -> list[_Draft]:

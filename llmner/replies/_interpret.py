@@ -6,28 +6,49 @@ The values may have any shape. A possible mention is never dropped without a rep
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from llmner.replies._json import find_values, is_too_deep
 from llmner.replies._json_values import Number, Pairs
-from llmner.replies._mentions import MentionCollector, is_label, names_nothing, split_labelled
+from llmner.replies._mentions import (
+    OUTSIDE,
+    MentionCollector,
+    is_label,
+    names_nothing,
+    split_labelled,
+)
 
-__all__ = ["LABEL_KEYS", "TEXT_KEYS", "collect_surfaces", "interpret", "normalize_key"]
+__all__ = [
+    "LABEL_KEYS",
+    "TEXT_KEYS",
+    "collect_surfaces",
+    "first_of",
+    "interpret",
+    "likeliest",
+    "normalize_key",
+]
 
-# The likeliest first: in {"text": "손흥민", "span": "0-3"} the surface is under "text".
-TEXT_KEYS = (
+
+def _ranked(keys: str) -> dict[str, int]:
+    return {key: rank for rank, key in enumerate(keys.split())}
+
+
+# Each key with its rank, the likeliest first: the surface of {"text": "손흥민", "span": "0-3"} is
+# under "text".
+TEXT_KEYS = _ranked(
     "text surface word mention entity_text phrase name entity string content token value span "
     "extraction_text mention_text entity_name entity_value surface_form span_text "
     "텍스트 표현 표면형 단어 개체명 개체 이름 문자열 내용 값 文本 实体 實體 词 名称 名稱 テキスト "
     "表現 文字列 固有表現"
-).split()
-LABEL_KEYS = (
+)
+LABEL_KEYS = _ranked(
     "label entity_group entity_type entity_label ner_tag ner tag type category class kind "
     "extraction_class entity_class label_type bio tags "
     "라벨 레이블 유형 개체유형 개체명유형 종류 타입 분류 태그 类型 類型 标签 標籤 类别 類別 種類 "
     "ラベル タイプ"
-).split()
+)
 # The entity is the label in {"entity": "PS", "word": "손흥민"}, and the text in
 # {"entity": "손흥민", "type": "PS"}.
 _EITHER_KEYS = ("entity", "name", "개체", "개체명")
@@ -49,7 +70,6 @@ _ABOUT = re.compile(r"(?P<key>.+)_(?:attributes?|index|id|start|end|score|confid
 _LONGEST_NESTED = 100_000
 _MOST_NESTED = 3
 _DEEPEST_NESTED = 20
-_OUTSIDE = ("O", "o", "OUTSIDE")
 
 
 def interpret(value: Any, collector: MentionCollector) -> None:
@@ -82,6 +102,20 @@ def _normalize(key: str) -> str:
 _normalize_cached = lru_cache(maxsize=1024)(_normalize)
 
 
+def likeliest(keys: Iterable[str], ranks: Mapping[str, int]) -> list[str]:
+    """The keys that have a rank, the likeliest first."""
+    return sorted((key for key in keys if key in ranks), key=ranks.__getitem__)
+
+
+def first_of(values: Mapping[str, str], ranks: Mapping[str, int]) -> str:
+    """The value that is not blank under the likeliest key; ``""`` if there is none.
+
+    >>> first_of({"span": "0-3", "text": "손흥민"}, TEXT_KEYS)
+    '손흥민'
+    """
+    return next((values[key] for key in likeliest(values, ranks) if values[key]), "")
+
+
 def _strings(value: Any) -> list[str]:
     """The strings of a string or a list of strings; none of any other value."""
     if isinstance(value, str) and not isinstance(value, Number):
@@ -101,8 +135,8 @@ def _parse_entity(
     """(surfaces, label, attributes) of an entity object; ``None`` for any other object."""
     keys = {normalize_key(key): value for key, value in pairs}
     strings = {key: words for key, value in keys.items() if (words := _strings(value))}
-    labels = [(key, strings[key][0]) for key in LABEL_KEYS if key in strings]
-    texts = [(key, strings[key]) for key in TEXT_KEYS if key in strings]
+    labels = [(key, strings[key][0]) for key in likeliest(strings, LABEL_KEYS)]
+    texts = [(key, strings[key]) for key in likeliest(strings, TEXT_KEYS)]
     label = next(
         (pair for pair in labels if is_label(pair[1], collector.schema)),
         labels[0] if labels else None,
@@ -118,12 +152,16 @@ def _parse_entity(
         return None
     label_key, label_word = label
     text_key, surfaces = texts[0]
-    attributes = {
+    return surfaces, label_word, _attributes(pairs, (label_key, text_key))
+
+
+def _attributes(pairs: Pairs, others: Collection[str]) -> dict[str, Any]:
+    """What an object says beside the keys that were read; objects in it become plain ones."""
+    return {
         str(key): dict(value) if isinstance(value, Pairs) else value
         for key, value in pairs
-        if normalize_key(key) not in (label_key, text_key)
+        if normalize_key(key) not in others
     }
-    return surfaces, label_word, attributes
 
 
 def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
@@ -133,9 +171,7 @@ def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
     if entity is not None:
         collector.shapes["json-list"] = None
         surfaces, label, attributes = entity
-        if label in _OUTSIDE and not is_label(label, collector.schema):
-            collector.repairs["tags"] = None
-            collector.end_run()
+        if collector.is_outside(label):
             return
         for surface in surfaces:
             if len(surfaces) == 1 and names_nothing(surface, collector.source):
@@ -143,7 +179,8 @@ def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
             else:
                 collector.add(label, surface, attributes)
         return
-    if _read_parallel_lists(pairs, collector):
+    labels = {str(key) for key, _ in pairs if is_label(str(key), collector.schema)}
+    if not labels and _read_parallel_lists(pairs, collector):
         return
     label_value = next(
         (
@@ -171,8 +208,7 @@ def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
             or (
                 collector.schema is not None
                 and not any(
-                    is_label(str(key), collector.schema) and not _is_text_key(key, value)
-                    for key, value in pairs
+                    str(key) in labels and not _is_text_key(key, value) for key, value in pairs
                 )
             )
         )
@@ -185,7 +221,6 @@ def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
             _read_element(value, collector)
         return
     seen: set[str] = set()
-    labels = {str(key) for key, _ in pairs if is_label(str(key), collector.schema)}
     about = _notes_by_key(pairs)
     for key, value in pairs:
         if isinstance(key, str) and (note := _ABOUT.fullmatch(key)) and note["key"] in about:
@@ -210,22 +245,18 @@ def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
 
 def _read_parallel_lists(pairs: Pairs, collector: MentionCollector) -> bool:
     """Read {"tokens": [...], "tags": [...]}: a tag or a label for each token."""
-    if any(is_label(str(key), collector.schema) for key, _ in pairs):
-        return False
     lists = [_strings(value) for _, value in pairs if isinstance(value, list)]
     lists = [words for words in lists if words]
     if len(lists) != 2 or len(lists[0]) != len(lists[1]):
         return False
     for tokens, tags in (lists, lists[::-1]):
-        if all(tag in _OUTSIDE or is_label(tag, collector.schema) for tag in tags):
+        if all(tag in OUTSIDE or is_label(tag, collector.schema) for tag in tags):
             if all(is_label(token, collector.schema) for token in tokens):
                 return False
             collector.shapes["json-list"] = None
             collector.repairs["tags"] = None
             for token, tag in zip(tokens, tags, strict=True):
-                if tag in _OUTSIDE:
-                    collector.end_run()
-                else:
+                if not collector.is_outside(tag):
                     collector.add(tag, token)
             return True
     return False
@@ -283,9 +314,11 @@ def _labels_in(value: Any) -> list[str]:
     for item in value if isinstance(value, list) and not isinstance(value, Pairs) else ():
         if isinstance(item, Pairs):
             keys = {normalize_key(key): word for key, word in item}
-            words += [keys[key] for key in LABEL_KEYS if isinstance(keys.get(key), str)]
-            if any(key in keys for key in TEXT_KEYS):
+            if any(key in TEXT_KEYS for key in keys):
                 return []
+            words += [
+                keys[key] for key in likeliest(keys, LABEL_KEYS) if isinstance(keys[key], str)
+            ]
         elif isinstance(item, str):
             words.append(item)
         else:
@@ -407,12 +440,11 @@ def collect_surfaces(
 
 def _read_object_under(label: str, pairs: Pairs, collector: MentionCollector) -> None:
     keys = {normalize_key(key): item for key, item in pairs}
-    for key in TEXT_KEYS:
-        surfaces = _strings(keys.get(key))
+    for key in likeliest(keys, TEXT_KEYS):
+        surfaces = _strings(keys[key])
         if surfaces:
-            attributes = {str(k): item for k, item in pairs if normalize_key(k) != key}
             for surface in surfaces:
-                collector.add(label, surface, attributes)
+                collector.add(label, surface, _attributes(pairs, (key,)))
             return
     collector.repairs["object-for-list"] = None
     for key, item in pairs:
@@ -433,9 +465,7 @@ def _read_list(values: list[Any], collector: MentionCollector) -> None:
         isinstance(v, Number) for v in values
     ):
         first, second = strings
-        if second in _OUTSIDE and not is_label(second, collector.schema):
-            collector.repairs["tags"] = None
-            collector.end_run()
+        if collector.is_outside(second):
             return
         if is_label(first, collector.schema) != is_label(second, collector.schema):
             collector.shapes["json-list"] = None

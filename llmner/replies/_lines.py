@@ -91,6 +91,13 @@ def _undecorated(surface: str) -> str:
     return stripped
 
 
+def _collect_list(label: str, surfaces: str, collector: MentionCollector) -> None:
+    """Collect surfaces with commas between, of one label."""
+    for piece in _COMMAS.split(surfaces.strip()):
+        if surface := _undecorated(piece):
+            collect_surfaces(label, surface, collector)
+
+
 def _read_part(
     text: str, schema: LabelSchema | None, collector: MentionCollector, *, surface_first: bool
 ) -> tuple[int, int]:
@@ -179,8 +186,7 @@ def _read_line(body: str, schema: LabelSchema | None, collector: MentionCollecto
         ):
             collector.add(described["label"], surface)
             return True
-        for piece in _COMMAS.split(described["rest"]):
-            collect_surfaces(described["label"], _undecorated(piece), collector)
+        _collect_list(described["label"], described["rest"], collector)
         return True
     couple = _PAIR.fullmatch(body)
     if couple is not None and is_label(couple[1], schema) != is_label(couple[2], schema):
@@ -194,9 +200,7 @@ def _read_line(body: str, schema: LabelSchema | None, collector: MentionCollecto
         heads = [m for m in _HEADED.finditer(body) if is_label(m[m.lastgroup or 0], schema)]
         ends = [*[head.start() for head in heads[1:]], len(body)]
         for head, end in zip(heads, ends, strict=True):
-            for piece in _COMMAS.split(body[head.end() : end].strip()):
-                if piece.strip():
-                    collect_surfaces(head[head.lastgroup or 0], _undecorated(piece), collector)
+            _collect_list(head[head.lastgroup or 0], body[head.end() : end], collector)
         return headed.end() < len(body)
     pieces = _COMMAS.split(body)
     pairs = [split_labelled(piece, schema) for piece in pieces]

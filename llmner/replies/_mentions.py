@@ -13,6 +13,7 @@ from llmner.schema import LabelSchema
 from llmner.spans import Mention
 
 __all__ = [
+    "OUTSIDE",
     "MentionCollector",
     "is_label",
     "is_none_word",
@@ -21,6 +22,9 @@ __all__ = [
     "names_nothing",
     "split_labelled",
 ]
+
+OUTSIDE = ("O", "o", "OUTSIDE")
+"""Tags of tokens that are in no entity."""
 
 _LABEL_CODE = re.compile(r"[A-Z][A-Z0-9_-]{0,15}")
 # Possessive quantifiers (*+) keep the search linear: signs and spaces could be divided among the
@@ -168,6 +172,14 @@ class MentionCollector:
             self.repairs["joined"] = None
         for surface in surfaces:
             self.mentions.append(Mention(name, surface, attributes or {}, start))
+
+    def is_outside(self, tag: str) -> bool:
+        """Whether a tag says that its token is in no entity; then the run of pieces ends."""
+        if tag not in OUTSIDE or is_label(tag, self.schema):
+            return False
+        self.repairs["tags"] = None
+        self.end_run()
+        return True
 
     def end_run(self) -> None:
         """What was outside any entity ends the run of pieces."""

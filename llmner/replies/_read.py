@@ -24,11 +24,8 @@ __all__ = ["find_places", "read_exact", "read_reply"]
 
 _BRACKETED = re.compile(r"[^\[\]{}\"]*\[[^\[\]{}\"\n]+[:：]([^\[\]{}\":：\n]+)\]")
 _HEADED = re.compile(r"\s*\[([^\[\]{}\"'\n]{1,60})\][ \t]*[^\s,\]\[{]")
-
-
 # Shapes that are no format of ours. Each reader takes only what no format can be; the last three
 # take nothing that looks like JSON.
-_MOST_LOOKED_FOR = 64
 _IN_JSON_TOO = (read_tags, read_calls)
 _OTHER_SHAPES = (*_IN_JSON_TOO, read_xml, read_records, read_tables)
 
@@ -77,9 +74,10 @@ def read_reply(
     work = budget or UNBOUNDED
     work.spend(1 + len(reply) // 16)
     expected = REPLY_FORMATS.get(format)
+    source = SourceText(text, work) if text is not None and text.strip() else None
     if expected is not None and expected.read_sure is not None and schema is not None:
         certain = _with_known_labels(expected.read_sure(reply, schema), schema, expected)
-        if certain is not None and not _is_doubtful(certain, text):
+        if certain is not None and not _is_doubtful(certain, source):
             return certain
     repairs: list[str] = []
     answer = drop_end_of_turn(drop_reasoning(reply, repairs, text), repairs)
@@ -87,7 +85,6 @@ def read_reply(
     if not answer.strip():
         return ReadReply(status="unreadable" if repairs else "empty", repairs=_once(repairs))
     parts = [block for block in blocks if block.strip()] + ([outside] if outside.strip() else [])
-    source = SourceText(text, work) if text is not None and text.strip() else None
     unwrapped = Unwrapped(answer, blocks, outside, parts, format, schema, work, source)
     # The best reading so far that may not be the answer.
     doubtful: Reading | None = None
@@ -98,7 +95,11 @@ def read_reply(
         if not reading.mentions and "prose" in reading.repairs:
             # An empty list in the middle of something else: another reader may read more.
             doubtful = doubtful or reading
-        elif read in _OTHER_SHAPES and not _names_any(reading, source):
+        elif (
+            read in _OTHER_SHAPES
+            and source is not None
+            and not source.share([mention.text for mention in reading.mentions])
+        ):
             # Code or rows about another text, with the answer behind them.
             doubtful = doubtful or reading
         elif doubtful is None or reading.mentions:
@@ -110,11 +111,10 @@ def read_reply(
     return ReadReply(status="unreadable", repairs=_once(repairs))
 
 
-def _is_doubtful(read: ReadReply, text: str | None) -> bool:
+def _is_doubtful(read: ReadReply, source: SourceText | None) -> bool:
     """Whether a reply that is written as it should be has words for nothing, or joined names."""
-    if text is None:
+    if source is None:
         return False
-    source = SourceText(text)
     if read.text is not None and fold(read.text) != source.folded:
         # A marked sentence that is not the text.
         return True
@@ -122,12 +122,6 @@ def _is_doubtful(read: ReadReply, text: str | None) -> bool:
         is_none_word(mention.text) or (may_be_joined(mention.text) and not source.has(mention.text))
         for mention in read.mentions
     )
-
-
-def _names_any(reading: Reading, source: SourceText | None) -> bool:
-    """Whether the text, if it is known, has one of the first mentions of a reading."""
-    some = reading.mentions[:_MOST_LOOKED_FOR]
-    return source is None or any(source.has(mention.text) for mention in some)
 
 
 def _readers(

@@ -6,22 +6,30 @@ import csv
 import re
 from collections.abc import Sequence
 
-from llmner.replies._interpret import LABEL_KEYS, TEXT_KEYS, collect_surfaces, normalize_key
+from llmner.replies._interpret import (
+    LABEL_KEYS,
+    TEXT_KEYS,
+    collect_surfaces,
+    first_of,
+    likeliest,
+    normalize_key,
+)
 from llmner.replies._mentions import MentionCollector, is_label, names_nothing
 from llmner.replies._types import Reading, Unwrapped
 
 __all__ = ["read_records", "read_tables"]
 
+_INDENT = r"[ \t]*+(?:(?:[-*•]|\d{1,3}[.)])[ \t]++)?"
 _FIELD = re.compile(
-    r"(?P<mark>[ \t]*+(?:[-*•][ \t]++|\d{1,3}[.)][ "
-    r"\t]++)?)[*_`\"']{0,3}(?P<key>[^:：=\n*_`\"']{1,30}(?:_[^:：=\n*_`\"']{1,20})?)"
+    rf"(?P<mark>{_INDENT})"
+    r"[*_`\"']{0,3}(?P<key>[^:：=\n*_`\"']{1,30}(?:_[^:：=\n*_`\"']{1,20})?)"
     r"[*_`\"']{0,3}[ \t]*[:：=][ \t]*[*_`]{0,3}(?P<value>.*)"
 )
 _MARK = re.compile(r"^(?:[-*•]|\d{1,3}[.)])\s+")
 # A field whose key says that it is a label: without one there is no record.
 _ANY_KEY = "|".join(sorted((*LABEL_KEYS, *TEXT_KEYS), key=len, reverse=True)).replace("_", "[ _-]")
 _has_label_field = re.compile(
-    r"^[ \t]*+(?:[-*•][ \t]++|\d{1,3}[.)][ \t]++)?[*_`\"']{0,3}"
+    rf"^{_INDENT}[*_`\"']{{0,3}}"
     rf"(?:{_ANY_KEY})[*_`\"']{{0,3}}[ \t]*+[:：=]",
     re.IGNORECASE | re.MULTILINE,
 ).search
@@ -87,7 +95,7 @@ def _read_fields(part: str, collector: MentionCollector) -> int:
 
 def _add_record(record: dict[str, str], heading: str, collector: MentionCollector) -> None:
     schema = collector.schema
-    keys = [key for key in LABEL_KEYS if key in record and is_label(record[key], schema)]
+    keys = [key for key in likeliest(record, LABEL_KEYS) if is_label(record[key], schema)]
     if not keys:
         keys = [
             key
@@ -95,7 +103,7 @@ def _add_record(record: dict[str, str], heading: str, collector: MentionCollecto
             if is_label(record.get(key, ""), schema) and len(record) > 1
         ]
     label = record[keys[0]] if keys else heading if is_label(heading, schema) else ""
-    surface = next((record[key] for key in TEXT_KEYS if key in record and key not in keys), "")
+    surface = first_of({key: record[key] for key in record if key not in keys}, TEXT_KEYS)
     if label and surface and not names_nothing(surface, collector.source):
         collector.add(label, surface)
 
@@ -162,11 +170,9 @@ def _cell(cell: str) -> str:
 def _read_columns(rows: Sequence[Sequence[str]], collector: MentionCollector) -> bool:
     """Rows under titles such as ``text`` and ``label``."""
     titles = [normalize_key(cell) for cell in rows[0][:_MOST_COLUMNS]]
-    label = next((titles.index(key) for key in LABEL_KEYS if key in titles), None)
-    text = next(
-        (titles.index(key) for key in TEXT_KEYS if key in titles and titles.index(key) != label),
-        None,
-    )
+    label = next(map(titles.index, likeliest(titles, LABEL_KEYS)), None)
+    texts = map(titles.index, likeliest(titles, TEXT_KEYS))
+    text = next((column for column in texts if column != label), None)
     if text is None and label is None:
         return False
     if label is None or text is None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+
 from llmner._budget import UNBOUNDED, Budget
 from llmner._unicode import normalized
 
-__all__ = ["SourceText"]
+__all__ = ["SourceText", "fold", "has_words_between"]
 
-
+_LETTER = re.compile(r"[^\W\d_]")
 # So many characters are searched in the time of one step of the budget.
 _CHARACTERS_PER_STEP = 2048
+# How many surfaces of an answer are looked for, to see whether it is about the text.
+_MOST_LOOKED_FOR = 64
 
 
 class SourceText:
@@ -44,6 +49,15 @@ class SourceText:
         folded = fold(surface)
         return bool(folded) and folded in self.folded
 
+    def share(self, surfaces: Sequence[str]) -> float:
+        """The share of the first surfaces that stand in the text; 0 for none. O(text).
+
+        >>> SourceText("Ines flew to New York").share(["Ines", "Bern"])
+        0.5
+        """
+        some = surfaces[:_MOST_LOOKED_FOR]
+        return sum(map(self.has, some)) / len(some) if some else 0.0
+
     def spend(self, surface: str) -> None:
         """Charge the budget for one search for a surface."""
         self._budget.spend(1 + (len(self.text) + len(surface)) // _CHARACTERS_PER_STEP)
@@ -54,3 +68,16 @@ def fold(text: str) -> str:
     if not text.isascii():
         text = normalized("NFKC", text)
     return "".join(text.casefold().split())
+
+
+def has_words_between(text: str, surfaces: Iterable[tuple[int, str]]) -> bool:
+    """Whether a text has letters between its surfaces, each with its offset, in their order.
+
+    >>> has_words_between("Ines flew to Bern.", [(0, "Ines"), (13, "Bern")])
+    True
+    """
+    parts, position = [], 0
+    for start, surface in surfaces:
+        parts.append(text[position:start])
+        position = start + len(surface)
+    return _LETTER.search("".join([*parts, text[position:]])) is not None

@@ -6,9 +6,9 @@ import html
 import re
 from dataclasses import dataclass, field
 
-from llmner.replies._interpret import LABEL_KEYS, TEXT_KEYS, normalize_key
+from llmner.replies._interpret import LABEL_KEYS, TEXT_KEYS, first_of, likeliest, normalize_key
 from llmner.replies._mentions import MentionCollector, is_label
-from llmner.replies._source import fold
+from llmner.replies._source import fold, has_words_between
 from llmner.replies._types import Reading, Unwrapped
 from llmner.schema import LabelSchema
 
@@ -24,7 +24,7 @@ _ATTRIBUTE = re.compile(
 _ASSIGNED = re.compile(r"<(parameter|function|param|arg)=[\"']?([^<>\s\"']{1,60})[\"']?>")
 # Elements whose name says nothing, and whose attribute ``name`` is the label.
 _NAMED = ("parameter", "param", "arg", "argument", "field", "group", "category")
-_LETTER = re.compile(r"[^\W\d_]")
+_MORE_LABEL_KEYS = ("entity", "ent", "name")
 _MAX_DEPTH = 50
 
 
@@ -131,19 +131,12 @@ def _close(stack: list[_Element], names: list[_Name], unwrapped: Unwrapped) -> N
     if element.mentions:
         return
     label = _label_among(element.attributes, schema, named=element.name in _NAMED)
-    surface = next(
-        (
-            element.attributes[key]
-            for key in TEXT_KEYS
-            if key in element.attributes and element.attributes[key] != label
-        ),
-        "",
-    )
+    others = {key: value for key, value in element.attributes.items() if value != label}
+    surface = first_of(others, TEXT_KEYS)
     start: int | None = None
     children = {normalize_key(child.name): child.text.strip() for child in element.children}
     label = label or _label_among(children, schema)
-    if not surface and element.children:
-        surface = next((children[key] for key in TEXT_KEYS if children.get(key)), "")
+    surface = surface or first_of(children, TEXT_KEYS)
     if not label and is_label(element.name, schema):
         label = element.name
         if not surface and element.children:
@@ -170,9 +163,9 @@ def _label_among(values: dict[str, str], schema: LabelSchema | None, *, named: b
         schema: The labels.
         named: Whether the attribute ``name`` may be the label: <parameter name="PS">.
     """
-    keys = (*LABEL_KEYS, "entity", "ent", "name") if named else (*LABEL_KEYS, "entity", "ent")
-    known = (values[key] for key in keys if key in values)
-    return next((value for value in known if is_label(value, schema)), "")
+    more = _MORE_LABEL_KEYS if named else _MORE_LABEL_KEYS[:-1]
+    keys = [*likeliest(values, LABEL_KEYS), *(key for key in more if key in values)]
+    return next((values[key] for key in keys if is_label(values[key], schema)), "")
 
 
 def _is_running_text(plain: str, names: list[_Name], unwrapped: Unwrapped) -> bool:
@@ -181,9 +174,4 @@ def _is_running_text(plain: str, names: list[_Name], unwrapped: Unwrapped) -> bo
         return False
     if unwrapped.source is not None:
         return unwrapped.source.folded in fold(plain)
-    kept, position = [], 0
-    for name in names:
-        start = name.start or 0
-        kept.append(plain[position:start])
-        position = start + len(name.surface)
-    return _LETTER.search("".join([*kept, plain[position:]])) is not None
+    return has_words_between(plain, ((name.start or 0, name.surface) for name in names))

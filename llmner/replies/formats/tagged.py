@@ -14,7 +14,7 @@ from llmner.replies._drafts import is_json
 from llmner.replies._lines import SQUARE_MARKUP
 from llmner.replies._mentions import MentionCollector, is_label, is_nothing
 from llmner.replies._places import label_after, places_of
-from llmner.replies._source import SourceText, fold
+from llmner.replies._source import SourceText, fold, has_words_between
 from llmner.replies._types import Place, Reading, Unwrapped
 from llmner.replies.formats._format import ReplyFormat
 from llmner.replies.formats._grammar import alternatives, quoted
@@ -42,7 +42,6 @@ _has_bracket = re.compile(r"[^\s]\s?[(\[（/]").search
 _BEFORE_A_NAME = re.compile(
     r"^(?:In|On|At|The|For|From|And|But|Im|Am|Der|Die|Das|Den|Dem|Bei|Von|Vom|Und)\s"
 )
-_LETTER = re.compile(r"[^\W\d_]")
 
 
 def _write(sentence: Sentence, schema: LabelSchema | None) -> str:
@@ -88,7 +87,8 @@ def _read(unwrapped: Unwrapped) -> Reading | None:
         )
         # If it was not asked for, markup counts in running text only: "[손흥민:PS]" alone on its
         # line is a reply in ``lines``.
-        if collector.mentions and labelled and _LETTER.search(_between(plain, collector)):
+        places = [(mention.start or 0, mention.text) for mention in collector.mentions]
+        if places and labelled and has_words_between(plain, places):
             return collector.reading("tagged", text=plain)
     return None
 
@@ -208,16 +208,6 @@ def _surface_first(match: re.Match[str], schema: LabelSchema | None) -> str:
     if not is_label(label, schema) or is_label(surface.strip(), schema):
         return match[0]
     return f"<{surface.strip()}:{label.strip()}>"
-
-
-def _between(plain: str, collector: MentionCollector) -> str:
-    """The text between the mentions of a plain sentence."""
-    parts, position = [], 0
-    for mention in collector.mentions:
-        start = mention.start or 0
-        parts.append(plain[position:start])
-        position = start + len(mention.text)
-    return "".join([*parts, plain[position:]])
 
 
 def _places(reply: str, mentions: Sequence[Mention]) -> list[Place | None]:
