@@ -192,8 +192,9 @@ class LabelSchema(_Model):
         """The code that a word means, or ``None``.
 
         Resolves codes, names and aliases in any case and width, with ``B-`` and ``I-`` prefixes,
-        and pairs like ``PS(사람)`` and ``사람(PS)``. O(length of the word); words of more than 200
-        characters are not resolved.
+        their plurals, several names of one label (``PS(사람)``, ``PS - person``), and words of other
+        languages where one label alone has that meaning. O(length of the word); words of more than
+        200 characters are not resolved.
 
         >>> LabelSchema.of("PS", "LC").resolve("b-ps")
         'PS'
@@ -237,7 +238,9 @@ class LabelSchema(_Model):
     def _resolve_word(self, key: str) -> str | None:
         code = self._words.get(key) or self._codes_by_meaning.get(meaning_of(key) or "")
         if code is None and len(key) > 2 and key[-1] == "s":
-            code = self._words.get(key[:-1]) or self._words.get(f"{key[:-3]}y")
+            code = self._words.get(key[:-1])
+        if code is None and key.endswith("ies"):
+            code = self._words.get(f"{key[:-3]}y")
         return code
 
     @cached_property

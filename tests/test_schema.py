@@ -44,6 +44,21 @@ def test_a_schema_of_bare_codes() -> None:
     assert schema.resolve("per") == "PER"
 
 
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [
+        ("days", "DAY"),
+        ("Persons", "PERSON"),
+        ("companies", "COMPANY"),
+        ("dates", None),
+        ("parts", None),
+        ("ies", None),
+    ],
+)
+def test_plurals_of_names_and_no_other_words_in_s(word: str, code: str | None) -> None:
+    assert LabelSchema.of("DAY", "PAY", "PERSON", "COMPANY").resolve(word) == code
+
+
 def test_a_code_twice_is_refused() -> None:
     with pytest.raises(ValidationError, match="is used twice"):
         LabelSchema.of("PS", "PS")
