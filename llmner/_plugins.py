@@ -1,8 +1,8 @@
-"""Entry points of other packages: listing them, and loading one."""
+"""Modules that are found by being there, and entry points of other packages."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmner._mishaps import Mishap, attempt
@@ -11,7 +11,34 @@ from llmner.errors import InputError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["load_plugin", "plugins"]
+__all__ = ["load_plugin", "own_modules", "plugins"]
+
+
+def own_modules(folders: Iterable[str], order: Sequence[str], suffix: str = "") -> list[str]:
+    """Names of the modules of a package that bring one thing each; nothing is imported.
+
+    Args:
+        folders: The package's ``__path__``.
+        order: The names that come first. Others come after, by name.
+        suffix: What the modules' names end in. It is left out of the names.
+
+    Returns:
+        The names, without modules that begin with an underscore.
+
+    >>> import llmner.engines
+    >>> own_modules(llmner.engines.__path__, ("vllm", "openai"), "_engine")
+    ['vllm', 'openai', 'recorded', 'transformers']
+    """
+    from pkgutil import iter_modules
+
+    modules = [module.name for module in iter_modules(folders)]
+    names = [
+        name.removesuffix(suffix)
+        for name in modules
+        if name.endswith(suffix) and not name.startswith("_")
+    ]
+    ranks = {name: rank for rank, name in enumerate(order)}
+    return sorted(names, key=lambda name: (ranks.get(name, len(ranks)), name))
 
 
 def plugins(group: str, ours: Collection[str]) -> dict[str, EntryPoint]:

@@ -9,9 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
-from pkgutil import iter_modules
 
-from llmner._plugins import load_plugin, plugins
+from llmner._plugins import load_plugin, own_modules, plugins
 from llmner.corpora._format import BadRow, CorpusFormat, ReadOptions, ReadStats
 from llmner.corpora.gmb import GMB_CSV, names_columns
 from llmner.corpora.hub import is_saved_dataset, read_hub
@@ -37,13 +36,7 @@ _ORDER = ("klue", "jsonl", "gmb", "conll", "markup", "text")
 
 def _own_formats() -> Iterator[CorpusFormat]:
     """The ``FORMATS`` of every module beside this one that has them."""
-    names = [
-        module.name
-        for module in iter_modules([str(Path(__file__).parent)])
-        if not module.name.startswith("_")
-    ]
-    names.sort(key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
-    for name in names:
+    for name in own_modules([str(Path(__file__).parent)], _ORDER):
         yield from getattr(import_module(f"{__package__}.{name}"), "FORMATS", ())
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import inspect
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import Any
 
-from llmner._plugins import load_plugin, plugins
+from llmner._plugins import load_plugin, own_modules, plugins
 from llmner.engines._types import Engine, Generator
 from llmner.errors import UnknownNameError
 
@@ -24,14 +23,10 @@ _SUFFIX = "_engine"
 _ORDER = ("transformers", "vllm", "openai", "recorded")
 
 
-def _engines() -> dict[str, str]:
-    modules = [module.name for module in iter_modules([str(Path(__file__).parent)])]
-    names = [module.removesuffix(_SUFFIX) for module in modules if module.endswith(_SUFFIX)]
-    names.sort(key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
-    return {name: f"{__package__}.{name}{_SUFFIX}:ENGINE" for name in names}
-
-
-ENGINES: dict[str, str] = _engines()
+ENGINES: dict[str, str] = {
+    name: f"{__package__}.{name}{_SUFFIX}:ENGINE"
+    for name in own_modules([str(Path(__file__).parent)], _ORDER, _SUFFIX)
+}
 """Where the class of each engine is, as ``module:attribute``; nothing is imported yet."""
 
 

@@ -7,8 +7,8 @@ it. Modules with an underscore, here and in ``replies``, are shared by the forma
 from __future__ import annotations
 
 from importlib import import_module
-from pkgutil import iter_modules
 
+from llmner._plugins import own_modules
 from llmner.replies.formats._format import ReplyFormat
 
 __all__ = ["REPLY_FORMATS", "ReplyFormat"]
@@ -19,8 +19,7 @@ _ORDER = ("json_by_type", "json_list", "tagged", "lines", "pairs")
 
 
 def _formats() -> dict[str, ReplyFormat]:
-    names = [module.name for module in iter_modules(__path__) if not module.name.startswith("_")]
-    names.sort(key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+    names = own_modules(__path__, _ORDER)
     formats = [import_module(f"{__name__}.{name}").FORMAT for name in names]
     return {format.name: format for format in formats}
 

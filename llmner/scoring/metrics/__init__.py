@@ -25,8 +25,8 @@ Modules whose names begin with ``_`` contain what metrics share.
 from __future__ import annotations
 
 from importlib import import_module
-from pkgutil import iter_modules
 
+from llmner._plugins import own_modules
 from llmner.scoring.metrics._metric import (
     PRF,
     Columns,
@@ -56,11 +56,7 @@ __all__ = [
 _ORDER = ("micro", "spans", "macro", "weighted", "per_label", "strict", "klue", "text", "partial")
 
 
-def _metrics() -> tuple[Metric, ...]:
-    names = [module.name for module in iter_modules(__path__) if not module.name.startswith("_")]
-    names.sort(key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
-    return tuple(import_module(f"{__name__}.{name}").METRIC for name in names)
-
-
-METRICS: tuple[Metric, ...] = _metrics()
+METRICS: tuple[Metric, ...] = tuple(
+    import_module(f"{__name__}.{name}").METRIC for name in own_modules(__path__, _ORDER)
+)
 """All metrics, in the order of figures in JSON."""
