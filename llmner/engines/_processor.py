@@ -1,4 +1,4 @@
-"""Which number type is fast on this processor.
+"""Which number type is fast on this processor, and how much memory this machine has.
 
 A processor without instructions for bfloat16 converts every number to float32 and back, which takes
 two to ten times as long as computing in float32.
@@ -7,9 +7,10 @@ two to ten times as long as computing in float32.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
-__all__ = ["fits_in_float32", "multiplies_bfloat16", "suit_processor"]
+__all__ = ["fits_in_float32", "machine_memory", "multiplies_bfloat16", "suit_processor"]
 
 
 def multiplies_bfloat16() -> bool:
@@ -38,9 +39,19 @@ def suit_processor(model: Any) -> None:
 
 def fits_in_float32(model: Any) -> bool:
     """Whether a model's weights in float32 take no more than half of this machine's memory."""
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        # Windows does not say. With this value a model of a billion parameters fits.
-        memory = 8 << 30
+    # A machine that does not say (Windows) is taken to hold a model of a billion parameters.
+    memory = machine_memory() or 8 << 30
     return bool(4 * sum(weight.numel() for weight in model.parameters()) <= memory // 2)
+
+
+def machine_memory() -> int | None:
+    """Memory of this machine or container, in bytes; ``None`` if it is not known."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        return memory
+    return min(memory, int(limit)) if limit.isdigit() else memory

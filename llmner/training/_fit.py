@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from llmner.engines._processor import multiplies_bfloat16
+from llmner.engines._processor import machine_memory, multiplies_bfloat16
 from llmner.training._config import TrainingConfig
 from llmner.training._memory import GIB, Kind, MemoryEstimate, estimate
 from llmner.training._shape import Shape, shape_of
@@ -110,23 +108,10 @@ def devices(planned: float = 24.0) -> list[Device]:
             for number in range(count)
         ]
     plan = [Device(f"a GPU with {planned:g} GiB", "cuda", round(planned * GIB), found=False)]
-    memory = _ram()
+    memory = machine_memory()
     if memory is None:
         return plan
     return [*plan, Device("this machine's CPU", "cpu", memory, float32=float32)]
-
-
-def _ram() -> int | None:
-    """Memory of this machine or container, in bytes; ``None`` if it is not known."""
-    try:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return None
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-    except OSError:
-        return memory
-    return min(memory, int(limit)) if limit.isdigit() else memory
 
 
 def advice(config: TrainingConfig, shape: Shape, device: Device) -> list[str]:

@@ -108,13 +108,13 @@ def test_gpus_are_held_against_all_of_their_memory(monkeypatch: pytest.MonkeyPat
 def test_a_containers_limit_is_its_memory(
     monkeypatch: pytest.MonkeyPatch, limit: str, expected: int | None
 ) -> None:
-    unlimited = module._ram()
+    unlimited = module.machine_memory()
 
     def read(path: Path, **settings: Any) -> str:
         return limit
 
     monkeypatch.setattr(Path, "read_text", read)
-    found = module._ram()
+    found = module.machine_memory()
     assert found == expected if expected is not None else found is not None
     assert unlimited is not None
 
@@ -122,5 +122,5 @@ def test_a_containers_limit_is_its_memory(
 def test_memory_that_cannot_be_told_is_not_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    monkeypatch.setattr(module, "_ram", lambda: None)
+    monkeypatch.setattr(module, "machine_memory", lambda: None)
     assert [device.kind for device in devices()] == ["cuda"]
