@@ -68,7 +68,7 @@ def compare(
     from llmner.reports.console import console, show_changes, show_comparison
     from llmner.scoring import compare as compare_runs
     from llmner.scoring import evaluate_runs, evaluate_sources
-    from llmner.scoring._side_by_side import run_names
+    from llmner.scoring.side_by_side import run_names
 
     check_outputs(report, None, [a, b, *([] if gold is None else [Path(gold)])])
     if gold is None:

@@ -92,8 +92,9 @@ def evaluate(
 ) -> None:
     """Score --predicted spans, recorded --replies, or an --engine's answers against --gold."""
     from llmner.cli._results import check_outputs, predicted_sources, read_gold, write_report
+    from llmner.extraction.runs import KeptAnswers
     from llmner.scoring import evaluate_sources, write_run
-    from llmner.scoring._side_by_side import KeptAnswers, compare_with_first, run_names
+    from llmner.scoring.side_by_side import compare_with_first, run_names
 
     predictions, recorded = predicted or [], replies or []
     asks_engine = context.params["engine"] is not None

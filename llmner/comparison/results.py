@@ -14,7 +14,8 @@ from llmner.errors import MissingExtraError
 from llmner.files import dump_json, whole_file
 from llmner.reports.document import render_report
 from llmner.reports.figures import Facts
-from llmner.scoring import Evaluation, compare, write_run
+from llmner.scoring import Evaluation, write_run
+from llmner.scoring.side_by_side import compare_with_first
 
 __all__ = ["ComparedModel", "models_dict", "write_loss_curves", "write_models"]
 
@@ -68,11 +69,7 @@ def write_models(config: ModelsConfig, models: Sequence[ComparedModel], folder: 
     ['models.md', 'report.html', 'models.json', 'curves.png']
     """
     evaluations = {model.name: model.evaluation for model in models}
-    first, *others = evaluations.values()
-    compared = {
-        model.name: compare(first, other, resamples=config.resamples, seed=config.seed)
-        for model, other in zip(models[1:], others, strict=True)
-    }
+    compared = compare_with_first(evaluations, resamples=config.resamples, seed=config.seed)
     cited = [published.quoted() for published in config.published]
     names = ["models.md", "report.html", "models.json"]
     curves = folder / "curves.png"

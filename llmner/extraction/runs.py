@@ -46,6 +46,7 @@ from llmner.recipes.chat import build_prompt
 from llmner.spans import Sentence
 
 __all__ = [
+    "KeptAnswers",
     "RunSummary",
     "cached_rows",
     "drop_rows",
@@ -220,6 +221,38 @@ def run_extraction(
     finish_moves(output)
     drop_abandoned_rows(retry_path(output))
     return summary
+
+
+class KeptAnswers:
+    """Where an evaluation keeps an engine's answers, so that it can go on after an interruption.
+
+    They are kept beside the evaluation's output, or in the user's cache if it has none.
+
+    Args:
+        output: The evaluation's output.
+    """
+
+    def __init__(self, output: Path | None = None) -> None:
+        # A device or a pipe has no place beside it.
+        self._beside = (
+            None if output is None or kind_of(output) == "special" else partial_path(output)
+        )
+        self._paths: list[Path] = []
+
+    def path(self, record: Mapping[str, Any]) -> Path | None:
+        """The file for the answers that ``record`` decides; ``None`` if none can be written.
+
+        This is the ``keep`` of :func:`llmner.scoring.from_extractor`.
+        """
+        path = cached_rows(record) if self._beside is None else self._beside
+        if path is not None:
+            self._paths.append(path)
+        return path
+
+    def drop(self) -> None:
+        """Remove the files: the evaluation is done."""
+        for path in self._paths:
+            drop_rows(path)
 
 
 def retry_failed(

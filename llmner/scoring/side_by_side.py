@@ -1,21 +1,15 @@
-"""Several runs side by side: their names, and each compared with the first.
-
-And the files in which an evaluation keeps an engine's answers until it is done.
-"""
+"""Several runs side by side: their names, and each compared with the first."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from llmner.extraction.runs import cached_rows, drop_rows, partial_path
-from llmner.files import kind_of
 from llmner.scoring._comparison import Comparison, compare
 from llmner.scoring._evaluate import Evaluation
 
-__all__ = ["KeptAnswers", "compare_with_first", "run_names"]
+__all__ = ["compare_with_first", "run_names"]
 
 
 def run_names(paths: Sequence[str]) -> list[str]:
@@ -54,35 +48,3 @@ def compare_with_first(
         name: compare(runs[names[0]], runs[name], resamples=resamples, seed=seed)
         for name in names[1:]
     }
-
-
-class KeptAnswers:
-    """Where an evaluation keeps an engine's answers, so that it can go on after an interruption.
-
-    They are kept beside the evaluation's output, or in the user's cache if it has none.
-
-    Args:
-        output: The evaluation's output.
-    """
-
-    def __init__(self, output: Path | None = None) -> None:
-        # A device or a pipe has no place beside it.
-        self._beside = (
-            None if output is None or kind_of(output) == "special" else partial_path(output)
-        )
-        self._paths: list[Path] = []
-
-    def path(self, record: Mapping[str, Any]) -> Path | None:
-        """The file for the answers that ``record`` decides; ``None`` if none can be written.
-
-        This is the ``keep`` of :func:`llmner.scoring.from_extractor`.
-        """
-        path = cached_rows(record) if self._beside is None else self._beside
-        if path is not None:
-            self._paths.append(path)
-        return path
-
-    def drop(self) -> None:
-        """Remove the files: the evaluation is done."""
-        for path in self._paths:
-            drop_rows(path)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from llmner.extraction.runs import KeptAnswers
 from llmner.scoring import Prediction, evaluate
-from llmner.scoring._side_by_side import KeptAnswers, compare_with_first, run_names
+from llmner.scoring.side_by_side import compare_with_first, run_names
 from llmner.spans import Sentence, Span
 
 GOLD = [Sentence("손흥민은 춘천에서", (Span(0, 3, "PS"), Span(5, 7, "LC")))]
