@@ -192,9 +192,9 @@ class LabelSchema(_Model):
         """The code that a word means, or ``None``.
 
         Resolves codes, names and aliases in any case and width, with ``B-`` and ``I-`` prefixes,
-        their plurals, several names of one label (``PS(사람)``, ``PS - person``), and words of other
-        languages where one label alone has that meaning. O(length of the word); words of more than
-        200 characters are not resolved.
+        their plurals, several names of one label (``PS(사람)``, ``PS - person``), and words of
+        other languages where one label alone has that meaning. O(length of the word); words of more
+        than 200 characters are not resolved.
 
         >>> LabelSchema.of("PS", "LC").resolve("b-ps")
         'PS'
