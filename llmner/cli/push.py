@@ -56,7 +56,7 @@ def push(
     from llmner.hub.adapters import push_adapter
 
     if is_file(folder / RECORD_FILE):
-        from llmner.baselines import push_baseline
+        from llmner.hub.taggers import push_baseline
 
         if recipe is not None:
             raise InputError("--recipe does not apply to a baseline", hint="leave it out")

@@ -21,28 +21,14 @@ from llmner.engines.adapters import PACKAGED_ADAPTER
 from llmner.errors import InputError
 from llmner.files import dump_json
 from llmner.hub._checks import Content, check_weights, checked_repo, read_bytes, refuse_secrets
+from llmner.hub._evaluations import EVALUATION_FILE
+from llmner.hub._files import is_regular, without_file_names
 from llmner.hub.card import card_of, notices
 from llmner.hub.client import Hub
-from llmner.hub.folder import (
-    ADAPTER_FILE,
-    CONFIG_FILE,
-    EVALUATION_FILE,
-    AdapterFolder,
-    is_regular,
-    read_folder,
-    without_file_names,
-)
+from llmner.hub.folder import ADAPTER_FILE, CONFIG_FILE, AdapterFolder, read_folder
 from llmner.hub.licences import Terms, check_name, terms_of
 
-__all__ = [
-    "Content",
-    "PushResult",
-    "check_weights",
-    "checked_repo",
-    "publishable",
-    "push_adapter",
-    "refuse_secrets",
-]
+__all__ = ["PushResult", "publishable", "push_adapter"]
 
 
 _TOKENIZER = frozenset(

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from llmner.errors import MissingExtraError
-from llmner.hub.folder import AdapterFolder, Scored, is_regular, read_folder
+from llmner.hub._evaluations import Scored
+from llmner.hub._files import is_regular
+from llmner.hub.folder import AdapterFolder, read_folder
 from llmner.hub.licences import KLUE_NOTICE, Terms, terms_of
 from llmner.recipes import Recipe
 from llmner.replies import render_reply

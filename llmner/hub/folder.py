@@ -18,17 +18,14 @@ from llmner.engines.adapters import ADAPTER_FILE, CONFIG_FILE, RECIPE_FILE
 from llmner.engines.embedded import EMBEDDED_MODEL, EMBEDDED_ON_HUB
 from llmner.errors import InputError
 from llmner.hub._evaluations import (
-    EVALUATION_FILE,
     KLUE_NAME,
     Scored,
-    evaluation_files,
     read_evaluations,
 )
 from llmner.hub._files import (
     is_regular,
     read_mapping,
     read_optional,
-    without_file_names,
     without_paths,
 )
 from llmner.hub.licences import last_part
@@ -39,19 +36,13 @@ __all__ = [
     "CARD_FILE",
     "CONFIG_FILE",
     "CURVES_FILE",
-    "EVALUATION_FILE",
     "RECIPE_FILE",
     "RECORD_FILE",
     "TRAINING_FILE",
     "AdapterFolder",
     "Base",
-    "Scored",
-    "evaluation_files",
-    "is_regular",
     "on_hub",
     "read_folder",
-    "without_file_names",
-    "without_paths",
 ]
 
 TRAINING_FILE = "training.yaml"

@@ -14,16 +14,12 @@ from llmner.baselines._store import RECORD_FILE, read_baseline_record
 from llmner.baselines._types import silent
 from llmner.errors import InputError
 from llmner.files import dump_json, read_json
-from llmner.hub.adapters import Content, PushResult, check_weights, checked_repo, refuse_secrets
+from llmner.hub._checks import Content, check_weights, checked_repo, refuse_secrets
+from llmner.hub._evaluations import EVALUATION_FILE, evaluation_files
+from llmner.hub._files import is_regular, without_file_names, without_paths
+from llmner.hub.adapters import PushResult
 from llmner.hub.client import Hub
-from llmner.hub.folder import (
-    EVALUATION_FILE,
-    evaluation_files,
-    is_regular,
-    on_hub,
-    without_file_names,
-    without_paths,
-)
+from llmner.hub.folder import on_hub
 from llmner.hub.licences import check_name, last_part, terms_of
 
 __all__ = ["push_baseline"]

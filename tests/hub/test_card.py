@@ -19,8 +19,8 @@ pytest.importorskip("huggingface_hub")
 from huggingface_hub import ModelCard
 
 from llmner.errors import InputError, MissingExtraError
+from llmner.hub._files import without_paths
 from llmner.hub.card import model_card
-from llmner.hub.folder import without_paths
 from llmner.hub.licences import terms_of
 from llmner.recipes import Recipe
 from tests.training.folders import RECORD, SETTINGS, adapter_folder, evaluation, write
