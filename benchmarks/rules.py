@@ -9,12 +9,12 @@ from their own. Each rule below is switched to the other way, and the noise suit
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
+from _cases import OWN, read_rows
 from _noise import noisy
 from _report import ROOT, klue, write
 from rich.console import Console
@@ -25,7 +25,6 @@ from llmner.projection import _similar, _surroundings, project
 from llmner.projection._candidates import Finder
 from llmner.recipes import Recipe
 from llmner.schema import LabelSchema
-from llmner.spans import Mention
 
 Way = Callable[[], AbstractContextManager[Any]]
 
@@ -86,20 +85,9 @@ def _noise_f1(corpus: Any, schema: LabelSchema, seeds: tuple[int, ...]) -> float
 
 
 def _cases() -> float:
-    rows = (ROOT / "data" / "cases" / "claims.jsonl").read_text(encoding="utf-8").splitlines()
-    right = 0
-    for row in map(json.loads, rows):
-        recipe = (
-            ROOT / "data" / "cases" / "labels-en.yaml" if row["labels"] == "en" else row["labels"]
-        )
-        one = row["labels"] == "one"
-        schema = LabelSchema.of("PERSON") if one else Recipe.load(str(recipe)).schema_
-        mentions = [Mention(mention["label"], mention["text"]) for mention in row["mentions"]]
-        spans = sorted(
-            (s.start, s.end, s.label) for s in project(row["text"], mentions, schema).spans
-        )
-        answers = row.get("accept", [row.get("expected")])
-        right += spans in [sorted((s["start"], s["end"], s["label"]) for s in a) for a in answers]
+    rows = read_rows(OWN / "claims.jsonl")
+    found = [frozenset(project(row.text, row.mentions, row.schema).spans) for row in rows]
+    right = sum(spans in row.accepted for spans, row in zip(found, rows, strict=True))
     return round(right / len(rows), 5)
 
 
