@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +12,6 @@ from llmner.cli._common import JsonOption, SplitOption, StrictOption, guarded, n
 
 if TYPE_CHECKING:
     from llmner.baselines import Trained
-    from llmner.baselines._kinds import BaselineConfig
 
 app = typer.Typer(
     help="Train a tagger to weigh a model against: crf, bilstm-crf or encoder. extract and "
@@ -44,6 +44,7 @@ _RestartOption = Annotated[bool, typer.Option("--restart", help="Replace what li
 @app.command()
 @guarded
 def crf(
+    context: typer.Context,
     train: _DataOption,
     output: _OutputOption,
     format: _FormatOption = None,
@@ -65,32 +66,13 @@ def crf(
     json: JsonOption = False,
 ) -> None:
     """A linear-chain CRF on characters (sklearn-crfsuite); minutes on one core."""
-    from llmner.baselines import CrfConfig
-
-    config = CrfConfig(
-        c1=c1,
-        c2=c2,
-        max_iterations=max_iterations,
-        min_frequency=min_frequency,
-        outside_penalty=outside_penalty,
-    )
-    _train(
-        config,
-        train,
-        output,
-        format,
-        split,
-        held_out,
-        seed,
-        strict=strict,
-        restart=restart,
-        json=json,
-    )
+    _train("crf", context.params)
 
 
 @app.command("bilstm-crf")
 @guarded
 def bilstm_crf(
+    context: typer.Context,
     train: _DataOption,
     output: _OutputOption,
     format: _FormatOption = None,
@@ -113,35 +95,13 @@ def bilstm_crf(
     json: JsonOption = False,
 ) -> None:
     """A BiLSTM-CRF on characters; on a CPU."""
-    from llmner.baselines import BilstmCrfConfig
-
-    config = BilstmCrfConfig(
-        hidden=hidden,
-        layers=layers,
-        dropout=dropout,
-        epochs=epochs,
-        patience=patience,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-    )
-    _train(
-        config,
-        train,
-        output,
-        format,
-        split,
-        held_out,
-        seed,
-        strict=strict,
-        restart=restart,
-        json=json,
-    )
+    _train("bilstm-crf", context.params)
 
 
 @app.command()
 @guarded
 def encoder(
+    context: typer.Context,
     train: _DataOption,
     output: _OutputOption,
     model: Annotated[str, typer.Option(help="Name on the Hub or a folder.")] = "klue/roberta-base",
@@ -172,64 +132,27 @@ def encoder(
     json: JsonOption = False,
 ) -> None:
     """Any encoder of the Hub, fine-tuned for token classification; the defaults are KLUE's own."""
-    from llmner.baselines import EncoderConfig
-
-    config = EncoderConfig(
-        model=model,
-        epochs=epochs,
-        patience=patience,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        warmup=warmup,
-        weight_decay=weight_decay,
-        max_length=max_length,
-        stride=stride,
-        freeze_encoder=freeze_encoder,
-        trust_remote_code=trust_remote_code,
-        seed=seed,
-    )
-    _train(
-        config,
-        train,
-        output,
-        format,
-        split,
-        held_out,
-        seed,
-        strict=strict,
-        restart=restart,
-        json=json,
-    )
+    _train("encoder", context.params)
 
 
-def _train(
-    config: BaselineConfig,
-    train: str,
-    output: Path,
-    format: str | None,
-    split: str | None,
-    held_out: float,
-    seed: int,
-    *,
-    strict: bool,
-    restart: bool,
-    json: bool,
-) -> None:
+def _train(name: str, options: Mapping[str, Any]) -> None:
+    """Train a kind of tagger, configured by the options that are named as its fields."""
     from llmner.baselines import train_baseline
+    from llmner.baselines._kinds import KINDS
     from llmner.cli._results import print_json, read_gold
 
-    sentences = read_gold(train, format, split, strict=strict)
+    kind, output, corpus = KINDS[name].config, options["output"], options["train"]
     trained = train_baseline(
-        sentences,
-        config,
+        read_gold(corpus, options["format"], options["split"], strict=options["strict"]),
+        kind(**{field: options[field] for field in kind.model_fields if field in options}),
         output,
-        held_out=held_out,
-        seed=seed,
-        corpus=Path(train).name,
-        restart=restart,
+        held_out=options["held_out"],
+        seed=options["seed"],
+        corpus=Path(corpus).name,
+        restart=options["restart"],
         report=note,
     )
-    if json:
+    if options["json"]:
         print_json(trained.to_dict())
     else:
         _show(trained, output)
