@@ -17,7 +17,9 @@ if [[ ! ",$extras," == *,serve,* ]]; then
 fi
 # Pinned is what is installed, and what that is built with: pip up to 25.2 reads the first for both, newer ones
 # read the second for builds.
-export PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
+# An address, as some builds run in a folder of their own, and pip parts paths at spaces.
+constraints=$("$python" -c 'import pathlib; print(pathlib.Path("constraints.txt").resolve().as_uri())')
+export PIP_CONSTRAINT=$constraints PIP_BUILD_CONSTRAINT=$constraints
 install=("$python" -m pip install --no-cache-dir --disable-pip-version-check)
 if [[ -n "${TORCH_INDEX:-}" && ",$extras," == *,local,* ]]; then
   # torch alone: such an index need not have the pinned versions of what torch needs.
