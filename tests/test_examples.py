@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -36,7 +37,9 @@ def test_examples_run(name: str) -> None:
         pytest.skip(
             f"vLLM is not installed here ({error.name})"
         ) if error.name == "vllm" else pytest.fail(str(error))
-    failures, _ = doctest.testmod(
-        module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    )
+    with ThreadPoolExecutor(1) as apart:
+        # An example may start an event loop; the browser of other tests has one in this thread.
+        failures, _ = apart.submit(
+            doctest.testmod, module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+        ).result()
     assert failures == 0
