@@ -71,7 +71,9 @@ def write(
         "command": command,
         "commit": commit,
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "machine": (
+            f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores of {processor()}"
+        ),
         "versions": {package: version(package) for package in packages},
         "figures": figures,
     }
@@ -79,3 +81,13 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     print(text)
+
+
+def processor() -> str:
+    """The processor's name as Linux gives it; elsewhere what Python knows of it.
+
+    Times depend on it, and so does which number type is fast.
+    """
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if sys.platform == "linux" else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or "an unknown processor"

@@ -23,11 +23,10 @@ import sys
 import time
 from contextlib import contextmanager
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import psutil
-from _report import ROOT, write
+from _report import ROOT, processor, write
 from serving import REPLIES, ready, recorded
 
 SERVERS = {"one connection a turn": 1, "as shipped": None}
@@ -58,7 +57,7 @@ def main() -> None:
                 )
             print(name, json.dumps(rounds[name][-1]), file=sys.stderr)
     figures = {
-        "processor": processor(),
+        "processor": f"{processor()}, {psutil.cpu_count()} of it, shared with the clients",
         "replies": path.name,
         "clients": arguments.clients,
         **rounds,
@@ -182,12 +181,6 @@ async def driven(port: int, load: Load, clients: int, seconds: float) -> dict[st
         "clients_without_an_answer": answers.count(0),
         "errors": load.errors,
     }
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if sys.platform == "linux" else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{next(names, 'unknown')}, {psutil.cpu_count()} of it, shared with the clients"
 
 
 if __name__ == "__main__":
