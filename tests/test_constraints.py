@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
@@ -179,19 +180,22 @@ def test_make_installs_nothing_that_is_not_pinned(tmp_path: Path) -> None:
 def test_the_server_is_installed_with_the_lock_and_only_torch_from_another_index(
     tmp_path: Path,
 ) -> None:
-    # Stands in for the interpreter, and writes down what it is asked; the real one is
+    # Stands in for the interpreter, and writes down what it is asked to install; the real one is
     # test_container.py's.
     python, log = tmp_path / "python", tmp_path / "log"
     python.write_text(
-        f'#!/bin/sh\necho "$PIP_CONSTRAINT $PIP_BUILD_CONSTRAINT $*" >>{log}\n', encoding="utf-8"
+        f'#!/bin/sh\nif [ "$1" = -c ]; then exec "{sys.executable}" "$@"; fi\n'
+        f'echo "$PIP_CONSTRAINT $PIP_BUILD_CONSTRAINT $*" >>"{log}"\n',
+        encoding="utf-8",
     )
     python.chmod(0o755)
     environment = {**os.environ, "PYTHON": str(python), "TORCH_INDEX": "https://torch.example/cpu"}
     subprocess.run([ROOT / "scripts" / "install_server.sh"], env=environment, check=True)
     lines = log.read_text("utf-8").splitlines()
     torch, rest = (line for line in lines if " -m pip install " in line)
+    lock = (ROOT / "constraints.txt").as_uri()
     for line in (torch, rest):
-        assert line.startswith("constraints.txt constraints.txt ")
+        assert line.startswith(f"{lock} {lock} ")
     # The index of torch need not have the pinned versions of what torch needs.
     assert torch.endswith(" --index-url https://torch.example/cpu --no-deps torch")
     assert rest.endswith(" .[serve,openai,local]")
