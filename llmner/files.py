@@ -62,6 +62,16 @@ _STEERING_CHARS = re.compile(f"[{STEERING}]")
 # No float has more digits before its point. Python itself refuses to parse much longer integers.
 _MAX_DIGITS = 308
 _DIGITS = re.compile("[0-9]{4}")
+# Byte-order marks of UTF-32 and UTF-16. Those of UTF-32 come first: one begins like UTF-16's.
+_WIDE_MARKS = (b"\xff\xfe\0\0", b"\0\0\xfe\xff", b"\xff\xfe", b"\xfe\xff")
+# Encodings that files without a mark may be in, with the letters that show that it is this one.
+_ENCODINGS = {
+    "cp949": re.compile("[\uac00-\ud7a3\u3131-\u318e]"),
+    "shift_jis": re.compile("[\u3040-\u30ff\u4e00-\u9fff\u3001\u3002\u300c\u300d]"),
+    "gb18030": re.compile("[\u4e00-\u9fff\u3000-\u3002\uff01-\uff5e]"),
+    "cp1252": re.compile("[\u00a0-\u00ff\u2013-\u201e\u20ac]"),
+}
+_PAIRED = re.compile(rb"[\x80-\xff]{2}")
 _TOO_MANY_DIGITS = re.compile(rf"[0-9]{{{_MAX_DIGITS + 1}}}")
 
 
@@ -232,16 +242,17 @@ def _is_device(stream: BinaryIO) -> bool:
 
 
 def open_lines(path: Path) -> Iterator[tuple[int, str]]:
-    r"""Stream the lines of a UTF-8 file, each with its number.
+    r"""Stream the lines of a text file, each with its number.
 
-    Only ``\n`` or ``\r\n`` ends a line, because texts may contain U+2028, U+0085 and the like. A
-    byte-order mark is dropped.
+    The file is in UTF-8, or in UTF-16 or UTF-32 with a byte-order mark. Only ``\n`` or ``\r\n``
+    ends a line, because texts may contain U+2028, U+0085 and the like. In a file without a single
+    ``\n``, ``\r`` does. A byte-order mark is dropped.
 
     Yields:
         The line's number, counted from 1, and the line without its end.
 
     Raises:
-        CorpusError: The file is missing, a directory, cannot be read, or is not UTF-8.
+        CorpusError: The file is missing, a directory, cannot be read, or is in another encoding.
 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "a.txt"
@@ -253,8 +264,8 @@ def open_lines(path: Path) -> Iterator[tuple[int, str]]:
     with open_bytes(path) as stream:
         # Decoding a few thousand lines at a time takes half as long as decoding each line.
         while batch := _lines_of(stream, path):
-            if number == 0 and batch[0].startswith(b"\xef\xbb\xbf"):
-                batch[0] = batch[0][3:]
+            if number == 0:
+                batch = _first_lines(batch, stream, path)
             try:
                 text = b"".join(batch).decode("utf-8")
             except UnicodeDecodeError:
@@ -276,11 +287,56 @@ def _lines_of(stream: BinaryIO, path: Path) -> list[bytes]:
         raise CorpusError(f"cannot be read ({reason(error)})", path=path) from None
 
 
+def _first_lines(batch: list[bytes], stream: BinaryIO, path: Path) -> list[bytes]:
+    """The first lines of a file in UTF-8, whatever its encoding and its line ends."""
+    start = batch[0][:4]
+    if start.startswith(_WIDE_MARKS):
+        try:
+            content = b"".join(batch) + stream.read()
+        except OSError as error:
+            raise CorpusError(f"cannot be read ({reason(error)})", path=path) from None
+        batch = [_from_wide(content, path)]
+    elif _has_wide_letters(batch[0]):
+        raise _wide_without_mark(path)
+    first = batch[0].removeprefix(b"\xef\xbb\xbf")
+    if len(batch) == 1 and b"\n" not in first:
+        first = first.replace(b"\r", b"\n")
+    return [first, *batch[1:]] if first or batch[1:] else [b"\n"]
+
+
+def _from_wide(content: bytes, path: Path) -> bytes:
+    """The content of a file in UTF-16 or UTF-32 with a byte-order mark, in UTF-8."""
+    encoding = "utf-32" if content.startswith(_WIDE_MARKS[:2]) else "utf-16"
+    try:
+        return content.decode(encoding).encode("utf-8")
+    except UnicodeError:
+        raise CorpusError(
+            f"begins as {encoding.upper()}, but is not", path=path, hint="save it as UTF-8"
+        ) from None
+
+
+def _has_wide_letters(content: bytes) -> bool:
+    """Whether every other byte is a NUL, as in ASCII letters of UTF-16."""
+    start = content[:200]
+    pairs = len(start) // 2
+    return pairs >= 2 and max(start[::2].count(0), start[1::2].count(0)) > 0.8 * pairs
+
+
+def _wide_without_mark(path: Path) -> CorpusError:
+    return CorpusError(
+        "is in UTF-16 without a byte-order mark",
+        path=path,
+        hint="save the file as UTF-8, e.g. iconv -f utf-16le -t utf-8",
+    )
+
+
 def read_text(path: Path) -> str:
-    """Read a whole UTF-8 file, without its byte-order mark.
+    """Read a whole text file, without its byte-order mark.
+
+    The file is in UTF-8, or in UTF-16 or UTF-32 with a byte-order mark.
 
     Raises:
-        CorpusError: The file is missing, a directory, cannot be read, or is not UTF-8.
+        CorpusError: The file is missing, a directory, cannot be read, or is in another encoding.
 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "a.txt"
@@ -290,13 +346,17 @@ def read_text(path: Path) -> str:
     """
     with open_bytes(path) as stream:
         try:
-            return stream.read().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise CorpusError(
-                f"not UTF-8 (byte {error.start})", path=path, hint="save it as UTF-8"
-            ) from None
+            content = stream.read()
         except OSError as error:
             raise CorpusError(f"cannot be read ({reason(error)})", path=path) from None
+    if content.startswith(_WIDE_MARKS):
+        content = _from_wide(content, path)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"not UTF-8 (byte {error.start})", path=path, hint="save it as UTF-8"
+        ) from None
 
 
 def read_json(path: Path, *, hint: str | None = None) -> Any:
@@ -333,9 +393,25 @@ def _lines_until_error(path: Path, number: int, batch: list[bytes]) -> Iterator[
                 f"not UTF-8 (byte {error.start} of the line is 0x{raw[error.start]:02x})",
                 path=path,
                 line=number,
-                hint="save the file as UTF-8, e.g. iconv -f cp949 -t utf-8",
+                hint=_encoding_hint(b"".join(batch)),
             ) from None
         yield number, line.removesuffix("\n").removesuffix("\r")
+
+
+def _encoding_hint(content: bytes) -> str:
+    """How to save a file as UTF-8, with the encoding that this part of it seems to be in."""
+    if content.count(b"\0") > len(content) / 8:
+        return "save the file as UTF-8, e.g. iconv -f utf-16le -t utf-8"
+    # Letters of East Asia are two bytes there, so single ones are accents.
+    single = not _PAIRED.search(content)
+    for encoding, script in _ENCODINGS.items() if not single else [*_ENCODINGS.items()][-1:]:
+        try:
+            letters = [char for char in content.decode(encoding) if ord(char) > 127]
+        except UnicodeDecodeError:
+            continue
+        if len(script.findall("".join(letters))) >= 0.8 * len(letters):
+            return f"save the file as UTF-8, e.g. iconv -f {encoding} -t utf-8"
+    return "save the file as UTF-8, e.g. with iconv -f ENCODING -t utf-8"
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

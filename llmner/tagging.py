@@ -18,6 +18,7 @@ __all__ = [
     "Scheme",
     "TagSpan",
     "begin_tag",
+    "continued_tag",
     "follows",
     "goes_on",
     "guess_scheme",
@@ -30,6 +31,7 @@ __all__ = [
     "spans_to_tags",
     "split_tag",
     "tags_to_spans",
+    "usual_tags",
 ]
 
 Scheme = Literal["iob2", "iob1", "bioes"]
@@ -292,17 +294,25 @@ def tags_to_spans(
     return spans, repairs
 
 
-def guess_scheme(tags: Iterable[str]) -> Scheme:
+def guess_scheme(tags: Iterable[str], *, predicted: bool = False) -> Scheme:
     """Guess the scheme of a tag sequence from all of its tags.
 
     An ``E-`` or ``S-`` tag, or another spelling of one, means BIOES. IOB1 uses ``B-`` only between
     two adjacent spans with the same label. So the tags are IOB1 if some ``I-X`` begins a span and
     no ``B-X`` is used elsewhere. Anything else is IOB2.
 
+    Args:
+        tags: All tags, in order.
+        predicted: Whether a tagger gave them. Then they are IOB1 only if a ``B-X`` shows it: tags
+            without any ``B-`` are those of a tagger that never begins an entity.
+
     >>> guess_scheme(["B-PS", "I-PS", "O"]), guess_scheme(["I-PS", "O"]), guess_scheme(["S-PS"])
     ('iob2', 'iob1', 'bioes')
+    >>> guess_scheme(["I-PS", "O"], predicted=True)
+    'iob2'
     """
     begins_with_inside = False
+    has_adjacent_begin = False
     has_needless_begin = False
     previous = OUTSIDE
     for tag in tags:
@@ -312,7 +322,75 @@ def guess_scheme(tags: Iterable[str]) -> Scheme:
         is_adjacent = previous != OUTSIDE and previous.partition("-")[2] == name
         if letter == "I" and not is_adjacent:
             begins_with_inside = True
-        if letter == "B" and not is_adjacent:
-            has_needless_begin = True
+        if letter == "B":
+            has_adjacent_begin |= is_adjacent
+            has_needless_begin |= not is_adjacent
         previous = tag
-    return "iob1" if begins_with_inside and not has_needless_begin else "iob2"
+    is_iob1 = begins_with_inside and not has_needless_begin
+    return "iob1" if is_iob1 and (has_adjacent_begin or not predicted) else "iob2"
+
+
+def continued_tag(tag: str, before: str | None) -> str:
+    """A tag with the label of the tag before it, if it has none of its own.
+
+    >>> continued_tag("I-", "B-PS"), continued_tag("B-LC", "B-PS")
+    ('I-PS', 'B-LC')
+    """
+    prefix, label = split_tag(tag)
+    if tag == OUTSIDE or label:
+        return tag
+    return f"{prefix}-{split_tag(before or OUTSIDE)[1]}"
+
+
+_SPELLINGS = (
+    re.compile(r"(?P<prefix>[BIESLUMW])-(?P<label>\S+)", re.IGNORECASE),
+    re.compile(r"(?P<prefix>[BIESLUMW])[_:/](?P<label>\S+)", re.IGNORECASE),
+    re.compile(r"(?P<label>\S+)[-_:/](?P<prefix>[BIESLUMW])", re.IGNORECASE),
+)
+_LABEL = re.compile(r"[^\W\d_][\w.&/+-]*")
+_OUTSIDES = frozenset({"O", "o", "-", "_"})
+# Corpora have fewer labels than this; columns of other things have more values.
+_MOST_LABELS = 100
+
+
+def usual_tags(tags: Iterable[str], *, bare: bool = False) -> dict[str, str] | None:
+    """The usual spelling of each different tag, if all of them are tags of one foreign spelling.
+
+    Foreign tags have an underscore (``B_PS``), the prefix behind (``PS-B``), small prefixes, ``-``
+    for ``O``, or only a label. Those without a prefix become ``I-``; adjacent ones are one entity.
+    A prefix without a label goes on with the label before it: it becomes ``I-`` and nothing more,
+    for :func:`continued_tag` to fill in.
+
+    Args:
+        tags: All tags of a column.
+        bare: Whether labels alone are tags.
+
+    Returns:
+        Tag -> ``O`` or ``PREFIX-LABEL``; ``None`` if these are no tags.
+
+    >>> usual_tags(["PS-B", "O"]), usual_tags(["person", "O"], bare=True), usual_tags(["NNP"])
+    ({'O': 'O', 'PS-B': 'B-PS'}, {'O': 'O', 'person': 'I-person'}, None)
+    """
+    values = sorted(set(tags))
+    labelled = [value for value in values if value not in _OUTSIDES]
+    named = [value for value in labelled if len(value) > 1]
+    continuing = [value for value in labelled if value in ("I", "E", "M", "L")] if named else []
+    labelled = [value for value in labelled if value not in continuing]
+    if not labelled:
+        return dict.fromkeys(values, OUTSIDE) if {"O", "o"} & set(values) else None
+    names = {value: OUTSIDE for value in values if value in _OUTSIDES}
+    names |= {value: f"{value}-" for value in continuing}
+    for spelling in _SPELLINGS:
+        matches = [spelling.fullmatch(value) for value in labelled]
+        if all(matches):
+            usual = (match and f"{match['prefix'].upper()}-{match['label']}" for match in matches)
+            return names | dict(zip(labelled, map(str, usual), strict=True))
+    if (
+        bare
+        and not continuing
+        and {"O", "o"} & set(values)
+        and len(labelled) <= _MOST_LABELS
+        and all(map(_LABEL.fullmatch, labelled))
+    ):
+        return names | {value: f"I-{value}" for value in labelled}
+    return None

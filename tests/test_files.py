@@ -280,7 +280,7 @@ def test_what_cannot_be_read_or_written_says_so_in_a_line(
         read_text(tmp_path)
     with pytest.raises(CorpusError, match="none: no such file"):
         read_text(tmp_path / "none")
-    (tmp_path / "latin").write_bytes(b"\xff\xfe")
+    (tmp_path / "latin").write_bytes(b"\xff\xe9")
     with pytest.raises(CorpusError, match=r"latin: not UTF-8 \(byte 0\)"):
         read_text(tmp_path / "latin")
     monkeypatch.setattr(os, "access", lambda *_: False)

@@ -75,7 +75,7 @@ def test_public_names() -> None:
         (
             "corpora",
             "CORPUS_FORMATS BadRow CorpusComparison CorpusFormat CorpusStats LabelShift "
-            "LabelStats Lengths Overlap "
+            "LabelStats Lengths Losses Overlap "
             "Place ReadOptions ReadStats SharedSentence ShiftTest compare_corpora corpus_formats "
             "corpus_stats guess_format read_corpus "
             "format_names from_words is_file_name read_dataset word_tags write_corpus",
@@ -107,7 +107,7 @@ def test_public_names() -> None:
             "Confusion Difference Evaluation Facts Fault Figure Interval KlueScores LabelScore "
             "Loss ModeScore "
             "Prediction Row Scores Source align compare corpus_signature draw evaluate "
-            "evaluate_all evaluate_runs "
+            "doubts evaluate_all evaluate_runs "
             "evaluate_sources find_faults from_extractor from_file headline label_rows model_rows "
             "quotes read_predictions "
             "read_run reliability render_report sample score signature_line write_run",

@@ -20,7 +20,7 @@ from llmner.files import beside, check_output, dump_json, whole_file
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, Task, TaskID
 
-    from llmner.corpora import BadRow, ReadStats
+    from llmner.corpora import BadRow, Losses, ReadStats
 
 # More resamples or shuffles would not make figures more certain, but would fill the memory.
 MOST_DRAWS = 1_000_000
@@ -32,7 +32,9 @@ RemoteCodeOption = Annotated[
 ]
 StrictOption = Annotated[
     bool,
-    typer.Option("--strict", help="Broken tag sequences are errors instead of being repaired."),
+    typer.Option(
+        "--strict", help="Broken tags, and what cannot be kept, are errors instead of warnings."
+    ),
 ]
 SkipBadOption = Annotated[
     bool, typer.Option("--skip-bad", help="Pass over bad rows and write them to a side file.")
@@ -94,24 +96,41 @@ class BadRows:
             note(f"{len(self.rows)} bad rows are in {self.path}")
 
 
-def tell_repairs(stats: ReadStats, predicted: Path | None = None) -> None:
-    """Warn that broken tags were repaired.
+def tell_reading(stats: ReadStats, predicted: Path | None = None) -> None:
+    """Tell what reading a file changed: repairs of broken tags, and what could not be kept.
 
     Args:
         stats: The counts of the reading.
         predicted: The file of predictions, if it is one.
     """
+    for text in stats.notes:
+        note(f"note: {text}")
     if stats.repairs and predicted is not None:
         note(
             f"warning: {stats.repairs} broken tags were read as in seqeval's default mode "
             f"(first: {stats.first_repair}); for IOB2 files strict figures ignore such entities"
         )
-        return
-    if stats.repairs:
+    elif stats.repairs:
         note(
             f"warning: {stats.repairs} broken tags were repaired (first: {stats.first_repair}); "
             "--strict makes them errors"
         )
+    tell_losses(stats.losses, "left out while reading")
+
+
+def tell_losses(losses: Losses, what: str) -> None:
+    """Warn of everything that could not be kept, by kind.
+
+    Args:
+        losses: The counts.
+        what: What became of it.
+    """
+    parts = [
+        f"{count:,} {kind} (first: {losses.examples[kind]})"
+        for kind, count in losses.counts.items()
+    ]
+    if parts:
+        note(f"warning: {what}: {'; '.join(parts)}; --strict makes this an error")
 
 
 class Steps:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmner.cli._common import tell_repairs
+from llmner.cli._common import note, tell_reading
 from llmner.corpora import ReadStats, read_corpus
 from llmner.errors import InputError
 from llmner.files import check_output, dump_json, target_of, whole_file, write_bytes
@@ -57,7 +57,7 @@ def read_gold(gold: str, format: str | None, split: str | None, *, strict: bool)
     """Read the labelled corpus, and warn of repaired tags."""
     stats = ReadStats()
     corpus = list(read_corpus(gold, format, split, strict=strict, stats=stats))
-    tell_repairs(stats)
+    tell_reading(stats)
     return corpus
 
 
@@ -71,8 +71,19 @@ def predicted_sources(
     for path in paths:
         stats = ReadStats()
         sources.append(from_file(path, corpus, whole=whole, stats=stats))
-        tell_repairs(stats, path)
+        tell_reading(stats, path)
     return sources
+
+
+def note_doubts(runs: Mapping[str, Evaluation], gold: str) -> None:
+    """Warn of runs whose figures say nothing."""
+    from llmner.scoring import doubts
+
+    told: dict[str, None] = {}
+    for name, run in runs.items():
+        told.update(dict.fromkeys(doubts(run, gold, name)))
+    for text in told:
+        note(f"warning: {text}")
 
 
 def write_report(

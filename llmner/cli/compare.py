@@ -60,6 +60,7 @@ def compare(
     from llmner.cli._results import (
         check_outputs,
         comparison_row,
+        note_doubts,
         predicted_sources,
         print_json,
         read_gold,
@@ -88,6 +89,7 @@ def compare(
     first, second = runs
     comparison = compare_runs(*results, resamples=resamples, shuffles=shuffles, seed=seed)
     write_report(report, runs, {second: comparison})
+    note_doubts(runs, "gold" if gold is None else Path(gold).name)
     if json:
         print_json(
             {

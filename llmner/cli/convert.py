@@ -19,7 +19,8 @@ from llmner.cli._common import (
     guarded,
     note,
     progress,
-    tell_repairs,
+    tell_losses,
+    tell_reading,
 )
 
 
@@ -30,7 +31,10 @@ def convert(
         str, typer.Argument(help="A corpus file, a saved data set, or klue/ner on the Hub.")
     ],
     output: Annotated[Path, typer.Argument(help="The file to write; - for stdout.")],
-    to: Annotated[str, typer.Option(help="chat, spans, conll, markup, klue-tsv, gmb-csv or text.")],
+    to: Annotated[
+        str,
+        typer.Option(help="chat, spans, conll, markup, klue-tsv, doccano, label-studio, ..."),
+    ],
     from_: Annotated[
         str | None,
         typer.Option("--from", help="The input's format; by default guessed from the file."),
@@ -48,8 +52,11 @@ def convert(
     strict: StrictOption = False,
     skip_bad: SkipBadOption = False,
 ) -> None:
-    """Convert INPUT to OUTPUT. The file is written whole or not at all."""
-    from llmner.corpora import ReadStats, format_names, read_corpus, write_corpus
+    """Convert INPUT to OUTPUT. The file is written whole or not at all.
+
+    What OUTPUT's format cannot hold is told, with counts and an example.
+    """
+    from llmner.corpora import Losses, ReadStats, format_names, read_corpus, write_corpus
     from llmner.errors import UnknownNameError
     from llmner.recipes.chat import write_chat
 
@@ -60,7 +67,7 @@ def convert(
         )
     recipe = load_recipe(options.recipe) if to == "chat" else None
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
-    stats = ReadStats()
+    stats, losses = ReadStats(), Losses(strict=strict)
     sentences = read_corpus(
         input,
         from_,
@@ -76,7 +83,8 @@ def convert(
                 counted(sentences, step), output, recipe, prompt_completion=prompt_completion
             )
         else:
-            count = write_corpus(counted(sentences, step), output, to)
+            count = write_corpus(counted(sentences, step), output, to, losses=losses)
     bad.close()
-    tell_repairs(stats)
+    tell_reading(stats)
+    tell_losses(losses, f"{to} cannot hold")
     note(f"{count} sentences, {stats.spans} entities are in {output}")

@@ -31,6 +31,7 @@ from llmner.cli._common import (
 from llmner.errors import InputError
 
 if TYPE_CHECKING:
+    from llmner.asking.evaluating import Answerer
     from llmner.scoring import Comparison, Evaluation
 
 # Options that change answers, and so have no effect on predictions.
@@ -91,7 +92,13 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Score --predicted spans, recorded --replies, or an --engine's answers against --gold."""
-    from llmner.cli._results import check_outputs, predicted_sources, read_gold, write_report
+    from llmner.cli._results import (
+        check_outputs,
+        note_doubts,
+        predicted_sources,
+        read_gold,
+        write_report,
+    )
     from llmner.extraction.runs import KeptAnswers
     from llmner.scoring import evaluate_sources, write_run
     from llmner.scoring.side_by_side import compare_with_first, run_names
@@ -146,8 +153,21 @@ def evaluate(
             write_run(results[0], output)
     _print_runs(runs, comparisons, json=json)
     answers.drop()
+    note_doubts(runs, Path(gold).name)
+    for answerer in answerers:
+        _note_joined(answerer)
     for name, run in runs.items():
         _note_unanswered(name, run)
+
+
+def _note_joined(answerer: Answerer) -> None:
+    """Tell that recorded replies were found by their texts."""
+    from llmner.extraction import Extractor
+
+    engine = answerer.extractor.engine if isinstance(answerer.extractor, Extractor) else None
+    recorded = None if engine is None else engine.recorded()
+    if recorded is not None and recorded.by_text:
+        note(f"note: {answerer.name}: its ids are not those of the gold sentences; joined by text")
 
 
 def _check_runs(count: int, output: Path | None) -> None:

@@ -24,7 +24,7 @@ from llmner.cli._common import (
     note_resumed,
     progress,
     resumable,
-    tell_repairs,
+    tell_reading,
     tell_unanswered,
 )
 
@@ -115,7 +115,7 @@ def extract(
                 str(input), input_format, split, strict=strict, on_bad=bad.collect, stats=stats
             )
         )
-        tell_repairs(stats)
+        tell_reading(stats)
     extractor: SpanExtractor
     if asking is None:
         assert tagger is not None

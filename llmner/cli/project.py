@@ -117,6 +117,10 @@ def project(
             raise CorpusError("has no replies", path=input, hint="the file is empty")
     bad.close()
     note(f"{count} replies: {_listed(statuses)}; mentions: {_listed(outcomes)}")
+    if outcomes and not outcomes.keys() - {"unknown_label"}:
+        note("warning: no mention has a label of the recipe; is it the right --recipe?")
+    elif count and not outcomes and not failures:
+        note("warning: no reply names an entity; is it the right --reply-format?")
     if failures and len(failures) == count:
         raise LlmnerError(f"no reply could be projected (first: {failures[0]})")
     if failures:

@@ -16,7 +16,7 @@ from llmner.cli._common import (
     counted,
     guarded,
     progress,
-    tell_repairs,
+    tell_reading,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def stats(
         sentences = read_corpus(file, format, file_split, strict=strict, stats=read_stats)
         with progress("reading") as step:
             corpora.append(corpus_stats(counted(sentences, step)))
-        tell_repairs(read_stats)
+        tell_reading(read_stats)
     pairs = [
         (earlier, later, compare_corpora(corpora[earlier], corpora[later], seed=seed))
         for earlier, later in combinations(range(len(files)), 2)

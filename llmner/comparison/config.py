@@ -41,6 +41,8 @@ class CorpusEntry(Fields):
                 f"{self.path}: {stats.repairs} broken tags were repaired (first: "
                 f"{stats.first_repair})"
             )
+        for kind, count in stats.losses.counts.items():
+            report(f"{self.path}: {count} {kind} left out (first: {stats.losses.examples[kind]})")
         return sentences
 
 

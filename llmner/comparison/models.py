@@ -30,6 +30,7 @@ from llmner.scoring import (
     Prediction,
     Source,
     corpus_signature,
+    doubts,
     evaluate_sources,
     from_extractor,
     from_file,
@@ -112,6 +113,9 @@ def compare_models(
         seed=config.seed,
         resamples=config.resamples,
     )
+    for entry, evaluation in zip(config.models, evaluations, strict=True):
+        for doubt in doubts(evaluation, Path(config.gold.path).name, entry.name):
+            report(f"warning: {doubt}")
     return [
         ComparedModel(entry.name, evaluation, Facts(**model.facts), model.epochs)
         for entry, model, evaluation in zip(config.models, models, evaluations, strict=True)

@@ -18,6 +18,7 @@ from llmner.corpora._compare import (
 
 # Before the registry: it imports the formats, and a format may import these names from here.
 from llmner.corpora._format import BadRow, CorpusFormat, ReadOptions, ReadStats
+from llmner.corpora._losses import Losses
 from llmner.corpora._registry import (
     CORPUS_FORMATS,
     corpus_formats,
@@ -40,6 +41,7 @@ __all__ = [
     "LabelShift",
     "LabelStats",
     "Lengths",
+    "Losses",
     "Overlap",
     "Place",
     "ReadOptions",

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from llmner.corpora._losses import NESTED, Losses, shown_span
 from llmner.errors import CorpusError, InputError, SpanError
-from llmner.spans import Sentence, Span
+from llmner.spans import Sentence, Span, TextLabel
 
-__all__ = ["BadRow", "CorpusFormat", "ReadOptions", "ReadStats", "check_writable", "encode"]
+__all__ = [
+    "BadRow",
+    "CorpusFormat",
+    "ReadOptions",
+    "ReadStats",
+    "bare",
+    "check_writable",
+    "encode",
+    "outermost",
+]
 
 
 @dataclass(slots=True)
@@ -24,6 +36,8 @@ class ReadStats:
         repairs: Number of tags that were repaired (an ``I-X`` that continues nothing, ...).
         first_repair: The first repair: file, line, and what was wrong.
         skipped: Number of bad rows or sentences that were skipped.
+        losses: What the file has and a :class:`Sentence` cannot hold.
+        notes: What else a user should know of how the file was read.
     """
 
     sentences: int = 0
@@ -31,6 +45,13 @@ class ReadStats:
     repairs: int = 0
     first_repair: str | None = None
     skipped: int = 0
+    losses: Losses = field(default_factory=Losses)
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Add a note, once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +79,7 @@ class ReadOptions:
         on_tags: Called with the IOB2 tags of each sentence, one per character, as they are in the
             file.
         split: The part of the file to read, for formats that have splits.
+        predicted: Whether the file has the predictions of a tagger, for guessing its scheme.
     """
 
     strict: bool = False
@@ -66,6 +88,7 @@ class ReadOptions:
     stats: ReadStats = field(default_factory=ReadStats)
     on_tags: Callable[[list[str]], None] | None = None
     split: str | None = None
+    predicted: bool = False
 
     def repaired(self, path: Path, line: int, repairs: list[str], id: str | None = None) -> None:
         """Count the repairs of one sentence."""
@@ -82,8 +105,21 @@ class ReadOptions:
         self.stats.skipped += 1
         self.on_bad(BadRow(error, raw))
 
+    def lost(
+        self, kind: str, example: str, path: Path, line: int | None, id: str | None = None
+    ) -> None:
+        """Count something that a sentence cannot hold; with ``strict`` it is an error."""
+        self.stats.losses.strict = self.strict
+        self.stats.losses.add(kind, example, path=path, line=line, id=id)
+
     def sentence(
-        self, path: Path, line: int, id: str | None, text: str, spans: list[Span]
+        self,
+        path: Path,
+        line: int | None,
+        id: str | None,
+        text: str,
+        spans: list[Span],
+        labels: Iterable[TextLabel] = (),
     ) -> Sentence:
         """Make a sentence and check it.
 
@@ -93,6 +129,7 @@ class ReadOptions:
             id: Its id.
             text: Its text.
             spans: Its spans.
+            labels: The labels of the whole text.
 
         Raises:
             CorpusError: Spans are out of range or overlap, or a label is not allowed.
@@ -108,22 +145,85 @@ class ReadOptions:
                         hint=f"expected one of {', '.join(self.labels)}",
                     )
         try:
-            return Sentence(text, tuple(spans), id)
+            return Sentence(text, tuple(spans), id, tuple(labels))
         except SpanError as error:
             raise CorpusError(error.problem, path=path, line=line, id=id, hint=error.hint) from None
+
+    def flat(
+        self, path: Path, line: int | None, id: str | None, text: str, spans: list[Span]
+    ) -> list[Span]:
+        """The spans of a format that allows nested ones, with only the outermost left.
+
+        The others are counted as lost.
+        """
+        outer = outermost(spans)
+        for span in spans if len(outer) < len(spans) else ():
+            if not any(span is other for other in outer):
+                self.lost(NESTED, shown_span(text, span), path, line, id)
+        return outer
+
+
+def outermost(spans: list[Span]) -> list[Span]:
+    """The longest of the spans that overlap each other, in the order of the text.
+
+    >>> [span.end for span in outermost([Span(0, 8, "LOC"), Span(0, 13, "LOC")])]
+    [13]
+    """
+    if all(left.end <= right.start for left, right in pairwise(sorted(spans))):
+        return sorted(spans)
+    taken: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start - span.end, span.start)):
+        place = bisect_left(taken, span.start, key=lambda other: other.start)
+        free = (place == 0 or taken[place - 1].end <= span.start) and (
+            place == len(taken) or span.end <= taken[place].start
+        )
+        if free:
+            taken.insert(place, span)
+    return taken
+
+
+def bare(sentence: Sentence, *, id: bool = True, labels: bool = False) -> Sentence:
+    """A sentence without scores and attributes.
+
+    Args:
+        sentence: The sentence.
+        id: Whether it keeps its id.
+        labels: Whether it keeps the labels of the whole text.
+
+    >>> bare(Sentence("Anna", (Span(0, 4, "PER", 0.9),), "1"), id=False)
+    Sentence(text='Anna', spans=(Span(start=0, end=4, label='PER', score=None),), id=None)
+    """
+    spans = tuple(Span(span.start, span.end, span.label) for span in sentence.spans)
+    return Sentence(
+        sentence.text, spans, sentence.id if id else None, sentence.labels if labels else ()
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusFormat:
     """A file format of labelled sentences.
 
+    A format needs ``name``, ``read`` and one of ``looks_like`` and ``looks_like_rows``.
+
     Attributes:
         name: Its name on the command line.
         read: Reads the sentences of a file, one at a time.
-        write: Writes one sentence to a binary stream.
+        write: Writes one sentence to a binary stream; ``None`` if the format is only read, or if
+            ``write_whole`` writes it.
         looks_like: Whether a file is in this format, given its first lines (200 at most).
         header: Bytes at the beginning of every file.
         splits: Whether ``ReadOptions.split`` can ask for a part of a file.
+        between: Bytes between two sentences.
+        footer: Bytes at the end of every file.
+        looks_like_rows: For formats in JSON: whether these rows are in it.
+        suffixes: Endings of the names of its files, for files that cannot be looked at as lines,
+            and for folders that hold such files.
+        write_whole: Writes all sentences to a binary stream, for files that are no sequence of
+            sentences.
+        write_path: Writes all sentences to a path, for formats of several files; counts what
+            depends on the path, if counts are given.
+        kept: What the format keeps of a sentence; ``None`` if it keeps everything. What it does not
+            keep is told.
 
     >>> from llmner.corpora import CORPUS_FORMATS
     >>> CORPUS_FORMATS["conll"].looks_like(["Anna\\tB-PER", "sings\\tO"])
@@ -132,10 +232,22 @@ class CorpusFormat:
 
     name: str
     read: Callable[[Path, ReadOptions], Iterator[Sentence]]
-    write: Callable[[Sentence, BinaryIO], None]
-    looks_like: Callable[[list[str]], bool]
+    write: Callable[[Sentence, BinaryIO], None] | None
+    looks_like: Callable[[list[str]], bool] | None
     header: bytes = b""
     splits: bool = False
+    between: bytes = b""
+    footer: bytes = b""
+    looks_like_rows: Callable[[list[Any]], bool] | None = None
+    suffixes: tuple[str, ...] = ()
+    write_whole: Callable[[Iterable[Sentence], BinaryIO], None] | None = None
+    write_path: Callable[[Iterable[Sentence], Path, Losses | None], None] | None = None
+    kept: Callable[[Sentence], Sentence] | None = None
+
+    @property
+    def writable(self) -> bool:
+        """Whether it can be written."""
+        return any((self.write, self.write_whole, self.write_path))
 
 
 _LINE_BREAK = re.compile(r"[\n\r]")

@@ -9,11 +9,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from llmner._plugins import load_plugin, own_modules, plugins
 from llmner.corpora._format import BadRow, CorpusFormat, ReadOptions, ReadStats
+from llmner.corpora._json import ANNOTATION_KEYS, json_rows, sample_rows
+from llmner.corpora._losses import Losses
 from llmner.corpora.gmb import GMB_CSV, names_columns
 from llmner.corpora.hub import is_saved_dataset, read_hub
+from llmner.corpora.jsonl import SPANS_JSONL
 from llmner.corpora.text import TEXT
 from llmner.errors import CorpusError, InputError, UnknownNameError
 from llmner.files import kind_of, open_lines, regular_file, told_of, whole_file
@@ -29,9 +33,13 @@ __all__ = [
     "write_corpus",
 ]
 
-# A file's first lines are shown to the formats in this order. Modules that are not named here come
-# after these, by name.
-_ORDER = ("klue", "jsonl", "gmb", "conll", "markup", "text")
+# A file's first lines or rows are shown to the formats in this order. Modules that are not named
+# here come after these, by name.
+_ORDER = (
+    *("klue", "jsonl", "spacy_jsonl", "label_studio", "langextract", "tokens", "gliner", "doccano"),
+    *("records", "gmb", "table", "klp", "naver", "hipe", "conllu", "conll", "markup", "brat"),
+    "text",
+)
 
 
 def _own_formats() -> Iterator[CorpusFormat]:
@@ -87,7 +95,7 @@ def _format(name: str) -> CorpusFormat:
 
 
 def guess_format(path: str | PathLike[str]) -> str:
-    """Guess the format of a file from its first 200 lines.
+    """Guess the format of a file from its first 200 lines, or from its first 50 rows of JSON.
 
     A ``.txt`` file that is in none of the labelled formats is plain text, one sentence per line.
     The format ``document`` is never guessed.
@@ -98,29 +106,87 @@ def guess_format(path: str | PathLike[str]) -> str:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "corpus"
-    ...     _ = path.write_text("<Anna:PER> sings\\n")
+    ...     _ = path.write_text("<Anna:PER> sings\n")
     ...     guess_format(path)
     'markup'
     """
     path = Path(path)
+    for name, format in CORPUS_FORMATS.items():
+        if format.suffixes and _has_suffix(path, format.suffixes):
+            return name
     if names_columns(path):
         return GMB_CSV.name
     lines = [line for _, line in itertools.islice(open_lines(path), 200)]
     if not any(line.strip() for line in lines):
         raise CorpusError("holds no sentence", path=path, hint="the file is empty")
+    rows = sample_rows(path) if _may_be_json(lines) else []
     for name, format in CORPUS_FORMATS.items():
-        if format.looks_like(lines):
+        if _fits(format, lines, rows):
             return name
     # Formats of other packages are imported only if none of llmner's own fits.
     for name, point in plugins(_GROUP, CORPUS_FORMATS).items():
-        if load_plugin(point).looks_like(lines):
+        if _fits(load_plugin(point), lines, rows):
             return name
+    if rows or _begins_as_object(lines):
+        return _unknown_json(path, rows)
     if path.suffix == ".txt":
         return TEXT.name
     raise CorpusError(
         "is in no known corpus format",
         path=path,
         hint=f"name its format, one of {', '.join(format_names())}",
+    )
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return kind_of(path) == "folder"
+    except InputError:
+        return False
+
+
+def _has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
+    if _is_folder(path):
+        return any(child.suffix in suffixes for child in path.iterdir())
+    return path.suffix.lower() in suffixes
+
+
+def _fits(format: CorpusFormat, lines: list[str], rows: list[Any]) -> bool:
+    if format.looks_like_rows is not None and rows and format.looks_like_rows(rows):
+        return True
+    return format.looks_like is not None and format.looks_like(lines)
+
+
+def _may_be_json(lines: list[str]) -> bool:
+    return next(line for line in lines if line.strip()).lstrip().startswith(("{", "["))
+
+
+def _begins_as_object(lines: list[str]) -> bool:
+    return next(line for line in lines if line.strip()).lstrip().startswith("{")
+
+
+def _unknown_json(path: Path, rows: list[Any]) -> str:
+    """The format of a JSON file that no format fits: spans, whose errors say what is wrong.
+
+    Raises:
+        CorpusError: It is JSON, but with other keys than any format has.
+    """
+    # Raises an error that names the line where the JSON itself is wrong.
+    for row in json_rows(path):
+        if row.fault is not None:
+            return SPANS_JSONL.name
+        break
+    objects = [row for row in rows if isinstance(row, dict)]
+    if not objects or len(objects) < len(rows):
+        return SPANS_JSONL.name
+    keys = list(dict.fromkeys(str(key) for row in objects for key in row))
+    known = {"text", "spans"} & set(keys)
+    if known and not set(keys) & set(ANNOTATION_KEYS) - known:
+        return SPANS_JSONL.name
+    raise CorpusError(
+        f"is JSON in no known corpus format; its keys are {', '.join(keys[:8])[:120]}",
+        path=path,
+        hint='name its format with --from, or write {"id", "text", "spans"}',
     )
 
 
@@ -134,6 +200,7 @@ def read_corpus(
     on_bad: Callable[[BadRow], None] | None = None,
     stats: ReadStats | None = None,
     on_tags: Callable[[list[str]], None] | None = None,
+    predicted: bool = False,
 ) -> Iterator[Sentence]:
     """Read the sentences of a corpus, one at a time.
 
@@ -150,6 +217,8 @@ def read_corpus(
         stats: Counters, updated as sentences are read.
         on_tags: Called with the IOB2 tags of each sentence of a KLUE or CoNLL file, one per
             character, before the sentence is returned.
+        predicted: Whether a tagger gave the tags. Tags without any ``B-`` are then broken IOB2, not
+            IOB1.
 
     Raises:
         CorpusError: The file is missing, empty, a directory or not in UTF-8, or one of its rows is
@@ -166,7 +235,7 @@ def read_corpus(
     [('Anna sings', 'PER')]
     """
     stats = stats if stats is not None else ReadStats()
-    options = ReadOptions(strict, labels, on_bad, stats, on_tags, split)
+    options = ReadOptions(strict, labels, on_bad, stats, on_tags, split, predicted)
     name = str(path_or_name)
     path = Path(path_or_name)
     if format == "hub" or is_saved_dataset(path) or (format is None and _names_dataset(name)):
@@ -221,7 +290,13 @@ def _counted(sentences: Iterator[Sentence], name: str, stats: ReadStats) -> Iter
         raise CorpusError("holds no sentence", path=name, hint="the file is empty")
 
 
-def write_corpus(sentences: Iterable[Sentence], path: str | PathLike[str], format: str) -> int:
+def write_corpus(
+    sentences: Iterable[Sentence],
+    path: str | PathLike[str],
+    format: str,
+    *,
+    losses: Losses | None = None,
+) -> int:
     """Write a corpus and return the number of sentences.
 
     Sentences are written one at a time. If anything fails, an existing file stays as it was.
@@ -230,6 +305,7 @@ def write_corpus(sentences: Iterable[Sentence], path: str | PathLike[str], forma
         sentences: The sentences.
         path: The file to write; ``-`` is standard output.
         format: A name in :func:`corpus_formats`.
+        losses: Counts what the format cannot hold. With ``Losses(strict=True)`` that is an error.
 
     Raises:
         UnknownNameError: There is no such format.
@@ -242,13 +318,43 @@ def write_corpus(sentences: Iterable[Sentence], path: str | PathLike[str], forma
     ...     write_corpus([Sentence("Anna sings", (Span(0, 4, "PER"),))], path, "markup")
     ...     path.read_text()
     1
-    '<Anna:PER> sings\\n'
+    '<Anna:PER> sings\n'
     """
     chosen = _format(format)
     count = 0
-    with whole_file(Path(path)) as stream:
-        stream.write(chosen.header)
+
+    def counted() -> Iterator[Sentence]:
+        nonlocal count
         for sentence in sentences:
-            chosen.write(sentence, stream)
+            if losses is not None and chosen.kept is not None:
+                losses.compare(sentence, chosen.kept(sentence))
             count += 1
+            yield sentence
+
+    if not chosen.writable:
+        raise UnknownNameError(
+            f"the format {format} can only be read, not written",
+            hint=f"expected one of {', '.join(_writable())}",
+        )
+    if chosen.write_path is not None:
+        chosen.write_path(counted(), Path(path), losses)
+        return count
+    with whole_file(Path(path)) as stream:
+        if chosen.write_whole is not None:
+            chosen.write_whole(counted(), stream)
+            return count
+        assert chosen.write is not None
+        stream.write(chosen.header)
+        for sentence in counted():
+            if count > 1:
+                stream.write(chosen.between)
+            chosen.write(sentence, stream)
+        stream.write(chosen.footer)
     return count
+
+
+def _writable() -> Iterator[str]:
+    for name, format in CORPUS_FORMATS.items():
+        if format.writable:
+            yield name
+    yield from plugins(_GROUP, CORPUS_FORMATS)

@@ -1,7 +1,10 @@
 """CoNLL columns: a token and its tag per line, and an empty line between sentences.
 
-Columns are separated by tabs or spaces. The first is the token, the last is the tag, and others are
-ignored. Tags may be IOB1, IOB2, BIOES or BILOU; the scheme is guessed from the whole file.
+Columns are separated by tabs or spaces. One column has the token, one the tag; others are ignored.
+Files of other tools are read, too: with a first column that counts the tokens (GermEval, UNER),
+with names of the columns in the first line, with comments, with tags in IOB1, IOB2, BIOES, BILOU or
+BMES, spelled ``B-PER``, ``B_PER`` or ``PER-B``, or as bare labels. Tokens of Chinese and Japanese
+are joined without spaces.
 
 Files are written in IOB2 with ``# id`` and ``# text`` comments. The ``# text`` comment keeps the
 spacing, which tokens alone would lose; if a file has it, it is used.
@@ -9,201 +12,167 @@ spacing, which tokens alone would lose; if a file has it, it is used.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
-from llmner.errors import CorpusError, TagError
-from llmner.files import open_lines
-from llmner.spans import Sentence, Span
-from llmner.tagging import (
-    OUTSIDE,
-    Scheme,
-    begin_tag,
-    goes_on,
-    guess_scheme,
-    inside_tag,
-    looks_like_tag,
-    split_tag,
-    tags_to_spans,
+from llmner.corpora._blocks import Block, finish, join, rejoined, token_spans, tokens_and_tags
+from llmner.corpora._columns import (
+    Layout,
+    columns_of,
+    comment_of,
+    guess_layout,
 )
+from llmner.corpora._format import CorpusFormat, ReadOptions, bare, check_writable, encode
+from llmner.errors import CorpusError
+from llmner.files import open_lines
+from llmner.spans import Sentence
+from llmner.tagging import OUTSIDE, continued_tag, spans_to_tags, tags_to_spans
 
-__all__ = ["CONLL", "FORMATS"]
+__all__ = ["BMES", "CONLL", "FORMATS", "GERMEVAL"]
 
-_COMMENT = re.compile(r"#+ *(\w+) *= ?(.*)", re.DOTALL)
-_TOKEN = re.compile(r"\S+")
-
-
-def _columns(line: str) -> list[str]:
-    return line.split("\t") if "\t" in line else line.split()
-
-
-def _is_row(line: str) -> bool:
-    columns = _columns(line)
-    return len(columns) >= 2 and bool(columns[0].strip()) and looks_like_tag(columns[-1])
+_MARKER = "-DOCSTART-"
 
 
 def _looks_like(lines: list[str]) -> bool:
-    rows = [line for line in lines if line.strip() and not _COMMENT.fullmatch(line)]
-    return bool(rows) and all(_is_row(line) for line in rows[:20])
-
-
-def _tags(path: Path) -> Iterator[str]:
-    for _, line in open_lines(path):
-        if not line.strip():
-            yield OUTSIDE
-        elif not _COMMENT.fullmatch(line) and _is_row(line):
-            yield _columns(line)[-1]
-
-
-class _Block:
-    """The lines of one sentence."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.tokens: list[str] = []
-        self.tags: list[str] = []
-        self.numbers: list[int] = []
-        self.id: str | None = None
-        self.text: str | None = None
-        self.fault: CorpusError | None = None
+    return guess_layout(lambda: lines).sure
 
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
-    # Guessed from the whole file: a single sentence may look like either scheme.
-    scheme = guess_scheme(_tags(path))
-    block = _Block()
+    return _sentences(path, options, _layout(path, options))
+
+
+def _layout(path: Path, options: ReadOptions, fixed: Layout | None = None) -> Layout:
+    return guess_layout(
+        lambda: (line for _, line in open_lines(path)), predicted=options.predicted, fixed=fixed
+    )
+
+
+def _sentences(path: Path, options: ReadOptions, layout: Layout) -> Iterator[Sentence]:
+    block = Block()
+    header = layout.header
     for number, line in open_lines(path):
         if not line.strip():
-            if (sentence := _finish(path, block, scheme, options)) is not None:
-                yield sentence
-            block = _Block()
+            yield from finish(path, block, layout.scheme, layout.joining, options)
+            block = Block()
             continue
         block.lines.append(line)
-        comment = _COMMENT.fullmatch(line)
-        if comment is not None:
-            if comment[1] in ("id", "sent_id"):
-                block.id = comment[2].strip() or None
-            elif comment[1] == "text":
-                block.text = comment[2]
-            continue
-        if line.startswith("-DOCSTART-"):
-            continue
-        columns = _columns(line)
-        if len(columns) < 2 or not columns[0].strip():
-            block.fault = block.fault or CorpusError(
-                f"{line[:40]!r} has no tag column",
-                path=path,
-                line=number,
-                hint="expected token<TAB>tag",
-            )
-        block.tokens.append(columns[0])
-        block.tags.append(columns[-1])
-        block.numbers.append(number)
-    if (sentence := _finish(path, block, scheme, options)) is not None:
-        yield sentence
+        if (comment := comment_of(line, layout)) is not None:
+            if comment.name in ("id", "sent_id"):
+                block.id = comment.value.strip() or None
+            elif comment.name == "text":
+                block.text = comment.value
+            elif comment.name == "klue":
+                block.id, _, marked = comment.value.partition("\t")
+                block.marked = marked
+        elif header:
+            header = False
+        elif not _is_marker(line, block, layout):
+            _add_row(path, number, line, block, layout)
+    yield from finish(path, block, layout.scheme, layout.joining, options)
 
 
-def _finish(path: Path, block: _Block, scheme: Scheme, options: ReadOptions) -> Sentence | None:
-    if not block.tokens and block.fault is None:
-        return None
-    first = block.numbers[0]
-    try:
-        if block.fault is not None:
-            raise block.fault
-        spans, repairs = tags_to_spans(block.tags, scheme=scheme, strict=options.strict)
-        text, starts = _locate_tokens(path, block)
-        moved = [
-            Span(
-                starts[span.start],
-                starts[span.end - 1] + len(block.tokens[span.end - 1]),
-                span.label,
-            )
-            for span in spans
-        ]
-        sentence = options.sentence(path, first, block.id, text, moved)
-    except TagError as error:
-        line = None if error.line is None else block.numbers[error.line - 1]
-        options.bad(
-            CorpusError(error.problem, path=path, line=line, id=block.id, hint=error.hint),
-            "\n".join(block.lines),
+def _is_marker(line: str, block: Block, layout: Layout) -> bool:
+    """Whether a line says that a document begins, and is no token that looks so."""
+    columns = columns_of(line)
+    if columns[0] != _MARKER or block.tokens or (block.text or "").startswith(_MARKER):
+        return False
+    return layout.usual(columns[-1]) == OUTSIDE or len(columns) != layout.width
+
+
+def _add_row(path: Path, number: int, line: str, block: Block, layout: Layout) -> None:
+    columns = columns_of(line)
+    place = min(layout.token, len(columns) - 1)
+    if len(columns) < 2 or not columns[place].strip() or layout.tag >= len(columns):
+        block.fault = block.fault or CorpusError(
+            f"{line[:40]!r} has no tag column",
+            path=path,
+            line=number,
+            id=block.id,
+            hint="expected token<TAB>tag",
         )
-        return None
-    except CorpusError as error:
-        options.bad(error, "\n".join(block.lines))
-        return None
-    options.repaired(path, first, repairs, block.id)
-    if options.on_tags is not None and scheme == "iob2":
-        options.on_tags(_character_tags(block, starts, len(text)))
-    return sentence
-
-
-def _character_tags(block: _Block, starts: list[int], length: int) -> list[str]:
-    """The tokens' tags, one per character; an entity goes on between its tokens."""
-    tags = [OUTSIDE] * length
-    previous = OUTSIDE
-    end = 0
-    for token, start, tag in zip(block.tokens, starts, block.tags, strict=True):
-        inside = inside_tag(tag)
-        if goes_on(previous, tag):
-            tags[end:start] = [inside] * (start - end)
-        end = start + len(token)
-        tags[start:end] = [tag, *[inside] * (len(token) - 1)]
-        previous = tag
-    return tags
-
-
-def _locate_tokens(path: Path, block: _Block) -> tuple[str, list[int]]:
-    """The text, and the offset at which each token begins in it."""
-    starts: list[int] = []
-    end = 0
-    if block.text is None:
-        for token in block.tokens:
-            starts.append(end)
-            end += len(token) + 1
-        return " ".join(block.tokens), starts
-    for token, number in zip(block.tokens, block.numbers, strict=True):
-        start = block.text.find(token, end)
-        if start < 0 or block.text[end:start].strip():
-            raise CorpusError(
-                f"token {token[:40]!r} is not the next one in the # text comment",
-                path=path,
-                line=number,
-                id=block.id,
-                hint="correct the # text comment or remove it",
-            )
-        starts.append(start)
-        end = start + len(token)
-    return block.text, starts
+        return
+    token = columns[place]
+    if layout.indexed and not columns[layout.tag].strip("_") and "-" in columns[0]:
+        return  # The line of a contracted word, whose parts follow with their tags.
+    block.tokens.append(token.partition(":")[2] if layout.language else token)
+    before = block.tags[-1] if block.tags else None
+    block.tags.append(continued_tag(layout.usual(columns[layout.tag]), before))
+    block.numbers.append(number)
+    if layout.inner is not None and layout.inner < len(columns):
+        block.inner.append(layout.usual(columns[layout.inner]))
 
 
 def _write(sentence: Sentence, stream: BinaryIO) -> None:
     check_writable(sentence, "CoNLL")
     lines = [f"# id = {sentence.id}\n"] if sentence.id else []
     lines.append(f"# text = {sentence.text}\n")
-    edges = sorted(
-        {
-            0,
-            len(sentence.text),
-            *(edge for span in sentence.spans for edge in (span.start, span.end)),
-        }
-    )
-    tags = sentence.tags()
-    for start, end in pairwise(edges):
-        # If a span begins with a space, its first token gets the B- tag.
-        opening = split_tag(tags[start])[0] == "B"
-        for token in _TOKEN.finditer(sentence.text, start, end):
-            tag = tags[token.start()]
-            if tag != OUTSIDE:
-                tag = begin_tag(tag) if opening else inside_tag(tag)
-                opening = False
-            lines.append(f"{token[0]}\t{tag}\n")
+    places, tags = tokens_and_tags(sentence)
+    lines += [
+        f"{sentence.text[start:end]}\t{tag}\n"
+        for (start, end), tag in zip(places, tags, strict=True)
+    ]
     lines.append("\n")
     stream.write(encode(sentence, "".join(lines)))
 
 
-CONLL = CorpusFormat("conll", _read, _write, _looks_like)
-FORMATS = (CONLL,)
+def _kept(sentence: Sentence) -> Sentence:
+    """A sentence as its tokens have it: spans have no white space at their edges."""
+    plain = bare(sentence)
+    return Sentence(plain.text, token_spans(*tokens_and_tags(plain)), plain.id)
+
+
+def _write_germeval(sentence: Sentence, stream: BinaryIO) -> None:
+    check_writable(sentence, "GermEval")
+    lines = [f"#\t{sentence.id}\n"] if sentence.id else ["#\n"]
+    places, tags = tokens_and_tags(sentence)
+    lines += [
+        f"{number}\t{sentence.text[start:end]}\t{tag}\t{OUTSIDE}\n"
+        for number, ((start, end), tag) in enumerate(zip(places, tags, strict=True), 1)
+    ]
+    stream.write(encode(sentence, "".join([*lines, "\n"])))
+
+
+def _read_germeval(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    fixed = Layout(token=1, tag=2, width=4, inner=3, indexed=True)
+    return _sentences(path, options, replace(_layout(path, options, fixed), joining="spaced"))
+
+
+def _write_bmes(sentence: Sentence, stream: BinaryIO) -> None:
+    check_writable(sentence, "BMES")
+    places, tags = tokens_and_tags(sentence, characters=True)
+    spans = tags_to_spans(tags)[0]
+    letters = spans_to_tags(spans, len(tags), scheme="bioes")
+    lines = [
+        f"{sentence.text[start:end]} {tag.replace('I-', 'M-', 1) if tag[0] == 'I' else tag}\n"
+        for (start, end), tag in zip(places, letters, strict=True)
+    ]
+    stream.write(encode(sentence, "".join([*lines, "\n"])))
+
+
+def _read_bmes(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    layout = _layout(path, options)
+    return _sentences(path, options, replace(layout, joining="unspaced"))
+
+
+def _kept_characters(sentence: Sentence) -> Sentence:
+    places, tags = tokens_and_tags(sentence, characters=True)
+    text, moved = join([sentence.text[start:end] for start, end in places], "unspaced")
+    return Sentence(text, token_spans(moved, tags))
+
+
+def _never(lines: list[str]) -> bool:
+    return False
+
+
+CONLL = CorpusFormat("conll", _read, _write, _looks_like, kept=_kept)
+GERMEVAL = CorpusFormat("germeval", _read_germeval, _write_germeval, _never, kept=rejoined)
+BMES = CorpusFormat(
+    "bmes",
+    _read_bmes,
+    _write_bmes,
+    _never,
+    kept=_kept_characters,
+)
+FORMATS = (CONLL, GERMEVAL, BMES)

@@ -203,7 +203,17 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     stream.write(encode(sentence, out.getvalue()))
 
 
+def _kept(sentence: Sentence) -> Sentence:
+    """A sentence as its words give it."""
+    rows = word_tags(sentence)
+    again, _ = from_words([word for word, _ in rows], [tag for _, tag in rows])
+    name = (sentence.id or "").strip()
+    return Sentence(again.text, again.spans, None if name in ("", _NO_ID) else name)
+
+
 _HEADER_LINE = (",".join(HEADER) + "\n").encode()
 
-GMB_CSV = CorpusFormat("gmb-csv", _read, _write, _looks_like, header=_HEADER_LINE, splits=True)
+GMB_CSV = CorpusFormat(
+    "gmb-csv", _read, _write, _looks_like, header=_HEADER_LINE, splits=True, kept=_kept
+)
 FORMATS = (GMB_CSV,)

@@ -18,11 +18,11 @@ from llmner.files import is_file
 from llmner.spans import Sentence, Span
 from llmner.tagging import OUTSIDE, guess_scheme, tags_to_spans
 
-__all__ = ["is_saved_dataset", "read_dataset", "read_hub"]
+__all__ = ["BROKEN", "is_saved_dataset", "read_dataset", "read_hub"]
 
 _SAVED = ("dataset_info.json", "dataset_dict.json")
 # What ``datasets`` and pyarrow raise for broken files.
-_BROKEN = (
+BROKEN = (
     OSError,
     ValueError,
     LookupError,
@@ -62,7 +62,7 @@ def read_hub(name: str, split: str | None, options: ReadOptions) -> Iterator[Sen
     if is_saved_dataset(Path(name)):
         try:
             loaded = datasets.load_from_disk(name)
-        except _BROKEN as error:
+        except BROKEN as error:
             raise CorpusError(
                 f"is a data set that cannot be loaded ({_first_line(error)})", path=name
             ) from None
@@ -72,7 +72,7 @@ def read_hub(name: str, split: str | None, options: ReadOptions) -> Iterator[Sen
         where = ("klue/klue", rest) if namespace == "klue" else (name, None)
         try:
             loaded = datasets.load_dataset(*where)
-        except _BROKEN as error:
+        except BROKEN as error:
             raise CorpusError(
                 f"cannot be loaded from the Hub ({_first_line(error)})",
                 path=name,

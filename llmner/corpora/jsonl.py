@@ -10,20 +10,21 @@ read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from llmner._numbers import is_number, is_whole
 from llmner.corpora._format import CorpusFormat, ReadOptions
+from llmner.corpora._json import ANNOTATION_KEYS, json_rows
 from llmner.errors import CorpusError, SpanError
-from llmner.files import dump_json, open_lines, parse_row
+from llmner.files import dump_json
 from llmner.spans import Sentence, Span, TextLabel
 
 __all__ = [
     "FORMATS",
     "SPANS_JSONL",
+    "json_objects",
     "row_error",
     "row_text_and_id",
     "span_of_row",
@@ -33,12 +34,52 @@ __all__ = [
 ]
 
 
-def _looks_like(lines: list[str]) -> bool:
-    rows = [line for line in lines if line.strip()]
-    return bool(rows) and rows[0].lstrip().startswith("{")
+_FOREIGN = ("answer", "_input_hash", "_task_hash")
 
 
-def row_text_and_id(path: Path, number: int, row: dict[str, Any]) -> tuple[str, str | None]:
+def _looks_like_rows(rows: list[Any]) -> bool:
+    return all(map(_is_ours, rows))
+
+
+def _is_ours(row: Any) -> bool:
+    """Whether a row has spans as this package writes them, or is a text without annotations."""
+    if not isinstance(row, dict) or any(key in row for key in _FOREIGN):
+        return False
+    if "spans" in row:
+        spans = row["spans"]
+        if isinstance(spans, list):
+            return all(isinstance(span, dict) and "label" in span for span in spans)
+        return not isinstance(spans, dict)
+    if not isinstance(row.get("text"), str):
+        return False
+    return not any(_annotates(row[key]) for key in ANNOTATION_KEYS if key in row)
+
+
+def _annotates(value: Any) -> bool:
+    """Whether a value under a key of annotations is more than a class of the whole text."""
+    if isinstance(value, list):
+        return not value or any(not isinstance(item, str | int | float) for item in value)
+    return isinstance(value, dict)
+
+
+def json_objects(path: Path) -> Iterator[tuple[int | None, dict[str, Any]]]:
+    """The objects of a JSON file, each with its line if it stands on one.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "a.json"
+    ...     _ = file.write_text('[{"text": "a"}]')
+    ...     list(json_objects(file))
+    [(None, {'text': 'a'})]
+    """
+    for row in json_rows(path):
+        if row.fault is not None:
+            raise row.fault
+        if isinstance(row.value, dict):
+            yield row.line, row.value
+
+
+def row_text_and_id(path: Path, number: int | None, row: dict[str, Any]) -> tuple[str, str | None]:
     """The ``text`` and ``id`` of a row; an id that is a whole number becomes a string.
 
     Raises:
@@ -64,7 +105,7 @@ def row_error(
     return CorpusError(problem, path=path, line=number, id=id, hint=f"expected {expected}")
 
 
-def span_of_row(path: Path, number: int, id: str | None, row: Any) -> Span:
+def span_of_row(path: Path, number: int | None, id: str | None, row: Any) -> Span:
     """One span of a row; ``number`` is the row's line.
 
     Raises:
@@ -81,7 +122,7 @@ def span_of_row(path: Path, number: int, id: str | None, row: Any) -> Span:
         raise CorpusError(error.problem, path=path, line=number, id=id, hint=error.hint) from None
 
 
-def text_label_of_row(path: Path, number: int, id: str | None, row: Any) -> TextLabel:
+def text_label_of_row(path: Path, number: int | None, id: str | None, row: Any) -> TextLabel:
     """One label of a whole text; ``number`` is the row's line.
 
     Raises:
@@ -116,26 +157,38 @@ def _offset(row: dict[str, Any], key: str, wrong: Callable[[str, str], CorpusErr
 
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
-    for number, line in open_lines(path):
-        if not line.strip():
-            continue
+    for row in json_rows(path):
         try:
-            row = parse_row(path, number, line)
-            text, id = row_text_and_id(path, number, row)
-            spans = row.get("spans", [])
-            if not isinstance(spans, list):
-                raise CorpusError("'spans' is not a list", path=path, line=number, id=id)
-            spans = [span_of_row(path, number, id, span) for span in spans]
-            sentence = options.sentence(path, number, id, text, spans)
-            labels = row.get("labels")
-            # Other tools write other things under this key. These are ignored, like unknown keys.
-            if isinstance(labels, list) and all(isinstance(label, dict) for label in labels):
-                text_labels = [text_label_of_row(path, number, id, label) for label in labels]
-                sentence = replace(sentence, labels=tuple(text_labels))
+            if row.fault is not None:
+                raise row.fault
+            if not isinstance(row.value, dict):
+                raise CorpusError(
+                    f"expected an object, got a {type(row.value).__name__}",
+                    path=path,
+                    line=row.line,
+                    hint="write one JSON object per line",
+                )
+            sentence = _sentence(path, row.line, row.value, options)
         except CorpusError as error:
-            options.bad(error, line)
+            options.bad(error, row.raw)
             continue
         yield sentence
+
+
+def _sentence(
+    path: Path, number: int | None, row: dict[str, Any], options: ReadOptions
+) -> Sentence:
+    text, id = row_text_and_id(path, number, row)
+    spans = row.get("spans", [])
+    if not isinstance(spans, list):
+        raise CorpusError("'spans' is not a list", path=path, line=number, id=id)
+    spans = [span_of_row(path, number, id, span) for span in spans]
+    labels = row.get("labels")
+    text_labels: list[TextLabel] = []
+    # Other tools write other things under this key. These are ignored, like unknown keys.
+    if isinstance(labels, list) and all(isinstance(label, dict) for label in labels):
+        text_labels = [text_label_of_row(path, number, id, label) for label in labels]
+    return options.sentence(path, number, id, text, spans, text_labels)
 
 
 def span_rows(spans: Iterable[Span]) -> list[dict[str, Any]]:
@@ -167,5 +220,5 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     stream.write(dump_json(row) + b"\n")
 
 
-SPANS_JSONL = CorpusFormat("spans", _read, _write, _looks_like)
+SPANS_JSONL = CorpusFormat("spans", _read, _write, None, looks_like_rows=_looks_like_rows)
 FORMATS = (SPANS_JSONL,)

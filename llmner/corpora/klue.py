@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
+from llmner.corpora._format import CorpusFormat, ReadOptions, bare, check_writable, encode
 from llmner.errors import CorpusError, TagError
 from llmner.files import open_lines
 from llmner.markup import render_markup
@@ -37,13 +37,23 @@ HEADER = (
     "## 컬럼명 : CHAR\tNE_TAG\n"
 )
 _HEADER_LINE = re.compile(r"## [^\t:]{1,40} : ")
-_ROW = re.compile(r".\t(?:O|[BI]-\S+)", re.DOTALL)
+# A row whose character is missing had a space there, before some program trimmed the line.
+_ROW = re.compile(r"(?:.?\t)?(?:O|[BI]-\S+)", re.DOTALL)
+
+
+_LOST_SPACE = "a row without its character, read as a space that was trimmed"
 
 
 def _looks_like(lines: list[str]) -> bool:
     comments = [line for line in lines if line.startswith("## ")]
     rows = [line for line in lines if line and not line.startswith("## ")]
-    return bool(rows) and all(_ROW.fullmatch(row) for row in rows[:20]) and bool(comments)
+    characters = sum(row[1:2] == "\t" for row in rows)
+    return (
+        2 * characters > len(rows)
+        and all(_ROW.fullmatch(row) for row in rows[:20])
+        # Other files have a character a row, too, but no rows of spaces.
+        and (bool(comments) or any(row.startswith(" \t") for row in rows))
+    )
 
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
@@ -52,6 +62,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
     chars: list[str] = []
     tags: list[str] = []
     rows: list[str] = []
+    spaces: list[int] = []
     fault: CorpusError | None = None
     first = 0
 
@@ -60,6 +71,10 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         try:
             if fault is not None:
                 raise fault
+            if spaces and options.strict:
+                raise CorpusError(
+                    "a row has no character", path=path, line=spaces[0], id=id, hint=_LOST_SPACE
+                )
             spans, repairs = tags_to_spans(tags, strict=options.strict)
             sentence = options.sentence(
                 path, first, id, "".join(chars), [Span(*part) for part in spans]
@@ -76,6 +91,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
             return None
         finally:
             id, comment, fault = None, "", None
+        repairs = [*(f"line {line}: {_LOST_SPACE}" for line in spaces), *repairs]
         options.repaired(path, first, repairs, sentence.id)
         if options.on_tags is not None:
             options.on_tags(list(tags))
@@ -85,6 +101,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         chars.clear()
         tags.clear()
         rows.clear()
+        spaces.clear()
 
     for number, line in open_lines(path):
         if not line:
@@ -107,6 +124,9 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
             first = number
         rows.append(line)
         char, tab, tag = line.rpartition("\t")
+        if not char and _ROW.fullmatch(line):
+            char, tab = " ", "\t"
+            spaces.append(number)
         if (not tab or len(char) != 1) and fault is None:
             fault = CorpusError(
                 f"{line[:40]!r} is not a row" if not tab else f"{char[:40]!r} is not one character",
@@ -129,5 +149,9 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     stream.write(encode(sentence, "".join(lines)))
 
 
-KLUE_TSV = CorpusFormat("klue-tsv", _read, _write, _looks_like, HEADER.encode())
+def _kept(sentence: Sentence) -> Sentence:
+    return bare(sentence, id=bool((sentence.id or "").strip()))
+
+
+KLUE_TSV = CorpusFormat("klue-tsv", _read, _write, _looks_like, HEADER.encode(), kept=_kept)
 FORMATS = (KLUE_TSV,)

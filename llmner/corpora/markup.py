@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
+from llmner.corpora._format import CorpusFormat, ReadOptions, bare, check_writable, encode
 from llmner.errors import CorpusError, SpanError
 from llmner.files import open_lines
 from llmner.markup import parse_markup, render_markup
@@ -19,11 +19,32 @@ from llmner.spans import Sentence
 
 __all__ = ["FORMATS", "MARKUP"]
 
-_MENTION = re.compile(r"<[^<>]+:[^\W\d][\w-]*>")
+_MENTION = re.compile(r"<(?P<surface>[^<>]+):(?P<label>[^\W\d][\w.-]*)>")
+# Labels of well-known schemes. A finer label begins with one of these: PS_NAME, LOC-city.
+_KNOWN_LABELS = frozenset(
+    "PS LC OG DT TI QT AF CV AM PT FD TR EV MT TM PER LOC ORG MISC DAT TIM NUM FLD AFW CVL EVT ANM "
+    "PLT MAT TRM PERSON LOCATION ORGANIZATION NORP FAC GPE PRODUCT EVENT WORK_OF_ART LAW LANGUAGE "
+    "DATE TIME PERCENT MONEY QUANTITY ORDINAL CARDINAL".split()
+)
+_CODE = re.compile(r"[A-Z][A-Z0-9_.-]+")
+_LABELLED_SHARE = 0.5
 
 
 def _looks_like(lines: list[str]) -> bool:
-    return any(_MENTION.search(line) for line in lines)
+    """Whether angle brackets hold entities here, and no remarks such as ``<photo:AP>``.
+
+    They do if their labels are those of a well-known scheme, or if most lines have some, and all
+    labels are codes in capitals.
+    """
+    rows = [line for line in lines if line.strip()]
+    mentions = [match for line in rows for match in _MENTION.finditer(line)]
+    if not mentions:
+        return False
+    labels = {match["label"] for match in mentions}
+    if all(re.split("[_.-]", label)[0].upper() in _KNOWN_LABELS for label in labels):
+        return True
+    labelled = sum(bool(_MENTION.search(line)) for line in rows)
+    return all(map(_CODE.fullmatch, labels)) and labelled >= _LABELLED_SHARE * len(rows)
 
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
@@ -51,5 +72,5 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     stream.write(encode(sentence, f"{sentence.id}\t{marked}\n" if sentence.id else f"{marked}\n"))
 
 
-MARKUP = CorpusFormat("markup", _read, _write, _looks_like)
+MARKUP = CorpusFormat("markup", _read, _write, _looks_like, kept=bare)
 FORMATS = (MARKUP,)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
-from llmner.errors import CorpusError
 from llmner.files import open_lines
 from llmner.spans import Sentence
 
@@ -30,7 +29,9 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     stream.write(encode(sentence, sentence.text + "\n"))
 
 
-TEXT = CorpusFormat("text", _read, _write, _looks_like)
+TEXT = CorpusFormat(
+    "text", _read, _write, _looks_like, kept=lambda sentence: Sentence(sentence.text)
+)
 
 
 def _read_document(path: Path, options: ReadOptions) -> Iterator[Sentence]:
@@ -39,11 +40,5 @@ def _read_document(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         yield Sentence(text)
 
 
-def _write_document(sentence: Sentence, stream: BinaryIO) -> None:
-    raise CorpusError(
-        "a document can only be read, not written", id=sentence.id, hint="use the spans format"
-    )
-
-
-DOCUMENT = CorpusFormat("document", _read_document, _write_document, _looks_like)
+DOCUMENT = CorpusFormat("document", _read_document, None, _looks_like)
 FORMATS = (TEXT, DOCUMENT)

@@ -146,7 +146,13 @@ class Generator(Protocol):
 
 
 class RecordedReplies(Protocol):
-    """A source of replies that were recorded earlier."""
+    """A source of replies that were recorded earlier.
+
+    Attributes:
+        by_text: Whether replies are found by text, because their ids are not the sentences'.
+    """
+
+    by_text: bool
 
     def skip(self, prompt: Prompt) -> None:
         """Skip the reply of a prompt."""

@@ -23,8 +23,9 @@ __all__ = ["RecordedGenerator"]
 class RecordedGenerator(Engine):
     """Answers with recorded replies, found by id, or by text if a row has no id.
 
-    Rows with the same id or text are used in the order of the file. The whole file is kept in
-    memory.
+    Rows with the same id or text are used in the order of the file. If :meth:`covers` sees that the
+    ids are not those of the sentences, but the texts are, replies are found by text. The whole file
+    is kept in memory.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -50,6 +51,7 @@ class RecordedGenerator(Engine):
         self._path = Path(path)
         self._by_id: dict[str, deque[tuple[str, str | None]]] = {}
         self._by_text: dict[str, deque[str]] = {}
+        self.by_text = False
         digest = hashlib.sha256()
         count = 0
         for number, row in read_jsonl(self._path):
@@ -83,6 +85,30 @@ class RecordedGenerator(Engine):
 
     def covers(self, sentences: Iterable[tuple[str | None, str]]) -> list[bool]:
         """For each (id, text), in this order, whether there is still a reply for it."""
+        given = list(sentences)
+        if not self.by_text and self._has_other_ids(given):
+            self._forget_ids()
+        return self._covered(given)
+
+    def _has_other_ids(self, sentences: Sequence[tuple[str | None, str]]) -> bool:
+        """Whether replies belong to these sentences by their texts, and not by their ids."""
+        texts = dict(sentences)
+        rows = [(id, text) for id, replies in self._by_id.items() for _, text in replies]
+        if not rows or not all(isinstance(text, str) for _, text in rows):
+            return False
+        wrong = sum(texts.get(id) != text for id, text in rows)
+        known = {text for _, text in sentences}
+        return wrong > len(rows) / 2 and all(text in known for _, text in rows)
+
+    def _forget_ids(self) -> None:
+        self.by_text = True
+        for replies in self._by_id.values():
+            for reply, text in replies:
+                assert text is not None
+                self._by_text.setdefault(text, deque()).append(reply)
+        self._by_id = {}
+
+    def _covered(self, sentences: Sequence[tuple[str | None, str]]) -> list[bool]:
         ids = Counter({id: len(replies) for id, replies in self._by_id.items()})
         texts = Counter({text: len(replies) for text, replies in self._by_text.items()})
         covered = []

@@ -20,6 +20,7 @@ from llmner.scoring._evaluate import (
     signature_line,
 )
 from llmner.scoring._losses import CAUSES, Breakdown, Ceilings, Fault, Loss, find_faults
+from llmner.scoring._meaning import doubts
 from llmner.scoring._predictions import (
     Prediction,
     align,
@@ -89,6 +90,7 @@ __all__ = [
     "align",
     "compare",
     "corpus_signature",
+    "doubts",
     "draw",
     "evaluate",
     "evaluate_all",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import Any, TypeVar
 from llmner._unicode import normalized
 from llmner.corpora import ReadStats, guess_format, read_corpus
 from llmner.corpora.hub import is_saved_dataset
-from llmner.corpora.jsonl import row_text_and_id, span_of_row
+from llmner.corpora.jsonl import json_objects, row_text_and_id, span_of_row
 from llmner.errors import CorpusError, InputError, MismatchError, SpanError, TagError
 from llmner.extraction import Extraction
 from llmner.extraction.rows import SIMILARITY_DIGITS, outcomes_of_row
-from llmner.files import read_jsonl, regular_file, told_of
+from llmner.files import regular_file, told_of
 from llmner.projection import Outcome, canonical_surface
 from llmner.scoring._sides import Claims, surfaces
 from llmner.spans import Sentence, Span, check_spans
@@ -147,11 +148,13 @@ def read_predictions(
     with regular_file(path) as real:
         try:
             tags: list[list[str]] = []
-            sentences = list(read_corpus(real, format, stats=stats, on_tags=tags.append))
+            sentences = list(
+                read_corpus(real, format, stats=stats, on_tags=tags.append, predicted=True)
+            )
             if not is_saved_dataset(real) and (format or guess_format(real)) == "spans":
                 return [
                     Prediction(s.text, s.spans, s.id, *reply_of(row, path, number))
-                    for s, (number, row) in zip(sentences, read_jsonl(real), strict=True)
+                    for s, (number, row) in zip(sentences, json_objects(real), strict=True)
                 ]
             if stats.repairs == before or not tags:
                 return [Prediction(s.text, s.spans, s.id) for s in sentences]
@@ -201,11 +204,13 @@ def align(
     *,
     complete: bool = True,
     path: str | Path | None = None,
+    stats: ReadStats | None = None,
 ) -> list[Prediction | None]:
     """Find the prediction of each gold sentence.
 
     They are matched by id if all sentences and all predictions have different ids, otherwise by
-    their order.
+    their order. If that fails, but every prediction is for a text that a gold sentence has, they
+    are matched by text.
 
     Args:
         gold: The sentences to be scored.
@@ -213,6 +218,7 @@ def align(
         complete: Whether every sentence must have a prediction. If not, ``None`` is returned for a
             sentence without one; this works only with ids on both sides.
         path: The file of the predictions, for errors.
+        stats: Gets a note if they were matched by text.
 
     Raises:
         MismatchError: A sentence has no prediction, a prediction has no sentence, or their texts
@@ -223,6 +229,42 @@ def align(
     >>> [prediction.text for prediction in aligned]
     ['a', 'b']
     """
+    try:
+        return _align_by_id(gold, predictions, complete=complete, path=path)
+    except MismatchError:
+        aligned = _align_by_text(gold, predictions, complete=complete)
+        if aligned is None:
+            raise
+        if stats is not None:
+            stats.note(f"{path}: its ids are not those of the gold sentences; joined by text")
+        return aligned
+
+
+def _align_by_text(
+    gold: Sequence[Sentence], predictions: Sequence[Prediction], *, complete: bool
+) -> list[Prediction | None] | None:
+    """The predictions of sentences by their texts; ``None`` if some find no partner.
+
+    Equal texts are matched in their order.
+    """
+    by_text: dict[str, deque[Prediction]] = {}
+    for prediction in predictions:
+        by_text.setdefault(prediction.text, deque()).append(prediction)
+    aligned = [
+        by_text[sentence.text].popleft() if by_text.get(sentence.text) else None
+        for sentence in gold
+    ]
+    left = sum(map(len, by_text.values()))
+    return None if left or (complete and None in aligned) else aligned
+
+
+def _align_by_id(
+    gold: Sequence[Sentence],
+    predictions: Sequence[Prediction],
+    *,
+    complete: bool,
+    path: str | Path | None,
+) -> list[Prediction | None]:
     gold_ids = {sentence.id for sentence in gold}
     by_ids = {prediction.id: prediction for prediction in predictions}
     unique = None not in gold_ids and len(gold_ids) == len(gold) and len(by_ids) == len(predictions)

@@ -62,7 +62,7 @@ def from_file(
     """
     stats = stats if stats is not None else ReadStats()
     predictions = read_predictions(path, stats=stats)
-    aligned = align(corpus, predictions, complete=whole, path=path)
+    aligned = align(corpus, predictions, complete=whole, path=path, stats=stats)
     record = {key: value for key, value in (run_record(path) or {}).items() if key != "input"}
     spans = corpus_signature(path.name, [Sentence(p.text, p.spans) for p in predictions])
     signature = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from llmner.errors import InputError
 from llmner.spans import Sentence, Span
 from llmner.training import TrainingConfig
 from llmner.training._run import _open_folder
+from tests.conftest import ROOT
 
 # For a longer look: LLMNER_EXAMPLES=500.
 few = settings(
@@ -76,13 +78,30 @@ def ended_well(result: Result, *codes: int) -> None:
     assert result.exit_code == 0 or result.stderr != ""
 
 
+# Files of the formats that are only read.
+FOREIGN = {
+    "label-studio-min": "c05-labelstudio-min.jsonl",
+    "cluener": "c04-cluener.jsonl",
+    "modu": "c06-modu.jsonl",
+    "dataturks": "h117-dataturks.jsonl",
+    "records": "h124-azure-text.json",
+    "table": "h098-csv-sentence-id.csv",
+}
+
+
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a good file of everything that commands read."""
     folder = tmp_path_factory.mktemp("good")
-    for name in CORPUS_FORMATS:
-        if name != "document":
+    for name, format in CORPUS_FORMATS.items():
+        if name == "brat":
+            # The text beside it stays as it is.
+            write_corpus(SENTENCES, folder / "brat.ann", name)
+            (folder / "brat.ann").rename(folder / "brat.x")
+        elif format.writable:
             write_corpus(SENTENCES, folder / f"{name}.x", name)
+    for name, source in FOREIGN.items():
+        shutil.copy(ROOT / "tests" / "corpora" / "foreign" / source, folder / f"{name}.x")
     rows = "".join(json.dumps(row) + "\n" for row in ROWS)
     (folder / "rows.jsonl").write_text(rows)
     (folder / "replies.jsonl").write_text(rows)
@@ -144,7 +163,7 @@ READERS: dict[str, list[str]] = {
     **{
         f"{name}.x": ["convert", "FILE", "OUT", "--from", name, "--to", "spans"]
         for name in CORPUS_FORMATS
-        if name != "document"
+        if name not in ("document", "brat")
     },
     "document": ["convert", "FILE", "-", "--from", "document", "--to", "spans"],
     "guessed": ["stats", "FILE"],

@@ -70,7 +70,7 @@ def test_predictions_without_ids_are_aligned_by_place() -> None:
     [
         ([Prediction("손흥민은", (), "a")], r"id 'b'\): no prediction for this gold sentence"),
         (
-            [Prediction("손흥민은", (), "a"), Prediction("춘천에서", (), "c")],
+            [Prediction("손흥민은", (), "a"), Prediction("부산에서", (), "c")],
             r"id 'b'\): no prediction",
         ),
         (

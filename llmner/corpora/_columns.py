@@ -1,0 +1,330 @@
+"""Looking at files with one token a line: which column has the token, and which has its tag."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice, pairwise
+from typing import NamedTuple
+
+from llmner.corpora._blocks import Joining, guess_joining
+from llmner.tagging import OUTSIDE, Scheme, guess_scheme, labels_of, looks_like_tag, usual_tags
+
+__all__ = [
+    "TAG_NAMES",
+    "TOKEN_NAMES",
+    "Comment",
+    "Layout",
+    "columns_of",
+    "comment_of",
+    "guess_layout",
+]
+
+_COMMENT = re.compile(r"#+ *(\w+) *= ?(.*)", re.DOTALL)
+_KLUE_COMMENT = re.compile(r"## (\S+)\t(.*)")
+_INDEX = re.compile(r"\d+(?:[-.]\d+)?")
+_LANGUAGE = re.compile(r"([a-z]{2,3}):\S")
+# Phrases of a sentence's structure, as CoNLL-2000 and CoNLL-2003 tag them.
+_CHUNKS = frozenset("ADJP ADVP CONJP INTJ LST NP PP PRT SBAR UCP VP".split())
+TOKEN_NAMES = frozenset("token tokens word words form text 단어 토큰 글자".split())
+TAG_NAMES = frozenset(
+    "tag tags ner ner_tag ner_tags ne ne_tag entity label labels iob bio 태그 개체명".split()
+)
+_SAMPLE = 200
+_FIRST_ROWS = 20
+# A file whose tags are bare labels has at least this share of O.
+_OUTSIDE_SHARE = 0.3
+# Rows of a table have one width, but for a few.
+_EVEN_SHARE = 0.8
+
+
+class Comment(NamedTuple):
+    """What a comment says: a name and a value, both empty if it is only a remark."""
+
+    name: str = ""
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things stand in the rows of a file.
+
+    Attributes:
+        token: The column of the token.
+        tag: The column of the tag; -1 is the last one.
+        width: The usual number of columns.
+        inner: The column with the tags of nested entities.
+        indexed: Whether the first column counts the tokens.
+        header: Whether the first row has the names of the columns.
+        language: Whether the tokens begin with the name of a language (``en:Anna``).
+        names: Each tag of the file in its usual spelling.
+        scheme: The scheme of the tags.
+        joining: How the tokens make a text.
+        sure: Whether the first rows fit.
+    """
+
+    token: int = 0
+    tag: int = -1
+    width: int = 2
+    inner: int | None = None
+    indexed: bool = False
+    header: bool = False
+    language: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
+    scheme: Scheme = "iob2"
+    joining: Joining = "spaced"
+    sure: bool = True
+
+    def usual(self, tag: str) -> str:
+        """A tag in its usual spelling; what is no tag stays as it is."""
+        return self.names.get(tag, tag)
+
+    def is_row(self, columns: Sequence[str]) -> bool:
+        """Whether these columns are a row: a token, and a tag where tags stand."""
+        if len(columns) < 2 or not columns[min(self.token, len(columns) - 1)].strip():
+            return False
+        if self.indexed and not _INDEX.fullmatch(columns[0]):
+            return False
+        if self.tag >= len(columns):
+            return False
+        tag = columns[self.tag]
+        return tag in self.names or looks_like_tag(tag)
+
+
+def columns_of(line: str) -> list[str]:
+    r"""The columns of a row: separated by tabs if it has one, otherwise by white space.
+
+    >>> columns_of("Anna\tB-PER"), columns_of("Anna  B-PER")
+    (['Anna', 'B-PER'], ['Anna', 'B-PER'])
+    """
+    if "\t" not in line:
+        return line.split()
+    first, *rest = line.rstrip("\t ").split("\t")
+    return [first.strip(" ") or first, *(column.strip(" ") for column in rest)]
+
+
+def comment_of(line: str, layout: Layout) -> Comment | None:
+    """The comment that a line is, or ``None`` if it is a row.
+
+    A line that begins with ``#`` or ``;`` is a row if it has a token and a tag as the rows of its
+    file have; so ``#`` may be a token. A line such as ``# text = ...`` is always a comment.
+
+    >>> comment_of("# a remark", Layout()), comment_of("# O", Layout())
+    (Comment(name='', value=''), None)
+    """
+    if not line.startswith(("#", ";", "//")):
+        return None
+    columns = columns_of(line)
+    named = _COMMENT.fullmatch(line)
+    if named is not None and (re.search(r"\s", columns[0]) or "\t" not in line):
+        if line[1:2] in (" ", "#") or not _fits(columns, layout):
+            return Comment(named[1], named[2])
+        return None
+    if _fits(columns, layout):
+        return None
+    klue = _KLUE_COMMENT.match(line)
+    return Comment("klue", f"{klue[1]}\t{klue[2]}") if klue else Comment()
+
+
+def _fits(columns: Sequence[str], layout: Layout) -> bool:
+    return (
+        len(columns) == layout.width and not re.search(r"\s", columns[0]) and layout.is_row(columns)
+    )
+
+
+def guess_layout(
+    lines: Callable[[], Iterable[str]], *, predicted: bool = False, fixed: Layout | None = None
+) -> Layout:
+    """The layout of a file.
+
+    The first 200 lines decide where things stand; all of them, how tags are spelled and meant.
+
+    Args:
+        lines: Gives the file's lines from the beginning; called more than once.
+        predicted: Whether a tagger gave the tags.
+        fixed: Where things stand, if that is known.
+
+    >>> layout = guess_layout(lambda: ["1 Anna PER_B", "2 sings O"])
+    >>> layout.token, layout.usual("PER_B")
+    (1, 'B-PER')
+    """
+    layout = fixed or _places(list(islice(lines(), _SAMPLE)))
+    values: set[str] = set()
+
+    def blocks() -> Iterator[list[str]]:
+        for rows in _row_blocks(lines(), layout):
+            values.update(row[layout.tag] for row in rows)
+            yield [row[layout.token] for row in rows]
+
+    joining = guess_joining(blocks())
+    names = usual_tags(values)
+    scheme: Scheme = "iob1"
+    if names is None and layout.names:
+        names = usual_tags(values, bare=True)
+    elif names is not None:
+        scheme = _scheme(lines(), layout, names, predicted)
+    if names is None:
+        # Some value is no tag; the others are read by themselves.
+        names = {value: name for value in values for name in (usual_tags([value]) or {}).values()}
+        scheme = _scheme(lines(), layout, names, predicted)
+    return replace(layout, names=names, scheme=scheme, joining=joining)
+
+
+def _scheme(
+    lines: Iterable[str], layout: Layout, names: Mapping[str, str], predicted: bool
+) -> Scheme:
+    return guess_scheme(
+        (
+            tag
+            for rows in _row_blocks(lines, layout)
+            for tag in (*(names.get(row[layout.tag], OUTSIDE) for row in rows), OUTSIDE)
+        ),
+        predicted=predicted,
+    )
+
+
+def _row_blocks(lines: Iterable[str], layout: Layout) -> Iterator[list[list[str]]]:
+    """The rows of each sentence, without comments and without what is no row."""
+    rows: list[list[str]] = []
+    for line in lines:
+        if not line.strip():
+            yield rows
+            rows = []
+        elif comment_of(line, layout) is None and layout.is_row(columns := columns_of(line)):
+            rows.append(columns)
+    yield rows
+
+
+def _places(lines: Sequence[str]) -> Layout:
+    """Where things stand, from the first lines."""
+    plain = [line for line in lines if not line.startswith(("#", ";", "//", "-DOCSTART-"))]
+    candidates = [columns_of(line) for line in plain if line.strip()]
+    if not candidates:
+        # Everything looks like a comment: the lines may be rows whose tokens begin with #.
+        candidates = [columns_of(line) for line in lines if line.strip()]
+    widths = Counter(len(columns) for columns in candidates)
+    if not widths:
+        return Layout(sure=False)
+    width = max(widths, key=lambda n: (widths[n], n))
+    header = _header(candidates[0]) if len(candidates) > 1 else None
+    rows = candidates[1:] if header else candidates
+    even = [row for row in rows if len(row) == width]
+    if width < 2 or not even:
+        return Layout(sure=False)
+    indexed = width > 2 and _counts(even)
+    token = int(indexed)
+    if header and len(header) == width:
+        token = next((n for n, name in enumerate(header) if name in TOKEN_NAMES), token)
+    if width == 2 and not header and _tag_columns(even, [0]) and not _tag_columns(even, [1]):
+        return Layout(1, 0, width, sure=_all_tags(rows[:_FIRST_ROWS], 0))
+    places = [n for n in range(width) if n != token and not (indexed and n == 0)]
+    tag, inner, names = _tag_column(even, places, header, indexed=indexed)
+    if tag is None:
+        return Layout(token, -1, width, indexed=indexed, header=bool(header), sure=False)
+    # Rows of other widths are read from the end, if that is where the tag stands.
+    place = -1 if tag == width - 1 else tag
+    sure = (
+        len(even) >= _EVEN_SHARE * len(rows)
+        and _names_entities(lines, even, names)
+        and all(
+            len(row) >= 2 and bool(row[0].strip()) and row[max(place, -len(row))] in names
+            for row in rows[:_FIRST_ROWS]
+            if place < len(row)
+        )
+    )
+    language = (
+        token == 0 and len({_language(row[0]) for row in even}) == 1 and bool(_language(even[0][0]))
+    )
+    return Layout(token, place, width, inner, indexed, bool(header), language, names, sure=sure)
+
+
+def _names_entities(
+    lines: Sequence[str], rows: Sequence[Sequence[str]], names: Mapping[str, str]
+) -> bool:
+    """Whether the tags of the first lines cannot be words of a text.
+
+    Labels begin with a letter, unlike those of vitamin B-12 and the form I-94. Lines of nothing but
+    ``O`` are rows if they are parted by tabs, or if comments say so.
+    """
+    labels = labels_of(tag for tag in names.values() if not tag.endswith("-"))
+    if labels:
+        return any(not label[0].isdigit() for label in labels)
+    return any("\t" in line or line.startswith("# ") for line in lines) and len(rows) > 0
+
+
+def _language(token: str) -> str:
+    match = _LANGUAGE.match(token)
+    return match[1] if match else ""
+
+
+def _header(columns: Sequence[str]) -> list[str] | None:
+    names = [column.strip().lower() for column in columns]
+    if set(names) & TOKEN_NAMES and set(names) & TAG_NAMES:
+        return names
+    return None
+
+
+def _counts(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first column counts tokens, beginning anew now and then."""
+    if not all(_INDEX.fullmatch(row[0]) for row in rows):
+        return False
+    if all(_INDEX.fullmatch(row[1]) for row in rows):
+        return False
+    numbers = [int(re.split("[-.]", row[0])[0]) for row in rows]
+    steps = sum(
+        after in (before, before + 1) or after in (0, 1) for before, after in pairwise(numbers)
+    )
+    return steps >= 0.9 * (len(numbers) - 1)
+
+
+def _all_tags(rows: Sequence[Sequence[str]], column: int) -> bool:
+    return all(len(row) > 1 and looks_like_tag(row[column]) for row in rows)
+
+
+def _tag_columns(
+    rows: Sequence[Sequence[str]], columns: Sequence[int], *, bare: bool = False
+) -> dict[int, dict[str, str]]:
+    """The columns that hold tags, with the usual spelling of each tag."""
+    found = {}
+    for column in columns:
+        names = usual_tags((row[column] for row in rows), bare=bare)
+        if names is not None:
+            found[column] = names
+    return found
+
+
+def _tag_column(
+    rows: Sequence[Sequence[str]],
+    places: Sequence[int],
+    header: Sequence[str] | None,
+    *,
+    indexed: bool,
+) -> tuple[int | None, int | None, dict[str, str]]:
+    """The column of the tags, that of nested entities, and the spelling of the tags."""
+    tagged = _tag_columns(rows, places)
+    if header is not None:
+        named = [n for n in tagged if n < len(header) and header[n] in TAG_NAMES]
+        tagged = {n: tagged[n] for n in named} or tagged
+    if len(tagged) > 1:
+        # Chunks are no entities, and a column of nothing but O says less than another.
+        others = {
+            n: names
+            for n, names in tagged.items()
+            if not _CHUNKS.issuperset(labels_of(names.values()))
+        }
+        tagged = others or tagged
+    if tagged:
+        columns = list(tagged)
+        if indexed and len(columns) > 1:
+            return columns[0], columns[1], tagged[columns[0]]
+        return columns[-1], None, tagged[columns[-1]]
+    if not places:
+        return None, None, {}
+    last = places[-1]
+    bare = _tag_columns(rows, [last], bare=True)
+    outside = sum(row[last] in ("O", "o") for row in rows)
+    if bare and outside >= _OUTSIDE_SHARE * len(rows):
+        return last, None, bare[last]
+    return None, None, {}

@@ -1,0 +1,140 @@
+r"""CoNLL-U with names in its last column: ``NER=B-PER|SpaceAfter=No``.
+
+The text is that of the ``# text`` comment, or the words, with spaces where ``SpaceAfter=No`` does
+not forbid them. A contracted word (``1-2``) is one token; empty nodes (``3.1``) are none. The key
+of the names is the one whose values are tags.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from llmner.corpora._blocks import Block, finish, token_spans, tokens_and_tags
+from llmner.corpora._columns import Layout, comment_of
+from llmner.corpora._format import CorpusFormat, ReadOptions, bare, check_writable, encode
+from llmner.errors import CorpusError
+from llmner.files import open_lines
+from llmner.spans import Sentence
+from llmner.tagging import OUTSIDE, Scheme, guess_scheme, usual_tags
+
+__all__ = ["CONLLU", "FORMATS"]
+
+_COLUMNS = 10
+_ID = re.compile(r"\d+(?:[-.]\d+)?")
+_LAYOUT = Layout(width=_COLUMNS, indexed=True)
+# Keys whose values may be labels without a prefix; words outside of names lack the key.
+_NAMES = ("ner", "ne", "name", "named_entity", "namedentity", "entity", "bio")
+
+
+def _rows(lines: Iterable[str]) -> Iterator[list[str]]:
+    for line in lines:
+        columns = line.split("\t")
+        if len(columns) == _COLUMNS and _ID.fullmatch(columns[0]):
+            yield columns
+
+
+def _looks_like(lines: list[str]) -> bool:
+    rows = [line for line in lines if line.strip() and not line.startswith("#")]
+    return bool(rows) and len(list(_rows(rows))) == len(rows) and _key(lambda: lines) is not None
+
+
+def _misc(columns: Sequence[str]) -> dict[str, str]:
+    pairs = (part.partition("=") for part in columns[-1].split("|"))
+    return {key: value for key, _, value in pairs}
+
+
+def _key(lines: Callable[[], Iterable[str]]) -> tuple[str, dict[str, str]] | None:
+    """The key of the names in the last column, and the usual spelling of its values."""
+    values: dict[str, set[str]] = {}
+    for columns in _rows(lines()):
+        for key, value in _misc(columns).items():
+            values.setdefault(key, set()).add(value)
+    ranked = sorted(values, key=lambda key: (key.lower() not in _NAMES, key))
+    for key in ranked:
+        names = usual_tags(values[key] | {OUTSIDE}, bare=key.lower() in _NAMES)
+        if names is not None and set(values[key]) - {OUTSIDE, "_", "-", "o"}:
+            return key, names
+    for key in ranked:
+        if key.lower() in _NAMES and (names := usual_tags(values[key] | {OUTSIDE})):
+            return key, names
+    return None
+
+
+def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    key, names = _key(lambda: (line for _, line in open_lines(path))) or ("", {})
+    bare_labels = bool(names) and usual_tags(names) is None
+    scheme: Scheme = (
+        "iob1"
+        if bare_labels
+        else guess_scheme(
+            (
+                names.get(_misc(columns).get(key, OUTSIDE), OUTSIDE)
+                for columns in _rows(line for _, line in open_lines(path))
+            ),
+            predicted=options.predicted,
+        )
+    )
+    block, inside = Block(glued=[]), 0
+    for number, line in open_lines(path):
+        if not line.strip():
+            yield from finish(path, block, scheme, "spaced", options)
+            block, inside = Block(glued=[]), 0
+            continue
+        block.lines.append(line)
+        columns = line.split("\t")
+        if line.startswith("#") and len(columns) != _COLUMNS:
+            comment = comment_of(line, _LAYOUT)
+            if comment is not None and comment.name == "sent_id":
+                block.id = comment.value.strip() or None
+            elif comment is not None and comment.name == "text":
+                block.text = comment.value
+            continue
+        if len(columns) != _COLUMNS or not _ID.fullmatch(columns[0]):
+            block.fault = block.fault or CorpusError(
+                f"{line[:40]!r} is no row of ten columns", path=path, line=number, id=block.id
+            )
+            continue
+        if "." in columns[0]:
+            continue
+        misc = _misc(columns)
+        tag = names.get(misc.get(key, OUTSIDE), OUTSIDE)
+        if inside:
+            # A part of a contracted word: the whole word has the first name of its parts.
+            inside -= 1
+            if block.tags[-1] == OUTSIDE:
+                block.tags[-1] = tag
+            continue
+        if "-" in columns[0]:
+            first, last = map(int, columns[0].split("-"))
+            inside = last - first + 1
+        assert block.glued is not None
+        block.tokens.append(columns[1])
+        block.tags.append(tag)
+        block.numbers.append(number)
+        block.glued.append(misc.get("SpaceAfter") == "No")
+    yield from finish(path, block, scheme, "spaced", options)
+
+
+def _write(sentence: Sentence, stream: BinaryIO) -> None:
+    check_writable(sentence, "CoNLL-U")
+    lines = [f"# sent_id = {sentence.id}\n"] if sentence.id else []
+    lines.append(f"# text = {sentence.text}\n")
+    places, tags = tokens_and_tags(sentence)
+    ends = [*(start for start, _ in places[1:]), len(sentence.text)][: len(places)]
+    for number, ((start, end), tag, after) in enumerate(zip(places, tags, ends, strict=True), 1):
+        glued = "" if after > end else "|SpaceAfter=No"
+        form = sentence.text[start:end]
+        lines.append("\t".join([str(number), form, *"_" * 7, f"NER={tag}{glued}\n"]))
+    stream.write(encode(sentence, "".join([*lines, "\n"])))
+
+
+def _kept(sentence: Sentence) -> Sentence:
+    plain = bare(sentence)
+    return Sentence(plain.text, token_spans(*tokens_and_tags(plain)), plain.id)
+
+
+CONLLU = CorpusFormat("conllu", _read, _write, _looks_like, kept=_kept)
+FORMATS = (CONLLU,)

@@ -1,0 +1,197 @@
+"""Label Studio: its JSON (tasks with annotations), JSON-MIN, and tasks with predictions.
+
+Of several annotations of a task, the one marked as ground truth or else the first that was not
+cancelled is read; where there is none, the first prediction. Offsets are those of JavaScript, which
+counts UTF-16 code units. What is written uses ``from_name`` "label" and ``to_name`` "text", as
+Label Studio's template for named entities does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from llmner.corpora._format import CorpusFormat, ReadOptions, bare
+from llmner.corpora._json import text_of
+from llmner.corpora._losses import OTHERS, RELATIONS
+from llmner.corpora._records import Loss, Record, SpanClaim, id_of, read_records, record_of
+from llmner.files import dump_json
+from llmner.spans import Sentence, TextLabel
+
+__all__ = ["FORMATS", "LABEL_STUDIO", "LABEL_STUDIO_MIN", "LABEL_STUDIO_PREDICTIONS"]
+
+_RELATION = "relation"
+
+
+def _are_tasks(rows: list[Any]) -> bool:
+    return all(
+        isinstance(row, dict)
+        and isinstance(row.get("data"), dict)
+        and any(key in row for key in ("annotations", "completions", "predictions"))
+        for row in rows
+    )
+
+
+def _parse_task(row: Any) -> Record | None:
+    if not isinstance(row, dict) or not isinstance(row.get("data"), dict):
+        return None
+    texts = [value for value in row["data"].values() if isinstance(value, str)]
+    text = text_of(row["data"])
+    text = max(texts, key=len, default=None) if text is None else text
+    if text is None:
+        return None
+    made = row.get("annotations") or row.get("completions") or []
+    valid = [part for part in made if isinstance(part, dict) and not part.get("was_cancelled")]
+    valid.sort(key=lambda part: not part.get("ground_truth"))
+    predicted = [part for part in row.get("predictions") or [] if isinstance(part, dict)]
+    losses = [Loss(OTHERS, "another annotation of the task")] * (len(valid) - 1)
+    chosen = (valid or predicted or [{}])[0]
+    claims: list[SpanClaim] = []
+    labels: list[TextLabel] = []
+    score = None if valid else chosen.get("score")
+    for result in chosen.get("result") or []:
+        if not isinstance(result, dict):
+            return None
+        _add_result(result, score, claims, labels, losses)
+    id = id_of(row["data"]) or id_of(row)
+    return Record(text, claims, id, labels, losses)
+
+
+def _add_result(
+    result: dict[str, Any],
+    score: Any,
+    claims: list[SpanClaim],
+    labels: list[TextLabel],
+    losses: list[Loss],
+) -> None:
+    """Add what one result of an annotation says."""
+    value = result.get("value")
+    kind = result.get("type", "labels")
+    if kind == _RELATION:
+        losses.append(Loss(RELATIONS, str(result.get("labels") or result.get("direction"))))
+        return
+    if not isinstance(value, dict):
+        losses.append(Loss(OTHERS, str(kind)))
+        return
+    if isinstance(value.get("choices"), list) and "start" not in value:
+        labels += [TextLabel(str(choice)) for choice in value["choices"]]
+        return
+    names = value.get("labels") or value.get("hypertextlabels") or []
+    places = value.get("globalOffsets") or value
+    start, end = places.get("start"), places.get("end")
+    if not names or not isinstance(start, int) or not isinstance(end, int):
+        losses.append(Loss(OTHERS, str(kind)))
+        return
+    own = result.get("score", value.get("score", score))
+    fraction = float(own) if isinstance(own, int | float) and 0 <= own <= 1 else None
+    for name in names:
+        claims.append(SpanClaim(start, end, str(name), value.get("text"), fraction))
+
+
+def _read_tasks(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    expected = '{"data": {"text"}, "annotations"}'
+    return read_records(path, options, _parse_task, expected, utf16=True)
+
+
+def _results(sentence: Sentence) -> list[dict[str, Any]]:
+    units = [0]
+    for char in sentence.text:
+        units.append(units[-1] + 1 + (ord(char) > 0xFFFF))
+    names = {"from_name": "label", "to_name": "text", "type": "labels"}
+    results: list[dict[str, Any]] = []
+    for number, span in enumerate(sentence.spans):
+        value = {
+            "start": units[span.start],
+            "end": units[span.end],
+            "text": sentence.surface(span),
+            "labels": [span.label],
+        }
+        result = {"id": f"span-{number}", "value": value, **names}
+        results.append(result if span.score is None else {**result, "score": span.score})
+    return results
+
+
+def _data(sentence: Sentence) -> dict[str, Any]:
+    data = {"text": sentence.text}
+    return data if sentence.id is None else {"id": sentence.id, **data}
+
+
+def _write_task(sentence: Sentence, stream: BinaryIO) -> None:
+    task = {"data": _data(sentence), "annotations": [{"result": _results(sentence)}]}
+    stream.write(dump_json(task))
+
+
+def _write_prediction(sentence: Sentence, stream: BinaryIO) -> None:
+    task = {"data": _data(sentence), "predictions": [{"result": _results(sentence)}]}
+    stream.write(dump_json(task) + b"\n")
+
+
+def _kept(sentence: Sentence) -> Sentence:
+    plain = bare(sentence)
+    spans = tuple(
+        replace(span, score=original.score)
+        for span, original in zip(plain.spans, sentence.spans, strict=True)
+    )
+    return Sentence(plain.text, spans, plain.id)
+
+
+def _are_minimal(rows: list[Any]) -> bool:
+    return all(_minimal_key(row) is not None for row in rows)
+
+
+def _minimal_key(row: Any) -> str | None:
+    """The key of the annotations of a row of JSON-MIN: the name of the labelling control."""
+    if not isinstance(row, dict) or text_of(row) is None:
+        return None
+    key: str
+    for key, value in row.items():
+        if (
+            isinstance(value, list)
+            and value
+            and all(
+                isinstance(item, dict) and isinstance(item.get("labels"), list) and "start" in item
+                for item in value
+            )
+        ):
+            return key
+    # A task without entities lacks the key.
+    return "" if "annotation_id" in row or "lead_time" in row or "annotator" in row else None
+
+
+def _parse_minimal(row: Any) -> Record | None:
+    key = _minimal_key(row)
+    if key is None:
+        return None
+    return record_of(row if key else {**row, "label": []}, (key or "label",))
+
+
+def _read_minimal(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    expected = '{"text", "label": [{"start", "end", "text", "labels"}]}'
+    return read_records(path, options, _parse_minimal, expected, utf16=True)
+
+
+LABEL_STUDIO = CorpusFormat(
+    "label-studio",
+    _read_tasks,
+    _write_task,
+    None,
+    b"[\n",
+    between=b",\n",
+    footer=b"\n]\n",
+    looks_like_rows=_are_tasks,
+    kept=_kept,
+)
+LABEL_STUDIO_PREDICTIONS = CorpusFormat(
+    "label-studio-predictions",
+    _read_tasks,
+    _write_prediction,
+    None,
+    looks_like_rows=lambda rows: False,
+    kept=_kept,
+)
+LABEL_STUDIO_MIN = CorpusFormat(
+    "label-studio-min", _read_minimal, None, None, looks_like_rows=_are_minimal
+)
+FORMATS = (LABEL_STUDIO, LABEL_STUDIO_PREDICTIONS, LABEL_STUDIO_MIN)

@@ -1,0 +1,108 @@
+"""JSON of other tools that are only read: a text, and annotations under any usual key.
+
+``cluener`` has labels with surfaces and inclusive places, ``modu`` the sentences of the National
+Institute of Korean Language, ``dataturks`` points with inclusive ends. ``records`` is everything
+else in which each row has a text and a list of spans, whatever the keys are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from llmner.corpora._format import CorpusFormat, ReadOptions
+from llmner.corpora._json import text_of
+from llmner.corpora._records import Record, read_records, record_of
+from llmner.spans import Sentence
+
+__all__ = ["CLUENER", "DATATURKS", "FORMATS", "MODU", "RECORDS"]
+
+
+def _reader(
+    parse: Callable[[Any], Record | None], expected: str, *, inclusive: bool = False
+) -> Callable[[Path, ReadOptions], Iterator[Sentence]]:
+    def read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+        return read_records(path, options, parse, expected, inclusive=inclusive)
+
+    return read
+
+
+def _parse_cluener(row: Any) -> Record | None:
+    return record_of(row, ("label",))
+
+
+def _is_cluener(rows: list[Any]) -> bool:
+    return all(
+        isinstance(row, dict)
+        and isinstance(row.get("label"), dict)
+        and all(isinstance(places, dict) for places in row["label"].values())
+        and _parse_cluener(row) is not None
+        for row in rows
+    )
+
+
+def _parse_modu(row: Any) -> Record | None:
+    return record_of(row, ("NE",))
+
+
+def _is_modu(rows: list[Any]) -> bool:
+    return all(isinstance(row, dict) and "NE" in row and _parse_modu(row) for row in rows)
+
+
+def _parse_dataturks(row: Any) -> Record | None:
+    if isinstance(row, dict) and isinstance(row.get("content"), str) and "annotation" in row:
+        return record_of(row, ("annotation",))
+    return None
+
+
+def _is_dataturks(rows: list[Any]) -> bool:
+    return all(_parse_dataturks(row) is not None for row in rows)
+
+
+def _is_record(rows: list[Any]) -> bool:
+    records = [record for row in rows if (record := record_of(row)) is not None]
+    claims = [claim for record in records for claim in record.claims]
+    # Surfaces alone are what a model claims, and no corpus.
+    placed = any(claim.start is not None for claim in claims) or not claims
+    return len(records) == len(rows) and placed
+
+
+def _parse_any(row: Any) -> Record | None:
+    record = record_of(row)
+    # A row without any key of annotations is a text without entities.
+    if record is None and isinstance(row, dict) and (text := text_of(row)) is not None:
+        plain = all(not isinstance(value, list | dict) for value in row.values())
+        return Record(text) if plain else None
+    return record
+
+
+CLUENER = CorpusFormat(
+    "cluener",
+    _reader(_parse_cluener, '{"text", "label": {label: {surface: [[0, 1]]}}}', inclusive=True),
+    None,
+    None,
+    looks_like_rows=_is_cluener,
+)
+MODU = CorpusFormat(
+    "modu",
+    _reader(_parse_modu, '{"form", "NE": [{"form", "label", "begin", "end"}]}'),
+    None,
+    None,
+    looks_like_rows=_is_modu,
+)
+DATATURKS = CorpusFormat(
+    "dataturks",
+    _reader(_parse_dataturks, '{"content", "annotation": [{"label", "points"}]}', inclusive=True),
+    None,
+    None,
+    looks_like_rows=_is_dataturks,
+)
+RECORDS = CorpusFormat(
+    "records",
+    _reader(_parse_any, 'a text and annotations, such as {"text", "entities": [...]}'),
+    None,
+    None,
+    looks_like_rows=_is_record,
+)
+FORMATS = (CLUENER, MODU, DATATURKS, RECORDS)

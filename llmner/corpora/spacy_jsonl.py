@@ -1,0 +1,101 @@
+"""JSON Lines of spaCy's world: pairs of a text and its entities, and Prodigy's tasks.
+
+``["text", {"entities": [[0, 4, "PER"]]}]`` and ``{"text", "entities": [[0, 4, "PER"]]}`` are
+spaCy's training data as people keep it. Prodigy writes ``{"text", "spans", "answer"}``; what was
+not accepted is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from llmner.corpora._format import CorpusFormat, ReadOptions, bare
+from llmner.corpora._json import json_rows
+from llmner.corpora._losses import REFUSED
+from llmner.corpora._records import Record, read_records, record_of
+from llmner.files import dump_json
+from llmner.spans import Sentence
+
+__all__ = ["FORMATS", "PRODIGY", "SPACY_JSONL"]
+
+_KEYS = ("entities", "ents", "spans")
+
+
+def _parse(row: Any) -> Record | None:
+    return record_of(row, _KEYS)
+
+
+def _looks_like_rows(rows: list[Any]) -> bool:
+    return all(_is_pair(row) and _parse(row) is not None for row in rows)
+
+
+def _is_pair(row: Any) -> bool:
+    if isinstance(row, list):
+        return len(row) == 2 and isinstance(row[0], str) and isinstance(row[1], dict | list)
+    entities = row.get("entities") if isinstance(row, dict) else None
+    return isinstance(entities, list) and all(isinstance(item, list) for item in entities)
+
+
+def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    return read_records(path, options, _parse, '{"text", "entities": [[start, end, label]]}')
+
+
+def _write(sentence: Sentence, stream: BinaryIO) -> None:
+    row: dict[str, Any] = {} if sentence.id is None else {"id": sentence.id}
+    row["text"] = sentence.text
+    row["entities"] = [[span.start, span.end, span.label] for span in sentence.spans]
+    stream.write(dump_json(row) + b"\n")
+
+
+def _are_tasks(rows: list[Any]) -> bool:
+    return all(
+        isinstance(row, dict)
+        and isinstance(row.get("text"), str)
+        and ("answer" in row or "_input_hash" in row or "_task_hash" in row)
+        and (not row.get("spans") or record_of(row, ("spans",)) is not None)
+        for row in rows
+    )
+
+
+def _parse_task(row: Any) -> Record | None:
+    if isinstance(row, dict) and isinstance(row.get("text"), str) and not row.get("spans"):
+        return record_of({**row, "spans": []}, ("spans",))
+    return record_of(row, ("spans",))
+
+
+def _read_tasks(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    def accepted() -> Iterator[Any]:
+        for row in json_rows(path):
+            answer = row.value.get("answer", "accept") if isinstance(row.value, dict) else "accept"
+            if answer == "accept":
+                yield row
+            else:
+                options.lost(REFUSED, f"answer {answer!r}", path, row.line)
+
+    return read_records(path, options, _parse_task, '{"text", "spans", "answer"}', rows=accepted())
+
+
+def _write_task(sentence: Sentence, stream: BinaryIO) -> None:
+    row: dict[str, Any] = {"text": sentence.text}
+    if sentence.id is not None:
+        row["meta"] = {"id": sentence.id}
+    row["spans"] = [
+        {"start": span.start, "end": span.end, "label": span.label} for span in sentence.spans
+    ]
+    stream.write(dump_json({**row, "answer": "accept"}) + b"\n")
+
+
+PRODIGY = CorpusFormat(
+    "prodigy",
+    _read_tasks,
+    _write_task,
+    None,
+    looks_like_rows=_are_tasks,
+    kept=lambda sentence: bare(sentence, id=False),
+)
+SPACY_JSONL = CorpusFormat(
+    "spacy-jsonl", _read, _write, None, looks_like_rows=_looks_like_rows, kept=bare
+)
+FORMATS = (PRODIGY, SPACY_JSONL)

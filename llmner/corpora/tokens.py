@@ -1,0 +1,256 @@
+"""Lists of tokens and tags, as data sets on the Hub have them: ``{"tokens", "ner_tags"}``.
+
+They stand in JSON Lines or in Parquet. Tags are strings; in Parquet they may be class ids whose
+names the file's features give. Rows that are written also have the text, which keeps the spacing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from llmner._numbers import is_whole
+from llmner.corpora._blocks import (
+    Block,
+    finish,
+    guess_joining,
+    token_spans,
+    tokens_and_tags,
+)
+from llmner.corpora._format import CorpusFormat, ReadOptions, bare
+from llmner.corpora._json import Row, json_rows
+from llmner.corpora._records import id_of, read_records, record_of
+from llmner.corpora.hub import BROKEN
+from llmner.errors import CorpusError, MissingExtraError
+from llmner.files import dump_json
+from llmner.spans import Sentence
+from llmner.tagging import OUTSIDE, Scheme, continued_tag, guess_scheme, usual_tags
+
+__all__ = ["FORMATS", "PARQUET", "TOKENS"]
+
+_TOKENS = tuple("tokens words token chars tokenized_text sentence text form data".split())
+_TAGS = tuple("ner_tags tags ner labels label ne entities bio tag target".split())
+
+
+def _pair(row: Any) -> tuple[list[str], list[Any]] | None:
+    """The tokens and the tags of a row."""
+    if not isinstance(row, dict):
+        return None
+    for key in _TOKENS:
+        tokens = row.get(key)
+        if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+            continue
+        for name in _TAGS:
+            tags = row.get(name)
+            if isinstance(tags, list) and len(tags) == len(tokens) and name != key:
+                return tokens, tags
+    return None
+
+
+def _looks_like_rows(rows: list[Any]) -> bool:
+    pairs = [_pair(row) for row in rows]
+    if not all(pairs):
+        return False
+    tags = {tag for pair in pairs if pair is not None for tag in pair[1]} if _flat(pairs) else {0}
+    return all(is_whole(tag) for tag in tags) or _spelling(tags) is not None
+
+
+def _flat(pairs: Iterable[tuple[list[str], list[Any]] | None]) -> bool:
+    return all(isinstance(tag, str | int) for pair in pairs if pair for tag in pair[1])
+
+
+def _spelling(tags: Iterable[Any]) -> dict[str, str] | None:
+    values = {tag for tag in tags if isinstance(tag, str)}
+    return usual_tags(values | {OUTSIDE}) or usual_tags(values, bare=True)
+
+
+def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    return _sentences(path, lambda: json_rows(path), options)
+
+
+def _sentences(
+    path: Path, rows: Any, options: ReadOptions, names: Sequence[str] | None = None
+) -> Iterator[Sentence]:
+    """The sentences of rows.
+
+    Args:
+        path: The file, for errors.
+        rows: Gives the rows; called more than once.
+        options: How to read.
+        names: The names of class ids.
+    """
+
+    def decoded() -> Iterator[tuple[list[str], list[str]]]:
+        for row in rows():
+            pair = _pair(row.value)
+            if pair is not None:
+                yield pair[0], [_named(tag, names) for tag in pair[1]]
+
+    values = {tag for _, tags in decoded() for tag in tags}
+    spelling = _spelling(values) or {}
+    is_bare = bool(spelling) and usual_tags(values | {OUTSIDE}) is None
+    joining = guess_joining(tokens for tokens, _ in decoded())
+    scheme: Scheme = (
+        "iob1"
+        if is_bare
+        else guess_scheme(
+            (
+                tag
+                for _, tags in decoded()
+                for tag in (*(spelling.get(t, t) for t in tags), OUTSIDE)
+            ),
+            predicted=options.predicted,
+        )
+    )
+    for row in rows():
+        yield from finish(path, _block(path, row, spelling, names), scheme, joining, options)
+
+
+def _named(tag: Any, names: Sequence[str] | None) -> str:
+    if names is not None and is_whole(tag) and 0 <= tag < len(names):
+        return names[tag]
+    return str(tag)
+
+
+def _block(path: Path, row: Row, spelling: dict[str, str], names: Sequence[str] | None) -> Block:
+    block = Block(lines=[row.raw])
+    number = row.line or row.number
+    pair = _pair(row.value)
+    if row.fault is not None or pair is None:
+        block.fault = row.fault or CorpusError(
+            "a row without a list of tokens and a list of as many tags",
+            path=path,
+            line=row.line,
+            id=id_of(row.value) if isinstance(row.value, dict) else None,
+            hint='expected {"tokens", "ner_tags"}',
+        )
+        return block
+    block.id = id_of(row.value)
+    tokens, tags = pair
+    if names is None and any(is_whole(tag) for tag in tags):
+        block.fault = CorpusError(
+            "tags are numbers, and the file does not name them",
+            path=path,
+            line=row.line,
+            id=block.id,
+            hint='write their names: {"ner_tags": ["B-PER", "O"]}',
+        )
+        return block
+    for token, tag in zip(tokens, tags, strict=True):
+        before = block.tags[-1] if block.tags else None
+        name = _named(tag, names)
+        block.tags.append(continued_tag(spelling.get(name, name), before))
+        block.tokens.append(token)
+        block.numbers.append(number)
+    text = row.value.get("text")
+    block.text = text if isinstance(text, str) else None
+    return block
+
+
+def _row(sentence: Sentence) -> dict[str, Any]:
+    places, tags = tokens_and_tags(sentence)
+    if not places:
+        raise CorpusError(
+            "an empty text cannot be written as tokens", id=sentence.id, hint="use the spans format"
+        )
+    return {
+        "id": sentence.id,
+        "tokens": [sentence.text[start:end] for start, end in places],
+        "ner_tags": tags,
+        "text": sentence.text,
+    }
+
+
+def _write(sentence: Sentence, stream: BinaryIO) -> None:
+    stream.write(dump_json(_row(sentence)) + b"\n")
+
+
+def _kept(sentence: Sentence) -> Sentence:
+    plain = bare(sentence)
+    return Sentence(plain.text, token_spans(*tokens_and_tags(plain)), plain.id or None)
+
+
+def _parquet(path: Path) -> Any:
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise MissingExtraError("hub", f"reading or writing {str(path)!r} as Parquet") from None
+    return parquet
+
+
+def _read_parquet(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    parquet = _parquet(path)
+    try:
+        file = parquet.ParquetFile(path)
+        names = _class_names(file.schema_arrow.metadata or {})
+    except BROKEN as error:
+        raise _unreadable(path, error) from None
+
+    def rows() -> Iterator[Row]:
+        count = 0
+        try:
+            for batch in file.iter_batches(1000):
+                for value in batch.to_pylist():
+                    count += 1
+                    yield Row(value, None, count, str(value))
+        except BROKEN as error:
+            raise _unreadable(path, error) from None
+
+    first = next(rows(), None)
+    if first is not None and _pair(first.value) is None:
+        expected = "the columns tokens and ner_tags, or a text and annotations"
+        return read_records(path, options, record_of, expected, rows=rows())
+    return _sentences(path, rows, options, names)
+
+
+def _unreadable(path: Path, error: Exception) -> CorpusError:
+    why = str(error).partition("\n")[0][:200]
+    return CorpusError(f"is no Parquet file that can be read ({why})", path=path)
+
+
+def _class_names(metadata: dict[bytes, bytes]) -> list[str] | None:
+    """The names of the tags' class ids, as the library ``datasets`` keeps them in a file."""
+    try:
+        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    for key in _TAGS:
+        feature = features.get(key)
+        while isinstance(feature, dict):
+            if isinstance(feature.get("names"), list):
+                return [str(name) for name in feature["names"]]
+            feature = feature.get("feature")
+    return None
+
+
+def _write_parquet(sentences: Iterable[Sentence], stream: BinaryIO) -> None:
+    parquet = _parquet(Path("the file"))
+    import pyarrow as arrow
+
+    texts = arrow.list_(arrow.string())
+    schema = arrow.schema(
+        [("id", arrow.string()), ("tokens", texts), ("ner_tags", texts), ("text", arrow.string())]
+    )
+    rows: list[dict[str, Any]] = []
+    with parquet.ParquetWriter(stream, schema) as writer:
+        for sentence in sentences:
+            rows.append(_row(sentence))
+            if len(rows) >= 1000:
+                writer.write_table(arrow.Table.from_pylist(rows, schema))
+                rows = []
+        writer.write_table(arrow.Table.from_pylist(rows, schema))
+
+
+TOKENS = CorpusFormat("tokens", _read, _write, None, looks_like_rows=_looks_like_rows, kept=_kept)
+PARQUET = CorpusFormat(
+    "parquet",
+    _read_parquet,
+    None,
+    None,
+    suffixes=(".parquet",),
+    write_whole=_write_parquet,
+    kept=_kept,
+)
+FORMATS = (TOKENS, PARQUET)
