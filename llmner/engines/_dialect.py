@@ -28,12 +28,13 @@ _STATUSES = (400, 403, 422, 500, 501)
 _UNSUPPORTED = re.compile(
     r"(?i)unsupported|unrecogni[sz]ed|unknown|unexpected|deprecated|disallowed|forbidden|no longer"
     r"|incompatible|extra (?:inputs|fields)|\buse .{0,40}instead|in favou?r of|supports? only"
-    r"|\bonly .{0,30}(?:default|support|allow|accept|set|valid)"
+    r"|\bonly .{0,30}(?:default|support|allow|accept|set|valid)|obsolete|removed|replaced|renamed"
+    r"|不支持|不允许|지원(?:하지|되지) 않|サポートされて(?:いない|いません)"
     r"|(?:not|n't|cannot|never)(?: currently| yet| be| to)* (?:support|allow|permit|accept|take"
     r"|implement|enable|available|defined|recogni[sz]e|compatible|applicable|exposed|use"
     r"|set|specified|request|have)"
 )
-_WRONG = re.compile(r"(?i)invalid|illegal|must|should|expected|positive|not valid|wrong|bad")
+_WRONG = re.compile(r"(?i)illegal|must|should|expected|positive|valid|wrong|bad")
 _RANGE = re.compile(
     r"(?i)below|at (?:least|most)|minimum|maximum|between|greater|less|larger|smaller|exceed"
     r"|reached|too (?:large|small|high|low|big)|range|[<>≤≥]"
@@ -44,13 +45,15 @@ _LENGTH = re.compile(
 )
 _ALTERNATE = re.compile(
     r"(?i)roles? (?:must|should|have to|need to)(?: strictly)? alternate|alternat\w* .{0,40}roles?"
+    r"|roles? .{0,30}\balternat|roles? other than"
     r"|only .{0,40}\b(?:user|assistant|model)\b.{0,40}\broles?"
     r"|(?:must|should|has to|have to) (?:start|begin) with .{0,20}\buser\b"
     r"|\bfirst (?:message|turn|role).{0,40}\buser\b"
 )
 _SYSTEM = re.compile(
     r"(?i)\b(?:system|developer)[\s_-]*(?:role|message|prompt|instruction|turn)"
-    r"|\brole\w*\b.{0,60}\b(?:system|developer)\b|['\"`](?:system|developer)['\"`]"
+    r"|\brole\w*\b.{0,60}\b(?:system|developer)\b|\b(?:system|developer)\b.{0,40}\brole"
+    r"|['\"`](?:system|developer)['\"`]"
 )
 
 
@@ -116,7 +119,9 @@ class Dialect:
                 self._left_out.add(name)
                 self._tell(f"refuses {name} ({shown}); it is left out{_OPTIONAL[name]}")
         turns = sent.get("messages", ())
-        if any(turn["role"] == "system" for turn in turns) and _refuses_system(said):
+        has_system = any(turn["role"] == "system" for turn in turns)
+        # A role that has no rights (403) is not one of a conversation.
+        if has_system and status != 403 and _refuses_system(said):
             changed = True
             if self._has_system:
                 self._has_system = False
@@ -158,9 +163,9 @@ def _is_named(name: str, said: ErrorBody) -> bool:
 
 def _refuses_limit(said: ErrorBody) -> bool:
     """Whether the token limit has a name that the endpoint does not take."""
-    if not _is_named(_LIMIT, said):
+    if not _is_named(_LIMIT, said) and not _is_named(_NEW_LIMIT, said):
         return False
-    if _UNSUPPORTED.search(said.message):
+    if _UNSUPPORTED.search(f"{said.message} {said.code}"):
         return True
     return not _RANGE.search(said.message) and (
         _NEW_LIMIT in said.message or _WRONG.search(said.message) is not None
@@ -186,7 +191,9 @@ def _refuses_system(said: ErrorBody) -> bool:
     if _ALTERNATE.search(said.message):
         return True
     is_wrong = _UNSUPPORTED.search(f"{said.message} {said.code}") or _WRONG.search(said.message)
-    return bool(is_wrong) and (_SYSTEM.search(said.message) is not None or "role" in said.field)
+    about = f"{said.message} {said.field}"
+    is_about_roles = _SYSTEM.search(about) or re.search(r"(?i)\broles?\b", about)
+    return bool(is_wrong and is_about_roles)
 
 
 def _without_system(turns: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:

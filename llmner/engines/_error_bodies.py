@@ -78,8 +78,10 @@ class StatedError(UnreadableError):
 
     def __init__(self, body: Any) -> None:
         self.body = body
-        self.status_code = error_body(body).status
-        super().__init__(error_body(body).shown(""))
+        said = error_body(body)
+        self.status_code = said.status
+        # An error may be no more than a code.
+        super().__init__((said if said.message else ErrorBody(str(body)[:_LONGEST])).shown(""))
 
 
 def stated_error(response: Any) -> StatedError | None:

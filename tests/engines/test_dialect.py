@@ -76,6 +76,9 @@ LIMITS: dict[str, tuple[int, Any]] = {
     "litellm": (400, error("litellm.UnsupportedParamsError: max_tokens; set drop_params", code="400")),
     "fastapi": (422, {"detail": extra("max_tokens")}),
     "deprecated": (400, error("max_tokens is deprecated in favor of max_completion_tokens")),
+    "code": (400, error("Bad request", param="max_tokens", code="unsupported_parameter")),
+    "advice": (400, error("Please use max_completion_tokens for this model")),
+    "chinese": (400, error("参数 max_tokens 不支持")),
     "camel": (400, {"message": "This model does not support maxTokens"}),
     "status 200": (200, error("max_tokens is not supported by this model", code=400)),
 }  # fmt: skip
@@ -155,6 +158,10 @@ SYSTEM = {
     "rust": (400, error("messages[0].role: unknown variant `system`, expected `user` or `assistant`")),
     "openrouter": (200, {"choices": [{"error": error("This model does not support system prompts", code=400)["error"]}]}),
     "plain": (400, "system messages are not allowed"),
+    "perplexity": (400, error("After the (optional) system message(s), user and assistant roles should be alternating.")),
+    "others": (400, error("Roles other than user and assistant are not supported")),
+    "valid": (400, error("system is not a valid role")),
+    "words": (400, error("messages.0.role: Input should be 'user', 'assistant' or 'tool'")),
 }  # fmt: skip
 
 

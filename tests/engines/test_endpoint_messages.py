@@ -141,6 +141,7 @@ ERRORS: dict[str, tuple[Any, bool]] = {
     "string": ({"error": "the model crashed"}, False),
     "vllm": ({"object": "error", "message": "bad input", "type": "BadRequestError", "code": 400}, False),
     "cloudflare": ({"success": False, "errors": [{"code": 5007, "message": "No such model"}]}, False),
+    "only a code": ({"error": {"code": 418}}, False),
     "fastapi": ({"detail": "Not authenticated"}, False),
     "both": ({"error": {"message": "half of it", "code": 500}, "choices": [{"finish_reason": "error", "message": {"content": "x"}}]}, True),
 }  # fmt: skip
