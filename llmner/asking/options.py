@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -38,6 +39,7 @@ __all__ = [
     "is_baseline",
     "option_help",
     "plain",
+    "read_fields",
 ]
 
 Spell = Callable[[str], str]
@@ -46,7 +48,7 @@ Spell = Callable[[str], str]
 BASELINE = "baseline:"
 """The beginning of an engine's name that is a tagger's folder: ``baseline:build/crf``."""
 
-ONE_ENGINES = ("max_model_len", "gpu_memory_utilization", "replies", "base_url")
+ONE_ENGINES = ("max_model_len", "gpu_memory_utilization", "replies", "base_url", "request_fields")
 """Options that belong to a single engine: giving one to another engine is an error.
 
 Other options that an engine does not take are ignored.
@@ -87,6 +89,9 @@ class EngineOptions:
         replies: Recorded replies, JSON Lines of {"id", "text", "reply"}.
         base_url: Address of the openai engine's endpoint, ending in /v1; by default
             OPENAI_BASE_URL.
+        request_fields: A field that the openai engine adds to every request; repeatable. What is
+            JSON is sent as JSON, and null leaves a field out: temperature=null,
+            chat_template_kwargs={"enable_thinking": false}.
         concurrency: Requests that the openai engine has on their way at once.
         batch_size: Sentences answered together; 16, with vllm 128, with a baseline 64.
         max_model_len: vllm: longest question and answer together, in tokens; 4096.
@@ -100,6 +105,7 @@ class EngineOptions:
     adapter: str | None = None
     replies: Path | None = None
     base_url: str | None = None
+    request_fields: dict[str, Any] | None = None
     concurrency: Annotated[int, Ge(1)] = 32
     batch_size: Annotated[int, Ge(1)] | None = None
     max_model_len: Annotated[int, Ge(1)] | None = None
@@ -298,6 +304,39 @@ def plain(name: str) -> str:
     'max_new_tokens'
     """
     return name
+
+
+def read_fields(pairs: Iterable[str], spell: Spell = plain) -> dict[str, Any]:
+    """The fields of requests that are written as ``NAME=VALUE``; a value that is no JSON is a text.
+
+    >>> read_fields(["top_k=1", "service_tier=flex", "temperature=null"])
+    {'top_k': 1, 'service_tier': 'flex', 'temperature': None}
+
+    Args:
+        pairs: The fields. Of two with the same name the last one counts.
+        spell: How to write the option's name in errors.
+
+    Raises:
+        InputError: A field has no name or no value.
+    """
+    fields: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise InputError(
+                f"{spell('request_fields')} {pair!r} is no NAME=VALUE",
+                hint="expected, for example, top_k=1",
+            )
+        try:
+            # NaN and Infinity are no JSON.
+            fields[name.strip()] = json.loads(value, parse_constant=_no_number)
+        except (ValueError, RecursionError):
+            fields[name.strip()] = value
+    return fields
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(name)
 
 
 def option_help(group: type) -> dict[str, str]:

@@ -12,7 +12,7 @@ import typer
 from annotated_types import Ge, Le
 from typer.core import TyperCommand
 
-from llmner.asking.options import GROUPS, OPTIONS, AskOptions, option_help
+from llmner.asking.options import GROUPS, OPTIONS, AskOptions, option_help, read_fields
 from llmner.cli._ending import dashed
 
 __all__ = ["GroupedCommand", "given_options", "with_ask_options"]
@@ -64,6 +64,9 @@ def with_ask_options(
         @functools.wraps(command)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             values = {parameter.name: kwargs.pop(parameter.name) for parameter in ask_parameters}
+            pairs = values.get("request_fields")
+            if pairs is not None:
+                values["request_fields"] = read_fields(pairs, dashed)
             # A command may have no default engine. Without one, options keep their own default.
             chosen = {
                 name: value
@@ -94,15 +97,18 @@ def _parameters(
             if field.name not in names:
                 continue
             default = defaults.get(field.name, field.default)
+            bare = _bare(hints[field.name], default)
             option = typer.Option(
-                *([dashed(field.name)] if isinstance(default, bool) else []),
+                # Otherwise typer would add --no-... to a switch.
+                dashed(field.name),
                 help=texts[field.name],
+                metavar="NAME=VALUE" if bare == list[str] | None else None,
                 rich_help_panel=panel,
                 show_default=default is not None,
                 **_bounds(hints[field.name]),
             )
             annotated: Any = Annotated
-            annotation = annotated[_bare(hints[field.name], default), option]
+            annotation = annotated[bare, option]
             parameters.append(
                 inspect.Parameter(
                     field.name,
@@ -130,12 +136,15 @@ def _bounds(hint: Any) -> dict[str, Any]:
 def _bare(hint: Any, default: Any) -> Any:
     """A type without annotations, as typer takes it.
 
-    A ``Literal`` becomes ``str``: ``AskOptions`` checks its values.
+    A ``Literal`` becomes ``str``: ``AskOptions`` checks its values. A ``dict`` becomes a repeatable
+    option of ``NAME=VALUE``.
     """
     if get_origin(hint) is Annotated:
         return _bare(get_args(hint)[0], default)
     if get_origin(hint) is Literal:
         return str
+    if get_origin(hint) is dict:
+        return list[str]
     parts = get_args(hint)
     if type(None) in parts:
         (inner,) = (part for part in parts if part is not type(None))

@@ -257,6 +257,27 @@ def tell_unanswered(count: int, total: int, reason: str | None, hint: str) -> No
         note(f"warning: {count} of {total} sentences have no answer (first: {reason}); {hint}")
 
 
+def tell_blank(count: int, answers: int) -> None:
+    """Warn of replies that say nothing at all, if there are any.
+
+    Args:
+        count: Their number.
+        answers: The number of all replies.
+
+    Raises:
+        GenerationError: They are more than half of all.
+    """
+    if not count:
+        return
+    told = (
+        f"{count} of {answers} replies are empty; a model that reasons may need more "
+        "--max-new-tokens, or to be told not to (docs/generation.md, Endpoints)"
+    )
+    if 2 * count > answers:
+        raise GenerationError(told, retryable=True)
+    note(f"warning: {told}")
+
+
 def counted(items: Iterable[_T], step: Callable[[int], None]) -> Iterator[_T]:
     """Yield the items, and count a step after each."""
     for item in items:

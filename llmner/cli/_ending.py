@@ -75,6 +75,8 @@ def dashed(name: str) -> str:
     >>> dashed("max_new_tokens")
     '--max-new-tokens'
     """
+    # It is given once for each field.
+    name = "request_field" if name == "request_fields" else name
     return f"--{name.replace('_', '-')}"
 
 

@@ -26,6 +26,7 @@ from llmner.cli._common import (
     note_resumed,
     progress,
     resumable,
+    tell_blank,
     tell_unanswered,
 )
 from llmner.errors import InputError
@@ -217,3 +218,4 @@ def _note_unanswered(name: str, run: Evaluation) -> None:
         next(iter(errors), None),
         f"all its entities count as missed ({name})",
     )
+    tell_blank(sum(row.prediction.is_blank for row in run.rows), len(run.rows) - len(errors))

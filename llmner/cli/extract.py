@@ -24,6 +24,7 @@ from llmner.cli._common import (
     note_resumed,
     progress,
     resumable,
+    tell_blank,
     tell_reading,
     tell_unanswered,
 )
@@ -185,9 +186,10 @@ def _show(
     with progress("extracting", len(sentences)) as step:
         for extraction in extractor.extract(sentences):
             step(1)
-            summary.add(extraction.reply.error)
+            summary.add(extraction.row())
             show(extraction)
     tell_unanswered(summary.unanswered, summary.sentences, summary.reason, "ask for them again")
+    tell_blank(summary.blank, summary.sentences - summary.unanswered)
 
 
 def _keep(
@@ -255,3 +257,4 @@ def _keep(
     tell_unanswered(
         summary.unanswered, summary.sentences, summary.reason, "--retry-failed asks them again"
     )
+    tell_blank(summary.blank, summary.sentences - summary.unanswered)

@@ -13,6 +13,8 @@ from typing import Any
 
 from llmner._numbers import is_number, is_whole
 from llmner.engines._decoding import placed
+from llmner.engines._error_bodies import UnreadableError, stated_error
+from llmner.engines._messages import message_text
 from llmner.engines._types import Token
 
 __all__ = ["EndpointAnswer", "UnreadableError", "read_answer", "read_models"]
@@ -22,12 +24,11 @@ _MOST_TOKENS = 2**31 - 1
 # No computed probability is lower, and sums of these logarithms stay finite. Servers write -9999
 # for a probability of zero.
 _LEAST_LOGPROB = -1e5
+# What servers call the end of an answer at the token limit, and one that they hold back.
+_CUT = ("length", "max_tokens", "max_output_tokens", "max_new_tokens", "model_length")
+_FILTERED = ("content_filter", "safety", "recitation", "prohibited_content")
 # Rounding may leave the logarithm of a probability a little above 0.
 _ROUNDING = 1e-3
-
-
-class UnreadableError(Exception):
-    """A response that is not an answer: it is not JSON, or lacks the fields of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class EndpointAnswer:
 
     Attributes:
         text: The text, unstripped.
+        is_reasoning: Whether the text stood where the endpoint puts the model's reasoning.
         cut: Whether it was cut off at the token limit.
         refused: Whether the endpoint filtered it, or the model refused to answer.
         prompt_tokens: Tokens of the question, if the endpoint counts them.
@@ -45,6 +47,7 @@ class EndpointAnswer:
     """
 
     text: str
+    is_reasoning: bool = False
     cut: bool = False
     refused: bool = False
     prompt_tokens: int | None = None
@@ -93,27 +96,33 @@ def read_answer(body: bytes) -> EndpointAnswer:
         body: The response's body.
 
     Raises:
+        StatedError: It is an error instead of an answer.
         UnreadableError: It is not an answer.
     """
     response = _json(body)
+    error = stated_error(response)
+    if error is not None:
+        raise error
     choices = response.get("choices") if isinstance(response, dict) else None
     if not isinstance(choices, list) or not choices:
         raise UnreadableError(f"an answer without choices: {_start(body)}")
     choice = choices[0]
     if not isinstance(choice, dict) or "finish_reason" not in choice:
         raise UnreadableError(f"an answer without a finish reason: {_start(body)}")
+    finish_reason = str(choice["finish_reason"]).lower()
+    if finish_reason == "error":
+        raise UnreadableError(f"an answer that ended in an error: {_start(body)}")
     message = choice.get("message")
-    fields = message if isinstance(message, dict) else {}
-    # A model that refuses, or was cut off while thinking, sends a message without content.
-    text = fields.get("content", "") if fields or message == {} else choice.get("text", 0)
-    if not isinstance(text, str | None):
+    fields = message if isinstance(message, dict) else {"content": choice.get("text", 0)}
+    text = message_text(fields)
+    if text is None:
         raise UnreadableError(f"an answer without a message: {_start(body)}")
     usage = response["usage"] if isinstance(response.get("usage"), dict) else {}
-    finish_reason = choice["finish_reason"]
     return EndpointAnswer(
-        text or "",
-        cut=finish_reason == "length",
-        refused=finish_reason == "content_filter" or bool(fields.get("refusal")),
+        text.text,
+        text.is_reasoning,
+        cut=finish_reason in _CUT,
+        refused=finish_reason.startswith(_FILTERED) or text.is_refusal,
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
         logprobs=_logprobs(choice.get("logprobs")),
@@ -127,9 +136,13 @@ def read_models(body: bytes) -> list[str]:
     ['gpt-4.1-mini']
 
     Raises:
+        StatedError: It is an error instead of a list.
         UnreadableError: It is not a list of models.
     """
     response = _json(body)
+    error = stated_error(response)
+    if error is not None:
+        raise error
     rows = response.get("data") if isinstance(response, dict) else None
     if not isinstance(rows, list):
         raise UnreadableError(f"not a list of models: {_start(body)}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
     from openai import AsyncOpenAI
 
-__all__ = ["CONNECT_SECONDS", "connected", "shown_address"]
+__all__ = ["CONNECT_SECONDS", "check_protocol", "connected", "shown_address"]
 
 CONNECT_SECONDS = 5.0
 """Seconds until an address where nothing answers counts as unreachable."""
@@ -28,6 +28,25 @@ def shown_address(base_url: str, key: str) -> str:
     'http://***@127.0.0.1:8000/v1'
     """
     return one_line(masked(base_url, (key,)))
+
+
+def check_protocol(base_url: str, key: str) -> None:
+    """Check that an address begins with ``http://`` or ``https://``.
+
+    Raises:
+        InputError: It does not; the message says what to write.
+
+    >>> check_protocol("localhost:8000/v1", "none")
+    Traceback (most recent call last):
+    llmner.errors.InputError: localhost:8000/v1 is no address; write http://localhost:8000/v1
+    """
+    if base_url.lower().startswith(("http://", "https://")):
+        return
+    # Behind two slashes a password is hidden.
+    address = shown_address(f"//{base_url.removeprefix('//')}", key).removeprefix("//")
+    is_bare = "//" not in address and not address.lower().startswith("http")
+    hint = f"write http://{address}" if is_bare else "expected http://HOST:PORT/v1"
+    raise InputError(f"{address} is no address", hint=hint)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmner._mishaps import one_line
 from llmner._secrets import masked
-from llmner.engines._answers import UnreadableError
+from llmner.engines._error_bodies import StatedError, UnreadableError
 from llmner.engines._failures import SentenceError, may_pass
 from llmner.errors import GenerationError
 
@@ -38,6 +38,7 @@ async def send_until_answered(
     *,
     attempts: int,
     seconds: float,
+    endpoint: str,
     key: str,
 ) -> _T:
     """What an endpoint answers, after as many attempts as it takes.
@@ -47,10 +48,12 @@ async def send_until_answered(
         read: Reads the body, or raises :class:`UnreadableError`.
         attempts: How often to send at most.
         seconds: Longest time of one attempt, from the first byte sent to the last received.
+        endpoint: The address, as errors may show it.
         key: The key, which errors must not show.
 
     Raises:
         openai.APIStatusError: The endpoint refuses.
+        StatedError: It refuses with status 200.
         GenerationError: Every attempt failed.
     """
     from openai import APIConnectionError, APITimeoutError
@@ -69,6 +72,8 @@ async def send_until_answered(
     try:
         answer: _T = await retrying(once)
         return answer
+    except StatedError:
+        raise
     except (APIConnectionError, UnreadableError, TimeoutError) as error:
         cause = (
             error.__cause__ if isinstance(error, APIConnectionError) and error.__cause__ else error
@@ -79,7 +84,8 @@ async def send_until_answered(
         timed_out = isinstance(error, APITimeoutError) and name != "ConnectTimeout"
         unreachable = isinstance(error, APIConnectionError) and not timed_out
         kind = GenerationError if unreachable else SentenceError
-        raise kind(f"no answer after {attempts} attempts ({reason})", retryable=True) from error
+        problem = f"{endpoint}: no answer after {attempts} attempts ({reason})"
+        raise kind(problem, retryable=True) from error
 
 
 async def _once(

@@ -70,6 +70,8 @@ class Reply:
         tokens: The answer's tokens and their probabilities, if the engine knows them. Ignored when
             replies are compared.
         retryable: If there is no answer, whether asking again may give one.
+        is_reasoning: Whether the text is what the endpoint took for the model's reasoning, since it
+            sent nothing else. It counts as a reply only if an answer can be read from it.
     """
 
     text: str
@@ -79,6 +81,7 @@ class Reply:
     error: str | None = None
     tokens: tuple[Token, ...] | None = field(default=None, compare=False, repr=False)
     retryable: bool = False
+    is_reasoning: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,24 +6,30 @@ once; a request that fails is sent again if that may help.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from llmner._mishaps import one_line
 from llmner.engines import _connection
 from llmner.engines._answers import EndpointAnswer, read_answer, read_models
-from llmner.engines._constraints import ignored_constraint, request_body
+from llmner.engines._constraints import ignored_constraint
+from llmner.engines._dialect import Dialect
+from llmner.engines._error_bodies import StatedError
 from llmner.engines._failures import (
-    NoLogprobsError,
     NoTemplateError,
+    OutOfTokensError,
     SentenceError,
     failure_of,
     first_error,
 )
+from llmner.engines._requests import checked_fields, described_fields, post, request_for
 from llmner.engines._sending import send_until_answered
-from llmner.engines._types import PLAIN_QUESTION, Capabilities, Engine, Reply, decoding, prompt_seed
+from llmner.engines._types import PLAIN_QUESTION, Capabilities, Engine, Reply, decoding
 from llmner.errors import GenerationError, InputError
 from llmner.recipes.chat import Prompt
 
@@ -32,6 +38,8 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 __all__ = ["DEFAULT_URL", "OpenAIGenerator"]
+
+log = logging.getLogger("llmner")
 
 _T = TypeVar("_T")
 
@@ -52,6 +60,10 @@ class OpenAIGenerator(Engine):
     Grammars are sent in vLLM's form, JSON schemas in OpenAI's, and every answer is checked: an
     endpoint that ignores them ends the run. Probabilities of tokens are asked for if the endpoint
     has them. Under a grammar, vLLM's are relative to the tokens that the grammar allows.
+
+    What an endpoint refuses is sent otherwise from then on: ``max_completion_tokens`` instead of
+    ``max_tokens``, the instruction in the user's first turn instead of a system turn, and no
+    ``temperature``, ``top_p``, ``seed`` or ``logprobs``.
 
     >>> engine = OpenAIGenerator("gpt-4.1-mini", concurrency=8, max_new_tokens=64)
     >>> engine.describe()["model"]
@@ -74,9 +86,14 @@ class OpenAIGenerator(Engine):
         temperature: 0 gives the likeliest answer. Above 0, answers are drawn; each sample of a
             prompt is a different draw.
         seed: Seed of the draws, for endpoints that take one.
+        request_fields: Further fields of every request, from JSON; ``None`` as a value removes a
+            field that would be sent.
+        report: Called with a line about each thing that the endpoint refuses; by default it is
+            logged.
 
     Raises:
-        InputError: A number that must be positive is not.
+        InputError: A number that must be positive is not, the address has no ``http://``, or a
+            field cannot be sent.
     """
 
     capabilities = Capabilities(
@@ -97,6 +114,8 @@ class OpenAIGenerator(Engine):
         max_new_tokens: int = 256,
         temperature: float = 0.0,
         seed: int = 0,
+        request_fields: Mapping[str, Any] | None = None,
+        report: Callable[[str], None] | None = None,
     ) -> None:
         for name, value in (
             ("concurrency", concurrency),
@@ -108,7 +127,7 @@ class OpenAIGenerator(Engine):
             if value is not None and not value > 0:
                 raise InputError(f"{name} must be positive, got {value}")
         self.model_name = model
-        self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_URL
+        self.base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_URL).strip()
         self.completions = completions
         self.concurrency = concurrency
         self.timeout = timeout
@@ -117,10 +136,13 @@ class OpenAIGenerator(Engine):
         self.max_new_tokens = max_new_tokens
         self.temperature = temperature
         self.seed = seed
+        self.request_fields = checked_fields(request_fields)
         self._api_key = api_key
+        _connection.check_protocol(self.base_url, self._key)
         self._connection: tuple[BlockingPortal, AsyncOpenAI] | None = None
-        # Whether to ask for probabilities, until the endpoint refuses to give them.
-        self._logprobs = True
+        self._report = report
+        self._dialect = Dialect(self._tell)
+        self._sends_reasoning = False
 
     def describe(self) -> dict[str, Any]:
         """Engine, model and decoding settings. The address does not change answers.
@@ -136,6 +158,7 @@ class OpenAIGenerator(Engine):
             "adapter": None,
             **decoding(self.temperature, self.seed),
             "max_new_tokens": self.max_new_tokens,
+            **described_fields(self.request_fields),
         }
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
@@ -215,7 +238,7 @@ class OpenAIGenerator(Engine):
         error = next((reply.error for reply in replies if reply.error is not None), None)
         # If the endpoint is down, the run ends, so that the next run asks these sentences again.
         if error is not None and not await self._is_up(client):
-            raise GenerationError(f"{self._address} no longer answers: {error}", retryable=True)
+            raise GenerationError(f"{error}; it answers nothing else either", retryable=True)
         return replies
 
     async def _is_up(self, client: AsyncOpenAI) -> bool:
@@ -241,9 +264,11 @@ class OpenAIGenerator(Engine):
         if self.completions is not None:
             return
         try:
-            await self._chat(client, prompt, 1)
+            await self._ask(client, prompt, 1)
         except NoTemplateError:
             self.completions = True
+        except OutOfTokensError:
+            self.completions = False
         except SentenceError:
             # That says nothing about the template; the next batch may.
             return
@@ -254,6 +279,8 @@ class OpenAIGenerator(Engine):
         """One reply; its ``error`` says why there is no answer."""
         try:
             answer = await self._ask(client, prompt, self.max_new_tokens)
+        except OutOfTokensError:
+            return Reply("", "length")
         except GenerationError as error:
             if not error.retryable and not isinstance(error, SentenceError):
                 raise
@@ -263,19 +290,22 @@ class OpenAIGenerator(Engine):
             return Reply(
                 "",
                 "error",
-                error="the endpoint filtered the answer, or the model refused to give one",
+                error=f"{self._address} filtered the answer, or the model refused to give one",
             )
-        self._check(prompt, answer)
+        answer = self._checked(prompt, answer)
         return Reply(
             answer.text.strip(),
             "length" if answer.cut else "stop",
             answer.prompt_tokens,
             answer.completion_tokens,
             tokens=answer.tokens(),
+            is_reasoning=answer.is_reasoning,
         )
 
-    def _check(self, prompt: Prompt, answer: EndpointAnswer) -> None:
-        """Make sure that an answer keeps to the prompt's grammar or JSON schema.
+    def _checked(self, prompt: Prompt, answer: EndpointAnswer) -> EndpointAnswer:
+        """The answer, if it keeps to the prompt's grammar or JSON schema.
+
+        Reasoning need not keep to it; then the answer is empty.
 
         Raises:
             GenerationError: It does not.
@@ -283,64 +313,52 @@ class OpenAIGenerator(Engine):
         constraint = ignored_constraint(
             prompt, answer.text, completion=bool(self.completions), cut=answer.cut
         )
+        if constraint is not None and answer.is_reasoning:
+            return self._checked(prompt, replace(answer, text="", is_reasoning=False))
         if constraint is not None:
             where = f" (id {prompt.id!r})" if prompt.id else ""
             raise GenerationError(
                 f"{self._address} ignores {constraint}: an answer{where} is "
                 f"{answer.text.strip()[:60]!r}; see docs/generation.md for servers that follow them"
             )
-
-    def _options(self, prompt: Prompt, limit: int) -> dict[str, Any]:
-        """The options of a request that chats and completions have in common."""
-        options: dict[str, Any] = {"temperature": self.temperature, "max_tokens": limit}
-        if self.temperature > 0:
-            options["seed"] = prompt_seed(self.seed, prompt)
-        # Not if only one token is asked for, to find out whether there is a template.
-        body = request_body(prompt, completion=bool(self.completions)) if limit > 1 else {}
-        if body:
-            options["extra_body"] = body
-        return options
+        if answer.is_reasoning and not self._sends_reasoning:
+            self._sends_reasoning = True
+            self._tell(
+                "sends reasoning and no content, so answers are looked for in the reasoning; "
+                "switch it off if the model can do without, or raise --max-new-tokens"
+            )
+        return answer
 
     async def _ask(self, client: AsyncOpenAI, prompt: Prompt, limit: int) -> EndpointAnswer:
-        ask = self._complete if self.completions else self._chat
-        return await ask(client, prompt, limit)
+        """The answer to a request, which is written anew as often as the endpoint refuses a field.
 
-    async def _chat(self, client: AsyncOpenAI, prompt: Prompt, limit: int) -> EndpointAnswer:
-        messages: Any = [
-            {"role": turn["role"], "content": turn["content"]} for turn in prompt.messages
-        ]
-        return await self._with_logprobs(
-            lambda logprobs: client.chat.completions.with_raw_response.create(
-                model=str(self.model_name),
-                messages=messages,
-                **({"logprobs": True} if logprobs else {}),
-                **self._options(prompt, limit),
-            ),
-            prompt,
-        )
-
-    async def _complete(self, client: AsyncOpenAI, prompt: Prompt, limit: int) -> EndpointAnswer:
-        return await self._with_logprobs(
-            lambda logprobs: client.completions.with_raw_response.create(
-                model=str(self.model_name),
-                prompt=prompt.completion,
-                stop=[prompt.stop],
-                **({"logprobs": 1} if logprobs else {}),
-                **self._options(prompt, limit),
-            ),
-            prompt,
-        )
-
-    async def _with_logprobs(
-        self, send: Callable[[bool], Awaitable[Any]], prompt: Prompt
-    ) -> EndpointAnswer:
-        """An answer with probabilities, or without if the endpoint refuses to give them."""
-        if self._logprobs:
+        That comes to an end: what was refused is not sent again.
+        """
+        while True:
+            request = self._dialect.written(
+                request_for(
+                    prompt,
+                    limit,
+                    completion=bool(self.completions),
+                    temperature=self.temperature,
+                    seed=self.seed,
+                    fields=self.request_fields,
+                )
+            )
             try:
-                return await self._send(lambda: send(True), read_answer, prompt)
-            except NoLogprobsError:
-                self._logprobs = False
-        return await self._send(lambda: send(False), read_answer, prompt)
+                send = partial(post, client, str(self.model_name), request)
+                return await self._send(send, read_answer, prompt)
+            except GenerationError as failure:
+                if not self._dialect.adapt(failure.__cause__, request, self._key):
+                    raise
+
+    def _tell(self, what: str) -> None:
+        """Tell the user something about the endpoint."""
+        message = f"{self._address} {what}"
+        if self._report is None:
+            log.warning("%s", message)
+        else:
+            self._report(f"warning: {message}")
 
     async def _send(
         self,
@@ -359,9 +377,14 @@ class OpenAIGenerator(Engine):
         seconds = self.timeout + min(self.timeout, _connection.CONNECT_SECONDS)
         try:
             return await send_until_answered(
-                send, read, attempts=self.attempts, seconds=seconds, key=self._key
+                send,
+                read,
+                attempts=self.attempts,
+                seconds=seconds,
+                endpoint=self._address,
+                key=self._key,
             )
-        except APIStatusError as error:
+        except (APIStatusError, StatedError) as error:
             raise failure_of(
                 error,
                 prompt,

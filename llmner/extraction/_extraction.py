@@ -10,7 +10,7 @@ from llmner._mishaps import Mishap
 from llmner.corpora.jsonl import span_rows
 from llmner.engines import Reply
 from llmner.extraction.merging import WindowReply
-from llmner.extraction.rows import projection_row, reply_fields, window_rows
+from llmner.extraction.rows import is_blank_answer, projection_row, reply_fields, window_rows
 from llmner.projection import Projection
 from llmner.replies import ReadReply
 from llmner.spans import Sentence, Span
@@ -51,6 +51,18 @@ class Extraction:
     def spans(self) -> tuple[Span, ...]:
         """The spans that were found."""
         return self.projection.spans
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether the engine answered and said nothing at all, be it only that there is nothing."""
+        if self.projection.reply is None or self.reply.error is not None:
+            return False
+        replies = [
+            reply.text
+            for part in self.windows or (self,)
+            for reply in part.samples or (part.reply,)
+        ]
+        return is_blank_answer(self.sentence.text, self.projection.outcomes, replies)
 
     def row(self) -> dict[str, Any]:
         """One row of the output of ``extract``.

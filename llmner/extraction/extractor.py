@@ -24,7 +24,8 @@ from llmner.extraction.windows import Window, check_windows
 from llmner.projection import Budget, Policy, Projection, project_read, project_reply
 from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt, build_prompt, writable
-from llmner.replies import REPLY_FORMATS, read_exact
+from llmner.replies import REPLY_FORMATS, ReadReply, read_exact
+from llmner.replies._clean import is_blank
 from llmner.spans import Sentence
 
 __all__ = ["Extraction", "Extractor", "SpanExtractor", "WindowReply", "lost", "nothing"]
@@ -222,13 +223,14 @@ class Extractor:
     def _read(self, text: str, reply: Reply, budget: Budget | None) -> tuple[Reply, Projection]:
         """A reply and its projection; if it cannot be read, the reply gets an error."""
 
-        def read() -> Projection:
-            return score_spans(self._project(text, _checked(reply), budget), reply)
+        def read() -> tuple[Reply, Projection]:
+            projection = score_spans(self._project(text, _checked(reply), budget), reply)
+            return _without_reasoning(reply, projection)
 
         result = attempt(read)
         if isinstance(result, Mishap):
             return failed(reply, result), nothing(text)
-        return reply, result
+        return result
 
     def _combine_samples(
         self, window: Window, replies: tuple[Reply, ...], projections: Sequence[Projection]
@@ -328,6 +330,25 @@ def _checked(reply: Reply) -> Reply:
     ):
         raise TypeError("the engine's reply has no valid finish_reason or error")
     return reply
+
+
+def _without_reasoning(reply: Reply, projection: Projection) -> tuple[Reply, Projection]:
+    """A reply and its projection, if the reply may be no more than the model's reasoning.
+
+    Reasoning without an answer in it counts as an empty reply, and so does reasoning that was cut
+    off: an answer in the middle of it is not the last word. A reply that was cut off before its
+    answer is ``truncated``.
+    """
+    read = projection.reply
+    assert read is not None
+    is_cut = reply.finish_reason == "length"
+    if reply.is_reasoning and (read.status == "unreadable" or (is_cut and "prose" in read.repairs)):
+        reply = replace(reply, text="", tokens=None)
+        read = ReadReply(status="empty")
+        projection = Projection(projection.text, (), (), read)
+    if is_cut and not read.mentions and is_blank(reply.text):
+        projection = replace(projection, reply=replace(read, status="truncated"))
+    return reply, projection
 
 
 def _without_prompt(question: Question, mishap: Mishap) -> WindowReply:

@@ -6,7 +6,7 @@ on disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -16,6 +16,7 @@ from llmner.corpora.jsonl import row_error, span_of_row, span_rows
 from llmner.errors import CorpusError, SpanError
 from llmner.projection import Outcome, OutcomeKind, Projection
 from llmner.replies import ReadReply
+from llmner.replies._clean import is_blank
 from llmner.spans import Mention, Span
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SIMILARITY_DIGITS",
+    "is_blank_answer",
+    "is_blank_row",
     "outcome_of_row",
     "outcome_row",
     "outcome_rows",
@@ -90,6 +93,31 @@ def window_rows(parts: Iterable[WindowReply]) -> list[dict[str, Any]]:
         row |= {"finish_reason": fields.pop("finish_reason"), **reading_row(read), **fields}
         rows.append(row)
     return rows
+
+
+def is_blank_answer(text: str, outcomes: Sequence[object], replies: Iterable[str]) -> bool:
+    """Whether the replies about a text say nothing at all, not even that there is nothing to name.
+
+    >>> is_blank_answer("손흥민은", (), ["<think>Let me see"])
+    True
+
+    Args:
+        text: The text.
+        outcomes: The outcomes of the mentions that were read.
+        replies: The raw replies: one, or those of all windows and samples.
+    """
+    return not outcomes and bool(text.strip()) and all(is_blank(reply) for reply in replies)
+
+
+def is_blank_row(row: Mapping[str, Any]) -> bool:
+    """Whether a row has an answer that says nothing at all; see :func:`is_blank_answer`."""
+    if row.get("error") is not None or not isinstance(row.get("reply"), str):
+        return False
+    parts = row.get("windows") or (row,)
+    replies = [
+        str(reply) for part in parts for reply in part.get("samples") or (part.get("reply"),)
+    ]
+    return is_blank_answer(str(row.get("text")), row.get("outcomes") or (), replies)
 
 
 def outcome_rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ from llmner.extraction._run_files import (
     write_record,
 )
 from llmner.extraction.extractor import Extractor
+from llmner.extraction.rows import is_blank_row
 from llmner.files import (
     check_output,
     dump_json,
@@ -66,24 +67,28 @@ class RunSummary:
         sentences: The number of rows.
         unanswered: The number of rows without an answer.
         reason: Why the first of these has no answer.
+        blank: The number of answers that say nothing at all.
 
     >>> summary = RunSummary()
-    >>> summary.add()
-    >>> summary.add("timed out")
+    >>> summary.add({"text": "손흥민은", "reply": "-"})
+    >>> summary.add({"text": "춘천에서", "reply": "", "error": "timed out"})
     >>> summary
-    RunSummary(sentences=2, unanswered=1, reason='timed out')
+    RunSummary(sentences=2, unanswered=1, reason='timed out', blank=0)
     """
 
     sentences: int = 0
     unanswered: int = 0
     reason: str | None = None
+    blank: int = 0
 
-    def add(self, error: object = None) -> None:
-        """Count one sentence; ``error`` says why it has no answer."""
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Count the row of a sentence; its ``error`` says why it has no answer."""
         self.sentences += 1
+        error = row.get("error")
         if error is not None:
             self.unanswered += 1
             self.reason = self.reason or str(error)
+        self.blank += is_blank_row(row)
 
 
 def kept_rows(
@@ -189,7 +194,7 @@ def run_extraction(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     output = Path(folder, "rows.jsonl")
     ...     run_extraction(extractor, [Sentence("손흥민은 춘천에서")], output, source="example")
-    RunSummary(sentences=1, unanswered=0, reason=None)
+    RunSummary(sentences=1, unanswered=0, reason=None, blank=0)
     """
     check_output(output)
     if kind_of(output) == "special":
@@ -204,13 +209,13 @@ def run_extraction(
     summary = RunSummary()
     if finish_moves(output) and not restart and run_record(output) == record:
         for number, line in open_lines(output):
-            summary.add(parse_row(output, number, line).get("error"))
+            summary.add(parse_row(output, number, line))
         if on_resume is not None:
             on_resume(summary.sentences)
         return summary
     rows = kept_rows(extractor, sentences, partial, record, restart=restart, on_resume=on_resume)
     for row, extraction in rows:
-        summary.add(row.get("error"))
+        summary.add(row)
         if extraction is not None and on_extraction is not None:
             on_extraction(extraction)
     if not summary.sentences:
@@ -300,7 +305,7 @@ def retry_failed(
     digest = hashlib.sha256()
     for row, sentence in _matched(output, items):
         digest.update(dump_json(row))
-        summary.add(row.get("error"))
+        summary.add(row)
         if row.get("error") is not None:
             failed.append(sentence)
     if next(items, None) is not None:
@@ -333,7 +338,7 @@ def retry_failed(
             if row.get("error") is not None:
                 row = next(new_rows)
                 line = dump_json(row).decode()
-            summary.add(row.get("error"))
+            summary.add(row)
             stream.write(f"{line}\n".encode())
         stream.flush()
         os.fsync(stream.fileno())

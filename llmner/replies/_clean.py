@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["drop_end_of_turn", "drop_reasoning", "split_fences"]
+__all__ = ["drop_end_of_turn", "drop_reasoning", "is_blank", "split_fences"]
 
 _THOUGHTS = (
     r"think|thinking|thoughts?|reasoning|scratchpad|reflection|analysis|seed:think|antthinking"
@@ -53,6 +53,9 @@ _TITLED_ANSWER = re.compile(
 _END_OF_TURN = re.compile(
     r"(?:<\|[A-Za-z_]{1,30}\|>|\[\|[A-Za-z_]{1,30}\|\]|<end_of_turn>|</s>|<eos>|\s)+\Z"
 )
+# Harmony whose marks a server has dropped, but not the names of its channels: "analysisWe need".
+_BARE_ANALYSIS = re.compile(r"\s*(?:assistant)?(?:analysis|commentary)(?=[^\W\d_a-z]|[\[{\"'])")
+_BARE_FINAL = re.compile(r"assistant\s*final\s*")
 # End-of-turn tokens are only looked for among so many last characters: a search through megabytes
 # of spaces would not be linear.
 _END_OF_TURN_LENGTH = 200
@@ -73,6 +76,10 @@ def drop_reasoning(reply: str, repairs: list[str], text: str | None = None) -> s
         if answers:
             repairs.append("think")
             reply = reply[answers[-1].end() :]
+    if _BARE_ANALYSIS.match(reply) is not None:
+        finals = list(_BARE_FINAL.finditer(reply))
+        repairs.append("prose" if finals else "unclosed-think")
+        return reply[finals[-1].end() :] if finals else ""
     if _may_have_marks(reply) is None:
         return reply
     if text is not None and (_THINK_OPEN.search(text) or _THINK_CLOSE.search(text)):
@@ -119,6 +126,15 @@ def drop_reasoning(reply: str, repairs: list[str], text: str | None = None) -> s
         repairs.append("think")
     kept.append(reply[position:])
     return "".join(kept)
+
+
+def is_blank(reply: str) -> bool:
+    """Whether a reply says nothing beside reasoning, not even that there is nothing to name.
+
+    >>> is_blank("<think>Let me see"), is_blank("{}")
+    (True, False)
+    """
+    return not drop_end_of_turn(drop_reasoning(reply, []), []).strip()
 
 
 def _final_channel(reply: str, repairs: list[str]) -> str:

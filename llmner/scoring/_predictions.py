@@ -15,7 +15,7 @@ from llmner.corpora.hub import is_saved_dataset
 from llmner.corpora.jsonl import json_objects, row_text_and_id, span_of_row
 from llmner.errors import CorpusError, InputError, MismatchError, SpanError, TagError
 from llmner.extraction import Extraction
-from llmner.extraction.rows import SIMILARITY_DIGITS, outcomes_of_row
+from llmner.extraction.rows import SIMILARITY_DIGITS, is_blank_answer, outcomes_of_row
 from llmner.files import regular_file, told_of
 from llmner.projection import Outcome, canonical_surface
 from llmner.scoring._sides import Claims, surfaces
@@ -104,6 +104,13 @@ class Prediction:
             raise CorpusError("'spans' is not a list", path=path, line=line, id=id)
         checked = tuple(span_of_row(path, line or 0, id, span) for span in spans)
         return cls(text, checked, id, *reply_of(row, path, line))
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is a reply that says nothing at all, be it only that there is nothing."""
+        if self.reply is None or self.status in (None, UNANSWERED) or self.error is not None:
+            return False
+        return not self.spans and is_blank_answer(self.text, self.outcomes, [self.reply])
 
     @property
     def claims(self) -> Claims:

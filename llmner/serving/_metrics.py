@@ -121,7 +121,7 @@ class Metrics:
         projection = extraction.projection
         status = "" if projection.reply is None else projection.reply.status
         self.reply(status, Counts(outcome.kind for outcome in projection.outcomes))
-        if extraction.reply.error is not None:
+        if extraction.reply.error is not None or extraction.is_blank:
             self._unanswered.inc()
         for reply in replies_of(extraction):
             for kind, count in (

@@ -17,10 +17,11 @@ from llmner.errors import (
 )
 from llmner.files import dump_json
 
-__all__ = ["INTERNAL", "RefusalError", "error_response", "refusal_of", "unanswered"]
+__all__ = ["BLANK", "INTERNAL", "RefusalError", "error_response", "refusal_of", "unanswered"]
 
 _UNAVAILABLE = "the engine does not answer; try again in a moment"
 _REFUSES = "the engine refuses to answer; the server's log says why"
+BLANK = "the model's reply is empty, so this text has no answer"
 INTERNAL = "internal error; the server's log says where"
 
 

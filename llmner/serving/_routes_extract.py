@@ -25,7 +25,7 @@ from llmner.serving._http import (
     run_while_connected,
 )
 from llmner.serving._metrics import replies_of
-from llmner.serving._refusals import RefusalError
+from llmner.serving._refusals import BLANK, RefusalError
 from llmner.serving._service import Service
 
 __all__ = ["add_extraction_routes"]
@@ -194,6 +194,9 @@ def _entities(_: int, extraction: Extraction) -> bytes:
         if reply.retryable:
             raise RefusalError(503, "engine_unavailable", reply.error, retry_after=1)
         raise RefusalError(422, "no_answer", reply.error)
+    if extraction.is_blank:
+        # Without this it would look like a text without entities.
+        raise RefusalError(422, "no_answer", BLANK)
     return json_bytes(
         [
             {
@@ -211,6 +214,8 @@ def _entities(_: int, extraction: Extraction) -> bytes:
 def _row(index: int, extraction: Extraction) -> _Row:
     row = extraction.row()
     row.pop("id")
+    if extraction.is_blank:
+        row["error"] = BLANK
     replies = replies_of(extraction)
     usage = _usage(
         [reply.prompt_tokens for reply in replies], [reply.completion_tokens for reply in replies]

@@ -16,7 +16,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from llmner.asking import AskOptions, build, build_baseline, prepare
-from llmner.asking.options import GROUPS, OPTIONS, option_help
+from llmner.asking.options import GROUPS, OPTIONS, option_help, read_fields
 from llmner.cli import app
 from llmner.comparison.config import ModelEntry
 from llmner.comparison.models import _asking
@@ -93,6 +93,17 @@ def test_yaml_takes_an_engines_own_options_and_no_others(
     assert str(refused.value).startswith(told)
 
 
+def test_fields_of_requests_are_the_same_in_yaml_and_on_the_command_line() -> None:
+    options = {"model": "m", "request_fields": {"kwargs": {"think": False}, "top_k": 1, "a": "b"}}
+    extractor, _ = _asking(ModelEntry(name="x", engine="openai", options=options), lambda _: None)
+    written = read_fields(['kwargs={"think": false}', "top_k=1", "a=b", "a=b=c", "a=b"])
+    built = build(AskOptions.of(engine="openai", model="m", request_fields=written))
+    assert extractor.describe() == built.describe()
+    assert extractor.describe()["request_fields"] == options["request_fields"]
+    # What is no JSON is text, also what Python alone takes for JSON.
+    assert read_fields(["a=NaN", "b=", "c=[" + "[" * 100_000])["a"] == "NaN"
+
+
 def test_a_calibration_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "calibration.json"
     Calibrator((0.1, 0.9), (0.2, 0.8)).save(path)
@@ -133,6 +144,7 @@ def test_what_is_built_by_hand_has_the_same_defaults() -> None:
         ({"particles": "x"}, "particles 'x' is unknown; expected auto, keep or trim"),
         ({"repeats": "some"}, "repeats 'some' is unknown; expected listed or all"),
         ({"samples": "many"}, "samples 'many': "),
+        ({"request_fields": "top_k=1"}, "request_fields 'top_k=1': "),
     ],
 )
 def test_options_that_cannot_be_are_refused_by_name(values: dict[str, Any], told: str) -> None:
@@ -153,6 +165,10 @@ def test_options_that_cannot_be_are_refused_by_name(values: dict[str, Any], told
         (
             {"base_url": "http://a/v1"},
             "base_url does not apply to engine transformers; add engine openai",
+        ),
+        (
+            {"request_fields": {"top_k": 1}},
+            "request_fields does not apply to engine transformers; add engine openai",
         ),
         (
             {"engine": "openai", "max_model_len": 9},

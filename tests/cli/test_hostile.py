@@ -301,9 +301,10 @@ def mutated(data: st.DataObject, text: str) -> bytes:
     return raw
 
 
+# Mutations are of text; test_foreign.py damages Parquet.
 @few
 @given(data=st.data())
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("reader", sorted({*READERS} - {"parquet.x"}))
 def test_a_file_that_is_nearly_right(
     reader: str, good: Path, tmp_path: Path, data: st.DataObject
 ) -> None:

@@ -144,7 +144,9 @@ def test_an_endpoint_that_is_down_or_wants_another_key(
     assert refused.stderr == f"error: {there.url} refuses the key (wrong key); set OPENAI_API_KEY\n"
     down = run(*[arg.replace(there.url, "http://127.0.0.1:9/v1") for arg in args])
     assert (down.exit_code, down.stdout) == (1, "")
-    assert down.stderr.startswith("error: no answer after 2 attempts (Connect")
+    assert down.stderr.startswith(
+        "error: http://127.0.0.1:9/v1: no answer after 2 attempts (Connect"
+    )
     assert down.stderr.count("\n") == 1
     # What did nothing leaves nothing.
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"corpus.jsonl"}
@@ -159,7 +161,7 @@ def test_a_failure_is_a_row_that_is_told_counted_and_mended(
     there.faults = fails_at(bad.text)
     done = run(*extracting(there, corpus, output))
     assert done.exit_code == 0
-    told = "warning: 1 of 16 sentences have no answer (first: 500 after 6 attempts (injected)); "
+    told = f"warning: 1 of 16 sentences have no answer (first: {there.url}: 500 after 6 attempts (injected)); "
     assert done.stderr.splitlines()[-1] == f"{told}--retry-failed asks them again"
     assert [row["id"] for row in rows(output) if "error" in row] == [bad.id]
 
@@ -174,7 +176,7 @@ def test_a_failure_is_a_row_that_is_told_counted_and_mended(
         0
     ].items()
     (row,) = [row for row in found["rows"] if row["status"] == "unanswered"]
-    assert row["error"] == "500 after 6 attempts (injected)"
+    assert row["error"] == f"{there.url}: 500 after 6 attempts (injected)"
     assert "unanswered 1" in report.read_text("utf-8")
     run("evaluate", "--gold", corpus, "--predicted", output, "--report", page)
     assert "1 of 16 sentences have no answer." in page.read_text("utf-8")

@@ -38,6 +38,7 @@ class Endpoint:
         tokens: Tokens and logarithms of their probabilities that it tells of an answer; nothing
             where ``None``.
         refuses: Fields that it refuses a request for.
+        checks: Called with the body of a request; a fault, or ``None`` to go on.
     """
 
     answer: Callable[[str], str]
@@ -47,6 +48,7 @@ class Endpoint:
     key: str | None = None
     tokens: Callable[[str], list[tuple[str, float]]] | None = None
     refuses: tuple[str, ...] = ()
+    checks: Callable[[dict[str, Any]], Fault | None] = lambda body: None
     asked: Counter[str] = field(default_factory=Counter)
     answered: Counter[str] = field(default_factory=Counter)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -121,7 +123,7 @@ def serving(endpoint: Endpoint, port: int = 0) -> Iterator[Endpoint]:
             for name in endpoint.refuses:
                 if name in body:
                     return self.refuse(400, f"{name} is not supported")
-            fault = endpoint.faults(question, before) or {}
+            fault = endpoint.checks(body) or endpoint.faults(question, before) or {}
             time.sleep(fault.get("delay", 0))
             if fault.get("reset"):
                 linger = struct.pack("ii", 1, 0)

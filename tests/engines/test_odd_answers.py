@@ -160,7 +160,7 @@ NO_ANSWERS: list[tuple[str, Fault]] = [
     ("choices-object", {"raw": b'{"choices": {"0": {}}}'}),
     ("choice-null", {"raw": b'{"choices": [null]}'}),
     ("choice-list", {"raw": b'{"choices": [[]]}'}),
-    ("content-list", {"raw": json.dumps(chat(message={"content": ["가"]})).encode()}),
+    ("content-list", {"raw": json.dumps(chat(message={"content": ["가", 5]})).encode()}),
     ("content-number", {"raw": json.dumps(chat(message={"content": 5})).encode()}),
     ("message-string", {"raw": json.dumps(chat(message="가")).encode()}),
     ("message-null", {"raw": json.dumps(chat(message=None)).encode()}),
