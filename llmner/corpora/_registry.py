@@ -38,6 +38,7 @@ __all__ = [
 _ORDER = (
     *("klue", "jsonl", "spacy_jsonl", "label_studio", "langextract", "tokens", "gliner", "doccano"),
     *("records", "gmb", "table", "klp", "naver", "hipe", "conllu", "conll", "markup", "brat"),
+    "docbin",
     "text",
 )
 

@@ -197,6 +197,20 @@ def test_parquet_with_and_without_names_of_classes(tmp_path: Path) -> None:
     assert sentence.spans == (Span(0, 4, "PER"),)
 
 
+def test_a_damaged_binary_file_is_told(tmp_path: Path) -> None:
+    for format in ("parquet", "spacy"):
+        whole = tmp_path / f"whole.{format}"
+        write_corpus(read_corpus("data/sample.tsv"), whole, format)
+        assert list(read_corpus(whole)) == list(read_corpus("data/sample.tsv"))
+        content = whole.read_bytes()
+        damaged = tmp_path / f"damaged.{format}"
+        for size in (0, 4, len(content) // 2, len(content) - 1):
+            damaged.write_bytes(content[:size])
+            with pytest.raises(CorpusError, match="damaged") as caught:
+                list(read_corpus(damaged))
+            assert "\n" not in str(caught.value)
+
+
 def test_offsets_that_count_other_units_are_told(tmp_path: Path) -> None:
     source = tmp_path / "a.jsonl"
     source.write_text(

@@ -1,0 +1,121 @@
+"""spaCy's binary corpora (``.spacy``, DocBin), read and written by spaCy itself.
+
+Entities are ``Doc.ents``; span groups are left out. What is written has tokens that are cut at the
+edges of entities, and the text as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from llmner.corpora._blocks import token_spans, tokens_and_tags
+from llmner.corpora._format import CorpusFormat, ReadOptions, bare
+from llmner.corpora._losses import NESTED
+from llmner.corpora.hub import BROKEN
+from llmner.errors import CorpusError, MissingExtraError
+from llmner.spans import Sentence, Span
+from llmner.tagging import tags_to_spans
+
+__all__ = ["FORMATS", "SPACY"]
+
+_ID = "id"
+
+
+def _spacy(what: str) -> Any:
+    try:
+        import spacy
+    except ImportError:
+        raise MissingExtraError("spacy", what) from None
+    return spacy
+
+
+def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
+    spacy = _spacy(f"reading {str(path)!r}")
+    from spacy.tokens import DocBin
+
+    try:
+        docs = DocBin(store_user_data=True).from_disk(path)
+        vocabulary = spacy.blank("xx").vocab
+        # DocBin reads lazily, so what is broken shows here, too.
+        read = list(docs.get_docs(vocabulary))
+    except (*BROKEN, EOFError, OverflowError, ArithmeticError, AssertionError) as error:
+        why = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise CorpusError(f"is no DocBin that spaCy can read ({why})", path=path) from None
+    for number, doc in enumerate(read, 1):
+        id = doc.user_data.get(_ID)
+        id = id if isinstance(id, str) else None
+        spans = [Span(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents if ent.label_]
+        for name, group in doc.spans.items():
+            for span in group:
+                options.lost(NESTED, f"{name}: {span.label_} {span.text!r}", path, number, id)
+        try:
+            sentence = options.sentence(path, number, id, doc.text, spans)
+        except CorpusError as error:
+            options.bad(error, doc.text)
+            continue
+        yield sentence
+
+
+def _write(sentences: Iterable[Sentence], stream: BinaryIO) -> None:
+    spacy = _spacy("writing a DocBin")
+    from spacy.tokens import DocBin
+
+    # Texts and entities are enough; everything else of a document is empty.
+    bin = DocBin(attrs=["ENT_IOB", "ENT_TYPE"], store_user_data=True)
+    vocabulary = spacy.blank("xx").vocab
+    for sentence in sentences:
+        bin.add(_document(sentence, vocabulary))
+    stream.write(bin.to_bytes())
+
+
+def _document(sentence: Sentence, vocabulary: Any) -> Any:
+    """A document of spaCy with the sentence's own text: white space is in tokens of its own."""
+    from spacy.tokens import Doc
+    from spacy.tokens import Span as Entity
+
+    places, tags = tokens_and_tags(sentence)
+    words: list[str] = []
+    spaces: list[bool] = []
+    numbers, end = [], 0
+    for start, stop in places:
+        gap = sentence.text[end:start]
+        if gap.startswith(" ") and words:
+            spaces[-1] = True
+            gap = gap[1:]
+        if gap:
+            words.append(gap)
+            spaces.append(False)
+        numbers.append(len(words))
+        words.append(sentence.text[start:stop])
+        spaces.append(False)
+        end = stop
+    if end < len(sentence.text):
+        words.append(sentence.text[end:])
+        spaces.append(False)
+    try:
+        doc = Doc(vocabulary, words=words, spaces=spaces)
+        doc.ents = [
+            Entity(doc, numbers[span.start], numbers[span.end - 1] + 1, label=span.label)
+            for span in tags_to_spans(tags)[0]
+        ]
+    except (ValueError, UnicodeEncodeError) as error:
+        why = str(error).partition("\n")[0]
+        raise CorpusError(
+            f"spaCy cannot hold it ({why[:200]})", id=sentence.id, hint="use the spans format"
+        ) from None
+    if sentence.id is not None:
+        doc.user_data[_ID] = sentence.id
+    return doc
+
+
+def _kept(sentence: Sentence) -> Sentence:
+    plain = bare(sentence)
+    return Sentence(plain.text, token_spans(*tokens_and_tags(plain)), plain.id)
+
+
+SPACY = CorpusFormat(
+    "spacy", _read, None, None, suffixes=(".spacy",), write_whole=_write, kept=_kept
+)
+FORMATS = (SPACY,)
