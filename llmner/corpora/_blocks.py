@@ -51,6 +51,7 @@ one.
 _IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _SYLLABLE = re.compile("[\uac00-\ud7a3]")
 _WORD = re.compile(r"[A-Za-z\u00c0-\u024f]+")
+_FEW = 20
 _PIECE = re.compile(r"##\S")
 _TOKEN = re.compile(r"\S+")
 _MARKED = re.compile(r"<([^<>]+):[A-Z][\w-]*>")
@@ -101,13 +102,14 @@ class _TokenCounts:
     """Counts of kinds of tokens in a file."""
 
     def __init__(self) -> None:
-        self.tokens = self.pieces = self.marks = self.ideographs = 0
+        self.tokens = self.pieces = self.marks = self.ideographs = self.single = 0
         self.syllables = self.single_syllables = self.spaces = 0
         self.begins_with_piece = False
 
     def add(self, tokens: Sequence[str]) -> None:
         for token in tokens:
             self.tokens += 1
+            self.single += len(token) == 1
             self.spaces += token.isspace()
             if _PIECE.match(token):
                 self.pieces += 1
@@ -130,9 +132,12 @@ class _TokenCounts:
             return "pieces"
         if self.ideographs > self.tokens / 3 and self.ideographs > 4 * self.syllables:
             return "unspaced"
-        # Syllables of Korean: a file that keeps its spaces has rows for them, and is KLUE's.
-        if self.syllables > self.tokens / 3 and self.single_syllables > 0.9 * self.syllables:
-            return "unspaced" if self.syllables > 20 else "spaced"
+        # Characters of any script. A few tokens of one character may be words.
+        if self.tokens > _FEW and (
+            self.single == self.tokens
+            or (self.syllables > self.tokens / 3 and self.single_syllables > 0.9 * self.syllables)
+        ):
+            return "unspaced"
         return "spaced"
 
 

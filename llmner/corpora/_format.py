@@ -15,6 +15,7 @@ from llmner.errors import CorpusError, InputError, SpanError
 from llmner.spans import Sentence, Span, TextLabel
 
 __all__ = [
+    "BROKEN",
     "BadRow",
     "CorpusFormat",
     "ReadOptions",
@@ -249,6 +250,17 @@ class CorpusFormat:
         """Whether it can be written."""
         return any((self.write, self.write_whole, self.write_path))
 
+
+BROKEN = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    RecursionError,
+)
+"""What ``datasets``, pyarrow and spaCy raise for broken files."""
 
 _LINE_BREAK = re.compile(r"[\n\r]")
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from llmner.corpora._blocks import token_spans, tokens_and_tags
-from llmner.corpora._format import CorpusFormat, ReadOptions, bare
+from llmner.corpora._format import BROKEN, CorpusFormat, ReadOptions, bare
 from llmner.corpora._losses import NESTED
-from llmner.corpora.hub import BROKEN
 from llmner.errors import CorpusError, MissingExtraError
 from llmner.spans import Sentence, Span
 from llmner.tagging import tags_to_spans

@@ -7,30 +7,20 @@ written by ``save_to_disk`` is read the same way, without a network.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from llmner._numbers import is_whole
-from llmner.corpora._format import ReadOptions
-from llmner.errors import CorpusError, MissingExtraError, TagError
+from llmner.corpora._format import BROKEN, ReadOptions
+from llmner.corpora._json import Row
+from llmner.corpora._records import read_records, record_of
+from llmner.corpora.tokens import TAG_KEYS, pair_of, token_sentences
+from llmner.errors import CorpusError, MissingExtraError
 from llmner.files import is_file
-from llmner.spans import Sentence, Span
-from llmner.tagging import OUTSIDE, guess_scheme, tags_to_spans
+from llmner.spans import Sentence
 
-__all__ = ["BROKEN", "is_saved_dataset", "read_dataset", "read_hub"]
+__all__ = ["is_saved_dataset", "read_dataset", "read_hub"]
 
 _SAVED = ("dataset_info.json", "dataset_dict.json")
-# What ``datasets`` and pyarrow raise for broken files.
-BROKEN = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    RecursionError,
-)
 
 
 def _first_line(error: Exception) -> str:
@@ -95,7 +85,8 @@ def read_dataset(
     """Sentences of a ``datasets.Dataset`` with the columns ``tokens`` and ``ner_tags``.
 
     Tags may be strings, or class ids whose names are in the features. If all tokens are single
-    characters, as in ``klue/ner``, they are joined without spaces; words are joined by spaces.
+    characters, as in ``klue/ner``, they are joined without spaces; words are joined by spaces. A
+    data set with a text and a list of annotations is read, too.
 
     Args:
         dataset: The data set.
@@ -111,66 +102,34 @@ def read_dataset(
     >>> [sentence.text for sentence in read_dataset(Dataset.from_dict(rows))]  # doctest: +SKIP
     ['Anna sings']
     """
-    options = options or ReadOptions()
     path = Path(name)
-    missing = [column for column in ("tokens", "ner_tags") if column not in dataset.column_names]
-    if missing:
+
+    def rows() -> Iterator[Row]:
+        for number, row in enumerate(dataset):
+            id = row.get("guid") or row.get("id") or f"{split}-{number:05d}"
+            yield Row({**row, "id": str(id)}, number + 1, number + 1, str(row))
+
+    first = next(rows(), None)
+    has_tokens = {"tokens", "ner_tags"} <= set(dataset.column_names)
+    if first is not None and not has_tokens and pair_of(first.value) is None:
+        if record_of(first.value) is not None:
+            expected = "a text and annotations"
+            return read_records(path, options or ReadOptions(), record_of, expected, rows=rows())
+        missing = next(c for c in ("tokens", "ner_tags") if c not in dataset.column_names)
         raise CorpusError(
-            f"no column {missing[0]!r} (it has {', '.join(dataset.column_names)})",
+            f"no column {missing!r} (it has {', '.join(dataset.column_names)})",
             path=path,
             hint="expected tokens and ner_tags",
         )
-    feature = dataset.features["ner_tags"]
-    feature = getattr(feature, "feature", feature)
-    names: list[str] | None = getattr(feature, "names", None)
+    return token_sentences(path, rows, options or ReadOptions(), _class_names(dataset))
 
-    def decode(row: Any) -> tuple[list[str], list[str]]:
-        """Tokens and tags of a row; raises ``ValueError`` if they are malformed."""
-        tokens, tags = row["tokens"], row["ner_tags"]
-        if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
-            raise ValueError("'tokens' is not a list of strings")
-        if not isinstance(tags, list) or len(tags) != len(tokens):
-            raise ValueError("'ner_tags' is not a list with one tag per token")
-        if names is None:
-            return tokens, [str(tag) for tag in tags]
-        if not all(is_whole(tag) and 0 <= tag < len(names) for tag in tags):
-            raise ValueError(f"'ner_tags' has a value that is not a class id below {len(names)}")
-        return tokens, [names[tag] for tag in tags]
 
-    def decoded(rows: Any) -> Iterator[tuple[list[str], list[str]]]:
-        for row in rows:
-            with suppress(ValueError):
-                yield decode(row)
-
-    head = list(decoded(dataset.select(range(min(200, len(dataset))))))
-    joiner = "" if all(len(token) == 1 for tokens, _ in head for token in tokens) else " "
-    scheme = guess_scheme(tag for _, tags in head for tag in [*tags, OUTSIDE])
-    for number, row in enumerate(dataset):
-        id = str(row.get("guid") or row.get("id") or f"{split}-{number:05d}")
-        try:
-            tokens, tags = decode(row)
-        except ValueError as error:
-            options.bad(CorpusError(str(error), path=path, line=number + 1, id=id), str(row))
-            continue
-        try:
-            token_spans, repairs = tags_to_spans(tags, scheme=scheme, strict=options.strict)
-            starts, offset = [], 0
-            for token in tokens:
-                starts.append(offset)
-                offset += len(token) + len(joiner)
-            spans = [
-                Span(starts[s.start], starts[s.end - 1] + len(tokens[s.end - 1]), s.label)
-                for s in token_spans
-            ]
-            sentence = options.sentence(path, number + 1, id, joiner.join(tokens), spans)
-        except TagError as error:
-            options.bad(
-                CorpusError(error.problem, path=path, line=number + 1, id=id, hint=error.hint),
-                str(row),
-            )
-            continue
-        except CorpusError as error:
-            options.bad(error, str(row))
-            continue
-        options.repaired(path, number + 1, repairs, id)
-        yield sentence
+def _class_names(dataset: Any) -> list[str] | None:
+    """The names of the tags' class ids."""
+    for column in TAG_KEYS:
+        feature = dataset.features.get(column)
+        feature = getattr(feature, "feature", feature)
+        names = getattr(feature, "names", None)
+        if names is not None:
+            return list(names)
+    return None

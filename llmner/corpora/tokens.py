@@ -7,7 +7,7 @@ names the file's features give. Rows that are written also have the text, which 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,30 +19,33 @@ from llmner.corpora._blocks import (
     token_spans,
     tokens_and_tags,
 )
-from llmner.corpora._format import CorpusFormat, ReadOptions, bare
+from llmner.corpora._format import BROKEN, CorpusFormat, ReadOptions, bare
 from llmner.corpora._json import Row, json_rows
 from llmner.corpora._records import id_of, read_records, record_of
-from llmner.corpora.hub import BROKEN
 from llmner.errors import CorpusError, MissingExtraError
 from llmner.files import dump_json
 from llmner.spans import Sentence
 from llmner.tagging import OUTSIDE, Scheme, continued_tag, guess_scheme, usual_tags
 
-__all__ = ["FORMATS", "PARQUET", "TOKENS"]
+__all__ = ["FORMATS", "PARQUET", "TAG_KEYS", "TOKENS", "pair_of", "token_sentences"]
 
-_TOKENS = tuple("tokens words token chars tokenized_text sentence text form data".split())
-_TAGS = tuple("ner_tags tags ner labels label ne entities bio tag target".split())
+_TOKEN_KEYS = tuple("tokens words token chars tokenized_text sentence text form data".split())
+TAG_KEYS = tuple("ner_tags tags ner labels label ne entities bio tag target".split())
 
 
-def _pair(row: Any) -> tuple[list[str], list[Any]] | None:
-    """The tokens and the tags of a row."""
+def pair_of(row: Any) -> tuple[list[str], list[Any]] | None:
+    """The tokens and the tags of a row, if it has lists of them that are of one length.
+
+    >>> pair_of({"tokens": ["Anna"], "ner_tags": ["B-PER"]})
+    (['Anna'], ['B-PER'])
+    """
     if not isinstance(row, dict):
         return None
-    for key in _TOKENS:
+    for key in _TOKEN_KEYS:
         tokens = row.get(key)
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
             continue
-        for name in _TAGS:
+        for name in TAG_KEYS:
             tags = row.get(name)
             if isinstance(tags, list) and len(tags) == len(tokens) and name != key:
                 return tokens, tags
@@ -50,7 +53,7 @@ def _pair(row: Any) -> tuple[list[str], list[Any]] | None:
 
 
 def _looks_like_rows(rows: list[Any]) -> bool:
-    pairs = [_pair(row) for row in rows]
+    pairs = [pair_of(row) for row in rows]
     if not all(pairs):
         return False
     tags = {tag for pair in pairs if pair is not None for tag in pair[1]} if _flat(pairs) else {0}
@@ -67,13 +70,16 @@ def _spelling(tags: Iterable[Any]) -> dict[str, str] | None:
 
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
-    return _sentences(path, lambda: json_rows(path), options)
+    return token_sentences(path, lambda: json_rows(path), options)
 
 
-def _sentences(
-    path: Path, rows: Any, options: ReadOptions, names: Sequence[str] | None = None
+def token_sentences(
+    path: Path,
+    rows: Callable[[], Iterable[Row]],
+    options: ReadOptions,
+    names: Sequence[str] | None = None,
 ) -> Iterator[Sentence]:
-    """The sentences of rows.
+    """The sentences of rows with tokens and tags.
 
     Args:
         path: The file, for errors.
@@ -84,7 +90,7 @@ def _sentences(
 
     def decoded() -> Iterator[tuple[list[str], list[str]]]:
         for row in rows():
-            pair = _pair(row.value)
+            pair = pair_of(row.value)
             if pair is not None:
                 yield pair[0], [_named(tag, names) for tag in pair[1]]
 
@@ -117,7 +123,7 @@ def _named(tag: Any, names: Sequence[str] | None) -> str:
 def _block(path: Path, row: Row, spelling: dict[str, str], names: Sequence[str] | None) -> Block:
     block = Block(lines=[row.raw])
     number = row.line or row.number
-    pair = _pair(row.value)
+    pair = pair_of(row.value)
     if row.fault is not None or pair is None:
         block.fault = row.fault or CorpusError(
             "a row without a list of tokens and a list of as many tags",
@@ -199,10 +205,10 @@ def _read_parquet(path: Path, options: ReadOptions) -> Iterator[Sentence]:
             raise _unreadable(path, error) from None
 
     first = next(rows(), None)
-    if first is not None and _pair(first.value) is None:
+    if first is not None and pair_of(first.value) is None:
         expected = "the columns tokens and ner_tags, or a text and annotations"
         return read_records(path, options, record_of, expected, rows=rows())
-    return _sentences(path, rows, options, names)
+    return token_sentences(path, rows, options, names)
 
 
 def _unreadable(path: Path, error: Exception) -> CorpusError:
@@ -216,7 +222,7 @@ def _class_names(metadata: dict[bytes, bytes]) -> list[str] | None:
         features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, KeyError, TypeError):
         return None
-    for key in _TAGS:
+    for key in TAG_KEYS:
         feature = features.get(key)
         while isinstance(feature, dict):
             if isinstance(feature.get("names"), list):
