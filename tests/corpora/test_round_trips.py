@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from llmner.corpora import CORPUS_FORMATS, Losses, ReadStats, read_corpus, write_corpus
 from llmner.corpora._losses import differences
 from llmner.errors import CorpusError, InputError
-from llmner.spans import Sentence
+from llmner.spans import Sentence, Span, TextLabel
+from tests.conftest import ROOT
 from tests.strategies import sentences, texts
 
 # A Parquet file of one sentence takes longer than all others.
@@ -92,3 +93,23 @@ def test_an_output_that_is_there_is_no_folder_for_pairs(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="two sentences would be written to a_b"):
         write_corpus([Sentence("a", id="a b"), Sentence("b", id="a/b")], tmp_path / "new", "brat")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_guide_says_what_each_format_cannot_hold() -> None:
+    rows = [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in (ROOT / "docs" / "corpora.md").read_text("utf-8").splitlines()
+        if line.startswith("| `") and not line.startswith("| `--")
+    ]
+    told = {row[0].strip("`"): row[-1].strip(" |") for row in rows}
+    assert set(told) == {*CORPUS_FORMATS, "hub", "chat"}
+    probe = Sentence(
+        "Anna  sings: New York ",
+        (Span(0, 4, "PER", 0.9, {"role": "singer"}), Span(12, 21, "LOC")),
+        "s1",
+        (TextLabel("news"),),
+    )
+    for name, format in CORPUS_FORMATS.items():
+        kept = probe if format.kept is None else format.kept(probe)
+        kinds = ", ".join(dict.fromkeys(kind for kind, _ in differences(probe, kept)))
+        assert told[name] == (kinds or "nothing" if format.writable else "not written"), name
