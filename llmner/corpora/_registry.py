@@ -80,6 +80,7 @@ def format_names() -> list[str]:
     return [*CORPUS_FORMATS, *plugins(_GROUP, CORPUS_FORMATS)]
 
 
+_JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -128,7 +129,7 @@ def guess_format(path: str | PathLike[str]) -> str:
     for name, point in plugins(_GROUP, CORPUS_FORMATS).items():
         if _fits(load_plugin(point), lines, rows):
             return name
-    if rows or _begins_as_object(lines):
+    if rows or _begins_as_object(lines) or path.suffix in _JSON_SUFFIXES:
         return _unknown_json(path, rows)
     if path.suffix == ".txt":
         return TEXT.name
@@ -187,7 +188,7 @@ def _unknown_json(path: Path, rows: list[Any]) -> str:
     raise CorpusError(
         f"is JSON in no known corpus format; its keys are {', '.join(keys[:8])[:120]}",
         path=path,
-        hint='name its format with --from, or write {"id", "text", "spans"}',
+        hint='name its format, or write {"id", "text", "spans"}',
     )
 
 

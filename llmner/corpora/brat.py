@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from llmner.corpora._format import CorpusFormat, ReadOptions, bare
+from llmner.corpora._format import CorpusFormat, ReadOptions, bare, encode
 from llmner.corpora._losses import DISCONTINUOUS, IDS, OTHERS, RELATIONS, SENTENCES, Losses
 from llmner.errors import CorpusError, InputError, SpanError
 from llmner.files import check_output, open_lines, whole_file
@@ -41,6 +41,8 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
 
 def _document(path: Path, id: str, options: ReadOptions) -> Iterator[Sentence]:
     text_path = path.with_suffix(".txt")
+    if not path.exists():
+        raise CorpusError("no such file", path=path)
     if not text_path.is_file():
         raise CorpusError(
             "the text of these annotations is missing",
@@ -130,6 +132,10 @@ def _annotations(sentences: Iterable[tuple[int, Sentence]]) -> str:
 
 
 def _write(sentences: Iterable[Sentence], path: Path, losses: Losses | None) -> None:
+    if str(path) == "-":
+        raise InputError(
+            "brat's files cannot be written to standard output", hint="give a folder or a .ann file"
+        )
     if path.suffix == _SUFFIX:
         _write_document(list(sentences), path, losses)
         return
@@ -166,15 +172,8 @@ def _name(sentence: Sentence, number: int) -> str:
 
 
 def _pair(stem: Path, text: str, annotations: str, sentence: Sentence) -> None:
-    try:
-        stem.with_name(f"{stem.name}.txt").write_bytes(text.encode())
-        stem.with_name(f"{stem.name}.ann").write_bytes(annotations.encode())
-    except UnicodeEncodeError:
-        raise CorpusError(
-            "an unpaired surrogate cannot be written as UTF-8",
-            id=sentence.id,
-            hint="use the spans format",
-        ) from None
+    stem.with_name(f"{stem.name}.txt").write_bytes(encode(sentence, text))
+    stem.with_name(f"{stem.name}.ann").write_bytes(encode(sentence, annotations))
 
 
 def _write_document(sentences: list[Sentence], path: Path, losses: Losses | None) -> None:
@@ -190,10 +189,10 @@ def _write_document(sentences: list[Sentence], path: Path, losses: Losses | None
     for sentence in sentences:
         placed.append((offset, sentence))
         offset += len(sentence.text) + 1
-    text = "\n".join(sentence.text for sentence in sentences)
+    text = b"\n".join(encode(sentence, sentence.text) for sentence in sentences)
     annotations = _annotations(placed)
     with whole_file(path.with_suffix(".txt")) as stream:
-        stream.write(text.encode())
+        stream.write(text)
     with whole_file(path) as stream:
         stream.write(annotations.encode())
 
