@@ -333,15 +333,21 @@ def guess_scheme(tags: Iterable[str], *, predicted: bool = False) -> Scheme:
 def continued_tag(tag: str, before: str | None) -> str:
     """A tag with the label of the tag before it, if it has none of its own.
 
-    >>> continued_tag("I-", "B-PS"), continued_tag("B-LC", "B-PS")
-    ('I-PS', 'B-LC')
+    A bracket's ``*`` goes on with an entity that is open, and is ``O`` elsewhere.
+
+    >>> continued_tag("I-", "B-PS"), continued_tag("B-LC", "B-PS"), continued_tag("*", "E-PS")
+    ('I-PS', 'B-LC', 'O')
     """
+    if tag == _STAR:
+        return inside_tag(before) if before is not None and before[0] in "BI" else OUTSIDE
     prefix, label = split_tag(tag)
     if tag == OUTSIDE or label:
         return tag
     return f"{prefix}-{split_tag(before or OUTSIDE)[1]}"
 
 
+_STAR = "*"
+_BRACKET = re.compile(r"\((?P<label>[A-Za-z_][\w-]*)(?P<open>\*)?(?P<close>\))?")
 _SPELLINGS = (
     re.compile(r"(?P<prefix>[BIESLUMW])-(?P<label>\S+)", re.IGNORECASE),
     re.compile(r"(?P<prefix>[BIESLUMW])[_:/](?P<label>\S+)", re.IGNORECASE),
@@ -359,7 +365,7 @@ def usual_tags(tags: Iterable[str], *, bare: bool = False) -> dict[str, str] | N
     Foreign tags have an underscore (``B_PS``), the prefix behind (``PS-B``), small prefixes, ``-``
     for ``O``, or only a label. Those without a prefix become ``I-``; adjacent ones are one entity.
     A prefix without a label goes on with the label before it: it becomes ``I-`` and nothing more,
-    for :func:`continued_tag` to fill in.
+    for :func:`continued_tag` to fill in. Brackets (``(PS*``, ``*``, ``*)``) become BIOES likewise.
 
     Args:
         tags: All tags of a column.
@@ -378,6 +384,8 @@ def usual_tags(tags: Iterable[str], *, bare: bool = False) -> dict[str, str] | N
     labelled = [value for value in labelled if value not in continuing]
     if not labelled:
         return dict.fromkeys(values, OUTSIDE) if {"O", "o"} & set(values) else None
+    if _STAR in values:
+        return _bracket_tags(values)
     names = {value: OUTSIDE for value in values if value in _OUTSIDES}
     names |= {value: f"{value}-" for value in continuing}
     for spelling in _SPELLINGS:
@@ -394,3 +402,19 @@ def usual_tags(tags: Iterable[str], *, bare: bool = False) -> dict[str, str] | N
     ):
         return names | {value: f"I-{value}" for value in labelled}
     return None
+
+
+def _bracket_tags(values: Iterable[str]) -> dict[str, str] | None:
+    """The tags that brackets of CoNLL-2005 and OntoNotes stand for."""
+    names = {}
+    for value in values:
+        match = _BRACKET.fullmatch(value)
+        if value == _STAR:
+            names[value] = _STAR
+        elif value == "*)":
+            names[value] = "E-"
+        elif match is not None and (match["open"] or match["close"]):
+            names[value] = f"{'S' if match['close'] else 'B'}-{match['label']}"
+        else:
+            return None
+    return names if len(names) > 1 else None

@@ -13,6 +13,7 @@ from llmner.corpora._blocks import Joining, guess_joining
 from llmner.tagging import OUTSIDE, Scheme, guess_scheme, labels_of, looks_like_tag, usual_tags
 
 __all__ = [
+    "KNOWN_LABELS",
     "TAG_NAMES",
     "TOKEN_NAMES",
     "Comment",
@@ -20,19 +21,39 @@ __all__ = [
     "columns_of",
     "comment_of",
     "guess_layout",
+    "sample_lines",
 ]
 
 _COMMENT = re.compile(r"#+ *(\w+) *= ?(.*)", re.DOTALL)
 _KLUE_COMMENT = re.compile(r"## (\S+)\t(.*)")
 _INDEX = re.compile(r"\d+(?:[-.]\d+)?")
 _LANGUAGE = re.compile(r"([a-z]{2,3}):\S")
+# Columns of OntoNotes' files, as CoNLL-2011 and CoNLL-2012 have them.
+_WORDS_2012, _NAMES_2012 = 3, 10
 # Phrases of a sentence's structure, as CoNLL-2000 and CoNLL-2003 tag them.
 _CHUNKS = frozenset("ADJP ADVP CONJP INTJ LST NP PP PRT SBAR UCP VP".split())
+# Labels of well-known schemes. A finer label begins with one of these: PS_NAME, LOC-city.
+KNOWN_LABELS = frozenset(
+    "PS LC OG DT TI QT AF CV AM PT FD TR EV MT TM PER LOC ORG MISC DAT TIM NUM FLD AFW CVL EVT ANM "
+    "PLT MAT TRM PERSON LOCATION ORGANIZATION NORP FAC GPE PRODUCT EVENT WORK_OF_ART LAW LANGUAGE "
+    "DATE TIME PERCENT MONEY QUANTITY ORDINAL CARDINAL".split()
+)
 TOKEN_NAMES = frozenset("token tokens word words form text 단어 토큰 글자".split())
 TAG_NAMES = frozenset(
     "tag tags ner ner_tag ner_tags ne ne_tag entity label labels iob bio 태그 개체명".split()
 )
+# The first rows of a file, and later ones that have a tag, for files that begin without names.
 _SAMPLE = 200
+_LATER = 100
+# Lines at the beginning that may be comments or empty.
+_HEAD = 200
+_MOST_LINES = 200_000
+# Longer lines are no rows of a token and its tag.
+_LONG = 1000
+_TAGGED = re.compile(
+    r"(?:.*[\t ])?(?:[BIESLUMW][-_:/][^\s]+|[^\s]+[-_:/][BIESLUMW])\s*|.*<[^<>]+:[A-Z][\w-]*>.*",
+    re.IGNORECASE | re.DOTALL,
+)
 _FIRST_ROWS = 20
 # A file whose tags are bare labels has at least this share of O.
 _OUTSIDE_SHARE = 0.3
@@ -139,7 +160,8 @@ def guess_layout(
 ) -> Layout:
     """The layout of a file.
 
-    The first 200 lines decide where things stand; all of them, how tags are spelled and meant.
+    The first 200 rows, and later ones with tags, decide where things stand; all rows, how tags are
+    spelled and meant.
 
     Args:
         lines: Gives the file's lines from the beginning; called more than once.
@@ -150,7 +172,7 @@ def guess_layout(
     >>> layout.token, layout.usual("PER_B")
     (1, 'B-PER')
     """
-    layout = fixed or _places(list(islice(lines(), _SAMPLE)))
+    layout = fixed or _places(sample_lines(lines()))
     values: set[str] = set()
 
     def blocks() -> Iterator[list[str]]:
@@ -170,6 +192,29 @@ def guess_layout(
         names = {value: name for value in values for name in (usual_tags([value]) or {}).values()}
         scheme = _scheme(lines(), layout, names, predicted)
     return replace(layout, names=names, scheme=scheme, joining=joining)
+
+
+def sample_lines(lines: Iterable[str]) -> list[str]:
+    """The lines that show what a file is: the first ones, and later ones that have a tag or markup.
+
+    >>> len(sample_lines(f"word{n} O" for n in range(1000)))
+    200
+    """
+    sample: list[str] = []
+    rows = later = head = 0
+    for line in islice(lines, _MOST_LINES):
+        is_row = bool(line.strip()) and not line.startswith(("#", ";", "//"))
+        if rows < _SAMPLE:
+            rows += is_row
+            head += not is_row
+            if is_row or head <= _HEAD:
+                sample.append(line)
+        elif is_row and len(line) < _LONG and _TAGGED.fullmatch(line):
+            sample.append(line)
+            later += 1
+            if later >= _LATER:
+                break
+    return sample
 
 
 def _scheme(
@@ -203,14 +248,18 @@ def _places(lines: Sequence[str]) -> Layout:
     candidates = [columns_of(line) for line in plain if line.strip()]
     if not candidates:
         # Everything looks like a comment: the lines may be rows whose tokens begin with #.
-        candidates = [columns_of(line) for line in lines if line.strip()]
+        rows = [line for line in lines if line.strip() and not _COMMENT.fullmatch(line)]
+        candidates = [columns_of(line) for line in rows]
     widths = Counter(len(columns) for columns in candidates)
     if not widths:
         return Layout(sure=False)
+    if _is_conll2012(candidates):
+        names = usual_tags(row[_NAMES_2012] for row in candidates) or {}
+        return Layout(_WORDS_2012, _NAMES_2012, len(candidates[0]), names=names)
     width = max(widths, key=lambda n: (widths[n], n))
     header = _header(candidates[0]) if len(candidates) > 1 else None
-    rows = candidates[1:] if header else candidates
-    even = [row for row in rows if len(row) == width]
+    body = candidates[1:] if header else candidates
+    even = [row for row in body if len(row) == width]
     if width < 2 or not even:
         return Layout(sure=False)
     indexed = width > 2 and _counts(even)
@@ -218,7 +267,9 @@ def _places(lines: Sequence[str]) -> Layout:
     if header and len(header) == width:
         token = next((n for n, name in enumerate(header) if name in TOKEN_NAMES), token)
     if width == 2 and not header and _tag_columns(even, [0]) and not _tag_columns(even, [1]):
-        return Layout(1, 0, width, sure=_all_tags(rows[:_FIRST_ROWS], 0))
+        names = _tag_columns(even, [0])[0]
+        sure = _all_tags(body[:_FIRST_ROWS], 0) and _names_entities(lines, even, names)
+        return Layout(1, 0, width, sure=sure)
     places = [n for n in range(width) if n != token and not (indexed and n == 0)]
     tag, inner, names = _tag_column(even, places, header, indexed=indexed)
     if tag is None:
@@ -226,11 +277,11 @@ def _places(lines: Sequence[str]) -> Layout:
     # Rows of other widths are read from the end, if that is where the tag stands.
     place = -1 if tag == width - 1 else tag
     sure = (
-        len(even) >= _EVEN_SHARE * len(rows)
+        len(even) >= _EVEN_SHARE * len(body)
         and _names_entities(lines, even, names)
         and all(
             len(row) >= 2 and bool(row[0].strip()) and row[max(place, -len(row))] in names
-            for row in rows[:_FIRST_ROWS]
+            for row in body[:_FIRST_ROWS]
             if place < len(row)
         )
     )
@@ -238,6 +289,14 @@ def _places(lines: Sequence[str]) -> Layout:
         token == 0 and len({_language(row[0]) for row in even}) == 1 and bool(_language(even[0][0]))
     )
     return Layout(token, place, width, inner, indexed, bool(header), language, names, sure=sure)
+
+
+def _is_conll2012(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether rows are OntoNotes' (document, part, number, word, ...), of any number of columns."""
+    return (
+        all(len(row) > _NAMES_2012 and row[1].isdecimal() and row[2].isdecimal() for row in rows)
+        and usual_tags({"*"} | {row[_NAMES_2012] for row in rows}) is not None
+    )
 
 
 def _names_entities(
@@ -248,7 +307,7 @@ def _names_entities(
     Labels begin with a letter, unlike those of vitamin B-12 and the form I-94. Lines of nothing but
     ``O`` are rows if they are parted by tabs, or if comments say so.
     """
-    labels = labels_of(tag for tag in names.values() if not tag.endswith("-"))
+    labels = labels_of(tag for tag in names.values() if "-" in tag and not tag.endswith("-"))
     if labels:
         return any(not label[0].isdigit() for label in labels)
     return any("\t" in line or line.startswith("# ") for line in lines) and len(rows) > 0
@@ -315,6 +374,14 @@ def _tag_column(
             if not _CHUNKS.issuperset(labels_of(names.values()))
         }
         tagged = others or tagged
+    brackets = {n: names for n, names in tagged.items() if "*" in names}
+    if len(brackets) > 1:
+        # Roles of verbs stand in brackets, too.
+        tagged = {
+            n: names
+            for n, names in brackets.items()
+            if KNOWN_LABELS.issuperset(labels_of(tag for tag in names.values() if "-" in tag))
+        }
     if tagged:
         columns = list(tagged)
         if indexed and len(columns) > 1:

@@ -157,10 +157,13 @@ class ReadOptions:
 
         The others are counted as lost.
         """
-        outer = outermost(spans)
-        for span in spans if len(outer) < len(spans) else ():
-            if not any(span is other for other in outer):
-                self.lost(NESTED, shown_span(text, span), path, line, id)
+        unique = list(dict.fromkeys(spans))
+        outer = outermost(unique)
+        for span in unique if len(outer) < len(unique) else ():
+            if span not in outer:
+                keeper = next(o for o in outer if o.start < span.end and span.start < o.end)
+                shown = f"{shown_span(text, span)} in [{keeper.start}, {keeper.end}) {keeper.label}"
+                self.lost(NESTED, shown, path, line, id)
         return outer
 
 

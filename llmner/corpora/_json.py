@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -27,9 +27,16 @@ ANNOTATION_KEYS = tuple(
 )
 """Keys under which annotations stand."""
 
+# Keys under which lists of rows stand. Other lists of objects are parts of a row.
+_CONTAINERS = frozenset(
+    "data examples documents document docs sentences sentence items rows records paragraphs "
+    "rasa_nlu_data common_examples annotations tasks results entries instances samples train test "
+    "dev valid validation passages collection texts corpus dataset".split()
+)
 _DEEPEST = 8
 _TOKEN_KEYS = ("tokens", "words", "tokenized_text", "sentence", "text", "chars", "token")
 _SAMPLE = 50
+_MOST_ROWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +140,9 @@ def _unwrapped(value: Any, depth: int = 0) -> Iterator[Any]:
     if not isinstance(value, dict) or _is_row(value) or depth > _DEEPEST:
         yield value
         return
-    inner: list[Any] = [
-        item for item in value.values() if isinstance(item, list) and _holds_rows(item)
-    ]
-    inner = inner or [item for item in value.values() if isinstance(item, dict) and item]
+    parts = [item for key, item in value.items() if key.lower() in _CONTAINERS]
+    inner: list[Any] = [item for item in parts if isinstance(item, list) and _holds_rows(item)]
+    inner = inner or [item for item in parts if isinstance(item, dict) and item]
     if not inner:
         yield value
         return
@@ -153,7 +159,12 @@ def _unwrapped(value: Any, depth: int = 0) -> Iterator[Any]:
 def _holds_rows(items: list[Any]) -> bool:
     """Whether a list is one of rows, and no row by itself, such as spaCy's (text, annotations)."""
     kept = [item for item in items if item is not None]
-    return bool(kept) and all(isinstance(item, dict | list) for item in kept)
+    return bool(kept) and all(
+        isinstance(item, dict)
+        # spaCy's pairs; lists of lists of tokens are no rows.
+        or (isinstance(item, list) and bool(item) and isinstance(item[0], str))
+        for item in kept
+    )
 
 
 def _is_annotated(row: Any) -> bool:
@@ -175,7 +186,9 @@ def _is_row(value: Mapping[str, Any]) -> bool:
 
 
 def sample_rows(path: Path) -> list[Any]:
-    """The first rows of a file; empty if it is no JSON.
+    """The rows that show what a file is: the first, and later ones with annotations.
+
+    Empty if the file is no JSON.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -184,8 +197,22 @@ def sample_rows(path: Path) -> list[Any]:
     ...     sample_rows(path)
     [{'text': 'a'}]
     """
+    sample: list[Any] = []
+    later = 0
     try:
-        rows: Iterable[Row] = islice(json_rows(path), _SAMPLE)
-        return [row.value for row in rows if row.fault is None]
+        for row in islice(json_rows(path), _MOST_ROWS):
+            if row.fault is not None:
+                continue
+            if len(sample) - later < _SAMPLE:
+                sample.append(row.value)
+            elif isinstance(row.value, dict) and any(
+                isinstance(value := row.value.get(key), list | dict) and value
+                for key in ANNOTATION_KEYS
+            ):
+                sample.append(row.value)
+                later += 1
+                if later >= _SAMPLE:
+                    break
     except CorpusError:
         return []
+    return sample

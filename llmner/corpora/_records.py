@@ -24,9 +24,12 @@ __all__ = [
     "Record",
     "SpanClaim",
     "annotations_of",
+    "are_records",
     "id_of",
+    "plain_record",
     "read_records",
     "record_of",
+    "record_or_plain",
     "sought_spans",
     "span_claims",
 ]
@@ -137,6 +140,8 @@ def _first(row: Mapping[str, Any], keys: Iterable[str]) -> Any:
 def _label(value: Any) -> str | None:
     if isinstance(value, list) and value:
         value = value[0]
+    if isinstance(value, dict):
+        value = _first(value, ("value", "name", "label"))
     if isinstance(value, str) and value.strip():
         return value.strip()
     return str(value) if is_whole(value) else None
@@ -320,6 +325,40 @@ def record_of(row: Any, keys: Iterable[str] = ANNOTATION_KEYS) -> Record | None:
         elif (claims := annotations_of(value, text)) is not None:
             return Record(text, claims, id_of(row), (), _other_losses(row))
     return Record(text, (), id_of(row), (), _other_losses(row)) if empty else None
+
+
+def plain_record(row: Any) -> Record | None:
+    """A row with a text and no annotations, whose classes are labels of the whole text.
+
+    >>> plain_record({"text": "Anna sings", "label": "music"}).labels[0].label
+    'music'
+    """
+    if not isinstance(row, dict) or (text := text_of(row)) is None:
+        return None
+    labels: list[TextLabel] = []
+    for key in ANNOTATION_KEYS:
+        value = row.get(key)
+        values = value if isinstance(value, list) else [value]
+        if value is None:
+            continue
+        if key not in ("label", "labels") or not all(isinstance(v, str | int) for v in values):
+            return None
+        labels += [TextLabel(str(item)) for item in values]
+    return Record(text, (), id_of(row), labels)
+
+
+def record_or_plain(row: Any, keys: Iterable[str] = ANNOTATION_KEYS) -> Record | None:
+    """A row as :func:`record_of` reads it, or as :func:`plain_record` does."""
+    record = record_of(row, keys)
+    return plain_record(row) if record is None else record
+
+
+def are_records(rows: Sequence[Any], fits: Callable[[Any], bool]) -> bool:
+    """Whether some rows fit a format, and the others are texts without annotations."""
+    fitting = [fits(row) for row in rows]
+    return any(fitting) and all(
+        fit or plain_record(row) is not None for fit, row in zip(fitting, rows, strict=True)
+    )
 
 
 def _other_losses(row: Mapping[str, Any]) -> list[Loss]:

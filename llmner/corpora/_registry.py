@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from llmner._plugins import load_plugin, own_modules, plugins
+from llmner.corpora._columns import sample_lines
 from llmner.corpora._format import BadRow, CorpusFormat, ReadOptions, ReadStats
-from llmner.corpora._json import ANNOTATION_KEYS, json_rows, sample_rows
+from llmner.corpora._json import json_rows, sample_rows
 from llmner.corpora._losses import Losses
 from llmner.corpora.gmb import GMB_CSV, names_columns
 from llmner.corpora.hub import is_saved_dataset, read_hub
@@ -37,7 +37,19 @@ __all__ = [
 # here come after these, by name.
 _ORDER = (
     *("klue", "jsonl", "spacy_jsonl", "label_studio", "langextract", "tokens", "gliner", "doccano"),
-    *("records", "gmb", "table", "klp", "naver", "hipe", "conllu", "conll", "markup", "brat"),
+    *(
+        "records",
+        "gmb",
+        "pubtator",
+        "table",
+        "klp",
+        "naver",
+        "hipe",
+        "conllu",
+        "conll",
+        "markup",
+        "brat",
+    ),
     "docbin",
     "text",
 )
@@ -97,7 +109,7 @@ def _format(name: str) -> CorpusFormat:
 
 
 def guess_format(path: str | PathLike[str]) -> str:
-    """Guess the format of a file from its first 200 lines, or from its first 50 rows of JSON.
+    """Guess the format of a file from its first rows, and from later ones that look labelled.
 
     A ``.txt`` file that is in none of the labelled formats is plain text, one sentence per line.
     The format ``document`` is never guessed.
@@ -118,7 +130,7 @@ def guess_format(path: str | PathLike[str]) -> str:
             return name
     if names_columns(path):
         return GMB_CSV.name
-    lines = [line for _, line in itertools.islice(open_lines(path), 200)]
+    lines = sample_lines(line for _, line in open_lines(path))
     if not any(line.strip() for line in lines):
         raise CorpusError("holds no sentence", path=path, hint="the file is empty")
     rows = sample_rows(path) if _may_be_json(lines) else []
@@ -129,7 +141,8 @@ def guess_format(path: str | PathLike[str]) -> str:
     for name, point in plugins(_GROUP, CORPUS_FORMATS).items():
         if _fits(load_plugin(point), lines, rows):
             return name
-    if rows or _begins_as_object(lines) or path.suffix in _JSON_SUFFIXES:
+    plain = path.suffix == ".txt" and not rows
+    if not plain and (rows or _begins_as_object(lines) or path.suffix in _JSON_SUFFIXES):
         return _unknown_json(path, rows)
     if path.suffix == ".txt":
         return TEXT.name
@@ -182,8 +195,9 @@ def _unknown_json(path: Path, rows: list[Any]) -> str:
     if not objects or len(objects) < len(rows):
         return SPANS_JSONL.name
     keys = list(dict.fromkeys(str(key) for row in objects for key in row))
-    known = {"text", "spans"} & set(keys)
-    if known and not set(keys) & set(ANNOTATION_KEYS) - known:
+    broken = any(not isinstance(row.get("text", ""), str) for row in objects)
+    if broken or "spans" in keys:
+        # Its errors say what is wrong with a row.
         return SPANS_JSONL.name
     raise CorpusError(
         f"is JSON in no known corpus format; its keys are {', '.join(keys[:8])[:120]}",

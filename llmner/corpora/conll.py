@@ -28,7 +28,7 @@ from llmner.corpora._format import CorpusFormat, ReadOptions, bare, check_writab
 from llmner.errors import CorpusError
 from llmner.files import open_lines
 from llmner.spans import Sentence
-from llmner.tagging import OUTSIDE, continued_tag, spans_to_tags, tags_to_spans
+from llmner.tagging import OUTSIDE, continued_tag, looks_like_tag, spans_to_tags, tags_to_spans
 
 __all__ = ["BMES", "CONLL", "FORMATS", "GERMEVAL"]
 
@@ -98,7 +98,13 @@ def _add_row(path: Path, number: int, line: str, block: Block, layout: Layout) -
         return  # The line of a contracted word, whose parts follow with their tags.
     block.tokens.append(token.partition(":")[2] if layout.language else token)
     before = block.tags[-1] if block.tags else None
-    block.tags.append(continued_tag(layout.usual(columns[layout.tag]), before))
+    # Nested names may stand in one cell: the first is the outermost.
+    tag, *inner = columns[layout.tag].split("|")
+    if inner and not all(map(looks_like_tag, (tag, *inner))):
+        tag, inner = columns[layout.tag], []
+    block.tags.append(continued_tag(layout.usual(tag), before))
+    if layout.inner is None:
+        block.inner.append(inner[0] if inner else OUTSIDE)
     block.numbers.append(number)
     if layout.inner is not None and layout.inner < len(columns):
         block.inner.append(layout.usual(columns[layout.inner]))

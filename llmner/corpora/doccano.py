@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from llmner.corpora._format import CorpusFormat, ReadOptions, bare
-from llmner.corpora._records import Record, read_records, record_of
+from llmner.corpora._records import Record, are_records, read_records, record_of, record_or_plain
 from llmner.files import dump_json
 from llmner.spans import Sentence
 
@@ -22,11 +22,11 @@ _EXPECTED = '{"text", "label": [[start, end, label]]}'
 
 
 def _parse(row: Any) -> Record | None:
-    return record_of(row, _KEYS)
+    return record_or_plain(row, _KEYS)
 
 
 def _looks_like_rows(rows: list[Any]) -> bool:
-    return all(map(_is_exported, rows))
+    return are_records(rows, _is_exported)
 
 
 def _is_exported(row: Any) -> bool:
@@ -34,12 +34,14 @@ def _is_exported(row: Any) -> bool:
         return False
     value = row.get("label", row.get("labels"))
     if isinstance(value, list):
-        return all(isinstance(item, list) for item in value) and _parse(row) is not None
+        return bool(value) and (
+            all(isinstance(item, list) for item in value) and record_of(row, _KEYS) is not None
+        )
     entities = row.get("entities")
     return (
         isinstance(entities, list)
         and ("relations" in row or any("start_offset" in item for item in entities))
-        and _parse(row) is not None
+        and record_of(row, _KEYS) is not None
     )
 
 

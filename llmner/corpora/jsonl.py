@@ -17,9 +17,12 @@ from typing import Any, BinaryIO
 from llmner._numbers import is_number, is_whole
 from llmner.corpora._format import CorpusFormat, ReadOptions
 from llmner.corpora._json import ANNOTATION_KEYS, json_rows
+from llmner.corpora.markup import are_known, markup_labels
+from llmner.corpora.tokens import pair_of
 from llmner.errors import CorpusError, SpanError
 from llmner.files import dump_json
 from llmner.spans import Sentence, Span, TextLabel
+from llmner.tagging import OUTSIDE
 
 __all__ = [
     "FORMATS",
@@ -34,6 +37,8 @@ __all__ = [
 ]
 
 
+# Keys under which classes of the whole text may stand, too.
+_CLASSES = frozenset({"label", "labels", "tags", "output", "result", "results", "predictions"})
 _FOREIGN = ("answer", "_input_hash", "_task_hash")
 
 
@@ -50,16 +55,31 @@ def _is_ours(row: Any) -> bool:
         if isinstance(spans, list):
             return all(isinstance(span, dict) and "label" in span for span in spans)
         return not isinstance(spans, dict)
-    if not isinstance(row.get("text"), str):
+    if not isinstance(row.get("text"), str) or _is_tagged(row):
         return False
-    return not any(_annotates(row[key]) for key in ANNOTATION_KEYS if key in row)
+    return not any(_annotates(key, value) for key, value in row.items())
 
 
-def _annotates(value: Any) -> bool:
-    """Whether a value under a key of annotations is more than a class of the whole text."""
-    if isinstance(value, list):
-        return not value or any(not isinstance(item, str | int | float) for item in value)
-    return isinstance(value, dict)
+def _is_tagged(row: dict[str, Any]) -> bool:
+    """Whether a row has a text and its tags in a second string."""
+    pair = pair_of(row)
+    return pair is not None and any(tag != OUTSIDE for tag in pair[1])
+
+
+def _annotates(key: str, value: Any) -> bool:
+    """Whether a value is more than a class of the whole text, or than what nobody knows."""
+    if isinstance(value, dict):
+        return key in ANNOTATION_KEYS and any(
+            isinstance(part, list | dict) and part for part in value.values()
+        )
+    if not isinstance(value, list):
+        return False
+    if key in ANNOTATION_KEYS and key not in _CLASSES:
+        return bool(value)
+    items = [part for item in value for part in (item if isinstance(item, list) else [item])]
+    if any(isinstance(item, dict) and {"start", "end"} <= item.keys() for item in items):
+        return True
+    return key in ANNOTATION_KEYS and any(isinstance(item, list | dict) for item in value)
 
 
 def json_objects(path: Path) -> Iterator[tuple[int | None, dict[str, Any]]]:
@@ -180,6 +200,8 @@ def _sentence(
 ) -> Sentence:
     text, id = row_text_and_id(path, number, row)
     spans = row.get("spans", [])
+    if not spans and "<" in text and (marked := markup_labels([text])) and are_known(marked):
+        options.stats.note(f"{path.name}: texts look like inline markup, which is kept as it is")
     if not isinstance(spans, list):
         raise CorpusError("'spans' is not a list", path=path, line=number, id=id)
     spans = [span_of_row(path, number, id, span) for span in spans]

@@ -7,27 +7,40 @@ the text is written ``\t``, so a bare tab always ends the id.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from llmner.corpora._columns import KNOWN_LABELS
 from llmner.corpora._format import CorpusFormat, ReadOptions, bare, check_writable, encode
 from llmner.errors import CorpusError, SpanError
 from llmner.files import open_lines
 from llmner.markup import parse_markup, render_markup
 from llmner.spans import Sentence
 
-__all__ = ["FORMATS", "MARKUP"]
+__all__ = ["FORMATS", "MARKUP", "are_known", "markup_labels"]
 
 _MENTION = re.compile(r"<(?P<surface>[^<>]+):(?P<label>[^\W\d][\w.-]*)>")
-# Labels of well-known schemes. A finer label begins with one of these: PS_NAME, LOC-city.
-_KNOWN_LABELS = frozenset(
-    "PS LC OG DT TI QT AF CV AM PT FD TR EV MT TM PER LOC ORG MISC DAT TIM NUM FLD AFW CVL EVT ANM "
-    "PLT MAT TRM PERSON LOCATION ORGANIZATION NORP FAC GPE PRODUCT EVENT WORK_OF_ART LAW LANGUAGE "
-    "DATE TIME PERCENT MONEY QUANTITY ORDINAL CARDINAL".split()
-)
 _CODE = re.compile(r"[A-Z][A-Z0-9_.-]+")
 _LABELLED_SHARE = 0.5
+
+
+def markup_labels(texts: Iterable[str]) -> set[str]:
+    """The labels that stand in angle brackets in some texts, or what looks like them.
+
+    >>> markup_labels(["<Anna:PER> sings", "at <14:30>"])
+    {'PER'}
+    """
+    return {match["label"] for text in texts for match in _MENTION.finditer(text)}
+
+
+def are_known(labels: Iterable[str]) -> bool:
+    """Whether all labels are those of a well-known scheme, or finer ones.
+
+    >>> are_known({"PS", "LOC-city"}), are_known({"photo"})
+    (True, False)
+    """
+    return all(re.split("[_.-]", label)[0].upper() in KNOWN_LABELS for label in labels)
 
 
 def _looks_like(lines: list[str]) -> bool:
@@ -37,11 +50,10 @@ def _looks_like(lines: list[str]) -> bool:
     labels are codes in capitals.
     """
     rows = [line for line in lines if line.strip()]
-    mentions = [match for line in rows for match in _MENTION.finditer(line)]
-    if not mentions:
+    labels = markup_labels(rows)
+    if not labels:
         return False
-    labels = {match["label"] for match in mentions}
-    if all(re.split("[_.-]", label)[0].upper() in _KNOWN_LABELS for label in labels):
+    if are_known(labels):
         return True
     labelled = sum(bool(_MENTION.search(line)) for line in rows)
     return all(map(_CODE.fullmatch, labels)) and labelled >= _LABELLED_SHARE * len(rows)

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llmner.corpora._format import CorpusFormat, ReadOptions
-from llmner.corpora._json import text_of
-from llmner.corpora._records import Record, read_records, record_of
+from llmner.corpora._records import Record, are_records, read_records, record_of, record_or_plain
 from llmner.spans import Sentence
 
 __all__ = ["CLUENER", "DATATURKS", "FORMATS", "MODU", "RECORDS"]
@@ -29,16 +28,19 @@ def _reader(
 
 
 def _parse_cluener(row: Any) -> Record | None:
-    return record_of(row, ("label",))
+    return record_or_plain(row, ("label",))
 
 
 def _is_cluener(rows: list[Any]) -> bool:
-    return all(
+    return are_records(rows, _has_surfaces) and any(row["label"] for row in rows if "label" in row)
+
+
+def _has_surfaces(row: Any) -> bool:
+    return (
         isinstance(row, dict)
         and isinstance(row.get("label"), dict)
         and all(isinstance(places, dict) for places in row["label"].values())
-        and _parse_cluener(row) is not None
-        for row in rows
+        and record_of(row, ("label",)) is not None
     )
 
 
@@ -61,20 +63,12 @@ def _is_dataturks(rows: list[Any]) -> bool:
 
 
 def _is_record(rows: list[Any]) -> bool:
+    if not are_records(rows, lambda row: record_of(row) is not None):
+        return False
     records = [record for row in rows if (record := record_of(row)) is not None]
     claims = [claim for record in records for claim in record.claims]
     # Surfaces alone are what a model claims, and no corpus.
-    placed = any(claim.start is not None for claim in claims) or not claims
-    return len(records) == len(rows) and placed
-
-
-def _parse_any(row: Any) -> Record | None:
-    record = record_of(row)
-    # A row without any key of annotations is a text without entities.
-    if record is None and isinstance(row, dict) and (text := text_of(row)) is not None:
-        plain = all(not isinstance(value, list | dict) for value in row.values())
-        return Record(text) if plain else None
-    return record
+    return any(claim.start is not None for claim in claims) or not claims
 
 
 CLUENER = CorpusFormat(
@@ -100,7 +94,7 @@ DATATURKS = CorpusFormat(
 )
 RECORDS = CorpusFormat(
     "records",
-    _reader(_parse_any, 'a text and annotations, such as {"text", "entities": [...]}'),
+    _reader(record_or_plain, 'a text and annotations, such as {"text", "entities": [...]}'),
     None,
     None,
     looks_like_rows=_is_record,

@@ -14,7 +14,13 @@ from typing import Any, BinaryIO
 from llmner.corpora._format import CorpusFormat, ReadOptions, bare
 from llmner.corpora._json import json_rows
 from llmner.corpora._losses import REFUSED
-from llmner.corpora._records import Record, read_records, record_of
+from llmner.corpora._records import (
+    Record,
+    are_records,
+    read_records,
+    record_of,
+    record_or_plain,
+)
 from llmner.files import dump_json
 from llmner.spans import Sentence
 
@@ -24,11 +30,11 @@ _KEYS = ("entities", "ents", "spans")
 
 
 def _parse(row: Any) -> Record | None:
-    return record_of(row, _KEYS)
+    return record_or_plain(row, _KEYS)
 
 
 def _looks_like_rows(rows: list[Any]) -> bool:
-    return all(_is_pair(row) and _parse(row) is not None for row in rows)
+    return are_records(rows, lambda row: _is_pair(row) and record_of(row, _KEYS) is not None)
 
 
 def _is_pair(row: Any) -> bool:

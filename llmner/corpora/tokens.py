@@ -41,6 +41,8 @@ def pair_of(row: Any) -> tuple[list[str], list[Any]] | None:
     """
     if not isinstance(row, dict):
         return None
+    if (words := _words(row)) is not None:
+        return words
     for key in _TOKEN_KEYS:
         tokens = row.get(key)
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
@@ -49,6 +51,23 @@ def pair_of(row: Any) -> tuple[list[str], list[Any]] | None:
             tags = row.get(name)
             if isinstance(tags, list) and len(tags) == len(tokens) and name != key:
                 return tokens, tags
+    return None
+
+
+def _words(row: dict[str, Any]) -> tuple[list[str], list[Any]] | None:
+    """The words of a text, and their tags in a second string."""
+    for key in _TOKEN_KEYS:
+        text = row.get(key)
+        if not isinstance(text, str) or not text.strip():
+            continue
+        for name in TAG_KEYS:
+            tags = row.get(name)
+            if (
+                isinstance(tags, str)
+                and len(tags.split()) == len(text.split())
+                and usual_tags({*tags.split(), OUTSIDE}) is not None
+            ):
+                return text.split(), tags.split()
     return None
 
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from llmner.cli import app
-from llmner.corpora import ReadStats, read_corpus, write_corpus
+from llmner.corpora import ReadStats, guess_format, read_corpus, write_corpus
 from llmner.errors import CorpusError
 from llmner.spans import Sentence, Span
 
@@ -59,6 +59,30 @@ def test_a_file_is_read_as_meant_or_refused(row: dict[str, Any]) -> None:
     assert any(agrees(read, way["texts"], way["entities"]) for way in ways), [
         (x.text, [(s.label, x.surface(s)) for s in x.spans]) for x in read
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "tail", "format"),
+    [
+        ("a.conll", "the O\n\n", "Anna B_PER\n", "conll"),
+        ("a.conll", "the O\n\n", "Anna PER-B\n", "conll"),
+        ("a.conll", "# a remark\n", "Anna\tB-PER\n# O\n", "conll"),
+        ("a.conll", "\n", "Anna\tB-PER\n", "conll"),
+        ("a.txt", "河 O\n水 O\n\n", "陆 B-PER\n禾 I-PER\n", "conll"),
+        ("a.tsv", "강물이 올랐다\t- -\n", "한여울은 갔다\tPER_B -\n", "naver"),
+        ("a.txt", "강물이 올랐다.\n", "<한여울:PS>은 갔다.\n", "markup"),
+        ("a.jsonl", '{"text": "a b", "label": []}\n', '{"text": "Anna", "label": [[0, 4, "PER"]]}\n', "doccano"),
+        ("a.jsonl", '{"text": "a b", "label": []}\n', '{"text": "Anna", "label": "PER"}\n', "spans"),
+    ],
+)  # fmt: skip
+def test_a_file_may_begin_without_names(
+    name: str, head: str, tail: str, format: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(head * 300 + tail, "utf-8")
+    assert guess_format(path) == format
+    entities = sum(len(sentence.spans) for sentence in read_corpus(path))
+    assert entities == (format != "spans")
 
 
 @pytest.mark.parametrize("name", ["c16-hash-token.jsonl", "c17-docstart-token.jsonl"])
