@@ -120,7 +120,7 @@ def guess_format(path: str | PathLike[str]) -> str:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "corpus"
-    ...     _ = path.write_text("<Anna:PER> sings\n")
+    ...     _ = path.write_text("<Anna:PER> sings\\n")
     ...     guess_format(path)
     'markup'
     """
@@ -334,7 +334,7 @@ def write_corpus(
     ...     write_corpus([Sentence("Anna sings", (Span(0, 4, "PER"),))], path, "markup")
     ...     path.read_text()
     1
-    '<Anna:PER> sings\n'
+    '<Anna:PER> sings\\n'
     """
     chosen = _format(format)
     count = 0
