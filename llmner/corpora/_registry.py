@@ -126,7 +126,7 @@ def guess_format(path: str | PathLike[str]) -> str:
     """
     path = Path(path)
     for name, format in CORPUS_FORMATS.items():
-        if format.suffixes and _has_suffix(path, format.suffixes):
+        if format.suffixes and _has_suffix(path, format):
             return name
     if names_columns(path):
         return GMB_CSV.name
@@ -160,10 +160,12 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
+def _has_suffix(path: Path, format: CorpusFormat) -> bool:
     if _is_folder(path):
-        return any(child.suffix in suffixes for child in path.iterdir())
-    return path.suffix.lower() in suffixes
+        # Only formats of several files are read from a folder.
+        is_whole = format.write_path is not None
+        return is_whole and any(child.suffix in format.suffixes for child in path.iterdir())
+    return path.suffix.lower() in format.suffixes
 
 
 def _fits(format: CorpusFormat, lines: list[str], rows: list[Any]) -> bool:

@@ -84,5 +84,5 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     stream.write(encode(sentence, f"{sentence.id}\t{marked}\n" if sentence.id else f"{marked}\n"))
 
 
-MARKUP = CorpusFormat("markup", _read, _write, _looks_like, kept=bare)
+MARKUP = CorpusFormat("markup", _read, _write, _looks_like, suffixes=(".markup",), kept=bare)
 FORMATS = (MARKUP,)
