@@ -341,7 +341,7 @@ def continued_tag(tag: str, before: str | None) -> str:
     if tag == _STAR:
         return inside_tag(before) if before is not None and before[0] in "BI" else OUTSIDE
     prefix, label = split_tag(tag)
-    if tag == OUTSIDE or label:
+    if label or not tag.endswith("-"):
         return tag
     return f"{prefix}-{split_tag(before or OUTSIDE)[1]}"
 
@@ -396,6 +396,7 @@ def usual_tags(tags: Iterable[str], *, bare: bool = False) -> dict[str, str] | N
     if (
         bare
         and not continuing
+        and not any(map(_SPELLINGS[0].fullmatch, labelled))
         and {"O", "o"} & set(values)
         and len(labelled) <= _MOST_LABELS
         and all(map(_LABEL.fullmatch, labelled))

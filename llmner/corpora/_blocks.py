@@ -14,7 +14,7 @@ from typing import Literal
 
 from llmner.corpora._format import ReadOptions
 from llmner.corpora._losses import NESTED
-from llmner.errors import CorpusError, TagError
+from llmner.errors import CorpusError, SpanError, TagError
 from llmner.spans import Sentence, Span
 from llmner.tagging import (
     OUTSIDE,
@@ -68,6 +68,7 @@ class Block:
         numbers: The number of each token's line.
         glued: For each token, whether no space follows it; ``None`` if the file does not say.
         inner: Tags of nested entities, which are left out.
+        deeper: What else rows have and a sentence cannot hold: kinds of losses, with examples.
         id: The sentence's id.
         text: The text that a comment gives.
         marked: The text with markup that a comment of KLUE's gives. It is only asked for spaces.
@@ -80,6 +81,7 @@ class Block:
     numbers: list[int] = field(default_factory=list)
     glued: list[bool] | None = None
     inner: list[str] = field(default_factory=list)
+    deeper: list[tuple[str, str]] = field(default_factory=list)
     id: str | None = None
     text: str | None = None
     marked: str | None = None
@@ -103,14 +105,14 @@ class _TokenCounts:
 
     def __init__(self) -> None:
         self.tokens = self.pieces = self.marks = self.ideographs = self.single = 0
-        self.syllables = self.single_syllables = self.spaces = 0
+        self.syllables = self.single_syllables = 0
+        self.sentences = self.spaced_sentences = 0
         self.begins_with_piece = False
 
     def add(self, tokens: Sequence[str]) -> None:
         for token in tokens:
             self.tokens += 1
             self.single += len(token) == 1
-            self.spaces += token.isspace()
             if _PIECE.match(token):
                 self.pieces += 1
             elif token.startswith("▁"):
@@ -120,11 +122,15 @@ class _TokenCounts:
             elif _SYLLABLE.search(token):
                 self.syllables += 1
                 self.single_syllables += len(token) == 1
+        if len(tokens) > 1:
+            self.sentences += 1
+            self.spaced_sentences += any(token.isspace() for token in tokens)
         if tokens and _PIECE.match(tokens[0]):
             self.begins_with_piece = True
 
     def joining(self) -> Joining:
-        if self.spaces:
+        # A token of white space now and then is a line break, or a slip.
+        if self.spaced_sentences and 2 * self.spaced_sentences >= self.sentences:
             return "exact"
         if self.marks > self.tokens / 4:
             return "marked"
@@ -191,14 +197,16 @@ def _located(path: Path, block: Block, joining: Joining) -> tuple[str, list[tupl
     places: list[tuple[int, int]] = []
     end = 0
     for token, number in zip(block.tokens, block.numbers, strict=True):
+        if joining == "pieces":
+            token = token.removeprefix("##")
         start = block.text.find(token, end)
         if start < 0 or block.text[end:start].strip():
             raise CorpusError(
-                f"token {token[:40]!r} is not the next one in the # text comment",
+                f"token {token[:40]!r} is not the next one in the text",
                 path=path,
                 line=number,
                 id=block.id,
-                hint="correct the # text comment or remove it",
+                hint="correct the text or remove it",
             )
         end = start + len(token)
         places.append((start, end))
@@ -223,9 +231,13 @@ def _glued(block: Block, joining: Joining) -> list[bool] | None:
 
 
 def _moved(spans: Iterable[TagSpan], places: Sequence[tuple[int, int]]) -> list[Span]:
-    """Spans of tokens as spans of the text; a span of empty tokens is left out."""
+    """Spans of tokens as spans of the text; one of empty tokens is an error.
+
+    Raises:
+        SpanError: A span has no characters.
+    """
     moved = ((places[span.start][0], places[span.end - 1][1], span.label) for span in spans)
-    return [Span(start, end, label) for start, end, label in moved if start < end]
+    return [Span(start, end, label) for start, end, label in moved]
 
 
 def finish(
@@ -245,8 +257,16 @@ def finish(
         spans, repairs = tags_to_spans(block.tags, scheme=scheme, strict=options.strict)
         text, places = _located(path, block, joining)
         sentence = options.sentence(path, first, block.id, text, _moved(spans, places))
+        for kind, example in block.deeper:
+            options.lost(kind, example, path, first, block.id)
         if block.inner:
             _tell_inner(path, block, scheme, text, places, options)
+    except SpanError as error:
+        problem = f"an entity of empty tokens ({error.problem})"
+        options.bad(
+            CorpusError(problem, path=path, line=first, id=block.id), "\n".join(block.lines)
+        )
+        return
     except TagError as error:
         line = None if error.line is None else block.numbers[error.line - 1]
         options.bad(
@@ -282,14 +302,21 @@ def _character_tags(
 ) -> list[str]:
     """The tokens' tags, one per character; an entity goes on between its tokens."""
     chars = [OUTSIDE] * length
-    previous = OUTSIDE
+    previous = opening = OUTSIDE
     last = 0
-    for (start, end), tag in zip(places, tags, strict=True):
+    for (start, end), spelled in zip(places, tags, strict=True):
+        # BMES writes M- inside.
+        tag = inside_tag(spelled) if spelled.startswith("M-") else spelled
         inside = inside_tag(tag)
         if goes_on(previous, tag):
             chars[last:start] = [inside] * (start - last)
         if start < end:
-            chars[start:end] = [tag, *[inside] * (end - start - 1)]
+            # A token without characters hands its beginning on.
+            first = opening if goes_on(opening, tag) else tag
+            chars[start:end] = [first, *[inside] * (end - start - 1)]
+            opening = OUTSIDE
+        elif tag.startswith("B-") or not goes_on(opening, tag):
+            opening = tag
         last = end
         previous = tag
     return chars

@@ -21,12 +21,13 @@ __all__ = [
     "columns_of",
     "comment_of",
     "guess_layout",
+    "is_surely_tagged",
     "sample_lines",
 ]
 
 _COMMENT = re.compile(r"#+ *(\w+) *= ?(.*)", re.DOTALL)
 _KLUE_COMMENT = re.compile(r"## (\S+)\t(.*)")
-_INDEX = re.compile(r"\d+(?:[-.]\d+)?")
+_INDEX = re.compile(r"\d{1,9}(?:[-.]\d{1,9})?")
 _LANGUAGE = re.compile(r"([a-z]{2,3}):\S")
 # Columns of OntoNotes' files, as CoNLL-2011 and CoNLL-2012 have them.
 _WORDS_2012, _NAMES_2012 = 3, 10
@@ -43,6 +44,7 @@ TAG_NAMES = frozenset(
     "tag tags ner ner_tag ner_tags ne ne_tag entity label labels iob bio 태그 개체명".split()
 )
 # The first rows of a file, and later ones that have a tag, for files that begin without names.
+_MOST_COLUMNS = 200
 _SAMPLE = 200
 _LATER = 100
 # Lines at the beginning that may be comments or empty.
@@ -57,6 +59,9 @@ _TAGGED = re.compile(
 _FIRST_ROWS = 20
 # A file whose tags are bare labels has at least this share of O.
 _OUTSIDE_SHARE = 0.3
+# A file with tags in a foreign spelling has at least so many rows.
+_FEWEST = 3
+_USUAL = re.compile(r"O|[BIESLUMW]-\S+|-|_|\*.*|\(.*")
 # Rows of a table have one width, but for a few.
 _EVEN_SHARE = 0.8
 
@@ -250,6 +255,7 @@ def _places(lines: Sequence[str]) -> Layout:
         # Everything looks like a comment: the lines may be rows whose tokens begin with #.
         rows = [line for line in lines if line.strip() and not _COMMENT.fullmatch(line)]
         candidates = [columns_of(line) for line in rows]
+    candidates = [columns for columns in candidates if len(columns) <= _MOST_COLUMNS]
     widths = Counter(len(columns) for columns in candidates)
     if not widths:
         return Layout(sure=False)
@@ -308,9 +314,41 @@ def _names_entities(
     ``O`` are rows if they are parted by tabs, or if comments say so.
     """
     labels = labels_of(tag for tag in names.values() if "-" in tag and not tag.endswith("-"))
+    if labels and all(label[0].isdigit() for label in labels):
+        return False
+    if labels and not all(map(_USUAL.fullmatch, names)):
+        return is_surely_tagged(names, len(rows)) and len(rows) >= len(lines) - _blank(lines)
+    if labels and len(rows) < _FEWEST and OUTSIDE not in names.values():
+        # One line such as "an E-Bike" is a text.
+        return all(label.isupper() or label.upper() in KNOWN_LABELS for label in labels)
     if labels:
-        return any(not label[0].isdigit() for label in labels)
+        return True
     return any("\t" in line or line.startswith("# ") for line in lines) and len(rows) > 0
+
+
+def _blank(lines: Sequence[str]) -> int:
+    """Lines that are no rows: empty ones, comments, and what begins a document."""
+    return sum(not line.strip() or line.startswith(("#", ";", "-DOCSTART-")) for line in lines) + 1
+
+
+def is_surely_tagged(names: Mapping[str, str], rows: int) -> bool:
+    """Whether tags in a foreign spelling cannot be words: some are outside, and labels are words.
+
+    Few texts have ``O`` or ``-`` where tags stand; quizzes and blood groups have, and short labels.
+
+    Args:
+        names: The usual spelling of each tag.
+        rows: The number of rows.
+
+    >>> is_surely_tagged({"PER-B": "B-PER", "O": "O"}, 3), is_surely_tagged({"e-mail": "E-mail"}, 3)
+    (True, False)
+    """
+    if rows < _FEWEST or OUTSIDE not in names.values():
+        return False
+    labels = labels_of(tag for tag in names.values() if "-" in tag and not tag.endswith("-"))
+    return all(
+        label.upper() in KNOWN_LABELS or (len(label) > 2 and label[0].isalpha()) for label in labels
+    )
 
 
 def _language(token: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -159,9 +159,11 @@ class ReadOptions:
         """
         unique = list(dict.fromkeys(spans))
         outer = outermost(unique)
+        kept, ends = set(outer), [span.end for span in outer]
         for span in unique if len(outer) < len(unique) else ():
-            if span not in outer:
-                keeper = next(o for o in outer if o.start < span.end and span.start < o.end)
+            if span not in kept:
+                # The first of the kept ones that ends behind its start.
+                keeper = outer[min(bisect_right(ends, span.start), len(outer) - 1)]
                 shown = f"{shown_span(text, span)} in [{keeper.start}, {keeper.end}) {keeper.label}"
                 self.lost(NESTED, shown, path, line, id)
         return outer
@@ -284,7 +286,11 @@ def check_writable(
             empty.
     """
     problem = None
-    if not breaks and _LINE_BREAK.search(sentence.text):
+    if any("|" in span.label for span in sentence.spans):
+        problem = "a label with |"
+    elif sentence.text.startswith("\ufeff"):
+        problem = "a text that begins with a byte-order mark"
+    elif not breaks and _LINE_BREAK.search(sentence.text):
         problem = "a text with a line break"
     elif not sentence.text or (not blank and not sentence.text.strip()):
         problem = "an empty text"

@@ -15,8 +15,8 @@ from llmner.files import open_lines, parse_json, read_text
 __all__ = ["ANNOTATION_KEYS", "TEXT_KEYS", "Row", "json_rows", "sample_rows", "text_of"]
 
 TEXT_KEYS = tuple(
-    "text sentence content raw form document body input data context utterance sentence_text "
-    "raw_text full_text sequence doc Text 원문 문장".split()
+    "text sentence content raw utterance sentence_text raw_text full_text body input context data "
+    "sequence Text 원문 문장 form document doc".split()
 )
 """Keys under which the text of a row stands, in the order in which they are looked at."""
 
@@ -31,8 +31,9 @@ ANNOTATION_KEYS = tuple(
 _CONTAINERS = frozenset(
     "data examples documents document docs sentences sentence items rows records paragraphs "
     "rasa_nlu_data common_examples annotations tasks results entries instances samples train test "
-    "dev valid validation passages collection texts corpus dataset".split()
+    "dev valid validation eval evaluation passages collection texts corpus dataset".split()
 )
+_SPLITS = frozenset("train test dev valid validation eval evaluation".split())
 _DEEPEST = 8
 _TOKEN_KEYS = ("tokens", "words", "tokenized_text", "sentence", "text", "chars", "token")
 _SAMPLE = 50
@@ -84,10 +85,14 @@ def json_rows(path: Path) -> Iterator[Row]:
     try:
         value = parse_json(first[1])
     except ValueError as error:
-        if second is not None and not _is_whole_object(first[1]):
+        if second is not None and not (
+            _is_whole_object(first[1]) or _are_lines(first[1], second[1])
+        ):
             yield from _rows_of_whole(path, str(error))
             return
         value = None
+    if second is None and value == []:
+        return
     if second is None and isinstance(value, list | dict):
         for number, row in enumerate(_unwrapped(value), 1):
             line = first[0] if row is value else None
@@ -98,6 +103,14 @@ def json_rows(path: Path) -> Iterator[Row]:
         for row in _rows_of_line(path, number, text):
             count += 1
             yield Row(row.value, row.line, count, row.raw, row.fault)
+
+
+def _are_lines(first: str, second: str) -> bool:
+    """Whether a first line that is broken stands before JSON Lines."""
+    try:
+        return first.startswith("{") and isinstance(parse_json(second), dict)
+    except ValueError:
+        return False
 
 
 def _is_whole_object(line: str) -> bool:
@@ -141,15 +154,20 @@ def _unwrapped(value: Any, depth: int = 0) -> Iterator[Any]:
         yield value
         return
     parts = [item for key, item in value.items() if key.lower() in _CONTAINERS]
-    inner: list[Any] = [item for item in parts if isinstance(item, list) and _holds_rows(item)]
-    inner = inner or [item for item in parts if isinstance(item, dict) and item]
+    inner = [
+        item
+        for item in parts
+        if (isinstance(item, list) and _holds_rows(item)) or (isinstance(item, dict) and item)
+    ]
+    splits = [item for key, item in value.items() if key.lower() in _SPLITS]
     if not inner:
         yield value
         return
     rows = [list(_unwrapped(item, depth + 1)) for item in inner]
     annotated = [part for part in rows if any(map(_is_annotated, part))]
     texts = [part for part in rows if any(isinstance(row, dict) and _is_row(row) for row in part)]
-    chosen = annotated or texts
+    # Of other parts, those with annotations count: paragraphs repeat the sentences.
+    chosen = texts if splits else annotated or texts
     if not chosen:
         yield value
     for part in chosen:

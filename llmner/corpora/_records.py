@@ -7,15 +7,18 @@ decide. A surface without a place takes the next occurrence in the text.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from llmner._numbers import is_number, is_whole
 from llmner.corpora._format import ReadOptions
 from llmner.corpora._json import ANNOTATION_KEYS, Row, json_rows, text_of
-from llmner.corpora._losses import DISCONTINUOUS, RELATIONS, UNPLACED
+from llmner.corpora._losses import DISCONTINUOUS, OTHERS, RELATIONS, UNPLACED
 from llmner.errors import CorpusError, SpanError
 from llmner.spans import Sentence, Span, TextLabel
 
@@ -32,6 +35,7 @@ __all__ = [
     "record_or_plain",
     "sought_spans",
     "span_claims",
+    "text_labels_of",
 ]
 
 _STARTS = tuple(
@@ -318,13 +322,38 @@ def record_of(row: Any, keys: Iterable[str] = ANNOTATION_KEYS) -> Record | None:
     if not isinstance(row, dict) or (text := text_of(row)) is None:
         return None
     empty = False
+    record: Record | None = None
+    others: list[Loss] = []
     for key in keys:
         value = row.get(key)
         if key in row and (value is None or (isinstance(value, list | dict) and not value)):
             empty = True
-        elif (claims := annotations_of(value, text)) is not None:
-            return Record(text, claims, id_of(row), (), _other_losses(row))
-    return Record(text, (), id_of(row), (), _other_losses(row)) if empty else None
+        elif (claims := annotations_of(value, text)) is None:
+            continue
+        elif record is None:
+            record = Record(text, claims, id_of(row), text_labels_of(row, key), _other_losses(row))
+        elif claims:
+            others.append(Loss(OTHERS, f"{len(claims)} under {key!r}"))
+    if record is not None:
+        return replace(record, losses=[*record.losses, *others]) if others else record
+    if empty:
+        return Record(text, (), id_of(row), text_labels_of(row, ""), _other_losses(row))
+    return None
+
+
+def text_labels_of(row: Mapping[str, Any], taken: str = "") -> list[TextLabel]:
+    """The classes of a row beside its annotations, which stand under the key ``taken``.
+
+    >>> text_labels_of({"text": "Anna sings", "label": "music"})
+    [TextLabel(label='music', attributes={}, score=None)]
+    """
+    labels: list[TextLabel] = []
+    for key in ("label", "labels", "cats", "class"):
+        value = row.get(key)
+        values = value if isinstance(value, list) else [value]
+        if key != taken and value and all(isinstance(item, str) and item for item in values):
+            labels += [TextLabel(str(item)) for item in values]
+    return labels
 
 
 def plain_record(row: Any) -> Record | None:
@@ -365,7 +394,7 @@ def _other_losses(row: Mapping[str, Any]) -> list[Loss]:
     return [
         Loss(RELATIONS, f"{len(value)} under {key!r}")
         for key in _RELATIONS
-        if isinstance(value := row.get(key), list) and value
+        if isinstance(value := row.get(key), list | dict) and value
     ]
 
 
@@ -397,7 +426,10 @@ def read_records(
         try:
             if row.fault is not None:
                 raise row.fault
-            record = parse(row.value)
+            try:
+                record = parse(row.value)
+            except _ODD:
+                record = None
             if record is None:
                 id = id_of(row.value) if isinstance(row.value, dict) else None
                 raise CorpusError(
@@ -457,42 +489,48 @@ def _sentence(
 ) -> Sentence:
     text, id = record.text, record.id
     losses = list(record.losses)
+    said = Counter((span.label, text[span.start : span.end]) for span in spans)
+    said.subtract((c.label, c.surface or "") for c in record.claims if c.start is not None)
     for claim in record.claims:
         if claim.pieces:
             losses.append(Loss(DISCONTINUOUS, f"{claim.label} from {claim.start} to {claim.end}"))
-        elif claim.start is None and not any(
-            span.label == claim.label and text[span.start : span.end] == claim.surface
-            for span in spans
-        ):
-            losses.append(Loss(UNPLACED, f"{claim.label} {claim.surface!r}"))
+        elif claim.start is None:
+            if said[claim.label, claim.surface or ""] <= 0:
+                losses.append(Loss(UNPLACED, f"{claim.label} {claim.surface!r}"))
+            said[claim.label, claim.surface or ""] -= 1
     for loss in losses:
         options.lost(loss.kind, loss.example, path, row.line, id)
     kept = options.flat(path, row.line, id, text, spans) if nested else spans
     return options.sentence(path, row.line, id, text, kept, record.labels)
 
 
+# What parsing raises for values of types that nobody expects.
+_ODD = (TypeError, AttributeError, LookupError, ValueError, OverflowError)
 _Units = Callable[[str, int], int | None]
 
 
 def _utf16(text: str, offset: int) -> int | None:
     """The code point at an offset in UTF-16 code units."""
-    units = 0
-    for place, char in enumerate(text):
-        if units == offset:
-            return place
-        units += 1 + (ord(char) > 0xFFFF)
-    return len(text) if units == offset else None
+    return _places_of(text, 2).get(offset)
 
 
 def _utf8(text: str, offset: int) -> int | None:
     """The code point at an offset in bytes of UTF-8."""
-    content = text.encode("utf-8", "surrogatepass")[:offset]
-    if len(content) < offset:
-        return None
-    try:
-        return len(content.decode("utf-8", "surrogatepass"))
-    except UnicodeDecodeError:
-        return None
+    return _places_of(text, 1).get(offset)
+
+
+@lru_cache(maxsize=4)
+def _places_of(text: str, size: int) -> dict[int, int]:
+    """Offsets in units of one byte (UTF-8) or two (UTF-16) to code points."""
+    places, units = {0: 0}, 0
+    for place, char in enumerate(text, 1):
+        point = ord(char)
+        if size == 2:
+            units += 1 + (point > 0xFFFF)
+        else:
+            units += 1 + (point > 0x7F) + (point > 0x7FF) + (point > 0xFFFF)
+        places[units] = place
+    return places
 
 
 def _points(text: str, offset: int) -> int | None:
@@ -597,19 +635,27 @@ def sought_spans(text: str, claims: Sequence[SpanClaim], spans: Sequence[Span] =
     >>> sought_spans("Anna sings", [SpanClaim(None, None, "PER", "Anna")])
     [Span(start=0, end=4, label='PER', score=None)]
     """
-    taken = [(span.start, span.end) for span in spans]
-    found = []
+    taken = sorted((span.start, span.end) for span in spans)
+    made: list[Span] = []
     sought = [claim for claim in claims if claim.start is None and claim.surface]
+    places: dict[str, Iterator[int]] = {}
     # The longest first: a shorter one may stand inside it.
     for claim in sorted(sought, key=lambda claim: -len(claim.surface or "")):
-        assert claim.surface
-        for start in _occurrences(text, claim.surface):
-            end = start + len(claim.surface)
-            if all(end <= left or right <= start for left, right in taken):
-                taken.append((start, end))
-                found.append(_made(claim, start, end))
+        surface = claim.surface or ""
+        if surface not in places:
+            places[surface] = _occurrences(text, surface)
+        # A place that is taken stays taken, so each surface looks at each of its places once.
+        for start in places[surface]:
+            end = start + len(surface)
+            at = bisect_left(taken, (start, end))
+            free = (at == 0 or taken[at - 1][1] <= start) and (
+                at == len(taken) or end <= taken[at][0]
+            )
+            if free:
+                taken.insert(at, (start, end))
+                made.append(_made(claim, start, end))
                 break
-    return found
+    return made
 
 
 def _occurrences(text: str, surface: str) -> Iterator[int]:
@@ -620,7 +666,8 @@ def _occurrences(text: str, surface: str) -> Iterator[int]:
         start = text.find(surface, start + 1)
 
     def inside(place: int) -> bool:
-        before, after = text[:place][-1:], text[place + len(surface) :][:1]
+        end = place + len(surface)
+        before, after = text[max(place - 1, 0) : place], text[end : end + 1]
         latin = surface[-1:].isascii() and after.isascii()
         return (before.isalnum() and surface[0].isascii() and before.isascii()) or (
             latin and after.isalnum()

@@ -36,7 +36,7 @@ __all__ = [
 # A file's first lines or rows are shown to the formats in this order. Modules that are not named
 # here come after these, by name.
 _ORDER = (
-    *("klue", "jsonl", "spacy_jsonl", "label_studio", "langextract", "tokens", "gliner", "doccano"),
+    *("klue", "jsonl", "spacy_jsonl", "label_studio", "langextract", "gliner", "tokens", "doccano"),
     *(
         "records",
         "gmb",
@@ -92,6 +92,7 @@ def format_names() -> list[str]:
     return [*CORPUS_FORMATS, *plugins(_GROUP, CORPUS_FORMATS)]
 
 
+_ODD = (TypeError, AttributeError, LookupError, ValueError, OverflowError)
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -169,8 +170,13 @@ def _has_suffix(path: Path, format: CorpusFormat) -> bool:
 
 
 def _fits(format: CorpusFormat, lines: list[str], rows: list[Any]) -> bool:
-    if format.looks_like_rows is not None and rows and format.looks_like_rows(rows):
-        return True
+    if format.looks_like_rows is not None and rows:
+        try:
+            if format.looks_like_rows(rows):
+                return True
+        except _ODD:
+            # Values of types that the format does not have.
+            return False
     return format.looks_like is not None and format.looks_like(lines)
 
 

@@ -22,10 +22,12 @@ from llmner.spans import Sentence, Span
 __all__ = ["BRAT", "FORMATS"]
 
 _SUFFIX = ".ann"
-_PLACES = re.compile(r"(\S+) (\d+ \d+(?:;\d+ \d+)*)")
+_PLACES = re.compile(r"(\S+) (\d{1,9} \d{1,9}(?:;\d{1,9} \d{1,9})*)")
 _KINDS = {"R": RELATIONS, "*": RELATIONS, "E": RELATIONS}
 # Attributes, modifications, normalisations and notes.
 _REMARKS = ("A", "M", "N", "#")
+# In letters, which may be three bytes each; file systems take 255 bytes.
+_LONGEST_NAME = 80
 _UNSAFE = re.compile(r"[^\w.-]+")
 
 
@@ -43,17 +45,17 @@ def _document(path: Path, id: str, options: ReadOptions) -> Iterator[Sentence]:
     text_path = path.with_suffix(".txt")
     if not path.exists():
         raise CorpusError("no such file", path=path)
-    if not text_path.is_file():
-        raise CorpusError(
-            "the text of these annotations is missing",
-            path=path,
-            hint=f"put {text_path.name} beside it",
-        )
-    # Offsets count the file as it is, with its carriage returns.
-    text = _whole_text(text_path)
     spans: list[Span] = []
     lines: list[str] = []
     try:
+        if not text_path.is_file():
+            raise CorpusError(
+                "the text of these annotations is missing",
+                path=path,
+                hint=f"put {text_path.name} beside it",
+            )
+        # Offsets count the file as it is, with its carriage returns.
+        text = _whole_text(text_path)
         for number, line in open_lines(path):
             if line.strip():
                 lines.append(line)
@@ -168,7 +170,7 @@ def _write(sentences: Iterable[Sentence], path: Path, losses: Losses | None) -> 
 def _name(sentence: Sentence, number: int) -> str:
     if sentence.id is None:
         return f"{number:05d}"
-    return _UNSAFE.sub("_", sentence.id).strip(".") or f"{number:05d}"
+    return _UNSAFE.sub("_", sentence.id).strip(".")[:_LONGEST_NAME] or f"{number:05d}"
 
 
 def _pair(stem: Path, text: str, annotations: str, sentence: Sentence) -> None:
@@ -190,11 +192,14 @@ def _write_document(sentences: list[Sentence], path: Path, losses: Losses | None
         placed.append((offset, sentence))
         offset += len(sentence.text) + 1
     text = b"\n".join(encode(sentence, sentence.text) for sentence in sentences)
-    annotations = _annotations(placed)
-    with whole_file(path.with_suffix(".txt")) as stream:
+    text_path = path.with_suffix(".txt")
+    if text_path.exists() and text_path.read_bytes() != text:
+        raise InputError("is there already, with another text", path=text_path, hint="rename it")
+    annotations = encode(sentences[0] if sentences else Sentence("x"), _annotations(placed))
+    with whole_file(text_path) as stream:
         stream.write(text)
     with whole_file(path) as stream:
-        stream.write(annotations.encode())
+        stream.write(annotations)
 
 
 def _kept(sentence: Sentence) -> Sentence:

@@ -25,6 +25,7 @@ from llmner.corpora._columns import (
     guess_layout,
 )
 from llmner.corpora._format import CorpusFormat, ReadOptions, bare, check_writable, encode
+from llmner.corpora._losses import NESTED
 from llmner.errors import CorpusError
 from llmner.files import open_lines
 from llmner.spans import Sentence
@@ -76,7 +77,7 @@ def _sentences(path: Path, options: ReadOptions, layout: Layout) -> Iterator[Sen
 def _is_marker(line: str, block: Block, layout: Layout) -> bool:
     """Whether a line says that a document begins, and is no token that looks so."""
     columns = columns_of(line)
-    if columns[0] != _MARKER or block.tokens or (block.text or "").startswith(_MARKER):
+    if columns[0] != _MARKER or block.tokens or (block.text or "").lstrip().startswith(_MARKER):
         return False
     return layout.usual(columns[-1]) == OUTSIDE or len(columns) != layout.width
 
@@ -103,8 +104,9 @@ def _add_row(path: Path, number: int, line: str, block: Block, layout: Layout) -
     if inner and not all(map(looks_like_tag, (tag, *inner))):
         tag, inner = columns[layout.tag], []
     block.tags.append(continued_tag(layout.usual(tag), before))
-    if layout.inner is None:
-        block.inner.append(inner[0] if inner else OUTSIDE)
+    block.deeper += [
+        (NESTED, f"{part} of {token!r}") for part in inner if part[:2] in ("B-", "S-", "U-")
+    ]
     block.numbers.append(number)
     if layout.inner is not None and layout.inner < len(columns):
         block.inner.append(layout.usual(columns[layout.inner]))

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from llmner.corpora._blocks import Block, finish, token_spans, tokens_and_tags
 from llmner.corpora._columns import Layout, comment_of
 from llmner.corpora._format import CorpusFormat, ReadOptions, bare, check_writable, encode
+from llmner.corpora._losses import ENTITIES
 from llmner.errors import CorpusError
 from llmner.files import open_lines
 from llmner.spans import Sentence
@@ -23,7 +24,9 @@ from llmner.tagging import OUTSIDE, Scheme, guess_scheme, usual_tags
 __all__ = ["CONLLU", "FORMATS"]
 
 _COLUMNS = 10
-_ID = re.compile(r"\d+(?:[-.]\d+)?")
+_ID = re.compile(r"\d{1,9}(?:[-.]\d{1,9})?")
+# Words in one contracted word.
+_LONGEST_WORD = 20
 _LAYOUT = Layout(width=_COLUMNS, indexed=True)
 # Keys whose values may be labels without a prefix; words outside of names lack the key.
 _NAMES = ("ner", "ne", "name", "named_entity", "namedentity", "entity", "bio")
@@ -106,10 +109,17 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
             inside -= 1
             if block.tags[-1] == OUTSIDE:
                 block.tags[-1] = tag
+            elif tag.startswith(("B-", "S-")):
+                block.deeper.append((ENTITIES, f"{tag} of {columns[1]!r}"))
             continue
         if "-" in columns[0]:
             first, last = map(int, columns[0].split("-"))
             inside = last - first + 1
+            if not 1 < inside < _LONGEST_WORD:
+                block.fault = block.fault or CorpusError(
+                    f"{columns[0]} is no range of words", path=path, line=number, id=block.id
+                )
+                inside = 0
         assert block.glued is not None
         block.tokens.append(columns[1])
         block.tags.append(tag)

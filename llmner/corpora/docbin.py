@@ -43,18 +43,31 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         why = str(error).partition("\n")[0][:200] or type(error).__name__
         raise CorpusError(f"is no DocBin that spaCy can read ({why})", path=path) from None
     for number, doc in enumerate(read, 1):
-        id = doc.user_data.get(_ID)
-        id = id if isinstance(id, str) else None
-        spans = [Span(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents if ent.label_]
-        for name, group in doc.spans.items():
-            for span in group:
-                options.lost(NESTED, f"{name}: {span.label_} {span.text!r}", path, number, id)
         try:
-            sentence = options.sentence(path, number, id, doc.text, spans)
+            sentence = _sentence(path, number, doc, options)
         except CorpusError as error:
-            options.bad(error, doc.text)
+            options.bad(error, f"document {number}")
             continue
         yield sentence
+
+
+def _sentence(path: Path, number: int, doc: Any, options: ReadOptions) -> Sentence:
+    try:
+        id = doc.user_data.get(_ID)
+        id = id if isinstance(id, str) else None
+        text = doc.text
+        spans = [Span(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents if ent.label_]
+        groups = [
+            f"{name}: {span.label_} {span.text!r}"
+            for name, group in doc.spans.items()
+            for span in group
+        ]
+    except BROKEN as error:
+        why = str(error).partition("\n")[0][:200]
+        raise CorpusError(f"a document is broken ({why})", path=path, line=number) from None
+    for example in groups:
+        options.lost(NESTED, example, path, number, id)
+    return options.sentence(path, number, id, text, spans)
 
 
 def _write(sentences: Iterable[Sentence], stream: BinaryIO) -> None:

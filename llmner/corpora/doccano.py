@@ -40,9 +40,13 @@ def _is_exported(row: Any) -> bool:
     entities = row.get("entities")
     return (
         isinstance(entities, list)
-        and ("relations" in row or any("start_offset" in item for item in entities))
+        and ("relations" in row or any(map(_has_offset, entities)))
         and record_of(row, _KEYS) is not None
     )
+
+
+def _has_offset(item: Any) -> bool:
+    return isinstance(item, dict) and "start_offset" in item
 
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:

@@ -16,7 +16,7 @@ from llmner._numbers import is_whole
 from llmner.corpora._blocks import Joining, guess_joining, join, rejoined, tokens_and_tags
 from llmner.corpora._format import CorpusFormat, ReadOptions, outermost
 from llmner.corpora._json import json_rows
-from llmner.corpora._losses import OTHERS
+from llmner.corpora._losses import OTHERS, RELATIONS
 from llmner.corpora._records import (
     Loss,
     Record,
@@ -72,7 +72,8 @@ def _record(row: Any, joining: Joining) -> Record | None:
             return None
         start, end = places[item[0]][0], places[item[1]][1]
         claims.append(SpanClaim(start, end, str(item[2])))
-    return Record(text, claims, id_of(row))
+    losses = [Loss(RELATIONS, f"{len(row['relations'])} of a row")] if row.get("relations") else []
+    return Record(text, claims, id_of(row), (), losses)
 
 
 def _write(sentence: Sentence, stream: BinaryIO) -> None:
@@ -94,8 +95,13 @@ def _kept(sentence: Sentence) -> Sentence:
     return rejoined(sentence, guess_joining([tokens]))
 
 
+_TASKS = {"entities", "classifications", "json_structures", "relations", "structures"}
+
+
 def _have_output(rows: list[Any]) -> bool:
-    return all(_output(row) is not None for row in rows)
+    return all(_output(row) is not None for row in rows) and any(
+        _TASKS & (_output(row) or ("", {}))[1].keys() for row in rows
+    )
 
 
 def _output(row: Any) -> tuple[str, dict[str, Any]] | None:
@@ -104,7 +110,11 @@ def _output(row: Any) -> tuple[str, dict[str, Any]] | None:
         return None
     text = row.get("input", row.get("text"))
     output = row.get("output", row.get("schema"))
-    if isinstance(text, str) and isinstance(output, dict):
+    if (
+        isinstance(text, str)
+        and isinstance(output, dict)
+        and (not output or _TASKS & output.keys())
+    ):
         return text, output
     return None
 

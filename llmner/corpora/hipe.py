@@ -98,7 +98,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         for column, kind in (("NE-NESTED", NESTED), ("NE-COARSE-METO", OTHERS)):
             if row.get(column, "").startswith(("B-", "S-")):
                 example = f"{column} {row[column]} of {row['TOKEN']!r}"
-                options.lost(kind, example, path, number, document)
+                block.deeper.append((kind, example))
     yield from finished()
 
 

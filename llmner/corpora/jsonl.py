@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from llmner._numbers import is_number, is_whole
 from llmner.corpora._format import CorpusFormat, ReadOptions
 from llmner.corpora._json import ANNOTATION_KEYS, json_rows
+from llmner.corpora._records import text_labels_of
 from llmner.corpora.markup import are_known, markup_labels
 from llmner.corpora.tokens import pair_of
 from llmner.errors import CorpusError, SpanError
@@ -72,7 +73,8 @@ def _annotates(key: str, value: Any) -> bool:
         return key in ANNOTATION_KEYS and any(
             isinstance(part, list | dict) and part for part in value.values()
         )
-    if not isinstance(value, list):
+    # Outcomes are what extract writes beside its spans.
+    if not isinstance(value, list) or key == "outcomes":
         return False
     if key in ANNOTATION_KEYS and key not in _CLASSES:
         return bool(value)
@@ -207,9 +209,11 @@ def _sentence(
     spans = [span_of_row(path, number, id, span) for span in spans]
     labels = row.get("labels")
     text_labels: list[TextLabel] = []
-    # Other tools write other things under this key. These are ignored, like unknown keys.
+    # Other tools write classes here as strings.
     if isinstance(labels, list) and all(isinstance(label, dict) for label in labels):
         text_labels = [text_label_of_row(path, number, id, label) for label in labels]
+    else:
+        text_labels = text_labels_of(row)
     return options.sentence(path, number, id, text, spans, text_labels)
 
 

@@ -10,7 +10,8 @@ rows.
 
 KMOU's corpora have the same in comments: ``## 1``, ``## text``, ``## <markup:PS>``, and a row of
 ``_`` for each space. The rows are morphemes, which do not spell the text (``살`` and ``ㄴ다`` for
-``산다``). So the text and the markup are read, and the rows only where there is no markup.
+``산다``). So the
+text and the markup are read, and the rows never.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def _is_klp(lines: list[str]) -> bool:
         else:
             if line.strip() and not _ROW.match(line):
                 return False
-    return all(kinds.values())
+    return all(kinds.values()) and any(
+        _MENTION.search(line) if line.startswith("$") else _ROW.match(line) for line in lines
+    )
 
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
@@ -66,7 +69,10 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
     for number, line in open_lines(path):
         if line.strip():
             # Some files have no empty line between two sentences.
-            if line.startswith("; ") and any(kept.startswith("$") for _, kept in lines):
+            begins = line.startswith("; ") or (
+                line.startswith("## ") and line[3:].strip().isdecimal()
+            )
+            if begins and lines:
                 yield from _finished(path, lines, options)
                 lines = []
             lines.append((number, line))
@@ -85,9 +91,9 @@ def _finished(path: Path, lines: list[tuple[int, str]], options: ReadOptions) ->
     if len(comments) >= 3:
         texts, marked = comments[-2:-1], comments[-1:]
     try:
-        if not texts or not marked:
+        if len(texts) != 1 or len(marked) != 1:
             raise CorpusError(
-                "a sentence lacks its text or its markup",
+                "a sentence has not one text and one markup",
                 path=path,
                 line=lines[0][0],
                 hint="expected a line '; text' and a line '$<markup:PS>'",
@@ -131,7 +137,8 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     for span in sentence.spans:
         surface = sentence.surface(span)
         mention = f"<{surface}:{span.label}>"
-        if not _MENTION.fullmatch(mention):
+        match = _MENTION.fullmatch(mention)
+        if match is None or (match[1], match[2]) != (surface, span.label):
             raise CorpusError(
                 f"the entity {mention[:60]!r} cannot be written as KLP",
                 id=sentence.id,

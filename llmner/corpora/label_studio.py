@@ -47,6 +47,8 @@ def _parse_task(row: Any) -> Record | None:
     valid.sort(key=lambda part: not part.get("ground_truth"))
     predicted = [part for part in row.get("predictions") or [] if isinstance(part, dict)]
     losses = [Loss(OTHERS, "another annotation of the task")] * (len(valid) - 1)
+    if valid and predicted:
+        losses.append(Loss(OTHERS, f"{len(predicted)} predictions beside an annotation"))
     chosen = (valid or predicted or [{}])[0]
     claims: list[SpanClaim] = []
     labels: list[TextLabel] = []
@@ -76,9 +78,10 @@ def _add_result(
         losses.append(Loss(OTHERS, str(kind)))
         return
     if isinstance(value.get("choices"), list) and "start" not in value:
-        labels += [TextLabel(str(choice)) for choice in value["choices"]]
+        labels += [TextLabel(str(choice)) for choice in value["choices"] if choice]
         return
     names = value.get("labels") or value.get("hypertextlabels") or []
+    names = [names] if isinstance(names, str) else names
     places = value.get("globalOffsets") or value
     start, end = places.get("start"), places.get("end")
     if not names or not isinstance(start, int) or not isinstance(end, int):
@@ -86,8 +89,8 @@ def _add_result(
         return
     own = result.get("score", value.get("score", score))
     fraction = float(own) if isinstance(own, int | float) and 0 <= own <= 1 else None
-    for name in names:
-        claims.append(SpanClaim(start, end, str(name), value.get("text"), fraction))
+    surface = value.get("text") if isinstance(value.get("text"), str) else None
+    claims += [SpanClaim(start, end, str(name), surface, fraction) for name in names]
 
 
 def _read_tasks(path: Path, options: ReadOptions) -> Iterator[Sentence]:

@@ -48,7 +48,9 @@ def _parse(row: Any) -> Record | None:
         attributes = item.get("attributes")
         kept = attributes if isinstance(attributes, dict) else {}
         claims.append(SpanClaim(start, end, label, attributes=kept))
-    return Record(row["text"], claims, row.get("document_id") or id_of(row), (), losses)
+    return Record(
+        row["text"], claims, id_of({"id": row.get("document_id")}) or id_of(row), (), losses
+    )
 
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:

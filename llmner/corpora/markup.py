@@ -20,7 +20,8 @@ from llmner.spans import Sentence
 
 __all__ = ["FORMATS", "MARKUP", "are_known", "markup_labels"]
 
-_MENTION = re.compile(r"<(?P<surface>[^<>]+):(?P<label>[^\W\d][\w.-]*)>")
+# Angle brackets behind a Latin word are those of a type in a program: vector<pair:T>.
+_MENTION = re.compile(r"(?<![A-Za-z0-9_])<(?P<surface>[^<>]+):(?P<label>[^\W\d][\w.-]*)>")
 _CODE = re.compile(r"[A-Z][A-Z0-9_.-]+")
 _LABELLED_SHARE = 0.5
 
@@ -56,7 +57,7 @@ def _looks_like(lines: list[str]) -> bool:
     if are_known(labels):
         return True
     labelled = sum(bool(_MENTION.search(line)) for line in rows)
-    return all(map(_CODE.fullmatch, labels)) and labelled >= _LABELLED_SHARE * len(rows)
+    return all(map(_CODE.fullmatch, labels)) and labelled >= max(2, _LABELLED_SHARE * len(rows))
 
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:

@@ -7,7 +7,7 @@
     900001<TAB>0<TAB>5<TAB>Title<TAB>Chemical<TAB>D000001
 
 Offsets count the title, one character between, and the abstract. The text here is both with a space
-between. Identifiers of concepts and relations are left out.
+between. Identifiers of concepts become the attribute ``concept``; relations are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner.corpora._format import CorpusFormat, ReadOptions, bare, check_writable, encode
+from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.corpora._losses import RELATIONS
 from llmner.errors import CorpusError, SpanError
 from llmner.files import open_lines
@@ -28,6 +28,7 @@ __all__ = ["FORMATS", "PUBTATOR"]
 _TEXT = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
 # Written for a sentence without an id.
 _NO_ID = "-"
+_CONCEPT = "concept"
 _NUMBER = re.compile(r"\d{1,9}")
 
 
@@ -35,7 +36,9 @@ def _looks_like(lines: list[str]) -> bool:
     rows = [line for line in lines if line.strip()]
     if not rows or not _TEXT.fullmatch(rows[0]):
         return False
-    return all(_TEXT.fullmatch(row) or row.count("\t") >= 3 for row in rows)
+    # An abstract or an annotation: a title alone may be any three columns.
+    sure = any("|a|" in row or row.count("\t") >= 4 for row in rows)
+    return sure and all(_TEXT.fullmatch(row) or row.count("\t") >= 3 for row in rows)
 
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
@@ -88,7 +91,9 @@ def _spans(
             id=id,
         )
     try:
-        return [Span(start, end, columns[4])]
+        # The identifier of the concept.
+        known = {_CONCEPT: columns[5]} if len(columns) > 5 and columns[5].strip() else {}
+        return [Span(start, end, columns[4], attributes=known)]
     except SpanError as error:
         raise CorpusError(error.problem, path=path, line=number, id=id, hint=error.hint) from None
 
@@ -96,14 +101,29 @@ def _spans(
 def _write(sentence: Sentence, stream: BinaryIO) -> None:
     check_writable(sentence, "PubTator")
     id = sentence.id or _NO_ID
-    if "|" in id:
-        raise CorpusError("an id with | cannot be written as PubTator", id=id)
+    if "|" in id or sentence.id == _NO_ID:
+        raise CorpusError(f"the id {id!r} cannot be written as PubTator", id=id)
     lines = [f"{id}|t|{sentence.text}\n"]
     for span in sentence.spans:
         surface = " ".join(sentence.surface(span).split("\t"))
-        lines.append(f"{id}\t{span.start}\t{span.end}\t{surface}\t{span.label}\t\n")
+        concept = _concept(span)
+        lines.append(f"{id}\t{span.start}\t{span.end}\t{surface}\t{span.label}\t{concept}\n")
     stream.write(encode(sentence, "".join([*lines, "\n"])))
 
 
-PUBTATOR = CorpusFormat("pubtator", _read, _write, _looks_like, kept=bare)
+def _concept(span: Span) -> str:
+    value = span.attributes.get(_CONCEPT)
+    return value if isinstance(value, str) and re.fullmatch(r"\S[^\t\r\n]*\S|\S", value) else ""
+
+
+def _kept(sentence: Sentence) -> Sentence:
+    """Of attributes, concepts are kept."""
+    spans = tuple(
+        Span(s.start, s.end, s.label, attributes={_CONCEPT: _concept(s)} if _concept(s) else {})
+        for s in sentence.spans
+    )
+    return Sentence(sentence.text, spans, sentence.id)
+
+
+PUBTATOR = CorpusFormat("pubtator", _read, _write, _looks_like, kept=_kept)
 FORMATS = (PUBTATOR,)

@@ -8,6 +8,7 @@ not accepted is left out.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +22,7 @@ from llmner.corpora._records import (
     record_of,
     record_or_plain,
 )
+from llmner.errors import CorpusError
 from llmner.files import dump_json
 from llmner.spans import Sentence
 
@@ -77,8 +79,11 @@ def _read_tasks(path: Path, options: ReadOptions) -> Iterator[Sentence]:
             answer = row.value.get("answer", "accept") if isinstance(row.value, dict) else "accept"
             if answer == "accept":
                 yield row
-            else:
+                continue
+            try:
                 options.lost(REFUSED, f"answer {answer!r}", path, row.line)
+            except CorpusError as error:
+                yield replace(row, fault=error)
 
     return read_records(path, options, _parse_task, '{"text", "spans", "answer"}', rows=accepted())
 

@@ -8,6 +8,7 @@ rows part sentences. Tables are only read.
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import StringIO
@@ -20,7 +21,7 @@ from llmner.corpora._format import CorpusFormat, ReadOptions
 from llmner.errors import CorpusError
 from llmner.files import open_lines
 from llmner.spans import Sentence
-from llmner.tagging import OUTSIDE, Scheme, continued_tag, guess_scheme, usual_tags
+from llmner.tagging import OUTSIDE, Scheme, continued_tag, guess_scheme, labels_of, usual_tags
 
 __all__ = ["FORMATS", "TABLE"]
 
@@ -28,7 +29,9 @@ _SENTENCE_NAMES = frozenset(
     "sentence_id sentence_idx sentence_no sentence_num sentence_number sentence sent_id sent_no "
     "sent sentid sentenceid sentence# doc_id document_id 문장번호 문장".split()
 )
-_DELIMITERS = ",\t;|"
+_DELIMITERS = ",\t;"
+# Names of the column of tokens that name nothing else, as "text" and "form" may.
+_SURE_NAMES = frozenset("token tokens word words 단어 토큰 글자".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,43 @@ def _header(line: str) -> _Header | None:
 def _looks_like(lines: list[str]) -> bool:
     first = next((line for line in lines if line.strip()), "")
     header = _header(first)
-    return header is not None and (header.sentence is not None or header.delimiter != "\t")
+    if header is None or (header.sentence is None and header.delimiter == "\t"):
+        return False
+    names = first.lower().replace('"', "").replace(" ", "").split(header.delimiter)
+    if header.sentence is None and names[header.token] not in _SURE_NAMES:
+        return False
+    try:
+        rows = [row for _, row in _parsed(lines, header) if len(row) == header.width]
+    except csv.Error:
+        return False
+    tags = {row[header.tag].strip() for row in rows} - {""}
+    usual = usual_tags(tags | {OUTSIDE}) or usual_tags(tags, bare=True)
+    return usual is not None and bool(labels_of(usual.values()))
+
+
+def _parsed(lines: Iterable[str], header: _Header) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a table, without its header, each with the number of its line.
+
+    Raises:
+        csv.Error: It is no CSV.
+    """
+    kept = itertools.dropwhile(lambda line: not line.strip(), lines)
+    text = StringIO("".join(f"{line}\n" for line in kept), newline="\n")
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if header.delimiter == "\t" else csv.QUOTE_MINIMAL
+    reader = csv.reader(text, delimiter=header.delimiter, quoting=quoting)
+    next(reader, None)
+    for row in reader:
+        yield reader.line_num, row
 
 
 def _rows(path: Path, header: _Header) -> Iterator[tuple[int, list[str]]]:
-    """The rows of the table, without its header, each with the number of its line."""
-    text = StringIO("".join(f"{line}\n" for _, line in open_lines(path)), newline="\n")
-    quoting: Literal[0, 3] = csv.QUOTE_NONE if header.delimiter == "\t" else csv.QUOTE_MINIMAL
-    reader = csv.reader(text, delimiter=header.delimiter, quoting=quoting)
+    """The rows of the file, without its header."""
+    number = 0
     try:
-        next(reader, None)
-        for row in reader:
-            yield reader.line_num, row
+        for number, row in _parsed((line for _, line in open_lines(path)), header):
+            yield number, row
     except csv.Error as error:
-        raise CorpusError(f"not CSV ({error})", path=path, line=reader.line_num) from None
+        raise CorpusError(f"not CSV ({error})", path=path, line=number + 1) from None
 
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,7 +20,7 @@ from llmner.corpora._blocks import (
     token_spans,
     tokens_and_tags,
 )
-from llmner.corpora._format import BROKEN, CorpusFormat, ReadOptions, bare
+from llmner.corpora._format import BROKEN, CorpusFormat, ReadOptions, bare, encode
 from llmner.corpora._json import Row, json_rows
 from llmner.corpora._records import id_of, read_records, record_of
 from llmner.errors import CorpusError, MissingExtraError
@@ -180,6 +181,8 @@ def _row(sentence: Sentence) -> dict[str, Any]:
         raise CorpusError(
             "an empty text cannot be written as tokens", id=sentence.id, hint="use the spans format"
         )
+    # Parquet's strings are UTF-8.
+    encode(sentence, f"{sentence.id}{sentence.text}" + "".join(s.label for s in sentence.spans))
     return {
         "id": sentence.id,
         "tokens": [sentence.text[start:end] for start, end in places],
@@ -223,8 +226,8 @@ def _read_parquet(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         except BROKEN as error:
             raise _unreadable(path, error) from None
 
-    first = next(rows(), None)
-    if first is not None and pair_of(first.value) is None:
+    some = [row.value for row in islice(rows(), 100)]
+    if some and not any(pair_of(value) for value in some):
         expected = "the columns tokens and ner_tags, or a text and annotations"
         return read_records(path, options, record_of, expected, rows=rows())
     return token_sentences(path, rows, options, names)

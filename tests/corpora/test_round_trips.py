@@ -28,6 +28,7 @@ _settings = settings(
 def through(sentence: Sentence, format: str, folder: Path) -> tuple[Sentence | None, bool]:
     """A sentence that was written and read again, ``None`` if it was refused, and whether a loss was told."""
     path = folder / ("one.ann" if format == "brat" else "one")
+    path.with_suffix(".txt").unlink(missing_ok=True)
     losses, stats = Losses(), ReadStats()
     try:
         write_corpus([sentence], path, format, losses=losses)
