@@ -14,18 +14,12 @@ from typing import Any, BinaryIO
 
 from llmner._numbers import is_whole
 from llmner.corpora._blocks import Joining, guess_joining, join, rejoined, tokens_and_tags
+from llmner.corpora._claims import SpanClaim, annotations_of
 from llmner.corpora._format import CorpusFormat, ReadOptions, outermost
 from llmner.corpora._json import json_rows
 from llmner.corpora._losses import OTHERS, RELATIONS
-from llmner.corpora._records import (
-    Loss,
-    Record,
-    SpanClaim,
-    annotations_of,
-    id_of,
-    read_records,
-    sought_spans,
-)
+from llmner.corpora._offsets import sought_spans
+from llmner.corpora._records import Loss, Record, id_of, read_records
 from llmner.errors import CorpusError
 from llmner.files import dump_json
 from llmner.spans import Sentence

@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from llmner.corpora._claims import SpanClaim
 from llmner.corpora._format import CorpusFormat, ReadOptions, bare
 from llmner.corpora._json import text_of
 from llmner.corpora._losses import OTHERS, RELATIONS
-from llmner.corpora._records import Loss, Record, SpanClaim, id_of, read_records, record_of
+from llmner.corpora._records import Loss, Record, id_of, read_records, record_of
 from llmner.files import dump_json
 from llmner.spans import Sentence, TextLabel
 

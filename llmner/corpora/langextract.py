@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from llmner._numbers import is_whole
+from llmner.corpora._claims import SpanClaim
 from llmner.corpora._format import CorpusFormat, ReadOptions, bare
 from llmner.corpora._losses import UNPLACED
-from llmner.corpora._records import Loss, Record, SpanClaim, id_of, read_records
+from llmner.corpora._records import Loss, Record, id_of, read_records
 from llmner.files import dump_json
 from llmner.spans import Sentence, Span
 

@@ -15,13 +15,7 @@ from typing import Any, BinaryIO
 from llmner.corpora._format import CorpusFormat, ReadOptions, bare
 from llmner.corpora._json import json_rows
 from llmner.corpora._losses import REFUSED
-from llmner.corpora._records import (
-    Record,
-    are_records,
-    read_records,
-    record_of,
-    record_or_plain,
-)
+from llmner.corpora._records import Record, are_records, read_records, record_of, record_or_plain
 from llmner.errors import CorpusError
 from llmner.files import dump_json
 from llmner.spans import Sentence
