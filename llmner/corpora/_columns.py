@@ -10,7 +10,8 @@ from itertools import islice, pairwise
 from typing import NamedTuple
 
 from llmner.corpora._blocks import Joining, guess_joining
-from llmner.tagging import OUTSIDE, Scheme, guess_scheme, labels_of, looks_like_tag, usual_tags
+from llmner.corpora._tag_reading import TagReading, read_tags
+from llmner.tagging import OUTSIDE, labels_of, looks_like_tag, usual_tags
 
 __all__ = [
     "KNOWN_LABELS",
@@ -85,8 +86,8 @@ class Layout:
         indexed: Whether the first column counts the tokens.
         header: Whether the first row has the names of the columns.
         language: Whether the tokens begin with the name of a language (``en:Anna``).
-        names: Each tag of the file in its usual spelling.
-        scheme: The scheme of the tags.
+        names: Each tag of the first rows in its usual spelling; empty if no column has tags.
+        reading: How the tags of the whole file are read.
         joining: How the tokens make a text.
         sure: Whether the first rows fit.
     """
@@ -99,13 +100,9 @@ class Layout:
     header: bool = False
     language: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
-    scheme: Scheme = "iob2"
+    reading: TagReading = field(default_factory=TagReading)
     joining: Joining = "spaced"
     sure: bool = True
-
-    def usual(self, tag: str) -> str:
-        """A tag in its usual spelling; what is no tag stays as it is."""
-        return self.names.get(tag, tag)
 
     def is_row(self, columns: Sequence[str]) -> bool:
         """Whether these columns are a row: a token, and a tag where tags stand."""
@@ -116,7 +113,7 @@ class Layout:
         if self.tag >= len(columns):
             return False
         tag = columns[self.tag]
-        return tag in self.names or looks_like_tag(tag)
+        return tag in self.names or tag in self.reading.names or looks_like_tag(tag)
 
 
 def columns_of(line: str) -> list[str]:
@@ -174,29 +171,21 @@ def guess_layout(
         fixed: Where things stand, if that is known.
 
     >>> layout = guess_layout(lambda: ["1 Anna PER_B", "2 sings O"])
-    >>> layout.token, layout.usual("PER_B")
-    (1, 'B-PER')
+    >>> layout.token, layout.reading.usual(["PER_B"])
+    (1, ['B-PER'])
     """
     layout = fixed or _places(sample_lines(lines()))
-    values: set[str] = set()
 
-    def blocks() -> Iterator[list[str]]:
-        for rows in _row_blocks(lines(), layout):
-            values.update(row[layout.tag] for row in rows)
-            yield [row[layout.token] for row in rows]
+    def blocks() -> Iterator[list[list[str]]]:
+        return _row_blocks(lines(), layout)
 
-    joining = guess_joining(blocks())
-    names = usual_tags(values)
-    scheme: Scheme = "iob1"
-    if names is None and layout.names:
-        names = usual_tags(values, bare=True)
-    elif names is not None:
-        scheme = _scheme(lines(), layout, names, predicted)
-    if names is None:
-        # Some value is no tag; the others are read by themselves.
-        names = {value: name for value in values for name in (usual_tags([value]) or {}).values()}
-        scheme = _scheme(lines(), layout, names, predicted)
-    return replace(layout, names=names, scheme=scheme, joining=joining)
+    joining = guess_joining([row[layout.token] for row in rows] for rows in blocks())
+    reading = read_tags(
+        lambda: ([row[layout.tag] for row in rows] for rows in blocks()),
+        bare=bool(layout.names),
+        predicted=predicted,
+    )
+    return replace(layout, reading=reading, joining=joining)
 
 
 def sample_lines(lines: Iterable[str]) -> list[str]:
@@ -220,19 +209,6 @@ def sample_lines(lines: Iterable[str]) -> list[str]:
             if later >= _LATER:
                 break
     return sample
-
-
-def _scheme(
-    lines: Iterable[str], layout: Layout, names: Mapping[str, str], predicted: bool
-) -> Scheme:
-    return guess_scheme(
-        (
-            tag
-            for rows in _row_blocks(lines, layout)
-            for tag in (*(names.get(row[layout.tag], OUTSIDE) for row in rows), OUTSIDE)
-        ),
-        predicted=predicted,
-    )
 
 
 def _row_blocks(lines: Iterable[str], layout: Layout) -> Iterator[list[list[str]]]:

@@ -110,8 +110,8 @@ class ReadOptions:
         self, kind: str, example: str, path: Path, line: int | None, id: str | None = None
     ) -> None:
         """Count something that a sentence cannot hold; with ``strict`` it is an error."""
-        self.stats.losses.strict = self.strict
-        self.stats.losses.add(kind, example, path=path, line=line, id=id)
+        losses = Losses(strict=True) if self.strict else self.stats.losses
+        losses.add(kind, example, path=path, line=line, id=id)
 
     def sentence(
         self,

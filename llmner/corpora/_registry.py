@@ -239,8 +239,8 @@ def read_corpus(
         labels: The only labels allowed; ``None`` allows all.
         on_bad: Called with every bad row, which is then skipped. By default the first one raises.
         stats: Counters, updated as sentences are read.
-        on_tags: Called with the IOB2 tags of each sentence of a KLUE or CoNLL file, one per
-            character, before the sentence is returned.
+        on_tags: Called with the tags of each sentence of a file in IOB2, one per character, before
+            the sentence is returned.
         predicted: Whether a tagger gave the tags. Tags without any ``B-`` are then broken IOB2, not
             IOB1.
 

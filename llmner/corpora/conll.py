@@ -29,7 +29,7 @@ from llmner.corpora._losses import NESTED
 from llmner.errors import CorpusError
 from llmner.files import open_lines
 from llmner.spans import Sentence
-from llmner.tagging import OUTSIDE, continued_tag, looks_like_tag, spans_to_tags, tags_to_spans
+from llmner.tagging import OUTSIDE, looks_like_tag, spans_to_tags, tags_to_spans
 
 __all__ = ["BMES", "CONLL", "FORMATS", "GERMEVAL"]
 
@@ -55,7 +55,7 @@ def _sentences(path: Path, options: ReadOptions, layout: Layout) -> Iterator[Sen
     header = layout.header
     for number, line in open_lines(path):
         if not line.strip():
-            yield from finish(path, block, layout.scheme, layout.joining, options)
+            yield from finish(path, block, layout.reading.scheme, layout.joining, options)
             block = Block()
             continue
         block.lines.append(line)
@@ -71,7 +71,7 @@ def _sentences(path: Path, options: ReadOptions, layout: Layout) -> Iterator[Sen
             header = False
         elif not _is_marker(line, block, layout):
             _add_row(path, number, line, block, layout)
-    yield from finish(path, block, layout.scheme, layout.joining, options)
+    yield from finish(path, block, layout.reading.scheme, layout.joining, options)
 
 
 def _is_marker(line: str, block: Block, layout: Layout) -> bool:
@@ -79,7 +79,7 @@ def _is_marker(line: str, block: Block, layout: Layout) -> bool:
     columns = columns_of(line)
     if columns[0] != _MARKER or block.tokens or (block.text or "").lstrip().startswith(_MARKER):
         return False
-    return layout.usual(columns[-1]) == OUTSIDE or len(columns) != layout.width
+    return layout.reading.usual(columns[-1:]) == [OUTSIDE] or len(columns) != layout.width
 
 
 def _add_row(path: Path, number: int, line: str, block: Block, layout: Layout) -> None:
@@ -98,18 +98,17 @@ def _add_row(path: Path, number: int, line: str, block: Block, layout: Layout) -
     if layout.indexed and not columns[layout.tag].strip("_") and "-" in columns[0]:
         return  # The line of a contracted word, whose parts follow with their tags.
     block.tokens.append(token.partition(":")[2] if layout.language else token)
-    before = block.tags[-1] if block.tags else None
     # Nested names may stand in one cell: the first is the outermost.
     tag, *inner = columns[layout.tag].split("|")
     if inner and not all(map(looks_like_tag, (tag, *inner))):
         tag, inner = columns[layout.tag], []
-    block.tags.append(continued_tag(layout.usual(tag), before))
+    block.tags += layout.reading.usual([*block.tags[-1:], tag])[-1:]
     block.deeper += [
         (NESTED, f"{part} of {token!r}") for part in inner if part[:2] in ("B-", "S-", "U-")
     ]
     block.numbers.append(number)
     if layout.inner is not None and layout.inner < len(columns):
-        block.inner.append(layout.usual(columns[layout.inner]))
+        block.inner += layout.reading.usual([*block.inner[-1:], columns[layout.inner]])[-1:]
 
 
 def _write(sentence: Sentence, stream: BinaryIO) -> None:

@@ -16,10 +16,11 @@ from llmner.corpora._blocks import Block, finish, token_spans, tokens_and_tags
 from llmner.corpora._columns import Layout, comment_of
 from llmner.corpora._format import CorpusFormat, ReadOptions, bare, check_writable, encode
 from llmner.corpora._losses import ENTITIES
+from llmner.corpora._tag_reading import read_tags
 from llmner.errors import CorpusError
 from llmner.files import open_lines
 from llmner.spans import Sentence
-from llmner.tagging import OUTSIDE, Scheme, guess_scheme, usual_tags
+from llmner.tagging import OUTSIDE, usual_tags
 
 __all__ = ["CONLLU", "FORMATS"]
 
@@ -49,41 +50,44 @@ def _misc(columns: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def _key(lines: Callable[[], Iterable[str]]) -> tuple[str, dict[str, str]] | None:
-    """The key of the names in the last column, and the usual spelling of its values."""
+def _key(lines: Callable[[], Iterable[str]]) -> str | None:
+    """The key of the names in the last column."""
     values: dict[str, set[str]] = {}
     for columns in _rows(lines()):
         for key, value in _misc(columns).items():
             values.setdefault(key, set()).add(value)
     ranked = sorted(values, key=lambda key: (key.lower() not in _NAMES, key))
-    for key in ranked:
-        names = usual_tags(values[key] | {OUTSIDE}, bare=key.lower() in _NAMES)
-        if names is not None and set(values[key]) - {OUTSIDE, "_", "-", "o"}:
-            return key, names
-    for key in ranked:
-        if key.lower() in _NAMES and (names := usual_tags(values[key] | {OUTSIDE})):
-            return key, names
-    return None
+    fitting = [
+        key
+        for key in ranked
+        if usual_tags(values[key] | {OUTSIDE}, bare=key.lower() in _NAMES) is not None
+    ]
+    naming = (key for key in fitting if values[key] - {OUTSIDE, "_", "-", "o"})
+    return next(naming, next((key for key in fitting if key.lower() in _NAMES), None))
+
+
+def _tags_of(path: Path, key: str) -> Iterator[list[str]]:
+    """The tags of each sentence."""
+    tags: list[str] = []
+    for _, line in open_lines(path):
+        if not line.strip():
+            yield tags
+            tags = []
+        tags += [_misc(columns).get(key, OUTSIDE) for columns in _rows([line])]
+    yield tags
 
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
-    key, names = _key(lambda: (line for _, line in open_lines(path))) or ("", {})
-    bare_labels = bool(names) and usual_tags(names) is None
-    scheme: Scheme = (
-        "iob1"
-        if bare_labels
-        else guess_scheme(
-            (
-                names.get(_misc(columns).get(key, OUTSIDE), OUTSIDE)
-                for columns in _rows(line for _, line in open_lines(path))
-            ),
-            predicted=options.predicted,
-        )
+    key = _key(lambda: (line for _, line in open_lines(path))) or ""
+    reading = read_tags(
+        lambda: _tags_of(path, key),
+        bare=key.lower() in _NAMES,
+        predicted=options.predicted,
     )
     block, inside = Block(glued=[]), 0
     for number, line in open_lines(path):
         if not line.strip():
-            yield from finish(path, block, scheme, "spaced", options)
+            yield from finish(path, block, reading.scheme, "spaced", options)
             block, inside = Block(glued=[]), 0
             continue
         block.lines.append(line)
@@ -103,7 +107,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         if "." in columns[0]:
             continue
         misc = _misc(columns)
-        tag = names.get(misc.get(key, OUTSIDE), OUTSIDE)
+        (tag,) = reading.usual([misc.get(key, OUTSIDE)])
         if inside:
             # A part of a contracted word: the whole word has the first name of its parts.
             inside -= 1
@@ -125,7 +129,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         block.tags.append(tag)
         block.numbers.append(number)
         block.glued.append(misc.get("SpaceAfter") == "No")
-    yield from finish(path, block, scheme, "spaced", options)
+    yield from finish(path, block, reading.scheme, "spaced", options)
 
 
 def _write(sentence: Sentence, stream: BinaryIO) -> None:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from llmner.corpora._blocks import token_spans, tokens_and_tags
 from llmner.corpora._format import BROKEN, CorpusFormat, ReadOptions, bare
-from llmner.corpora._losses import NESTED
+from llmner.corpora._losses import NESTED, OTHERS
 from llmner.errors import CorpusError, MissingExtraError
 from llmner.spans import Sentence, Span
 from llmner.tagging import tags_to_spans
@@ -67,6 +67,9 @@ def _sentence(path: Path, number: int, doc: Any, options: ReadOptions) -> Senten
         raise CorpusError(f"a document is broken ({why})", path=path, line=number) from None
     for example in groups:
         options.lost(NESTED, example, path, number, id)
+    for ent in doc.ents:
+        if ent.kb_id_:
+            options.lost(OTHERS, f"{ent.kb_id_} of {ent.text!r}", path, number, id)
     return options.sentence(path, number, id, text, spans)
 
 

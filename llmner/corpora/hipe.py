@@ -14,10 +14,11 @@ from typing import BinaryIO
 from llmner.corpora._blocks import Block, finish, join, token_spans, tokens_and_tags
 from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.corpora._losses import NESTED, OTHERS
+from llmner.corpora._tag_reading import read_tags
 from llmner.errors import CorpusError
 from llmner.files import open_lines
 from llmner.spans import Sentence
-from llmner.tagging import OUTSIDE, goes_on, guess_scheme, usual_tags
+from llmner.tagging import OUTSIDE, goes_on
 
 __all__ = ["FORMATS", "HIPE"]
 
@@ -26,6 +27,10 @@ _HEADER = (
     "NEL-METO MISC"
 ).split()
 _LITERAL = "NE-COARSE-LIT"
+# Columns that a sentence has no room for: names in names, by metonymy, finer ones, and links.
+_LEFT_OUT = {"NE-NESTED": NESTED} | dict.fromkeys(
+    ("NE-COARSE-METO", "NE-FINE-LIT", "NE-FINE-METO", "NE-FINE-COMP", "NEL-LIT", "NEL-METO"), OTHERS
+)
 _ENDS = frozenset({"EndOfSentence", "PySBDSegment"})
 
 
@@ -36,7 +41,7 @@ def _looks_like(lines: list[str]) -> bool:
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
     names: list[str] | None = None
-    tags: list[str] = []
+    tags: list[list[str]] = [[]]
     for _, line in open_lines(path):
         columns = line.split("\t")
         if names is None and line.strip():
@@ -49,9 +54,10 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
                     hint=f"expected TOKEN and {_LITERAL}",
                 )
         elif names is not None and len(columns) == len(names):
-            tags.append(columns[names.index(_LITERAL)])
-    usual = usual_tags(set(tags) | {OUTSIDE}) or {}
-    scheme = guess_scheme((usual.get(tag, tag) for tag in tags), predicted=options.predicted)
+            tags[-1].append(columns[names.index(_LITERAL)])
+        elif not line.strip():
+            tags.append([])
+    reading = read_tags(lambda: tags, bare=False, predicted=options.predicted)
     document: str | None = None
     block, sentences, ends = Block(glued=[]), 0, False
 
@@ -61,7 +67,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
             sentences += 1
             parts = document is not None and (ends or sentences > 1)
             block.id = f"{document}:{sentences}" if parts else document
-        yield from finish(path, block, scheme, "spaced", options)
+        yield from finish(path, block, reading.scheme, "spaced", options)
         block, ends = Block(glued=[]), False
 
     header = False
@@ -79,7 +85,7 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
                 document, sentences = value.strip() or None, 0
             continue
         row = dict(zip(names or [], line.split("\t"), strict=False))
-        tag = usual.get(row.get(_LITERAL, ""), row.get(_LITERAL, ""))
+        (tag,) = reading.usual([row.get(_LITERAL, "")])
         if ends and not goes_on(block.tags[-1], tag):
             yield from finished()
         block.lines.append(line)
@@ -95,8 +101,8 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         block.numbers.append(number)
         block.glued.append("NoSpaceAfter" in misc)
         ends = bool(misc & _ENDS)
-        for column, kind in (("NE-NESTED", NESTED), ("NE-COARSE-METO", OTHERS)):
-            if row.get(column, "").startswith(("B-", "S-")):
+        for column, kind in _LEFT_OUT.items():
+            if row.get(column, "").startswith(("B-", "S-", "Q")):
                 example = f"{column} {row[column]} of {row['TOKEN']!r}"
                 block.deeper.append((kind, example))
     yield from finished()

@@ -12,10 +12,11 @@ from typing import BinaryIO
 
 from llmner.corpora._blocks import Block, finish, rejoined, tokens_and_tags
 from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
+from llmner.corpora._tag_reading import read_tags
 from llmner.errors import CorpusError
 from llmner.files import open_lines
 from llmner.spans import Sentence
-from llmner.tagging import OUTSIDE, guess_scheme, split_tag, usual_tags
+from llmner.tagging import OUTSIDE, split_tag, usual_tags
 
 __all__ = ["FORMATS", "NAVER"]
 
@@ -43,20 +44,9 @@ def _parts(line: str) -> tuple[list[str], list[str]] | None:
 
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
-    values: set[str] = set()
-    for _, line in open_lines(path):
-        values.update(line.rpartition("\t")[2].split())
-    names = usual_tags(values | {OUTSIDE}) or {}
-
-    def usual(tags: list[str]) -> list[str]:
-        return [names.get(tag, next(iter((usual_tags([tag]) or {}).values()), tag)) for tag in tags]
-
-    scheme = guess_scheme(
-        (
-            tag
-            for _, line in open_lines(path)
-            for tag in [*usual(line.rpartition("\t")[2].split()), OUTSIDE]
-        ),
+    reading = read_tags(
+        lambda: (line.rpartition("\t")[2].split() for _, line in open_lines(path)),
+        bare=False,
         predicted=options.predicted,
     )
     for number, line in open_lines(path):
@@ -70,8 +60,9 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
             )
         else:
             words, tags = parts
-            block.tokens, block.tags, block.numbers = words, usual(tags), [number] * len(words)
-        yield from finish(path, block, scheme, "spaced", options)
+            block.tokens, block.numbers = words, [number] * len(words)
+            block.tags = reading.usual(tags)
+        yield from finish(path, block, reading.scheme, "spaced", options)
 
 
 def _write(sentence: Sentence, stream: BinaryIO) -> None:

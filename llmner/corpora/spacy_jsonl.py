@@ -15,7 +15,14 @@ from typing import Any, BinaryIO
 from llmner.corpora._format import CorpusFormat, ReadOptions, bare
 from llmner.corpora._json import json_rows
 from llmner.corpora._losses import REFUSED
-from llmner.corpora._records import Record, are_records, read_records, record_of, record_or_plain
+from llmner.corpora._records import (
+    Record,
+    are_records,
+    id_of,
+    read_records,
+    record_of,
+    record_or_plain,
+)
 from llmner.errors import CorpusError
 from llmner.files import dump_json
 from llmner.spans import Sentence
@@ -62,9 +69,12 @@ def _are_tasks(rows: list[Any]) -> bool:
 
 
 def _parse_task(row: Any) -> Record | None:
-    if isinstance(row, dict) and isinstance(row.get("text"), str) and not row.get("spans"):
-        return record_of({**row, "spans": []}, ("spans",))
-    return record_of(row, ("spans",))
+    if not isinstance(row, dict):
+        return None
+    meta = row.get("meta")
+    id = id_of(row) or (id_of(meta) if isinstance(meta, dict) else None)
+    record = record_of({**row, "spans": row.get("spans") or []}, ("spans",))
+    return None if record is None else replace(record, id=id)
 
 
 def _read_tasks(path: Path, options: ReadOptions) -> Iterator[Sentence]:
@@ -98,7 +108,7 @@ PRODIGY = CorpusFormat(
     _write_task,
     None,
     looks_like_rows=_are_tasks,
-    kept=lambda sentence: bare(sentence, id=False),
+    kept=bare,
 )
 SPACY_JSONL = CorpusFormat(
     "spacy-jsonl", _read, _write, None, looks_like_rows=_looks_like_rows, kept=bare

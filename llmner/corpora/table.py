@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -18,10 +18,11 @@ from typing import Literal
 from llmner.corpora._blocks import Block, finish, guess_joining
 from llmner.corpora._columns import TAG_NAMES, TOKEN_NAMES
 from llmner.corpora._format import CorpusFormat, ReadOptions
+from llmner.corpora._tag_reading import read_tags
 from llmner.errors import CorpusError
 from llmner.files import open_lines
 from llmner.spans import Sentence
-from llmner.tagging import OUTSIDE, Scheme, continued_tag, guess_scheme, labels_of, usual_tags
+from llmner.tagging import OUTSIDE, labels_of, usual_tags
 
 __all__ = ["FORMATS", "TABLE"]
 
@@ -113,26 +114,13 @@ def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
     def blocks() -> Iterator[Block]:
         return _blocks(path, place)
 
-    values = {tag for block in blocks() for tag in block.tags}
-    names = usual_tags(values | {OUTSIDE}) or usual_tags(values, bare=True) or {}
-    is_bare = bool(names) and usual_tags(values | {OUTSIDE}) is None
-    scheme: Scheme = "iob1" if is_bare else _scheme(blocks, names, options)
+    reading = read_tags(
+        lambda: (block.tags for block in blocks()), bare=True, predicted=options.predicted
+    )
     joining = guess_joining(block.tokens for block in blocks())
     for block in blocks():
-        tags: list[str] = []
-        for tag in block.tags:
-            tags.append(continued_tag(names.get(tag, tag), tags[-1] if tags else None))
-        block.tags = tags
-        yield from finish(path, block, scheme, joining, options)
-
-
-def _scheme(
-    blocks: Callable[[], Iterable[Block]], names: dict[str, str], options: ReadOptions
-) -> Scheme:
-    return guess_scheme(
-        (tag for block in blocks() for tag in (*(names.get(t, t) for t in block.tags), OUTSIDE)),
-        predicted=options.predicted,
-    )
+        block.tags = reading.usual(block.tags)
+        yield from finish(path, block, reading.scheme, joining, options)
 
 
 def _blocks(path: Path, header: _Header) -> Iterator[Block]:

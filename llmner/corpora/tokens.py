@@ -23,10 +23,11 @@ from llmner.corpora._blocks import (
 from llmner.corpora._format import BROKEN, CorpusFormat, ReadOptions, bare, encode
 from llmner.corpora._json import Row, json_rows
 from llmner.corpora._records import id_of, read_records, record_of
+from llmner.corpora._tag_reading import TagReading, read_tags
 from llmner.errors import CorpusError, MissingExtraError
 from llmner.files import dump_json
 from llmner.spans import Sentence
-from llmner.tagging import OUTSIDE, Scheme, continued_tag, guess_scheme, usual_tags
+from llmner.tagging import OUTSIDE, usual_tags
 
 __all__ = ["FORMATS", "PARQUET", "TAG_KEYS", "TOKENS", "pair_of", "token_sentences"]
 
@@ -114,24 +115,13 @@ def token_sentences(
             if pair is not None:
                 yield pair[0], [_named(tag, names) for tag in pair[1]]
 
-    values = {tag for _, tags in decoded() for tag in tags}
-    spelling = _spelling(values) or {}
-    is_bare = bool(spelling) and usual_tags(values | {OUTSIDE}) is None
     joining = guess_joining(tokens for tokens, _ in decoded())
-    scheme: Scheme = (
-        "iob1"
-        if is_bare
-        else guess_scheme(
-            (
-                tag
-                for _, tags in decoded()
-                for tag in (*(spelling.get(t, t) for t in tags), OUTSIDE)
-            ),
-            predicted=options.predicted,
-        )
+    reading = read_tags(
+        lambda: (tags for _, tags in decoded()), bare=True, predicted=options.predicted
     )
     for row in rows():
-        yield from finish(path, _block(path, row, spelling, names), scheme, joining, options)
+        block = _block(path, row, reading, names)
+        yield from finish(path, block, reading.scheme, joining, options)
 
 
 def _named(tag: Any, names: Sequence[str] | None) -> str:
@@ -140,7 +130,7 @@ def _named(tag: Any, names: Sequence[str] | None) -> str:
     return str(tag)
 
 
-def _block(path: Path, row: Row, spelling: dict[str, str], names: Sequence[str] | None) -> Block:
+def _block(path: Path, row: Row, reading: TagReading, names: Sequence[str] | None) -> Block:
     block = Block(lines=[row.raw])
     number = row.line or row.number
     pair = pair_of(row.value)
@@ -164,12 +154,8 @@ def _block(path: Path, row: Row, spelling: dict[str, str], names: Sequence[str] 
             hint='write their names: {"ner_tags": ["B-PER", "O"]}',
         )
         return block
-    for token, tag in zip(tokens, tags, strict=True):
-        before = block.tags[-1] if block.tags else None
-        name = _named(tag, names)
-        block.tags.append(continued_tag(spelling.get(name, name), before))
-        block.tokens.append(token)
-        block.numbers.append(number)
+    block.tags = reading.usual(_named(tag, names) for tag in tags)
+    block.tokens, block.numbers = list(tokens), [number] * len(tokens)
     text = row.value.get("text")
     block.text = text if isinstance(text, str) else None
     return block
