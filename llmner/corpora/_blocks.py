@@ -36,6 +36,7 @@ __all__ = [
     "join",
     "rejoined",
     "token_spans",
+    "tokenized",
     "tokens_and_tags",
 ]
 
@@ -371,3 +372,13 @@ def rejoined(sentence: Sentence, joining: Joining = "spaced") -> Sentence:
     places, tags = tokens_and_tags(sentence)
     text, moved = join([sentence.text[start:end] for start, end in places], joining)
     return Sentence(text, token_spans(moved, tags))
+
+
+def tokenized(sentence: Sentence) -> Sentence:
+    """A sentence as tokens and a text keep it: spans have no white space at their edges.
+
+    >>> tokenized(Sentence("Anna sings", (Span(0, 5, "PER", 0.9),))).spans
+    (Span(start=0, end=4, label='PER', score=None),)
+    """
+    places, tags = tokens_and_tags(sentence)
+    return Sentence(sentence.text, token_spans(places, tags), (sentence.id or "").strip() or None)

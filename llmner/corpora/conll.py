@@ -17,14 +17,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner.corpora._blocks import Block, finish, join, rejoined, token_spans, tokens_and_tags
+from llmner.corpora._blocks import (
+    Block,
+    finish,
+    join,
+    rejoined,
+    token_spans,
+    tokenized,
+    tokens_and_tags,
+)
 from llmner.corpora._columns import (
     Layout,
     columns_of,
     comment_of,
     guess_layout,
 )
-from llmner.corpora._format import CorpusFormat, ReadOptions, bare, check_writable, encode
+from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.corpora._losses import NESTED
 from llmner.errors import CorpusError
 from llmner.files import open_lines
@@ -124,12 +132,6 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     stream.write(encode(sentence, "".join(lines)))
 
 
-def _kept(sentence: Sentence) -> Sentence:
-    """A sentence as its tokens have it: spans have no white space at their edges."""
-    plain = bare(sentence)
-    return Sentence(plain.text, token_spans(*tokens_and_tags(plain)), plain.id)
-
-
 def _write_germeval(sentence: Sentence, stream: BinaryIO) -> None:
     check_writable(sentence, "GermEval")
     lines = [f"#\t{sentence.id}\n"] if sentence.id else ["#\n"]
@@ -173,7 +175,7 @@ def _never(lines: list[str]) -> bool:
     return False
 
 
-CONLL = CorpusFormat("conll", _read, _write, _looks_like, kept=_kept)
+CONLL = CorpusFormat("conll", _read, _write, _looks_like, kept=tokenized)
 GERMEVAL = CorpusFormat("germeval", _read_germeval, _write_germeval, _never, kept=rejoined)
 BMES = CorpusFormat(
     "bmes",

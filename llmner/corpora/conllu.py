@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from llmner.corpora._blocks import Block, finish, token_spans, tokens_and_tags
+from llmner.corpora._blocks import Block, finish, tokenized, tokens_and_tags
 from llmner.corpora._columns import Layout, comment_of
-from llmner.corpora._format import CorpusFormat, ReadOptions, bare, check_writable, encode
+from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.corpora._losses import ENTITIES
 from llmner.corpora._tag_reading import read_tags
 from llmner.errors import CorpusError
@@ -145,10 +145,5 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     stream.write(encode(sentence, "".join([*lines, "\n"])))
 
 
-def _kept(sentence: Sentence) -> Sentence:
-    plain = bare(sentence)
-    return Sentence(plain.text, token_spans(*tokens_and_tags(plain)), plain.id)
-
-
-CONLLU = CorpusFormat("conllu", _read, _write, _looks_like, kept=_kept)
+CONLLU = CorpusFormat("conllu", _read, _write, _looks_like, kept=tokenized)
 FORMATS = (CONLLU,)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from llmner.corpora._blocks import token_spans, tokens_and_tags
-from llmner.corpora._format import BROKEN, CorpusFormat, ReadOptions, bare
+from llmner.corpora._blocks import tokenized, tokens_and_tags
+from llmner.corpora._format import BROKEN, CorpusFormat, ReadOptions
 from llmner.corpora._losses import NESTED, OTHERS
 from llmner.errors import CorpusError, MissingExtraError
 from llmner.spans import Sentence, Span
@@ -125,12 +125,7 @@ def _document(sentence: Sentence, vocabulary: Any) -> Any:
     return doc
 
 
-def _kept(sentence: Sentence) -> Sentence:
-    plain = bare(sentence)
-    return Sentence(plain.text, token_spans(*tokens_and_tags(plain)), plain.id)
-
-
 SPACY = CorpusFormat(
-    "spacy", _read, None, None, suffixes=(".spacy",), write_whole=_write, kept=_kept
+    "spacy", _read, None, None, suffixes=(".spacy",), write_whole=_write, kept=tokenized
 )
 FORMATS = (SPACY,)

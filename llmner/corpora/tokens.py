@@ -17,10 +17,10 @@ from llmner.corpora._blocks import (
     Block,
     finish,
     guess_joining,
-    token_spans,
+    tokenized,
     tokens_and_tags,
 )
-from llmner.corpora._format import BROKEN, CorpusFormat, ReadOptions, bare, encode
+from llmner.corpora._format import BROKEN, CorpusFormat, ReadOptions, encode
 from llmner.corpora._json import Row, json_rows
 from llmner.corpora._records import id_of, read_records, record_of
 from llmner.corpora._tag_reading import TagReading, read_tags
@@ -181,11 +181,6 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     stream.write(dump_json(_row(sentence)) + b"\n")
 
 
-def _kept(sentence: Sentence) -> Sentence:
-    plain = bare(sentence)
-    return Sentence(plain.text, token_spans(*tokens_and_tags(plain)), plain.id or None)
-
-
 def _parquet(path: Path) -> Any:
     try:
         import pyarrow.parquet as parquet
@@ -257,7 +252,9 @@ def _write_parquet(sentences: Iterable[Sentence], stream: BinaryIO) -> None:
         writer.write_table(arrow.Table.from_pylist(rows, schema))
 
 
-TOKENS = CorpusFormat("tokens", _read, _write, None, looks_like_rows=_looks_like_rows, kept=_kept)
+TOKENS = CorpusFormat(
+    "tokens", _read, _write, None, looks_like_rows=_looks_like_rows, kept=tokenized
+)
 PARQUET = CorpusFormat(
     "parquet",
     _read_parquet,
@@ -265,6 +262,6 @@ PARQUET = CorpusFormat(
     None,
     suffixes=(".parquet",),
     write_whole=_write_parquet,
-    kept=_kept,
+    kept=tokenized,
 )
 FORMATS = (TOKENS, PARQUET)
