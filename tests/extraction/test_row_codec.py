@@ -148,6 +148,6 @@ def test_labels_that_are_none_are_told(labels: Any, told: str, tmp_path: Path) -
     with pytest.raises(CorpusError, match=r"a\.jsonl:1: ") as refused:
         list(read_corpus(path, "spans"))
     assert told in str(refused.value)
-    # What others call so is theirs.
+    # Other tools write classes of the text as strings.
     path.write_text(json.dumps({"text": "a", "labels": ["price"]}) + "\n", "utf-8")
-    assert list(read_corpus(path, "spans")) == [Sentence("a")]
+    assert list(read_corpus(path, "spans")) == [Sentence("a", labels=(TextLabel("price"),))]
