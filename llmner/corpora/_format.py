@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from llmner._intervals import Intervals
 from llmner.corpora._losses import NESTED, Losses, shown_span
 from llmner.errors import CorpusError, InputError, SpanError
 from llmner.spans import Sentence, Span, TextLabel
@@ -175,17 +175,13 @@ def outermost(spans: list[Span]) -> list[Span]:
     >>> [span.end for span in outermost([Span(0, 8, "LOC"), Span(0, 13, "LOC")])]
     [13]
     """
-    if all(left.end <= right.start for left, right in pairwise(sorted(spans))):
-        return sorted(spans)
-    taken: list[Span] = []
+    taken = Intervals()
+    chosen: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start - span.end, span.start)):
-        place = bisect_left(taken, span.start, key=lambda other: other.start)
-        free = (place == 0 or taken[place - 1].end <= span.start) and (
-            place == len(taken) or span.end <= taken[place].start
-        )
-        if free:
-            taken.insert(place, span)
-    return taken
+        if not taken.overlap(span.start, span.end):
+            taken.add(span.start, span.end)
+            chosen.append(span)
+    return sorted(chosen)
 
 
 def bare(sentence: Sentence, *, id: bool = True, labels: bool = False) -> Sentence:

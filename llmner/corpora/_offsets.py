@@ -6,10 +6,10 @@ surfaces, these decide. A surface without a place takes the next occurrence in t
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
+from llmner._intervals import Intervals
 from llmner.corpora._claims import SpanClaim
 from llmner.spans import Span
 
@@ -144,7 +144,7 @@ def sought_spans(text: str, claims: Sequence[SpanClaim], spans: Sequence[Span] =
     >>> sought_spans("Anna sings", [SpanClaim(None, None, "PER", "Anna")])
     [Span(start=0, end=4, label='PER', score=None)]
     """
-    taken = sorted((span.start, span.end) for span in spans)
+    taken = Intervals((span.start, span.end) for span in spans)
     made: list[Span] = []
     sought = [claim for claim in claims if claim.start is None and claim.surface]
     places: dict[str, Iterator[int]] = {}
@@ -156,12 +156,8 @@ def sought_spans(text: str, claims: Sequence[SpanClaim], spans: Sequence[Span] =
         # A place that is taken stays taken, so each surface looks at each of its places once.
         for start in places[surface]:
             end = start + len(surface)
-            at = bisect_left(taken, (start, end))
-            free = (at == 0 or taken[at - 1][1] <= start) and (
-                at == len(taken) or end <= taken[at][0]
-            )
-            if free:
-                taken.insert(at, (start, end))
+            if not taken.overlap(start, end):
+                taken.add(start, end)
                 made.append(_made(claim, start, end))
                 break
     return made

@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import Final
 
 from llmner._budget import UNBOUNDED, Budget
+from llmner._intervals import Intervals, lie_apart
 from llmner.projection._candidates import Candidate
-from llmner.projection._intervals import Intervals, lie_apart
 
 __all__ = ["Group", "assign"]
 

@@ -15,6 +15,7 @@ from itertools import islice, pairwise
 from typing import Final, Literal, NamedTuple
 
 from llmner._budget import UNBOUNDED
+from llmner._intervals import Intervals
 from llmner.languages import KINDS, Reason
 from llmner.projection._canonical import canonical_surface
 from llmner.projection._edges import (
@@ -30,7 +31,6 @@ from llmner.projection._edges import (
     stands_alone,
     without_remark,
 )
-from llmner.projection._intervals import Intervals
 from llmner.projection._near import Letters, compare, cuts
 from llmner.projection._positions import INDEX_ABOVE, MAX_OCCURRENCES, Positions, occurrences
 from llmner.projection._quantities import Quantities, may_be_written_otherwise

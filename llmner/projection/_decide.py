@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from llmner._intervals import Intervals, lie_apart
 from llmner.languages import Reason
 from llmner.projection._assign import Group, assign
 from llmner.projection._candidates import Candidate
 from llmner.projection._explain import in_words
-from llmner.projection._intervals import Intervals, lie_apart
 from llmner.projection._outcome import Outcome, OutcomeKind
 from llmner.projection._positions import MAX_OCCURRENCES
 from llmner.projection._task import Task

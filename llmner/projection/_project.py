@@ -12,6 +12,7 @@ from typing import Any, Final
 from rapidfuzz.distance import Levenshtein
 
 from llmner._budget import UNBOUNDED, Budget
+from llmner._intervals import Intervals
 from llmner.markup import unescape
 from llmner.projection._candidates import Candidate, Finder
 from llmner.projection._canonical import Canonical, canonical_surface, canonicalize
@@ -24,7 +25,6 @@ from llmner.projection._decide import (
     outcome_unknown,
     undisputed,
 )
-from llmner.projection._intervals import Intervals
 from llmner.projection._outcome import Outcome, Policy
 from llmner.projection._projection import Projection
 from llmner.projection._surroundings import place_cost

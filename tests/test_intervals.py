@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmner.projection._intervals import Intervals, lie_apart
+from llmner._intervals import Intervals, lie_apart
 
 stretches = st.tuples(st.integers(0, 30), st.integers(1, 5)).map(lambda pair: (pair[0], sum(pair)))
 
