@@ -148,6 +148,11 @@ class _TokenCounts:
         return "spaced"
 
 
+def _shown(token: str) -> str:
+    """A word piece without the mark that it continues a word."""
+    return token[2:] if _PIECE.match(token) else token
+
+
 def join(
     tokens: Sequence[str], joining: Joining = "spaced", glued: Sequence[bool] | None = None
 ) -> tuple[str, list[tuple[int, int]]]:
@@ -170,12 +175,12 @@ def join(
         shown = token
         if glued is not None:
             space = number > 0 and not glued[number - 1]
-            shown = token[2:] if joining == "pieces" and _PIECE.match(token) else token
+            shown = _shown(token) if joining == "pieces" else token
         elif joining in ("spaced", "exact"):
             space = joining == "spaced"
         elif joining == "pieces":
             space = not _PIECE.match(token)
-            shown = token if space else token[2:]
+            shown = _shown(token)
         elif joining == "marked":
             space = token.startswith("▁")
             shown = token.lstrip("▁") if space else token
@@ -198,8 +203,7 @@ def _located(path: Path, block: Block, joining: Joining) -> tuple[str, list[tupl
     places: list[tuple[int, int]] = []
     end = 0
     for token, number in zip(block.tokens, block.numbers, strict=True):
-        if joining == "pieces":
-            token = token.removeprefix("##")
+        token = _shown(token) if joining == "pieces" else token
         start = block.text.find(token, end)
         if start < 0 or block.text[end:start].strip():
             raise CorpusError(
@@ -221,7 +225,7 @@ def _glued(block: Block, joining: Joining) -> list[bool] | None:
     plain = _MARKED.sub(r"\1", block.marked)
     glued, end = [], 0
     for token in block.tokens:
-        piece = token.removeprefix("##") if _PIECE.match(token) else token
+        piece = _shown(token)
         while plain[end : end + 1].isspace():
             end += 1
         if not plain.startswith(piece, end):
@@ -262,26 +266,24 @@ def finish(
             options.lost(kind, example, path, first, block.id)
         if block.inner:
             _tell_inner(path, block, scheme, text, places, options)
-    except SpanError as error:
-        problem = f"an entity of empty tokens ({error.problem})"
-        options.bad(
-            CorpusError(problem, path=path, line=first, id=block.id), "\n".join(block.lines)
-        )
-        return
-    except TagError as error:
-        line = None if error.line is None else block.numbers[error.line - 1]
-        options.bad(
-            CorpusError(error.problem, path=path, line=line, id=block.id, hint=error.hint),
-            "\n".join(block.lines),
-        )
-        return
-    except CorpusError as error:
-        options.bad(error, "\n".join(block.lines))
+    except (CorpusError, SpanError, TagError) as error:
+        options.bad(_fault(path, block, error), "\n".join(block.lines))
         return
     options.repaired(path, first or 0, repairs, block.id)
     if options.on_tags is not None and scheme == "iob2":
         options.on_tags(_character_tags(block.tags, places, len(text)))
     yield sentence
+
+
+def _fault(path: Path, block: Block, error: CorpusError | SpanError | TagError) -> CorpusError:
+    """What is wrong with a block, with its line."""
+    if isinstance(error, CorpusError):
+        return error
+    if isinstance(error, TagError):
+        line = None if error.line is None else block.numbers[error.line - 1]
+        return CorpusError(error.problem, path=path, line=line, id=block.id, hint=error.hint)
+    problem = f"an entity of empty tokens ({error.problem})"
+    return CorpusError(problem, path=path, line=block.numbers[0], id=block.id)
 
 
 def _tell_inner(
@@ -357,20 +359,25 @@ def tokens_and_tags(
 
 def token_spans(places: Sequence[tuple[int, int]], tags: Sequence[str]) -> tuple[Span, ...]:
     """The spans of tokens at these places."""
-    return tuple(
-        Span(places[span.start][0], places[span.end - 1][1], span.label)
-        for span in tags_to_spans(tags)[0]
-    )
+    return tuple(_moved(tags_to_spans(tags)[0], places))
 
 
-def rejoined(sentence: Sentence, joining: Joining = "spaced") -> Sentence:
+def rejoined(
+    sentence: Sentence, joining: Joining | None = "spaced", *, characters: bool = False
+) -> Sentence:
     """A sentence as a file without its text has it: its tokens joined again.
+
+    Args:
+        sentence: The sentence.
+        joining: How tokens make a text; ``None`` guesses it.
+        characters: Whether every character is a token.
 
     >>> rejoined(Sentence("Anna  sings", (Span(0, 4, "PER"),))).text
     'Anna sings'
     """
-    places, tags = tokens_and_tags(sentence)
-    text, moved = join([sentence.text[start:end] for start, end in places], joining)
+    places, tags = tokens_and_tags(sentence, characters=characters)
+    tokens = [sentence.text[start:end] for start, end in places]
+    text, moved = join(tokens, guess_joining([tokens]) if joining is None else joining)
     return Sentence(text, token_spans(moved, tags))
 
 

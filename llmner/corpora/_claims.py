@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from llmner._numbers import is_number, is_whole
 
-__all__ = ["SpanClaim", "annotations_of", "span_claims"]
+__all__ = ["SpanClaim", "annotations_of", "fraction_of", "span_claims"]
 
 _STARTS = tuple(
     "start start_offset startOffset begin begin_offset beginOffset BeginOffset start_pos startPos "
@@ -82,6 +82,15 @@ def _label(value: Any) -> str | None:
     return str(value) if is_whole(value) else None
 
 
+def fraction_of(score: Any) -> float | None:
+    """A score from 0 to 1; ``None`` for anything else.
+
+    >>> fraction_of(0.9), fraction_of(95)
+    (0.9, None)
+    """
+    return float(score) if is_number(score) and 0 <= score <= 1 else None
+
+
 def span_claims(item: Any, text: str) -> list[SpanClaim] | None:
     """The entities that one annotation names, or ``None`` if it is no annotation of a span.
 
@@ -148,8 +157,7 @@ def _of_object(item: Mapping[str, Any], text: str) -> list[SpanClaim] | None:
     # Some tools have the surface under "entity", and the label under "type".
     if surface is None and isinstance(item.get("text"), str):
         surface = item["text"]
-    score = _first(item, _SCORES)
-    fraction = float(score) if is_number(score) and 0 <= score <= 1 else None
+    fraction = fraction_of(_first(item, _SCORES))
     attributes = item.get("attributes")
     kept = attributes if isinstance(attributes, dict) else {}
     if not pieces:

@@ -22,7 +22,7 @@ __all__ = [
     "columns_of",
     "comment_of",
     "guess_layout",
-    "is_surely_tagged",
+    "has_tag_column",
     "sample_lines",
 ]
 
@@ -44,8 +44,9 @@ TOKEN_NAMES = frozenset("token tokens word words form text 단어 토큰 글자"
 TAG_NAMES = frozenset(
     "tag tags ner ner_tag ner_tags ne ne_tag entity label labels iob bio 태그 개체명".split()
 )
-# The first rows of a file, and later ones that have a tag, for files that begin without names.
+# Lines with more columns are no rows.
 _MOST_COLUMNS = 200
+# The first rows of a file, and later ones that have a tag, for files that begin without names.
 _SAMPLE = 200
 _LATER = 100
 # Lines at the beginning that may be comments or empty.
@@ -188,6 +189,15 @@ def guess_layout(
     return replace(layout, reading=reading, joining=joining)
 
 
+def has_tag_column(lines: Sequence[str]) -> bool:
+    """Whether the lines that show what a file is surely have a token and a tag each.
+
+    >>> has_tag_column(["Anna B-PER", "sings O"]), has_tag_column(["Send e-mail"])
+    (True, False)
+    """
+    return _places(lines).sure
+
+
 def sample_lines(lines: Iterable[str]) -> list[str]:
     """The lines that show what a file is: the first ones, and later ones that have a tag or markup.
 
@@ -248,9 +258,8 @@ def _places(lines: Sequence[str]) -> Layout:
     token = int(indexed)
     if header and len(header) == width:
         token = next((n for n, name in enumerate(header) if name in TOKEN_NAMES), token)
-    if width == 2 and not header and _tag_columns(even, [0]) and not _tag_columns(even, [1]):
-        names = _tag_columns(even, [0])[0]
-        sure = _all_tags(body[:_FIRST_ROWS], 0) and _names_entities(lines, even, names)
+    if width == 2 and not header and list(tagged := _tag_columns(even, [0, 1])) == [0]:
+        sure = _all_tags(body[:_FIRST_ROWS], 0) and _names_entities(lines, even, tagged[0])
         return Layout(1, 0, width, sure=sure)
     places = [n for n in range(width) if n != token and not (indexed and n == 0)]
     tag, inner, names = _tag_column(even, places, header, indexed=indexed)
@@ -293,7 +302,7 @@ def _names_entities(
     if labels and all(label[0].isdigit() for label in labels):
         return False
     if labels and not all(map(_USUAL.fullmatch, names)):
-        return is_surely_tagged(names, len(rows)) and len(rows) >= len(lines) - _blank(lines)
+        return _is_surely_tagged(names, len(rows)) and len(rows) >= len(lines) - _blank(lines)
     if labels and len(rows) < _FEWEST and OUTSIDE not in names.values():
         # One line such as "an E-Bike" is a text.
         return all(label.isupper() or label.upper() in KNOWN_LABELS for label in labels)
@@ -307,17 +316,10 @@ def _blank(lines: Sequence[str]) -> int:
     return sum(not line.strip() or line.startswith(("#", ";", "-DOCSTART-")) for line in lines) + 1
 
 
-def is_surely_tagged(names: Mapping[str, str], rows: int) -> bool:
+def _is_surely_tagged(names: Mapping[str, str], rows: int) -> bool:
     """Whether tags in a foreign spelling cannot be words: some are outside, and labels are words.
 
     Few texts have ``O`` or ``-`` where tags stand; quizzes and blood groups have, and short labels.
-
-    Args:
-        names: The usual spelling of each tag.
-        rows: The number of rows.
-
-    >>> is_surely_tagged({"PER-B": "B-PER", "O": "O"}, 3), is_surely_tagged({"e-mail": "E-mail"}, 3)
-    (True, False)
     """
     if rows < _FEWEST or OUTSIDE not in names.values():
         return False

@@ -16,6 +16,7 @@ from llmner.spans import Sentence, Span, TextLabel
 
 __all__ = [
     "BROKEN",
+    "ODD_VALUES",
     "BadRow",
     "CorpusFormat",
     "ReadOptions",
@@ -184,35 +185,47 @@ def outermost(spans: list[Span]) -> list[Span]:
     return sorted(chosen)
 
 
-def bare(sentence: Sentence, *, id: bool = True, labels: bool = False) -> Sentence:
-    """A sentence without scores and attributes.
+def bare(
+    sentence: Sentence, *, id: bool = True, scores: bool = False, attributes: bool = False
+) -> Sentence:
+    """A sentence without what most formats have no room for: scores, attributes, text labels.
 
     Args:
         sentence: The sentence.
         id: Whether it keeps its id.
-        labels: Whether it keeps the labels of the whole text.
+        scores: Whether its spans keep their scores.
+        attributes: Whether its spans keep their attributes.
 
     >>> bare(Sentence("Anna", (Span(0, 4, "PER", 0.9),), "1"), id=False)
     Sentence(text='Anna', spans=(Span(start=0, end=4, label='PER', score=None),), id=None)
     """
-    spans = tuple(Span(span.start, span.end, span.label) for span in sentence.spans)
-    return Sentence(
-        sentence.text, spans, sentence.id if id else None, sentence.labels if labels else ()
+    spans = tuple(
+        Span(
+            span.start,
+            span.end,
+            span.label,
+            span.score if scores else None,
+            span.attributes if attributes else {},
+        )
+        for span in sentence.spans
     )
+    return Sentence(sentence.text, spans, sentence.id if id else None)
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusFormat:
     """A file format of labelled sentences.
 
-    A format needs ``name``, ``read`` and one of ``looks_like`` and ``looks_like_rows``.
+    A format needs ``name`` and ``read``. One that is never guessed has neither ``looks_like`` nor
+    ``looks_like_rows``.
 
     Attributes:
         name: Its name on the command line.
         read: Reads the sentences of a file, one at a time.
         write: Writes one sentence to a binary stream; ``None`` if the format is only read, or if
             ``write_whole`` writes it.
-        looks_like: Whether a file is in this format, given its first lines (200 at most).
+        looks_like: Whether a file is in this format, given its first 200 rows, the comments before
+            them, and later lines that look labelled.
         header: Bytes at the beginning of every file.
         splits: Whether ``ReadOptions.split`` can ask for a part of a file.
         between: Bytes between two sentences.
@@ -262,6 +275,9 @@ BROKEN = (
     RecursionError,
 )
 """What ``datasets``, pyarrow and spaCy raise for broken files."""
+
+ODD_VALUES = (TypeError, AttributeError, LookupError, ValueError, OverflowError)
+"""What parsing a row raises for values of types that nobody expects."""
 
 _LINE_BREAK = re.compile(r"[\n\r]")
 

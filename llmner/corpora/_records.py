@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from llmner._numbers import is_whole
 from llmner.corpora._claims import SpanClaim, annotations_of
-from llmner.corpora._format import ReadOptions
+from llmner.corpora._format import ODD_VALUES, ReadOptions
 from llmner.corpora._json import ANNOTATION_KEYS, Row, json_rows, text_of
 from llmner.corpora._losses import DISCONTINUOUS, OTHERS, RELATIONS, UNPLACED
 from llmner.corpora._offsets import claimed_spans
@@ -31,8 +31,6 @@ __all__ = [
 
 _IDS = tuple("id _id guid doc_id document_id sentence_id sent_id docid uid".split())
 _RELATIONS = ("relations", "relation", "links", "events")
-# What parsing raises for values of types that nobody expects.
-_ODD = (TypeError, AttributeError, LookupError, ValueError, OverflowError)
 
 
 class Loss(NamedTuple):
@@ -174,7 +172,6 @@ def read_records(
     expected: str,
     *,
     inclusive: bool = False,
-    nested: bool = True,
     utf16: bool = False,
     rows: Iterable[Row] | None = None,
 ) -> Iterator[Sentence]:
@@ -186,8 +183,6 @@ def read_records(
         parse: A row as a record; ``None`` if it is none.
         expected: What a row should be, for errors.
         inclusive: Whether ends are inclusive, where no surface shows it.
-        nested: Whether the format allows nested entities; the outermost are kept. Otherwise they
-            are an error.
         utf16: Whether the format counts UTF-16 code units.
         rows: The rows, if they are not those of a JSON file.
     """
@@ -197,7 +192,7 @@ def read_records(
                 raise row.fault
             try:
                 record = parse(row.value)
-            except _ODD:
+            except ODD_VALUES:
                 record = None
             if record is None:
                 id = id_of(row.value) if isinstance(row.value, dict) else None
@@ -211,7 +206,7 @@ def read_records(
             spans, units = _located(path, row, record, inclusive=inclusive, utf16=utf16)
             if units is not None and not utf16:
                 options.stats.note(f"{path.name}: offsets there count {units}; they were converted")
-            sentence = _sentence(path, row, record, spans, options, nested=nested)
+            sentence = _sentence(path, row, record, spans, options)
         except CorpusError as error:
             options.bad(error, row.raw)
             continue
@@ -248,13 +243,7 @@ def _located(
 
 
 def _sentence(
-    path: Path,
-    row: Row,
-    record: Record,
-    spans: list[Span],
-    options: ReadOptions,
-    *,
-    nested: bool,
+    path: Path, row: Row, record: Record, spans: list[Span], options: ReadOptions
 ) -> Sentence:
     text, id = record.text, record.id
     losses = list(record.losses)
@@ -269,5 +258,5 @@ def _sentence(
             said[claim.label, claim.surface or ""] -= 1
     for loss in losses:
         options.lost(loss.kind, loss.example, path, row.line, id)
-    kept = options.flat(path, row.line, id, text, spans) if nested else spans
+    kept = options.flat(path, row.line, id, text, spans)
     return options.sentence(path, row.line, id, text, kept, record.labels)

@@ -12,7 +12,7 @@ from typing import Any
 
 from llmner._plugins import load_plugin, own_modules, plugins
 from llmner.corpora._columns import sample_lines
-from llmner.corpora._format import BadRow, CorpusFormat, ReadOptions, ReadStats
+from llmner.corpora._format import ODD_VALUES, BadRow, CorpusFormat, ReadOptions, ReadStats
 from llmner.corpora._json import json_rows, sample_rows
 from llmner.corpora._losses import Losses
 from llmner.corpora.gmb import GMB_CSV, names_columns
@@ -92,7 +92,6 @@ def format_names() -> list[str]:
     return [*CORPUS_FORMATS, *plugins(_GROUP, CORPUS_FORMATS)]
 
 
-_ODD = (TypeError, AttributeError, LookupError, ValueError, OverflowError)
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -134,7 +133,8 @@ def guess_format(path: str | PathLike[str]) -> str:
     lines = sample_lines(line for _, line in open_lines(path))
     if not any(line.strip() for line in lines):
         raise CorpusError("holds no sentence", path=path, hint="the file is empty")
-    rows = sample_rows(path) if _may_be_json(lines) else []
+    begins = next(line for line in lines if line.strip()).lstrip()[0]
+    rows = sample_rows(path) if begins in "{[" else []
     for name, format in CORPUS_FORMATS.items():
         if _fits(format, lines, rows):
             return name
@@ -142,11 +142,10 @@ def guess_format(path: str | PathLike[str]) -> str:
     for name, point in plugins(_GROUP, CORPUS_FORMATS).items():
         if _fits(load_plugin(point), lines, rows):
             return name
-    plain = path.suffix == ".txt" and not rows
-    if not plain and (rows or _begins_as_object(lines) or path.suffix in _JSON_SUFFIXES):
-        return _unknown_json(path, rows)
-    if path.suffix == ".txt":
+    if path.suffix == ".txt" and not rows:
         return TEXT.name
+    if rows or begins == "{" or path.suffix in _JSON_SUFFIXES:
+        return _unknown_json(path, rows)
     raise CorpusError(
         "is in no known corpus format",
         path=path,
@@ -174,18 +173,10 @@ def _fits(format: CorpusFormat, lines: list[str], rows: list[Any]) -> bool:
         try:
             if format.looks_like_rows(rows):
                 return True
-        except _ODD:
+        except ODD_VALUES:
             # Values of types that the format does not have.
             return False
     return format.looks_like is not None and format.looks_like(lines)
-
-
-def _may_be_json(lines: list[str]) -> bool:
-    return next(line for line in lines if line.strip()).lstrip().startswith(("{", "["))
-
-
-def _begins_as_object(lines: list[str]) -> bool:
-    return next(line for line in lines if line.strip()).lstrip().startswith("{")
 
 
 def _unknown_json(path: Path, rows: list[Any]) -> str:

@@ -14,15 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from llmner.corpora._blocks import (
     Block,
     finish,
-    join,
     rejoined,
-    token_spans,
     tokenized,
     tokens_and_tags,
 )
@@ -31,6 +30,7 @@ from llmner.corpora._columns import (
     columns_of,
     comment_of,
     guess_layout,
+    has_tag_column,
 )
 from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.corpora._losses import NESTED
@@ -42,10 +42,6 @@ from llmner.tagging import OUTSIDE, looks_like_tag, spans_to_tags, tags_to_spans
 __all__ = ["BMES", "CONLL", "FORMATS", "GERMEVAL"]
 
 _MARKER = "-DOCSTART-"
-
-
-def _looks_like(lines: list[str]) -> bool:
-    return guess_layout(lambda: lines).sure
 
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
@@ -165,23 +161,13 @@ def _read_bmes(path: Path, options: ReadOptions) -> Iterator[Sentence]:
     return _sentences(path, options, replace(layout, joining="unspaced"))
 
 
-def _kept_characters(sentence: Sentence) -> Sentence:
-    places, tags = tokens_and_tags(sentence, characters=True)
-    text, moved = join([sentence.text[start:end] for start, end in places], "unspaced")
-    return Sentence(text, token_spans(moved, tags))
-
-
-def _never(lines: list[str]) -> bool:
-    return False
-
-
-CONLL = CorpusFormat("conll", _read, _write, _looks_like, kept=tokenized)
-GERMEVAL = CorpusFormat("germeval", _read_germeval, _write_germeval, _never, kept=rejoined)
+CONLL = CorpusFormat("conll", _read, _write, has_tag_column, kept=tokenized)
+GERMEVAL = CorpusFormat("germeval", _read_germeval, _write_germeval, None, kept=rejoined)
 BMES = CorpusFormat(
     "bmes",
     _read_bmes,
     _write_bmes,
-    _never,
-    kept=_kept_characters,
+    None,
+    kept=partial(rejoined, joining="unspaced", characters=True),
 )
 FORMATS = (CONLL, GERMEVAL, BMES)

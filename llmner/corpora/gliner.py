@@ -9,6 +9,7 @@ does not say where a surface stands; each takes the next occurrence in the text.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -83,12 +84,6 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     stream.write(dump_json(row))
 
 
-def _kept(sentence: Sentence) -> Sentence:
-    places, _ = tokens_and_tags(sentence)
-    tokens = [sentence.text[start:end] for start, end in places]
-    return rejoined(sentence, guess_joining([tokens]))
-
-
 _TASKS = {"entities", "classifications", "json_structures", "relations", "structures"}
 
 
@@ -161,7 +156,7 @@ GLINER = CorpusFormat(
     between=b",\n",
     footer=b"\n]\n",
     looks_like_rows=_are_tokenized,
-    kept=_kept,
+    kept=partial(rejoined, joining=None),
 )
 GLINER2 = CorpusFormat("gliner2", _read2, _write2, None, looks_like_rows=_have_output, kept=_kept2)
 FORMATS = (GLINER, GLINER2)

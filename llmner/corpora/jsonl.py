@@ -208,7 +208,6 @@ def _sentence(
         raise CorpusError("'spans' is not a list", path=path, line=number, id=id)
     spans = [span_of_row(path, number, id, span) for span in spans]
     labels = row.get("labels")
-    text_labels: list[TextLabel] = []
     # Other tools write classes here as strings.
     if isinstance(labels, list) and all(isinstance(label, dict) for label in labels):
         text_labels = [text_label_of_row(path, number, id, label) for label in labels]

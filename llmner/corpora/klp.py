@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -159,5 +160,5 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     stream.write(encode(sentence, "".join([*lines, "\n"])))
 
 
-KLP = CorpusFormat("klp", _read, _write, _looks_like, kept=lambda s: bare(s, id=False))
+KLP = CorpusFormat("klp", _read, _write, _looks_like, kept=partial(bare, id=False))
 FORMATS = (KLP,)

@@ -9,11 +9,11 @@ Label Studio's template for named entities does.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from llmner.corpora._claims import SpanClaim
+from llmner.corpora._claims import SpanClaim, fraction_of
 from llmner.corpora._format import CorpusFormat, ReadOptions, bare
 from llmner.corpora._json import text_of
 from llmner.corpora._losses import OTHERS, RELATIONS
@@ -89,7 +89,7 @@ def _add_result(
         losses.append(Loss(OTHERS, str(kind)))
         return
     own = result.get("score", value.get("score", score))
-    fraction = float(own) if isinstance(own, int | float) and 0 <= own <= 1 else None
+    fraction = fraction_of(own)
     surface = value.get("text") if isinstance(value.get("text"), str) else None
     claims += [SpanClaim(start, end, str(name), surface, fraction) for name in names]
 
@@ -130,15 +130,6 @@ def _write_task(sentence: Sentence, stream: BinaryIO) -> None:
 def _write_prediction(sentence: Sentence, stream: BinaryIO) -> None:
     task = {"data": _data(sentence), "predictions": [{"result": _results(sentence)}]}
     stream.write(dump_json(task) + b"\n")
-
-
-def _kept(sentence: Sentence) -> Sentence:
-    plain = bare(sentence)
-    spans = tuple(
-        replace(span, score=original.score)
-        for span, original in zip(plain.spans, sentence.spans, strict=True)
-    )
-    return Sentence(plain.text, spans, plain.id)
 
 
 def _are_minimal(rows: list[Any]) -> bool:
@@ -185,15 +176,14 @@ LABEL_STUDIO = CorpusFormat(
     between=b",\n",
     footer=b"\n]\n",
     looks_like_rows=_are_tasks,
-    kept=_kept,
+    kept=partial(bare, scores=True),
 )
 LABEL_STUDIO_PREDICTIONS = CorpusFormat(
     "label-studio-predictions",
     _read_tasks,
     _write_prediction,
     None,
-    looks_like_rows=lambda rows: False,
-    kept=_kept,
+    kept=partial(bare, scores=True),
 )
 LABEL_STUDIO_MIN = CorpusFormat(
     "label-studio-min", _read_minimal, None, None, looks_like_rows=_are_minimal

@@ -7,6 +7,7 @@ alignment was approximate, the place counts, not the extraction's own text.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +17,7 @@ from llmner.corpora._format import CorpusFormat, ReadOptions, bare
 from llmner.corpora._losses import UNPLACED
 from llmner.corpora._records import Loss, Record, id_of, read_records
 from llmner.files import dump_json
-from llmner.spans import Sentence, Span
+from llmner.spans import Sentence
 
 __all__ = ["FORMATS", "LANGEXTRACT"]
 
@@ -78,16 +79,12 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     stream.write(dump_json(row) + b"\n")
 
 
-def _kept(sentence: Sentence) -> Sentence:
-    plain = bare(sentence)
-    spans = tuple(
-        Span(span.start, span.end, span.label, attributes=span.attributes)
-        for span in sentence.spans
-    )
-    return Sentence(plain.text, spans, plain.id)
-
-
 LANGEXTRACT = CorpusFormat(
-    "langextract", _read, _write, None, looks_like_rows=_looks_like_rows, kept=_kept
+    "langextract",
+    _read,
+    _write,
+    None,
+    looks_like_rows=_looks_like_rows,
+    kept=partial(bare, attributes=True),
 )
 FORMATS = (LANGEXTRACT,)

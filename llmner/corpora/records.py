@@ -18,13 +18,20 @@ from llmner.spans import Sentence
 __all__ = ["CLUENER", "DATATURKS", "FORMATS", "MODU", "RECORDS"]
 
 
-def _reader(
-    parse: Callable[[Any], Record | None], expected: str, *, inclusive: bool = False
-) -> Callable[[Path, ReadOptions], Iterator[Sentence]]:
+def _format(
+    name: str,
+    parse: Callable[[Any], Record | None],
+    expected: str,
+    looks_like_rows: Callable[[list[Any]], bool],
+    *,
+    inclusive: bool = False,
+) -> CorpusFormat:
+    """A format that is only read; see :func:`read_records`."""
+
     def read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         return read_records(path, options, parse, expected, inclusive=inclusive)
 
-    return read
+    return CorpusFormat(name, read, None, None, looks_like_rows=looks_like_rows)
 
 
 def _parse_cluener(row: Any) -> Record | None:
@@ -71,32 +78,25 @@ def _is_record(rows: list[Any]) -> bool:
     return any(claim.start is not None for claim in claims) or not claims
 
 
-CLUENER = CorpusFormat(
+CLUENER = _format(
     "cluener",
-    _reader(_parse_cluener, '{"text", "label": {label: {surface: [[0, 1]]}}}', inclusive=True),
-    None,
-    None,
-    looks_like_rows=_is_cluener,
+    _parse_cluener,
+    '{"text", "label": {label: {surface: [[0, 1]]}}}',
+    _is_cluener,
+    inclusive=True,
 )
-MODU = CorpusFormat(
-    "modu",
-    _reader(_parse_modu, '{"form", "NE": [{"form", "label", "begin", "end"}]}'),
-    None,
-    None,
-    looks_like_rows=_is_modu,
-)
-DATATURKS = CorpusFormat(
+MODU = _format("modu", _parse_modu, '{"form", "NE": [{"form", "label", "begin", "end"}]}', _is_modu)
+DATATURKS = _format(
     "dataturks",
-    _reader(_parse_dataturks, '{"content", "annotation": [{"label", "points"}]}', inclusive=True),
-    None,
-    None,
-    looks_like_rows=_is_dataturks,
+    _parse_dataturks,
+    '{"content", "annotation": [{"label", "points"}]}',
+    _is_dataturks,
+    inclusive=True,
 )
-RECORDS = CorpusFormat(
+RECORDS = _format(
     "records",
-    _reader(record_or_plain, 'a text and annotations, such as {"text", "entities": [...]}'),
-    None,
-    None,
-    looks_like_rows=_is_record,
+    record_or_plain,
+    'a text and annotations, such as {"text", "entities": [...]}',
+    _is_record,
 )
 FORMATS = (CLUENER, MODU, DATATURKS, RECORDS)

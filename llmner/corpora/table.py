@@ -37,13 +37,17 @@ _SURE_NAMES = frozenset("token tokens word words 단어 토큰 글자".split())
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """The columns of a table; ``sentence`` is ``None`` if it has none of sentences."""
+    """The columns of a table; ``sentence`` is ``None`` if it has none of sentences.
+
+    It is sure if its column of tokens is called by a name that names nothing else.
+    """
 
     delimiter: str
     width: int
     token: int
     tag: int
     sentence: int | None
+    sure: bool
 
 
 def _header(line: str) -> _Header | None:
@@ -53,7 +57,7 @@ def _header(line: str) -> _Header | None:
         tag = next((n for n, name in enumerate(names) if name in TAG_NAMES and n != token), None)
         sentence = next((n for n, name in enumerate(names) if name in _SENTENCE_NAMES), None)
         if token is not None and tag is not None and sentence != token:
-            return _Header(delimiter, len(names), token, tag, sentence)
+            return _Header(delimiter, len(names), token, tag, sentence, names[token] in _SURE_NAMES)
     return None
 
 
@@ -62,8 +66,7 @@ def _looks_like(lines: list[str]) -> bool:
     header = _header(first)
     if header is None or (header.sentence is None and header.delimiter == "\t"):
         return False
-    names = first.lower().replace('"', "").replace(" ", "").split(header.delimiter)
-    if header.sentence is None and names[header.token] not in _SURE_NAMES:
+    if header.sentence is None and not header.sure:
         return False
     try:
         rows = [row for _, row in _parsed(lines, header) if len(row) == header.width]

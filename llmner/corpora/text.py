@@ -13,11 +13,6 @@ from llmner.spans import Sentence
 __all__ = ["DOCUMENT", "FORMATS", "TEXT"]
 
 
-def _looks_like(lines: list[str]) -> bool:
-    # Anything looks like text, so a file is read as text only if its name ends in .txt.
-    return False
-
-
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
     for _, line in open_lines(path):
         if line.strip():
@@ -29,9 +24,7 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     stream.write(encode(sentence, sentence.text + "\n"))
 
 
-TEXT = CorpusFormat(
-    "text", _read, _write, _looks_like, kept=lambda sentence: Sentence(sentence.text)
-)
+TEXT = CorpusFormat("text", _read, _write, None, kept=lambda sentence: Sentence(sentence.text))
 
 
 def _read_document(path: Path, options: ReadOptions) -> Iterator[Sentence]:
@@ -40,5 +33,5 @@ def _read_document(path: Path, options: ReadOptions) -> Iterator[Sentence]:
         yield Sentence(text)
 
 
-DOCUMENT = CorpusFormat("document", _read_document, None, _looks_like)
+DOCUMENT = CorpusFormat("document", _read_document, None, None)
 FORMATS = (TEXT, DOCUMENT)
