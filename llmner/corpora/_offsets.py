@@ -100,7 +100,10 @@ def claimed_spans(
 
 
 def _seem_utf16(text: str, claims: Sequence[SpanClaim], closed: bool) -> bool:
-    """Whether offsets cut English words as code points, and give whole words as UTF-16 units."""
+    """Whether offsets cut English words as code points, and give whole words as UTF-16 units.
+
+    One cut may be meant; a span that is cut at both ends is somewhere else.
+    """
     if max(text, default="") <= "\uffff":
         return False
     plain = [_placed(text, claim, _points, closed) for claim in claims]
@@ -108,11 +111,13 @@ def _seem_utf16(text: str, claims: Sequence[SpanClaim], closed: bool) -> bool:
 
     def cut(place: int) -> bool:
         around = text[max(place - 1, 0) : place + 1]
-        return len(around) == 2 and around.isascii() and around.isalpha()
+        return len(around) == 2 and around.isascii() and around.isalnum()
 
-    cuts = sum(span is not None and cut(span.start) for span in plain)
-    return cuts > 0 and not any(
-        span is None or cut(span.start) or cut(span.end) or not text[span.start].isalpha()
+    return any(span is not None and cut(span.start) and cut(span.end) for span in plain) and all(
+        span is not None
+        and not cut(span.start)
+        and not cut(span.end)
+        and text[span.start].isalpha()
         for span in units
     )
 

@@ -251,6 +251,13 @@ def test_offsets_that_count_other_units_are_told(tmp_path: Path) -> None:
         list(read_corpus(source))
 
 
+def test_one_cut_in_a_word_does_not_say_what_offsets_count(tmp_path: Path) -> None:
+    # Only a span that is cut out of words at both ends is taken for one in other units.
+    sentence = Sentence("😀 aO! x", (Span(3, 5, "PER"),))
+    write_corpus([sentence], tmp_path / "a.jsonl", "doccano")
+    assert list(read_corpus(tmp_path / "a.jsonl")) == [sentence]
+
+
 @pytest.mark.parametrize(
     ("predicted", "told"),
     [
