@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from llmner.corpora._format import ReadOptions
+from llmner.corpora._json import Row
 from llmner.corpora._losses import NESTED
 from llmner.errors import CorpusError, SpanError, TagError
 from llmner.spans import Sentence, Span
@@ -64,6 +65,7 @@ class Block:
 
     Attributes:
         lines: All its lines, for the file of bad rows.
+        row: The row of JSON or of a table that it is, if it is one, in place of lines.
         tokens: Its tokens.
         tags: A tag for each token, in the usual spelling.
         numbers: The number of each token's line.
@@ -77,6 +79,7 @@ class Block:
     """
 
     lines: list[str] = field(default_factory=list)
+    row: Row | None = None
     tokens: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
@@ -87,6 +90,11 @@ class Block:
     text: str | None = None
     marked: str | None = None
     fault: CorpusError | None = None
+
+    @property
+    def raw(self) -> str:
+        """The sentence as the file has it."""
+        return "\n".join(self.lines) if self.row is None else self.row.raw
 
 
 def guess_joining(sentences: Iterable[Sequence[str]]) -> Joining:
@@ -267,7 +275,7 @@ def finish(
         if block.inner:
             _tell_inner(path, block, scheme, text, places, options)
     except (CorpusError, SpanError, TagError) as error:
-        options.bad(_fault(path, block, error), "\n".join(block.lines))
+        options.bad(_fault(path, block, error), block.raw)
         return
     options.repaired(path, first or 0, repairs, block.id)
     if options.on_tags is not None and scheme == "iob2":

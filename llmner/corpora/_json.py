@@ -46,17 +46,24 @@ class Row:
 
     Attributes:
         value: What stands there.
-        line: Its line; ``None`` if the file is one JSON value.
-        number: Its number in the file, counted from 1.
-        raw: Its line as it is, or the value as JSON.
+        line: Its line; ``None`` if it does not stand on one.
+        number: Its number in the file, counted from 1; in JSON Lines, that of its line.
+        source: Its line as it is; ``None`` if it does not stand on one.
         fault: Why it cannot be read, if it cannot.
     """
 
     value: Any
     line: int | None
     number: int
-    raw: str
+    source: str | None = None
     fault: CorpusError | None = None
+
+    @property
+    def raw(self) -> str:
+        """Its line as it is, or the value as JSON; asked for only if the row is bad."""
+        if self.source is not None:
+            return self.source
+        return json.dumps(self.value, ensure_ascii=False, default=str)
 
 
 def text_of(row: Mapping[str, Any]) -> str | None:
@@ -95,14 +102,11 @@ def json_rows(path: Path) -> Iterator[Row]:
         return
     if second is None and isinstance(value, list | dict):
         for number, row in enumerate(_unwrapped(value), 1):
-            line = first[0] if row is value else None
-            yield Row(row, line, number, json.dumps(row, ensure_ascii=False))
+            is_line = row is value
+            yield Row(row, first[0] if is_line else None, number, first[1] if is_line else None)
         return
-    count = 0
     for number, text in chain([first], [second] if second else [], lines):
-        for row in _rows_of_line(path, number, text):
-            count += 1
-            yield Row(row.value, row.line, count, row.raw, row.fault)
+        yield from _rows_of_line(path, number, text)
 
 
 def _are_lines(first: str, second: str) -> bool:
@@ -124,10 +128,10 @@ def _rows_of_line(path: Path, number: int, line: str) -> Iterator[Row]:
         fault = CorpusError(
             str(error), path=path, line=number, hint="expected one JSON object per line"
         )
-        yield Row(None, number, 0, line, fault)
+        yield Row(None, number, number, line, fault)
         return
     for row in _unwrapped(value) if isinstance(value, dict) else [value]:
-        yield Row(row, number, 0, line)
+        yield Row(row, number, number, line)
 
 
 def _rows_of_whole(path: Path, problem: str) -> Iterator[Row]:
@@ -140,7 +144,7 @@ def _rows_of_whole(path: Path, problem: str) -> Iterator[Row]:
             hint="write one JSON object per line",
         ) from None
     for number, row in enumerate(_unwrapped(value), 1):
-        yield Row(row, None, number, json.dumps(row, ensure_ascii=False))
+        yield Row(row, None, number)
 
 
 def _unwrapped(value: Any, depth: int = 0) -> Iterator[Any]:

@@ -107,7 +107,7 @@ def read_dataset(
     def rows() -> Iterator[Row]:
         for number, row in enumerate(dataset):
             id = row.get("guid") or row.get("id") or f"{split}-{number:05d}"
-            yield Row({**row, "id": str(id)}, number + 1, number + 1, str(row))
+            yield Row({**row, "id": str(id)}, number + 1, number + 1)
 
     first = next(rows(), None)
     has_tokens = {"tokens", "ner_tags"} <= set(dataset.column_names)

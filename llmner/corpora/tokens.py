@@ -131,7 +131,7 @@ def _named(tag: Any, names: Sequence[str] | None) -> str:
 
 
 def _block(path: Path, row: Row, reading: TagReading, names: Sequence[str] | None) -> Block:
-    block = Block(lines=[row.raw])
+    block = Block(row=row)
     number = row.line or row.number
     pair = pair_of(row.value)
     if row.fault is not None or pair is None:
@@ -203,7 +203,7 @@ def _read_parquet(path: Path, options: ReadOptions) -> Iterator[Sentence]:
             for batch in file.iter_batches(1000):
                 for value in batch.to_pylist():
                     count += 1
-                    yield Row(value, None, count, str(value))
+                    yield Row(value, None, count)
         except BROKEN as error:
             raise _unreadable(path, error) from None
 

@@ -7,9 +7,10 @@ single question, or ends the run, is up to ``_failures``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from llmner.engines._encoding import without_system
 from llmner.engines._error_bodies import ErrorBody, StatedError, error_body, message_of
 
 __all__ = ["Dialect", "is_about_length", "is_about_request"]
@@ -89,7 +90,7 @@ class Dialect:
         if self._limit != _LIMIT and _LIMIT in fields:
             fields.setdefault(self._limit, fields.pop(_LIMIT))
         if "messages" in fields and not self._has_system:
-            fields["messages"] = _without_system(fields["messages"])
+            fields["messages"] = without_system(fields["messages"])
         return fields
 
     def adapt(self, error: BaseException | None, sent: Mapping[str, Any], key: str) -> bool:
@@ -194,19 +195,3 @@ def _refuses_system(said: ErrorBody) -> bool:
     about = f"{said.message} {said.field}"
     is_about_roles = _SYSTEM.search(about) or re.search(r"(?i)\broles?\b", about)
     return bool(is_wrong and is_about_roles)
-
-
-def _without_system(turns: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """A conversation whose instruction stands in the user's first turn, and whose roles alternate.
-
-    >>> _without_system([{"role": "system", "content": "A"}, {"role": "user", "content": "B"}])
-    [{'role': 'user', 'content': 'A\\n\\nB'}]
-    """
-    merged: list[dict[str, str]] = []
-    for turn in turns:
-        role = "user" if turn["role"] == "system" else turn["role"]
-        if merged and merged[-1]["role"] == role:
-            merged[-1]["content"] += f"\n\n{turn['content']}"
-        else:
-            merged.append({"role": role, "content": turn["content"]})
-    return merged

@@ -155,10 +155,12 @@ def read_predictions(
     with regular_file(path) as real:
         try:
             tags: list[list[str]] = []
+            if format is None and not is_saved_dataset(real):
+                format = guess_format(real)
             sentences = list(
                 read_corpus(real, format, stats=stats, on_tags=tags.append, predicted=True)
             )
-            if not is_saved_dataset(real) and (format or guess_format(real)) == "spans":
+            if format == "spans":
                 return [
                     Prediction(s.text, s.spans, s.id, *reply_of(row, path, number))
                     for s, (number, row) in zip(sentences, json_objects(real), strict=True)
