@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from llmner.cli import app
 from llmner.corpora import write_corpus
 from llmner.spans import Sentence, Span
-from tests.engines.endpoint import Endpoint, Fault, serving
+from tests.engines.endpoint import Endpoint, Fault, sent, serving
 
 pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
 from llmner.engines import _sending
@@ -54,8 +54,7 @@ def extracted(there: Endpoint, corpus: Path, *more: object) -> tuple[Result, lis
 
 
 def message(finish: str = "stop", **fields: Any) -> Fault:
-    choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", **fields}}
-    return {"raw": json.dumps({"object": "chat.completion", "choices": [choice]}).encode()}
+    return sent(fields, finish)
 
 
 def refusal(text: str, status: int = 400) -> Fault:

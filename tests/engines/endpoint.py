@@ -58,6 +58,12 @@ class Endpoint:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
+def sent(message: dict[str, Any], finish: str = "stop") -> Fault:
+    """A response with this message."""
+    choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", **message}}
+    return {"raw": json.dumps({"object": "chat.completion", "choices": [choice]}).encode()}
+
+
 @contextmanager
 def serving(endpoint: Endpoint, port: int = 0) -> Iterator[Endpoint]:
     """The endpoint, listening."""

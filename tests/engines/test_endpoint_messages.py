@@ -9,7 +9,7 @@ import pytest
 
 from llmner.engines import Reply
 from llmner.errors import GenerationError
-from tests.engines.endpoint import Endpoint, Fault, prompt, serving
+from tests.engines.endpoint import Endpoint, Fault, prompt, sent, serving
 
 pytest.importorskip("openai", reason='needs pip install "llmner[openai]"')
 from llmner.engines import _sending
@@ -22,12 +22,6 @@ ANSWER = '{"PS": ["손흥민"]}'
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setattr(_sending, "_LONGEST_WAIT", 0.001)
-
-
-def sent(message: dict[str, Any], finish: str = "stop") -> Fault:
-    """A response with this message."""
-    choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", **message}}
-    return {"raw": json.dumps({"object": "chat.completion", "choices": [choice]}).encode()}
 
 
 def ask(fault: Fault, **options: Any) -> tuple[Reply, Endpoint]:
