@@ -12,7 +12,7 @@ import html
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import compress
 from typing import Final
 
@@ -123,8 +123,9 @@ def _fold(cluster: str) -> str:
 _FOLD: Final = _Fold()
 # Bound once: this is looked up for every character of every text.
 _folded: Final = _FOLD.__getitem__
-# Anything but printable ASCII (less the backtick, a quote) and Hangul syllables.
-_unusual: Final = re.compile(r"[^ -_a-~가-힣]").search
+# Anything but printable ASCII (less the backtick, a quote, and what begins an entity) and Hangul
+# syllables.
+_unusual: Final = re.compile(r"[^ -%'-_a-~가-힣]").search
 # Entities that are left in texts from web pages.
 _ENTITY: Final = re.compile(r"&(?:[A-Za-z]{2,8}|#[0-9]{2,5}|#x[0-9a-fA-F]{2,4});")
 # Marks on letters that say how they are read, and are mostly left out: vowels, tatweel.
@@ -176,7 +177,9 @@ class Canonical:
         # The way back is worked out when it is asked for: most mentions need no more than the text.
         self.text = text
         self.plain = starts is None and pieces is None
-        self.simple = self.plain or (pieces is not None and sum(map(bool, pieces)) == len(text))
+        self.simple = self.plain or (
+            pieces is not None and len(pieces) - pieces.count("") == len(text)
+        )
         self._starts = starts
         self._ends = ends
         self._source = source
@@ -255,13 +258,13 @@ def _composes(cluster: str, char: str) -> bool:
 
 def canonicalize(text: str) -> Canonical:
     """Fold ``text``, keeping for every canonical character where it comes from. O(length)."""
-    if _unusual(text) is None and "&" not in text:
+    if _unusual(text) is None:
         # Most texts: nothing but spaces and capitals to fold.
         return Canonical(text.replace(" ", "").lower(), source=text)
     entities = _entities(text) if "&" in text else []
     folded = list(map(_folded, text))
-    if None not in folded and not entities:
-        return Canonical(_one_tone("".join(folded)), pieces=folded)  # type: ignore[arg-type]
+    if not entities and (joined := _joined(folded)) is not None:
+        return Canonical(_one_tone(joined), pieces=folded)
     pieces, clusters, made_digits = _cluster(text, folded)
     for start, end, char in entities:
         pieces[start:end] = [canonical_surface(char), *[""] * (end - start - 1)]
@@ -271,6 +274,15 @@ def canonicalize(text: str) -> Canonical:
         return Canonical(canonical, pieces=pieces)
     starts = [at for at, piece in enumerate(pieces) for _ in piece]
     return _keep_numbers_apart(text, canonical, starts, [clusters.get(at, at + 1) for at in starts])
+
+
+def _joined(pieces: Iterable[str | None]) -> str | None:
+    """The pieces as one string; ``None`` if one of them must be seen beside its neighbours."""
+    try:
+        # Faster than to look for the one first.
+        return "".join(pieces)  # type: ignore[arg-type]
+    except TypeError:
+        return None
 
 
 def _entities(text: str) -> list[tuple[int, int, str]]:
@@ -317,12 +329,10 @@ def _keep_numbers_apart(text: str, canonical: str, starts: list[int], ends: list
 
 def canonical_surface(surface: str) -> str:
     """The canonical form of a mention; the map back is not needed."""
-    if _unusual(surface) is None and "&" not in surface:
+    if _unusual(surface) is None:
         return surface.replace(" ", "").lower()
     composed = normalized("NFC", surface)
-    if _unusual(composed) is None and "&" not in composed:
+    if _unusual(composed) is None:
         return composed.replace(" ", "").lower()
-    folded = list(map(_folded, surface))
-    if None in folded or "&" in surface:
-        return canonicalize(surface).text
-    return _one_tone("".join(folded))  # type: ignore[arg-type]
+    joined = None if "&" in surface else _joined(map(_folded, surface))
+    return canonicalize(surface).text if joined is None else _one_tone(joined)
