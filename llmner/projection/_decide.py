@@ -36,6 +36,8 @@ _NOT_IN_THE_TEXT: Final = in_words((Reason("not in the text"),))
 _WHITE_SPACE: Final = in_words((Reason("white space"),))
 # How far before a name its title begins at most.
 _TITLE_BEFORE: Final = 10
+# A title speaks for a person as loud as a cue of so many letters.
+_TITLE_CUE: Final = 3
 
 
 class Claim(NamedTuple):
@@ -102,7 +104,7 @@ def decide(
             group.anchors.append(near)
     assign(list(groups.values()), _cues(task, list(groups)), task.budget)
     for (label, surface, _), group in groups.items():
-        placed = sum(candidate is not None for candidate in group.taken)
+        placed = len(group.taken) - group.taken.count(None)
         for member, candidate in zip(group.members, group.taken, strict=True):
             mention = task.mentions[member]
             if candidate is None:
@@ -145,22 +147,35 @@ def _cues(task: Task, groups: Sequence[tuple[str, str, int]]) -> Callable[[int, 
     it.
     """
     text, schema, titles = task.text, task.schema, task.language.titles_before
-    cues = {label: cues_of(label) for label, *_ in groups} if schema is None else schema.cues
-    persons = {label for label, *_ in groups if label_of(label, schema)[1]}
-    named = [label for label, *_ in groups]
-    claimed = Counter(surface for _, surface in {(label, surface) for label, surface, _ in groups})
-    follows = [cues.get(label, ()) if claimed[surface] > 1 else () for label, surface, _ in groups]
+    follows = _cues_where_claimed(groups, schema)
+    labels = [label for label, *_ in groups]
+    persons = {label for label in labels if label_of(label, schema)[1]} if titles else set()
 
     def fits(number: int, candidate: Candidate) -> int:
-        length = max(
-            (len(cue) for cue in follows[number] if text.startswith(cue, candidate.end)), default=0
-        )
-        before = text[max(0, candidate.start - _TITLE_BEFORE) : candidate.start]
-        if named[number] in persons and before.endswith(titles):
-            length = max(length, 3)
+        start, end = candidate.start, candidate.end
+        length = 0
+        if cues := follows[number]:
+            length = max([len(cue) for cue in cues if text.startswith(cue, end)], default=0)
+        if persons and labels[number] in persons:
+            before = text[max(0, start - _TITLE_BEFORE) : start]
+            length = max(length, _TITLE_CUE) if before.endswith(titles) else length
         return length
 
     return fits
+
+
+def _cues_where_claimed(
+    groups: Sequence[tuple[str, str, int]], schema: LabelSchema | None
+) -> Sequence[tuple[str, ...]]:
+    """For each group, what often follows its label's entities, if other labels claim its surface
+    too.
+    """
+    if len({surface for _, surface, _ in groups}) == len(groups):
+        # Most texts: nothing to count.
+        return [()] * len(groups)
+    cues = {label: cues_of(label) for label, *_ in groups} if schema is None else schema.cues
+    claimed = Counter(surface for _, surface in {(label, surface) for label, surface, _ in groups})
+    return [cues.get(label, ()) if claimed[surface] > 1 else () for label, surface, _ in groups]
 
 
 def outcome_at(mention: Mention, candidate: Candidate, label: str, text: str) -> Outcome:
