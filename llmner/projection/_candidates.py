@@ -11,6 +11,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice, pairwise
 from typing import Final, Literal, NamedTuple
 
@@ -86,6 +87,10 @@ class Candidate(NamedTuple):
     reasons: Reasons = ()
 
 
+# As ``Candidate(...)``, in half the time.
+_new_candidate: Final = partial(tuple.__new__, Candidate)
+
+
 class Finder:
     """Finds the places of mentions in one text.
 
@@ -122,25 +127,24 @@ class Finder:
             spaced: The mention as the reply wrote it, for its spaces.
             person: Whether it is said to be a person, who may be called by a title.
         """
-        text, source = self.text, self.source
         if self._budget is not UNBOUNDED:
             self._budget.spend(self._pass)
-        copies = -1 if self._positions.indexed else text.text.count(mention)
-        if copies == 1 and text.plain:
-            # Most mentions: the only place, and a copy to the letter.
-            at = source.find(spaced)
-            end = at + len(spaced)
-            bounded = mention[0] < _UNBOUNDED or mention[-1] < _UNBOUNDED
-            if (
-                at >= 0
-                and (not bounded or place_cost(source, at, end, self.language) is not None)
-                and spaced[0] != " " != spaced[-1]
-                and (
-                    self.particles == "keep"
-                    or not may_be_lighter(source, at, end, person, self.language)
-                )
-            ):
-                return [Candidate(at, end, len(mention), "canonical", 1.0, 0.0)]
+        copies = -1 if self._positions.indexed else self.text.text.count(mention)
+        if copies == 1 and spaced[0] != " " != spaced[-1]:
+            only = self._only_copy(mention, spaced, person)
+            if only is not None:
+                return [only]
+        return self._all(mention, spaced, person, copies)
+
+    def again(self, surface: str) -> list[Candidate]:
+        """Every verbatim place of a canonical surface that has been placed already."""
+        return self._places(surface, "", form=True)
+
+    def _all(self, mention: str, spaced: str, person: bool, copies: int) -> list[Candidate]:
+        """Every place of a mention that has ``copies`` in the canonical text, -1 if they were not
+        counted.
+        """
+        source = self.source
         found = self._verbatim(mention, spaced, copies) if copies else []
         if found and mention in self.language.common_words and spaced.isupper():
             # US is not the word us, unless the whole text is in small letters.
@@ -166,10 +170,6 @@ class Finder:
             for candidate in found
         ]
 
-    def again(self, surface: str) -> list[Candidate]:
-        """Every verbatim place of a canonical surface that has been placed already."""
-        return self._places(surface, "", form=True)
-
     # Places as they are.
 
     def _verbatim(self, mention: str, spaced: str, copies: int) -> list[Candidate]:
@@ -181,6 +181,50 @@ class Finder:
             # Every place is a copy to the letter: no need for the way back.
             return self._copies(spaced, len(mention))
         return self._places(mention, spaced)
+
+    def _only_copy(self, mention: str, spaced: str, person: bool) -> Candidate | None:
+        """What :meth:`_all` finds of most mentions: the only place, and a copy to the letter.
+
+        ``None`` where the place has to be looked at more closely.
+        """
+        text, source, language = self.text, self.source, self.language
+        plain = text.plain
+        if plain:
+            begin = source.find(spaced)
+        elif text.simple and self.particles != "trim":
+            begin = self._begin_of_copy(mention, spaced)
+        else:
+            return None
+        if begin < 0:
+            return None
+        end = begin + len(spaced)
+        light = self.particles != "keep" and may_be_lighter(source, begin, end, person, language)
+        if light and (self.particles == "trim" or source.find(spaced, begin + 1) >= 0):
+            return None
+        cost = 0.0
+        if mention[0] < _UNBOUNDED or mention[-1] < _UNBOUNDED or (light and plain):
+            beside = place_cost(source, begin, end, language)
+            if beside is None:
+                return None
+            if light or not plain:
+                cost = beside
+        only = _new_candidate((begin, end, len(mention), "canonical", 1.0, cost, ()))
+        return self._lighter(only, spaced, person) if light else only
+
+    def _begin_of_copy(self, mention: str, spaced: str) -> int:
+        """Where the only copy begins in a text of which more was folded than spaces; -1 if not to
+        the letter.
+        """
+        letters, starts = self.text.text, self.text.starts
+        at = letters.find(mention)
+        end = at + len(mention)
+        begin, stop = starts[at], starts[end - 1] + 1
+        if self.source[begin:stop] != spaced or letters.find(mention, at + 1) >= 0:
+            return -1
+        digits = mention[0].isdigit() or mention[-1].isdigit()
+        if (digits or stop - begin != end - at) and self._fused(at, end, spaced):
+            return -1
+        return begin
 
     def _places(
         self, mention: str, spaced: str, form: bool = False, reasons: Reasons = ()
@@ -240,15 +284,15 @@ class Finder:
         12번 is not in "1 2번" unless the mention itself has the space; 000원 is not in 1<zero
         width>000원.
         """
+        if not any(map(str.isdigit, self.text.text[at:end])):
+            # Most names: nothing in them that could be brought together.
+            return False
         for edge in (at, end):
             between = self._between_digits(edge)
             if between is not None and not any(map(str.isspace, between)):
                 return True
         begin, stop = self.text.source(at, end)
         if stop - begin <= end - at or _SPACED_DIGITS.search(spaced):
-            return False
-        if not any(map(str.isdigit, self.text.text[at:end])):
-            # Most names: nothing in them that could be brought together.
             return False
         joints = self._joints
         if joints is None:
