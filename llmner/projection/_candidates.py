@@ -26,6 +26,7 @@ from llmner.projection._edges import (
     bare_forms,
     begins_alike,
     first_particle_fits,
+    light_ends,
     lighter_forms,
     loose_end,
     may_be_lighter,
@@ -100,6 +101,11 @@ class Finder:
             :class:`Positions`.
     """
 
+    # Made when they are first needed.
+    _quantities: Quantities | None = None
+    _joints: list[int] | None = None
+    _accents: Accents | None = None
+
     def __init__(self, task: Task) -> None:
         self.source = source = task.text
         self.text = task.canonical
@@ -107,10 +113,8 @@ class Finder:
         self.particles = task.policy.particles
         self.cutoff = task.policy.fuzzy
         self._units = () if task.schema is None else task.schema.unit_table
-        self._quantities: Quantities | None = None
-        self._joints: list[int] | None = None
-        self._accents: Accents | None = None
         self._budget = task.budget
+        self._light_ends = light_ends(task.language)
         self._pass = 1 + len(task.canonical.text) // _CHARACTERS_A_STEP
         wanted = task.surfaces if len(source) * len(task.mentions) > INDEX_ABOVE else ()
         if wanted:
@@ -163,9 +167,10 @@ class Finder:
             return found
         if self.particles == "trim" and found[0].kind == "canonical":
             return self._trimmed(mention, spaced, person) or found
+        language, ends = self.language, self._light_ends[person]
         return [
             self._lighter(candidate, spaced, person)
-            if may_be_lighter(source, candidate.start, candidate.end, person, self.language)
+            if may_be_lighter(source, candidate.start, candidate.end, ends, language)
             else candidate
             for candidate in found
         ]
@@ -188,7 +193,7 @@ class Finder:
         ``None`` where the place has to be looked at more closely.
         """
         text, source, language = self.text, self.source, self.language
-        plain = text.plain
+        plain, size = text.plain, len(mention)
         if plain:
             begin = source.find(spaced)
         elif text.simple and self.particles != "trim":
@@ -198,17 +203,23 @@ class Finder:
         if begin < 0:
             return None
         end = begin + len(spaced)
-        light = self.particles != "keep" and may_be_lighter(source, begin, end, person, language)
+        light = self.particles != "keep" and may_be_lighter(
+            source, begin, end, self._light_ends[person], language
+        )
         if light and (self.particles == "trim" or source.find(spaced, begin + 1) >= 0):
             return None
-        cost = 0.0
-        if mention[0] < _UNBOUNDED or mention[-1] < _UNBOUNDED or (light and plain):
-            beside = place_cost(source, begin, end, language)
-            if beside is None:
+        first, last = mention[0] < _UNBOUNDED, mention[-1] < _UNBOUNDED
+        if plain and not light:
+            # Only a letter or a digit beside such an end can make it no place.
+            before = first and begin and source[begin - 1] != " "
+            behind = last and end < len(source) and source[end] != " "
+            if (before or behind) and place_cost(source, begin, end, language) is None:
                 return None
-            if light or not plain:
-                cost = beside
-        only = _new_candidate((begin, end, len(mention), "canonical", 1.0, cost, ()))
+            return _new_candidate((begin, end, size, "canonical", 1.0, 0.0, ()))
+        cost = place_cost(source, begin, end, language) if plain or first or last else 0.0
+        if cost is None:
+            return None
+        only = _new_candidate((begin, end, size, "canonical", 1.0, cost, ()))
         return self._lighter(only, spaced, person) if light else only
 
     def _begin_of_copy(self, mention: str, spaced: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from llmner.languages import KINDS, Language, Reason, scripts_of
@@ -20,6 +21,7 @@ __all__ = [
     "bare_forms",
     "begins_alike",
     "first_particle_fits",
+    "light_ends",
     "lighter_forms",
     "loose_end",
     "may_be_lighter",
@@ -207,15 +209,25 @@ def first_particle_fits(mention: str, language: Language) -> bool:
     return split is None or language.particle_fits(*split)
 
 
-def may_be_lighter(source: str, start: int, end: int, person: bool, language: Language) -> bool:
-    """A quick look: whether something at the edges of a place may be no part of the name."""
+@lru_cache(maxsize=256)
+def light_ends(language: Language) -> tuple[frozenset[str], frozenset[str]]:
+    """Last letters of places that may be no part of the name: of any name, and of a person's."""
+    ends = language.particle_ends | _LOOSE
+    return ends, ends | language.title_ends
+
+
+def may_be_lighter(
+    source: str, start: int, end: int, ends: frozenset[str], language: Language
+) -> bool:
+    """A quick look: whether something at the edges of a place may be no part of the name.
+
+    ``ends`` are those of :func:`light_ends`.
+    """
     last = source[end - 1]
     return (
-        last in language.particle_ends
-        or (last in _POSSESSIVE and source[end - 2 : end] in language.possessives)
-        or (person and last in language.title_ends)
-        or last in _LOOSE
+        last in ends
         or source[start] in PAIRED
+        or (last in _POSSESSIVE and source[end - 2 : end] in language.possessives)
     )
 
 
@@ -223,6 +235,8 @@ def loose_end(surface: str) -> int:
     """How many signs to take off the end of a stretch: 평택, and 18세( but not (주), U.S., 5' or
     Yahoo!
     """
+    if surface[-1:] not in _LOOSE:
+        return 0
     right = len(surface)
     first: dict[str, int] = {}
     while right > 1 and (char := surface[right - 1]) in _LOOSE:
