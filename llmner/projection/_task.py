@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from llmner._budget import UNBOUNDED, Budget
 from llmner.languages import Language, find_language
@@ -13,6 +14,11 @@ from llmner.schema import LabelSchema
 from llmner.spans import Mention
 
 __all__ = ["Task", "task_of"]
+
+# Anything but Hangul syllables and what is folded in no other way than they are: digits, and the
+# signs of ASCII that ``canonicalize`` leaves alone.
+_more_than_hangul: Final = re.compile(r"[^ -%'-@\[-_{-~가-힣]").search
+_syllable: Final = re.compile("[가-힣]").search
 
 
 class Task(NamedTuple):
@@ -47,9 +53,21 @@ def task_of(
     budget: Budget | None = None,
 ) -> Task:
     """Fold a text and its mentions, and find their languages. O(length of all)."""
-    canonical = canonicalize(text)
-    surfaces = [canonical_surface(mention.text) for mention in mentions]
-    # A mention may carry the particles of another language than the text's.
-    letters = "".join([canonical.text, *surfaces])
+    canonical, surfaces, letters = _folded(text, [mention.text for mention in mentions])
     language = find_language(letters, None if schema is None else schema.language)
     return Task(text, canonical, mentions, surfaces, schema, language, policy, budget or UNBOUNDED)
+
+
+def _folded(text: str, said: Sequence[str]) -> tuple[Canonical, Sequence[str], str]:
+    """A text and its mentions in canonical form, and letters of every script that they have."""
+    everything = "".join([text, *said])
+    if _more_than_hangul(everything) is None:
+        # Most Korean texts: looked through once, with all their mentions.
+        syllable = _syllable(everything)
+        surfaces = [mention.replace(" ", "") for mention in said]
+        canonical = Canonical(text.replace(" ", ""), source=text)
+        return canonical, surfaces, "" if syllable is None else syllable[0]
+    canonical = canonicalize(text)
+    surfaces = [canonical_surface(mention) for mention in said]
+    # A mention may carry the particles of another language than the text's.
+    return canonical, surfaces, "".join([canonical.text, *surfaces])
