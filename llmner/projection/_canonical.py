@@ -125,7 +125,10 @@ _FOLD: Final = _Fold()
 _folded: Final = _FOLD.__getitem__
 # Anything but printable ASCII (less the backtick, a quote, and what begins an entity) and Hangul
 # syllables.
-_unusual: Final = re.compile(r"[^ -%'-_a-~가-힣]").search
+_UNUSUAL: Final = re.compile(r"[^ -%'-_a-~가-힣]")
+_unusual: Final = _UNUSUAL.search
+# Up to so many different characters, a text is quicker to change one by one than to fold.
+_FEW: Final = 8
 # Entities that are left in texts from web pages.
 _ENTITY: Final = re.compile(r"&(?:[A-Za-z]{2,8}|#[0-9]{2,5}|#x[0-9a-fA-F]{2,4});")
 # Marks on letters that say how they are read, and are mostly left out: vowels, tatweel.
@@ -149,7 +152,25 @@ _TONES: Final = {
         for tone, mark in zip(marked, "\u0300\u0301\u0309\u0303\u0323", strict=True)
     )
 }
-_TONED: Final = re.compile("[ou][àáảãạèéẻẽẹỳýỷỹỵ]")
+_TONED_LETTERS: Final = "àáảãạèéẻẽẹỳýỷỹỵ"
+_TONED: Final = re.compile(f"[ou][{_TONED_LETTERS}]")
+
+
+class _Change(dict[str, str]):
+    """Character → the one that stands for it whatever is beside it; empty if there is none."""
+
+    def __missing__(self, char: str) -> str:
+        folded = _folded(char) or ""
+        # What begins an entity, or may be a tone, is no matter of one character alone.
+        alone = len(folded) == 1 and char != "&" and folded not in _TONED_LETTERS
+        changed = folded if alone and folded == _folded(folded) == folded.lower() else ""
+        # As in ``_Fold``.
+        if len(self) < 100_000:
+            self[char] = changed
+        return changed
+
+
+_CHANGE: Final = _Change()
 # A separator nobody can type: keeps 10² from becoming 102 and ½ after 3 from becoming 31/2.
 _SEPARATOR: Final = "\x1f"
 
@@ -161,6 +182,9 @@ class Canonical:
         text: The canonical text; it may be longer (㎞) or shorter (spaces) than the source.
         simple: Whether every canonical character stands for one source character of its own.
         plain: Whether only spaces and capitals were folded.
+
+    Without ``starts`` or ``pieces`` each character but a space stands for one of the source;
+    ``changed`` says that some of them are others than there.
     """
 
     __slots__ = ("_ends", "_pieces", "_source", "_starts", "plain", "simple", "text")
@@ -173,11 +197,13 @@ class Canonical:
         *,
         source: str = "",
         pieces: Sequence[str | None] | None = None,
+        changed: bool = False,
     ) -> None:
         # The way back is worked out when it is asked for: most mentions need no more than the text.
         self.text = text
-        self.plain = starts is None and pieces is None
-        self.simple = self.plain or (
+        spaces_only = starts is None and pieces is None
+        self.plain = spaces_only and not changed
+        self.simple = spaces_only or (
             pieces is not None and len(pieces) - pieces.count("") == len(text)
         )
         self._starts = starts
@@ -261,6 +287,9 @@ def canonicalize(text: str) -> Canonical:
     if _unusual(text) is None:
         # Most texts: nothing but spaces and capitals to fold.
         return Canonical(text.replace(" ", "").lower(), source=text)
+    even = _changed(text)
+    if even is not None:
+        return Canonical(even.replace(" ", "").lower(), source=text, changed=True)
     entities = _entities(text) if "&" in text else []
     folded = list(map(_folded, text))
     if not entities and (joined := _joined(folded)) is not None:
@@ -274,6 +303,21 @@ def canonicalize(text: str) -> Canonical:
         return Canonical(canonical, pieces=pieces)
     starts = [at for at, piece in enumerate(pieces) for _ in piece]
     return _keep_numbers_apart(text, canonical, starts, [clusters.get(at, at + 1) for at in starts])
+
+
+def _changed(text: str) -> str | None:
+    """A text in which each of a few unusual characters is changed for a usual one; ``None`` if they
+    are many, or if one has to be folded in another way.
+    """
+    unusual = set(_UNUSUAL.findall(text))
+    if len(unusual) > _FEW:
+        return None
+    for char in unusual:
+        changed = _CHANGE[char]
+        if not changed:
+            return None
+        text = text.replace(char, changed)
+    return text
 
 
 def _joined(pieces: Iterable[str | None]) -> str | None:
