@@ -6,7 +6,7 @@ Where a mention may stand is for ``_candidates`` to find, the best assignment fo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -102,7 +102,7 @@ def decide(
         else:
             group.members.append(number)
             group.anchors.append(near)
-    assign(list(groups.values()), _cues(task, list(groups)), task.budget)
+    assign(list(groups.values()), _Cues(task, list(groups)), task.budget)
     for (label, surface, _), group in groups.items():
         placed = len(group.taken) - group.taken.count(None)
         for member, candidate in zip(group.members, group.taken, strict=True):
@@ -142,26 +142,35 @@ def _infer_order(claims: Sequence[Claim]) -> Order:
     return "text" if 4 * ascending >= 3 * len(steps) else "none"
 
 
-def _cues(task: Task, groups: Sequence[tuple[str, str, int]]) -> Callable[[int, Candidate], int]:
+class _Cues:
     """How much of what stands around a place speaks for a group's label, where labels compete for
     it.
-    """
-    text, schema, titles = task.text, task.schema, task.language.titles_before
-    follows = _cues_where_claimed(groups, schema)
-    labels = [label for label, *_ in groups]
-    persons = {label for label in labels if label_of(label, schema)[1]} if titles else set()
 
-    def fits(number: int, candidate: Candidate) -> int:
+    Most assignments never ask, so that nothing is looked up before.
+    """
+
+    __slots__ = ("_follows", "_groups", "_persons", "_task")
+
+    def __init__(self, task: Task, groups: Sequence[tuple[str, str, int]]) -> None:
+        self._task = task
+        self._groups = groups
+        self._follows: Sequence[tuple[str, ...]] | None = None
+        self._persons: set[str] = set()
+
+    def __call__(self, number: int, candidate: Candidate) -> int:
+        text, titles = self._task.text, self._task.language.titles_before
+        if self._follows is None:
+            self._follows = _cues_where_claimed(self._groups, self._task.schema)
+            labels = {label for label, *_ in self._groups} if titles else set()
+            self._persons = {label for label in labels if label_of(label, self._task.schema)[1]}
         start, end = candidate.start, candidate.end
         length = 0
-        if cues := follows[number]:
+        if cues := self._follows[number]:
             length = max([len(cue) for cue in cues if text.startswith(cue, end)], default=0)
-        if persons and labels[number] in persons:
+        if self._persons and self._groups[number][0] in self._persons:
             before = text[max(0, start - _TITLE_BEFORE) : start]
             length = max(length, _TITLE_CUE) if before.endswith(titles) else length
         return length
-
-    return fits
 
 
 def _cues_where_claimed(
