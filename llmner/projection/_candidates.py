@@ -119,7 +119,7 @@ class Finder:
         wanted = task.surfaces if len(source) * len(task.mentions) > INDEX_ABOVE else ()
         if wanted:
             task.budget.spend(20 * self._pass)
-        self._positions = Positions(task.canonical.text, wanted)
+        self._index = Positions(task.canonical.text, wanted) if wanted else None
 
     def find(self, mention: str, spaced: str, person: bool) -> list[Candidate]:
         """Every place for a canonical mention, in text order, all of the best kind there is.
@@ -133,7 +133,7 @@ class Finder:
         """
         if self._budget is not UNBOUNDED:
             self._budget.spend(self._pass)
-        copies = -1 if self._positions.indexed else self.text.text.count(mention)
+        copies = self.text.text.count(mention) if self._index is None else -1
         if copies == 1 and spaced[0] != " " != spaced[-1]:
             only = self._only_copy(mention, spaced, person)
             if only is not None:
@@ -196,7 +196,7 @@ class Finder:
         plain, size = text.plain, len(mention)
         if plain:
             begin = source.find(spaced)
-        elif text.simple and self.particles != "trim":
+        elif text.even and self.particles != "trim":
             begin = self._begin_of_copy(mention, spaced)
         else:
             return None
@@ -223,17 +223,15 @@ class Finder:
         return self._lighter(only, spaced, person) if light else only
 
     def _begin_of_copy(self, mention: str, spaced: str) -> int:
-        """Where the only copy begins in a text of which more was folded than spaces; -1 if not to
-        the letter.
+        """Where the only copy begins in a text with characters that were changed; -1 if it is not
+        to the letter.
         """
-        letters, starts = self.text.text, self.text.starts
-        at = letters.find(mention)
-        end = at + len(mention)
-        begin, stop = starts[at], starts[end - 1] + 1
-        if self.source[begin:stop] != spaced or letters.find(mention, at + 1) >= 0:
+        letters, size = self.text.text, len(mention)
+        at, begin = letters.find(mention), self.source.find(spaced)
+        if begin - self.source.count(" ", 0, begin) != at or letters.find(mention, at + 1) >= 0:
             return -1
         digits = mention[0].isdigit() or mention[-1].isdigit()
-        if (digits or stop - begin != end - at) and self._fused(at, end, spaced):
+        if (digits or len(spaced) != size) and self._fused(at, at + size, spaced):
             return -1
         return begin
 
@@ -249,7 +247,7 @@ class Finder:
         found: list[Candidate] = []
         bounded = mention[0] < _UNBOUNDED or mention[-1] < _UNBOUNDED
         digits = bounded and (mention[0].isdigit() or mention[-1].isdigit())
-        positions = self._positions.of(mention)
+        positions = self._occurrences(mention)
         if len(positions) > 1:
             self._budget.spend(len(positions))
         alone = len(positions) == 1 and not form and not bounded
@@ -273,6 +271,12 @@ class Finder:
                     cost += _NO_COPY
                 found.append(Candidate(begin, stop, size, kind, 1.0, cost, reasons))
         return found
+
+    def _occurrences(self, letters: str) -> list[int]:
+        """Where letters stand in the canonical text, ascending; the first 512."""
+        if self._index is None:
+            return occurrences(self.text.text, letters)
+        return self._index.of(letters)
 
     def _copies(self, surface: str, size: int) -> list[Candidate]:
         """Places that repeat the mention to the letter, in a plain text."""
@@ -543,7 +547,7 @@ class Finder:
         self._budget.spend((edits + 1) * self._pass)
         seeds = sorted(
             (
-                (self._positions.of(mention[left:right]), left, right)
+                (self._occurrences(mention[left:right]), left, right)
                 for left, right in cuts(size, edits)
             ),
             key=lambda seed: len(seed[0]),
@@ -567,7 +571,7 @@ class Finder:
         if size == 3:
             # The letter in the middle is wrong: no two letters in a row are right.
             first, last = mention[0], mention[2]
-            for at in self._positions.of(first):
+            for at in self._occurrences(first):
                 if text[at + 2 : at + 3] == last:
                     compare(text, said, at, 0, 1, 1, cutoff, best)
         return self._nearest(mention, best, reasons, spaced) if best else []

@@ -181,13 +181,12 @@ class Canonical:
     Attributes:
         text: The canonical text; it may be longer (㎞) or shorter (spaces) than the source.
         simple: Whether every canonical character stands for one source character of its own.
-        plain: Whether only spaces and capitals were folded.
-
-    Without ``starts`` or ``pieces`` each character but a space stands for one of the source;
-    ``changed`` says that some of them are others than there.
+        even: Whether each source character but spaces is one canonical character: what is left
+            without ``starts`` or ``pieces``.
+        plain: Whether only spaces and capitals were folded: no character was ``changed``.
     """
 
-    __slots__ = ("_ends", "_pieces", "_source", "_starts", "plain", "simple", "text")
+    __slots__ = ("_ends", "_pieces", "_source", "_starts", "even", "plain", "simple", "text")
 
     def __init__(
         self,
@@ -201,9 +200,9 @@ class Canonical:
     ) -> None:
         # The way back is worked out when it is asked for: most mentions need no more than the text.
         self.text = text
-        spaces_only = starts is None and pieces is None
-        self.plain = spaces_only and not changed
-        self.simple = spaces_only or (
+        self.even = starts is None and pieces is None
+        self.plain = self.even and not changed
+        self.simple = self.even or (
             pieces is not None and len(pieces) - pieces.count("") == len(text)
         )
         self._starts = starts

@@ -26,33 +26,29 @@ def occurrences(text: str, needle: str) -> list[int]:
 
 
 class Positions:
-    """Occurrences of strings in one text.
+    """Occurrences of strings in one text, found through an index of letter pairs.
 
     Args:
         text: The canonical text.
-        wanted: If given, an index is made of the letter pairs in these strings, and they and their
-            parts are found through it. O(text + wanted).
+        wanted: The strings that are looked for, they and their parts. O(text + wanted).
     """
 
-    __slots__ = ("_pairs", "indexed", "text")
+    __slots__ = ("_pairs", "text")
 
-    def __init__(self, text: str, wanted: Sequence[str] = ()) -> None:
+    def __init__(self, text: str, wanted: Sequence[str]) -> None:
         self.text = text
-        self.indexed = bool(wanted)
-        self._pairs: dict[str, list[int]] = {}
-        if wanted:
-            self._pairs = {
-                string[at : at + 2]: [] for string in wanted for at in range(len(string) - 1)
-            }
-            for at, pair in enumerate(map(add, text, text[1:])):
-                if pair in self._pairs:
-                    self._pairs[pair].append(at)
+        self._pairs: dict[str, list[int]] = {
+            string[at : at + 2]: [] for string in wanted for at in range(len(string) - 1)
+        }
+        for at, pair in enumerate(map(add, text, text[1:])):
+            if pair in self._pairs:
+                self._pairs[pair].append(at)
 
     def of(self, needle: str) -> list[int]:
         """Where ``needle`` occurs, ascending, overlapping ones too; the first 512. Not for an empty
         one.
         """
-        if self.indexed and len(needle) > 1:
+        if len(needle) > 1:
             lists = [self._pairs.get(needle[at : at + 2]) for at in range(len(needle) - 1)]
             if None not in lists:
                 return self._by_rarest_pair(needle, lists)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache, partial
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from rapidfuzz.distance import Levenshtein
 
@@ -206,7 +206,8 @@ def _project(task: Task, read: ReadReply | None = None) -> Projection:
     everywhere = task.policy.repeats == "all"
     if everywhere:
         _repeat(task, finder, outcomes)
-    settled = tuple([outcome for outcome in outcomes if outcome is not None])
+    # By now every mention has one.
+    settled = tuple(cast("list[Outcome]", outcomes))
     spans = [outcome.span for outcome in settled if outcome.span is not None]
     if everywhere:
         spans += [span for outcome in settled for span in outcome.repeats]
@@ -251,13 +252,14 @@ def _claim(
             if offset is not None and offset < len(canonical.starts):
                 near = canonical.starts[offset]
         # By the spelling, not its canonical form: 12번 is not in "1 2번", but "1 2번" is.
-        candidates = found.get((mention.text, person))
+        spelling = mention.text, person
+        candidates = found.get(spelling)
         if candidates is None:
             candidates = find(surface, mention.text, person) if surface else []
             if len(candidates) > _FEW:
                 # Many spellings of a name have the same places; they are kept once.
                 candidates = alike.setdefault(tuple(candidates), candidates)
-            found[mention.text, person] = candidates
+            found[spelling] = candidates
         claims.append(_new_claim((number, label, surface, candidates, near)))
     return claims, taken
 
