@@ -167,10 +167,9 @@ class Finder:
             return found
         if self.particles == "trim" and found[0].kind == "canonical":
             return self._trimmed(mention, spaced, person) or found
-        language, ends = self.language, self._light_ends[person]
         return [
             self._lighter(candidate, spaced, person)
-            if may_be_lighter(source, candidate.start, candidate.end, ends, language)
+            if may_be_lighter(source, candidate.start, candidate.end, person, self.language)
             else candidate
             for candidate in found
         ]
@@ -203,8 +202,10 @@ class Finder:
         if begin < 0:
             return None
         end = begin + len(spaced)
-        light = self.particles != "keep" and may_be_lighter(
-            source, begin, end, self._light_ends[person], language
+        light = (
+            (spaced[-1] in self._light_ends[person] or spaced[0] in PAIRED)
+            and self.particles != "keep"
+            and may_be_lighter(source, begin, end, person, language)
         )
         if light and (self.particles == "trim" or source.find(spaced, begin + 1) >= 0):
             return None

@@ -211,23 +211,22 @@ def first_particle_fits(mention: str, language: Language) -> bool:
 
 @lru_cache(maxsize=256)
 def light_ends(language: Language) -> tuple[frozenset[str], frozenset[str]]:
-    """Last letters of places that may be no part of the name: of any name, and of a person's."""
-    ends = language.particle_ends | _LOOSE
+    """The last letters of places that :func:`may_be_lighter` has to look at: of any name, and of a
+    person's.
+    """
+    ends = language.particle_ends | _POSSESSIVE | _LOOSE
     return ends, ends | language.title_ends
 
 
-def may_be_lighter(
-    source: str, start: int, end: int, ends: frozenset[str], language: Language
-) -> bool:
-    """A quick look: whether something at the edges of a place may be no part of the name.
-
-    ``ends`` are those of :func:`light_ends`.
-    """
+def may_be_lighter(source: str, start: int, end: int, person: bool, language: Language) -> bool:
+    """A quick look: whether something at the edges of a place may be no part of the name."""
     last = source[end - 1]
     return (
-        last in ends
-        or source[start] in PAIRED
+        last in language.particle_ends
         or (last in _POSSESSIVE and source[end - 2 : end] in language.possessives)
+        or (person and last in language.title_ends)
+        or last in _LOOSE
+        or source[start] in PAIRED
     )
 
 
