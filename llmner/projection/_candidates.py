@@ -107,19 +107,19 @@ class Finder:
     _accents: Accents | None = None
 
     def __init__(self, task: Task) -> None:
-        self.source = source = task.text
-        self.text = task.canonical
-        self.language = task.language
-        self.particles = task.policy.particles
-        self.cutoff = task.policy.fuzzy
-        self._units = () if task.schema is None else task.schema.unit_table
-        self._budget = task.budget
-        self._light_ends = light_ends(task.language)
-        self._pass = 1 + len(task.canonical.text) // _CHARACTERS_A_STEP
-        wanted = task.surfaces if len(source) * len(task.mentions) > INDEX_ABOVE else ()
-        if wanted:
-            task.budget.spend(20 * self._pass)
-        self._index = Positions(task.canonical.text, wanted) if wanted else None
+        source, text, mentions, surfaces, self._schema, language, policy, budget = task
+        self.source = source
+        self.text = text
+        self.language = language
+        self.particles = policy.particles
+        self.cutoff = policy.fuzzy
+        self._budget = budget
+        self._light_ends = light_ends(language)
+        self._pass = 1 + len(text.text) // _CHARACTERS_A_STEP
+        self._index: Positions | None = None
+        if len(source) * len(mentions) > INDEX_ABOVE:
+            budget.spend(20 * self._pass)
+            self._index = Positions(text.text, surfaces)
 
     def find(self, mention: str, spaced: str, person: bool) -> list[Candidate]:
         """Every place for a canonical mention, in text order, all of the best kind there is.
@@ -339,11 +339,12 @@ class Finder:
 
     def _rewritten(self, mention: str, spaced: str, person: bool) -> list[Candidate]:
         """Places of the same quantities, written with other units or thousands separators."""
-        if not may_be_written_otherwise(mention, self._units):
+        units = () if self._schema is None else self._schema.unit_table
+        if not may_be_written_otherwise(mention, units):
             return []
         if self._quantities is None:
             self._budget.spend(40 * self._pass)
-            self._quantities = Quantities(self.text, self._units)
+            self._quantities = Quantities(self.text, units)
         found: list[Candidate] = []
         for form, reasons in self._mention_and_forms(mention, spaced, person):
             for start, end in self._quantities.occurrences(self._quantities.mention(form)):
