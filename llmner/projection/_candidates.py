@@ -192,6 +192,7 @@ class Finder:
         ``None`` where the place has to be looked at more closely.
         """
         text, source, language = self.text, self.source, self.language
+        # In a plain text such a place costs nothing, unless something comes off it.
         plain, size = text.plain, len(mention)
         if plain:
             begin = source.find(spaced)
@@ -211,7 +212,7 @@ class Finder:
             return None
         first, last = mention[0] < _UNBOUNDED, mention[-1] < _UNBOUNDED
         if plain and not light:
-            # Only a letter or a digit beside such an end can make it no place.
+            # Only what stands beside a digit or a letter at its ends can make it no place.
             before = first and begin and source[begin - 1] != " "
             behind = last and end < len(source) and source[end] != " "
             if (before or behind) and place_cost(source, begin, end, language) is None:
@@ -229,6 +230,7 @@ class Finder:
         """
         letters, size = self.text.text, len(mention)
         at, begin = letters.find(mention), self.source.find(spaced)
+        # Only spaces were left out, so that those before a copy say where its letters are.
         if begin - self.source.count(" ", 0, begin) != at or letters.find(mention, at + 1) >= 0:
             return -1
         digits = mention[0].isdigit() or mention[-1].isdigit()

@@ -181,9 +181,10 @@ class Canonical:
     Attributes:
         text: The canonical text; it may be longer (㎞) or shorter (spaces) than the source.
         simple: Whether every canonical character stands for one source character of its own.
-        even: Whether each source character but spaces is one canonical character: what is left
-            without ``starts`` or ``pieces``.
-        plain: Whether only spaces and capitals were folded: no character was ``changed``.
+        even: Whether only spaces were left out, and every other character of the source stands for
+            one of the text. So it is where neither ``starts`` nor ``pieces`` are given.
+        plain: Whether only spaces and capitals were folded; ``changed`` says that other characters
+            were, too.
     """
 
     __slots__ = ("_ends", "_pieces", "_source", "_starts", "even", "plain", "simple", "text")
