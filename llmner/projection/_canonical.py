@@ -284,10 +284,11 @@ def _composes(cluster: str, char: str) -> bool:
 
 def canonicalize(text: str) -> Canonical:
     """Fold ``text``, keeping for every canonical character where it comes from. O(length)."""
-    if _unusual(text) is None:
+    first = _unusual(text)
+    if first is None:
         # Most texts: nothing but spaces and capitals to fold.
         return Canonical(text.replace(" ", "").lower(), source=text)
-    even = _changed(text)
+    even = _changed(text, first[0])
     if even is not None:
         return Canonical(even.replace(" ", "").lower(), source=text, changed=True)
     entities = _entities(text) if "&" in text else []
@@ -305,10 +306,14 @@ def canonicalize(text: str) -> Canonical:
     return _keep_numbers_apart(text, canonical, starts, [clusters.get(at, at + 1) for at in starts])
 
 
-def _changed(text: str) -> str | None:
-    """A text in which each of a few unusual characters is changed for a usual one; ``None`` if they
-    are many, or if one has to be folded in another way.
+def _changed(text: str, first: str) -> str | None:
+    """A text in which each of a few unusual characters, ``first`` the first of them, is changed for
+    the one that stands for it; ``None`` if they are many, or if one has to be folded in another
+    way.
     """
+    if first.isalpha() and not "ㄱ" <= first <= "ㆎ":
+        # Of a letter's script, the text has many more.
+        return None
     unusual = set(_UNUSUAL.findall(text))
     if len(unusual) > _FEW:
         return None
