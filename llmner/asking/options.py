@@ -97,6 +97,8 @@ class EngineOptions:
         max_model_len: vllm: longest question and answer together, in tokens; 4096.
         gpu_memory_utilization: vllm: share of the card's memory to take; 0.9.
         device: auto, cpu, cuda, cuda:1, ...
+        dtype: Number type that the transformers engine computes in: auto (what is fast on this
+            device), float32, bfloat16 or float16.
         trust_remote_code: Run Python code that comes with the model.
     """
 
@@ -111,6 +113,7 @@ class EngineOptions:
     max_model_len: Annotated[int, Ge(1)] | None = None
     gpu_memory_utilization: Annotated[float, Ge(0.05), Le(1)] | None = None
     device: str = "auto"
+    dtype: str = "auto"
     trust_remote_code: bool = False
 
 

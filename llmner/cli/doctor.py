@@ -218,7 +218,19 @@ def _devices() -> list[str]:
         free, total = torch.cuda.mem_get_info(number)
         name = torch.cuda.get_device_name(number)
         devices.append(f"cuda:{number} {name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
-    return [*devices, f"cpu, {torch.get_num_threads()} threads"]
+    return [*devices, f"cpu, {torch.get_num_threads()} threads, {_arithmetic()}"]
+
+
+def _arithmetic() -> str:
+    """What models compute in on the CPU, and why; in bfloat16 if float32 does not fit."""
+    from llmner.engines._processor import cpu_arithmetic
+    from llmner.errors import MissingExtraError
+
+    try:
+        fast = cpu_arithmetic()
+    except MissingExtraError:
+        return "not measured"
+    return f"computes in {fast.dtype} ({fast.reason})"
 
 
 def _embedded() -> dict[str, str | None]:

@@ -5,7 +5,6 @@ Greedy or drawn, with a grammar or without. Nothing here depends on the rest of 
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,10 +18,14 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
+    from llmner.engines._scores import NextScores
+
 __all__ = ["Answer", "Grammars", "choose", "normalizers", "placed"]
 
 # The stop string is looked for in this many last tokens; a stop of a few characters fits in.
 _TAIL_TOKENS = 8
+# Numbers of last tokens that are looked for in what came before.
+_SAME = (3, 2, 1)
 # Rows of scores that are summed at a time. All rows at once would need as much memory again.
 _ROWS = 8
 
@@ -54,6 +57,11 @@ class Answer:
     dice: random.Random | None = None
 
     @property
+    def last(self) -> int:
+        """The last token so far."""
+        return self.answer[-1] if self.answer else self.question[-1]
+
+    @property
     def done(self) -> bool:
         """Whether the answer has ended."""
         return self.finish is not None
@@ -74,6 +82,25 @@ class Answer:
             self.finish = "stop"
         elif len(self.answer) >= limit:
             self.finish = "length"
+
+    def draft(self, count: int) -> list[int]:
+        """Tokens that may come next: those that followed the same last tokens before.
+
+        An answer repeats words of its question, and its own form.
+
+        Args:
+            count: How many tokens at most.
+        """
+        context = self.question + self.answer
+        for length in _SAME:
+            tail = context[-length:]
+            for start in range(len(context) - length - 1, -1, -1):
+                if context[start : start + length] == tail:
+                    following = context[start + length : start + length + count]
+                    if self.matcher is None:
+                        return following
+                    return following[: self.matcher.validate_tokens(following)]
+        return []
 
     def reply(self, tokenizer: PreTrainedTokenizerBase) -> Reply:
         """The answer as text, with its tokens' places in it."""
@@ -165,54 +192,74 @@ class Grammars:
 
 
 def choose(
-    batch: Sequence[Answer], scores: torch.Tensor, ends: set[int], temperature: float
-) -> torch.Tensor:
-    """Change the scores so that each row's highest one is a token the answer may go on with.
+    answers: Sequence[Answer], scores: NextScores, ends: set[int], temperature: float
+) -> list[tuple[int, float]]:
+    """The next token of each answer, with the logarithm of its probability.
 
-    The grammar nearly always allows the likeliest token, so the mask of all allowed tokens is made
-    only if it does not. A draw is first made from all tokens. If the grammar forbids it, a second
-    draw is made from the allowed tokens. That gives the same distribution as drawing from the
-    allowed tokens only.
+    Without a grammar it is a probability among all tokens, under one among the tokens that the
+    grammar allows.
 
     Args:
-        batch: The answers.
-        scores: (batch, vocabulary), the model's raw scores; changed in place.
+        answers: The answers.
+        scores: The scores of their next tokens, row by row.
         ends: The model's end tokens.
         temperature: The temperature of draws.
     """
+    free = [row for row, answer in enumerate(answers) if answer.matcher is None]
+    bound = [row for row, answer in enumerate(answers) if answer.matcher is not None]
+    among_all = _among_all([answers[row] for row in free], scores.rows(free), temperature)
+    among_allowed = _among_allowed(
+        [answers[row] for row in bound], scores.rows(bound), ends, temperature
+    )
+    chosen = dict(zip([*free, *bound], [*among_all, *among_allowed], strict=True))
+    return [chosen[row] for row in range(len(answers))]
+
+
+def _among_all(
+    answers: Sequence[Answer], scores: NextScores, temperature: float
+) -> list[tuple[int, float]]:
+    if not answers:
+        return []
+    every = scores.all()
+    likeliest = every.argmax(-1).tolist()
+    tokens = [
+        likeliest[row] if answer.dice is None else _draw(every[row], answer.dice, temperature)
+        for row, answer in enumerate(answers)
+    ]
+    logprobs = [float(row[token]) for row, token in zip(every, tokens, strict=True)]
+    sums = normalizers(every).tolist()
+    return [
+        (token, logprob - total)
+        for token, logprob, total in zip(tokens, logprobs, sums, strict=True)
+    ]
+
+
+def _among_allowed(
+    answers: Sequence[Answer], scores: NextScores, ends: set[int], temperature: float
+) -> list[tuple[int, float]]:
+    if not answers:
+        return []
+    allowed = [_allowed(answer.matcher, ends) for answer in answers]
+    chosen = []
+    for answer, tokens, row in zip(answers, allowed, scores.of(allowed), strict=True):
+        place = int(row.argmax()) if answer.dice is None else _draw(row, answer.dice, temperature)
+        chosen.append((int(tokens[place]), float(row[place] - row.logsumexp(-1))))
+    return chosen
+
+
+def _allowed(matcher: Any, ends: set[int]) -> torch.Tensor:
+    """The tokens that a grammar allows next, ascending; never none."""
     import torch
 
-    likeliest = scores.argmax(-1).tolist()
-    for row, answer in enumerate(batch):
-        if answer.done:
-            continue
-        dice, matcher = answer.dice, answer.matcher
-        token = likeliest[row] if dice is None else _draw(scores[row], dice, temperature)
-        if matcher is not None and not _is_allowed(matcher, token, ends):
-            mask = torch.frombuffer(bytearray(matcher.compute_bitmask()), dtype=torch.uint8)
-            bits = (
-                mask.unsqueeze(-1)
-                .bitwise_and(2 ** torch.arange(8, dtype=torch.uint8))
-                .ne(0)
-                .flatten()
-            )
-            forbidden = torch.ones(scores.shape[-1], dtype=torch.bool)
-            width = min(len(bits), len(forbidden))
-            forbidden[:width] = ~bits[:width]
-            scores[row].masked_fill_(forbidden.to(scores.device), -math.inf)
-            if dice is not None:
-                token = _draw(scores[row], dice, temperature)
-        if dice is not None:
-            score = scores[row, token].clone()
-            scores[row].fill_(-math.inf)
-            scores[row, token] = score
-    return scores
-
-
-def _is_allowed(matcher: Any, token: int, ends: set[int]) -> bool:
-    if token in ends:
-        return bool(matcher.is_accepting())
-    return bool(matcher.validate_tokens([token]) == 1)
+    mask = torch.frombuffer(bytearray(matcher.compute_bitmask()), dtype=torch.uint8)
+    # Most bytes are zero: a few dozen of 262,144 tokens are allowed.
+    places = mask.nonzero().flatten()
+    bits = mask[places].unsqueeze(-1).bitwise_and(2 ** torch.arange(8, dtype=torch.uint8)).ne(0)
+    tokens = (places.unsqueeze(-1) * 8 + torch.arange(8))[bits]
+    # Of several end tokens, the mask may lack some.
+    if matcher.is_accepting():
+        tokens = torch.cat([tokens, torch.tensor(sorted(ends), dtype=tokens.dtype)]).unique()
+    return tokens
 
 
 def _draw(scores: torch.Tensor, dice: random.Random, temperature: float) -> int:

@@ -23,6 +23,7 @@ def describe_model(
     temperature: float,
     seed: int,
     max_new_tokens: int,
+    **more: Any,
 ) -> dict[str, Any]:
     """Engine, model, adapter and decoding settings, for signatures.
 
@@ -38,6 +39,7 @@ def describe_model(
         **weights(model, name),
         **decoding(temperature, seed),
         "max_new_tokens": max_new_tokens,
+        **more,
     }
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from llmner._mishaps import Mishap, attempt
@@ -21,10 +20,8 @@ if TYPE_CHECKING:
 __all__ = [
     "check_answerable",
     "context_length",
-    "contiguous_states",
     "end_tokens",
     "load_model",
-    "plain_greedy",
     "vocabulary_size",
 ]
 
@@ -32,11 +29,12 @@ __all__ = [
 def load_model(
     name: str,
     *,
+    dtype: str = "auto",
     trust_remote_code: bool = False,
     report: Callable[[str], None] | None = None,
     **options: Any,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a causal language model in bfloat16 and its tokenizer, which pads on the left.
+    """Load a causal language model and its tokenizer, which pads on the left.
 
     >>> model, tokenizer = load_model("gpt2")  # doctest: +SKIP
     >>> tokenizer.padding_side  # doctest: +SKIP
@@ -44,6 +42,7 @@ def load_model(
 
     Args:
         name: Name on the Hub, a folder, or :data:`EMBEDDED_MODEL`.
+        dtype: Number type of the weights, ``"float32"`` for example; bfloat16 with ``"auto"``.
         trust_remote_code: Run Python code that comes with the model.
         report: Called with a sentence before anything that takes long.
         **options: Passed on to ``from_pretrained`` (``quantization_config``, ``device_map``, ...).
@@ -71,7 +70,7 @@ def load_model(
             AutoModelForCausalLM,
             name,
             path,
-            dtype=torch.bfloat16,
+            dtype=torch.bfloat16 if dtype == "auto" else getattr(torch, dtype),
             trust_remote_code=trust_remote_code,
             **options,
         )
@@ -126,33 +125,3 @@ def context_length(model: PreTrainedModel) -> int | None:
     """How many tokens a question and its answer may have together, if the model says."""
     limit = getattr(model.config, "max_position_embeddings", None)
     return limit if isinstance(limit, int) else None
-
-
-@contextmanager
-def plain_greedy(model: PreTrainedModel, ends: set[int]) -> Iterator[None]:
-    """Ignore the model's own decoding settings: penalties would change the likeliest answer."""
-    from transformers import GenerationConfig
-
-    own = model.generation_config
-    model.generation_config = GenerationConfig(eos_token_id=sorted(ends) or None)
-    try:
-        yield
-    finally:
-        model.generation_config = own
-
-
-@contextmanager
-def contiguous_states(model: Any) -> Iterator[None]:
-    """Give the output head contiguous hidden states.
-
-    The hidden states of the last positions are a slice. If the head's weight is frozen, torch
-    multiplies such a slice row by row, each time with a copy of the weight: for 262,144 tokens
-    that takes a minute and ten gigabytes instead of a tenth of a second. Merging an adapter freezes
-    the weights.
-    """
-    head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(), *inputs[1:]))
-    try:
-        yield
-    finally:
-        hook.remove()

@@ -7,30 +7,28 @@ conversation as plain text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from llmner._mishaps import Mishap, attempt
-from llmner.engines._decoding import Answer, Grammars, choose, normalizers
-from llmner.engines._denormals import denormals_flushed
+from llmner.engines._decoding import Answer, Grammars
 from llmner.engines._encoding import encode_prompt
 from llmner.engines._in_process import checked_adapter, describe_model, too_long
 from llmner.engines._language_model import (
     check_answerable,
     context_length,
-    contiguous_states,
     end_tokens,
     load_model,
-    plain_greedy,
     vocabulary_size,
 )
 from llmner.engines._peft import check_settings, merge_into
-from llmner.engines._processor import suit_processor
+from llmner.engines._processor import check_device, check_dtype, convert
 from llmner.engines._types import Capabilities, Engine, Reply, prompt_seed
 from llmner.engines.adapters import Adapter
 from llmner.engines.embedded import EMBEDDED_MODEL
 from llmner.engines.grammars import continued
+from llmner.errors import MissingExtraError
 from llmner.recipes.chat import Prompt
 
 if TYPE_CHECKING:
@@ -39,16 +37,15 @@ if TYPE_CHECKING:
 
 __all__ = ["TransformersGenerator", "encode_prompt", "load_model"]
 
-# A batch stops when at most one in this many of its answers is unfinished.
-_FEW = 4
+# Questions join a batch when one place in so many is free.
+_SHARE = 4
 
 
 class TransformersGenerator(Engine):
     """Answers prompts with a ``transformers`` model.
 
-    Nothing is loaded before the first prompt. The model computes in bfloat16, or in float32 if the
-    processor has no instructions for bfloat16; answers of the two may differ where two tokens are
-    about equally likely.
+    Nothing is loaded before the first prompt. Answers in float32 and in bfloat16 may differ where
+    two tokens are about equally likely.
 
     >>> engine = TransformersGenerator(adapter="gemma-3-270m-klue-ner", max_new_tokens=64)
     >>> engine.describe()["decoding"]
@@ -64,6 +61,8 @@ class TransformersGenerator(Engine):
             prompt is a different draw.
         seed: Seed of the draws. The same seed gives the same answers, whatever is in the batch.
         device: ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda:0"``, ...
+        dtype: ``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``. With ``"auto"`` a CPU
+            computes in float32 if that is measured to be faster there, else in bfloat16.
         trust_remote_code: Run Python code that comes with the model. Off by default.
         report: Called with a sentence before anything that takes long.
     """
@@ -88,6 +87,7 @@ class TransformersGenerator(Engine):
         temperature: float = 0.0,
         seed: int = 0,
         device: str = "auto",
+        dtype: str = "auto",
         trust_remote_code: bool = False,
         report: Callable[[str], None] | None = None,
     ) -> None:
@@ -98,6 +98,7 @@ class TransformersGenerator(Engine):
         self.temperature = temperature
         self.seed = seed
         self.device = device
+        self.dtype = dtype
         self.trust_remote_code = trust_remote_code
         self.report = report
         self._loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None
@@ -112,6 +113,8 @@ class TransformersGenerator(Engine):
             temperature=self.temperature,
             seed=self.seed,
             max_new_tokens=self.max_new_tokens,
+            # What is fast is left out: it decides few answers, and runs go on on other processors.
+            **({} if self.dtype == "auto" else {"dtype": self.dtype}),
         )
 
     def model_size(self) -> dict[str, int]:
@@ -147,31 +150,40 @@ class TransformersGenerator(Engine):
 
         Raises:
             MissingExtraError: The ``local`` extra is not installed.
-            InputError: A file of the adapter is missing or broken.
+            InputError: A file of the adapter is missing or broken; there is no such device or
+                number type here.
             GenerationError: The model or the adapter cannot be loaded.
         """
         if self._loaded is not None:
             return self._loaded
-        # The adapter first: checking it takes a second, loading a model may take minutes.
+        # What may be wrong first: checking it takes a second, loading a model may take minutes.
+        device = self._device()
         adapter = checked_adapter(self.adapter, self.report)
         if adapter is not None:
             check_settings(adapter)
         model, tokenizer = load_model(
-            self.model_name, trust_remote_code=self.trust_remote_code, report=self.report
+            self.model_name,
+            dtype=self.dtype,
+            trust_remote_code=self.trust_remote_code,
+            report=self.report,
         )
-        import torch
-
         if adapter is not None:
             model = merge_into(model, adapter)
-        device = self.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         check_answerable(self.model_name, model, tokenizer)
         model.to(device)
-        suit_processor(model)
+        convert(model, self.dtype)
         model.eval()
         self._loaded = model, tokenizer
         return self._loaded
+
+    def _device(self) -> torch.device:
+        """The device, after a check that it exists and has the number type."""
+        try:
+            device = check_device(self.device)
+        except ImportError:
+            raise MissingExtraError("local", "the transformers engine") from None
+        check_dtype(self.dtype, device)
+        return device
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Answer the prompts. The replies are in the order of the prompts.
@@ -182,18 +194,55 @@ class TransformersGenerator(Engine):
         """
         if not prompts:
             return []
+        replies = dict(self.stream(prompts))
+        return [replies[number] for number in range(len(prompts))]
+
+    def stream(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Reply]]:
+        """Answer the prompts, and yield each reply with its prompt's number once it is whole.
+
+        Raises:
+            MissingExtraError: The ``local`` extra is not installed.
+            GenerationError: The model cannot be loaded.
+        """
+        if not prompts:
+            return
         model, tokenizer = self.load()
         answers = [self._begin(model, tokenizer, prompt) for prompt in prompts]
         self._check_length(model, prompts, answers)
-        unfinished = [answer for answer in answers if not answer.done]
-        while unfinished:
-            # Longest first: running out of memory shows at once, and batches have equal lengths.
-            unfinished.sort(key=lambda answer: -len(answer.question) - len(answer.answer))
-            for start in range(0, len(unfinished), self.batch_size):
-                self._go_on(model, tokenizer, unfinished[start : start + self.batch_size])
-            # The few long answers of each batch go on together instead of holding up the others.
-            unfinished = [answer for answer in unfinished if not answer.done]
-        return [answer.reply(tokenizer) for answer in answers]
+        numbers = {id(answer): number for number, answer in enumerate(answers)}
+        for answer in self._finished(answers):
+            yield numbers[id(answer)], answer.reply(tokenizer)
+
+    def _finished(self, answers: Sequence[Answer]) -> Iterator[Answer]:
+        """The answers in the order in which they end."""
+        from llmner.engines._batch import Batch
+        from llmner.engines._scores import LanguageModel
+
+        model, tokenizer = self.load()
+        yield from (answer for answer in answers if answer.done)
+        # Longest first: running out of memory shows at once, and batches have equal lengths.
+        waiting = sorted(
+            (answer for answer in answers if not answer.done),
+            key=lambda answer: len(answer.question),
+        )
+        batch = Batch(
+            LanguageModel(model),
+            tokenizer,
+            ends=end_tokens(model, tokenizer),
+            limit=self.max_new_tokens,
+            temperature=self.temperature,
+        )
+        while waiting or batch.answers:
+            before = batch.answers
+            room = self.batch_size - len(before)
+            # A few at a time: reading them one by one would take longer.
+            if waiting and batch.is_open and room * _SHARE >= self.batch_size:
+                joining = [waiting.pop() for _ in range(min(room, len(waiting)))]
+                batch.read(joining)
+                before = [*before, *joining]
+            else:
+                batch.step()
+            yield from (answer for answer in before if answer.done)
 
     def fits(self, prompt: Prompt) -> bool:
         """Whether the prompt and the longest answer fit into the model's context."""
@@ -238,77 +287,6 @@ class TransformersGenerator(Engine):
                     f"the {limit} tokens of {self.model_name}",
                     "shorten the text or lower --max-new-tokens",
                 )
-
-    def _go_on(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[Answer]
-    ) -> None:
-        """Continue the answers of a batch until at most one in ``_FEW`` of them is unfinished."""
-        import torch
-        from transformers import (
-            LogitsProcessor,
-            LogitsProcessorList,
-            StoppingCriteria,
-            StoppingCriteriaList,
-        )
-
-        ends = end_tokens(model, tokenizer)
-        few = len(batch) // _FEW
-        limit, temperature = self.max_new_tokens, self.temperature
-        free = temperature <= 0 and all(answer.matcher is None for answer in batch)
-
-        class _Choice(LogitsProcessor):  # type: ignore[misc]
-            """Applies grammars and draws, and keeps what probabilities are computed from."""
-
-            scores: torch.Tensor
-            sums: torch.Tensor
-
-            def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-                # scores: (batch, vocabulary)
-                self.sums = normalizers(scores)
-                self.scores = scores if free else choose(batch, scores, ends, temperature)
-                return self.scores
-
-        class _Enough(StoppingCriteria):  # type: ignore[misc]
-            """Stops finished rows, and all rows as soon as only a few are unfinished."""
-
-            def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-                # input_ids: (batch, context + tokens answered in this call)
-                tokens = input_ids[:, -1]
-                logprobs = choice.scores.gather(-1, tokens[:, None]).squeeze(-1) - choice.sums
-                for answer, token, logprob in zip(
-                    batch, tokens.tolist(), logprobs.tolist(), strict=True
-                ):
-                    if not answer.done:
-                        answer.take(token, logprob, ends, tokenizer, limit)
-                done = [answer.done for answer in batch]
-                if done.count(False) <= few:
-                    done = [True] * len(batch)
-                return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
-
-        choice = _Choice()
-        contexts = [answer.question + answer.answer for answer in batch]
-        width = max(map(len, contexts))
-        pad = tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(tokens)) + tokens for tokens in contexts])
-        mask = torch.tensor(
-            [[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in contexts]
-        )
-        with (
-            torch.inference_mode(),
-            denormals_flushed(),
-            contiguous_states(model),
-            plain_greedy(model, ends),
-        ):
-            model.generate(
-                input_ids=ids.to(model.device),
-                attention_mask=mask.to(model.device),
-                max_new_tokens=max(limit - len(answer.answer) for answer in batch),
-                do_sample=False,
-                use_cache=True,
-                pad_token_id=pad,
-                logits_processor=LogitsProcessorList([choice]),
-                stopping_criteria=StoppingCriteriaList([_Enough()]),
-            )
 
 
 ENGINE = TransformersGenerator

@@ -52,7 +52,9 @@ class ModelOptions:
     Attributes:
         model: Name on the Hub, a folder, or gemma-3-270m for the embedded model.
         quantization: 4bit for QLoRA (nf4, double quantisation, bf16 compute), none for plain LoRA
-            in bf16.
+            in bf16 or float32.
+        dtype: Number type that the model computes in. auto is bfloat16, on a CPU float32 if that is
+            faster there.
         attention: Attention kernels as transformers names them; null for the model's default.
         trust_remote_code: Run Python code that comes with the model. Off unless asked for.
         gradient_checkpointing: Keep one hidden state a layer and compute the rest again: less
@@ -61,6 +63,7 @@ class ModelOptions:
 
     model: str = "gemma-3-270m"
     quantization: Literal["4bit", "none"] = "none"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     attention: str | None = None
     trust_remote_code: bool = False
     gradient_checkpointing: bool = False

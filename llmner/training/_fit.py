@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from llmner.engines._processor import machine_memory, multiplies_bfloat16
+from llmner.engines._processor import cpu_arithmetic, machine_memory
 from llmner.training._config import TrainingConfig
 from llmner.training._memory import GIB, Kind, MemoryEstimate, estimate
 from llmner.training._shape import Shape, shape_of
@@ -27,7 +27,7 @@ class Device:
         kind: "cuda" or "cpu".
         memory: Its memory, in bytes.
         found: False for a GPU that is not there but planned with.
-        float32: Whether models are trained in float32 on it, as on a processor without bfloat16.
+        float32: Whether models are trained in float32 on it, if the configuration does not say.
     """
 
     name: str
@@ -80,10 +80,16 @@ def check_fit(config: TrainingConfig, planned: float = 24.0) -> tuple[Shape, lis
     shape = shape_of(config.model.model)
     fits = []
     for device in devices(planned):
-        needed = estimate(config, shape, device=device.kind, float32=device.float32)
+        needed = _estimate(config, shape, device)
         short = needed.total > device.memory
         fits.append(Fit(device, needed, tuple(advice(config, shape, device)) if short else ()))
     return shape, fits
+
+
+def _estimate(config: TrainingConfig, shape: Shape, device: Device) -> MemoryEstimate:
+    dtype = config.model.dtype
+    float32 = device.float32 if dtype == "auto" else dtype == "float32"
+    return estimate(config, shape, device=device.kind, float32=float32)
 
 
 def devices(planned: float = 24.0) -> list[Device]:
@@ -97,7 +103,8 @@ def devices(planned: float = 24.0) -> list[Device]:
     except ImportError:
         count, float32 = 0, False
     else:
-        count, float32 = torch.cuda.device_count(), not multiplies_bfloat16()
+        count = torch.cuda.device_count()
+        float32 = not count and cpu_arithmetic().dtype == "float32"
     if count:
         return [
             Device(
@@ -130,10 +137,7 @@ def advice(config: TrainingConfig, shape: Shape, device: Device) -> list[str]:
         changed = config
         for change in changes:
             changed = changed if change is None else change.apply(changed)
-        return (
-            estimate(changed, shape, device=device.kind, float32=device.float32).total
-            <= device.memory
-        )
+        return _estimate(changed, shape, device).total <= device.memory
 
     def cost(changes: tuple[_Change | None, ...]) -> int:
         return sum(3 + change.cost for change in changes if change is not None)

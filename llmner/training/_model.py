@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmner.engines._processor import suit_processor
+from llmner.engines._processor import convert
 from llmner.engines.transformers_engine import load_model
 from llmner.errors import InputError, MissingExtraError
 from llmner.training._config import LoraOptions, ModelOptions
@@ -70,8 +70,8 @@ def load_for_training(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model and its tokenizer, on this process's device, in 4 bits if the options say so.
 
-    It computes in bfloat16, or in float32 if the processor has no instructions for bfloat16 and
-    there is enough memory.
+    It computes in the number type of the options. By default that is bfloat16, or float32 on a CPU
+    that is faster in it and has enough memory.
 
     Raises:
         MissingExtraError: A library of the ``train`` extra is not installed.
@@ -91,11 +91,15 @@ def load_for_training(
     if options.quantization == "4bit":
         settings["quantization_config"] = four_bits()
     model, tokenizer = load_model(
-        options.model, trust_remote_code=options.trust_remote_code, report=report, **settings
+        options.model,
+        dtype=options.dtype,
+        trust_remote_code=options.trust_remote_code,
+        report=report,
+        **settings,
     )
     # With FSDP the model is on the CPU too, until it is sharded.
     if options.quantization == "none" and not torch.cuda.is_available() and not is_fsdp():
-        suit_processor(model)
+        convert(model, options.dtype)
     model.config.use_cache = False
     return model, tokenizer
 

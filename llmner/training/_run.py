@@ -197,7 +197,8 @@ def _open_folder(folder: Path, config: TrainingConfig, restart: bool) -> None:
         )
     settings = config.flat()
     if text is not None:
-        earlier = _read_settings(folder / TRAINING_FILE, text)
+        # A run may have been begun before a setting was there.
+        earlier = TrainingConfig().flat() | _read_settings(folder / TRAINING_FILE, text)
         differing = sorted(
             key
             for key in {*earlier, *settings}

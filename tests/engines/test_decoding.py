@@ -31,6 +31,8 @@ from tests.tiny import NO_SYSTEM, tiny_model
 
 torch = pytest.importorskip("torch", reason='needs pip install "llmner[local]"')
 pytest.importorskip("llguidance", reason='needs pip install "llmner[local]"')
+from llmner.engines._batch import Batch  # noqa: E402
+from llmner.engines._scores import LanguageModel, NextScores  # noqa: E402
 
 SCHEMA = Recipe.load("klue").schema_
 TEXTS = (
@@ -82,29 +84,30 @@ def test_a_schema_holds_the_form_and_not_the_text(folders: dict[str, str]) -> No
         assert is_answer(reply.text.rstrip("\ufffd"), grammar, cut=reply.finish_reason == "length")
 
 
-def test_joined_batches_leave_grammars_where_they_were(
-    folders: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_neither_batches_nor_drafts_change_an_answer(folders: dict[str, str]) -> None:
+    """Answers that are alone are drafted; those that come and go are joined."""
     model, tokenizer = transformers_engine.load_model(folders["base"])
     model.float().eval()
-    engine = TransformersGenerator.around(
-        model, tokenizer, name="tiny", batch_size=4, max_new_tokens=24
-    )
-    prompts = [grounded("손흥민은 춘천에서 태어났다."[:length], "lines") for length in range(3, 11)]
-    monkeypatch.setattr(transformers_engine, "_FEW", 1000)
-    whole = engine.generate(prompts)
-    monkeypatch.setattr(transformers_engine, "_FEW", 1)
-    joined = engine.generate(prompts)
-    assert joined == whole
-    for one, other in zip(whole, joined, strict=True):
-        assert one.tokens is not None
-        assert other.tokens is not None
-        for left, right in zip(one.tokens, other.tokens, strict=True):
-            assert left.logprob == pytest.approx(right.logprob, abs=1e-4)
+    text = "손흥민은 춘천에서 태어났다."
+    prompts = [grounded(text[:length], "lines") for length in range(3, 11)]
+    prompts += [Prompt((), text[:length], "\n\n", text[:length]) for length in range(3, 6)]
+    replies = [
+        TransformersGenerator.around(
+            model, tokenizer, name="tiny", batch_size=size, max_new_tokens=24
+        ).generate(prompts)
+        for size in (1, 4, 11)
+    ]
+    for one, *others in zip(*replies, strict=True):
+        for other in others:
+            assert other == one
+            assert one.tokens is not None
+            assert other.tokens is not None
+            for left, right in zip(one.tokens, other.tokens, strict=True):
+                assert left.logprob == pytest.approx(right.logprob, abs=1e-4)
 
 
 def test_the_likeliest_allowed_token_is_chosen(folders: dict[str, str]) -> None:
-    """Against the mask of every step, which is what the shortcut spares."""
+    """Against every token's bit of the mask."""
     _, tokenizer = transformers_engine.load_model(folders["base"])
     width = len(tokenizer) + 3
     grammars = Grammars(tokenizer, width, {2})
@@ -116,9 +119,11 @@ def test_the_likeliest_allowed_token_is_chosen(folders: dict[str, str]) -> None:
             bits = answer.matcher.compute_bitmask()
             allowed = [n for n in range(len(tokenizer)) if bits[n // 8] >> (n % 8) & 1]
             expected = max(allowed, key=lambda token: float(scores[0, token]))
-            token = int(choose([answer], scores.clone(), {2}, 0.0).argmax())
+            ((token, logprob),) = choose([answer], NextScores(scores, None, None), {2}, 0.0)
             assert token == expected
-            answer.take(token, -1.0, {2}, tokenizer, 1000)
+            among = scores[0, allowed].log_softmax(-1)
+            assert logprob == pytest.approx(float(among[allowed.index(token)]), abs=1e-4)
+            answer.take(token, logprob, {2}, tokenizer, 1000)
             if answer.done:
                 break
 
@@ -126,25 +131,18 @@ def test_the_likeliest_allowed_token_is_chosen(folders: dict[str, str]) -> None:
 def test_probabilities_are_the_models_own(folders: dict[str, str]) -> None:
     model, tokenizer = transformers_engine.load_model(folders["base"])
     model.float().eval()
-    engine = TransformersGenerator.around(
-        model, tokenizer, name="tiny", batch_size=2, max_new_tokens=12
-    )
-    prompts = [grounded(TEXTS[0], "json-list"), Prompt((), "손흥민은", "\0", "손흥민은")]
-    for prompt, reply in zip(prompts, engine.generate(prompts), strict=True):
-        assert reply.tokens is not None
-        # What ended the answer is a token without a character.
-        given = reply.tokens[: reply.completion_tokens]
-        assert len(reply.tokens) - len(given) == (reply.finish_reason == "stop")
-        asked = transformers_engine.encode_prompt(tokenizer, prompt)
-        # Grammars change what is chosen, never what it was given.
-        answered = list(tokenizer(reply.text, add_special_tokens=False)["input_ids"])
-        if tokenizer.decode(answered) != reply.text or len(answered) != reply.completion_tokens:
-            continue
+    batch = Batch(LanguageModel(model), tokenizer, ends={2}, limit=12, temperature=0.0)
+    answers = [Answer(tokenizer(text)["input_ids"], None) for text in ("손흥민은", "춘천", "가 나")]
+    batch.read(answers)
+    while batch.answers:
+        batch.step()
+    for answer in answers:
         with torch.inference_mode():
-            logits = model(torch.tensor([asked + answered])).logits[0, len(asked) - 1 : -1].float()
-        expected = logits.log_softmax(-1).gather(-1, torch.tensor(answered)[:, None]).squeeze(-1)
-        for token, value in zip(given, expected.tolist(), strict=True):
-            assert token.logprob == pytest.approx(value, abs=1e-3)
+            logits = model(torch.tensor([answer.question + answer.answer])).logits[0]
+        behind = logits[len(answer.question) - 1 : -1].float().log_softmax(-1)
+        assert behind.argmax(-1).tolist() == answer.answer
+        for row, token, logprob in zip(behind, answer.answer, answer.logprobs, strict=True):
+            assert logprob == pytest.approx(float(row[token]), abs=1e-4)
 
 
 def test_draws_depend_on_seed_and_sample_and_on_nothing_else(folders: dict[str, str]) -> None:
@@ -181,7 +179,8 @@ def test_a_draw_has_the_distribution_of_the_allowed_tokens(folders: dict[str, st
     dice = Random(3)
     for _ in range(total):
         answer = Answer([1], None, matcher=grammars.matcher(grammar), dice=dice)
-        counts[int(choose([answer], scores.clone(), {2}, 2.0).argmax())] += 1
+        ((token, _),) = choose([answer], NextScores(scores, None, None), {2}, 2.0)
+        counts[token] += 1
     for token, weight in weights.items():
         share = weight / sum(weights.values())
         # Four standard errors.

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from llmner.engines._processor import Arithmetic
 from llmner.errors import InputError
 from llmner.training import TrainingConfig, parse_config
 from llmner.training._memory import GIB, estimate
@@ -114,13 +115,15 @@ def grouped(folder: Path, architecture: str) -> Path:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def processor() -> Iterator[dict[str, bool]]:
+def processor() -> Iterator[dict[str, str]]:
     """A processor with bfloat16, whatever this one has, unless a test says otherwise."""
     pytest.importorskip("torch")
-    has = {"bfloat16": True}
+    fast = {"dtype": "bfloat16"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("llmner.engines._processor.multiplies_bfloat16", lambda: has["bfloat16"])
-        yield has
+        patch.setattr(
+            "llmner.engines._processor.cpu_arithmetic", lambda: Arithmetic(fast["dtype"], "")
+        )
+        yield fast
 
 
 @pytest.fixture(scope="module")
@@ -280,11 +283,11 @@ def test_a_run_keeps_what_was_estimated(
 @pytest.mark.parametrize("settings", [{}, {"gradient_checkpointing": True, "lora_dropout": 0.05}])
 def test_in_float32_a_run_keeps_no_more_than_was_estimated(
     trained: Callable[..., tuple[TrainingConfig, Measured]],
-    processor: dict[str, bool],
+    processor: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     settings: dict[str, object],
 ) -> None:
-    monkeypatch.setitem(processor, "bfloat16", False)
+    monkeypatch.setitem(processor, "dtype", "float32")
     config, measured = trained("Llama", **settings)
     estimated = estimate(config, device="cpu", float32=True)
     for part in ("weights", "adapter", "gradients", "optimizer"):

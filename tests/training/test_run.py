@@ -18,6 +18,7 @@ import yaml
 
 from llmner.corpora import read_corpus
 from llmner.engines import create_generator
+from llmner.engines._processor import Arithmetic
 from llmner.errors import InputError
 from llmner.extraction import Extractor
 from llmner.recipes import Recipe
@@ -144,11 +145,19 @@ def test_a_processor_without_bfloat16_trains_in_float32(
         return linear(given, *rest)
 
     monkeypatch.setattr(torch.nn.functional, "linear", watched)
-    for fast, kind in ((False, {torch.float32}), (True, {torch.bfloat16, torch.float32})):
-        monkeypatch.setattr("llmner.engines._processor.multiplies_bfloat16", lambda fast=fast: fast)
+    both = {torch.bfloat16, torch.float32}
+    for fast, asked, kind in (
+        ("float32", "auto", {torch.float32}),
+        ("bfloat16", "auto", both),
+        ("bfloat16", "float32", {torch.float32}),
+        ("float32", "bfloat16", both),
+    ):
+        monkeypatch.setattr(
+            "llmner.engines._processor.cpu_arithmetic", lambda fast=fast: Arithmetic(fast, "")
+        )
         kinds.clear()
-        folder = tmp_path / str(fast)
-        train(configured(model, folder, max_steps=2))
+        folder = tmp_path / fast / asked
+        train(configured(model, folder, max_steps=2, dtype=asked))
         assert kinds == kind
         assert (folder / "adapter_model.safetensors").exists()
 
