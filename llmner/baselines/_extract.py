@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llmner._mishaps import Mishap, attempt
+from llmner._watching import watcher
 from llmner.baselines._store import fingerprint, load_baseline, read_baseline_record
 from llmner.baselines._types import Baseline
 from llmner.engines import Reply
@@ -107,6 +108,7 @@ class BaselineExtractor:
         """
         items = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
         tagger = self.load()
+        watcher().begin()
         while batch := list(islice(items, self.batch_size)):
             for sentence, spans in zip(
                 batch, self._tagged(tagger, [s.text for s in batch]), strict=True

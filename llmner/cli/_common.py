@@ -1,25 +1,25 @@
-"""What the commands share: option types, bad rows, progress bars, and notes."""
+"""What the commands share: option types, bad rows, and notes."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from llmner.cli._ending import above_bar as above_bar
 from llmner.cli._ending import dashed as dashed
 from llmner.cli._ending import guarded as guarded
 from llmner.cli._ending import note as note
+from llmner.cli._progress import Steps
+from llmner.cli._progress import prints_to_terminal as prints_to_terminal
+from llmner.cli._progress import progress as progress
 from llmner.errors import GenerationError, InputError
 from llmner.files import beside, check_output, dump_json, whole_file
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, ProgressColumn, Task, TaskID
-
     from llmner.corpora import BadRow, Losses, ReadStats
 
 # More resamples or shuffles would not make figures more certain, but would fill the memory.
@@ -131,84 +131,6 @@ def tell_losses(losses: Losses, what: str) -> None:
     ]
     if parts:
         note(f"warning: {what}: {'; '.join(parts)}; --strict makes this an error")
-
-
-class Steps:
-    """Counts finished steps and moves the bar of :func:`progress`."""
-
-    def __init__(self, bar: Progress, task: TaskID) -> None:
-        self.done = 0
-        self._bar = bar
-        self._task = task
-
-    def __call__(self, steps: int) -> None:
-        """Count ``steps`` more as done."""
-        self.done += steps
-        self._bar.update(self._task, completed=self.done)
-
-    def resume(self, done: int) -> None:
-        """Count ``done`` steps of an earlier run; the rate and the time left ignore them."""
-        self.done = done
-        self._bar.reset(self._task, completed=done, resumed=done)
-
-    def total(self, total: int) -> None:
-        """Set the total number of steps."""
-        self._bar.update(self._task, total=total)
-
-
-@contextmanager
-def progress(title: str, total: int | None = None, unit: str = "sentences") -> Iterator[Steps]:
-    """Show a progress bar with rate and time left, if standard error is a terminal.
-
-    Args:
-        title: The text before the bar.
-        total: The number of steps, if it is known.
-        unit: What is counted, for the rate.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        _pace_column(unit),
-        console=Console(stderr=True),
-        disable=sys.stderr is None or not sys.stderr.isatty(),
-        transient=True,
-    ) as bar:
-        yield Steps(bar, bar.add_task(title, total=total, resumed=0))
-
-
-def _pace_column(unit: str) -> ProgressColumn:
-    """A column with rate and time left, from the mean of the run: answers come in batches."""
-    from rich.progress import ProgressColumn
-    from rich.table import Column
-    from rich.text import Text
-
-    class Pace(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(
-                pace(task.completed - task.fields["resumed"], task.remaining, task.elapsed, unit)
-            )
-
-    return Pace(Column(no_wrap=True))
-
-
-def pace(done: float, remaining: float | None, seconds: float | None, unit: str) -> str:
-    """The rate and the time left, as text; empty before the first step.
-
-    >>> pace(25, 1000, 2.0, "sentences")
-    '12.5 sentences/s, 0:01:20 left'
-    """
-    if not done or not seconds:
-        return ""
-    rate = f"{done / seconds:.1f} {unit}/s"
-    return (
-        rate
-        if remaining is None
-        else f"{rate}, {timedelta(seconds=round(remaining * seconds / done))} left"
-    )
 
 
 @contextmanager

@@ -12,8 +12,9 @@ import os
 import select
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any, TextIO, TypeVar
+from contextlib import contextmanager, nullcontext, suppress
+from threading import RLock
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import typer
 from typer.core import TyperGroup
@@ -21,7 +22,19 @@ from typer.core import TyperGroup
 from llmner._shown import shortened, visible
 from llmner.errors import InputError, LlmnerError
 
-__all__ = ["CLOSED_PIPE", "DEBUG", "Root", "fill_standard_files", "guarded", "note"]
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = [
+    "CLOSED_PIPE",
+    "DEBUG",
+    "Root",
+    "above_bar",
+    "fill_standard_files",
+    "guarded",
+    "note",
+    "on_screen",
+]
 
 DEBUG = "LLMNER_DEBUG"
 """An environment variable: if it is set, unexpected errors show their tracebacks."""
@@ -34,9 +47,44 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
 
+class _Screen:
+    """What is on the terminal besides lines: at most one progress bar."""
+
+    bar: Progress | None = None
+    # Engines report from threads of their own, too.
+    lock = RLock()
+
+
+def on_screen(bar: Progress | None) -> None:
+    """Put a progress bar on the screen in place of the one that is there; ``None`` for none."""
+    with _Screen.lock:
+        if _Screen.bar is not None:
+            _Screen.bar.stop()
+        _Screen.bar = bar
+        if bar is not None:
+            bar.start()
+
+
+@contextmanager
+def above_bar() -> Iterator[None]:
+    """Take the progress bar off the screen while lines are printed, and put it back below them."""
+    # transformers shows bars of its own while it trains.
+    tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)
+    with _Screen.lock:
+        bar = _Screen.bar
+        on_screen(None)
+        try:
+            with nullcontext() if tqdm is None else tqdm.external_write_mode(sys.stderr):
+                yield
+        finally:
+            on_screen(bar)
+
+
 def note(message: str) -> None:
     """Print one line on standard error, without control characters, shortened if very long."""
-    typer.echo(shortened(visible(shortened(message, _LONGEST_NOTE)), _LONGEST_NOTE), err=True)
+    line = shortened(visible(shortened(message, _LONGEST_NOTE)), _LONGEST_NOTE)
+    with above_bar():
+        typer.echo(line, err=True)
 
 
 def guarded(command: _F) -> _F:

@@ -18,6 +18,7 @@ from llmner.cli._common import (
     counted,
     guarded,
     note,
+    prints_to_terminal,
     progress,
     tell_losses,
     tell_reading,
@@ -77,7 +78,7 @@ def convert(
         on_bad=bad.collect,
         stats=stats,
     )
-    with progress("converting") as step:
+    with progress("converting", shown=not prints_to_terminal(output)) as step:
         if recipe is not None:
             count = write_chat(
                 counted(sentences, step), output, recipe, prompt_completion=prompt_completion

@@ -17,6 +17,7 @@ from llmner.cli._common import (
     SkipBadOption,
     SplitOption,
     StrictOption,
+    above_bar,
     dashed,
     guarded,
     not_both,
@@ -169,10 +170,12 @@ def _printer(labels: Sequence[str], *, json: bool) -> Callable[[Extraction], Non
     out = console()
 
     def show(extraction: Extraction) -> None:
-        if json:
-            write_bytes(dump_json(extraction.row()) + b"\n")
-        else:
-            show_projection(out, extraction.projection, labels, extraction.sentence.id)
+        # Standard output may be the terminal that the bar is on.
+        with above_bar():
+            if json:
+                write_bytes(dump_json(extraction.row()) + b"\n")
+            else:
+                show_projection(out, extraction.projection, labels, extraction.sentence.id)
 
     return show
 

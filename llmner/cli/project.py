@@ -16,6 +16,7 @@ from llmner.cli._common import (
     SkipBadOption,
     guarded,
     note,
+    prints_to_terminal,
     progress,
 )
 
@@ -108,7 +109,12 @@ def project(
             yield output_row
 
     count = 0
-    with progress("projecting", unit="replies") as step, whole_file(output) as stream:
+    with (
+        progress(
+            "projecting", one="reply", many="replies", shown=not prints_to_terminal(output)
+        ) as step,
+        whole_file(output) as stream,
+    ):
         for row in rows():
             stream.write(dump_json(row) + b"\n")
             count += 1

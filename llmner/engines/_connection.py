@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from llmner._mishaps import Mishap, attempt, one_line
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
     from openai import AsyncOpenAI
 
-__all__ = ["CONNECT_SECONDS", "check_protocol", "connected", "shown_address"]
+__all__ = ["CONNECT_SECONDS", "check_protocol", "connected", "results", "shown_address"]
 
 CONNECT_SECONDS = 5.0
 """Seconds until an address where nothing answers counts as unreachable."""
@@ -112,3 +114,25 @@ def connected(
             yield portal, client
         finally:
             portal.call(close)
+
+
+def results(
+    portal: BlockingPortal, work: Callable[..., Awaitable[None]], *arguments: Any
+) -> Iterator[Any]:
+    """Yield what ``work(*arguments, put)`` puts, while it runs in a client's event loop.
+
+    The work is cancelled if the iterator is closed.
+
+    Raises:
+        Exception: Whatever the work raises, after everything that it had put.
+    """
+    # None stands for the end.
+    queue: SimpleQueue[Any] = SimpleQueue()
+    task = portal.start_task_soon(partial(work, *arguments, queue.put))
+    task.add_done_callback(lambda _: queue.put(None))
+    try:
+        while (result := queue.get()) is not None:
+            yield result
+        task.result()
+    finally:
+        task.cancel()

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -200,6 +200,29 @@ class Engine:
         """
         raise NotImplementedError
 
+    def stream(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Reply]]:
+        """Yield each reply as soon as it is finished, with the index of its prompt.
+
+        Replies come in any order, and each prompt has exactly one. An engine that finishes some
+        earlier than others overrides this; here all are yielded once ``generate`` has answered all.
+        Whoever closes the iterator takes no more replies.
+
+        >>> class Echo(Engine):
+        ...     def generate(self, prompts):
+        ...         return [Reply(prompt.text) for prompt in prompts]
+        >>> [(index, reply.text) for index, reply in Echo().stream([PLAIN_QUESTION])]
+        [(0, '.')]
+
+        Raises:
+            GenerationError: The engine could not answer. Replies that were yielded are valid.
+            ValueError: ``generate`` gave too few replies, or too many.
+        """
+        replies = list(self.generate(prompts))
+        if len(replies) != len(prompts):
+            # Nobody knows which reply belongs to which prompt, so none is yielded.
+            raise ValueError(f"the engine gave {len(replies)} replies to {len(prompts)} prompts")
+        yield from enumerate(replies)
+
     def describe(self) -> dict[str, Any]:
         """What decides the answers, for signatures: engine, model, adapter, decoding settings."""
         raise NotImplementedError
@@ -225,7 +248,10 @@ class Engine:
 
 
 class _GeneratorEngine(Engine):
-    """An engine around a generator. What the generator can do is looked up by attribute names."""
+    """An engine around a generator. What the generator can do is looked up by attribute names.
+
+    A ``stream`` of the generator's own is not used: it may well stream the tokens of one reply.
+    """
 
     def __init__(self, generator: Generator) -> None:
         self._generator: Any = generator

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 from llmner._mishaps import one_line
 from llmner.engines import _connection
@@ -42,6 +42,7 @@ __all__ = ["DEFAULT_URL", "OpenAIGenerator"]
 log = logging.getLogger("llmner")
 
 _T = TypeVar("_T")
+_Put: TypeAlias = Callable[[tuple[int, Reply]], None]
 
 DEFAULT_URL = "http://127.0.0.1:8000/v1"
 """Where vLLM's own server listens."""
@@ -168,10 +169,22 @@ class OpenAIGenerator(Engine):
             MissingExtraError: The ``openai`` extra is not installed.
             GenerationError: The endpoint refuses key, model or question, or does not answer at all.
         """
+        replies = dict(self.stream(prompts))
+        return [replies[index] for index in range(len(prompts))]
+
+    def stream(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Reply]]:
+        """Yield each reply as soon as its request is finished, with the index of its prompt.
+
+        Replies with ``error`` come last: if the endpoint is down, the run ends without them.
+
+        Raises:
+            MissingExtraError: The ``openai`` extra is not installed.
+            GenerationError: The endpoint refuses key, model or question, or does not answer at all.
+        """
         if not prompts:
-            return []
-        replies: list[Reply] = self._call(self._answer_in_time, prompts)
-        return replies
+            return
+        with self._connected() as (portal, client):
+            yield from _connection.results(portal, self._answer_in_time, client, prompts)
 
     def __enter__(self) -> Self:
         """Keep connections open between calls, which may come from several threads at once."""
@@ -198,30 +211,39 @@ class OpenAIGenerator(Engine):
 
     def _call(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         """Run ``work(client, *arguments)`` in the client's event loop."""
-        if self._connection is not None:
-            portal, client = self._connection
-            return portal.call(work, client, *arguments)
-        with self._connect() as (portal, client):
+        with self._connected() as (portal, client):
             return portal.call(work, client, *arguments)
 
-    async def _answer_in_time(self, client: AsyncOpenAI, prompts: Sequence[Prompt]) -> list[Reply]:
+    def _connected(self) -> AbstractContextManager[tuple[BlockingPortal, AsyncOpenAI]]:
+        """The connection that is kept open, or one for this call."""
+        return self._connect() if self._connection is None else nullcontext(self._connection)
+
+    async def _answer_in_time(
+        self, client: AsyncOpenAI, prompts: Sequence[Prompt], put: _Put
+    ) -> None:
         import anyio
 
         with anyio.move_on_after(self.deadline):
-            return await self._answer_all(client, prompts)
+            await self._answer_all(client, prompts, put)
+            return
         raise GenerationError(
             f"{self._address} did not answer within {self.deadline:g} s", retryable=True
         )
 
-    async def _answer_all(self, client: AsyncOpenAI, prompts: Sequence[Prompt]) -> list[Reply]:
+    async def _answer_all(self, client: AsyncOpenAI, prompts: Sequence[Prompt], put: _Put) -> None:
+        """Answer the prompts, and hand each reply on with its index."""
         import anyio
 
-        replies: list[Reply] = [Reply("")] * len(prompts)
+        failed: dict[int, Reply] = {}
         limiter = anyio.CapacityLimiter(self.concurrency)
 
         async def answer(index: int) -> None:
             async with limiter:
-                replies[index] = await self._answer(client, prompts[index])
+                reply = await self._answer(client, prompts[index])
+            if reply.error is None:
+                put((index, reply))
+            else:
+                failed[index] = reply
 
         await self._find_model(client)
         await self._find_template(client, prompts[0])
@@ -235,11 +257,12 @@ class OpenAIGenerator(Engine):
             if ours is None or others is not None:
                 raise
             raise first_error(ours) from None
-        error = next((reply.error for reply in replies if reply.error is not None), None)
         # If the endpoint is down, the run ends, so that the next run asks these sentences again.
-        if error is not None and not await self._is_up(client):
+        if failed and not await self._is_up(client):
+            error = failed[min(failed)].error
             raise GenerationError(f"{error}; it answers nothing else either", retryable=True)
-        return replies
+        for index in sorted(failed):
+            put((index, failed[index]))
 
     async def _is_up(self, client: AsyncOpenAI) -> bool:
         """Whether the endpoint answers a plain question; if so, the sentences are at fault."""

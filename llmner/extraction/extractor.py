@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from itertools import islice
 from typing import Any
 
 from llmner._mishaps import Mishap, attempt
+from llmner._watching import watcher
 from llmner.engines import Engine, Generator, Reply, create_generator
 from llmner.engines._types import as_engine
 from llmner.engines.adapters import PACKAGED_ADAPTER, find_adapter
@@ -19,7 +21,7 @@ from llmner.errors import InputError, UnknownNameError
 from llmner.extraction._extraction import Extraction, SpanExtractor, failed, lost, nothing
 from llmner.extraction.confidence import Calibrator, check_min_score, drop_unsure, score_spans, vote
 from llmner.extraction.merging import WindowReply, merge_windows
-from llmner.extraction.questions import Question, answers_to, ask_about
+from llmner.extraction.questions import Question, answered, ask_about, prepare_engine
 from llmner.extraction.windows import Window, check_windows
 from llmner.projection import Budget, Policy, Projection, project_read, project_reply
 from llmner.recipes import Recipe
@@ -157,11 +159,11 @@ class Extractor:
     def extract(
         self, sentences: Iterable[Sentence | str], *, budget: Budget | None = None
     ) -> Iterator[Extraction]:
-        """Extract from every sentence, in order, a batch at a time.
+        """Extract from every sentence, in order; each is yielded when it and all before are done.
 
-        Memory is limited to one batch and the replies about one text. If something fails
-        unexpectedly for a sentence (in the recipe's template, the engine or projection), the
-        reply of its extraction has an ``error``, and extraction goes on.
+        The engine is asked a batch at a time. Memory is limited to one batch and the replies about
+        one text. If something fails unexpectedly for a sentence (in the recipe's template, the
+        engine or projection), the reply of its extraction has an ``error``, and extraction goes on.
 
         Args:
             sentences: The sentences, or their texts.
@@ -174,26 +176,20 @@ class Extractor:
         """
         inputs = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
         questions = ask_about(inputs, self._prompt, self.engine, self.window, self.overlap)
+        size = max(1, self.batch_size // self.samples)
         parts: list[WindowReply] = []
-        while batch := list(islice(questions, max(1, self.batch_size // self.samples))):
-            prompts = [question.prompt for question in batch if isinstance(question.prompt, Prompt)]
-            samples = [
-                replace(prompt, sample=number)
-                for prompt in prompts
-                for number in range(self.samples)
-            ]
-            answers = iter(answers_to(self.engine, samples))
-            for question in batch:
-                if isinstance(question.prompt, Mishap):
-                    parts.append(_without_prompt(question, question.prompt))
-                else:
-                    replies = tuple(islice(answers, self.samples))
-                    parts.append(
-                        self._window_reply(question.window, question.prompt.text, replies, budget)
-                    )
-                if question.last:
-                    yield self._extraction(question.sentence, parts)
-                    parts = []
+        is_first = True
+        while batch := list(islice(questions, size)):
+            if is_first:
+                prepare_engine(self.engine)
+                watcher().begin()
+                is_first = False
+            with closing(answered(self.engine, batch, self.samples)) as answers:
+                for question, replies in answers:
+                    parts.append(self._part(question, replies, budget))
+                    if question.last:
+                        yield self._extraction(question.sentence, parts)
+                        parts = []
 
     def _prompt(self, sentence: Sentence) -> Prompt:
         prompt = build_prompt(self.recipe, sentence)
@@ -207,6 +203,14 @@ class Extractor:
                 prompt, grammar=schema_grammar(self.json_schema), json_schema=self.json_schema
             )
         return prompt
+
+    def _part(
+        self, question: Question, replies: tuple[Reply, ...], budget: Budget | None
+    ) -> WindowReply:
+        """The answer about a question's window."""
+        if isinstance(question.prompt, Mishap):
+            return _without_prompt(question, question.prompt)
+        return self._window_reply(question.window, question.prompt.text, replies, budget)
 
     def _window_reply(
         self, window: Window, text: str, replies: tuple[Reply, ...], budget: Budget | None

@@ -6,11 +6,15 @@ there is a mishap instead of its prompt, or an error instead of its answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import operator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from llmner._mishaps import Mishap, attempt
+from llmner._watching import Watcher, watcher
 from llmner.engines import Engine, Reply
 from llmner.engines._types import PLAIN_QUESTION
 from llmner.errors import GenerationError, LlmnerError
@@ -18,9 +22,11 @@ from llmner.extraction.windows import Window, halve_window, split_windows
 from llmner.recipes.chat import Prompt
 from llmner.spans import Sentence
 
-__all__ = ["Question", "answers_to", "ask_about"]
+__all__ = ["Question", "answered", "answers_to", "ask_about", "prepare_engine"]
 
 _T = TypeVar("_T")
+
+_END = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,31 +89,157 @@ def ask_about(
             yield Question(sentence, prompt, window, window.core_end == len(text))
 
 
-def answers_to(engine: Engine, prompts: Sequence[Prompt]) -> list[Reply]:
-    """One reply to each prompt, in order.
+def prepare_engine(engine: Engine) -> None:
+    """Load a model of this process, which would otherwise be loaded with the first question.
+
+    What goes wrong unexpectedly is left to the first question, which has rules for it.
+
+    Raises:
+        LlmnerError: The model cannot be loaded.
+    """
+    if engine.capabilities.in_process:
+        _raise_expected(attempt(engine.load))
+
+
+def answered(
+    engine: Engine, batch: Sequence[Question], samples: int
+) -> Generator[tuple[Question, tuple[Reply, ...]], None, None]:
+    """Yield the questions of a batch in order, each as soon as it and all before it are answered.
+
+    The watcher is told of each sentence of which all questions are answered, even if its turn has
+    not come.
+
+    Args:
+        engine: The engine.
+        batch: The questions, all handed to the engine together.
+        samples: How many replies to draw for each question.
+
+    Yields:
+        The question, and as many replies as samples; none if its prompt could not be made.
+
+    Raises:
+        GenerationError: The engine cannot answer any question.
+    """
+    prompts = [
+        replace(question.prompt, sample=number)
+        for question in batch
+        if isinstance(question.prompt, Prompt)
+        for number in range(samples)
+    ]
+    replies: dict[int, Reply] = {}
+    sentences = _Sentences(batch, samples, watcher())
+    first = 0
+    with closing(answers_to(engine, prompts)) as answers:
+        for question in batch:
+            end = first + (samples if isinstance(question.prompt, Prompt) else 0)
+            while not all(index in replies for index in range(first, end)):
+                index, reply = next(answers)
+                replies[index] = reply
+                sentences.answer(index)
+            yield question, tuple(replies.pop(index) for index in range(first, end))
+            first = end
+        # Let the engine come to its end by itself.
+        for _ in answers:
+            pass
+
+
+class _Sentences:
+    """Counts the open questions of each sentence in a batch, and tells when there are none left.
+
+    A sentence whose last question is in a later batch is left to that batch.
+    """
+
+    def __init__(self, batch: Sequence[Question], samples: int, watcher: Watcher) -> None:
+        self._watcher = watcher
+        # Of each prompt, the number of its sentence in the batch.
+        self._numbers: list[int] = []
+        self._ended = 0
+        for question in batch:
+            if isinstance(question.prompt, Prompt):
+                self._numbers += [self._ended] * samples
+            self._ended += question.last
+        self._open = Counter(self._numbers)
+        for number in range(self._ended):
+            if number not in self._open:
+                watcher.answer()
+
+    def answer(self, index: int) -> None:
+        """Count the prompt with this index as answered."""
+        number = self._numbers[index]
+        self._open[number] -= 1
+        if not self._open[number] and number < self._ended:
+            self._watcher.answer()
+
+
+def answers_to(
+    engine: Engine, prompts: Sequence[Prompt]
+) -> Generator[tuple[int, Reply], None, None]:
+    """Yield one reply to each prompt with the prompt's index, as soon as the engine has it.
 
     If the engine fails unexpectedly, it is asked a plain question. If it answers that, each prompt
-    is asked alone, and prompts that it still fails on get replies with ``error``.
+    that has no reply yet is asked alone, and prompts that it still fails on get replies with
+    ``error``.
 
     Raises:
         GenerationError: The engine could not answer, or fails on the plain question too.
     """
-    result = _replies(engine, prompts)
-    if not isinstance(result, Mishap):
-        return result
+    done: set[int] = set()
+    result = yield from _streamed(engine, prompts, done)
+    rest = [index for index in range(len(prompts)) if index not in done]
+    if result is None or not rest:
+        return
     if engine.capabilities.isolates:
         raise result.error
     plain_result = _replies(engine, [PLAIN_QUESTION])
     if isinstance(plain_result, Mishap):
         raise GenerationError(f"the engine fails on every question: {result}") from result.error
-    replies: list[Reply] = []
-    for prompt in prompts:
-        single = result if len(prompts) == 1 else _replies(engine, [prompt])
+    for index in rest:
+        single = result if len(prompts) == 1 else _replies(engine, [prompts[index]])
         if isinstance(single, Mishap):
-            replies.append(Reply("", "error", error=str(single)))
+            yield index, Reply("", "error", error=str(single))
         else:
-            replies += single
-    return replies
+            yield index, single[0]
+
+
+def _streamed(
+    engine: Engine, prompts: Sequence[Prompt], done: set[int]
+) -> Generator[tuple[int, Reply], None, Mishap | None]:
+    """Yield what the engine streams, and add each index to ``done``.
+
+    Returns:
+        How it failed; ``None`` if every prompt has its reply.
+
+    Raises:
+        LlmnerError: The engine raised it; it concerns every question.
+    """
+    if not prompts:
+        return None
+    stream = _raise_expected(attempt(lambda: iter(engine.stream(prompts))))
+    if isinstance(stream, Mishap):
+        return stream
+
+    def take() -> tuple[int, Reply] | None:
+        item: Any = next(stream, _END)
+        if item is _END:
+            return None
+        index = operator.index(item[0])
+        if not 0 <= index < len(prompts) or index in done:
+            raise ValueError(f"the engine gave a reply too many, to prompt {index}")
+        return index, item[1]
+
+    try:
+        while (item := _raise_expected(attempt(take))) is not None:
+            if isinstance(item, Mishap):
+                return item
+            done.add(item[0])
+            yield item
+    finally:
+        if isinstance(stream, Generator):
+            attempt(stream.close)
+    if len(done) < len(prompts):
+        message = f"the engine gave {len(done)} replies to {len(prompts)} prompts"
+        return Mishap(ValueError(message))
+    return None
 
 
 def _replies(engine: Engine, prompts: Sequence[Prompt]) -> list[Reply] | Mishap:
@@ -118,7 +250,7 @@ def _replies(engine: Engine, prompts: Sequence[Prompt]) -> list[Reply] | Mishap:
     """
 
     def ask() -> list[Reply]:
-        replies = list(engine.generate(prompts)) if prompts else []
+        replies = list(engine.generate(prompts))
         if len(replies) != len(prompts):
             raise ValueError(f"the engine gave {len(replies)} replies to {len(prompts)} prompts")
         return replies

@@ -39,6 +39,14 @@ class EngineMonitor:
         self.trouble = ""
         self._masked = masked
         self._suspected = False
+        self._on_ready: Callable[[], None] | None = None
+
+    def when_ready(self, call: Callable[[], None]) -> None:
+        """Call a function once: now if the engine has answered, else when it answers first."""
+        if self.state == "ready":
+            call()
+        else:
+            self._on_ready = call
 
     async def watch(
         self,
@@ -88,6 +96,9 @@ class EngineMonitor:
             if self.state == "failing":
                 log.warning("the engine answers again")
             self.state, self.trouble = "ready", ""
+            if self._on_ready is not None:
+                call, self._on_ready = self._on_ready, None
+                call()
 
     def report(self, error: Exception) -> None:
         """Note that the engine raised an error for some request. Any thread may call this."""

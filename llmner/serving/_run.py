@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Callable
 
 import uvicorn
 
@@ -15,6 +16,8 @@ from llmner.serving._safety import is_loopback
 from llmner.serving._service import Service
 
 __all__ = ["run_server"]
+
+log = logging.getLogger("llmner.serving")
 
 # Connections that may wait to be accepted.
 _BACKLOG = 2048
@@ -78,19 +81,33 @@ def run_server(
         # Headers such as X-Forwarded-For are not trusted: any client can send them.
         proxy_headers=False,
     )
-    server = uvicorn.Server(config)
+    url_host = f"[{host}]" if ":" in host else host
+    address = f"http://{url_host}:{listener.getsockname()[1]}"
+    server = _Server(config, lambda: service.when_ready(lambda: log.info("ready: %s", address)))
 
     def stop(error: Exception) -> None:
         fatal.append(error)
         server.should_exit = True
 
     service.on_fatal = stop
-    url_host = f"[{host}]" if ":" in host else host
     with listener:
-        logging.getLogger("uvicorn.error").info("http://%s:%d", url_host, listener.getsockname()[1])
+        log.info("listening at %s", address)
         server.run(sockets=duplicated(listener))
     if fatal:
         raise fatal[0]
+
+
+class _Server(uvicorn.Server):
+    """A server that tells when it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept connections."""
+        await super().startup(sockets)
+        self._on_started()
 
 
 def duplicated(listener: socket.socket) -> list[socket.socket]:

@@ -140,6 +140,15 @@ class Service:
         """Why the engine does not answer; empty while it does."""
         return self._monitor.trouble
 
+    def when_ready(self, call: Callable[[], None]) -> None:
+        """Call a function once: now if the engine has answered, else when it answers first.
+
+        >>> from llmner import Recipe
+        >>> Service(Recipe.load("klue")).when_ready(lambda: print("ready"))
+        ready
+        """
+        self._monitor.when_ready(call)
+
     @property
     def constrains(self) -> bool:
         """Whether the engine can ground its replies.

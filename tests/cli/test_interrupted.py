@@ -19,7 +19,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from llmner.cli import app
-from llmner.cli._common import pace, progress
 from llmner.corpora import read_corpus, write_corpus
 from llmner.spans import Sentence
 from tests.conftest import ROOT
@@ -339,15 +338,3 @@ def test_evaluate_killed_again_and_again(
     assert not [
         path for path in tmp_path.rglob("*") if "partial" in path.name or path.parent.name == "runs"
     ]
-
-
-def test_the_pace_counts_only_what_this_run_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert pace(0, 10, 1.0, "sentences") == ""
-    assert pace(20, 40, 10.0, "sentences") == "2.0 sentences/s, 0:00:20 left"
-    assert pace(20, None, 10.0, "rows") == "2.0 rows/s"
-    with progress("asking", 100) as step:
-        step.resume(90)
-        step(4)
-        (task,) = step._bar.tasks
-        assert (task.completed, task.fields["resumed"], step.done) == (94, 90, 94)
-        assert task.remaining == 6

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 import socket
+import threading
 import time
+from collections.abc import Generator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -51,6 +53,41 @@ def test_answers_come_in_order_and_many_at_a_time() -> None:
         (3, 2, None)
     }
     assert 2 <= there.most_at_once <= 8
+
+
+def test_answers_are_streamed_as_they_come_and_failures_last() -> None:
+    others = threading.Event()
+
+    def faults(question: str, _: int) -> Fault | None:
+        if question == "first":
+            assert others.wait(30)
+        return {"status": 500} if question == "bad" else None
+
+    with serving(Endpoint(echo, faults)) as there:
+        engine = OpenAIGenerator("model", base_url=there.url, completions=False, attempts=1)
+        prompts = [prompt(text) for text in ("first", "bad", "a", "b")]
+        stream = engine.stream(prompts)
+        early = dict([next(stream), next(stream)])
+        # The first is answered only now.
+        others.set()
+        late = list(stream)
+    assert {index: reply.text for index, reply in early.items()} == {2: "PS: a", 3: "PS: b"}
+    assert [index for index, _ in late] == [0, 1]
+    assert late[1][1].error is not None
+
+
+def test_whoever_closes_the_stream_ends_its_requests() -> None:
+    with serving(Endpoint(echo)) as there:
+        with OpenAIGenerator(
+            "model", base_url=there.url, completions=False, concurrency=1
+        ) as engine:
+            stream = engine.stream([prompt(f"문장 {number}") for number in range(500)])
+            assert isinstance(stream, Generator)
+            next(stream)
+            stream.close()
+            # The connection is still good.
+            assert engine.generate([prompt("하나")])[0].text == "PS: 하나"
+        assert sum(there.asked.values()) < 500
 
 
 FAULTS: list[Fault] = [

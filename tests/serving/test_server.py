@@ -30,6 +30,8 @@ from typer.testing import CliRunner
 
 from llmner.cli import app as cli
 from llmner.cli.serve import _read_keys
+from llmner.errors import GenerationError
+from tests.cli.terminal import run_in_terminal, toy_engine
 from tests.conftest import ROOT
 from tests.serving.fakes import Model, eventually, named, request, running, service
 
@@ -80,10 +82,57 @@ def test_without_a_model_it_starts_in_seconds_and_projects(start: Start) -> None
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) in (0, -signal.SIGTERM)
     told = log.read_text()
-    assert "/v1/project" in told
+    (listening,) = [line for line in told.splitlines() if line.endswith(f"listening at {address}")]
+    (ready,) = [line for line in told.splitlines() if line.endswith(f"ready: {address}")]
+    assert told.index(listening) < told.index(ready) < told.index("/v1/project")
     assert "손흥민" not in told
     assert "/readyz" not in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_it_says_ready_when_the_model_has_answered_and_not_before(
+    tmp_path: Path, host: str
+) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, 0), family=family).close()
+    except OSError:
+        pytest.skip(f"this machine has no {host}")
+    toy_engine(tmp_path)
+    serve = ("serve", "--host", host, "--port", "0", "--recipe", "klue")
+    engine = ("--engine", "toy", "--model", "pipe")
+    address = re.escape(f"http://[{host}]" if ":" in host else f"http://{host}") + r":[1-9]\d*"
+    with run_in_terminal(tmp_path, "-m", "llmner", *serve, *engine) as terminal:
+        terminal.shows(rf".* INFO listening at {address}")
+        terminal.shows("Loading toy")
+        terminal.shows(r".* INFO Application startup complete\.")
+        assert "ready" not in "".join(terminal.rows)
+        terminal.tell("load", "0")
+        terminal.shows(rf".* INFO ready: {address}")
+        (listening, ready) = [row.split()[-1] for row in terminal.rows if "http://" in row]
+        assert listening == ready
+        assert _state(ready) == "ready"
+
+
+def test_an_engine_that_fails_at_first_is_ready_when_it_answers() -> None:
+    answers = [GenerationError("down", retryable=True)]
+
+    def answer(text: str) -> str:
+        if answers:
+            raise answers.pop()
+        return named(text)
+
+    told: list[str] = []
+    served = service(Model(answer))
+    served.engine_loads = False
+    served.when_ready(lambda: told.append(served.state))
+    with running(served) as address:
+        assert eventually(lambda: told == ["ready"])
+        served.when_ready(lambda: told.append("at once"))
+        assert httpx.post(f"{address}/infer", json={"text": "서울"}).status_code == 200
+    assert told == ["ready", "at once"]
+    assert not answers
 
 
 def test_a_port_in_use_and_wrong_options_are_told_in_a_line(start: Start, tmp_path: Path) -> None:
