@@ -24,7 +24,7 @@ from llmner.extraction.windows import Window, check_windows
 from llmner.projection import Budget, Policy, Projection, project_read, project_reply
 from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt, build_prompt, writable
-from llmner.replies import REPLY_FORMATS, ReadReply, read_exact
+from llmner.replies import REPLY_FORMATS, ReadReply, read_exact, render_reply
 from llmner.replies._clean import is_blank
 from llmner.spans import Sentence
 
@@ -161,7 +161,9 @@ class Extractor:
 
         Memory is limited to one batch and the replies about one text. If something fails
         unexpectedly for a sentence (in the recipe's template, the engine or projection), the
-        reply of its extraction has an ``error``, and extraction goes on.
+        reply of its extraction has an ``error``, and extraction goes on. The engine is not asked
+        about a text that shows nothing (empty, or all white space and invisible characters): its
+        reply is what the recipe's format writes where there is no entity.
 
         Args:
             sentences: The sentences, or their texts.
@@ -184,7 +186,9 @@ class Extractor:
             ]
             answers = iter(answers_to(self.engine, samples))
             for question in batch:
-                if isinstance(question.prompt, Mishap):
+                if question.prompt is None:
+                    parts.append(self._without_question(question.window, question.sentence.text))
+                elif isinstance(question.prompt, Mishap):
                     parts.append(_without_prompt(question, question.prompt))
                 else:
                     replies = tuple(islice(answers, self.samples))
@@ -207,6 +211,19 @@ class Extractor:
                 prompt, grammar=schema_grammar(self.json_schema), json_schema=self.json_schema
             )
         return prompt
+
+    def _without_question(self, window: Window, text: str) -> WindowReply:
+        """The answer about a window that shows nothing, which nobody has to give."""
+        shown, format = text[window.start : window.end], self.recipe.reply_format
+        reply = Reply(
+            render_reply(Sentence(shown), format, self.recipe.schema_),
+            prompt_tokens=0,
+            completion_tokens=0,
+        )
+        read = ReadReply(format=format, order=REPLY_FORMATS[format].order)
+        projection = Projection(shown, (), (), read)
+        count = self.samples
+        return self._combine_samples(window, (reply,) * count, (projection,) * count)
 
     def _window_reply(
         self, window: Window, text: str, replies: tuple[Reply, ...], budget: Budget | None

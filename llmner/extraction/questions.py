@@ -1,7 +1,8 @@
 """The questions for an engine, about whole texts or about windows of long ones; and its answers.
 
 ``windows`` splits the texts, and ``merging`` joins the answers. If something fails for one text,
-there is a mishap instead of its prompt, or an error instead of its answer.
+there is a mishap instead of its prompt, or an error instead of its answer. Where a text shows
+nothing, there is nothing to ask.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from llmner._mishaps import Mishap, attempt
+from llmner._unicode import is_invisible
 from llmner.engines import Engine, Reply
 from llmner.engines._types import PLAIN_QUESTION
 from llmner.errors import GenerationError, LlmnerError
@@ -30,13 +32,14 @@ class Question:
     Attributes:
         sentence: The sentence that is asked about.
         prompt: The prompt; a window's prompt has the sentence's id with ``#1``, ``#2``, ...
-            appended. A mishap if the prompt could not be made.
+            appended. A mishap if the prompt could not be made; ``None`` if the window shows
+            nothing, so that there is nothing to ask.
         window: The window of the sentence's text that the prompt contains.
         last: Whether it is the last question about this sentence.
     """
 
     sentence: Sentence
-    prompt: Prompt | Mishap
+    prompt: Prompt | Mishap | None
     window: Window
     last: bool
 
@@ -57,23 +60,30 @@ def ask_about(
         size: The longest window, in characters.
         overlap: The longest context on either side of a core, in characters.
 
+    A text that shows nothing (:func:`llmner._unicode.is_invisible`) gets a question without a
+    prompt, and so does such a window. A recorded reply to it is used all the same.
+
     Raises:
         GenerationError: The engine cannot be loaded, or fails on an empty text.
     """
     whole_texts = engine.capabilities.whole_texts
     fits: Callable[[Prompt], bool] | None = None if whole_texts else engine.fits
     checked = False
+    asks = engine.recorded() is None
     for sentence in sentences:
         text = sentence.text
+        if asks and is_invisible(text):
+            yield Question(sentence, None, Window.of(text), True)
+            continue
         if not checked and fits is not None and not _has_room(build, fits):
             # If not even an empty text fits, splitting does not help: let the engine report it.
             fits = None
         checked = True
         if whole_texts:
-            prompt = attempt(build, sentence)
-            if isinstance(prompt, Mishap):
+            whole = attempt(build, sentence)
+            if isinstance(whole, Mishap):
                 _skip_recorded(engine, sentence)
-            yield Question(sentence, prompt, Window.of(text), True)
+            yield Question(sentence, whole, Window.of(text), True)
             continue
         for number, (window, prompt) in enumerate(
             _windows(sentence, build, fits, size, overlap), 1
@@ -163,7 +173,7 @@ def _windows(
     fits: Callable[[Prompt], bool] | None,
     size: int,
     overlap: int,
-) -> Iterator[tuple[Window, Prompt | Mishap]]:
+) -> Iterator[tuple[Window, Prompt | Mishap | None]]:
     """Yield windows whose cores tile a text, each with its prompt."""
     end = len(sentence.text)
     done = 0
@@ -186,12 +196,15 @@ def _fit(
     build: Callable[[Sentence], Prompt],
     fits: Callable[[Prompt], bool] | None,
     overlap: int,
-) -> Iterator[tuple[Window, Prompt | Mishap]]:
+) -> Iterator[tuple[Window, Prompt | Mishap | None]]:
     """Yield the window and its prompt, or smaller windows if the prompt does not fit the model.
 
     The cores of the smaller windows tile the window's core.
     """
     text = sentence.text[window.start : window.end]
+    if is_invisible(text):
+        yield window, None
+        return
     prompt = attempt(build, Sentence(text, (), sentence.id))
     if fits is None or len(text) <= 1 or isinstance(prompt, Mishap):
         yield window, prompt
