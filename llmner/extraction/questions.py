@@ -16,7 +16,7 @@ from llmner._unicode import is_invisible
 from llmner.engines import Engine, Reply
 from llmner.engines._types import PLAIN_QUESTION
 from llmner.errors import GenerationError, LlmnerError
-from llmner.extraction.windows import Window, halve_window, split_windows
+from llmner.extraction.windows import Window, WindowSizes, halve_window, split_windows
 from llmner.recipes.chat import Prompt
 from llmner.spans import Sentence
 
@@ -48,8 +48,7 @@ def ask_about(
     sentences: Iterable[Sentence],
     build: Callable[[Sentence], Prompt],
     engine: Engine,
-    size: int,
-    overlap: int,
+    sizes: WindowSizes,
 ) -> Iterator[Question]:
     """Yield every question about the sentences, in order, each made when it is needed.
 
@@ -57,8 +56,7 @@ def ask_about(
         sentences: The sentences.
         build: Makes the prompt for a sentence.
         engine: The engine that will be asked.
-        size: The longest window, in characters.
-        overlap: The longest context on either side of a core, in characters.
+        sizes: How large the windows of long texts are.
 
     A text that shows nothing (:func:`llmner._unicode.is_invisible`) gets a question without a
     prompt, and so does such a window. A recorded reply to it is used all the same.
@@ -85,9 +83,7 @@ def ask_about(
                 _skip_recorded(engine, sentence)
             yield Question(sentence, whole, Window.of(text), True)
             continue
-        for number, (window, prompt) in enumerate(
-            _windows(sentence, build, fits, size, overlap), 1
-        ):
+        for number, (window, prompt) in enumerate(_windows(sentence, build, fits, sizes), 1):
             if sentence.id is not None and window != Window.of(text) and isinstance(prompt, Prompt):
                 prompt = replace(prompt, id=f"{sentence.id}#{number}")
             yield Question(sentence, prompt, window, window.core_end == len(text))
@@ -171,13 +167,12 @@ def _windows(
     sentence: Sentence,
     build: Callable[[Sentence], Prompt],
     fits: Callable[[Prompt], bool] | None,
-    size: int,
-    overlap: int,
+    sizes: WindowSizes,
 ) -> Iterator[tuple[Window, Prompt | Mishap | None]]:
     """Yield windows whose cores tile a text, each with its prompt."""
     end = len(sentence.text)
     done = 0
-    windows = attempt(split_windows, sentence.text, size, overlap)
+    windows = attempt(split_windows, sentence.text, sizes.window, sizes.overlap, core=sizes.core)
     while True:
         window = windows if isinstance(windows, Mishap) else attempt(next, windows, None)
         if window is None:
@@ -186,7 +181,7 @@ def _windows(
             # Where the next window would begin is unknown, so this one takes the rest.
             yield Window(done, end, done, end), window
             return
-        yield from _fit(sentence, window, build, fits, overlap)
+        yield from _fit(sentence, window, build, fits, sizes.overlap)
         done = window.core_end
 
 

@@ -126,6 +126,17 @@ def test_extract_tells_spans_outcomes_reply_and_usage(client: Open) -> None:
     assert answer["recipe"] == "klue"
 
 
+def test_a_request_is_asked_in_the_windows_of_the_recipe_that_it_names(client: Open) -> None:
+    model = Model()
+    text = " ".join(f"{n}일에 손흥민은 춘천에서 3,000명을 만났다." for n in range(8))
+    server = client(model)
+    for name, windows in (("klue", 0), ("klue-mini", 4)):
+        answer = server.post("/v1/extract", json={"texts": [text], "recipe": name}).json()
+        assert len(answer["results"][0].get("windows", ())) == windows
+    assert server.post("/infer", json={"text": text}).status_code == 200
+    assert [len(batch) for batch in model.asked] == [1, 4, 1]
+
+
 def test_a_long_text_is_asked_about_in_windows_and_answered_as_one(client: Open) -> None:
     model = Model()
     text = " ".join(f"{n}일에 손흥민은 춘천에서 3,000명을 만났다." for n in range(40))
