@@ -3,8 +3,8 @@
     python benchmarks/windows.py
 
 The model was trained on single sentences. The hundred sentences of ``data/sample.tsv`` are joined
-to paragraphs of five. These are extracted in windows of several sizes, grounded, and scored on the
-same characters.
+to paragraphs of five. These are extracted in windows of several sizes and in those of the model's
+recipe, grounded, and scored on the same characters.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -22,7 +23,8 @@ from llmner.extraction import Extractor
 from llmner.scoring import score
 from llmner.spans import Sentence, Span
 
-SIZES = ((400, 80), (200, 40), (100, 30), (100, 0), (60, 20), (60, 0), (40, 0))
+# Windows and overlaps; without both, those of the recipe.
+SIZES = ((None, None), (400, 80), (200, 40), (100, 30), (100, 0), (60, 20), (60, 0), (40, 0))
 
 
 def main() -> None:
@@ -47,8 +49,7 @@ def main() -> None:
         micro = score([paragraph.spans for paragraph in paragraphs], spans).micro
         rows.append(
             {
-                "window": window,
-                "overlap": overlap,
+                **asdict(extractor.windows),
                 "precision": round(micro.precision, 4),
                 "recall": round(micro.recall, 4),
                 "f1": round(micro.f1, 4),

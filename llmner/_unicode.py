@@ -1,13 +1,25 @@
-"""Unicode normalisation in linear time, for texts from untrusted sources."""
+"""Unicode: normalisation in linear time, for texts from untrusted sources; and what nobody sees."""
 
 from __future__ import annotations
 
 import unicodedata
-from typing import Literal
+from typing import Final, Literal
 
-__all__ = ["normalized"]
+__all__ = ["FILLERS", "INVISIBLE", "is_invisible", "normalized"]
 
 Form = Literal["NFC", "NFKC"]
+
+INVISIBLE: Final = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+"""Categories of characters that show nothing: controls, formats such as U+200B, and spaces."""
+
+FILLERS: Final = "\u115f\u1160\u3164\uffa0"
+"""Letters to Unicode, and nothing to a reader: Hangul fillers."""
+
+# Others that show nothing where they stand alone: a joiner, the blank of Braille, and variation
+# selectors.
+_UNSEEN: Final = frozenset(
+    f"{FILLERS}\u034f\u2800" + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+)
 
 # The longest run of marks in Unicode's stream-safe text format (UAX #15, section 13). No language
 # has a longer one.
@@ -43,3 +55,17 @@ def normalized(form: Form, text: str) -> str:
         return unicodedata.normalize(form, text)
     pieces.append(text[start:])
     return "".join(unicodedata.normalize(form, piece) for piece in pieces)
+
+
+def is_invisible(text: str) -> bool:
+    """Whether a text shows nothing: it is empty, or all white space and invisible characters.
+
+    It ends at the first character that can be seen.
+
+    >>> is_invisible(" \\u3000\\u200b\\n"), is_invisible(" -")
+    (True, False)
+    """
+    return all(
+        char.isspace() or char in _UNSEEN or unicodedata.category(char) in INVISIBLE
+        for char in text
+    )

@@ -251,8 +251,9 @@ def test_a_template_that_fails_at_an_empty_text_is_no_reason_to_fail_at_others(
         def fits(self, prompt: Prompt) -> bool:
             return len(prompt.text) < 10
 
+    # The empty one itself is not asked about.
     found = list(Extractor(recipe, Measuring()).extract(["", *GOOD]))
-    assert [each.reply.error is None for each in found] == [False, True, True, True]
+    assert [each.reply.error for each in found] == [None] * 4
 
 
 def test_an_engine_that_cannot_measure_one_text_is_asked_about_others(pairs: Recipe) -> None:

@@ -3,8 +3,8 @@
 The command line, the server, the YAML of ``compare-models`` and Python share these options and
 their defaults. The packages below implement what each option does.
 
->>> AskOptions.of(engine="openai", window=200).flat()["overlap"]
-80
+>>> AskOptions.of(engine="openai", window=200).flat()["concurrency"]
+32
 """
 
 from llmner.asking.building import Asking, build, build_baseline, prepare

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ from llmner.asking.options import (
     BASELINE,
     ONE_ENGINES,
     OPTIONS,
-    SENTENCE_WINDOWS,
     AskOptions,
     DecodingOptions,
     EngineOptions,
@@ -74,19 +73,6 @@ class Asking:
 
         return self.adapter is not None and self.adapter.name == PACKAGED_ADAPTER
 
-    def by_sentences(self, given: Collection[str] = ()) -> Asking:
-        """These options for paragraphs: the packaged adapter is asked about one sentence at a time.
-
-        Other models keep their windows.
-
-        Args:
-            given: Names of the options that the user gave. If ``window`` or ``overlap`` is among
-                them, nothing changes.
-        """
-        if not self.in_the_box or {"window", "overlap"} & set(given):
-            return self
-        return replace(self, options=self.options.but(**SENTENCE_WINDOWS))
-
 
 def prepare(options: AskOptions, report: Callable[[str], None] | None = None) -> Asking:
     """Find the recipe, the adapter and the calibration that options name. No model is loaded.
@@ -110,7 +96,7 @@ def prepare(options: AskOptions, report: Callable[[str], None] | None = None) ->
     """
     from llmner.engines._registry import engine_class
     from llmner.engines.adapters import PACKAGED_ADAPTER, find_adapter
-    from llmner.extraction.windows import check_windows
+    from llmner.extraction.windows import WindowSizes
 
     engine, recipe_options = options.engine, options.recipe
     name = engine.adapter
@@ -125,7 +111,8 @@ def prepare(options: AskOptions, report: Callable[[str], None] | None = None) ->
         name = PACKAGED_ADAPTER
     adapter = None if name in (None, "none") else find_adapter(name, report, model=engine.model)
     recipe = load_recipe(recipe_options, adapter, engine.model)
-    check_windows(options.windows.window, options.windows.overlap)
+    # Told now, and not once a model is loaded.
+    WindowSizes.of(recipe.windows, options.windows.window, options.windows.overlap)
     return Asking(options, recipe, adapter, _calibrator(options.scores))
 
 

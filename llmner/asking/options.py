@@ -27,7 +27,6 @@ __all__ = [
     "GROUPS",
     "ONE_ENGINES",
     "OPTIONS",
-    "SENTENCE_WINDOWS",
     "AskOptions",
     "DecodingOptions",
     "EngineOptions",
@@ -52,12 +51,6 @@ ONE_ENGINES = ("max_model_len", "gpu_memory_utilization", "replies", "base_url",
 """Options that belong to a single engine: giving one to another engine is an error.
 
 Other options that an engine does not take are ignored.
-"""
-
-SENTENCE_WINDOWS = {"window": 60, "overlap": 0}
-"""Windows for the packaged adapter, which was trained on single sentences.
-
-``benchmarks/windows.py`` measured them.
 """
 
 
@@ -143,13 +136,13 @@ class WindowOptions:
 
     Attributes:
         window: Longest stretch of a text asked about at once, in characters; longer texts are
-            split.
+            split. By default what the recipe says, else 400.
         overlap: Context on either side of what a window of a longer text is asked for, in
-            characters.
+            characters. By default what the recipe says, else 80; at most half of a given window.
     """
 
-    window: Annotated[int, Ge(1)] = 400
-    overlap: Annotated[int, Ge(0)] = 80
+    window: Annotated[int, Ge(1)] | None = None
+    overlap: Annotated[int, Ge(0)] | None = None
 
 
 @dataclass(frozen=True)
@@ -211,8 +204,8 @@ class AskOptions:
         scores: What is made of scores.
         projection: How mentions find their places.
 
-    >>> AskOptions.of(window=100).windows.overlap
-    80
+    >>> AskOptions.of(window=100).windows
+    WindowOptions(window=100, overlap=None)
     """
 
     recipe: RecipeOptions = RecipeOptions()
@@ -274,8 +267,8 @@ class AskOptions:
     def flat(self) -> dict[str, Any]:
         """Every option's value by name.
 
-        >>> AskOptions().flat()["window"]
-        400
+        >>> AskOptions().flat()["samples"]
+        1
         """
         return {
             name: value
@@ -286,7 +279,7 @@ class AskOptions:
     def given(self) -> list[str]:
         """Names of the options whose values are not the defaults.
 
-        >>> AskOptions.of(fuzzy=1, window=400).given()
+        >>> AskOptions.of(fuzzy=1, samples=1).given()
         ['fuzzy']
         """
         defaults = AskOptions().flat()

@@ -10,21 +10,17 @@ import typer
 
 from llmner.asking import AskOptions
 from llmner.asking.building import load_recipe
-from llmner.asking.options import OPTIONS, SENTENCE_WINDOWS, WindowOptions, option_help
+from llmner.asking.options import OPTIONS
 from llmner.cli._asking import given_options, with_ask_options
 from llmner.cli._common import dashed, guarded, note
 from llmner.errors import InputError
 from llmner.serving._secrets import checked_keys
 
 _KEYS = "LLMNER_API_KEYS"
-_WINDOW_HELP = {
-    name: f"{text.rstrip('.')}; {SENTENCE_WINDOWS[name]} for the embedded model."
-    for name, text in option_help(WindowOptions).items()
-}
 
 
 @guarded
-@with_ask_options(names=[name for name in OPTIONS if name != "replies"], help=_WINDOW_HELP)
+@with_ask_options(names=[name for name in OPTIONS if name != "replies"])
 def serve(
     context: typer.Context,
     host: Annotated[
@@ -114,9 +110,7 @@ def serve(
     if no_model:
         service = Service(load_recipe(options.recipe), limits=limits, log_texts=log_texts)
     else:
-        service = build_service(
-            options, limits, given=given, log_texts=log_texts, report=note, spell=dashed
-        )
+        service = build_service(options, limits, log_texts=log_texts, report=note, spell=dashed)
     run_server(
         service,
         host=host,

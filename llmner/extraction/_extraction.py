@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from llmner._mishaps import Mishap
+from llmner._unicode import is_invisible
 from llmner.corpora.jsonl import span_rows
 from llmner.engines import Reply
 from llmner.extraction.merging import WindowReply
@@ -60,6 +61,7 @@ class Extraction:
         replies = [
             reply.text
             for part in self.windows or (self,)
+            if not is_invisible(part.projection.text)
             for reply in part.samples or (part.reply,)
         ]
         return is_blank_answer(self.sentence.text, self.projection.outcomes, replies)

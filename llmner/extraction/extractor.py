@@ -22,11 +22,11 @@ from llmner.extraction._extraction import Extraction, SpanExtractor, failed, los
 from llmner.extraction.confidence import Calibrator, check_min_score, drop_unsure, score_spans, vote
 from llmner.extraction.merging import WindowReply, merge_windows
 from llmner.extraction.questions import Question, answered, ask_about, prepare_engine
-from llmner.extraction.windows import Window, check_windows
+from llmner.extraction.windows import Window, WindowSizes
 from llmner.projection import Budget, Policy, Projection, project_read, project_reply
 from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt, build_prompt, writable
-from llmner.replies import REPLY_FORMATS, ReadReply, read_exact
+from llmner.replies import REPLY_FORMATS, ReadReply, read_exact, render_reply
 from llmner.replies._clean import is_blank
 from llmner.spans import Sentence
 
@@ -36,9 +36,9 @@ __all__ = ["Extraction", "Extractor", "SpanExtractor", "WindowReply", "lost", "n
 class Extractor:
     """Extracts spans from texts with a recipe, an engine and a projection policy.
 
-    Texts of more than ``window`` characters are asked about in windows
-    (:func:`llmner.extraction.windows.split_windows`). So are texts whose prompts do not fit into
-    the model, if the engine can tell.
+    Long texts are asked about in windows (:func:`llmner.extraction.windows.split_windows`), which
+    the recipe may say the size of. So are texts whose prompts do not fit into the model, if the
+    engine can tell.
 
     Args:
         recipe: What to ask.
@@ -47,8 +47,10 @@ class Extractor:
             longer texts and samples are questions. The engine may split the batch.
         read_as: The reply format to read replies as; ``None`` for the recipe's, ``"auto"`` for
             replies to another prompt.
-        window: The longest part of a text to ask about at once, in characters (code points).
-        overlap: The longest context on either side of a window's core, in characters.
+        window: The longest part of a text to ask about at once, in characters (code points);
+            ``None`` for the recipe's, which is 400 where it says nothing.
+        overlap: The longest context on either side of a window's core, in characters; ``None`` for
+            the recipe's, which is 80 where it says nothing, but for at most half of a given window.
         grounded: Constrain each reply by a grammar: to the recipe's format, the schema's labels and
             parts of the sentence.
         json_schema: Constrain each reply by the JSON schema of the recipe's format, for endpoints
@@ -86,8 +88,8 @@ class Extractor:
         *,
         batch_size: int = 32,
         read_as: str | None = None,
-        window: int = 400,
-        overlap: int = 80,
+        window: int | None = None,
+        overlap: int | None = None,
         grounded: bool = False,
         json_schema: bool = False,
         samples: int = 1,
@@ -96,7 +98,7 @@ class Extractor:
         **policy: Any,
     ) -> None:
         Policy(**policy)
-        check_windows(window, overlap)
+        self.windows = WindowSizes.of(recipe.windows, window, overlap)
         for name, number in (("batch size", batch_size), ("number of samples", samples)):
             if number < 1:
                 raise InputError(f"{name} must be at least 1, got {number}")
@@ -119,8 +121,6 @@ class Extractor:
         self.recipe = recipe
         self.generator = generator
         self.batch_size = batch_size
-        self.window = window
-        self.overlap = overlap
         self.grounded = grounded
         self.json_schema = (
             reply_schema(recipe.reply_format, recipe.schema_) if json_schema else None
@@ -164,6 +164,9 @@ class Extractor:
         The engine is asked a batch at a time. Memory is limited to one batch and the replies about
         one text. If something fails unexpectedly for a sentence (in the recipe's template, the
         engine or projection), the reply of its extraction has an ``error``, and extraction goes on.
+        The engine is not asked about a text that shows nothing (empty, or all white space and
+        invisible characters): its reply is what the recipe's format writes where there is no
+        entity.
 
         Args:
             sentences: The sentences, or their texts.
@@ -175,15 +178,17 @@ class Extractor:
             WorkLimitError: The budget is used up or was ended.
         """
         inputs = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
-        questions = ask_about(inputs, self._prompt, self.engine, self.window, self.overlap)
+        questions = ask_about(inputs, self._prompt, self.engine, self.windows)
         size = max(1, self.batch_size // self.samples)
         parts: list[WindowReply] = []
-        is_first = True
+        is_loaded = has_begun = False
         while batch := list(islice(questions, size)):
-            if is_first:
+            if not is_loaded and any(isinstance(question.prompt, Prompt) for question in batch):
                 prepare_engine(self.engine)
+                is_loaded = True
+            if not has_begun:
                 watcher().begin()
-                is_first = False
+                has_begun = True
             with closing(answered(self.engine, batch, self.samples)) as answers:
                 for question, replies in answers:
                     parts.append(self._part(question, replies, budget))
@@ -208,9 +213,24 @@ class Extractor:
         self, question: Question, replies: tuple[Reply, ...], budget: Budget | None
     ) -> WindowReply:
         """The answer about a question's window."""
+        if question.prompt is None:
+            return self._without_question(question.window, question.sentence.text)
         if isinstance(question.prompt, Mishap):
             return _without_prompt(question, question.prompt)
         return self._window_reply(question.window, question.prompt.text, replies, budget)
+
+    def _without_question(self, window: Window, text: str) -> WindowReply:
+        """The answer about a window that shows nothing, which nobody has to give."""
+        shown, format = text[window.start : window.end], self.recipe.reply_format
+        reply = Reply(
+            render_reply(Sentence(shown), format, self.recipe.schema_),
+            prompt_tokens=0,
+            completion_tokens=0,
+        )
+        read = ReadReply(format=format, order=REPLY_FORMATS[format].order)
+        projection = Projection(shown, (), (), read)
+        count = self.samples
+        return self._combine_samples(window, (reply,) * count, (projection,) * count)
 
     def _window_reply(
         self, window: Window, text: str, replies: tuple[Reply, ...], budget: Budget | None
@@ -292,13 +312,14 @@ class Extractor:
         """Everything that decides the result: recipe, engine, policy, version."""
         from llmner import __version__
 
-        whole_texts = self.engine.capabilities.whole_texts
+        sizes = {} if self.engine.capabilities.whole_texts else asdict(self.windows)
         return {
             "recipe": self.recipe.name,
             "recipe_hash": self.recipe.hash,
             "reply_format": self.read_as,
             **self.engine.describe(),
-            **({} if whole_texts else {"window": self.window, "overlap": self.overlap}),
+            # A core is told where there is one: runs of before there were any have none.
+            **{name: size for name, size in sizes.items() if size is not None},
             **self._non_defaults(),
             # Unless it is set, it depends on each reply's format how far the order counts.
             "policy": {

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from llmner._unicode import is_invisible
 from llmner.engines import Reply
 from llmner.extraction.windows import Window
 from llmner.projection import Outcome, Projection
@@ -75,7 +76,9 @@ def merge_windows(text: str, parts: Sequence[WindowReply]) -> tuple[Reply, Proje
             merged = _merge_outcome(moved, owner, owners, starts, chosen)
             if merged is not None:
                 outcomes.append(merged)
-    read = _merge_read([part.projection.reply or ReadReply() for part in parts], outcomes)
+    # What shows nothing was not asked about, and says nothing about how the rest could be read.
+    asked = [part for part in parts if not is_invisible(part.projection.text)] or parts
+    read = _merge_read([part.projection.reply or ReadReply() for part in asked], outcomes)
     spans = tuple(span for span, _ in chosen)
     return _merge_replies([part.reply for part in parts]), Projection(
         text, spans, tuple(outcomes), read

@@ -1,7 +1,8 @@
 """The questions for an engine, about whole texts or about windows of long ones; and its answers.
 
 ``windows`` splits the texts, and ``merging`` joins the answers. If something fails for one text,
-there is a mishap instead of its prompt, or an error instead of its answer.
+there is a mishap instead of its prompt, or an error instead of its answer. Where a text shows
+nothing, there is nothing to ask.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from llmner._mishaps import Mishap, attempt
+from llmner._unicode import is_invisible
 from llmner._watching import Watcher, watcher
 from llmner.engines import Engine, Reply
 from llmner.engines._types import PLAIN_QUESTION
 from llmner.errors import GenerationError, LlmnerError
-from llmner.extraction.windows import Window, halve_window, split_windows
+from llmner.extraction.windows import Window, WindowSizes, halve_window, split_windows
 from llmner.recipes.chat import Prompt
 from llmner.spans import Sentence
 
@@ -36,13 +38,14 @@ class Question:
     Attributes:
         sentence: The sentence that is asked about.
         prompt: The prompt; a window's prompt has the sentence's id with ``#1``, ``#2``, ...
-            appended. A mishap if the prompt could not be made.
+            appended. A mishap if the prompt could not be made; ``None`` if the window shows
+            nothing, so that there is nothing to ask.
         window: The window of the sentence's text that the prompt contains.
         last: Whether it is the last question about this sentence.
     """
 
     sentence: Sentence
-    prompt: Prompt | Mishap
+    prompt: Prompt | Mishap | None
     window: Window
     last: bool
 
@@ -51,8 +54,7 @@ def ask_about(
     sentences: Iterable[Sentence],
     build: Callable[[Sentence], Prompt],
     engine: Engine,
-    size: int,
-    overlap: int,
+    sizes: WindowSizes,
 ) -> Iterator[Question]:
     """Yield every question about the sentences, in order, each made when it is needed.
 
@@ -60,8 +62,10 @@ def ask_about(
         sentences: The sentences.
         build: Makes the prompt for a sentence.
         engine: The engine that will be asked.
-        size: The longest window, in characters.
-        overlap: The longest context on either side of a core, in characters.
+        sizes: How large the windows of long texts are.
+
+    A text that shows nothing (:func:`llmner._unicode.is_invisible`) gets a question without a
+    prompt, and so does such a window. A recorded reply to it is used all the same.
 
     Raises:
         GenerationError: The engine cannot be loaded, or fails on an empty text.
@@ -69,21 +73,23 @@ def ask_about(
     whole_texts = engine.capabilities.whole_texts
     fits: Callable[[Prompt], bool] | None = None if whole_texts else engine.fits
     checked = False
+    asks = engine.recorded() is None
     for sentence in sentences:
         text = sentence.text
+        if asks and is_invisible(text):
+            yield Question(sentence, None, Window.of(text), True)
+            continue
         if not checked and fits is not None and not _has_room(build, fits):
             # If not even an empty text fits, splitting does not help: let the engine report it.
             fits = None
         checked = True
         if whole_texts:
-            prompt = attempt(build, sentence)
-            if isinstance(prompt, Mishap):
+            whole = attempt(build, sentence)
+            if isinstance(whole, Mishap):
                 _skip_recorded(engine, sentence)
-            yield Question(sentence, prompt, Window.of(text), True)
+            yield Question(sentence, whole, Window.of(text), True)
             continue
-        for number, (window, prompt) in enumerate(
-            _windows(sentence, build, fits, size, overlap), 1
-        ):
+        for number, (window, prompt) in enumerate(_windows(sentence, build, fits, sizes), 1):
             if sentence.id is not None and window != Window.of(text) and isinstance(prompt, Prompt):
                 prompt = replace(prompt, id=f"{sentence.id}#{number}")
             yield Question(sentence, prompt, window, window.core_end == len(text))
@@ -293,13 +299,12 @@ def _windows(
     sentence: Sentence,
     build: Callable[[Sentence], Prompt],
     fits: Callable[[Prompt], bool] | None,
-    size: int,
-    overlap: int,
-) -> Iterator[tuple[Window, Prompt | Mishap]]:
+    sizes: WindowSizes,
+) -> Iterator[tuple[Window, Prompt | Mishap | None]]:
     """Yield windows whose cores tile a text, each with its prompt."""
     end = len(sentence.text)
     done = 0
-    windows = attempt(split_windows, sentence.text, size, overlap)
+    windows = attempt(split_windows, sentence.text, sizes.window, sizes.overlap, core=sizes.core)
     while True:
         window = windows if isinstance(windows, Mishap) else attempt(next, windows, None)
         if window is None:
@@ -308,7 +313,7 @@ def _windows(
             # Where the next window would begin is unknown, so this one takes the rest.
             yield Window(done, end, done, end), window
             return
-        yield from _fit(sentence, window, build, fits, overlap)
+        yield from _fit(sentence, window, build, fits, sizes.overlap)
         done = window.core_end
 
 
@@ -318,12 +323,15 @@ def _fit(
     build: Callable[[Sentence], Prompt],
     fits: Callable[[Prompt], bool] | None,
     overlap: int,
-) -> Iterator[tuple[Window, Prompt | Mishap]]:
+) -> Iterator[tuple[Window, Prompt | Mishap | None]]:
     """Yield the window and its prompt, or smaller windows if the prompt does not fit the model.
 
     The cores of the smaller windows tile the window's core.
     """
     text = sentence.text[window.start : window.end]
+    if is_invisible(text):
+        yield window, None
+        return
     prompt = attempt(build, Sentence(text, (), sentence.id))
     if fits is None or len(text) <= 1 or isinstance(prompt, Mishap):
         yield window, prompt

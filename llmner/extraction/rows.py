@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from llmner._numbers import is_number, is_whole
+from llmner._unicode import is_invisible
 from llmner.corpora.jsonl import row_error, span_of_row, span_rows
 from llmner.errors import CorpusError, SpanError
 from llmner.projection import Outcome, OutcomeKind, Projection
@@ -104,20 +105,31 @@ def is_blank_answer(text: str, outcomes: Sequence[object], replies: Iterable[str
     Args:
         text: The text.
         outcomes: The outcomes of the mentions that were read.
-        replies: The raw replies: one, or those of all windows and samples.
+        replies: The raw replies: one, or those of all samples and of all windows that show
+            something. Nobody is asked about the others.
     """
-    return not outcomes and bool(text.strip()) and all(is_blank(reply) for reply in replies)
+    return not outcomes and not is_invisible(text) and all(is_blank(reply) for reply in replies)
 
 
 def is_blank_row(row: Mapping[str, Any]) -> bool:
     """Whether a row has an answer that says nothing at all; see :func:`is_blank_answer`."""
     if row.get("error") is not None or not isinstance(row.get("reply"), str):
         return False
+    text = str(row.get("text"))
     parts = row.get("windows") or (row,)
     replies = [
-        str(reply) for part in parts for reply in part.get("samples") or (part.get("reply"),)
+        str(reply)
+        for part in parts
+        if part is row or not is_invisible(_stretch(text, part))
+        for reply in part.get("samples") or (part.get("reply"),)
     ]
-    return is_blank_answer(str(row.get("text")), row.get("outcomes") or (), replies)
+    return is_blank_answer(text, row.get("outcomes") or (), replies)
+
+
+def _stretch(text: str, window: Mapping[str, Any]) -> str:
+    """The part of a text that a window's row is about; all of it if the row does not say."""
+    start, end = window.get("start"), window.get("end")
+    return text[start:end] if is_whole(start) and is_whole(end) else text
 
 
 def outcome_rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from llmner.errors import InputError
+from llmner.recipes import Windows as RecipeWindows
 
-__all__ = ["Window", "check_windows", "halve_window", "split_windows"]
+__all__ = ["Window", "WindowSizes", "check_windows", "halve_window", "split_windows"]
 
 # Marks that end a sentence if white space follows, marks that always end one, and line breaks. The
 # dots in 2014. 3. 5., after an initial (J. R. R. Tolkien) and after a title do not end a sentence.
@@ -64,6 +65,58 @@ class Window:
         return cls(0, len(text), 0, len(text))
 
 
+# The longest context where nobody says otherwise; a short window has half of itself at most.
+_OVERLAP: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSizes:
+    """How large windows are, in characters (code points).
+
+    Attributes:
+        window: The longest window.
+        overlap: The longest context on either side of a core.
+        core: The longest core of several sentences; ``None`` for what context leaves of a window.
+    """
+
+    window: int
+    overlap: int
+    core: int | None = None
+
+    @classmethod
+    def of(
+        cls, recipe: RecipeWindows, window: int | None = None, overlap: int | None = None
+    ) -> WindowSizes:
+        """The sizes that a user chose, else the recipe's.
+
+        A window that the user chose is filled: the recipe's core goes with the recipe's window. The
+        recipe's overlap stays, but is at most half of such a window.
+
+        Args:
+            recipe: The recipe's windows.
+            window: The user's, if there is one.
+            overlap: The user's, if there is one.
+
+        Raises:
+            InputError: See :func:`check_windows`.
+
+        >>> sentences = RecipeWindows(window=150, core=60, overlap=0)
+        >>> WindowSizes.of(sentences)
+        WindowSizes(window=150, overlap=0, core=60)
+        >>> WindowSizes.of(sentences, window=300)
+        WindowSizes(window=300, overlap=0, core=None)
+        >>> WindowSizes.of(RecipeWindows(), window=100)
+        WindowSizes(window=100, overlap=50, core=None)
+        """
+        size = recipe.window if window is None else window
+        if overlap is None:
+            usual = _OVERLAP if recipe.overlap is None else recipe.overlap
+            keeps = window is None and recipe.overlap is not None
+            overlap = usual if keeps else min(usual, size // 2)
+        check_windows(size, overlap)
+        return cls(size, overlap, recipe.core if window is None else None)
+
+
 def check_windows(size: int, overlap: int) -> None:
     """Check that windows can have these sizes, in characters.
 
@@ -85,15 +138,21 @@ def check_windows(size: int, overlap: int) -> None:
 
 
 def split_windows(
-    text: str, size: int, overlap: int, *, start: int = 0, end: int | None = None
+    text: str,
+    size: int,
+    overlap: int,
+    *,
+    core: int | None = None,
+    start: int = 0,
+    end: int | None = None,
 ) -> Iterator[Window]:
     """Split a text into windows, in its order. Linear in the text; windows are made as needed.
 
     A text of at most ``size`` characters is one window. Otherwise each core is as many whole
-    sentences as fit into ``size - overlap`` characters, or one longer sentence if it fits into
-    ``size``. A longer sentence is cut at white space, or between two characters if it has none. A
-    number or a user-perceived character (a base with its marks, an emoji sequence, a syllable of
-    jamo) is cut only if it is too long itself.
+    sentences as fit into ``size - overlap`` characters and into ``core``, or one longer sentence if
+    it fits into ``size``. A longer sentence is cut at white space, or between two characters if it
+    has none. A number or a user-perceived character (a base with its marks, an emoji sequence, a
+    syllable of jamo) is cut only if it is too long itself.
 
     Context is added on both sides, at most ``overlap`` characters each, as far as ``size`` allows.
     It begins and ends at the border of a sentence, else of a word, else of a character; a border
@@ -104,6 +163,8 @@ def split_windows(
         text: The text.
         size: The longest window, in characters (code points).
         overlap: The longest context on either side of a core, in characters.
+        core: The longest core of several sentences, in characters, if it is to be shorter than
+            context leaves room for.
         start: Where the first core begins.
         end: Where the last core ends; by default at the end of the text. Context may reach beyond
             both.
@@ -116,12 +177,15 @@ def split_windows(
     ...     print(window, repr(text[window.core_start : window.core_end]))
     Window(start=0, end=20, core_start=0, core_end=16) '손흥민은 춘천에서 태어났다. '
     Window(start=12, end=24, core_start=16, core_end=24) '런던에서 뛴다.'
+    >>> text = "가. " * 5
+    >>> [text[window.start : window.end] for window in split_windows(text, 12, 0, core=6)]
+    ['가. 가. ', '가. 가. ', '가. ']
     """
     check_windows(size, overlap)
     last = len(text) if end is None else end
     if last - start <= size and (start, last) == (0, len(text)):
         return iter((Window.of(text),))
-    return _windows(text, size, overlap, start, last)
+    return _windows(text, WindowSizes(size, overlap, core), start, last)
 
 
 def halve_window(text: str, window: Window, overlap: int) -> Iterator[Window]:
@@ -142,9 +206,10 @@ def halve_window(text: str, window: Window, overlap: int) -> Iterator[Window]:
     return split_windows(text, size, context, start=window.core_start, end=window.core_end)
 
 
-def _windows(text: str, size: int, overlap: int, start: int, last: int) -> Iterator[Window]:
+def _windows(text: str, sizes: WindowSizes, start: int, last: int) -> Iterator[Window]:
+    size, overlap = sizes.window, sizes.overlap
     while start < last:
-        end = _core_end(text, start, size, overlap, last)
+        end = _core_end(text, start, sizes, last)
         room = size - (end - start)
         after = min(overlap, len(text) - end)
         before = min(overlap, start, max(room // 2, room - after))
@@ -153,14 +218,17 @@ def _windows(text: str, size: int, overlap: int, start: int, last: int) -> Itera
         start = end
 
 
-def _core_end(text: str, start: int, size: int, overlap: int, last: int) -> int:
+def _core_end(text: str, start: int, sizes: WindowSizes, last: int) -> int:
     """Where the core that begins at ``start`` ends; ``last`` is where the last core ends."""
-    limit = start + size - overlap
+    size, room = sizes.window, sizes.window - sizes.overlap
+    core = room if sizes.core is None else min(sizes.core, room)
+    limit = start + core
     if last <= limit:
         return last
     best = None
     for end in _sentence_ends(text, start, min(start + size, last)):
-        if end > limit:
+        # White space behind a core's last sentence needs room, and is no part of its length.
+        if end > limit and (end > start + room or len(text[start:end].rstrip()) > core):
             best = best or end
             break
         best = end

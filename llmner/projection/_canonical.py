@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from itertools import compress
 from typing import Final
 
-from llmner._unicode import normalized
+from llmner._unicode import FILLERS, INVISIBLE, normalized
 
 __all__ = ["Canonical", "canonicalize"]
 
@@ -32,9 +32,8 @@ _ALIKE: Final = {
     "∕": "/",
     "\u0640": "",
     # Fillers are letters to Unicode and nothing to a reader.
-    **dict.fromkeys("\u115f\u1160\u3164\uffa0", ""),
+    **dict.fromkeys(FILLERS, ""),
 }
-_INVISIBLE: Final = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 
 
 class _Fold(dict[str, str | None]):
@@ -82,7 +81,7 @@ def _fold(cluster: str) -> str:
     """The canonical form of one user-perceived character."""
     if cluster in _ALIKE:
         return _ALIKE[cluster]
-    if len(cluster) == 1 and (cluster.isspace() or unicodedata.category(cluster) in _INVISIBLE):
+    if len(cluster) == 1 and (cluster.isspace() or unicodedata.category(cluster) in INVISIBLE):
         return ""
     if len(cluster) == 1 and "\u3131" <= cluster <= "\u318e":
         return cluster
@@ -105,7 +104,7 @@ def _fold(cluster: str) -> str:
             out.append(_letter_of_jamo(char))
         elif (
             char.isspace()
-            or unicodedata.category(char) in _INVISIBLE
+            or unicodedata.category(char) in INVISIBLE
             or "\ufe00" <= char <= "\ufe0f"
         ):
             continue

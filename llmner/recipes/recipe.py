@@ -28,7 +28,7 @@ from llmner.replies import REPLY_FORMATS, render_reply
 from llmner.schema import Label, LabelSchema
 from llmner.spans import Sentence
 
-__all__ = ["Layout", "Recipe", "builtin_recipes", "recipe_folder"]
+__all__ = ["Layout", "Recipe", "Windows", "builtin_recipes", "recipe_folder"]
 
 
 _LONGEST = 4_000_000
@@ -81,6 +81,39 @@ class Layout(_Model):
     end: str = Field(default="\n\n", min_length=1)
 
 
+class Windows(_Model):
+    """How much of a long text to ask about at once, all in characters (code points).
+
+    Attributes:
+        window: The longest stretch; a text that is no longer is asked about whole.
+        overlap: The longest context on either side of what a window is asked for; ``None`` for 80,
+            or half of a window that is shorter than 160.
+        core: Of a longer text, as many whole sentences as fit into so many characters are asked for
+            at once, and at least one, as far as it fits into the window. ``None`` for as many as
+            fit into the window beside their context.
+
+    >>> Windows(core=60).window
+    400
+    """
+
+    window: int = Field(default=400, ge=1, strict=True)
+    overlap: int | None = Field(default=None, ge=0, strict=True)
+    core: int | None = Field(default=None, ge=1, strict=True)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Windows:
+        if self.overlap is not None and self.overlap >= self.window:
+            raise ValueError(
+                f"overlap must be less than the window of {self.window} characters, got "
+                f"{self.overlap}"
+            )
+        if self.core is not None and self.core > self.window:
+            raise ValueError(
+                f"core must be at most the window of {self.window} characters, got {self.core}"
+            )
+        return self
+
+
 class Recipe(_Model):
     """What to ask a model and how it should answer.
 
@@ -101,6 +134,7 @@ class Recipe(_Model):
         examples_as: ``"turns"`` makes each example a question and an answer before the real
             question; ``"system"`` leaves the examples to the system template.
         completion: The layout for models without a chat template.
+        windows: How much of a long text to ask about at once, unless the user says otherwise.
 
     >>> label = {"code": "PS", "description": "people"}
     >>> recipe = Recipe(name="people", labels=[label], system="List all people.")
@@ -119,6 +153,7 @@ class Recipe(_Model):
     examples: tuple[str, ...] = ()
     examples_as: Literal["turns", "system"] = "turns"
     completion: Layout = Layout()
+    windows: Windows = Windows()
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -153,8 +188,14 @@ class Recipe(_Model):
 
     @cached_property
     def hash(self) -> str:
-        """The first 12 hex digits of the SHA-256 of the whole recipe, for signatures."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        """The first 12 hex digits of the SHA-256 of what the recipe asks, for signatures.
+
+        Windows are not part of it. They change which stretch of a text is asked about and not what
+        is asked, signatures have those that were used, and the adapters that were trained before
+        recipes had any keep the hash in their records.
+        """
+        asked = self.model_dump_json(exclude={"windows"})
+        return hashlib.sha256(asked.encode()).hexdigest()[:12]
 
     def example_sentences(self) -> Iterator[Sentence]:
         """The worked examples as sentences with gold spans.
@@ -348,8 +389,9 @@ def _explain(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     kind, message = error["type"], error["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
-        model = (
-            Recipe if len(error["loc"]) == 1 else (Label if error["loc"][0] == "labels" else Layout)
+        parts: dict[str, type[BaseModel]] = {"labels": Label, "windows": Windows}
+        model: type[BaseModel] = (
+            Recipe if len(error["loc"]) == 1 else parts.get(error["loc"][0], Layout)
         )
         from rapidfuzz import process
 
@@ -361,6 +403,9 @@ def _explain(error: Any) -> str:
         return f"unknown key {key!r}; {hint}"
     if kind == "missing":
         return f"key {key!r} is missing"
+    if kind == "model_type":
+        # pydantic's message says "dictionary or instance of", which YAML does not have.
+        return f"{key}: expected keys with values"
     if kind == "tuple_type":
         # pydantic's message says "tuple", which YAML does not have.
         return f"{key}: expected a list, like [a, b]"

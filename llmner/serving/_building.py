@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 
 from llmner.asking import AskOptions, is_baseline, prepare
@@ -25,7 +25,6 @@ def build_service(
     options: AskOptions,
     limits: Limits,
     *,
-    given: Collection[str] = (),
     log_texts: bool = False,
     report: Callable[[str], None] | None = None,
     spell: Spell = plain,
@@ -35,8 +34,6 @@ def build_service(
     Args:
         options: The options of asking.
         limits: How much work is taken on. Batches are as :func:`limits_for` says.
-        given: Names of the options that the user gave. A window or an overlap among them is kept;
-            otherwise the embedded model is asked about a sentence at a time.
         log_texts: Log texts and replies.
         report: Called with a sentence about what is being waited for.
         spell: How options are written in errors.
@@ -54,7 +51,7 @@ def build_service(
             f"{spell('engine')} {name} cannot be served",
             hint="expected transformers, vllm or openai",
         )
-    asking = prepare(options, report).by_sentences(given)
+    asking = prepare(options, report)
     engine = build_engine(
         asking,
         report=report,

@@ -16,6 +16,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from llmner.asking import AskOptions, build, build_baseline, prepare
+from llmner.asking.evaluating import build_answerers
 from llmner.asking.options import GROUPS, OPTIONS, option_help, read_fields
 from llmner.cli import app
 from llmner.comparison.config import ModelEntry
@@ -24,6 +25,7 @@ from llmner.engines._registry import ENGINES, engine_class, options_taken
 from llmner.errors import InputError, LlmnerError
 from llmner.extraction import Extractor
 from llmner.extraction.confidence import Calibrator
+from llmner.extraction.windows import WindowSizes
 from llmner.projection._outcome import Policy
 from tests.asking.plugins import installed
 
@@ -200,6 +202,27 @@ def test_the_model_in_the_box_answers_where_nothing_else_is_named() -> None:
     ):
         assert not prepare(AskOptions.of(**other)).in_the_box
     assert not prepare(AskOptions.of(engine="openai")).in_the_box
+
+
+def test_the_model_in_the_box_is_asked_in_its_recipes_windows_everywhere() -> None:
+    pytest.importorskip("torch", reason='needs pip install "llmner[local]"')
+    sizes = WindowSizes(window=150, overlap=0, core=60)
+    compared, _ = _asking(ModelEntry(name="x", engine="transformers"), lambda _: None)
+    answerers = build_answerers(AskOptions())
+    for extractor in (Extractor.from_adapter(), build(AskOptions()), compared):
+        assert extractor.windows == sizes
+    assert [answerer.extractor.windows for answerer in answerers] == [sizes]  # type: ignore[attr-defined]
+    assert build(AskOptions.of(window=90)).windows == WindowSizes(90, 0)
+    assert build(AskOptions.of(overlap=20)).windows == WindowSizes(150, 20, 60)
+    assert build(AskOptions.of(recipe="klue")).windows == WindowSizes(400, 80)
+    with pytest.raises(InputError, match="less than the window of 150 characters, got 200"):
+        prepare(AskOptions.of(overlap=200))
+
+
+@pytest.mark.parametrize("command", ["extract", "evaluate", "serve"])
+def test_help_says_where_the_size_of_windows_comes_from(command: str) -> None:
+    for name, size in (("window", 400), ("overlap", 80)):
+        assert f"By default what the recipe says, else {size}" in parameters(command)[name].help
 
 
 @pytest.fixture

@@ -112,6 +112,23 @@ class Names(Engine):
     asked = json.loads(run("evaluate", "--gold", output, *size, "--json").stdout)
     assert asked["micro"]["f1"] == 1
     assert (asked["signature"]["window"], asked["signature"]["overlap"]) == (60, 20)
+    # A recipe may say its windows; what the user says comes before that.
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("extends: klue\nname: mine\nwindows: {window: 40, overlap: 0, core: 25}\n")
+    of_recipe = (*size[:2], "--recipe", recipe)
+    for more, expected in (
+        ((), (40, 0, 25)),
+        (("--overlap", 5), (40, 5, 25)),
+        (("--window", 60), (60, 0, None)),
+    ):
+        done = run("extract", "-i", output, "-o", tmp_path / "own.jsonl", *of_recipe, *more)
+        assert done.exit_code == 0, done.stderr
+        record = json.loads((tmp_path / "own.jsonl.run.json").read_text("utf-8"))
+        assert tuple(map(record.get, ("window", "overlap", "core"))) == expected
+        (own,) = rows(tmp_path / "own.jsonl")
+        assert own["spans"] == row["spans"]
+        asked = json.loads(run("evaluate", "--gold", output, *of_recipe, *more, "--json").stdout)
+        assert tuple(map(asked["signature"].get, ("window", "overlap", "core"))) == expected
 
 
 def test_extract_a_file_then_evaluate_it(

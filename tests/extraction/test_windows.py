@@ -19,8 +19,14 @@ from llmner.engines import Reply, create_generator
 from llmner.errors import InputError
 from llmner.extraction import Extraction, Extractor
 from llmner.extraction.runs import run_extraction
-from llmner.extraction.windows import Window, check_windows, halve_window, split_windows
-from llmner.recipes import Recipe
+from llmner.extraction.windows import (
+    Window,
+    WindowSizes,
+    check_windows,
+    halve_window,
+    split_windows,
+)
+from llmner.recipes import Recipe, Windows
 from llmner.recipes.chat import Prompt
 from llmner.replies import REPLY_FORMATS, render_reply
 from llmner.scoring import Prediction, read_predictions
@@ -122,6 +128,81 @@ def test_short_sentences_share_a_window_and_a_long_one_goes_whole_if_it_can() ->
     assert cores("가. " + long + "나.", len(long), 10) == ["가. ", long, "나."]
 
 
+def core_texts(text: str, size: int, overlap: int, core: int) -> list[str]:
+    return [
+        text[window.core_start : window.core_end]
+        for window in split_windows(text, size, overlap, core=core)
+    ]
+
+
+def test_a_core_of_its_own_holds_whole_sentences_and_a_longer_one_goes_whole() -> None:
+    text = "가나다. 라마바. 사아자. "
+    assert core_texts(text, 14, 0, 10) == ["가나다. 라마바. ", "사아자. "]
+    assert core_texts(text, 14, 0, 1) == ["가나다. ", "라마바. ", "사아자. "]
+    # White space behind the last one does not count.
+    assert core_texts("가나다. 라마바.\n\n 사아자. ", 14, 0, 9) == [
+        "가나다. 라마바.\n\n ",
+        "사아자. ",
+    ]
+    # What fits into a window is not split.
+    assert core_texts(text, 15, 0, 1) == [text]
+    # A sentence that no core holds, with and without a mark at its end, alone and after another.
+    long = "손흥민은 춘천에서 태어나 런던에서 뛴다"
+    for sentence in (long, f"{long}.", f"{long}.\n"):
+        assert list(split_windows(sentence, 24, 0, core=10)) == [Window.of(sentence)]
+        assert core_texts(f"왔다. {sentence}", 24, 0, 10) == ["왔다. ", sentence]
+    # One that no window holds is cut as small as cores are, until one holds the rest.
+    assert core_texts(long, 20, 0, 10) == ["손흥민은 춘천에서 ", "태어나 런던에서 뛴다"]
+    # Context lies around cores; they leave room for it.
+    first, second, third = split_windows(text, 14, 3, core=5)
+    assert [first.core_end, second.core_end, third.core_end] == [5, 10, 15]
+    assert first.end > first.core_end
+    assert second.start < second.core_start
+    assert core_texts(text, 14, 7, 14) == ["가나다. ", "라마바. ", "사아자. "]
+
+
+def test_a_user_chooses_before_a_recipe_does() -> None:
+    silent, sentences = Windows(), Windows(window=150, overlap=0, core=60)
+    for recipe, chosen, expected in (
+        (silent, {}, (400, 80, None)),
+        (silent, {"window": 300}, (300, 80, None)),
+        (silent, {"window": 100}, (100, 50, None)),
+        (silent, {"window": 1}, (1, 0, None)),
+        (silent, {"overlap": 20}, (400, 20, None)),
+        (sentences, {}, (150, 0, 60)),
+        (sentences, {"overlap": 20}, (150, 20, 60)),
+        (sentences, {"window": 90}, (90, 0, None)),
+        (sentences, {"window": 400, "overlap": 80}, (400, 80, None)),
+        (Windows(window=100), {}, (100, 50, None)),
+        (Windows(window=100, overlap=90), {}, (100, 90, None)),
+        (Windows(window=100, overlap=90), {"window": 120}, (120, 60, None)),
+    ):
+        assert WindowSizes.of(recipe, **chosen) == WindowSizes(*expected)
+    with pytest.raises(InputError, match="less than the window of 150 characters, got 150"):
+        WindowSizes.of(sentences, overlap=150)
+
+
+def test_an_extractor_asks_in_its_recipes_windows(klue: Recipe) -> None:
+    recipe = Recipe.model_validate(
+        {**klue.model_dump(), "windows": {"window": 25, "overlap": 0, "core": 10}}
+    )
+    text = "왔다. 갔다. 손흥민은 춘천에서 태어나 런던에서 뛴다. 끝."
+    engine = Fake(lambda prompt: "{}")
+    extractor = Extractor(recipe, engine)
+    list(extractor.extract([text]))
+    assert [prompt.text for prompt in engine.asked] == [
+        "왔다. 갔다. ",
+        "손흥민은 춘천에서 태어나 런던에서 뛴다. ",
+        "끝.",
+    ]
+    told = extractor.describe()
+    assert (told["window"], told["overlap"], told["core"]) == (25, 0, 10)
+    # Chosen as they were before recipes had windows, they make the run that they made then.
+    before = Extractor(recipe, engine, window=400, overlap=80).describe()
+    assert before == Extractor(klue, engine).describe()
+    assert "core" not in before
+
+
 def test_context_is_whole_sentences_then_words() -> None:
     text = "하나다. " * 20
     for window in split_windows(text, 40, 10):
@@ -150,10 +231,13 @@ pieces = st.sampled_from(
 any_text = st.one_of(texts, st.lists(pieces, max_size=40).map("".join))
 
 
-@given(any_text, sizes)
-def test_cores_tile_any_text_and_no_window_is_too_long(text: str, given: tuple[int, int]) -> None:
+@given(any_text, sizes, st.none() | st.integers(1, 30))
+def test_cores_tile_any_text_and_no_window_is_too_long(
+    text: str, given: tuple[int, int], core: int | None
+) -> None:
     size, overlap = given
-    windows = list(split_windows(text, size, overlap))
+    core = None if core is None else min(core, size)
+    windows = list(split_windows(text, size, overlap, core=core))
     assert windows[0].core_start == 0
     assert windows[-1].core_end == len(text)
     assert all(one.core_end == other.core_start for one, other in pairwise(windows))
@@ -351,7 +435,7 @@ def test_another_window_is_another_run(klue: Recipe, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="another window; finish it as it was begun"):
         run_extraction(other, sentences, output, source="test")
     with pytest.raises(InputError, match="less than the window of 80 characters, got 80"):
-        Extractor(klue, Fake(dying), window=80)
+        Extractor(klue, Fake(dying), window=80, overlap=80)
 
 
 # Merging

@@ -13,7 +13,7 @@ from llmner import _yaml
 from llmner.cli import app
 from llmner.engines.adapters import find_adapter
 from llmner.errors import InputError, LlmnerError, RecipeError, UnknownNameError
-from llmner.recipes import Recipe, builtin_recipes
+from llmner.recipes import Recipe, Windows, builtin_recipes
 from llmner.recipes.chat import build_prompt, chat_row, completion_row
 from llmner.replies import REPLY_FORMATS, read_reply
 from llmner.spans import Sentence, Span
@@ -70,6 +70,22 @@ def test_the_hash_changes_with_what_the_recipe_says(tmp_path: Path) -> None:
     assert one.hash == Recipe.load(write(tmp_path, MINIMAL)).hash
 
 
+WINDOWS = "windows:\n  window: 150\n  overlap: 0\n  core: 60\n"
+
+
+def test_windows_are_no_part_of_what_is_asked(tmp_path: Path) -> None:
+    plain = Recipe.load(write(tmp_path, MINIMAL))
+    assert (plain.windows, "windows" in plain.to_yaml()) == (Windows(), False)
+    recipe = Recipe.load(write(tmp_path, MINIMAL + WINDOWS))
+    assert recipe.windows == Windows(window=150, overlap=0, core=60)
+    assert recipe.hash == plain.hash
+    assert recipe.with_reply_format("lines").windows == recipe.windows
+    # Written out, as with an adapter, and extended, they stay.
+    assert recipe.to_yaml().endswith(WINDOWS)
+    (tmp_path / "child.yaml").write_text("extends: mine.yaml\nname: child\n", encoding="utf-8")
+    assert Recipe.load(tmp_path / "child.yaml").windows == recipe.windows
+
+
 def test_another_reply_format_changes_every_answer(klue: Recipe) -> None:
     lines = klue.with_reply_format("lines")
     assert lines.turns[0][1].startswith("PS\t")
@@ -97,6 +113,15 @@ def test_another_reply_format_changes_every_answer(klue: Recipe) -> None:
         (MINIMAL + "user: no text here\n", r"mine.yaml:6: user: the template does not use"),
         (MINIMAL + "examples:\n  - '<손:PS>'\n  - '<손:PER>'\n", r"mine.yaml:8: examples\[1\]: 'PER'"),
         (MINIMAL + "user: '{{ 1/0 }}{{ text }}'\n", r"mine.yaml:6: user: the template fails"),
+        (MINIMAL + "windows: {core: 0}\n", r"mine.yaml:6: windows.core: Input should be greater than or equal to 1$"),
+        (MINIMAL + "windows: {window: 9.5}\n", r"mine.yaml:6: windows.window: Input should be a valid integer"),
+        (MINIMAL + "windows: {window: true}\n", r"mine.yaml:6: windows.window: Input should be a valid integer"),
+        (MINIMAL + "windows: {overlap: -1}\n", r"mine.yaml:6: windows.overlap: Input should be greater than or equal to 0$"),
+        (MINIMAL + "windows: {overlap: 400}\n", r"mine.yaml:6: windows: overlap must be less than the window of 400 characters, got 400$"),
+        (MINIMAL + "windows: {window: 60, core: 61}\n", r"mine.yaml:6: windows: core must be at most the window of 60 characters, got 61$"),
+        (MINIMAL + "windows: {size: 60}\n", r"mine.yaml:6: unknown key 'windows.size'; expected one of window, overlap, core$"),
+        (MINIMAL + "windows: 60\n", r"mine.yaml:6: windows: expected keys with values$"),
+        (MINIMAL + "window: 60\n", r"mine.yaml:6: unknown key 'window'; did you mean 'windows'\?"),
         (MINIMAL + "description: 2024-13-45\n", "not YAML"),
         ("a: " + "[" * 3000, "not YAML"),
         ("name: [", r"mine.yaml:2?1?: ?not YAML|mine.yaml:\d+: not YAML"),

@@ -91,6 +91,21 @@ def test_words_are_the_texts_own_whatever_the_model_writes(client: Open) -> None
     assert all(row["word"] == text[row["start"] : row["end"]] for row in found)
 
 
+def test_a_text_that_shows_nothing_has_no_entity_and_asks_no_model(client: Open) -> None:
+    model = Model()
+    server = client(model)
+    texts = ["", " \u3000", "\u200b\n"]
+    assert server.post("/infer", json={"text": texts}).json() == {"result": [[], [], []]}
+    answer = server.post("/v1/extract", json={"texts": texts}).json()
+    assert [(row["reply"], row["status"], row["spans"]) for row in answer["results"]] == [
+        ("{}", "ok", [])
+    ] * 3
+    assert not any("error" in row for row in answer["results"])
+    assert answer["usage"] == {"prompt_tokens": 0, "completion_tokens": 0}
+    assert model.asked == []
+    assert "llmner_unanswered_texts_total 0.0" in server.get("/metrics").text
+
+
 def test_extract_tells_spans_outcomes_reply_and_usage(client: Open) -> None:
     model = Model(lambda text: "```json\n" + named(text)[:-1] + ', "OG": ["런던"]}\n```')
     answer = client(model).post("/v1/extract", json={"texts": [TEXT, "서울"]}).json()
@@ -109,6 +124,17 @@ def test_extract_tells_spans_outcomes_reply_and_usage(client: Open) -> None:
     assert first["usage"] == {"prompt_tokens": 7, "completion_tokens": 3}
     assert answer["usage"] == {"prompt_tokens": 14, "completion_tokens": 6}
     assert answer["recipe"] == "klue"
+
+
+def test_a_request_is_asked_in_the_windows_of_the_recipe_that_it_names(client: Open) -> None:
+    model = Model()
+    text = " ".join(f"{n}일에 손흥민은 춘천에서 3,000명을 만났다." for n in range(8))
+    server = client(model)
+    for name, windows in (("klue", 0), ("klue-mini", 4)):
+        answer = server.post("/v1/extract", json={"texts": [text], "recipe": name}).json()
+        assert len(answer["results"][0].get("windows", ())) == windows
+    assert server.post("/infer", json={"text": text}).status_code == 200
+    assert [len(batch) for batch in model.asked] == [1, 4, 1]
 
 
 def test_a_long_text_is_asked_about_in_windows_and_answered_as_one(client: Open) -> None:

@@ -8,6 +8,7 @@ pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
 
 from llmner.asking import AskOptions
 from llmner.errors import InputError
+from llmner.recipes import Windows
 from llmner.serving import Limits
 from llmner.serving._building import build_service
 
@@ -20,16 +21,17 @@ def test_an_endpoint_gets_questions_one_by_one_and_hears_of_the_clients_time() -
     assert (limits.batch_size, limits.batch_wait, limits.lanes) == (1, 0.0, 3)
     assert (limits.timeout, limits.queue) == (10, 7)
     assert service.engine_loads is False
-    assert service.options["window"] == AskOptions().windows.window
+    assert (service.options["window"], service.options["overlap"]) == (None, None)
 
 
-def test_the_embedded_model_is_asked_by_sentences_unless_a_window_is_given() -> None:
+def test_the_embedded_model_is_asked_in_its_recipes_windows_unless_one_is_given() -> None:
     service = build_service(AskOptions(), Limits(batch_wait=0.5))
-    assert (service.options["window"], service.options["overlap"]) == (60, 0)
+    assert service.recipe.windows == Windows(window=150, overlap=0, core=60)
+    assert (service.options["window"], service.options["overlap"]) == (None, None)
     assert (service.limits.batch_size, service.limits.batch_wait) == (16, 0.5)
     assert service.engine_loads is True
-    service = build_service(AskOptions.of(window=90), Limits(), given=["window"])
-    assert (service.options["window"], service.options["overlap"]) == (90, 80)
+    service = build_service(AskOptions.of(window=90), Limits())
+    assert (service.options["window"], service.options["overlap"]) == (90, None)
 
 
 @pytest.mark.parametrize("engine", ["recorded", "baseline:x"])
