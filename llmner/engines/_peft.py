@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from llmner._mishaps import Mishap, attempt, one_line
+from llmner.engines._lora import add_plain_lora, is_plain_lora
 from llmner.engines._model_files import read_tensors
 from llmner.engines.adapters import ADAPTER_FILE, CONFIG_FILE, Adapter
 from llmner.errors import GenerationError, InputError, MissingExtraError
@@ -17,10 +18,14 @@ __all__ = ["check_settings", "merge_into"]
 def check_settings(adapter: Adapter) -> None:
     """Make sure that PEFT reads an adapter's configuration, before a model is loaded for it.
 
+    A plain adapter needs no PEFT.
+
     Raises:
         MissingExtraError: The ``local`` extra is not installed.
         InputError: PEFT does not read it.
     """
+    if is_plain_lora(adapter):
+        return
     # It warns of a kernel that is not needed.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
@@ -46,6 +51,8 @@ def merge_into(model: Any, adapter: Adapter) -> Any:
         MissingExtraError: The ``local`` extra is not installed.
         GenerationError: The adapter does not belong to this model.
     """
+    if is_plain_lora(adapter) and add_plain_lora(model, adapter):
+        return model
     try:
         from peft import PeftModel, get_peft_model_state_dict
     except ImportError:

@@ -238,8 +238,12 @@ class TransformersGenerator(Engine):
             # A few at a time: reading them one by one would take longer.
             if waiting and batch.is_open and room * _SHARE >= self.batch_size:
                 joining = [waiting.pop() for _ in range(min(room, len(waiting)))]
-                batch.read(joining)
+                for answer in joining:
+                    self._bind(answer)
                 before = [*before, *joining]
+                readable = [answer for answer in joining if not answer.done]
+                if readable:
+                    batch.read(readable)
             else:
                 batch.step()
             yield from (answer for answer in before if answer.done)
@@ -256,20 +260,26 @@ class TransformersGenerator(Engine):
         stop = None if tokenizer.chat_template else prompt.stop
         answer = Answer(encode_prompt(tokenizer, prompt), stop)
         if prompt.grammar is not None:
-            if self._grammars is None:
-                self._grammars = Grammars(
-                    tokenizer, vocabulary_size(model), end_tokens(model, tokenizer)
-                )
-            grammar = prompt.grammar if stop is None else continued(prompt.grammar, stop)
-            matcher = attempt(self._grammars.matcher, grammar)
-            if isinstance(matcher, Mishap):
-                # Each sentence has a grammar of its own; a broken one must not stop the others.
-                answer.finish, answer.error = "error", matcher.message
-            else:
-                answer.matcher = matcher
+            answer.grammar = prompt.grammar if stop is None else continued(prompt.grammar, stop)
         if self.temperature > 0:
             answer.dice = Random(prompt_seed(self.seed, prompt))
         return answer
+
+    def _bind(self, answer: Answer) -> None:
+        """Make an answer keep to its grammar. It is done late: grammars take memory."""
+        if answer.grammar is None:
+            return
+        if self._grammars is None:
+            model, tokenizer = self.load()
+            self._grammars = Grammars(
+                tokenizer, vocabulary_size(model), end_tokens(model, tokenizer)
+            )
+        matcher = attempt(self._grammars.matcher, answer.grammar)
+        if isinstance(matcher, Mishap):
+            # Each sentence has a grammar of its own; a broken one must not stop the others.
+            answer.finish, answer.error = "error", matcher.message
+        else:
+            answer.matcher = matcher
 
     def _check_length(
         self, model: PreTrainedModel, prompts: Sequence[Prompt], answers: Sequence[Answer]

