@@ -84,7 +84,7 @@ STAGES: list[tuple[Any, str, dict[str, Any]]] = [
     (llmner.extraction.extractor, "reply_grammar", {"grounded": True}),
     (llmner.extraction.extractor, "project_reply", {}),
     (llmner.projection._project, "read_reply", {}),
-    (llmner.projection._task, "canonicalize", {}),
+    (llmner.projection._task, "_folded", {}),
     (llmner.extraction.extractor, "read_exact", {"grounded": True}),
     (llmner.extraction.extractor, "score_spans", {}),
     (llmner.extraction.extractor, "vote", {"samples": 2}),

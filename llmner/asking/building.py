@@ -267,7 +267,7 @@ def extractor_options(asking: Asking) -> dict[str, Any]:
     options = asking.options
     windows, decoding = options.windows, options.decoding
     return {
-        "grounded": decoding.grounded,
+        "grounded": _grounded(asking),
         "json_schema": decoding.json_schema,
         "samples": decoding.samples,
         "min_score": options.scores.min_score,
@@ -276,6 +276,17 @@ def extractor_options(asking: Asking) -> dict[str, Any]:
         "overlap": windows.overlap,
         **options.projection.policy(),
     }
+
+
+def _grounded(asking: Asking) -> bool:
+    """Whether replies are grounded.
+
+    The packaged adapter's are unless they are not to be: its answers are as good and sooner there.
+    """
+    decoding = asking.options.decoding
+    if decoding.grounded is None:
+        return asking.in_the_box and not decoding.json_schema
+    return decoding.grounded
 
 
 def build(

@@ -86,7 +86,7 @@ class EngineOptions:
             JSON is sent as JSON, and null leaves a field out: temperature=null,
             chat_template_kwargs={"enable_thinking": false}.
         concurrency: Requests that the openai engine has on their way at once.
-        batch_size: Sentences answered together; 16, with vllm 128, with a baseline 64.
+        batch_size: Sentences answered together; 32, with vllm 128, with a baseline 64.
         max_model_len: vllm: longest question and answer together, in tokens; 4096.
         gpu_memory_utilization: vllm: share of the card's memory to take; 0.9.
         device: auto, cpu, cuda, cuda:1, ...
@@ -119,14 +119,14 @@ class DecodingOptions:
         temperature: 0 for the likeliest reply, the default; with samples 0.7.
         samples: Replies drawn for each text; spans that more than half have are kept.
         grounded: Keep each reply to its format, its labels and stretches of the text: nothing is
-            invented.
+            invented. By default only with the adapter in the package.
         json_schema: Keep each reply to its JSON format, for endpoints that cannot do grounded.
     """
 
     max_new_tokens: Annotated[int, Ge(1)] = 256
     temperature: Annotated[float, Ge(0)] | None = None
     samples: Annotated[int, Ge(1)] = 1
-    grounded: bool = False
+    grounded: bool | None = None
     json_schema: bool = False
 
 

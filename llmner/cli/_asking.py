@@ -99,8 +99,7 @@ def _parameters(
             default = defaults.get(field.name, field.default)
             bare = _bare(hints[field.name], default)
             option = typer.Option(
-                # Otherwise typer would add --no-... to a switch.
-                dashed(field.name),
+                _spelling(field.name, bare),
                 help=texts[field.name],
                 metavar="NAME=VALUE" if bare == list[str] | None else None,
                 rich_help_panel=panel,
@@ -118,6 +117,15 @@ def _parameters(
                 )
             )
     return parameters
+
+
+def _spelling(name: str, kind: Any) -> str:
+    """How an option is written. Only a switch with a third state, unset, can be turned off."""
+    written = dashed(name)
+    if bool not in get_args(kind):
+        # Otherwise typer would add --no-... to every switch.
+        return written
+    return f"{written}/{dashed(f'no_{name}')}"
 
 
 def _bounds(hint: Any) -> dict[str, Any]:

@@ -60,7 +60,8 @@ class ModelEntry(Fields):
             choose from.
         recipe: With ``engine``, the recipe. The default is that of the adapter or the merged model,
             or else ``klue``.
-        grounded: With ``engine``, restrict replies to the text with a grammar.
+        grounded: With ``engine``, restrict replies to the text with a grammar; by default only
+            with the adapter in the package.
         options: With ``train``, fields of the baseline's configuration. With ``engine``, options of
             the engine (``model``, ``adapter``, ``batch_size``, ``max_new_tokens``, ...). Without
             model, adapter and recipe, the packaged adapter is used, as on the command line.
@@ -73,7 +74,7 @@ class ModelEntry(Fields):
     predicted: Path | None = None
     held_out: float | None = Field(default=None, ge=0)
     recipe: str | None = None
-    grounded: bool = False
+    grounded: bool | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -75,6 +75,7 @@ class TransformersGenerator(Engine):
         adapters=True,
         in_process=True,
         sorts=True,
+        batch_size=32,
     )
 
     def __init__(
@@ -82,7 +83,7 @@ class TransformersGenerator(Engine):
         model: str | None = None,
         *,
         adapter: str | Adapter | None = None,
-        batch_size: int = 16,
+        batch_size: int = 32,
         max_new_tokens: int = 256,
         temperature: float = 0.0,
         seed: int = 0,
@@ -132,7 +133,7 @@ class TransformersGenerator(Engine):
         tokenizer: PreTrainedTokenizerBase,
         *,
         name: str,
-        batch_size: int = 16,
+        batch_size: int = 32,
         max_new_tokens: int = 256,
     ) -> TransformersGenerator:
         """An engine around a model that is loaded already, for example one in training.

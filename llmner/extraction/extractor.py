@@ -139,6 +139,8 @@ class Extractor:
     def from_adapter(cls, name: str = PACKAGED_ADAPTER, **options: Any) -> Extractor:
         """A fine-tuned model with the recipe that it was trained with.
 
+        Replies of the packaged adapter are grounded.
+
         Args:
             name: An adapter's folder, or ``USER/NAME`` on the Hub; by default the adapter that is
                 part of this package.
@@ -154,7 +156,8 @@ class Extractor:
         """
         adapter = find_adapter(name)
         options.setdefault("model", adapter.model)
-        return cls(adapter.recipe, create_generator("transformers", adapter=adapter, **options))
+        generator = create_generator("transformers", adapter=adapter, **options)
+        return cls(adapter.recipe, generator, grounded=adapter.name == PACKAGED_ADAPTER)
 
     def extract(
         self, sentences: Iterable[Sentence | str], *, budget: Budget | None = None

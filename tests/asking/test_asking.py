@@ -125,8 +125,9 @@ def test_a_calibration_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_what_is_built_by_hand_has_the_same_defaults() -> None:
     defaults = AskOptions().flat()
     for name, parameter in inspect.signature(Extractor).parameters.items():
-        # An extractor counts questions, the option sentences.
-        if name in defaults and name not in ("recipe", "batch_size"):
+        # An extractor counts questions, the option sentences; and it knows no adapter, which
+        # decides whether replies are grounded.
+        if name in defaults and name not in ("recipe", "batch_size", "grounded"):
             assert parameter.default == defaults[name], name
     for engine in ENGINES:
         for option, name in options_taken(engine_class(engine)).items():
@@ -291,3 +292,17 @@ server.should_exit = True
     assert done.returncode == 0, done.stderr
     (entity,) = json.loads(done.stdout)["result"]
     assert (entity["word"], entity["entity_group"]) == ("ANNA", "PS")
+
+
+def test_the_packaged_adapter_alone_is_grounded_unless_it_is_not_to_be() -> None:
+    pytest.importorskip("llguidance", reason='needs pip install "llmner[local]"')
+    for given, grounded in (
+        ({}, True),
+        ({"grounded": False}, False),
+        ({"json_schema": True, "reply_format": "json-list"}, False),
+        ({"adapter": "none"}, False),
+        ({"adapter": "none", "grounded": True}, True),
+        ({"recipe": "klue"}, False),
+    ):
+        assert build(AskOptions.of(**given)).grounded is grounded, given
+    assert Extractor.from_adapter().grounded

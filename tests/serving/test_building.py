@@ -28,7 +28,7 @@ def test_the_embedded_model_is_asked_in_its_recipes_windows_unless_one_is_given(
     service = build_service(AskOptions(), Limits(batch_wait=0.5))
     assert service.recipe.windows == Windows(window=150, overlap=0, core=60)
     assert (service.options["window"], service.options["overlap"]) == (None, None)
-    assert (service.limits.batch_size, service.limits.batch_wait) == (16, 0.5)
+    assert (service.limits.batch_size, service.limits.batch_wait) == (32, 0.5)
     assert service.engine_loads is True
     service = build_service(AskOptions.of(window=90), Limits())
     assert (service.options["window"], service.options["overlap"]) == (90, None)
