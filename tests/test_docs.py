@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 import yaml
 
+from llmner.recipes import Recipe
 from llmner.scoring import CAUSES
 from tests.conftest import ROOT
 
@@ -475,8 +476,34 @@ def test_what_the_guide_says_of_serving_is_what_was_measured() -> None:
     assert f"the slowest 503 took {told['slowest_503_seconds']:.1f} seconds" in _flat(page)
     away = told["back_after_seconds"] - told["killed_after_seconds"]
     assert f"started again {away:.0f} seconds later" in _flat(page)
-    windows = {(row["window"], row["overlap"]): row["f1"] for row in held["windows"]["windows"]}
-    assert f"F1 of {windows[60, 0]:.3f} and one of {windows[400, 80]:.3f}" in _flat(page)
+    windows = {(row["window"], row["core"]): row["f1"] for row in held["windows"]["windows"]}
+    own = Recipe.load("klue-mini").windows
+    told_windows = f"F1 of {windows[own.window, own.core]:.3f} and one of {windows[400, None]:.3f}"
+    assert told_windows in _flat(page)
+
+
+def test_what_the_guide_says_of_hardware_is_what_was_measured() -> None:
+    page = (ROOT / "docs" / "hardware.md").read_text("utf-8")
+    results = ROOT / "benchmarks" / "results"
+    avx2, every = json.loads((results / "processors.json").read_text("utf-8"))["figures"].values()
+    for title, row in (
+        ("before, seconds a sentence", "old: free, 12 together"),
+        ("free, 32 together", "free, 32 together"),
+        ("grounded (the default), 32 together", "grounded, 32 together"),
+    ):
+        seconds = [side[row]["seconds_a_sentence"] for side in (avx2, every)]
+        assert f"| {title} | {seconds[0]:.3f} | {seconds[1]:.3f} |" in page, title
+    own = "grounded, 32 together"
+    assert f"| computes in | {avx2[own]['dtype']} | {every[own]['dtype']} |" in page
+    ratios = [side["ratios"]["old over grounded"] for side in (avx2, every)]
+    assert f"| times as fast as before | {ratios[0]:.1f} | {ratios[1]:.1f} |" in page
+    memory = [side[own]["peak_memory_gib"] for side in (avx2, every)]
+    assert f"| most memory, GiB | {memory[0]:.2f} | {memory[1]:.2f} |" in page
+    klue = json.loads((results / "processors_klue.json").read_text("utf-8"))["figures"]
+    number = {4: "four"}[klue["different_replies"]]
+    told = " and ".join(f"{klue[dtype]['micro_f1']:.4f}" for dtype in ("float32", "bfloat16"))
+    assert f"of {klue['sentences']} sentences of KLUE dev v1.1 {number} differ" in _flat(page)
+    assert told in page
 
 
 def _flat(page: str) -> str:
