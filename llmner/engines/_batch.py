@@ -21,6 +21,9 @@ __all__ = ["Batch"]
 _DRAFT = 4
 """Tokens guessed at once for an answer that is alone."""
 
+_SHARE = 4
+"""Finished answers stay in the batch until one in so many is finished: leaving copies the rest."""
+
 
 class Batch:
     """Answers in the making.
@@ -52,6 +55,11 @@ class Batch:
         self._mask = torch.empty(0, 0, dtype=torch.long)
 
     @property
+    def going(self) -> list[Answer]:
+        """The answers that have not ended."""
+        return [answer for answer in self.answers if not answer.done]
+
+    @property
     def is_open(self) -> bool:
         """Whether further questions can join."""
         return not self.answers or isinstance(self._cache, RowCache)
@@ -72,6 +80,7 @@ class Batch:
         if not self.answers:
             self.answers, self._cache, self._mask = list(answers), cache, mask
         else:
+            self._compact()
             self.answers += answers
             self._cache.join(cache)
             self._mask = _stacked(self._mask, mask)
@@ -99,7 +108,7 @@ class Batch:
             return self._model.read(tokens, mask, cache, last)
 
     def _choose(self, answers: Sequence[Answer], scores: NextScores) -> None:
-        """Give each answer its next token. Finished answers of a closed batch get none."""
+        """Give each answer its next token; finished ones get none."""
         rows = [row for row, answer in enumerate(answers) if not answer.done]
         going = [answers[row] for row in rows]
         with torch.inference_mode(), denormals_flushed():
@@ -127,18 +136,23 @@ class Batch:
                 return
 
     def _leave(self) -> None:
-        """Let finished answers go, and padding that no row needs."""
+        """Let finished answers go, once there are enough of them."""
+        done = len(self.answers) - len(self.going)
+        if done == len(self.answers):
+            self.answers, self._cache = [], None
+        elif isinstance(self._cache, RowCache) and done * _SHARE >= len(self.answers):
+            self._compact()
+
+    def _compact(self) -> None:
+        """Keep the answers that have not ended, without padding that all of them have."""
         rows = [row for row, answer in enumerate(self.answers) if not answer.done]
         if len(rows) == len(self.answers):
             return
-        if not rows:
-            self.answers, self._cache = [], None
-        elif isinstance(self._cache, RowCache):
-            self.answers = [self.answers[row] for row in rows]
-            mask = self._mask[rows]
-            first = int(mask.any(0).int().argmax())
-            self._mask = mask[:, first:]
-            self._cache.take(rows, first)
+        self.answers = [self.answers[row] for row in rows]
+        mask = self._mask[rows]
+        first = int(mask.any(0).int().argmax())
+        self._mask = mask[:, first:]
+        self._cache.take(rows, first)
 
 
 def _stacked(upper: torch.Tensor, lower: torch.Tensor) -> torch.Tensor:

@@ -233,8 +233,8 @@ class TransformersGenerator(Engine):
             limit=self.max_new_tokens,
             temperature=self.temperature,
         )
-        while waiting or batch.answers:
-            before = batch.answers
+        while waiting or batch.going:
+            before = batch.going
             room = self.batch_size - len(before)
             # A few at a time: reading them one by one would take longer.
             if waiting and batch.is_open and room * _SHARE >= self.batch_size:
