@@ -1,6 +1,6 @@
 """Compares grounded replies with free ones, before and after fine-tuning, and calibrates scores.
 
-    python benchmarks/grounding.py [--timing]
+    python benchmarks/grounding.py
 
 The fine-tuned embedded model answers the first 512 sentences of KLUE dev v1.1 free and grounded.
 The two ways take turns, batch by batch, so that both run under the same conditions. Then it answers
@@ -119,11 +119,7 @@ def calibration(pairs: list[tuple[float, bool]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--timing", action="store_true", help="only compare the two ways, on half as many sentences"
-    )
-    timing = parser.parse_args().timing
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     BUILD.mkdir(exist_ok=True)
     dev = list(read_corpus(klue("klue-ner-v1.1_dev.tsv")))
     adapter = find_adapter(PACKAGED_ADAPTER)
@@ -132,10 +128,6 @@ def main() -> None:
     grounded = Extractor(adapter.recipe, tuned, batch_size=BATCH, grounded=True)
     for extractor in (free, grounded):
         list(extractor.extract(dev[:1]))
-    if timing:
-        turns = in_turns(free, grounded, dev[: TIMED // 2])
-        write("grounding_time", "python benchmarks/grounding.py --timing", turns, PACKAGES)
-        return
     results: dict[str, Any] = {"fine-tuned, in turns": in_turns(free, grounded, dev[:TIMED])}
     for extractor in (free, grounded):
         extractor.batch_size = 4 * BATCH

@@ -8,7 +8,7 @@ PyTorch is told to leave newer instructions out where AVX2 is measured
 and new are measured in turns. The sentences are those of ``data/sample.tsv``, loading apart.
 
 ``--klue`` answers 300 sentences of KLUE dev v1.1 in float32 and in bfloat16: F1 and the replies
-that differ. ``--train`` trains eight sentences in both, and forty as the configuration says.
+that differ.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +64,11 @@ def main() -> None:
     parser.add_argument("--old", type=Path, help="a checkout to compare with")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--klue", action="store_true")
-    parser.add_argument("--train", action="store_true")
     arguments = parser.parse_args()
     settings: dict[str, dict[str, str]] = {"AVX2": AVX2, "all instructions": {}}
     results: dict[str, Any]
     if arguments.klue:
         name, results = "processors_klue", answered()
-    elif arguments.train:
-        name, results = "processors_train", {key: trained(each) for key, each in settings.items()}
     else:
         name = "processors"
         results = {
@@ -137,30 +133,6 @@ def answered() -> dict[str, Any]:
         replies.append([answer.reply.text for answer in answers])
     different = sum(one != other for one, other in zip(*replies, strict=True))
     return {"sentences": len(gold), **figures, "different_replies": different}
-
-
-def trained(setting: dict[str, str]) -> dict[str, Any]:
-    """Seconds of one step of eight sentences in both number types; and of forty sentences."""
-    runs = {
-        "float32, one step": ["--dtype", "float32", "--train-limit", "8", "--held-out", "0"],
-        "bfloat16, one step": ["--dtype", "bfloat16", "--train-limit", "8", "--held-out", "0"],
-        "auto, forty sentences": ["--train-limit", "44", "--held-out", "4"],
-    }
-    figures: dict[str, Any] = {}
-    for name, options in runs.items():
-        with tempfile.TemporaryDirectory() as folder:
-            command = [
-                sys.executable, "scripts/sft.py", "--config",
-                "scripts/configs/gemma-3-270m-cpu.yaml", "--train",
-                str(klue("klue-ner-v1.1_train_mini.tsv")), "--epochs", "1", "--output", folder,
-                *options,
-            ]  # fmt: skip
-            subprocess.run(
-                command, env={**os.environ, **setting}, stdout=sys.stderr, check=True, cwd=ROOT
-            )
-            record = json.loads((Path(folder) / "training.json").read_text(encoding="utf-8"))
-        figures[name] = {"seconds": record["seconds"]}
-    return figures
 
 
 if __name__ == "__main__":
