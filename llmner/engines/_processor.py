@@ -62,7 +62,7 @@ class Arithmetic:
 def cpu_arithmetic() -> Arithmetic:
     """The number type for models on this machine's processor.
 
-    Measured once in a tenth of a second, and kept in the cache folder. The result is kept for this
+    Measured once in about a third of a second, and kept in the cache folder. The result is kept for this
     processor, build of PyTorch and settings like ``ONEDNN_MAX_CPU_ISA``.
     """
     speeds = _kept_speeds()
