@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -49,7 +49,8 @@ class Fields(BaseModel):
     @classmethod
     def _no_switch(cls, value: Any, info: ValidationInfo) -> Any:
         assert info.field_name is not None
-        return value if cls.model_fields[info.field_name].annotation is bool else not_bool(value)
+        kind = cls.model_fields[info.field_name].annotation
+        return value if bool in (kind, *get_args(kind)) else not_bool(value)
 
 
 class Baseline(Protocol):

@@ -62,8 +62,8 @@ class Arithmetic:
 def cpu_arithmetic() -> Arithmetic:
     """The number type for models on this machine's processor.
 
-    Measured once in about a third of a second, and kept in the cache folder. The result is kept for this
-    processor, build of PyTorch and settings like ``ONEDNN_MAX_CPU_ISA``.
+    Measured once in about a third of a second, and kept in the cache folder for this processor,
+    build of PyTorch and settings like ``ONEDNN_MAX_CPU_ISA``.
     """
     speeds = _kept_speeds()
     dtype = "float32" if speeds["float32"] > _CLEARLY * speeds["bfloat16"] else "bfloat16"
