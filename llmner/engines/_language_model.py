@@ -53,15 +53,13 @@ def load_model(
     """
     try:
         import torch
-        from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+        from transformers import AutoModelForCausalLM
         from transformers.utils import logging
     except ImportError:
         raise MissingExtraError("local", "the transformers engine") from None
     logging.disable_progress_bar()
     if name == EMBEDDED_MODEL:
         path = str(embedded_model(report))
-        # Gemma's own class builds the same tokenizer anew, which takes twice as long.
-        options["tokenizer_kind"] = PreTrainedTokenizerFast
     else:
         check_layout(name, trust_remote_code=trust_remote_code)
         path = name

@@ -22,7 +22,6 @@ def load_pretrained(
     *,
     trust_remote_code: bool = False,
     new_layers: bool = False,
-    tokenizer_kind: Any = None,
     **options: Any,
 ) -> tuple[Any, Any]:
     """Load a model and its tokenizer. ``transformers`` must be installed.
@@ -33,7 +32,6 @@ def load_pretrained(
         path: Its name on the Hub, or its folder.
         trust_remote_code: Run Python code that comes with the model.
         new_layers: Whether weights may be missing, which are then initialised at random.
-        tokenizer_kind: The tokenizer's class, if it is not to be the one that the folder names.
         **options: Passed on to ``from_pretrained``.
 
     Raises:
@@ -50,11 +48,7 @@ def load_pretrained(
     config = attempt(AutoConfig.from_pretrained, path, trust_remote_code=trust_remote_code)
     if isinstance(config, Mishap):
         raise _not_loaded(name, "config.json", config) from config.error
-    tokenizer = attempt(
-        (tokenizer_kind or AutoTokenizer).from_pretrained,
-        path,
-        trust_remote_code=trust_remote_code,
-    )
+    tokenizer = attempt(AutoTokenizer.from_pretrained, path, trust_remote_code=trust_remote_code)
     if isinstance(tokenizer, Mishap):
         raise _not_loaded(
             name, "tokenizer.json or tokenizer_config.json", tokenizer

@@ -1,4 +1,4 @@
-"""Plain LoRA, added to the weights as PEFT would add it. Importing PEFT takes three seconds."""
+"""Plain LoRA, added to the weights as PEFT would add it, without importing PEFT, which is slow."""
 
 from __future__ import annotations
 
