@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from llmner.engines._processor import processor_name
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 KLUE = Path(os.environ.get("LLMNER_KLUE", ROOT.parent / "shared" / "data" / "klue-ner"))
@@ -72,7 +74,8 @@ def write(
         "commit": commit,
         "python": platform.python_version(),
         "machine": (
-            f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores of {processor()}"
+            f"{platform.system()} {platform.machine()}, "
+            f"{os.cpu_count()} cores of {processor_name()}"
         ),
         "versions": {package: version(package) for package in packages},
         "figures": figures,
@@ -81,13 +84,3 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     print(text)
-
-
-def processor() -> str:
-    """The processor's name as Linux gives it; elsewhere what Python knows of it.
-
-    Times depend on it, and so does which number type is fast.
-    """
-    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if sys.platform == "linux" else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or "an unknown processor"

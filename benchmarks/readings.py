@@ -16,8 +16,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from _report import ROOT, klue, processor, write
+from _report import ROOT, klue, write
 
+from llmner.engines._processor import processor_name
 from llmner.training import parse_config, train
 
 RECIPES = {"two": "klue-mini", "one": str(ROOT / "benchmarks" / "klue-once.yaml")}
@@ -60,7 +61,7 @@ def trained(recipe: str, seed: int, folder: Path) -> None:
         ),
         report=print,
     )  # fmt: skip
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor_name()
     (folder / DEVICE).write_text(device + "\n", encoding="utf-8")
 
 

@@ -26,8 +26,10 @@ from multiprocessing import get_context
 from typing import Any
 
 import psutil
-from _report import ROOT, processor, write
+from _report import ROOT, write
 from serving import REPLIES, ready, recorded
+
+from llmner.engines._processor import processor_name
 
 SERVERS = {"one connection a turn": 1, "as shipped": None}
 _START = """
@@ -57,7 +59,7 @@ def main() -> None:
                 )
             print(name, json.dumps(rounds[name][-1]), file=sys.stderr)
     figures = {
-        "processor": f"{processor()}, {psutil.cpu_count()} of it, shared with the clients",
+        "processor": f"{processor_name()}, {psutil.cpu_count()} of it, shared with the clients",
         "replies": path.name,
         "clients": arguments.clients,
         **rounds,

@@ -66,14 +66,16 @@ class Batch:
 
     def read(self, answers: Sequence[Answer]) -> None:
         """Read further questions, and choose the first token of each answer."""
-        contexts = [answer.question + answer.answer for answer in answers]
-        width = max(map(len, contexts))
+        questions = [answer.question for answer in answers]
+        width = max(map(len, questions))
         # It is masked, so that any token would do.
         pad = self._tokenizer.pad_token_id or 0
         device = self._model.device
-        tokens = torch.tensor([[pad] * (width - len(row)) + row for row in contexts], device=device)
+        tokens = torch.tensor(
+            [[pad] * (width - len(row)) + row for row in questions], device=device
+        )
         mask = torch.tensor(
-            [[0] * (width - len(row)) + [1] * len(row) for row in contexts], device=device
+            [[0] * (width - len(row)) + [1] * len(row) for row in questions], device=device
         )
         cache = new_cache(self._model.model)
         self._choose(answers, self._read(tokens, mask, cache))

@@ -39,7 +39,7 @@ class Answer:
         question: The tokens of the question.
         stop: A string that ends the answer, besides the model's own end tokens.
         answer: The tokens of the answer so far.
-        logprobs: The logarithm of each answer token's probability among all tokens.
+        logprobs: The logarithm of each answer token's probability; see :func:`choose`.
         end: The logarithm of the end token's probability, if one ended the answer.
         finish: Why the answer ended, or ``None`` while it goes on.
         error: Why there is no answer.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmner.engines._model_files import read_object, read_tensors
-from llmner.engines.adapters import ADAPTER_FILE, CONFIG_FILE, Adapter
+from llmner.engines.adapters import ADAPTER_FILE, CONFIG_FILE, Adapter, lora_settings
 
 __all__ = ["add_plain_lora", "is_plain_lora"]
 
@@ -72,15 +72,15 @@ def add_plain_lora(model: Any, adapter: Adapter) -> bool:
     import torch
     from safetensors.torch import load_file
 
-    settings = read_object(adapter.folder / CONFIG_FILE, "an adapter's configuration")
-    scale = settings["lora_alpha"] / settings["r"]
+    settings = lora_settings(adapter)
+    scale, targets = settings.lora_alpha / settings.r, settings.target_modules
+    # That is part of being plain.
+    assert isinstance(targets, list)
     factors = load_file(adapter.folder / ADAPTER_FILE)
     layers = set(map(_layer, factors))
     modules = dict(model.named_modules())
     if any(
-        isinstance(module, torch.nn.Linear)
-        and name not in layers
-        and _is_target(name, settings["target_modules"])
+        isinstance(module, torch.nn.Linear) and name not in layers and _is_target(name, targets)
         for name, module in modules.items()
     ):
         return False

@@ -31,6 +31,7 @@ __all__ = [
     "cpu_arithmetic",
     "fits_in_float32",
     "machine_memory",
+    "processor_name",
 ]
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -44,6 +45,9 @@ _CLEARLY = 1.1
 _WIDTHS = (640, 2048)
 _QUESTION_ROWS, _ANSWER_ROWS, _ANSWER_TOKENS = 256, 16, 6
 _ROUNDS = 5
+
+_SETTINGS = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+"""Environment variables that hold PyTorch back from instructions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,8 @@ class Arithmetic:
 def cpu_arithmetic() -> Arithmetic:
     """The number type for models on this machine's processor.
 
-    Measured once in about a third of a second, and kept in the cache folder for this processor,
-    build of PyTorch and settings like ``ONEDNN_MAX_CPU_ISA``.
+    Measured once, and kept in the cache folder for this processor, build of PyTorch and settings
+    like ``ONEDNN_MAX_CPU_ISA``.
     """
     speeds = _kept_speeds()
     dtype = "float32" if speeds["float32"] > _CLEARLY * speeds["bfloat16"] else "bfloat16"
@@ -208,10 +212,6 @@ def _kept_speeds() -> dict[str, float]:
             # A cache that cannot be written is measured again next time.
             pass
     return kept[key]
-
-
-_SETTINGS = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
-"""Environment variables that hold PyTorch back from instructions."""
 
 
 def _read(path: Path) -> dict[str, dict[str, float]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["LanguageModel", "NextScores", "softcap_of"]
+__all__ = ["LanguageModel", "NextScores", "is_plain_head", "softcap_of"]
 
 _SCALES = ("logit_scale", "logits_scaling", "lm_head_multiplier", "output_multiplier")
 """Settings of models that scale their scores in ways of their own."""

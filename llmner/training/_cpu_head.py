@@ -14,13 +14,12 @@ from typing import Any
 import torch
 from trl.trainer.utils import FusedCausalLMOutput
 
+from llmner.engines._scores import is_plain_head, softcap_of
+
 __all__ = ["AnswerLogProbs", "score_answers_only"]
 
 _CHUNK = 512
 """Tokens whose logits are in memory at once: for 262,144 words, half a gigabyte in float32."""
-
-_SCALES = ("logit_scale", "logits_scaling", "lm_head_multiplier", "output_multiplier")
-"""Settings of models that scale their logits. trl computes the loss of these models."""
 
 
 class AnswerLogProbs(torch.autograd.Function):  # type: ignore[misc]
@@ -83,21 +82,17 @@ class AnswerLogProbs(torch.autograd.Function):  # type: ignore[misc]
 def score_answers_only(model: Any) -> None:
     """Make ``model(..., labels=..., fused_lm_head=True)`` compute logits of learnt tokens only.
 
-    A model is left as it is if its head is trained or has a bias, or if it scales its logits.
+    A model is left as it is if its head is trained or has a bias, or if it scales its logits: trl
+    computes the loss of these models.
 
     Args:
         model: The causal language model itself, not the PEFT wrapper.
     """
     head = model.get_output_embeddings()
-    config = model.config.get_text_config()
-    if (
-        head.weight.requires_grad
-        or head.bias is not None
-        or any(getattr(config, key, None) for key in _SCALES)
-    ):
+    if not is_plain_head(model) or head.weight.requires_grad or head.bias is not None:
         return
     original = model.forward
-    softcap = getattr(config, "final_logit_softcapping", None)
+    softcap = softcap_of(model)
 
     @functools.wraps(original)
     def forward(
