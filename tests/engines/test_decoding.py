@@ -141,6 +141,9 @@ def test_probabilities_are_the_models_own(folders: dict[str, str]) -> None:
             logits = model(torch.tensor([answer.question + answer.answer])).logits[0]
         behind = logits[len(answer.question) - 1 : -1].float().log_softmax(-1)
         assert behind.argmax(-1).tolist() == answer.answer
+        # What ended the answer is a token without a character.
+        given = answer.reply(tokenizer).tokens or ()
+        assert len(given) - len(answer.answer) == (answer.finish == "stop")
         for row, token, logprob in zip(behind, answer.answer, answer.logprobs, strict=True):
             assert logprob == pytest.approx(float(row[token]), abs=1e-4)
 
