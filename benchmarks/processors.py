@@ -7,8 +7,8 @@ PyTorch is told to leave newer instructions out where AVX2 is measured
 (``ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2``). Every figure is of a process of its own; old
 and new are measured in turns. The sentences are those of ``data/sample.tsv``, loading apart.
 
-``--klue`` answers 300 sentences of KLUE dev v1.1 in float32 and in bfloat16: F1 and the replies
-that differ.
+``--klue`` answers 300 sentences of KLUE dev v1.1 in each number type: F1, and how many replies are
+not those of float32.
 """
 
 from __future__ import annotations
@@ -24,22 +24,24 @@ from typing import Any
 from _report import ROOT, klue, write
 
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
-SEED = 20261126
+SEED, KLUE_SENTENCES = 20261126, 300
 
 CHILD = """
 import json, resource, sys, time
-root, way, count, batch = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+root, way, dtype, count, batch = *sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5])
 sys.path.insert(0, root)
 import llmner
 from llmner.corpora import read_corpus
 from llmner.extraction import Extractor
 assert llmner.__file__.startswith(root), llmner.__file__
 started = time.perf_counter()
-adapted = Extractor.from_adapter(batch_size=batch, max_new_tokens=128)
+# Older checkouts know no dtype.
+more = {} if dtype == "auto" else {"dtype": dtype}
+adapted = Extractor.from_adapter(batch_size=batch, max_new_tokens=128, **more)
 extractor = Extractor(
     adapted.recipe, adapted.generator, grounded=way == "grounded", batch_size=4 * batch
 )
-sentences = list(read_corpus(sys.argv[5]))
+sentences = list(read_corpus(sys.argv[6]))
 list(extractor.extract(sentences[:1]))
 loaded = time.perf_counter()
 if batch == 1:
@@ -49,7 +51,10 @@ else:
 seconds = time.perf_counter() - loaded
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({
-    "dtype": str(adapted.generator.load()[0].dtype).removeprefix("torch."),
+    "dtypes": sorted({
+        str(weight.dtype).removeprefix("torch.")
+        for weight in adapted.generator.load()[0].parameters()
+    }),
     "loading_and_first_sentence_seconds": round(loaded - started, 1),
     "sentences": len(answers),
     "seconds_a_sentence": round(seconds / len(answers), 3),
@@ -64,7 +69,11 @@ def main() -> None:
     parser.add_argument("--old", type=Path, help="a checkout to compare with")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--klue", action="store_true")
+    parser.add_argument("--dtype", help="with --klue: answer in one number type, and print")
     arguments = parser.parse_args()
+    if arguments.dtype:
+        print(json.dumps(answered_in(arguments.dtype)))
+        return
     settings: dict[str, dict[str, str]] = {"AVX2": AVX2, "all instructions": {}}
     results: dict[str, Any]
     if arguments.klue:
@@ -80,24 +89,35 @@ def main() -> None:
 
 def raced(setting: dict[str, str], old: Path | None, rounds: int) -> dict[str, Any]:
     """Seconds a sentence of each way, the best of some rounds in turns; and ratios."""
-    ways: list[tuple[str, Path, str, int, int]] = [
-        ("free, 32 together", ROOT, "free", 100, 32),
-        ("grounded, 32 together", ROOT, "grounded", 100, 32),
-        ("grounded, one at a time", ROOT, "grounded", 12, 1),
+    ways: list[tuple[str, Path, str, str, int, int]] = [
+        ("free, 32 together", ROOT, "free", "auto", 100, 32),
+        ("grounded, 32 together", ROOT, "grounded", "auto", 100, 32),
+        ("grounded, one at a time", ROOT, "grounded", "auto", 12, 1),
+        ("int8: grounded, 32 together", ROOT, "grounded", "int8", 100, 32),
+        ("int8: grounded, one at a time", ROOT, "grounded", "int8", 12, 1),
     ]
     if old is not None:
-        ways.insert(0, ("old: free, 12 together", old.resolve(), "free", 48, 12))
+        ways.insert(0, ("old: free, 12 together", old.resolve(), "free", "auto", 48, 12))
     best: dict[str, dict[str, Any]] = {}
     for _ in range(rounds):
-        for name, root, way, count, batch in ways:
-            told = child(setting, str(root), way, str(count), str(batch))
+        for name, root, way, dtype, count, batch in ways:
+            told = child(setting, str(root), way, dtype, str(count), str(batch))
             if name not in best or told["seconds_a_sentence"] < best[name]["seconds_a_sentence"]:
                 best[name] = told
     seconds = {name: told["seconds_a_sentence"] for name, told in best.items()}
     grounded = seconds["grounded, 32 together"]
-    ratios = {"free over grounded": round(seconds["free, 32 together"] / grounded, 2)}
+    alone = seconds["grounded, one at a time"]
+    ratios = {
+        "free over grounded": round(seconds["free, 32 together"] / grounded, 2),
+        **{
+            f"auto over int8, {together}": round(each / seconds[f"int8: grounded, {together}"], 2)
+            for together, each in (("32 together", grounded), ("one at a time", alone))
+        },
+    }
     if old is not None:
-        ratios["old over grounded"] = round(seconds["old: free, 12 together"] / grounded, 2)
+        before = seconds["old: free, 12 together"]
+        ratios["old over grounded"] = round(before / grounded, 2)
+        ratios["old over int8"] = round(before / seconds["int8: grounded, 32 together"], 2)
     return {**best, "ratios": ratios}
 
 
@@ -117,22 +137,47 @@ def child(setting: dict[str, str], root: str, *more: str) -> dict[str, Any]:
 
 
 def answered() -> dict[str, Any]:
-    """F1 of 300 sentences in both number types, and how many replies differ."""
+    """F1 of 300 sentences in each number type, and how many replies are not those of float32."""
+    ways: dict[str, tuple[str, dict[str, str]]] = {
+        "float32": ("float32", {}),
+        "bfloat16": ("bfloat16", {}),
+        "int8": ("int8", {}),
+        "int8, AVX2": ("int8", AVX2),
+    }
+    figures: dict[str, Any] = {"sentences": KLUE_SENTENCES}
+    first: list[str] = []
+    for name, (dtype, setting) in ways.items():
+        printed = subprocess.run(
+            [sys.executable, __file__, "--klue", "--dtype", dtype],
+            env={**os.environ, **setting},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+        told: dict[str, Any] = json.loads(printed.splitlines()[-1])
+        replies = told.pop("replies")
+        first = first or replies
+        different = sum(one != other for one, other in zip(replies, first, strict=True))
+        figures[name] = {**told, "other_replies": different}
+        print(name, figures[name], file=sys.stderr)
+    return figures
+
+
+def answered_in(dtype: str) -> dict[str, Any]:
+    """F1 and replies in one number type."""
     from llmner.corpora import read_corpus
     from llmner.extraction import Extractor
     from llmner.scoring import sample, score
 
-    gold = sample(list(read_corpus(klue("klue-ner-v1.1_dev.tsv"))), 300, SEED)
-    replies, figures = [], {}
-    for dtype in ("float32", "bfloat16"):
-        extractor = Extractor.from_adapter(max_new_tokens=128, dtype=dtype)
-        extractor.batch_size = 300
-        answers = list(extractor.extract(gold))
-        micro = score([one.spans for one in gold], [answer.spans for answer in answers]).micro
-        figures[dtype] = {"micro_f1": round(micro.f1, 4)}
-        replies.append([answer.reply.text for answer in answers])
-    different = sum(one != other for one, other in zip(*replies, strict=True))
-    return {"sentences": len(gold), **figures, "different_replies": different}
+    gold = sample(list(read_corpus(klue("klue-ner-v1.1_dev.tsv"))), KLUE_SENTENCES, SEED)
+    extractor = Extractor.from_adapter(max_new_tokens=128, dtype=dtype)
+    extractor.batch_size = KLUE_SENTENCES
+    answers = list(extractor.extract(gold))
+    micro = score([one.spans for one in gold], [answer.spans for answer in answers]).micro
+    return {
+        "micro_f1": round(micro.f1, 4),
+        "replies": [answer.reply.text for answer in answers],
+    }
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ class EngineOptions:
         gpu_memory_utilization: vllm: share of the card's memory to take; 0.9.
         device: auto, cpu, cuda, cuda:1, ...
         dtype: Number type that the transformers engine computes in: auto (what is fast on this
-            device), float32, bfloat16 or float16.
+            device), float32, bfloat16, float16, or int8 on a CPU.
         trust_remote_code: Run Python code that comes with the model.
     """
 

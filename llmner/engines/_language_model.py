@@ -42,7 +42,8 @@ def load_model(
 
     Args:
         name: Name on the Hub, a folder, or :data:`EMBEDDED_MODEL`.
-        dtype: Number type of the weights, ``"float32"`` for example; bfloat16 with ``"auto"``.
+        dtype: Number type of the weights, ``"float32"`` for example; bfloat16 with ``"auto"``, and
+            with ``"int8"``, which is for later.
         trust_remote_code: Run Python code that comes with the model.
         report: Called with a sentence before anything that takes long.
         **options: Passed on to ``from_pretrained`` (``quantization_config``, ``device_map``, ...).
@@ -70,7 +71,7 @@ def load_model(
             AutoModelForCausalLM,
             name,
             path,
-            dtype=torch.bfloat16 if dtype == "auto" else getattr(torch, dtype),
+            dtype=torch.bfloat16 if dtype in ("auto", "int8") else getattr(torch, dtype),
             trust_remote_code=trust_remote_code,
             **options,
         )

@@ -34,11 +34,17 @@ __all__ = [
     "processor_name",
 ]
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+DTYPES = ("auto", "float32", "bfloat16", "float16", "int8")
 """Number types that can be asked for; ``auto`` is the one that is fast."""
+
+_MEASURED = ("float32", "bfloat16", "int8")
 
 _CLEARLY = 1.1
 """float32 takes twice the memory, so it must be faster by this factor."""
+
+_MUCH = 1.3
+"""int8 is less exact, and more is done than linear layers; so they must be faster by this factor.
+Where bfloat16 is fast, everything is fast in it, and int8 is not worth it."""
 
 # A small model's layer (2 * width * width multiplications a row), questions of a batch, the tokens
 # of its answers, and how many of these there are.
@@ -57,10 +63,12 @@ class Arithmetic:
     Attributes:
         dtype: ``float32`` or ``bfloat16``.
         reason: Why, for people.
+        int8: Whether linear layers in int8 are much faster than in float32, and bfloat16 is slow.
     """
 
     dtype: str
     reason: str
+    int8: bool = False
 
 
 def cpu_arithmetic() -> Arithmetic:
@@ -71,9 +79,10 @@ def cpu_arithmetic() -> Arithmetic:
     """
     speeds = _kept_speeds()
     dtype = "float32" if speeds["float32"] > _CLEARLY * speeds["bfloat16"] else "bfloat16"
-    other = "bfloat16" if dtype == "float32" else "float32"
-    reason = f"{speeds[dtype]:.0f} GFLOP/s a core, {other} {speeds[other]:.0f}"
-    return Arithmetic(dtype, reason)
+    others = ", ".join(f"{name} {speeds[name]:.0f}" for name in _MEASURED if name != dtype)
+    reason = f"{speeds[dtype]:.0f} GFLOP/s a core, {others}"
+    int8 = dtype == "float32" and speeds["int8"] > _MUCH * speeds["float32"]
+    return Arithmetic(dtype, reason, int8)
 
 
 def convert(model: Any, dtype: str) -> None:
@@ -150,6 +159,8 @@ def check_dtype(name: str, device: torch.device) -> None:
 
     if name not in DTYPES:
         raise InputError(f"dtype {name!r} is unknown", hint=f"use {', '.join(DTYPES)}")
+    if name == "int8" and device.type != "cpu":
+        raise InputError(f"int8 is for CPUs, and the device is {device}", hint="use auto")
     if name != "float16" or device.type != "cpu":
         return
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_fp16_supported", lambda: False)
@@ -226,13 +237,15 @@ def _read(path: Path) -> dict[str, dict[str, float]]:
         key: speeds
         for key, speeds in kept.items()
         if isinstance(speeds, dict)
-        and all(isinstance(speeds.get(name), (int, float)) for name in ("float32", "bfloat16"))
+        and all(isinstance(speeds.get(name), (int, float)) for name in _MEASURED)
     }
 
 
 def _measured() -> dict[str, float]:
     """Speeds of a layer that reads questions and writes answers, in GFLOP/s."""
     import torch
+
+    from llmner.engines._int8 import Int8Linear
 
     narrow, wide = _WIDTHS
     rows = _QUESTION_ROWS + _ANSWER_ROWS * _ANSWER_TOKENS
@@ -242,18 +255,20 @@ def _measured() -> dict[str, float]:
     # One thread and its own time: beside other programs, threads mostly wait for one another.
     torch.set_num_threads(1)
     try:
-        for dtype in (torch.float32, torch.bfloat16):
-            weight = torch.ones(wide, narrow, dtype=dtype)
+        for name in _MEASURED:
+            dtype = torch.bfloat16 if name == "bfloat16" else torch.float32
+            linear = torch.nn.Linear(narrow, wide, bias=False, dtype=dtype)
+            layer = Int8Linear(linear) if name == "int8" else linear
             questions = torch.ones(_QUESTION_ROWS, narrow, dtype=dtype)
             answers = torch.ones(_ANSWER_ROWS, narrow, dtype=dtype)
             seconds = []
             for _ in range(_ROUNDS):
                 started = time.thread_time()
-                torch.nn.functional.linear(questions, weight)
-                for _ in range(_ANSWER_TOKENS):
-                    torch.nn.functional.linear(answers, weight)
+                with torch.inference_mode():
+                    layer(questions)
+                    for _ in range(_ANSWER_TOKENS):
+                        layer(answers)
                 seconds.append(time.thread_time() - started)
-            name = str(dtype).removeprefix("torch.")
             # The first round prepares kernels, and other programs may disturb any.
             speeds[name] = round(work / min(seconds) / 1e9, 1)
     finally:

@@ -23,7 +23,7 @@ def merge_adapter(
 ) -> Path:
     """Write a model with an adapter merged into its weights, its tokenizer and its recipe.
 
-    The weights, in bfloat16, are those that the ``transformers`` engine answers with. The folder
+    The weights are in bfloat16. The folder
     appears complete or not at all.
 
     >>> merge_adapter("gemma-3-270m-klue-ner", Path("merged"))  # doctest: +SKIP
@@ -52,12 +52,11 @@ def merge_adapter(
         model or source.model,
         adapter=source,
         device="cpu",
+        dtype="bfloat16",
         trust_remote_code=trust_remote_code,
         report=report,
     )
     merged, tokenizer = engine.load()
-    # On a processor without bfloat16 the engine has converted it to float32; that loses nothing.
-    merged.bfloat16()
     if report is not None:
         report(f"Writing {output}")
     part = output.with_name(f"{output.name}.partial")

@@ -23,12 +23,17 @@ from llmner.engines._language_model import (
     vocabulary_size,
 )
 from llmner.engines._peft import check_settings, merge_into
-from llmner.engines._processor import check_device, check_dtype, convert
+from llmner.engines._processor import (
+    check_device,
+    check_dtype,
+    convert,
+    fits_in_float32,
+)
 from llmner.engines._types import Capabilities, Engine, Reply, prompt_seed
 from llmner.engines.adapters import Adapter
 from llmner.engines.embedded import EMBEDDED_MODEL
 from llmner.engines.grammars import continued
-from llmner.errors import MissingExtraError
+from llmner.errors import GenerationError, MissingExtraError
 from llmner.recipes.chat import Prompt
 
 if TYPE_CHECKING:
@@ -61,8 +66,9 @@ class TransformersGenerator(Engine):
             prompt is a different draw.
         seed: Seed of the draws. The same seed gives the same answers, whatever is in the batch.
         device: ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda:0"``, ...
-        dtype: ``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``. With ``"auto"`` a CPU
-            computes in float32 if that is measured to be faster there, else in bfloat16.
+        dtype: ``"auto"``, ``"float32"``, ``"bfloat16"``, ``"float16"``, or ``"int8"``, in which a
+            CPU computes linear layers, faster and less exactly. With ``"auto"`` a CPU computes in
+            what is measured to be faster there, float32 or bfloat16.
         trust_remote_code: Run Python code that comes with the model. Off by default.
         report: Called with a sentence before anything that takes long.
     """
@@ -172,8 +178,11 @@ class TransformersGenerator(Engine):
             model = merge_into(model, adapter)
         check_answerable(self.model_name, model, tokenizer)
         model.to(device)
-        convert(model, self.dtype)
         model.eval()
+        if self.dtype == "int8":
+            self._quantise(model, tokenizer)
+        else:
+            convert(model, self.dtype)
         self._loaded = model, tokenizer
         return self._loaded
 
@@ -185,6 +194,19 @@ class TransformersGenerator(Engine):
             raise MissingExtraError("local", "the transformers engine") from None
         check_dtype(self.dtype, device)
         return device
+
+    def _quantise(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        from llmner.engines._int8 import linear_layers, quantise
+
+        if not any(linear_layers(model)):
+            raise GenerationError(
+                f"{self.model_name} has no linear layers that could be turned into int8; use "
+                "--dtype auto"
+            )
+        if fits_in_float32(model):
+            # Measuring inputs is faster in it.
+            model.float()
+        quantise(model, tokenizer)
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Answer the prompts. The replies are in the order of the prompts.

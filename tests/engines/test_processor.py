@@ -49,14 +49,19 @@ def test_what_is_fast_is_measured_once(cache: Path) -> None:
     assert min(kept.values()) > 0
     for fast, float32 in (("float32", 3.0), ("bfloat16", 1.05)):
         # A little faster is not worth twice the memory.
-        cache.write_text(json.dumps({key: {"float32": float32, "bfloat16": 1.0}}))
-        assert cpu_arithmetic().dtype == fast
+        for int8 in (3.8, 4.0):
+            told = {"float32": float32, "bfloat16": 1.0, "int8": int8}
+            cache.write_text(json.dumps({key: told}))
+            assert cpu_arithmetic().dtype == fast
+            # Much faster than float32 is enough, but not where bfloat16 is as fast.
+            assert cpu_arithmetic().int8 == (int8 == 4.0 and fast == "float32")
     cache.unlink()
     assert cpu_arithmetic().dtype == measured.dtype
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", '{"here": 3}', "{", "null", '{"a": {"float32": "x"}}']
+    "content",
+    ["", "[]", '{"here": 3}', "{", "null", '{"a": {"float32": "x"}}', '{"a": {"float32": 1}}'],
 )
 def test_a_broken_file_is_measured_anew(cache: Path, content: str) -> None:
     cache.write_text(content)
@@ -73,6 +78,12 @@ def test_a_cache_that_cannot_be_written_is_no_error(
     threads = torch.get_num_threads()
     assert cpu_arithmetic().dtype in ("float32", "bfloat16")
     assert torch.get_num_threads() == threads
+
+
+def test_int8_is_for_cpus() -> None:
+    check_dtype("int8", torch.device("cpu"))
+    with pytest.raises(InputError, match="int8 is for CPUs, and the device is cuda:0; use auto"):
+        check_dtype("int8", torch.device("cuda:0"))
 
 
 def test_float16_needs_a_processor_that_has_it() -> None:

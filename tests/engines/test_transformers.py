@@ -104,7 +104,7 @@ def test_a_model_too_large_for_float32_stays_in_bfloat16(
         ({"device": "gpu"}, "device 'gpu' is unknown; use auto, cpu"),
         ({"device": "cpu:x"}, "device 'cpu:x' is unknown"),
         ({"device": "cuda:99"}, "cuda"),
-        ({"dtype": "bf16"}, "dtype 'bf16' is unknown; use auto, float32, bfloat16, float16"),
+        ({"dtype": "bf16"}, "dtype 'bf16' is unknown; use auto, float32, bfloat16, float16, int8"),
     ],
 )
 def test_a_device_or_number_type_that_is_not_there_is_refused_before_a_model_is_loaded(
