@@ -43,7 +43,7 @@ _CLEARLY = 1.1
 """float32 takes twice the memory, so it must be faster by this factor."""
 
 _MUCH = 1.3
-"""int8 is less exact, and more is done than linear layers; so they must be faster by this factor.
+"""int8 is less exact, and more is done than linear layers; so it must be faster by this factor.
 Where bfloat16 is fast, everything is fast in it, and int8 is not worth it."""
 
 # A small model's layer (2 * width * width multiplications a row), questions of a batch, the tokens
@@ -244,6 +244,7 @@ def _read(path: Path) -> dict[str, dict[str, float]]:
 def _measured() -> dict[str, float]:
     """Speeds of a layer that reads questions and writes answers, in GFLOP/s."""
     import torch
+    from torch.nn.utils import skip_init
 
     from llmner.engines._int8 import Int8Linear
 
@@ -257,7 +258,9 @@ def _measured() -> dict[str, float]:
     try:
         for name in _MEASURED:
             dtype = torch.bfloat16 if name == "bfloat16" else torch.float32
-            linear = torch.nn.Linear(narrow, wide, bias=False, dtype=dtype)
+            # Weights at random would move on the dice of whoever asks: of a training, for example.
+            linear = skip_init(torch.nn.Linear, narrow, wide, bias=False, dtype=dtype)
+            torch.nn.init.ones_(linear.weight)
             layer = Int8Linear(linear) if name == "int8" else linear
             questions = torch.ones(_QUESTION_ROWS, narrow, dtype=dtype)
             answers = torch.ones(_ANSWER_ROWS, narrow, dtype=dtype)
