@@ -18,6 +18,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,14 @@ from _report import ROOT, klue, write
 
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 SEED, KLUE_SENTENCES = 20261126, 300
+
+DTYPES: dict[str, tuple[str, dict[str, str]]] = {
+    "float32": ("float32", {}),
+    "bfloat16": ("bfloat16", {}),
+    "int8": ("int8", {}),
+    "int8, AVX2": ("int8", AVX2),
+}
+"""Number types, with the instructions that are left out."""
 
 CHILD = """
 import json, resource, sys, time
@@ -77,7 +86,8 @@ def main() -> None:
     settings: dict[str, dict[str, str]] = {"AVX2": AVX2, "all instructions": {}}
     results: dict[str, Any]
     if arguments.klue:
-        name, results = "processors_klue", answered()
+        name = "processors_klue"
+        results = {"sentences": KLUE_SENTENCES, **in_each_dtype([__file__, "--klue"])}
     else:
         name = "processors"
         results = {
@@ -101,10 +111,10 @@ def raced(setting: dict[str, str], old: Path | None, rounds: int) -> dict[str, A
     best: dict[str, dict[str, Any]] = {}
     for _ in range(rounds):
         for name, root, way, dtype, count, batch in ways:
-            told = child(setting, str(root), way, dtype, str(count), str(batch))
-            if name not in best or told["seconds_a_sentence"] < best[name]["seconds_a_sentence"]:
-                best[name] = told
-    seconds = {name: told["seconds_a_sentence"] for name, told in best.items()}
+            said = child(setting, str(root), way, dtype, str(count), str(batch))
+            if name not in best or said["seconds_a_sentence"] < best[name]["seconds_a_sentence"]:
+                best[name] = said
+    seconds = {name: said["seconds_a_sentence"] for name, said in best.items()}
     grounded = seconds["grounded, 32 together"]
     alone = seconds["grounded, one at a time"]
     ratios = {
@@ -122,45 +132,38 @@ def raced(setting: dict[str, str], old: Path | None, rounds: int) -> dict[str, A
 
 
 def child(setting: dict[str, str], root: str, *more: str) -> dict[str, Any]:
-    """What one process prints."""
+    """What one process says of a way."""
     sample = str(ROOT / "data" / "sample.tsv")
+    said = told(["-c", CHILD, root, *more, sample], {**setting, "PYTHONPATH": root})
+    print(root, more, said, file=sys.stderr)
+    return said
+
+
+def in_each_dtype(command: Sequence[str]) -> dict[str, Any]:
+    """What a script says with each ``--dtype``, and how many replies are not those of float32."""
+    figures: dict[str, Any] = {}
+    first: list[str] = []
+    for name, (dtype, setting) in DTYPES.items():
+        said = told([*command, "--dtype", dtype], setting)
+        replies = said.pop("replies")
+        first = first or replies
+        different = sum(one != other for one, other in zip(replies, first, strict=True))
+        figures[name] = {**said, "other_replies": different}
+        print(name, figures[name], file=sys.stderr)
+    return figures
+
+
+def told(command: Sequence[str], setting: dict[str, str]) -> dict[str, Any]:
+    """The JSON that a process of its own prints last."""
     printed = subprocess.run(
-        [sys.executable, "-c", CHILD, root, *more, sample],
-        env={**os.environ, **setting, "PYTHONPATH": root},
+        [sys.executable, *command],
+        env={**os.environ, **setting},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     ).stdout
-    told: dict[str, Any] = json.loads(printed.splitlines()[-1])
-    print(root, more, told, file=sys.stderr)
-    return told
-
-
-def answered() -> dict[str, Any]:
-    """F1 of 300 sentences in each number type, and how many replies are not those of float32."""
-    ways: dict[str, tuple[str, dict[str, str]]] = {
-        "float32": ("float32", {}),
-        "bfloat16": ("bfloat16", {}),
-        "int8": ("int8", {}),
-        "int8, AVX2": ("int8", AVX2),
-    }
-    figures: dict[str, Any] = {"sentences": KLUE_SENTENCES}
-    first: list[str] = []
-    for name, (dtype, setting) in ways.items():
-        printed = subprocess.run(
-            [sys.executable, __file__, "--klue", "--dtype", dtype],
-            env={**os.environ, **setting},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
-        told: dict[str, Any] = json.loads(printed.splitlines()[-1])
-        replies = told.pop("replies")
-        first = first or replies
-        different = sum(one != other for one, other in zip(replies, first, strict=True))
-        figures[name] = {**told, "other_replies": different}
-        print(name, figures[name], file=sys.stderr)
-    return figures
+    last: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return last
 
 
 def answered_in(dtype: str) -> dict[str, Any]:
