@@ -450,7 +450,7 @@ def test_what_the_guide_says_of_speed_is_what_was_measured() -> None:
         "figures"
     ].values()
     least, most = sorted(side["ratios"]["free over grounded"] for side in sides)
-    assert f"free replies take {least:.1f} to {most:.1f} times the time of grounded" in _flat(page)
+    assert f"free replies take {least:.2f} to {most:.2f} times the time of grounded" in _flat(page)
 
 
 def test_what_the_guide_says_of_serving_is_what_was_measured() -> None:
@@ -489,20 +489,34 @@ def test_what_the_guide_says_of_hardware_is_what_was_measured() -> None:
         ("before, seconds a sentence", "old: free, 12 together"),
         ("free, 32 together", "free, 32 together"),
         ("grounded (the default), 32 together", "grounded, 32 together"),
+        ("int8, grounded, 32 together", "int8: grounded, 32 together"),
+        ("grounded, one at a time", "grounded, one at a time"),
+        ("int8, grounded, one at a time", "int8: grounded, one at a time"),
     ):
         seconds = [side[row]["seconds_a_sentence"] for side in (avx2, every)]
         assert f"| {title} | {seconds[0]:.3f} | {seconds[1]:.3f} |" in page, title
     own = "grounded, 32 together"
-    assert f"| computes in | {avx2[own]['dtype']} | {every[own]['dtype']} |" in page
-    ratios = [side["ratios"]["old over grounded"] for side in (avx2, every)]
-    assert f"| times as fast as before | {ratios[0]:.1f} | {ratios[1]:.1f} |" in page
+    dtypes = [" and ".join(side[own]["dtypes"]) for side in (avx2, every)]
+    assert f"| computes in | {dtypes[0]} | {dtypes[1]} |" in page
+    for title, ratio in (
+        ("times as fast as before", "old over grounded"),
+        ("int8, times as fast as before", "old over int8"),
+    ):
+        ratios = [side["ratios"][ratio] for side in (avx2, every)]
+        assert f"| {title} | {ratios[0]:.1f} | {ratios[1]:.1f} |" in page
     memory = [side[own]["peak_memory_gib"] for side in (avx2, every)]
     assert f"| most memory, GiB | {memory[0]:.2f} | {memory[1]:.2f} |" in page
-    klue = json.loads((results / "processors_klue.json").read_text("utf-8"))["figures"]
-    number = {4: "four"}[klue["different_replies"]]
-    told = " and ".join(f"{klue[dtype]['micro_f1']:.4f}" for dtype in ("float32", "bfloat16"))
-    assert f"of {klue['sentences']} sentences of KLUE dev v1.1 {number} differ" in _flat(page)
-    assert told in page
+    held, klue = (
+        json.loads((results / f"{name}.json").read_text("utf-8"))["figures"]
+        for name in ("int8", "processors_klue")
+    )
+    assert f"on {klue['sentences']} of KLUE dev v1.1" in _flat(page)
+    for dtype, ours in held.items():
+        theirs = klue[dtype]
+        assert (
+            f"| {dtype} | {ours['micro_f1']:.4f} | {ours['other_replies']} | {ours['auc']:.3f} "
+            f"| {ours['ece']:.3f} | {theirs['micro_f1']:.4f} | {theirs['other_replies']} |"
+        ) in page, dtype
 
 
 def _flat(page: str) -> str:

@@ -42,8 +42,8 @@ def load_model(
 
     Args:
         name: Name on the Hub, a folder, or :data:`EMBEDDED_MODEL`.
-        dtype: Number type of the weights, ``"float32"`` for example; bfloat16 with ``"auto"``, and
-            with ``"int8"``, which is for later.
+        dtype: Number type of the weights, ``"float32"`` for example; bfloat16 with ``"auto"``,
+            and with ``"int8"``, into which loaded layers are turned.
         trust_remote_code: Run Python code that comes with the model.
         report: Called with a sentence before anything that takes long.
         **options: Passed on to ``from_pretrained`` (``quantization_config``, ``device_map``, ...).
