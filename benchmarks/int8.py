@@ -4,9 +4,10 @@
     python benchmarks/int8.py --adapter build/readings/two-42
 
 The adapter must not have learnt from these sentences: seed 42 holds out the same thousand. They are
-answered freely, 32 together, in float32, in bfloat16, and in int8; and in int8 once more without
-the instructions beyond AVX2 (``ONEDNN_MAX_CPU_ISA=AVX2``), where a processor adds two products in
-16 bits. ``other_replies`` counts replies that are not those of float32.
+answered as the packaged adapter answers (grounded, 32 together), in float32, in bfloat16, and in
+int8; and in int8 once more without the instructions beyond AVX2 (``ONEDNN_MAX_CPU_ISA=AVX2``),
+where a processor adds two products in 16 bits. ``other_replies`` counts replies that are not those
+of float32.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ def answered(adapter: str, dtype: str) -> dict[str, Any]:
 
     sentences = list(read_corpus(klue("klue-ner-v1.1_train_mini.tsv")))
     _, gold = split_held_out(sentences, HELD_OUT, SEED)
-    extractor = Extractor.from_adapter(adapter, batch_size=32, max_new_tokens=128, dtype=dtype)
-    extractor.batch_size = HELD_OUT
+    adapted = Extractor.from_adapter(adapter, batch_size=32, max_new_tokens=128, dtype=dtype)
+    extractor = Extractor(adapted.recipe, adapted.generator, grounded=True, batch_size=HELD_OUT)
     list(extractor.extract(gold[:1]))
     started = time.perf_counter()
     answers = list(extractor.extract(gold))

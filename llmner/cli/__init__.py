@@ -11,6 +11,8 @@ llmner
 
 from __future__ import annotations
 
+import atexit
+import gc
 from typing import Annotated
 
 import typer
@@ -93,4 +95,6 @@ def _root(
 def main() -> None:
     """Entry point of the ``llmner`` command."""
     fill_standard_files()
+    # At its end, Python would look for garbage among all objects: a second, with a model loaded.
+    atexit.register(gc.freeze)
     app()

@@ -9,6 +9,7 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmner._mishaps import one_line
@@ -183,7 +184,7 @@ class Grammars:
         self._llguidance = llguidance
         try:
             self.tokens = _by_bytes(tokenizer, vocabulary, ends) or (
-                llguidance.hf.from_tokenizer(tokenizer, vocabulary, sorted(ends))
+                llguidance.hf.from_tokenizer(tokenizer, vocabulary, sorted(ends), slices=[])
             )
         except ValueError as error:
             raise GenerationError(f"this model cannot follow a grammar: {error}") from error
@@ -194,12 +195,22 @@ class Grammars:
         Raises:
             GenerationError: The grammar is not valid.
         """
+        tokens = self._sliced if "%json" in grammar else self.tokens
         made = self._llguidance.LLMatcher(
-            self.tokens, self._llguidance.LLMatcher.grammar_from_lark(grammar), log_level=0
+            tokens, self._llguidance.LLMatcher.grammar_from_lark(grammar), log_level=0
         )
         if made.is_error():
             raise GenerationError(f"not a valid grammar: {made.get_error()}")
         return made
+
+    @cached_property
+    def _sliced(self) -> Any:
+        """The tokens, sorted by what a string may hold.
+
+        Sorting takes half a second. It pays where an answer may hold any words, as under a JSON
+        schema; a stretch of a sentence is found as fast without it.
+        """
+        return self.tokens.with_slices(self._llguidance.LLTokenizer.general_slices())
 
 
 class _ByteTokens:
@@ -250,7 +261,7 @@ def _by_bytes(tokenizer: Any, vocabulary: int, ends: set[int]) -> Any:
                 bytes([int(text[3:5], 16)]) if is_byte else text.replace("▁", " ").encode()
             )
     wrapper = llguidance.TokenizerWrapper(_ByteTokens(tokenizer, tokens))
-    return llguidance.LLTokenizer(wrapper, n_vocab=vocabulary, eos_token=sorted(ends))
+    return llguidance.LLTokenizer(wrapper, n_vocab=vocabulary, eos_token=sorted(ends), slices=[])
 
 
 def choose(

@@ -1,10 +1,13 @@
 """Linear layers whose numbers are whole numbers from -127 to 127.
 
 A processor multiplies such numbers several times as fast as float32, and reads a quarter of the
-memory. Each output has one scale for its weights, each token one for its inputs, so an answer does
-not depend on the others in its batch. Before that, inputs of very different sizes are brought
-closer together, as SmoothQuant does it (https://arxiv.org/abs/2211.10438): what an input is divided
-by, its weights are multiplied by. How large inputs are is seen on a few sentences.
+memory. Each output has one scale for its weights, each token one for its inputs, so a token is
+rounded alike in every batch.
+
+A scale fits numbers of like size. Inputs are of very different sizes, so the few largest stay in
+float32, as in LLM.int8() (https://arxiv.org/abs/2208.07339). The others are brought closer
+together, as in SmoothQuant (https://arxiv.org/abs/2211.10438): what an input is divided by, its
+weights are multiplied by. How large inputs are is seen on a few sentences.
 """
 
 from __future__ import annotations
@@ -34,6 +37,9 @@ weights, sums would often not fit; up to these, that is rare."""
 _GROUP = 512
 """Inputs that share a scale, at least. One large input makes the others of its group less exact."""
 
+_EXACT = 32
+"""One input in so many stays in float32: those that can be largest."""
+
 _ROWS = 512
 """Tokens multiplied together. The numbers of more do not fit into the processor's cache."""
 
@@ -54,41 +60,46 @@ class Int8Linear(torch.nn.Module):  # type: ignore[misc]
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         weight = linear.weight.detach().float()
-        factors = torch.ones(self.in_features) if sizes is None else _factors(weight, sizes)
+        exact = torch.empty(0, dtype=torch.long)
+        factors = torch.ones(self.in_features)
+        if sizes is not None:
+            exact = sizes.topk(self.in_features // _EXACT).indices
+            factors = _factors(weight, sizes)
+        divisors = factors.reciprocal()
+        rounded = weight * factors
+        # For whole numbers, these inputs and their weights are 0.
+        divisors[exact], rounded[:, exact] = 0, 0
         # (groups, outputs, inputs of a group)
-        grouped = (weight * factors).unflatten(1, (_groups(self.in_features), -1)).transpose(0, 1)
+        grouped = rounded.unflatten(1, (_groups(self.in_features), -1)).transpose(0, 1)
         scale = _largest(grouped) / _WEIGHTS
-        # A parameter, though it is not trained, so that it is counted and moved as one.
+        # A parameter, though it is not trained, so that it is counted as one.
         self.weight = torch.nn.Parameter(
             (grouped / scale).round_().to(torch.int8).contiguous(), requires_grad=False
         )
+        self.register_buffer("exact", exact)
+        self.register_buffer("exact_weight", weight[:, exact])
         self.register_buffer("scale", scale[..., 0].contiguous())
-        self.register_buffer("divisors", factors.reciprocal().view(len(grouped), -1))
+        self.register_buffer("divisors", divisors)
         bias = None if linear.bias is None else linear.bias.detach().float()
         self.register_buffer("bias", bias)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(..., inputs) to (..., outputs)."""
         rows = inputs.reshape(-1, self.in_features)
-        outputs = rows.new_empty(len(rows), self.out_features)
+        exact = rows.index_select(1, self.exact)
+        outputs = torch.nn.functional.linear(exact, self.exact_weight, self.bias)
         for some, theirs in zip(rows.split(_ROWS), outputs.split(_ROWS), strict=True):
-            self._multiply(some, theirs)
-        if self.bias is not None:
-            outputs += self.bias
+            self._add_rounded(some, theirs)
         return outputs.view(*inputs.shape[:-1], self.out_features)
 
-    def _multiply(self, rows: torch.Tensor, outputs: torch.Tensor) -> None:
-        """Write the outputs of some rows."""
-        parts = rows.chunk(len(self.weight), dim=1)
-        for number, (part, weight) in enumerate(zip(parts, self.weight, strict=True)):
-            smooth = part * self.divisors[number]
-            step = _largest(smooth) / _INPUTS
-            whole = smooth.div_(step).round_().to(torch.int8)
-            products = torch._int_mm(whole, weight.t())
-            if number == 0:
-                torch.mul(products, self.scale[number], out=outputs).mul_(step)
-            else:
-                outputs.addcmul_(products * self.scale[number], step)
+    def _add_rounded(self, rows: torch.Tensor, outputs: torch.Tensor) -> None:
+        """Add to the outputs of some rows what the inputs give that are rounded."""
+        grouped = (rows * self.divisors).unflatten(1, (len(self.weight), -1))
+        steps = _largest(grouped) / _INPUTS
+        whole = grouped.div_(steps).round_().to(torch.int8)
+        for number, (weight, scale) in enumerate(zip(self.weight, self.scale, strict=True)):
+            products = torch._int_mm(whole[:, number], weight.t())
+            outputs.addcmul_(products * scale, steps[:, number])
 
 
 def _groups(inputs: int) -> int:

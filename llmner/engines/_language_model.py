@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from llmner._mishaps import Mishap, attempt
@@ -11,7 +12,7 @@ from llmner.engines._encoding import encode_prompt
 from llmner.engines._in_process import check_layout
 from llmner.engines._loading import load_pretrained
 from llmner.engines._types import PLAIN_QUESTION
-from llmner.engines.embedded import EMBEDDED_MODEL, embedded_model
+from llmner.engines.embedded import EMBEDDED_MODEL, embedded_model, prepared_model
 from llmner.errors import GenerationError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -52,15 +53,18 @@ def load_model(
         MissingExtraError: The ``local`` extra is not installed.
         GenerationError: The model cannot be loaded. If it is a folder, the broken file is named.
     """
-    try:
-        import torch
-        from transformers import AutoModelForCausalLM
-        from transformers.utils import logging
-    except ImportError:
-        raise MissingExtraError("local", "the transformers engine") from None
+    with ThreadPoolExecutor(max_workers=1) as other_thread:
+        # Its files are read and hashed beside the imports, which keep one core busy.
+        prepared = other_thread.submit(prepared_model) if name == EMBEDDED_MODEL else None
+        try:
+            import torch
+            from transformers import AutoModelForCausalLM
+            from transformers.utils import logging
+        except ImportError:
+            raise MissingExtraError("local", "the transformers engine") from None
     logging.disable_progress_bar()
-    if name == EMBEDDED_MODEL:
-        path = str(embedded_model(report))
+    if prepared is not None:
+        path = str(prepared.result() or embedded_model(report))
     else:
         check_layout(name, trust_remote_code=trust_remote_code)
         path = name

@@ -5,6 +5,9 @@ Language models (``_language_model``) and taggers (``baselines.encoder``) are lo
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,26 @@ from llmner._mishaps import Mishap, attempt, one_line
 from llmner.engines._model_files import broken_file, check_model_folder
 from llmner.errors import GenerationError, InputError
 
-__all__ = ["load_pretrained"]
+__all__ = ["collections_paused", "load_pretrained"]
 
 
+@contextmanager
+def collections_paused() -> Iterator[None]:
+    """Collect no garbage meanwhile.
+
+    Loading makes a million objects that stay, most of them words of a tokenizer. Python would look
+    through all of them again and again, for nearly half of the time.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@collections_paused()
 def load_pretrained(
     kind: Any,
     name: str,

@@ -261,7 +261,7 @@ def _measured() -> dict[str, float]:
             # Weights at random would move on the dice of whoever asks: of a training, for example.
             linear = skip_init(torch.nn.Linear, narrow, wide, bias=False, dtype=dtype)
             torch.nn.init.ones_(linear.weight)
-            layer = Int8Linear(linear) if name == "int8" else linear
+            layer = Int8Linear(linear, torch.ones(narrow)) if name == "int8" else linear
             questions = torch.ones(_QUESTION_ROWS, narrow, dtype=dtype)
             answers = torch.ones(_ANSWER_ROWS, narrow, dtype=dtype)
             seconds = []

@@ -17,7 +17,14 @@ from pathlib import Path
 
 from llmner.errors import GenerationError, MissingExtraError
 
-__all__ = ["EMBEDDED_MODEL", "EMBEDDED_ON_HUB", "EMBEDDED_SHA256", "cache_folder", "embedded_model"]
+__all__ = [
+    "EMBEDDED_MODEL",
+    "EMBEDDED_ON_HUB",
+    "EMBEDDED_SHA256",
+    "cache_folder",
+    "embedded_model",
+    "prepared_model",
+]
 
 EMBEDDED_MODEL = "gemma-3-270m"
 """The embedded model's name on the command line and in signatures."""
@@ -106,9 +113,10 @@ def embedded_model(report: Callable[[str], None] | None = None) -> Path:
         MissingExtraError: The ``local`` extra is not installed.
         GenerationError: The installed weights are not the expected ones.
     """
-    folder = cache_folder() / f"{EMBEDDED_MODEL}-bf16-{EMBEDDED_SHA256[:12]}"
-    if _intact(folder):
-        return folder
+    prepared = prepared_model()
+    if prepared is not None:
+        return prepared
+    folder = _prepared_folder()
     parts = _parts()
     if report is not None:
         report("Preparing the embedded model (once; about a minute and a half)")
@@ -127,6 +135,16 @@ def embedded_model(report: Callable[[str], None] | None = None) -> Path:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder
+
+
+def prepared_model() -> Path | None:
+    """The folder of the embedded model, if it is prepared and whole. Checking takes a second."""
+    folder = _prepared_folder()
+    return folder if _intact(folder) else None
+
+
+def _prepared_folder() -> Path:
+    return cache_folder() / f"{EMBEDDED_MODEL}-bf16-{EMBEDDED_SHA256[:12]}"
 
 
 def _intact(folder: Path) -> bool:

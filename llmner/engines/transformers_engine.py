@@ -22,6 +22,7 @@ from llmner.engines._language_model import (
     load_model,
     vocabulary_size,
 )
+from llmner.engines._loading import collections_paused
 from llmner.engines._peft import check_settings, merge_into
 from llmner.engines._processor import (
     check_device,
@@ -161,8 +162,12 @@ class TransformersGenerator(Engine):
                 number type here.
             GenerationError: The model or the adapter cannot be loaded.
         """
-        if self._loaded is not None:
-            return self._loaded
+        if self._loaded is None:
+            with collections_paused():
+                self._loaded = self._load()
+        return self._loaded
+
+    def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         # What may be wrong first: checking it takes a second, loading a model may take minutes.
         device = self._device()
         adapter = checked_adapter(self.adapter, self.report)
@@ -183,8 +188,7 @@ class TransformersGenerator(Engine):
             self._quantise(model, tokenizer)
         else:
             convert(model, self.dtype)
-        self._loaded = model, tokenizer
-        return self._loaded
+        return model, tokenizer
 
     def _device(self) -> torch.device:
         """The device, after a check that it exists and has the number type."""

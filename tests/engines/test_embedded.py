@@ -55,6 +55,22 @@ def test_a_prepared_model_that_changed_is_not_trusted(tmp_path: Path) -> None:
     assert not embedded._intact(tmp_path)
 
 
+def test_a_model_that_is_not_prepared_is_not_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMNER_CACHE", str(tmp_path))
+    assert embedded.prepared_model() is None
+    folder = tmp_path / "gemma-3-270m-bf16-a5fd3b62230a"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    files = {"config.json": embedded._digest(folder / "config.json")}
+    manifest = {"gguf": embedded.EMBEDDED_SHA256, "files": files}
+    (folder / embedded._MANIFEST).write_text(json.dumps(manifest))
+    assert embedded.prepared_model() == folder
+    (folder / "config.json").write_text("[]")
+    assert embedded.prepared_model() is None
+
+
 def test_the_cache_folder_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMNER_CACHE", str(tmp_path))
     assert embedded.cache_folder() == tmp_path
