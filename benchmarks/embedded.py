@@ -80,8 +80,9 @@ def main() -> None:
         results[f"klue-ner-{version} dev, published sample"] = measured(
             sample(corpus, 100, 42), replies, extractor.recipe
         )
+    named = "" if arguments.name == "embedded" else f" --name {arguments.name}"
     write(arguments.name, f"python benchmarks/embedded.py --adapter "
-    f"{Path(arguments.adapter).name}", results,
+    f"{Path(arguments.adapter).name}{named}", results,
           ("llmner", "torch", "transformers", "peft", "seqeval"))  # fmt: skip
 
 

@@ -295,7 +295,16 @@ def test_the_figures_of_the_model_in_the_box_are_the_measured_ones() -> None:
     readme, page = (
         (ROOT / name).read_text("utf-8") for name in ("README.md", "docs/fine-tuning.md")
     )
-    whole = result["klue-ner-v1.1 dev"]
+    grounded = json.loads(
+        (ROOT / "benchmarks" / "results" / "embedded_grounded.json").read_text("utf-8")
+    )["figures"]
+    whole = grounded["klue-ner-v1.1 dev"]
+    low, high = whole["figures"]["micro F1"]["interval"]
+    mentions = whole["mentions"]
+    flat = " ".join(page.split())
+    assert f"{whole['figures']['micro F1']['value']:.3f} ({low:.3f}–{high:.3f}) on v1.1 dev" in flat
+    assert mentions["not_found"] == 2
+    assert f"two mentions of {sum(mentions.values()):,} are not in their text" in flat
     assert f"micro F1 {whole['figures']['micro F1']['value']:.3f} on" in " ".join(readme.split())
     assert _embedded_table(result) in page
 
@@ -506,10 +515,13 @@ def test_what_the_guide_says_of_hardware_is_what_was_measured() -> None:
         assert f"| {title} | {ratios[0]:.1f} | {ratios[1]:.1f} |" in page
     memory = [side[own]["peak_memory_gib"] for side in (avx2, every)]
     assert f"| most memory, GiB | {memory[0]:.2f} | {memory[1]:.2f} |" in page
-    held, klue = (
+    held, klue, shell = (
         json.loads((results / f"{name}.json").read_text("utf-8"))["figures"]
-        for name in ("int8", "processors_klue")
+        for name in ("int8", "processors_klue", "shell")
     )
+    for title, checkout in (("before", "old"), ("now", "now")):
+        seconds = [side[f"{checkout}, seconds"] for side in shell.values()]
+        assert f"| from the shell, {title}, seconds | {seconds[0]} | {seconds[1]} |" in page
     assert f"on {klue['sentences']} of KLUE dev v1.1" in _flat(page)
     for dtype, ours in held.items():
         theirs = klue[dtype]
