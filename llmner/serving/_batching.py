@@ -42,9 +42,10 @@ class _Question:
 class Batcher:
     """Gathers questions into batches and has an engine answer them.
 
-    A batch is asked when it is full, or when its first question has waited long enough. Questions
-    that come while the engine is busy form the next batch. If the engine refuses a batch for good,
-    its questions are asked again one by one, so that only the one to blame gets no answer.
+    A batch is asked when it is full, or when its first question has waited long enough. Each answer
+    is given as soon as the engine has it, whatever the others take. Questions that come while the
+    engine is busy form the next batch. If the engine refuses a batch for good, those without an
+    answer are asked again one by one, so that only the one to blame gets none.
 
     Args:
         generator: The engine.
@@ -68,6 +69,7 @@ class Batcher:
         on_error: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         self.generator = generator
+        self._engine = as_engine(generator)
         self._size = size
         self._wait = wait
         self._on_batch = on_batch
@@ -164,23 +166,25 @@ class Batcher:
                     return batch
 
     def _answer(self, batch: list[_Question]) -> None:
+        # Whoever's answer is short does not wait for the longest of the batch.
+        left = dict(enumerate(batch))
         try:
-            replies = self.generator.generate([question.prompt for question in batch])
-            pairs = list(zip(batch, replies, strict=True))
+            for number, reply in self._engine.stream([question.prompt for question in batch]):
+                question = left.pop(number)
+                with suppress(InvalidStateError):
+                    question.answer.set_result(reply)
+            if left:
+                raise ValueError(f"the engine gave no reply to {len(left)} of {len(batch)} prompts")
         except Exception as error:
             if len(batch) > 1 and isinstance(error, GenerationError) and not error.retryable:
-                for question in batch:
+                for question in left.values():
                     self._answer([question])
                 return
             # The askers get the error; the thread goes on with the next batch.
-            for question in batch:
+            for question in left.values():
                 with suppress(InvalidStateError):
                     question.answer.set_exception(error)
             self._on_error(error)
-        else:
-            for question, reply in pairs:
-                with suppress(InvalidStateError):
-                    question.answer.set_result(reply)
 
 
 class Turn(Engine):

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
 
-from llmner.engines import Reply
+from llmner.engines import Engine, Reply
 from llmner.errors import GenerationError
 from llmner.recipes.chat import Prompt
 from llmner.serving._batching import Batcher, Turn
@@ -31,7 +31,7 @@ def prompt(text: str) -> Prompt:
 def start() -> Iterator[Start]:
     with ExitStack() as stack:
 
-        def started(model: Model, **options: object) -> Batcher:
+        def started(model: Model | Streaming, **options: object) -> Batcher:
             batcher = Batcher(model, **options)  # type: ignore[arg-type]
             batcher.start()
             stack.callback(batcher.close, 5)
@@ -142,9 +142,62 @@ def test_an_engine_that_loses_count_is_told_to_who_asked_and_the_next_is_answere
 
     batcher = start(Short(), size=2, wait=0)
     for answer in batcher.submit([prompt("bad"), prompt("bad")]):
-        with pytest.raises(ValueError, match="zip"):
+        with pytest.raises(ValueError, match="1 replies to 2 prompts"):
             answer.result(5)
     assert Turn(batcher).generate([prompt("good")])[0].finish_reason == "stop"
+
+
+class Streaming(Engine):
+    """Finishes its answers from the last to the first, each after a look at its gate."""
+
+    def __init__(self) -> None:
+        self.gates: dict[str, threading.Event] = {}
+        self.errors: dict[str, Exception] = {}
+        self.batches: list[list[str]] = []
+        self.gate = threading.Event()
+
+    def stream(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Reply]]:
+        self.batches.append([prompt.text for prompt in prompts])
+        for number, prompt in reversed(list(enumerate(prompts))):
+            if prompt.text in self.gates:
+                self.gates[prompt.text].wait(30)
+            if prompt.text in self.errors:
+                raise self.errors[prompt.text]
+            if prompt.text != "lost":
+                yield number, Reply(f"re {prompt.text}", "stop")
+
+
+def test_a_short_answer_does_not_wait_for_the_longest_of_its_batch(start: Start) -> None:
+    engine = Streaming()
+    engine.gates["long"] = threading.Event()
+    long, short = start(engine, size=2, wait=5).submit([prompt("long"), prompt("short")])
+    assert short.result(5).text == "re short"
+    assert not long.done()
+    engine.gates["long"].set()
+    assert long.result(5).text == "re long"
+    assert engine.batches == [["long", "short"]]
+
+
+def test_a_refusal_half_way_leaves_the_answers_that_were_given(start: Start) -> None:
+    engine = Streaming()
+    engine.errors["poison"] = GenerationError("cannot answer poison")
+    batcher = start(engine, size=3, wait=5)
+    first, poison, last = batcher.submit([prompt("first"), prompt("poison"), prompt("last")])
+    assert (first.result(5).text, last.result(5).text) == ("re first", "re last")
+    with pytest.raises(GenerationError, match="poison"):
+        poison.result(5)
+    # What was answered is not asked again.
+    assert engine.batches == [["first", "poison", "last"], ["first"], ["poison"]]
+
+
+def test_a_prompt_that_an_engine_forgot_is_told_to_who_asked(start: Start) -> None:
+    told: list[Exception] = []
+    batcher = start(Streaming(), size=2, wait=5, on_error=told.append)
+    lost, found = batcher.submit([prompt("lost"), prompt("found")])
+    assert found.result(5).text == "re found"
+    with pytest.raises(ValueError, match="no reply to 1 of 2 prompts"):
+        lost.result(5)
+    assert eventually(lambda: len(told) == 1)
 
 
 def test_what_an_engine_raises_is_told_even_when_whoever_asked_has_gone(start: Start) -> None:
