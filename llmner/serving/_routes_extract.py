@@ -46,17 +46,25 @@ def add_extraction_routes(app: FastAPI, service: Service) -> None:
     )
     async def infer(request: Request) -> Response:
         """Entities in the shape of token-classification pipelines. A list of texts gives a list of
-        lists.
+        lists; a text without an answer has an `error` in its place.
         """
         body = await read_request(request, service, schemas.InferRequest)
         texts = [body.text] if isinstance(body.text, str) else body.text
 
-        async def work() -> list[bytes]:
+        async def work() -> list[_Entities]:
             async with service.extracting(texts, _entities) as rows:
-                return [row async for row in _limited(rows, service, len)]
+                return [row async for row in _limited(rows, service, lambda row: len(row.body))]
 
         rows = await run_while_connected(request, service, work) if texts else []
-        result = rows[0] if isinstance(body.text, str) else b"[" + b",".join(rows) + b"]"
+        errors = [row.error for row in rows if row.error is not None]
+        retryable = [error for error in errors if error.retry_after is not None]
+        if errors and isinstance(body.text, str):
+            raise errors[0]
+        if retryable and len(errors) == len(rows):
+            # Nothing is lost by sending all of them again.
+            raise retryable[0]
+        bodies = [row.body for row in rows]
+        result = bodies[0] if isinstance(body.text, str) else b"[" + b",".join(bodies) + b"]"
         return json_response(b'{"result":' + result + b"}")
 
     responses = describe_responses(schemas.ExtractAnswer, *_STATUSES)
@@ -183,32 +191,50 @@ class _Row:
     completion_tokens: int | None
 
 
-def _entities(_: int, extraction: Extraction) -> bytes:
-    """Entities in the shape of token-classification pipelines, JSON.
+@dataclass(frozen=True, slots=True)
+class _Entities:
+    """The entities of one text, or why there are none.
 
-    Raises:
-        RefusalError: The engine had no answer to this text.
+    Attributes:
+        body: The entities, or an object with the error, JSON.
+        error: Why the text has no answer, if it has none.
     """
-    reply, text = extraction.reply, extraction.sentence.text
+
+    body: bytes
+    error: RefusalError | None = None
+
+
+def _entities(_: int, extraction: Extraction) -> _Entities:
+    """Entities in the shape of token-classification pipelines."""
+    error = _error_of(extraction)
+    if error is not None:
+        return _Entities(json_bytes(error.body()), error)
+    text = extraction.sentence.text
+    return _Entities(
+        json_bytes(
+            [
+                {
+                    "entity_group": span.label,
+                    "score": None if span.score is None else round(span.score, 6),
+                    "word": text[span.start : span.end],
+                    "start": span.start,
+                    "end": span.end,
+                }
+                for span in extraction.spans
+            ]
+        )
+    )
+
+
+def _error_of(extraction: Extraction) -> RefusalError | None:
+    """Why the engine had no answer to a text, if it had none."""
+    reply = extraction.reply
     if reply.error is not None:
         if reply.retryable:
-            raise RefusalError(503, "engine_unavailable", reply.error, retry_after=1)
-        raise RefusalError(422, "no_answer", reply.error)
-    if extraction.is_blank:
-        # Without this it would look like a text without entities.
-        raise RefusalError(422, "no_answer", BLANK)
-    return json_bytes(
-        [
-            {
-                "entity_group": span.label,
-                "score": None if span.score is None else round(span.score, 6),
-                "word": text[span.start : span.end],
-                "start": span.start,
-                "end": span.end,
-            }
-            for span in extraction.spans
-        ]
-    )
+            return RefusalError(503, "engine_unavailable", reply.error, retry_after=1)
+        return RefusalError(422, "no_answer", reply.error)
+    # Without an error, this one would look like a text without entities.
+    return RefusalError(422, "no_answer", BLANK) if extraction.is_blank else None
 
 
 def _row(index: int, extraction: Extraction) -> _Row:

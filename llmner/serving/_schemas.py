@@ -141,7 +141,7 @@ class Entity(BaseModel):
 
 
 class InferAnswer(BaseModel):
-    """Entities of a text; for a list of texts, a list of entities for each."""
+    """Entities of a text; for a list of texts, a list of entities for each, or an error."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -161,7 +161,7 @@ class InferAnswer(BaseModel):
         }
     )
 
-    result: list[Entity] | list[list[Entity]]
+    result: list[Entity] | list[list[Entity] | ErrorAnswer]
 
 
 class SpanRow(BaseModel):

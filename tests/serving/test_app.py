@@ -526,16 +526,36 @@ def test_texts_without_an_answer_are_told(client: Open) -> None:
     long = "a question and an answer of 9 tokens do not fit into the model's context (8 of 10 used)"
     model = Model(lambda text: named(text) if text != "길다" else Reply("", "error", error=long))
     server = client(model)
-    refused = server.post("/infer", json={"text": ["서울", "길다"]})
+    refused = server.post("/infer", json={"text": "길다"})
     told = "this text does not fit into the model's context; send it in parts"
     assert (refused.status_code, refused.json()["error"]["message"]) == (422, told)
+    answered = server.post("/infer", json={"text": ["길다", "서울", "길다"]})
+    assert answered.status_code == 200
+    error, entities, another = answered.json()["result"]
+    assert error == another == {"error": {"type": "no_answer", "message": told}}
+    assert [entity["word"] for entity in entities] == ["서울"]
+    # Nobody is told to try again what cannot be answered.
+    assert server.post("/infer", json={"text": ["길다"]}).json()["result"] == [error]
     first, second = server.post("/v1/extract", json={"texts": ["서울", "길다"]}).json()["results"]
     assert "error" not in first
     assert second["error"] == told
     passing = Model(
         lambda text: named(text) if text == "." else Reply("", "error", error="429", retryable=True)
     )
-    assert client(passing).post("/infer", json={"text": "서울"}).status_code == 503
+    for text in ("서울", ["서울", "춘천"]):
+        away = client(passing).post("/infer", json={"text": text})
+        assert (away.status_code, away.headers["retry-after"]) == (503, "1")
+
+
+def test_a_list_keeps_its_answers_when_the_engine_passes_one_over(client: Open) -> None:
+    model = Model(
+        lambda text: named(text) if text != "a" else Reply("", "error", error="429", retryable=True)
+    )
+    answered = client(model).post("/infer", json={"text": ["서울", "a"]})
+    entities, error = answered.json()["result"]
+    assert answered.status_code == 200
+    assert [entity["word"] for entity in entities] == ["서울"]
+    assert error["error"]["type"] == "engine_unavailable"
 
 
 @pytest.mark.parametrize(("retryable", "status"), [(True, 503), (False, 502)])
