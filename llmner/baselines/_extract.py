@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -71,6 +72,7 @@ class BaselineExtractor:
         self.name = name or folder.resolve().name
         self.record = read_baseline_record(folder)
         self._baseline: Baseline | None = None
+        self._tag: Callable[[list[str]], list[tuple[Span, ...]]] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -95,6 +97,45 @@ class BaselineExtractor:
             )
         return self._baseline
 
+    def through(
+        self,
+        tag: Callable[[list[str]], list[tuple[Span, ...]]],
+        *,
+        min_score: float | None = None,
+        batch_size: int | None = None,
+    ) -> BaselineExtractor:
+        """The same extractor, with texts tagged by a function that asks its tagger elsewhere.
+
+        Args:
+            tag: The spans of each text, as the tagger gives them.
+            min_score: Drop spans with a lower score; by default as this extractor does.
+            batch_size: Number of sentences tagged together; by default as this extractor does.
+
+        Raises:
+            InputError: ``min_score`` is not in [0, 1].
+        """
+        check_min_score(min_score)
+        other = copy(self)
+        other._tag = tag
+        if min_score is not None:
+            other.min_score = min_score
+        if batch_size is not None:
+            other.batch_size = batch_size
+        return other
+
+    def stream(self, texts: Sequence[str]) -> Iterator[tuple[int, tuple[Span, ...]]]:
+        """Tag texts, and yield the spans of each with its number, without scores being looked at.
+
+        Raises:
+            GenerationError: The tagger fails at one of them.
+            InputError: A file is broken.
+            MissingExtraError: The ``baselines`` extra is not installed.
+        """
+        spans = attempt(self.load().tag, texts)
+        if isinstance(spans, Mishap):
+            raise GenerationError(f"{self.name} fails: {spans}") from spans.error
+        yield from enumerate(spans)
+
     def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
         """Extract from every sentence in order, in batches.
 
@@ -107,11 +148,11 @@ class BaselineExtractor:
             MissingExtraError: The ``baselines`` extra is not installed.
         """
         items = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
-        tagger = self.load()
+        tag = self._tag or self.load().tag
         watcher().begin()
         while batch := list(islice(items, self.batch_size)):
             for sentence, spans in zip(
-                batch, self._tagged(tagger, [s.text for s in batch]), strict=True
+                batch, self._tagged(tag, [s.text for s in batch]), strict=True
             ):
                 extraction = (
                     spans
@@ -123,7 +164,9 @@ class BaselineExtractor:
                 else:
                     yield extraction
 
-    def _tagged(self, tagger: Baseline, texts: list[str]) -> list[tuple[Span, ...]] | list[Any]:
+    def _tagged(
+        self, tag_all: Callable[[list[str]], list[tuple[Span, ...]]], texts: list[str]
+    ) -> list[tuple[Span, ...]] | list[Any]:
         """The spans of each text.
 
         If the tagger fails at the batch, each text is tagged alone, and a text at which it fails
@@ -131,7 +174,7 @@ class BaselineExtractor:
         """
 
         def tag(batch: list[str]) -> list[tuple[Span, ...]]:
-            spans = tagger.tag(batch)
+            spans = tag_all(batch)
             if len(spans) != len(batch):
                 raise ValueError(
                     f"the tagger returned spans of {len(spans)} texts instead of {len(batch)}"

@@ -110,7 +110,9 @@ def serve(
     if no_model:
         service = Service(load_recipe(options.recipe), limits=limits, log_texts=log_texts)
     else:
-        service = build_service(options, limits, log_texts=log_texts, report=note, spell=dashed)
+        service = build_service(
+            options, limits, log_texts=log_texts, given=given, report=note, spell=dashed
+        )
     run_server(
         service,
         host=host,

@@ -1,7 +1,7 @@
-"""Gathers the questions of many requests into batches for one engine, in the order they came.
+"""Gathers the questions of many requests into batches for one model, in the order they came.
 
 Uses threads only, and knows no HTTP. A request asks through a :class:`Turn`, which looks like an
-engine to it.
+engine to it, or through a :class:`TaggerTurn`, which looks like a tagger.
 """
 
 from __future__ import annotations
@@ -9,37 +9,50 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
-from llmner.engines import Engine, Generator, Reply
-from llmner.engines._types import as_engine
+from llmner.engines import Engine, Reply
 from llmner.errors import GenerationError
 from llmner.recipes.chat import Prompt
 from llmner.serving._refusals import unanswered
+from llmner.spans import Span
 
-__all__ = ["Batcher", "Turn"]
+__all__ = ["Answering", "Batcher", "TaggerTurn", "Turn"]
+
+_Q = TypeVar("_Q")
+_A = TypeVar("_A")
+_Asked = TypeVar("_Asked", contravariant=True)
+_Given = TypeVar("_Given", covariant=True)
+
+
+class Answering(Protocol[_Asked, _Given]):
+    """Whatever answers questions in batches: an engine answers prompts, a tagger texts."""
+
+    def stream(self, questions: Sequence[_Asked], /) -> Iterator[tuple[int, _Given]]:
+        """Yield each answer as soon as it is there, with the number of its question."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
-class _Question:
+class _Question(Generic[_Q, _A]):
     """A question that waits for its batch.
 
     Attributes:
-        prompt: The question.
+        asked: The question.
         came: When it came, on the monotonic clock.
-        answer: Its answer, once the engine has given one.
+        answer: Its answer, once there is one.
     """
 
-    prompt: Prompt
+    asked: _Q
     came: float
-    answer: Future[Reply] = field(default_factory=Future)
+    answer: Future[_A] = field(default_factory=Future)
 
 
-class Batcher:
+class Batcher(Generic[_Q, _A]):
     """Gathers questions into batches and has an engine answer them.
 
     A batch is asked when it is full, or when its first question has waited long enough. Each answer
@@ -48,7 +61,7 @@ class Batcher:
     answer are asked again one by one, so that only the one to blame gets none.
 
     Args:
-        generator: The engine.
+        answering: The engine, or a tagger.
         size: Most questions in a batch.
         wait: Seconds that a question waits for others at most.
         lanes: Batches that are answered at the same time, each in a thread of its own. Use 1 for a
@@ -60,7 +73,7 @@ class Batcher:
 
     def __init__(
         self,
-        generator: Generator,
+        answering: Answering[_Q, _A],
         *,
         size: int = 16,
         wait: float = 0.005,
@@ -68,13 +81,12 @@ class Batcher:
         on_batch: Callable[[int, float], None] = lambda size, seconds: None,
         on_error: Callable[[Exception], None] = lambda error: None,
     ) -> None:
-        self.generator = generator
-        self._engine = as_engine(generator)
+        self.answering = answering
         self._size = size
         self._wait = wait
         self._on_batch = on_batch
         self._on_error = on_error
-        self._waiting: deque[_Question] = deque()
+        self._waiting: deque[_Question[_Q, _A]] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
@@ -105,7 +117,7 @@ class Batcher:
             if thread.ident is not None:
                 thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
-    def submit(self, prompts: Sequence[Prompt]) -> list[Future[Reply]]:
+    def submit(self, asked: Sequence[_Q]) -> list[Future[_A]]:
         """Queue questions.
 
         Returns:
@@ -115,7 +127,7 @@ class Batcher:
             GenerationError: The batcher is closed.
         """
         now = time.monotonic()
-        questions = [_Question(prompt, now) for prompt in prompts]
+        questions: list[_Question[_Q, _A]] = [_Question(each, now) for each in asked]
         with self._changed:
             if self._closed:
                 raise GenerationError("the server is shutting down", retryable=True)
@@ -123,7 +135,7 @@ class Batcher:
             self._changed.notify_all()
         return [question.answer for question in questions]
 
-    def withdraw(self, answers: Sequence[Future[Reply]]) -> None:
+    def withdraw(self, answers: Sequence[Future[_A]]) -> None:
         """Cancel questions. The engine finishes those that it has been asked already.
 
         Whoever still waits for one of the answers gets a ``CancelledError``.
@@ -141,7 +153,7 @@ class Batcher:
             self._answer(batch)
             self._on_batch(len(batch), time.monotonic() - started)
 
-    def _next_batch(self) -> list[_Question]:
+    def _next_batch(self) -> list[_Question[_Q, _A]]:
         """Wait for the next batch; empty if the batcher is closed and nothing waits."""
         with self._changed:
             while True:
@@ -154,7 +166,7 @@ class Batcher:
                     and (left := self._waiting[0].came + self._wait - time.monotonic()) > 0
                 ):
                     self._changed.wait(left)
-                batch: list[_Question] = []
+                batch: list[_Question[_Q, _A]] = []
                 while self._waiting and len(batch) < self._size:
                     question = self._waiting.popleft()
                     # The futures are never marked as running, so they can be cancelled until they
@@ -165,14 +177,14 @@ class Batcher:
                 if batch or (self._closed and not self._waiting):
                     return batch
 
-    def _answer(self, batch: list[_Question]) -> None:
+    def _answer(self, batch: list[_Question[_Q, _A]]) -> None:
         # Whoever's answer is short does not wait for the longest of the batch.
         left = dict(enumerate(batch))
         try:
-            for number, reply in self._engine.stream([question.prompt for question in batch]):
+            for number, answer in self.answering.stream([question.asked for question in batch]):
                 question = left.pop(number)
                 with suppress(InvalidStateError):
-                    question.answer.set_result(reply)
+                    question.answer.set_result(answer)
             if left:
                 raise ValueError(f"the engine gave no reply to {len(left)} of {len(batch)} prompts")
         except Exception as error:
@@ -187,6 +199,39 @@ class Batcher:
             self._on_error(error)
 
 
+class _Place(Generic[_Q, _A]):
+    """The questions of one request. Another thread can withdraw them."""
+
+    def __init__(self, batcher: Batcher[_Q, _A]) -> None:
+        self._batcher = batcher
+        self._lock = threading.Lock()
+        self._answers: list[Future[_A]] = []
+        self._over = False
+
+    def ask(self, questions: Sequence[_Q]) -> list[_A]:
+        """Answer the questions, in batches with those of other requests.
+
+        Raises:
+            GenerationError: The engine could not answer.
+            concurrent.futures.CancelledError: The place was given up.
+        """
+        with self._lock:
+            if self._over:
+                raise CancelledError
+            self._answers = self._batcher.submit(questions)
+        try:
+            return [answer.result() for answer in self._answers]
+        except BaseException:
+            self._batcher.withdraw(self._answers)
+            raise
+
+    def give_up(self) -> None:
+        """Cancel the questions that wait, and take no more."""
+        with self._lock:
+            self._over = True
+            self._batcher.withdraw(self._answers)
+
+
 class Turn(Engine):
     """The engine as one request sees it. Another thread can end it.
 
@@ -194,23 +239,22 @@ class Turn(Engine):
 
     Args:
         batcher: Where questions go.
+        engine: The engine that answers them.
         on_unanswered: Called for a text without an answer, with what the engine said and with what
             the client is told.
     """
 
     def __init__(
         self,
-        batcher: Batcher,
+        batcher: Batcher[Prompt, Reply],
+        engine: Engine,
         *,
         on_unanswered: Callable[[str, str], None] = lambda error, message: None,
     ) -> None:
-        self._engine = as_engine(batcher.generator)
-        self.capabilities = replace(self._engine.capabilities, isolates=True)
-        self._batcher = batcher
+        self._engine = engine
+        self.capabilities = replace(engine.capabilities, isolates=True)
+        self._place = _Place(batcher)
         self._on_unanswered = on_unanswered
-        self._lock = threading.Lock()
-        self._answers: list[Future[Reply]] = []
-        self._over = False
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Answer the prompts, in batches with those of other requests.
@@ -219,15 +263,7 @@ class Turn(Engine):
             GenerationError: The engine could not answer.
             concurrent.futures.CancelledError: The turn is over.
         """
-        with self._lock:
-            if self._over:
-                raise CancelledError
-            self._answers = self._batcher.submit(prompts)
-        try:
-            return [self._public(answer.result()) for answer in self._answers]
-        except BaseException:
-            self._batcher.withdraw(self._answers)
-            raise
+        return [self._public(reply) for reply in self._place.ask(prompts)]
 
     def _public(self, reply: Reply) -> Reply:
         """A reply as the client may see it: the engine's own error message goes to the log only."""
@@ -247,6 +283,27 @@ class Turn(Engine):
 
     def end(self) -> None:
         """Cancel the questions that wait, and take no more."""
-        with self._lock:
-            self._over = True
-            self._batcher.withdraw(self._answers)
+        self._place.give_up()
+
+
+class TaggerTurn:
+    """A tagger as one request sees it. Another thread can end it.
+
+    Args:
+        batcher: Where texts go.
+    """
+
+    def __init__(self, batcher: Batcher[str, tuple[Span, ...]]) -> None:
+        self._place = _Place(batcher)
+
+    def tag(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
+        """The spans of each text, in batches with those of other requests.
+
+        Raises:
+            concurrent.futures.CancelledError: The turn is over.
+        """
+        return self._place.ask(texts)
+
+    def end(self) -> None:
+        """Cancel the texts that wait, and take no more."""
+        self._place.give_up()

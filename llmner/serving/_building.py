@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from llmner.asking import AskOptions, is_baseline, prepare
-from llmner.asking.building import build_engine, extractor_options
+from llmner.asking import AskOptions, build_baseline, is_baseline, prepare
+from llmner.asking.building import build_engine, extractor_options, load_recipe
 from llmner.asking.options import EngineOptions, Spell, plain
 from llmner.engines._registry import engine_class
 from llmner.errors import InputError
@@ -20,12 +20,16 @@ __all__ = ["build_service", "limits_for"]
 _ATTEMPTS = 2
 _SHARE_OF_TIMEOUT = 0.9
 
+# Texts in a tagger's batch. A short one waits for those that came before it.
+_TAGGED_AT_ONCE = 32
+
 
 def build_service(
     options: AskOptions,
     limits: Limits,
     *,
     log_texts: bool = False,
+    given: Collection[str] | None = None,
     report: Callable[[str], None] | None = None,
     spell: Spell = plain,
 ) -> Service:
@@ -35,6 +39,7 @@ def build_service(
         options: The options of asking.
         limits: How much work is taken on. Batches are as :func:`limits_for` says.
         log_texts: Log texts and replies.
+        given: Names of the options that the user gave, for a tagger.
         report: Called with a sentence about what is being waited for.
         spell: How options are written in errors.
 
@@ -45,11 +50,18 @@ def build_service(
         MissingExtraError: The engine's libraries are not installed.
     """
     name = options.engine.engine
-    capabilities = None if is_baseline(name) else engine_class(name).capabilities
-    if capabilities is None or capabilities.replays:
+    if is_baseline(name):
+        return Service(
+            load_recipe(options.recipe),
+            tagger=build_baseline(options, given=given, report=report, spell=spell),
+            limits=replace(limits, batch_size=options.engine.batch_size or _TAGGED_AT_ONCE),
+            log_texts=log_texts,
+        )
+    capabilities = engine_class(name).capabilities
+    if capabilities.replays:
         raise InputError(
             f"{spell('engine')} {name} cannot be served",
-            hint="expected transformers, vllm or openai",
+            hint="expected transformers, vllm, openai or baseline:FOLDER",
         )
     asking = prepare(options, report)
     engine = build_engine(

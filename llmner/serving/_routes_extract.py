@@ -97,7 +97,8 @@ def add_extraction_routes(app: FastAPI, service: Service) -> None:
         rows = await run_while_connected(request, service, work)
         usage = _usage([row.prompt_tokens for row in rows], [row.completion_tokens for row in rows])
         results = b",".join(row.body for row in rows)
-        rest = json_bytes({"recipe": recipe.name, "usage": usage})
+        named = None if service.labels is not None else recipe.name
+        rest = json_bytes({"recipe": named, "usage": usage})
         return json_response(b'{"results":[' + results + b"]," + rest[1:])
 
 

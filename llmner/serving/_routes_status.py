@@ -76,7 +76,8 @@ def _choices(service: Service) -> bytes:
             "recipes": rows,
             "reply_formats": list(REPLY_FORMATS),
             "repairs": dict(REPAIRS),
-            "model": service.generator is not None,
+            "model": service.has_model,
+            "tagger": service.labels,
             "grounded": bool(service.options.get("grounded", False)),
             "constrains": service.constrains,
         }

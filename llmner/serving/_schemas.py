@@ -243,11 +243,24 @@ class TextResult(ProjectAnswer):
     usage: Usage
 
 
+class TaggedText(BaseModel):
+    """What a tagger found in one text: it gives spans, and no reply that would have to be read."""
+
+    index: int = Field(description="Index of the text in the request, from 0.")
+    text: str
+    spans: list[SpanRow]
+    markup: str | None = Field(
+        description="The text with its spans marked; null if it has marks of its own."
+    )
+    error: str | None = Field(default=None, description="Why the tagger failed at this text.")
+    usage: Usage
+
+
 class ExtractAnswer(BaseModel):
     """One result for each text, in the order of the request."""
 
-    results: list[TextResult]
-    recipe: str
+    results: list[TextResult | TaggedText]
+    recipe: str | None = Field(description="The recipe; null if the model is a tagger.")
     usage: Usage
 
 
@@ -275,6 +288,9 @@ class RecipesAnswer(BaseModel):
         description="Whether replies are grounded unless a request says otherwise."
     )
     constrains: bool = Field(description="Whether replies can be grounded at all.")
+    tagger: list[str] | None = Field(
+        description="The labels of the model, if it is a tagger, which takes no recipe."
+    )
 
 
 class Health(BaseModel):

@@ -13,7 +13,7 @@ from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -21,19 +21,22 @@ from pydantic import BaseModel
 
 from llmner._secrets import masked
 from llmner.engines import Generator
-from llmner.engines._types import as_engine
 from llmner.errors import LlmnerError
-from llmner.extraction import Extraction, Extractor
+from llmner.extraction import Extraction
 from llmner.projection import Budget
 from llmner.recipes import Recipe, builtin_recipes
 from llmner.serving._asked import Asked
-from llmner.serving._batching import Batcher, Turn
+from llmner.serving._batching import Batcher
 from llmner.serving._bodies import ProjectionResult, choose
 from llmner.serving._limits import Gate, Limits
 from llmner.serving._metrics import Metrics
 from llmner.serving._projector import Projector
 from llmner.serving._readiness import EngineMonitor
 from llmner.serving._refusals import RefusalError, refusal_of
+from llmner.serving._sources import EngineSource, Request, Source, TaggerSource
+
+if TYPE_CHECKING:
+    from llmner.baselines import BaselineExtractor
 
 __all__ = ["Service"]
 
@@ -61,7 +64,8 @@ class Service:
 
     Attributes:
         recipe: The recipe of requests that name none.
-        generator: The engine; ``None`` for a server that only projects replies of other models.
+        generator: The engine; ``None`` for a server that only projects replies of other models, or
+            that has a tagger.
         recipes: Further recipes that requests can choose, by name. The built-in ones are added.
             A name from a request is looked up here and never treated as a path.
         options: Options of every ``Extractor``: ``grounded``, ``min_score``, ``window``, the
@@ -74,6 +78,7 @@ class Service:
         log_texts: Log texts and replies, and what the engine says about a text that it cannot
             answer.
         secrets: Keys that are hidden in every line of the log.
+        tagger: A tagger in place of an engine.
     """
 
     recipe: Recipe
@@ -85,6 +90,7 @@ class Service:
     on_fatal: Callable[[Exception], None] | None = None
     log_texts: bool = False
     secrets: Sequence[str] = ()
+    tagger: BaselineExtractor | None = None
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
@@ -93,9 +99,12 @@ class Service:
             **self.recipes,
             self.recipe.name: self.recipe,
         }
-        self._monitor = EngineMonitor(
-            "ready" if self.generator is None else "loading", self._masked
-        )
+        self._source: Source | None = None
+        if self.tagger is not None:
+            self._source = TaggerSource(self.tagger)
+        elif self.generator is not None:
+            self._source = EngineSource(self.generator, self.options)
+        self._monitor = EngineMonitor("ready" if self._source is None else "loading", self._masked)
         self._extraction_gate = Gate(self.limits.queue, self.metrics)
         self._projector = Projector(
             {name: recipe.schema_ for name, recipe in self.recipes.items()},
@@ -105,10 +114,10 @@ class Service:
         )
         self._threads: anyio.CapacityLimiter | None = None
         self._recipes_by_format: dict[tuple[str, str], Recipe] = {}
-        self.batcher: Batcher | None = None
-        if self.generator is not None:
+        self.batcher: Batcher[Any, Any] | None = None
+        if self._source is not None:
             # Raises for wrong options now, and not at the first request.
-            Extractor(self.recipe, self.generator, **self.options)
+            self._request(Batcher(self._source.answering), self.recipe, Asked())
         self.metrics.watch(
             "queue_questions", "Questions that wait for a batch.", self._waiting_questions
         )
@@ -157,7 +166,27 @@ class Service:
         >>> Service(Recipe.load("klue")).constrains
         False
         """
-        return self.generator is not None and as_engine(self.generator).capabilities.grammar
+        return self._source is not None and self._source.constrains
+
+    @property
+    def has_model(self) -> bool:
+        """Whether texts can be extracted from, and not only replies projected.
+
+        >>> from llmner import Recipe
+        >>> Service(Recipe.load("klue")).has_model
+        False
+        """
+        return self._source is not None
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The labels of the tagger; ``None`` if a recipe says what is looked for.
+
+        >>> from llmner import Recipe
+        >>> Service(Recipe.load("klue")).labels is None
+        True
+        """
+        return None if self.tagger is None else self.tagger.labels
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -175,15 +204,14 @@ class Service:
         'ready'
         """
         self._threads = anyio.CapacityLimiter(self.limits.queue + 8)
-        if self.generator is None:
+        if self._source is None:
             yield
             return
-        async with self._engine_running():
+        async with self._engine_running(self._source):
             yield
 
     @asynccontextmanager
-    async def _engine_running(self) -> AsyncIterator[None]:
-        assert self.generator is not None
+    async def _engine_running(self, source: Source) -> AsyncIterator[None]:
         self._monitor.state = "loading"
         with ExitStack() as stack:
             try:
@@ -196,7 +224,7 @@ class Service:
                 yield
                 return
             self.batcher = Batcher(
-                self.generator,
+                source.answering,
                 size=self.limits.batch_size,
                 wait=self.limits.batch_wait,
                 lanes=self.limits.lanes,
@@ -226,19 +254,24 @@ class Service:
             Exception: Whatever the engine raises.
         """
         assert self.batcher is not None
-        # A model in this process is asked with and without grounding, since each loads something.
-        ways = (
-            [{}, {"grounded": True, "json_schema": False}]
-            if self.engine_loads and self.constrains
-            else [{}]
+        assert self._source is not None
+        for asked in self._source.ways(loads=self.engine_loads):
+            request = self._request(self.batcher, self.recipe, asked)
+            try:
+                await self._in_thread(list, request.extract(["."], Budget()))
+            finally:
+                request.end()
+
+    def _request(self, batcher: Batcher[Any, Any], recipe: Recipe, asked: Asked) -> Request:
+        """What a request extracts with."""
+        assert self._source is not None
+        return self._source.request(
+            batcher,
+            recipe,
+            asked,
+            batch_size=self.limits.batch_size,
+            on_unanswered=self._log_unanswered,
         )
-        turn = Turn(self.batcher)
-        try:
-            for way in ways:
-                extractor = Extractor(self.recipe, turn, **{**self.options, **way})
-                await self._in_thread(list, extractor.extract(["."]))
-        finally:
-            turn.end()
 
     def _log_unanswered(self, error: str, message: str) -> None:
         """Log that a text got no answer.
@@ -295,7 +328,7 @@ class Service:
                 recipe or an option does not exist. While results are waited for: the engine does
                 not answer.
         """
-        if self.generator is None:
+        if self._source is None:
             message = "this server has no model; POST /v1/project takes replies of other models"
             raise RefusalError(501, "no_model", message)
         if self.batcher is None or self.state == "loading":
@@ -304,23 +337,16 @@ class Service:
             )
         asked = asked or Asked()
         recipe = self.chosen(asked)
-        turn = Turn(self.batcher, on_unanswered=self._log_unanswered)
-        options = {**self.options, "batch_size": self.limits.batch_size}
-        if asked.grounded is not None:
-            options["grounded"] = asked.grounded
-            options["json_schema"] = not asked.grounded and options.get("json_schema", False)
-        if asked.min_score is not None:
-            options["min_score"] = asked.min_score
         try:
-            extractor = Extractor(recipe, turn, **options)
+            request = self._request(self.batcher, recipe, asked)
         except LlmnerError as error:
             raise refusal_of(error) from error
         budget = Budget()
         leave = self._extraction_gate.enter()
         try:
-            yield self._results(extractor.extract(texts, budget=budget), shape)
+            yield self._results(request.extract(texts, budget), shape)
         finally:
-            turn.end()
+            request.end()
             budget.end()
             leave()
 

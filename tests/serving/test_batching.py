@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
 
 from llmner.engines import Engine, Reply
+from llmner.engines._types import as_engine
 from llmner.errors import GenerationError
 from llmner.recipes.chat import Prompt
 from llmner.serving._batching import Batcher, Turn
@@ -27,12 +28,16 @@ def prompt(text: str) -> Prompt:
     return Prompt(({"role": "user", "content": text},), text, "\n", text)
 
 
+def turn_of(batcher: Batcher, **options: object) -> Turn:
+    return Turn(batcher, batcher.answering, **options)  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def start() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def started(model: Model | Streaming, **options: object) -> Batcher:
-            batcher = Batcher(model, **options)  # type: ignore[arg-type]
+            batcher = Batcher(as_engine(model), **options)  # type: ignore[arg-type]
             batcher.start()
             stack.callback(batcher.close, 5)
             stack.callback(model.gate.set)
@@ -46,7 +51,7 @@ def test_requests_that_come_together_are_asked_together(start: Start) -> None:
     batcher = start(model, size=8, wait=0.2)
     with ThreadPoolExecutor(8) as pool:
         answers = list(
-            pool.map(lambda n: Turn(batcher).generate([prompt(str(n))])[0].text, range(8))
+            pool.map(lambda n: turn_of(batcher).generate([prompt(str(n))])[0].text, range(8))
         )
     assert answers == [f"re {n}" for n in range(8)]
     assert len(model.batches) == 1
@@ -58,10 +63,10 @@ def test_a_full_batch_does_not_wait_and_a_lone_question_waits_as_long_as_it_was_
 ) -> None:
     batcher = start(Model(), size=2, wait=0.4)
     started = time.monotonic()
-    Turn(batcher).generate([prompt("a"), prompt("b")])
+    turn_of(batcher).generate([prompt("a"), prompt("b")])
     assert time.monotonic() - started < 0.3
     started = time.monotonic()
-    Turn(batcher).generate([prompt("a")])
+    turn_of(batcher).generate([prompt("a")])
     assert 0.35 < time.monotonic() - started < 2
 
 
@@ -81,12 +86,12 @@ def test_what_comes_while_the_engine_is_busy_makes_the_next_batch(start: Start) 
 def test_many_questions_of_one_request_do_not_hold_up_another_for_long(start: Start) -> None:
     model = Model(delay=0.02)
     batcher = start(model, size=4, wait=0)
-    long = Turn(batcher)
+    long = turn_of(batcher)
     with ThreadPoolExecutor(1) as pool:
         job = pool.submit(lambda: [long.generate([prompt(f"long {n}")] * 4) for n in range(20)])
         assert eventually(lambda: len(model.batches) > 1)
         before = len(model.batches)
-        Turn(batcher).generate([prompt("short")])
+        turn_of(batcher).generate([prompt("short")])
         assert not job.done()
         # At once, or after the one that was on its way and the one that waited already.
         (place,) = [number for number, batch in enumerate(model.batches) if "short" in batch]
@@ -128,8 +133,8 @@ def test_an_error_nobody_foresaw_reaches_who_asked_and_the_next_is_answered(star
 
     batcher = start(Model(answer), size=1, wait=0)
     with pytest.raises(ZeroDivisionError):
-        Turn(batcher).generate([prompt("bad")])
-    assert Turn(batcher).generate([prompt("good")])[0].text == "fine"
+        turn_of(batcher).generate([prompt("bad")])
+    assert turn_of(batcher).generate([prompt("good")])[0].text == "fine"
 
 
 def test_an_engine_that_loses_count_is_told_to_who_asked_and_the_next_is_answered(
@@ -144,7 +149,7 @@ def test_an_engine_that_loses_count_is_told_to_who_asked_and_the_next_is_answere
     for answer in batcher.submit([prompt("bad"), prompt("bad")]):
         with pytest.raises(ValueError, match="1 replies to 2 prompts"):
             answer.result(5)
-    assert Turn(batcher).generate([prompt("good")])[0].finish_reason == "stop"
+    assert turn_of(batcher).generate([prompt("good")])[0].finish_reason == "stop"
 
 
 class Streaming(Engine):
@@ -208,7 +213,7 @@ def test_what_an_engine_raises_is_told_even_when_whoever_asked_has_gone(start: S
     model.gate.clear()
     told: list[Exception] = []
     batcher = start(model, size=1, wait=0, on_error=told.append)
-    turn = Turn(batcher)
+    turn = turn_of(batcher)
     with ThreadPoolExecutor(1) as pool:
         job = pool.submit(turn.generate, [prompt("a")])
         assert eventually(lambda: model.batches == [["a"]])
@@ -249,7 +254,7 @@ def test_what_an_endpoint_says_is_for_the_log(
     batcher = start(
         Model(lambda _: Reply("", "error", error=said, retryable=retryable)), size=1, wait=0
     )
-    turn = Turn(batcher, on_unanswered=lambda *both: heard.append(both))
+    turn = turn_of(batcher, on_unanswered=lambda *both: heard.append(both))
     (reply,) = turn.generate([prompt("a")])
     assert (reply.error, reply.retryable) == (told, retryable)
     assert heard == [(said, told)]
@@ -261,7 +266,7 @@ def test_a_turn_that_is_over_gives_its_place_back(start: Start) -> None:
     batcher = start(model, size=1, wait=0)
     batcher.submit([prompt("busy")])
     assert eventually(lambda: model.batches == [["busy"]])
-    turn = Turn(batcher)
+    turn = turn_of(batcher)
     told: list[BaseException] = []
 
     def ask() -> None:
@@ -278,7 +283,7 @@ def test_a_turn_that_is_over_gives_its_place_back(start: Start) -> None:
     assert len(told) == 1
     assert len(batcher) == 0
     model.gate.set()
-    assert Turn(batcher).generate([prompt("next")])[0].finish_reason == "stop"
+    assert turn_of(batcher).generate([prompt("next")])[0].finish_reason == "stop"
     assert model.batches == [["busy"], ["next"]]
     with pytest.raises(CancelledError):
         turn.generate([prompt("too late")])

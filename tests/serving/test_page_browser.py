@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,9 @@ import pytest
 pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
 
 from llmner.engines import Reply, Token
+from llmner.recipes import Recipe
+from llmner.serving import Service
+from tests.conftest import ROOT
 from tests.serving.fakes import Model, named, running, service
 
 if TYPE_CHECKING:
@@ -43,9 +47,13 @@ def open_page(browser: Browser) -> Iterator[Open]:
     with ExitStack() as stack:
 
         def opened(
-            model: Model | None = None, *, app: dict[str, Any] | None = None, **options: Any
+            model: Model | None = None,
+            *,
+            app: dict[str, Any] | None = None,
+            served: Service | None = None,
+            **options: Any,
         ) -> Page:
-            address = stack.enter_context(running(service(model), **(app or {})))
+            address = stack.enter_context(running(served or service(model), **(app or {})))
             context = browser.new_context(**options)
             stack.callback(context.close)
             context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
@@ -122,6 +130,35 @@ def test_a_text_is_extracted_and_shown_with_outcomes_reply_and_repairs(open_page
     assert page.text_content("#raw") == sure(TEXT).text
     assert page.locator("#repairs li").all_text_contents() == ["a Markdown fence was removed"]
     assert (page.text_content("#status") or "").startswith("3 entities in")
+
+
+def test_a_tagger_is_shown_without_what_it_does_not_take(open_page: Open, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn_crfsuite", reason='needs pip install "llmner[baselines]"')
+    from llmner.baselines import BaselineExtractor, CrfConfig, train_baseline
+    from llmner.corpora import read_corpus
+
+    sentences = list(read_corpus(ROOT / "data" / "sample.tsv"))
+    train_baseline(sentences, CrfConfig(max_iterations=30), tmp_path / "crf", corpus="sample.tsv")
+    tagger = BaselineExtractor(tmp_path / "crf")
+    page = open_page(served=Service(Recipe.load("klue"), tagger=tagger))
+    assert page.text_content("#extract-about") == f"A tagger. {', '.join(tagger.labels)}"
+    for name in ("#extract-recipe", "#extract-format", "#extract-grounded"):
+        assert not page.is_visible(name)
+    assert page.is_visible("#extract-score")
+    text = sentences[0].text
+    extracted(page, text)
+    (found,) = tagger.extract([text])
+    assert found.spans
+    assert page.locator("#shown mark").all_text_contents() == [
+        text[span.start : span.end] + span.label for span in found.spans
+    ]
+    shown = rows(page)
+    assert [row[1] for row in shown] == [text[span.start : span.end] for span in found.spans]
+    assert all(0 < float(row[4]) <= 1 for row in shown)
+    assert page.text_content("#reading") == "A tagger gives no reply."
+    assert not page.is_visible("#raw")
+    headings = page.locator("#mentions th").all()
+    assert [each.is_visible() for each in headings] == [True] * 5 + [False] * 2
 
 
 def test_what_was_chosen_is_what_is_asked(open_page: Open) -> None:

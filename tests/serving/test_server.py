@@ -156,7 +156,7 @@ def test_a_port_in_use_and_wrong_options_are_told_in_a_line(start: Start, tmp_pa
             (["--no-model", "--api-keys", str(tmp_path)], "cannot be read"),
             (["--no-model", "--recipe", "nothing"], "no recipe is called 'nothing'"),
             (["--engine", "recorded"], "cannot be served"),
-            (["--engine", "baseline:x"], "cannot be served"),
+            (["--engine", "baseline:x"], "no such folder"),
         ):
             command = [sys.executable, "-m", "llmner", "serve", *options]
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

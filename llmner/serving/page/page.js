@@ -64,6 +64,8 @@ async function loadRecipes() {
   for (const id of ["extract-format", "project-format"]) {
     $(id).replaceChildren($(id).firstElementChild, ...choices.reply_formats.map((name) => element("option", name)));
   }
+  // A tagger takes texts as they are.
+  for (const part of document.querySelectorAll("[data-asked]")) part.hidden = Boolean(choices.tagger);
   $("extract-grounded").checked = choices.grounded;
   $("extract-grounded").disabled = !choices.constrains;
   $("no-model").hidden = choices.model;
@@ -73,6 +75,10 @@ async function loadRecipes() {
 }
 
 function describe() {
+  if (choices.tagger) {
+    $("extract-about").textContent = `A tagger. ${choices.tagger.join(", ")}`;
+    return;
+  }
   const recipe = choices.recipes.find((each) => each.name === $("extract-recipe").value);
   if (!recipe) return;
   const names = recipe.labels.map((label) => (label.name ? `${label.code} ${label.name}` : label.code));
@@ -132,7 +138,9 @@ function show(row, labels) {
   $("legend").replaceChildren(...present.map((label) => element("li", `${label} ${row.spans.filter((span) => span.label === label).length}`, colour(label))));
 
   const scores = new Map(row.spans.map((span) => [`${span.start} ${span.end}`, span.score]));
-  const rows = row.outcomes.flatMap((outcome) => [outcome, ...(outcome.repeats || []).map((place) => ({ ...outcome, ...place, reason: "again" }))]);
+  // A tagger gives spans, and no reply with mentions.
+  const outcomes = row.outcomes || row.spans.map((span) => ({ ...span, kind: "", text: "" }));
+  const rows = outcomes.flatMap((outcome) => [outcome, ...(outcome.repeats || []).map((place) => ({ ...outcome, ...place, reason: "again" }))]);
   $("mentions").tBodies[0].replaceChildren(...rows.map((outcome) => {
     const placed = outcome.start !== null;
     const line = element("tr", undefined, placed ? "" : "lost");
@@ -154,9 +162,11 @@ function show(row, labels) {
   }));
 
   const words = { ok: "It has the expected format.", repaired: "It had to be repaired:", truncated: "It was cut off; complete entities count.", empty: "It is empty.", unreadable: "Nothing in it could be read." };
-  $("reading").textContent = words[row.status] || row.status;
-  $("repairs").replaceChildren(...row.repairs.map((repair) => element("li", choices.repairs[repair] || repair)));
-  $("raw").textContent = row.reply;
+  $("reading").textContent = row.status === undefined ? "A tagger gives no reply." : words[row.status] || row.status;
+  $("repairs").replaceChildren(...(row.repairs || []).map((repair) => element("li", choices.repairs[repair] || repair)));
+  $("raw").textContent = row.reply || "";
+  $("raw").hidden = row.reply === undefined;
+  $("mentions").classList.toggle("spans", row.outcomes === undefined);
   $("copy-markup").disabled = row.markup === null;
   $("result").hidden = false;
 }
@@ -178,11 +188,14 @@ async function copy(text, what) {
 
 $("extract").addEventListener("submit", (event) => {
   event.preventDefault();
-  const body = { texts: [$("extract-text").value], recipe: $("extract-recipe").value };
-  if ($("extract-format").value) body.reply_format = $("extract-format").value;
-  if (!$("extract-grounded").disabled) body.grounded = $("extract-grounded").checked;
+  const body = { texts: [$("extract-text").value] };
+  if (!choices.tagger) {
+    body.recipe = $("extract-recipe").value;
+    if ($("extract-format").value) body.reply_format = $("extract-format").value;
+    if (!$("extract-grounded").disabled) body.grounded = $("extract-grounded").checked;
+  }
   if ($("extract-score").value) body.min_score = Number($("extract-score").value);
-  submit("v1/extract", body, (answer) => answer.results[0], labelsOf(body.recipe));
+  submit("v1/extract", body, (answer) => answer.results[0], choices.tagger || labelsOf(body.recipe));
 });
 
 $("project").addEventListener("submit", (event) => {
