@@ -244,8 +244,6 @@ def test_wrong_options_are_told_before_anything_is_asked(
 ) -> None:
     if command == "serve":
         pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
-        if "baseline:x" in options:
-            told = "cannot be served"
     given = {"extract": [TEXT], "evaluate": ["--gold", corpus], "serve": []}[command]
     engine = [] if "--engine" in options or command != "evaluate" else ["--engine", "transformers"]
     done = run(command, *given, *engine, *options)
