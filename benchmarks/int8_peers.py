@@ -23,7 +23,7 @@ from collections.abc import Callable
 from typing import Any
 
 from _report import write
-from processors import AVX2
+from processors import SETTINGS
 
 SHAPES = ((32, 80), (32, 1), (1, 80), (1, 1))
 WAYS = (
@@ -47,7 +47,7 @@ def main() -> None:
         print(json.dumps(measured(arguments.way)))
         return
     results: dict[str, Any] = {}
-    for setting, environment in (("all instructions", {}), ("AVX2", AVX2)):
+    for setting, environment in SETTINGS.items():
         for way in WAYS:
             if (setting, way) not in SLOW:
                 results.setdefault(setting, {})[way] = child(way, environment)

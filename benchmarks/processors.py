@@ -25,6 +25,7 @@ from typing import Any
 from _report import ROOT, klue, write
 
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+SETTINGS: dict[str, dict[str, str]] = {"AVX2": AVX2, "all instructions": {}}
 SEED, KLUE_SENTENCES = 20261126, 300
 
 DTYPES: dict[str, tuple[str, dict[str, str]]] = {
@@ -83,7 +84,6 @@ def main() -> None:
     if arguments.dtype:
         print(json.dumps(answered_in(arguments.dtype)))
         return
-    settings: dict[str, dict[str, str]] = {"AVX2": AVX2, "all instructions": {}}
     results: dict[str, Any]
     if arguments.klue:
         name = "processors_klue"
@@ -91,7 +91,7 @@ def main() -> None:
     else:
         name = "processors"
         results = {
-            key: raced(each, arguments.old, arguments.rounds) for key, each in settings.items()
+            key: raced(each, arguments.old, arguments.rounds) for key, each in SETTINGS.items()
         }
     command = " ".join(["python benchmarks/processors.py", *sys.argv[1:]])
     write(name, command, results, ("llmner", "torch", "transformers", "peft"))

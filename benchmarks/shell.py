@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from _report import ROOT, write
-from processors import AVX2
+from processors import SETTINGS
 
 COMMAND = """
 import sys
@@ -38,7 +38,7 @@ def main() -> None:
     if arguments.old is not None:
         roots = {"old": arguments.old.resolve(), **roots}
     results: dict[str, Any] = {}
-    for name, setting in {"AVX2": AVX2, "all instructions": {}}.items():
+    for name, setting in SETTINGS.items():
         seconds: dict[str, list[float]] = {checkout: [] for checkout in roots}
         for _ in range(1 + arguments.rounds):
             for checkout, root in roots.items():

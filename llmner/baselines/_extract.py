@@ -23,6 +23,9 @@ from llmner.spans import Sentence, Span
 
 __all__ = ["BaselineExtractor"]
 
+Tag = Callable[[list[str]], list[tuple[Span, ...]]]
+"""A function that gives the spans of each text."""
+
 
 class BaselineExtractor:
     """Extracts entities with a trained baseline.
@@ -72,7 +75,7 @@ class BaselineExtractor:
         self.name = name or folder.resolve().name
         self.record = read_baseline_record(folder)
         self._baseline: Baseline | None = None
-        self._tag: Callable[[list[str]], list[tuple[Span, ...]]] | None = None
+        self._tag: Tag | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -99,17 +102,15 @@ class BaselineExtractor:
 
     def through(
         self,
-        tag: Callable[[list[str]], list[tuple[Span, ...]]],
+        tag: Tag,
         *,
         min_score: float | None = None,
-        batch_size: int | None = None,
     ) -> BaselineExtractor:
         """The same extractor, with texts tagged by a function that asks its tagger elsewhere.
 
         Args:
             tag: The spans of each text, as the tagger gives them.
             min_score: Drop spans with a lower score; by default as this extractor does.
-            batch_size: Number of sentences tagged together; by default as this extractor does.
 
         Raises:
             InputError: ``min_score`` is not in [0, 1].
@@ -119,8 +120,6 @@ class BaselineExtractor:
         other._tag = tag
         if min_score is not None:
             other.min_score = min_score
-        if batch_size is not None:
-            other.batch_size = batch_size
         return other
 
     def stream(self, texts: Sequence[str]) -> Iterator[tuple[int, tuple[Span, ...]]]:
@@ -164,9 +163,7 @@ class BaselineExtractor:
                 else:
                     yield extraction
 
-    def _tagged(
-        self, tag_all: Callable[[list[str]], list[tuple[Span, ...]]], texts: list[str]
-    ) -> list[tuple[Span, ...]] | list[Any]:
+    def _tagged(self, tag_all: Tag, texts: list[str]) -> list[tuple[Span, ...]] | list[Any]:
         """The spans of each text.
 
         If the tagger fails at the batch, each text is tagged alone, and a text at which it fails

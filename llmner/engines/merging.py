@@ -23,8 +23,7 @@ def merge_adapter(
 ) -> Path:
     """Write a model with an adapter merged into its weights, its tokenizer and its recipe.
 
-    The weights are in bfloat16. The folder
-    appears complete or not at all.
+    The weights are in bfloat16. The folder appears complete or not at all.
 
     >>> merge_adapter("gemma-3-270m-klue-ner", Path("merged"))  # doctest: +SKIP
     PosixPath('merged')

@@ -24,12 +24,7 @@ from llmner.engines._language_model import (
 )
 from llmner.engines._loading import collections_paused
 from llmner.engines._peft import check_settings, merge_into
-from llmner.engines._processor import (
-    check_device,
-    check_dtype,
-    convert,
-    fits_in_float32,
-)
+from llmner.engines._processor import check_device, check_dtype, convert, fits_in_float32
 from llmner.engines._types import Capabilities, Engine, Reply, prompt_seed
 from llmner.engines.adapters import Adapter
 from llmner.engines.embedded import EMBEDDED_MODEL

@@ -1,7 +1,7 @@
 """Gathers the questions of many requests into batches for one model, in the order they came.
 
-Uses threads only, and knows no HTTP. A request asks through a :class:`Turn`, which looks like an
-engine to it, or through a :class:`TaggerTurn`, which looks like a tagger.
+Uses threads only, and knows no HTTP. A request asks through a :class:`Place`, or through a
+:class:`Turn`, which looks like an engine to it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from llmner.engines import Engine, Reply
 from llmner.errors import GenerationError
 from llmner.recipes.chat import Prompt
 from llmner.serving._refusals import unanswered
-from llmner.spans import Span
 
-__all__ = ["Answering", "Batcher", "TaggerTurn", "Turn"]
+__all__ = ["Answering", "Batcher", "Place", "Turn"]
 
 _Q = TypeVar("_Q")
 _A = TypeVar("_A")
@@ -199,8 +198,12 @@ class Batcher(Generic[_Q, _A]):
             self._on_error(error)
 
 
-class _Place(Generic[_Q, _A]):
-    """The questions of one request. Another thread can withdraw them."""
+class Place(Generic[_Q, _A]):
+    """The place of one request among others. Another thread can give it up.
+
+    Args:
+        batcher: Where questions go.
+    """
 
     def __init__(self, batcher: Batcher[_Q, _A]) -> None:
         self._batcher = batcher
@@ -225,7 +228,7 @@ class _Place(Generic[_Q, _A]):
             self._batcher.withdraw(self._answers)
             raise
 
-    def give_up(self) -> None:
+    def end(self) -> None:
         """Cancel the questions that wait, and take no more."""
         with self._lock:
             self._over = True
@@ -253,7 +256,7 @@ class Turn(Engine):
     ) -> None:
         self._engine = engine
         self.capabilities = replace(engine.capabilities, isolates=True)
-        self._place = _Place(batcher)
+        self._place = Place(batcher)
         self._on_unanswered = on_unanswered
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
@@ -283,27 +286,4 @@ class Turn(Engine):
 
     def end(self) -> None:
         """Cancel the questions that wait, and take no more."""
-        self._place.give_up()
-
-
-class TaggerTurn:
-    """A tagger as one request sees it. Another thread can end it.
-
-    Args:
-        batcher: Where texts go.
-    """
-
-    def __init__(self, batcher: Batcher[str, tuple[Span, ...]]) -> None:
-        self._place = _Place(batcher)
-
-    def tag(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
-        """The spans of each text, in batches with those of other requests.
-
-        Raises:
-            concurrent.futures.CancelledError: The turn is over.
-        """
-        return self._place.ask(texts)
-
-    def end(self) -> None:
-        """Cancel the texts that wait, and take no more."""
-        self._place.give_up()
+        self._place.end()

@@ -20,9 +20,6 @@ __all__ = ["build_service", "limits_for"]
 _ATTEMPTS = 2
 _SHARE_OF_TIMEOUT = 0.9
 
-# Texts in a tagger's batch. A short one waits for those that came before it.
-_TAGGED_AT_ONCE = 32
-
 
 def build_service(
     options: AskOptions,
@@ -51,10 +48,11 @@ def build_service(
     """
     name = options.engine.engine
     if is_baseline(name):
+        tagger = build_baseline(options, given=given, report=report, spell=spell)
         return Service(
             load_recipe(options.recipe),
-            tagger=build_baseline(options, given=given, report=report, spell=spell),
-            limits=replace(limits, batch_size=options.engine.batch_size or _TAGGED_AT_ONCE),
+            tagger=tagger,
+            limits=replace(limits, batch_size=tagger.batch_size),
             log_texts=log_texts,
         )
     capabilities = engine_class(name).capabilities

@@ -252,7 +252,6 @@ class TaggedText(BaseModel):
     markup: str | None = Field(
         description="The text with its spans marked; null if it has marks of its own."
     )
-    error: str | None = Field(default=None, description="Why the tagger failed at this text.")
     usage: Usage
 
 

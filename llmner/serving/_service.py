@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from llmner._secrets import masked
 from llmner.engines import Generator
 from llmner.errors import LlmnerError
-from llmner.extraction import Extraction
+from llmner.extraction import Extraction, Extractor
 from llmner.projection import Budget
 from llmner.recipes import Recipe, builtin_recipes
 from llmner.serving._asked import Asked
@@ -33,7 +33,7 @@ from llmner.serving._metrics import Metrics
 from llmner.serving._projector import Projector
 from llmner.serving._readiness import EngineMonitor
 from llmner.serving._refusals import RefusalError, refusal_of
-from llmner.serving._sources import EngineSource, Request, Source, TaggerSource
+from llmner.serving._sources import EngineSource, Source, TaggerSource
 
 if TYPE_CHECKING:
     from llmner.baselines import BaselineExtractor
@@ -101,9 +101,12 @@ class Service:
         }
         self._source: Source | None = None
         if self.tagger is not None:
-            self._source = TaggerSource(self.tagger)
+            self._source = TaggerSource(self.tagger, self._log_unanswered)
         elif self.generator is not None:
-            self._source = EngineSource(self.generator, self.options)
+            options = {**self.options, "batch_size": self.limits.batch_size}
+            # Raises for wrong options now, and not at the first request.
+            Extractor(self.recipe, self.generator, **options)
+            self._source = EngineSource(self.generator, options, self._log_unanswered)
         self._monitor = EngineMonitor("ready" if self._source is None else "loading", self._masked)
         self._extraction_gate = Gate(self.limits.queue, self.metrics)
         self._projector = Projector(
@@ -115,9 +118,6 @@ class Service:
         self._threads: anyio.CapacityLimiter | None = None
         self._recipes_by_format: dict[tuple[str, str], Recipe] = {}
         self.batcher: Batcher[Any, Any] | None = None
-        if self._source is not None:
-            # Raises for wrong options now, and not at the first request.
-            self._request(Batcher(self._source.answering), self.recipe, Asked())
         self.metrics.watch(
             "queue_questions", "Questions that wait for a batch.", self._waiting_questions
         )
@@ -256,22 +256,11 @@ class Service:
         assert self.batcher is not None
         assert self._source is not None
         for asked in self._source.ways(loads=self.engine_loads):
-            request = self._request(self.batcher, self.recipe, asked)
+            request = self._source.request(self.batcher, self.recipe, asked)
             try:
                 await self._in_thread(list, request.extract(["."], Budget()))
             finally:
                 request.end()
-
-    def _request(self, batcher: Batcher[Any, Any], recipe: Recipe, asked: Asked) -> Request:
-        """What a request extracts with."""
-        assert self._source is not None
-        return self._source.request(
-            batcher,
-            recipe,
-            asked,
-            batch_size=self.limits.batch_size,
-            on_unanswered=self._log_unanswered,
-        )
 
     def _log_unanswered(self, error: str, message: str) -> None:
         """Log that a text got no answer.
@@ -338,7 +327,7 @@ class Service:
         asked = asked or Asked()
         recipe = self.chosen(asked)
         try:
-            request = self._request(self.batcher, recipe, asked)
+            request = self._source.request(self.batcher, recipe, asked)
         except LlmnerError as error:
             raise refusal_of(error) from error
         budget = Budget()

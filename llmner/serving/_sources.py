@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from llmner.engines import Generator
+from llmner.engines import Engine, Generator
 from llmner.engines._types import as_engine
 from llmner.extraction import Extraction, Extractor
 from llmner.projection import Budget
 from llmner.recipes import Recipe
 from llmner.serving._asked import Asked
-from llmner.serving._batching import Answering, Batcher, TaggerTurn, Turn
+from llmner.serving._batching import Answering, Batcher, Place, Turn
 from llmner.serving._refusals import RefusalError
 
 if TYPE_CHECKING:
@@ -47,24 +47,13 @@ class Source(ABC):
     constrains: bool
 
     @abstractmethod
-    def request(
-        self,
-        batcher: Batcher[Any, Any],
-        recipe: Recipe,
-        asked: Asked,
-        *,
-        batch_size: int,
-        on_unanswered: Callable[[str, str], None],
-    ) -> Request:
+    def request(self, batcher: Batcher[Any, Any], recipe: Recipe, asked: Asked) -> Request:
         """What a request extracts with.
 
         Args:
             batcher: Where its questions go.
             recipe: The recipe that it chose.
             asked: Its own options.
-            batch_size: Texts that it asks about at a time.
-            on_unanswered: Called for a text without an answer, with what the engine said and with
-                what the client is told.
 
         Raises:
             RefusalError: It asks for what this source does not have.
@@ -86,31 +75,32 @@ class EngineSource(Source):
     Args:
         generator: The engine.
         options: Options of every ``Extractor``.
+        on_unanswered: Called for a text without an answer, with what the engine said and with what
+            the client is told.
     """
 
-    def __init__(self, generator: Generator, options: Mapping[str, Any]) -> None:
-        self._engine = as_engine(generator)
-        self._options = options
-        self.answering = self._engine
-        self.constrains = self._engine.capabilities.grammar
+    answering: Engine
 
-    def request(
+    def __init__(
         self,
-        batcher: Batcher[Any, Any],
-        recipe: Recipe,
-        asked: Asked,
-        *,
-        batch_size: int,
+        generator: Generator,
+        options: Mapping[str, Any],
         on_unanswered: Callable[[str, str], None],
-    ) -> Request:
+    ) -> None:
+        self.answering = as_engine(generator)
+        self.constrains = self.answering.capabilities.grammar
+        self._options = options
+        self._on_unanswered = on_unanswered
+
+    def request(self, batcher: Batcher[Any, Any], recipe: Recipe, asked: Asked) -> Request:
         """An extractor whose questions share batches."""
-        options = {**self._options, "batch_size": batch_size}
+        options = dict(self._options)
         if asked.grounded is not None:
             options["grounded"] = asked.grounded
             options["json_schema"] = not asked.grounded and options.get("json_schema", False)
         if asked.min_score is not None:
             options["min_score"] = asked.min_score
-        turn = Turn(batcher, self._engine, on_unanswered=on_unanswered)
+        turn = Turn(batcher, self.answering, on_unanswered=self._on_unanswered)
         extractor = Extractor(recipe, turn, **options)
         return Request(lambda texts, budget: extractor.extract(texts, budget=budget), turn.end)
 
@@ -124,40 +114,34 @@ class TaggerSource(Source):
 
     Args:
         tagger: The tagger.
+        on_unanswered: Called for a text at which it fails, with what was raised and with what the
+            client is told.
     """
 
+    answering: BaselineExtractor
     constrains = False
 
-    def __init__(self, tagger: BaselineExtractor) -> None:
-        self._tagger = tagger
+    def __init__(
+        self, tagger: BaselineExtractor, on_unanswered: Callable[[str, str], None]
+    ) -> None:
         self.answering = tagger
+        self._on_unanswered = on_unanswered
 
-    def request(
-        self,
-        batcher: Batcher[Any, Any],
-        recipe: Recipe,
-        asked: Asked,
-        *,
-        batch_size: int,
-        on_unanswered: Callable[[str, str], None],
-    ) -> Request:
+    def request(self, batcher: Batcher[Any, Any], recipe: Recipe, asked: Asked) -> Request:
         """The tagger, whose texts share batches."""
         for name in ("recipe", "reply_format", "grounded"):
             if getattr(asked, name) is not None:
                 message = f"{name}: this server's model is a tagger, which takes none; leave it out"
                 raise RefusalError(422, "invalid", message, fields=[(name, "a tagger takes none")])
-        turn = TaggerTurn(batcher)
-        tagger = self._tagger.through(turn.tag, min_score=asked.min_score, batch_size=batch_size)
+        place = Place(batcher)
+        tagger = self.answering.through(place.ask, min_score=asked.min_score)
+        return Request(lambda texts, budget: map(self._public, tagger.extract(texts)), place.end)
 
-        def extract(texts: Sequence[str], budget: Budget) -> Iterator[Extraction]:
-            for extraction in tagger.extract(texts):
-                reply = extraction.reply
-                if reply.error is None:
-                    yield extraction
-                    continue
-                # What a model says of a text may quote it.
-                told = "the tagger fails at this text"
-                on_unanswered(reply.error, told)
-                yield replace(extraction, reply=replace(reply, error=told))
-
-        return Request(extract, turn.end)
+    def _public(self, extraction: Extraction) -> Extraction:
+        """An extraction as the client may see it: what was raised may quote another text."""
+        reply = extraction.reply
+        if reply.error is None:
+            return extraction
+        message = "the tagger fails at this text"
+        self._on_unanswered(reply.error, message)
+        return replace(extraction, reply=replace(reply, error=message))

@@ -183,9 +183,11 @@ def test_a_text_at_which_the_tagger_fails_spoils_no_other_and_is_not_logged(
         first, failed, second = server.post(
             "/infer", json={"text": [TEXTS[0], SECRET, TEXTS[1]]}
         ).json()["result"]
+        (row,) = server.post("/v1/extract", json={"texts": [SECRET]}).json()["results"]
     assert near([first, second], expected)
     assert failed["error"]["type"] == "no_answer"
     assert SECRET not in str(failed)
+    assert row["error"] == failed["error"]["message"]
     assert SECRET not in caplog.text
     assert server.get("/readyz").status_code == 200
 
