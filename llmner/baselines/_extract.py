@@ -13,6 +13,7 @@ from typing import Any
 from llmner._mishaps import Mishap, attempt
 from llmner._watching import watcher
 from llmner.baselines._store import fingerprint, load_baseline, read_baseline_record
+from llmner.baselines._syllables import apart, pieces
 from llmner.baselines._types import Baseline
 from llmner.engines import Reply
 from llmner.errors import GenerationError, InputError
@@ -23,8 +24,13 @@ from llmner.spans import Sentence, Span
 
 __all__ = ["BaselineExtractor"]
 
-Tag = Callable[[list[str]], list[tuple[Span, ...]]]
-"""A function that gives the spans of each text."""
+Tag = Callable[[Sequence[str]], Sequence[tuple[Span, ...] | Mishap]]
+"""A function that gives the spans of each text, or why the tagger fails at it."""
+
+# The number of a text, and a piece of it: where it begins and ends, and its own part.
+_Cut = tuple[int, int, int, int, int]
+# Characters that one request has tagged at a time where it shares the tagger.
+_SHARED = 4000
 
 
 class BaselineExtractor:
@@ -109,7 +115,7 @@ class BaselineExtractor:
         """The same extractor, with texts tagged by a function that asks its tagger elsewhere.
 
         Args:
-            tag: The spans of each text, as the tagger gives them.
+            tag: The spans of each text, as the tagger gives them, or why it fails at it.
             min_score: Drop spans with a lower score; by default as this extractor does.
 
         Raises:
@@ -138,8 +144,9 @@ class BaselineExtractor:
     def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
         """Extract from every sentence in order, in batches.
 
-        If the tagger fails at a sentence, the reply of its extraction has an ``error``, and the
-        other sentences are extracted as usual.
+        Long texts are tagged in pieces of a thousand characters that overlap, so that they can be
+        stopped and hold nobody up. If the tagger fails at a sentence, the reply of its extraction
+        has an ``error``, and the other sentences are extracted as usual.
 
         Raises:
             GenerationError: The tagger fails at any text.
@@ -147,12 +154,12 @@ class BaselineExtractor:
             MissingExtraError: The ``baselines`` extra is not installed.
         """
         items = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
-        tag = self._tag or self.load().tag
+        if self._tag is None:
+            self.load()
         watcher().begin()
         while batch := list(islice(items, self.batch_size)):
-            for sentence, spans in zip(
-                batch, self._tagged(tag, [s.text for s in batch]), strict=True
-            ):
+            tagged = self._tagged([sentence.text for sentence in batch])
+            for sentence, spans in zip(batch, tagged, strict=True):
                 extraction = (
                     spans
                     if isinstance(spans, Mishap)
@@ -163,15 +170,67 @@ class BaselineExtractor:
                 else:
                     yield extraction
 
-    def _tagged(self, tag_all: Tag, texts: list[str]) -> list[tuple[Span, ...]] | list[Any]:
-        """The spans of each text.
+    def _tagged(self, texts: Sequence[str]) -> list[tuple[Span, ...] | Mishap]:
+        """The spans of each text, or why the tagger fails at it."""
+        cuts = [(number, *cut) for number, text in enumerate(texts) for cut in pieces(len(text))]
+        spans_by_text: list[list[Span]] = [[] for _ in texts]
+        failures: dict[int, Mishap] = {}
+        for group in self._groups(cuts):
+            # A text at which the tagger failed is lost as a whole.
+            asked = [cut for cut in group if cut[0] not in failures]
+            answers = self._answers([texts[number][low:high] for number, low, high, *_ in asked])
+            for (number, low, _, first, last), spans in zip(asked, answers, strict=True):
+                if isinstance(spans, Mishap):
+                    failures.setdefault(number, spans)
+                    continue
+                # A span counts if it begins in the piece's own part.
+                spans_by_text[number] += [
+                    replace(span, start=low + span.start, end=low + span.end) if low else span
+                    for span in spans
+                    if first <= low + span.start < last
+                ]
+        return [
+            failures[number] if number in failures else apart(spans)
+            for number, spans in enumerate(spans_by_text)
+        ]
 
-        If the tagger fails at the batch, each text is tagged alone, and a text at which it fails
-        has the failure instead of spans.
+    def _groups(self, cuts: Sequence[_Cut]) -> Iterator[list[_Cut]]:
+        """Pieces that are tagged together. Who shares the tagger gets few long ones at a time."""
+        group: list[_Cut] = []
+        characters = 0
+        for cut in cuts:
+            _, low, high, *_ = cut
+            full = len(group) == self.batch_size or (
+                self._tag is not None and characters + high - low > _SHARED
+            )
+            if group and full:
+                yield group
+                group, characters = [], 0
+            group.append(cut)
+            characters += high - low
+        if group:
+            yield group
+
+    def _answers(self, texts: list[str]) -> Sequence[tuple[Span, ...] | Mishap]:
+        """The spans of each of a few short texts, or why the tagger fails at it.
+
+        Raises:
+            GenerationError: It fails at any text.
         """
+        tag = self._tag or self._tag_here
+        answers = tag(texts)
+        failures = [answer for answer in answers if isinstance(answer, Mishap)]
+        if failures and len(failures) == len(answers) and isinstance(tag(["."])[0], Mishap):
+            raise GenerationError(
+                f"{self.name} fails whatever it is given: {failures[0]}"
+            ) from failures[0].error
+        return answers
 
-        def tag(batch: list[str]) -> list[tuple[Span, ...]]:
-            spans = tag_all(batch)
+    def _tag_here(self, texts: Sequence[str]) -> Sequence[tuple[Span, ...] | Mishap]:
+        """If the tagger fails at the texts together, each is tagged alone."""
+
+        def tag(batch: Sequence[str]) -> list[tuple[Span, ...]]:
+            spans = self.load().tag(batch)
             if len(spans) != len(batch):
                 raise ValueError(
                     f"the tagger returned spans of {len(spans)} texts instead of {len(batch)}"
@@ -181,10 +240,8 @@ class BaselineExtractor:
         spans = attempt(tag, texts)
         if not isinstance(spans, Mishap):
             return spans
-        if isinstance(attempt(tag, ["."]), Mishap):
-            raise GenerationError(
-                f"{self.name} fails whatever it is given: {spans}"
-            ) from spans.error
+        if len(texts) == 1:
+            return [spans]
         results = [attempt(tag, [text]) for text in texts]
         return [result if isinstance(result, Mishap) else result[0] for result in results]
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
+from llmner._mishaps import Mishap
 from llmner.engines import Engine, Reply
 from llmner.errors import GenerationError
 from llmner.recipes.chat import Prompt
@@ -24,6 +25,7 @@ __all__ = ["Answering", "Batcher", "Place", "Turn"]
 
 _Q = TypeVar("_Q")
 _A = TypeVar("_A")
+_R = TypeVar("_R")
 _Asked = TypeVar("_Asked", contravariant=True)
 _Given = TypeVar("_Given", covariant=True)
 
@@ -218,12 +220,34 @@ class Place(Generic[_Q, _A]):
             GenerationError: The engine could not answer.
             concurrent.futures.CancelledError: The place was given up.
         """
+        return self._asked(questions, Future.result)
+
+    def ask_each(self, questions: Sequence[_Q]) -> list[_A | Mishap]:
+        """Answer the questions like :meth:`ask`, with a failure in place of an answer that is not
+        to be had.
+
+        Raises:
+            GenerationError: The engine could not answer now.
+            concurrent.futures.CancelledError: The place was given up.
+        """
+
+        def answer_or_failure(answer: Future[_A]) -> _A | Mishap:
+            try:
+                return answer.result()
+            except GenerationError as error:
+                if error.retryable:
+                    raise
+                return Mishap(error)
+
+        return self._asked(questions, answer_or_failure)
+
+    def _asked(self, questions: Sequence[_Q], read: Callable[[Future[_A]], _R]) -> list[_R]:
         with self._lock:
             if self._over:
                 raise CancelledError
             self._answers = self._batcher.submit(questions)
         try:
-            return [answer.result() for answer in self._answers]
+            return [read(answer) for answer in self._answers]
         except BaseException:
             self._batcher.withdraw(self._answers)
             raise

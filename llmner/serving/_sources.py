@@ -134,7 +134,7 @@ class TaggerSource(Source):
                 message = f"{name}: this server's model is a tagger, which takes none; leave it out"
                 raise RefusalError(422, "invalid", message, fields=[(name, "a tagger takes none")])
         place = Place(batcher)
-        tagger = self.answering.through(place.ask, min_score=asked.min_score)
+        tagger = self.answering.through(place.ask_each, min_score=asked.min_score)
         return Request(lambda texts, budget: map(self._public, tagger.extract(texts)), place.end)
 
     def _public(self, extraction: Extraction) -> Extraction:
