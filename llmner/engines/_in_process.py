@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from llmner.engines._types import decoding
 from llmner.engines.adapters import Adapter, check_adapter, find_adapter, weights
-from llmner.engines.exaone import is_exaone3
-from llmner.errors import GenerationError
+from llmner.engines.exaone import llama_adapter, llama_model
+from llmner.errors import GenerationError, InputError
 from llmner.recipes.chat import Prompt
 
-__all__ = ["check_layout", "checked_adapter", "describe_model", "too_long"]
+__all__ = ["checked_adapter", "describe_model", "fitting_adapter", "model_to_load", "too_long"]
 
 
 def describe_model(
@@ -60,17 +59,39 @@ def checked_adapter(
     return adapter
 
 
-def check_layout(name: str, *, trust_remote_code: bool) -> None:
-    """Refuse a model that loads only with code of its own, unless that may run.
+def fitting_adapter(adapter: Adapter, model_type: str) -> Adapter:
+    """The adapter with the names that layers of such a model have.
+
+    Only names of EXAONE 3 are known, whose copies are Llamas.
+
+    Args:
+        adapter: The adapter.
+        model_type: As the model's configuration has it.
 
     Raises:
-        GenerationError: It is an EXAONE 3 checkpoint in its own layout.
+        InputError: A file of the adapter is missing or broken.
+        MissingExtraError: The ``local`` extra is not installed.
     """
-    if is_exaone3(Path(name)) and not trust_remote_code:
-        raise GenerationError(
-            f"{name} is an EXAONE 3 checkpoint, which needs its own code to load; convert it to "
-            f"Llama's layout with python scripts/convert_exaone.py {name} {name}-llama"
-        )
+    return llama_adapter(adapter) if model_type == "llama" else adapter
+
+
+def model_to_load(
+    name: str, *, trust_remote_code: bool, report: Callable[[str], None] | None = None
+) -> str:
+    """The name or the folder of a model that loads without code of its own, unless that may run.
+
+    EXAONE 3 in its own layout is copied into Llama's, once.
+
+    Raises:
+        GenerationError: The copy cannot be made, or the Hub does not answer.
+        MissingExtraError: The ``local`` or the ``hub`` extra is not installed.
+    """
+    if trust_remote_code:
+        return name
+    try:
+        return llama_model(name, report)
+    except InputError as error:
+        raise GenerationError(f"{name} cannot be loaded: {error}") from None
 
 
 def too_long(prompt: Prompt, tokens: int, max_new_tokens: int, limit: str, advice: str) -> str:

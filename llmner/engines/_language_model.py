@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llmner._mishaps import Mishap, attempt
 from llmner.engines._denormals import denormals_flushed
 from llmner.engines._encoding import encode_prompt
-from llmner.engines._in_process import check_layout
+from llmner.engines._in_process import model_to_load
 from llmner.engines._loading import load_pretrained
 from llmner.engines._types import PLAIN_QUESTION
 from llmner.engines.embedded import EMBEDDED_MODEL, embedded_model, prepared_model
@@ -66,8 +66,7 @@ def load_model(
     if prepared is not None:
         path = str(prepared.result() or embedded_model(report))
     else:
-        check_layout(name, trust_remote_code=trust_remote_code)
-        path = name
+        path = model_to_load(name, trust_remote_code=trust_remote_code, report=report)
     if report is not None:
         report(f"Loading {name}")
     with denormals_flushed():

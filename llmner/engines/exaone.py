@@ -14,14 +14,17 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from llmner._mishaps import one_line
-from llmner.engines._model_files import read_object
+from llmner.engines._model_files import read_object, read_tensors
+from llmner.engines.adapters import ADAPTER_FILE, CONFIG_FILE, RECIPE_FILE, Adapter, fetch, weights
+from llmner.engines.embedded import cache_folder
 from llmner.errors import GenerationError, InputError, MissingExtraError
 
-__all__ = ["convert_exaone", "is_exaone3", "llama_name"]
+__all__ = ["convert_exaone", "is_exaone3", "llama_adapter", "llama_model", "llama_name"]
 
 _OUTSIDE: Final = {
     "transformer.wte.weight": "model.embed_tokens.weight",
@@ -45,6 +48,14 @@ _BUFFER: Final = re.compile(
     r"(?:^|\.)(?:rotary(?:_emb)?\.inv_freq|attention\.(?:bias|masked_bias))$"
 )
 _INDEX: Final = "model.safetensors.index.json"
+# A factor of an adapter.
+_FACTOR: Final = re.compile(
+    r"(?P<prefix>base_model\.model\.)(?P<layer>transformer\.h\.\d+\..+?)(?P<factor>\.lora_.+)"
+)
+# Files of a checkpoint on the Hub that are needed.
+_FETCHED: Final = (
+    "*.safetensors", "*.json", "merges.txt", "tokenizer*", "chat_template*", "LICENSE*", "NOTICE*"
+)  # fmt: skip
 # Files of a checkpoint that are copied: those that are neither weights, configuration nor code.
 _COPIED: Final = re.compile(
     r"(?:tokenizer.*|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|chat_template.*|"
@@ -80,6 +91,108 @@ def llama_name(name: str) -> str | None:
     if layer is None:
         return _OUTSIDE[name]
     return f"model.layers.{layer[1]}.{_IN_LAYER[layer[2]]}"
+
+
+def llama_model(name: str, report: Callable[[str], None] | None = None) -> str:
+    """The folder of a copy in Llama's layout of a model that is in EXAONE's, or its name as it is.
+
+    The copy is made once, in the cache folder; a checkpoint of the Hub is fetched first.
+
+    >>> llama_model("gpt2")
+    'gpt2'
+
+    Args:
+        name: Name on the Hub, or a folder.
+        report: Called with a sentence before anything that takes long.
+
+    Raises:
+        InputError: The checkpoint is broken.
+        GenerationError: The Hub does not have it or does not answer, or a shard cannot be read.
+        MissingExtraError: The ``local`` extra, or for the Hub the ``hub`` extra, is not installed.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        if "exaone" not in name.lower() or not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+            return name
+        folder = fetch(name, ["config.json"], None, what="a model")
+        if not is_exaone3(folder):
+            return name
+        folder = fetch(name, _FETCHED, report, what="a model")
+    elif not is_exaone3(folder):
+        return name
+    last = Path(name).resolve().name if Path(name).is_dir() else name.rpartition("/")[2]
+    last = last if last.upper().startswith("EXAONE") else f"EXAONE-{last}"
+    target = cache_folder() / "exaone" / f"{last}-llama-{weights(str(folder))['weights']}"
+    if not target.is_dir():
+        if report is not None:
+            report(f"Copying {name} into Llama's layout (once), to {target}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        convert_exaone(folder, target, report=report)
+    return str(target)
+
+
+def llama_adapter(adapter: Adapter) -> Adapter:
+    """An adapter for a model in Llama's layout.
+
+    One that was trained on EXAONE's own layout is copied once, into the cache folder, with other
+    names; all others are given back as they are.
+
+    Raises:
+        InputError: A file is missing or broken.
+        MissingExtraError: The ``local`` extra is not installed.
+    """
+    path = adapter.folder / ADAPTER_FILE
+    names = {name: _llama_factor(name) for name in read_tensors(path)}
+    if None in names.values():
+        return adapter
+    from safetensors.torch import load_file, save_file
+
+    digest = weights(str(adapter.folder))["weights"]
+    target = cache_folder() / "exaone" / f"{adapter.folder.name}-adapter-{digest}"
+    if not target.is_dir():
+        config = read_object(adapter.folder / CONFIG_FILE, "an adapter's configuration")
+        # Names on its list that matched nothing in EXAONE may match a layer of Llama.
+        config["target_modules"] = sorted(
+            {str(name).rpartition(".lora_")[0].rpartition(".")[2] for name in names.values()}
+        )
+        for key in ("rank_pattern", "alpha_pattern"):
+            config[key] = {_renamed(name): value for name, value in (config.get(key) or {}).items()}
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".adapter-", dir=target.parent) as folder:
+            copy = Path(folder) / target.name
+            copy.mkdir()
+            tensors = {str(names[name]): tensor for name, tensor in load_file(path).items()}
+            save_file(tensors, copy / ADAPTER_FILE, metadata={"format": "pt"})
+            _write_json(copy / CONFIG_FILE, config)
+            if (adapter.folder / RECIPE_FILE).is_file():
+                shutil.copyfile(adapter.folder / RECIPE_FILE, copy / RECIPE_FILE)
+            copy.replace(target)
+    return replace(adapter, folder=target)
+
+
+def _llama_factor(name: str) -> str | None:
+    """Llama's name of a factor of an adapter; ``None`` if it is not one of EXAONE's layers."""
+    match = _FACTOR.fullmatch(name)
+    try:
+        layer = None if match is None else llama_name(f"{match['layer']}.weight")
+    except KeyError:
+        layer = None
+    if match is None or layer is None:
+        return None
+    return f"{match['prefix']}{layer.removesuffix('.weight')}{match['factor']}"
+
+
+def _renamed(pattern: str) -> str:
+    """A layer's name, or the end of one, with Llama's names."""
+    for name, other in _IN_LAYER.items():
+        ours, theirs = (full.removesuffix(".weight") for full in (name, other))
+        if pattern == ours or pattern.endswith(f".{ours}"):
+            return f"{pattern.removesuffix(ours)}{theirs}".replace(
+                "transformer.h.", "model.layers."
+            )
+        if pattern == ours.rpartition(".")[2]:
+            return theirs.rpartition(".")[2]
+    return pattern
 
 
 def convert_exaone(

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 from llmner._mishaps import Mishap, attempt
 from llmner.engines._decoding import Answer, Grammars
 from llmner.engines._encoding import encode_prompt
-from llmner.engines._in_process import checked_adapter, describe_model, too_long
+from llmner.engines._in_process import (
+    checked_adapter,
+    describe_model,
+    fitting_adapter,
+    too_long,
+)
 from llmner.engines._language_model import (
     check_answerable,
     context_length,
@@ -175,7 +180,7 @@ class TransformersGenerator(Engine):
             report=self.report,
         )
         if adapter is not None:
-            model = merge_into(model, adapter)
+            model = merge_into(model, fitting_adapter(adapter, model.config.model_type))
         check_answerable(self.model_name, model, tokenizer)
         model.to(device)
         model.eval()

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from llmner._mishaps import Mishap, attempt
 from llmner.engines._decoding import Answer
 from llmner.engines._encoding import encode_prompt
-from llmner.engines._in_process import check_layout, checked_adapter, describe_model, too_long
+from llmner.engines._in_process import (
+    checked_adapter,
+    describe_model,
+    fitting_adapter,
+    model_to_load,
+    too_long,
+)
 from llmner.engines._model_files import check_model_folder, read_object
 from llmner.engines._types import Capabilities, Engine, Reply, prompt_seed
 from llmner.engines.adapters import Adapter, lora_settings
@@ -265,22 +271,30 @@ class VllmGenerator(Engine):
             folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
         ):
             raise GenerationError(f"{name} cannot be loaded: no such folder")
-        check_layout(name, trust_remote_code=self.trust_remote_code)
+        path = model_to_load(name, trust_remote_code=self.trust_remote_code, report=self.report)
+        folder = Path(path)
         if _quantisation(folder) == "bitsandbytes":
             raise GenerationError(f"{name} is quantised by bitsandbytes, {_NO_BITSANDBYTES}")
         try:
             check_model_folder(folder)
         except InputError as error:
             raise GenerationError(f"{name} cannot be loaded: {error}") from None
-        return name, adapter
+        if adapter is not None:
+            adapter = fitting_adapter(adapter, self._config(path).model_type)
+        return path, adapter
 
-    def _model_len(self, path: str) -> int:
-        """The context asked for, or the model's own if that is shorter, in tokens."""
+    def _config(self, path: str) -> Any:
+        """The model's configuration."""
         from transformers import AutoConfig
 
         config = attempt(AutoConfig.from_pretrained, path, trust_remote_code=self.trust_remote_code)
         if isinstance(config, Mishap):
             raise self._failure(config) from config.error
+        return config
+
+    def _model_len(self, path: str) -> int:
+        """The context asked for, or the model's own if that is shorter, in tokens."""
+        config = self._config(path)
         own = getattr(config.get_text_config(), "max_position_embeddings", None)
         return min(self.max_model_len, own) if isinstance(own, int) else self.max_model_len
 

@@ -28,7 +28,7 @@ from llmner.hub._files import (
     read_optional,
     without_paths,
 )
-from llmner.hub.licences import last_part
+from llmner.hub.licences import exaone_on_hub, last_part
 from llmner.recipes import Recipe
 
 __all__ = [
@@ -172,6 +172,9 @@ def _base(folder: Path, config: dict[str, Any], *records: dict[str, Any]) -> Bas
     public = next((hub_name for name in names if (hub_name := on_hub(name)) is not None), None)
     if embedded and public is None:
         public = EMBEDDED_ON_HUB
+    # The name of a copy in Llama's layout, often a relative folder, says what it is a copy of.
+    if public is None or "-llama" in public:
+        public = next(filter(None, map(exaone_on_hub, names)), public)
     return Base(public or last_part(names[0]), public is not None, embedded, tuple(names))
 
 

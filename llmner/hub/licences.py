@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from llmner.errors import InputError
 
-__all__ = ["KLUE_NOTICE", "Terms", "check_name", "last_part", "terms_of"]
+__all__ = ["KLUE_NOTICE", "Terms", "check_name", "exaone_on_hub", "last_part", "terms_of"]
 
 KLUE_NOTICE = (
     "Trained on KLUE-NER of KLUE, Korean Language Understanding Evaluation (Park et al., 2021), "
@@ -60,7 +60,9 @@ _OPEN = (
 _GEMMA = re.compile(r"(?:code|recurrent)?gemma-(?:(?:1\.1-)?[27]b\b|[23]-|3n-)", re.IGNORECASE)
 _LLAMA = re.compile(r"(?:meta-)?llama-3(?:\.([123]))?-", re.IGNORECASE)
 # Names of EXAONE's own repositories. Copies in Llama's layout add "-llama".
-_EXAONE = re.compile(r"(EXAONE-(?:3\.[05]|4\.0|Deep)-[\d.]+B(?:-Instruct)?)(?:-llama)?")
+_EXAONE = re.compile(
+    r"(EXAONE-(?:3\.[05]|4\.0|Deep)-[\d.]+B(?:-Instruct)?)(?:-llama(?:-[0-9a-f]{12})?)?"
+)
 
 
 def last_part(name: str) -> str:
@@ -104,10 +106,25 @@ def terms_of(base: str, also: Iterable[str] = ()) -> Terms | None:
     return None
 
 
-def _exaone(base: str, page: str | None) -> Terms:
+def exaone_on_hub(base: str) -> str | None:
+    """The name on the Hub of an EXAONE model, from the name of its folder or of a copy of it.
+
+    >>> exaone_on_hub("models/EXAONE-3.0-7.8B-llama"), exaone_on_hub("EXAONE-mine")
+    ('LGAI-EXAONE/EXAONE-3.0-7.8B-Instruct', None)
+    """
     match = _EXAONE.fullmatch(last_part(base))
-    if page is None:
-        page = f"{_HUB}/LGAI-EXAONE/{match[1]}" if match else None
+    if match is None:
+        return None
+    name = match[1]
+    if name.startswith("EXAONE-3.") and not name.endswith("-Instruct"):
+        name += "-Instruct"
+    return f"LGAI-EXAONE/{name}"
+
+
+def _exaone(base: str, page: str | None) -> Terms:
+    known = exaone_on_hub(base)
+    if page is None and known is not None:
+        page = f"{_HUB}/{known}"
     link = f"{_HUB}/LGAI-EXAONE" if page is None else f"{page}/blob/main/LICENSE"
     return Terms(
         "other",

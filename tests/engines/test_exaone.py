@@ -15,6 +15,7 @@ import pytest
 
 from llmner.engines import create_generator
 from llmner.engines.exaone import convert_exaone, is_exaone3, llama_name
+from llmner.engines.transformers_engine import TransformersGenerator
 from llmner.errors import GenerationError, InputError
 from llmner.recipes.chat import Prompt
 from tests.conftest import ROOT
@@ -254,13 +255,31 @@ def test_tokenizer_template_end_of_turn_and_licence_come_along_and_code_does_not
     assert reply.completion_tokens is not None
 
 
-def test_the_original_is_not_run_but_pointed_to_the_copy(tmp_path: Path) -> None:
+def test_the_original_is_copied_once_and_its_code_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMNER_CACHE", str(tmp_path / "cache"))
     source = checkpoint(tmp_path / "source", weights())
-    prompt = Prompt(messages=[], completion="x", stop=None, text="x")  # type: ignore[arg-type]
-    with pytest.raises(
-        GenerationError, match=r"python scripts/convert_exaone.py .*source .*source-llama"
-    ):
-        create_generator("transformers", model=str(source)).generate([prompt])
+    told: list[str] = []
+    for _ in range(2):
+        generator = TransformersGenerator(
+            str(source), device="cpu", dtype="float32", report=told.append
+        )
+        model, _ = generator.load()
+        assert generator.describe()["model"] == str(source)
+    (copy,) = (tmp_path / "cache" / "exaone").iterdir()
+    assert copy.name.startswith("EXAONE-source-llama-")
+    assert (copy / "LICENSE").read_text() == "non-commercial"
+    assert sum(line.startswith("Copying ") for line in told) == 1
+    ids = torch.arange(20)
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            model(ids[None]).logits[0], forward(weights(), ids, ROPE), atol=2e-5, rtol=1e-4
+        )
+    # Another checkpoint under the same name is another copy.
+    safetensors.save_file(weights(1), source / "model.safetensors", metadata={"format": "pt"})
+    TransformersGenerator(str(source), device="cpu").load()
+    assert len(list((tmp_path / "cache" / "exaone").iterdir())) == 2
 
 
 @pytest.mark.parametrize(
