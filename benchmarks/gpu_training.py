@@ -6,9 +6,9 @@ It needs a CUDA device, but no weights. The model has the shape of EXAONE 3.5 7.
 weights in 4 bits, and the tokenizer is trained on the corpus. The corpus is KLUE, or the sample if
 KLUE is not there.
 
-Two shipped configurations are trained on the same sentences. Ours adapts every linear layer, has
-its loss on the answers and batches rows of similar length. The blog's adapts queries, keys and
-values, has its loss on all tokens and takes rows in their order. Then ours is trained on full
+Two shipped configurations are trained on the same sentences. Both batch rows of similar length.
+Ours adapts every linear layer and has its loss on the answers; the blog's adapts queries, keys and
+values, and has its loss on all tokens. Then ours is trained on full
 batches of max_length tokens, and its memory is compared with the estimate of ``llmner doctor``.
 ``--try`` also measures ours with other settings. ``--tiny`` runs all of it on a CPU with a tiny
 model.

@@ -93,6 +93,12 @@ def _print_table(result: TrainingResult) -> None:
         cells = ["–" if value is None else f"{value:.4f}" for value in figures]
         table.add_row(str(row.epoch), str(row.step), *cells, f"{row.seconds:.0f}")
     console().print(table)
-    if result.best is not None:
+    if result.best is not None and result.best["f1"] > 0:
         note(f"best: step {result.best['step']}, F1 {result.best['f1']:.4f}")
+    elif result.best is not None:
+        note(
+            "warning: no entity of a held-out sentence was right in any evaluation, so the weights "
+            f"with the lowest loss are kept (step {result.best['step']}, "
+            f"{result.best['loss']:.4f}); train for longer, or on more sentences"
+        )
     note(f"the adapter is in {result.folder}")

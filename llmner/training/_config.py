@@ -102,7 +102,9 @@ class DataOptions:
         train_format: Its format; null to look at the file.
         train_limit: Sentences taken, chosen at random; null for all.
         held_out: Kept from the training sentences for evaluation: a share below 1, or a number of
-            sentences.
+            sentences. Not used with a validation file.
+        validation: Corpus with gold spans for evaluation, in place of held-out sentences.
+        validation_format: Its format; null to look at the file.
         recipe: What is asked: a built-in recipe's name or a YAML path.
         reply_format: How the model learns to answer; null for what the recipe says.
         max_length: Longest row, question and answer together, in tokens.
@@ -115,11 +117,18 @@ class DataOptions:
     train_format: str | None = None
     train_limit: Positive | None = None
     held_out: ShareOrCount = 0.1
+    validation: str | None = None
+    validation_format: str | None = None
     recipe: str = "klue"
     reply_format: str | None = None
     max_length: Positive = 1024
     over_long: Literal["error", "drop"] = "error"
     loss_on: Literal["answer", "all"] = "answer"
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether there are sentences for evaluation."""
+        return self.validation is not None or self.held_out > 0
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,8 @@ class OptimOptions:
             several sentences that do not see each other, random does neither.
         seed: Decides the held-out sentences, the adapter's start and the order of rows.
         log_steps: Optimiser steps between two logged losses.
+        save_steps: Optimiser steps between two checkpoints, besides those of evaluations; null for
+            these alone. A run that is killed goes on from the last.
     """
 
     epochs: Annotated[float, Field(gt=0)] = 1.0
@@ -159,6 +170,7 @@ class OptimOptions:
     batching: Literal["length", "packing", "random"] = "length"
     seed: Annotated[int, Field(ge=0)] = 42
     log_steps: Positive = 10
+    save_steps: Positive | None = 200
 
 
 @dataclass(frozen=True)
@@ -175,8 +187,8 @@ class EvaluationOptions:
         eval_sentences: Held-out sentences answered in each evaluation; null for all.
         eval_batch_size: Sentences answered together.
         max_new_tokens: Longest answer, in tokens.
-        patience: Evaluations without a better F1 after which training stops; null to go on to the
-            end.
+        patience: Evaluations without a better F1 (or, while that is 0, a lower loss) after which
+            training stops; null to go on to the end.
         keep_checkpoints: Checkpoints kept, the best among them.
     """
 
@@ -332,7 +344,7 @@ def _build(values: dict[str, Any], path: str | None) -> TrainingConfig:
         message = problem["msg"].removeprefix("Value error, ")
         raise InputError(f"{'.'.join(map(str, problem['loc']))}: {message}", path=path) from None
     config = TrainingConfig(**groups)
-    if config.data.held_out == 0 and config.evaluation.patience is not None:
+    if not config.data.evaluates and config.evaluation.patience is not None:
         raise InputError("patience needs held-out sentences, but held_out is 0", path=path)
     return config
 

@@ -341,7 +341,7 @@ def _answering(config: TrainingConfig, shape: Shape) -> int:
     only, once in bfloat16 and twice in float32.
     """
     evaluation, length = config.evaluation, config.data.max_length
-    if config.data.held_out == 0:
+    if not config.data.evaluates:
         return 0
     rows = min(evaluation.eval_batch_size, evaluation.eval_sentences or evaluation.eval_batch_size)
     cache = rows * shape.layers * 4 * shape.kv_heads * shape.head_dim

@@ -55,8 +55,14 @@ def prepare(config: TrainingConfig, report: Callable[[str], None] | None = None)
     recipe = Recipe.load(data.recipe)
     if data.reply_format is not None:
         recipe = recipe.with_reply_format(data.reply_format)
-    sentences = _sentences(config, recipe)
-    learnt, held_out = split_held_out(sentences, data.held_out, config.optim.seed)
+    sentences = sample(
+        _sentences(data.train, data.train_format, recipe), data.train_limit, config.optim.seed
+    )
+    if data.validation is not None:
+        learnt = sentences
+        held_out = _sentences(data.validation, data.validation_format, recipe, "validation")
+    else:
+        learnt, held_out = split_held_out(sentences, data.held_out, config.optim.seed)
     model, tokenizer = load_for_training(config.model, report)
     ends = model.generation_config.eos_token_id
     end = end_of_turn(tokenizer, ends if isinstance(ends, list) else [] if ends is None else [ends])
@@ -85,18 +91,20 @@ def prepare(config: TrainingConfig, report: Callable[[str], None] | None = None)
     )
 
 
-def _sentences(config: TrainingConfig, recipe: Recipe) -> list[Sentence]:
-    # A file is used as a whole; of a data set with several splits, only "train".
-    split = None if is_file_name(config.data.train) else "train"
-    sentences = list(read_corpus(config.data.train, config.data.train_format, split=split))
+def _sentences(
+    path: str, format: str | None, recipe: Recipe, split: str = "train"
+) -> list[Sentence]:
+    # A file is used as a whole; of a data set with several splits, only one.
+    part = None if is_file_name(path) else split
+    sentences = list(read_corpus(path, format, split=part))
     labels = set(recipe.schema_.codes)
     for sentence in sentences:
         for span in sentence.spans:
             if span.label not in labels:
                 raise InputError(
                     f"label {span.label!r} is not among the recipe's {', '.join(sorted(labels))}",
-                    path=config.data.train,
+                    path=path,
                     id=sentence.id,
                     hint="train with a recipe that has it",
                 )
-    return sample(sentences, config.data.train_limit, config.optim.seed)
+    return sentences

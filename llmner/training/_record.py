@@ -14,7 +14,7 @@ from llmner._versions import versions
 from llmner.errors import MissingExtraError
 from llmner.files import dump_json, whole_file
 
-__all__ = ["EpochRow", "best_row", "epoch_rows", "write_curves", "write_record"]
+__all__ = ["EpochRow", "best_row", "epoch_rows", "merit", "write_curves", "write_record"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +81,21 @@ def epoch_rows(history: Iterable[Mapping[str, Any]]) -> list[EpochRow]:
     return rows
 
 
+def merit(f1: float, loss: float) -> float:
+    """What the best evaluation has most of: F1, and where that is 0 throughout, the least loss.
+
+    >>> merit(0.5, 2.0) > merit(0.0, 0.1) > merit(0.0, 0.3)
+    True
+    """
+    return f1 if f1 > 0 else -loss
+
+
 def best_row(history: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Step, epoch and figures of the first evaluation with the highest F1, if there was any."""
+    """Step, epoch and figures of the first evaluation with the most :func:`merit`, if any."""
     evaluations = [entry for entry in history if "eval_f1" in entry]
     if not evaluations:
         return None
-    best = max(evaluations, key=lambda entry: entry["eval_f1"])
+    best = max(evaluations, key=lambda entry: merit(entry["eval_f1"], entry["eval_loss"]))
     return {
         "step": best["step"],
         "epoch": round(best["epoch"], 4),

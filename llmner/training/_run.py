@@ -6,7 +6,6 @@ progress. ``_rows`` decides what is learnt, ``_trainer`` how.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -17,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from llmner._checkpoints import last_checkpoint
 from llmner._yaml import load_yaml
 from llmner.engines._denormals import denormals_flushed
 from llmner.engines.embedded import EMBEDDED_MODEL, EMBEDDED_ON_HUB
@@ -39,7 +39,6 @@ from llmner.training._record import EpochRow, best_row, epoch_rows, write_curves
 __all__ = [
     "TrainingResult",
     "is_main_process",
-    "last_checkpoint",
     "train",
     "trainer_builder",
 ]
@@ -227,22 +226,6 @@ def _read_settings(path: Path, text: str) -> dict[str, Any]:
             hint="start over with --restart",
         )
     return settings
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint. Checkpoints that are only half written are removed.
-
-    The trainer writes its state last, so a checkpoint with a readable state is complete.
-    """
-    checkpoints: list[tuple[int, Path]] = []
-    for path in folder.glob("checkpoint-*"):
-        number = path.name.removeprefix("checkpoint-")
-        try:
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-            checkpoints.append((int(number), path))
-        except (OSError, ValueError):
-            shutil.rmtree(path, ignore_errors=True)
-    return max(checkpoints)[1] if checkpoints else None
 
 
 def _save_adapter(trainer: Any, config: TrainingConfig, folder: Path) -> None:

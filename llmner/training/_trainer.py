@@ -35,6 +35,7 @@ from llmner.training._config import OptimOptions, TrainingConfig
 from llmner.training._cpu_head import score_answers_only
 from llmner.training._model import adapter_config, is_fsdp
 from llmner.training._prepared import Prepared
+from llmner.training._record import merit
 from llmner.training._rows import TokenRow
 
 __all__ = ["NerTrainer", "build_trainer", "check_optimisation", "sft_config"]
@@ -87,6 +88,7 @@ class NerTrainer(SFTTrainer):  # type: ignore[misc]
         started = time.monotonic()
         figures = self._answer()
         figures["answer_seconds"] = round(time.monotonic() - started, 2)
+        figures["merit"] = merit(figures["f1"], output.metrics[f"{prefix}_loss"])
         output.metrics.update({f"{prefix}_{key}": value for key, value in figures.items()})
         return output
 
@@ -160,6 +162,19 @@ class _Clock(TrainerCallback):  # type: ignore[misc]
         )
 
 
+class _Saves(TrainerCallback):  # type: ignore[misc]
+    """Writes checkpoints between evaluations."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        if state.global_step % self._steps == 0:
+            # A loss that is not logged by then would be lost with whoever is killed.
+            control.should_log = control.should_save = True
+        return control
+
+
 class _EpochEnds(TrainerCallback):  # type: ignore[misc]
     """Evaluates and saves at the end of each epoch, also if evaluations are counted in steps.
 
@@ -189,7 +204,7 @@ def sft_config(config: TrainingConfig, folder: Path, *, bfloat16: bool = True) -
     """
     optim, evaluation = config.optim, config.evaluation
     cuda = torch.cuda.is_available()
-    evaluates = config.data.held_out > 0
+    evaluates = config.data.evaluates
     steps = evaluation.eval_steps
     strategy = "steps" if steps is not None else "epoch"
     keeps_best = evaluates and not is_fsdp()
@@ -226,7 +241,7 @@ def sft_config(config: TrainingConfig, folder: Path, *, bfloat16: bool = True) -
         save_steps=steps or 500,
         save_total_limit=evaluation.keep_checkpoints,
         load_best_model_at_end=keeps_best,
-        metric_for_best_model="eval_f1" if keeps_best else None,
+        metric_for_best_model="eval_merit" if keeps_best else None,
         greater_is_better=True if keeps_best else None,
         dataloader_pin_memory=cuda,
         # Every adapter is used in every step. Looking for unused ones would cost time.
@@ -284,6 +299,8 @@ def build_trainer(
         bfloat16 = prepared.model.dtype != torch.float32
         args = sft_config(config, checkpoints, bfloat16=bfloat16)
     callbacks: list[Any] = [_Listener(on_log)] if on_log is not None else []
+    if config.optim.save_steps is not None:
+        callbacks.append(_Saves(config.optim.save_steps))
     if config.evaluation.eval_steps is not None:
         callbacks.append(_EpochEnds())
     if config.evaluation.patience is not None and not is_fsdp():

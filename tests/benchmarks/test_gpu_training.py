@@ -119,7 +119,7 @@ def test_all_of_it_runs_on_a_cpu(tmp_path: Path) -> None:
     assert ours["settings"]["lora_targets"] == "all-linear"
     assert blog["settings"]["lora_targets"] == ["q_proj", "k_proj", "v_proj"]
     assert (ours["settings"]["loss_on"], blog["settings"]["loss_on"]) == ("answer", "all")
-    assert (ours["settings"]["batching"], blog["settings"]["batching"]) == ("length", "random")
+    assert (ours["settings"]["batching"], blog["settings"]["batching"]) == ("length", "length")
     assert figures["runs"][tried]["settings"]["batch_size"] == 16
     assert set(figures["times_the_blogs_sentences_a_second"]) == {"ours", tried}
     assert figures["data"]["tokens_a_row"]["longest"] > figures["data"]["tokens_a_row"]["median"]

@@ -43,17 +43,28 @@ def test_five_configurations_are_shipped() -> None:
 
 def test_the_blogs_setting_is_the_published_one() -> None:
     config = load_config(next(path for path in CONFIGS if "blog" in path.stem))
-    assert (config.lora.lora_rank, config.lora.lora_alpha, config.optim.learning_rate) == (
-        32,
-        16,
-        2e-4,
-    )
-    assert (config.optim.batch_size, config.optim.gradient_accumulation, config.batch_rows()) == (
-        4,
-        4,
-        16,
-    )
-    assert (config.optim.epochs, config.data.max_length, config.data.loss_on) == (1, 1024, "all")
+    published = {
+        "lora_rank": 32,
+        "lora_alpha": 16,
+        "lora_dropout": 0.05,
+        "learning_rate": 2e-4,
+        "batch_size": 4,
+        "gradient_accumulation": 4,
+        "epochs": 1,
+        "max_length": 1024,
+        "loss_on": "all",
+        "optimizer": "paged_adamw_32bit",
+        "weight_decay": 0.001,
+        "max_grad_norm": 0.3,
+        "batching": "length",
+        "log_steps": 50,
+        "save_steps": 500,
+        "held_out": 0,
+        "train": "klue-ner-v1_train.tsv",
+        "train_limit": None,
+    }
+    assert {name: config.flat()[name] for name in published} == published
+    assert config.batch_rows() == 16
 
 
 def test_options_override_the_file_and_later_ones_win(tmp_path: Path) -> None:

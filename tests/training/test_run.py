@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from llmner.corpora import read_corpus
+from llmner.corpora import read_corpus, write_corpus
 from llmner.engines import create_generator
 from llmner.engines._processor import Arithmetic
 from llmner.errors import InputError
@@ -28,7 +28,7 @@ from tests.tiny import EXAONE, tiny_model
 
 pytest.importorskip("trl", reason='needs pip install "llmner[train]"')
 pytest.importorskip("bitsandbytes", reason='needs pip install "llmner[train]"')
-from llmner.training._run import last_checkpoint
+from llmner._checkpoints import last_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -229,15 +229,79 @@ def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
 
 
 def test_evaluations_in_steps_stop_early_and_keep_the_best(model: Path, tmp_path: Path) -> None:
-    # Two steps teach a random model nothing: no F1 is better than the first, so patience ends the
-    # run.
+    # At such a rate nothing is learnt: no evaluation is better than the first, so patience ends
+    # the run.
     config = configured(
-        model, tmp_path / "run", eval_steps=2, patience=2, epochs=9, learning_rate=1e-6
+        model, tmp_path / "run", eval_steps=2, patience=2, epochs=9, learning_rate=1e-30
     )
     result = train(config)
     assert result.best is not None
     assert result.best["step"] == 2
     assert result.epochs[-1].step == 6
+
+
+@pytest.mark.slow
+def test_where_no_answer_is_right_the_lowest_loss_is_kept_and_it_is_told(
+    model: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "llmner", "train", *options(model, tmp_path / "run")]
+    # An answer of one token names nothing.
+    command += ["--max-new-tokens", "1", "--eval-steps", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no entity of a held-out sentence was right" in done.stderr
+    record = json.loads((tmp_path / "run" / "training.json").read_text(encoding="utf-8"))
+    last = last_checkpoint(tmp_path / "run" / "checkpoints")
+    assert last is not None
+    state = json.loads((last / "trainer_state.json").read_text(encoding="utf-8"))
+    evaluated = {
+        entry["step"]: entry["eval_loss"] for entry in state["log_history"] if "eval_loss" in entry
+    }
+    assert len(evaluated) > 2
+    assert record["best"]["loss"] == min(evaluated.values())
+    assert state["best_global_step"] == min(evaluated, key=lambda step: evaluated[step])
+
+
+def test_a_validation_file_is_evaluated_in_place_of_held_out_sentences(
+    model: Path, tmp_path: Path
+) -> None:
+    write_corpus(
+        list(read_corpus(ROOT / "data" / "sample.tsv"))[30:40], tmp_path / "dev.jsonl", "spans"
+    )
+    config = configured(
+        model, tmp_path / "run", held_out=0.5, validation=str(tmp_path / "dev.jsonl"), epochs=1
+    )
+    result = train(config)
+    assert (result.held_out, result.best is None) == (10, False)
+    everything = train(configured(model, tmp_path / "all", held_out=0, epochs=1))
+    assert result.sentences == everything.sentences
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_within_an_epoch_goes_on_from_there(
+    model: Path, tmp_path: Path
+) -> None:
+    changed = {"batch_size": 1, "save_steps": 2, "epochs": 1, "held_out": 0}
+    command = [
+        *(sys.executable, "-m", "llmner", "train"),
+        *options(model, tmp_path / "run", **changed),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    second = tmp_path / "run" / "checkpoints" / "checkpoint-2" / "trainer_state.json"
+    deadline = time.monotonic() + 240
+    while not second.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    last = last_checkpoint(tmp_path / "run" / "checkpoints")
+    assert last is not None
+    assert int(last.name.rpartition("-")[2]) < 30
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert f"Resuming from {last.name}" in again.stderr
+    train(configured(model, tmp_path / "whole", **changed))
+    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "whole"), abs=2e-4)
 
 
 def test_without_held_out_sentences_there_is_a_loss_alone(model: Path, tmp_path: Path) -> None:
