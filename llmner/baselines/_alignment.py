@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from llmner.extraction.windows import continues
 from llmner.spans import Sentence, Span
-from llmner.tagging import OUTSIDE, begin_tag, goes_on, inside_tag, tags_to_spans
+from llmner.tagging import OUTSIDE, Scheme, begin_tag, goes_on, inside_tag, tags_to_spans
 
-__all__ = ["owners", "spans_of_tokens", "token_tags"]
+__all__ = ["owners", "spans_of_all_tokens", "spans_of_tokens", "token_tags"]
 
 Offsets = Sequence[tuple[int, int]]
 
@@ -117,3 +117,42 @@ def spans_of_tokens(
         )
         for span in tags_to_spans(character_tags)[0]
     )
+
+
+def spans_of_all_tokens(
+    text: str,
+    offsets: Offsets,
+    tags: Sequence[str],
+    probabilities: Sequence[float],
+    *,
+    scheme: Scheme,
+) -> tuple[Span, ...]:
+    """Spans of characters from tags of tokens, those of tokens that own no character included.
+
+    So a token of white space that is outside parts two entities, and one that begins an entity
+    begins it.
+
+    Args:
+        text: The text.
+        offsets: (start, end) of each token, in code points.
+        tags: The tag of each token.
+        probabilities: The probability of each token's tag. A span's score is the lowest of these.
+        scheme: The scheme of the tags.
+
+    >>> spans_of_all_tokens("A B", [(0, 1), (1, 1), (2, 3)], ["S-X", "O", "S-X"], [1, 1, 1],
+    ...     scheme="bioes")
+    (Span(start=0, end=1, label='X', score=1), Span(start=2, end=3, label='X', score=1))
+    """
+    owned: dict[int, list[int]] = {}
+    for position, token in enumerate(owners(text, offsets)):
+        if token is not None:
+            owned.setdefault(token, []).append(position)
+    spans: list[Span] = []
+    for span in tags_to_spans(tags, scheme=scheme)[0]:
+        places = [place for token in range(span.start, span.end) for place in owned.get(token, ())]
+        # Tokens may overlap; a character that an entity has is no other's.
+        places = [place for place in places if not spans or place >= spans[-1].end]
+        if places:
+            score = min(probabilities[span.start : span.end])
+            spans.append(Span(min(places), max(places) + 1, span.label, score))
+    return tuple(spans)

@@ -25,6 +25,8 @@ VIEWS: dict[str, int] = {
     "kind": 8,
     "place": 8,
 }
+# The place of a character in its token, for a network that is given states of tokens.
+_SIZES = {**VIEWS, "piece": 8}
 _UNKNOWN = 0
 _LONGEST = 8
 
@@ -74,10 +76,10 @@ def vocabularies(
 
     The most frequent value has number 1. Number 0 is for all other values.
     """
-    counts: dict[str, Counter[str]] = {view: Counter() for view in VIEWS}
+    counts: dict[str, Counter[str]] = {}
     for text_views in texts:
         for view, values in text_views.items():
-            counts[view].update(values)
+            counts.setdefault(view, Counter()).update(values)
     return {
         view: {
             value: number
@@ -100,13 +102,15 @@ class BilstmCrf(nn.Module):  # type: ignore[misc]
     """A BiLSTM-CRF (Huang, Xu and Yu 2015) on characters.
 
     Args:
-        sizes: The number of entries of each view's vocabulary, including the unknown one.
+        sizes: The number of entries of each view's vocabulary, including the unknown one. Views
+            that are not in it are not used.
         tags: The tags, BIOES.
         hidden: Units of each direction of each layer.
         layers: LSTM layers.
         dropout: Share of vector elements dropped in training, before and after the LSTM.
         forget: Share of values replaced by the unknown one in training, so that its vector is
             trained too.
+        states: Size of an encoder's states, if each character has one.
     """
 
     def __init__(
@@ -118,17 +122,24 @@ class BilstmCrf(nn.Module):  # type: ignore[misc]
         layers: int = 1,
         dropout: float = 0.5,
         forget: float = 0.1,
+        states: int = 0,
     ) -> None:
         super().__init__()
         self.forget = forget
+        # Sparse gradients need an optimiser of their own, which does not pay beside an encoder.
         self.embeddings = nn.ModuleDict(
-            {view: nn.Embedding(sizes[view], VIEWS[view], sparse=True) for view in VIEWS}
+            {
+                view: nn.Embedding(size, _SIZES[view], sparse=not states)
+                for view, size in sizes.items()
+            }
         )
         for table in self.embeddings.values():
             nn.init.normal_(table.weight, std=0.1)
         self.dropout = nn.Dropout(dropout)
+        if states:
+            self.norm = nn.LayerNorm(states)
         self.lstm = nn.LSTM(
-            sum(VIEWS.values()),
+            states + sum(_SIZES[view] for view in sizes),
             hidden,
             layers,
             batch_first=True,
@@ -138,24 +149,30 @@ class BilstmCrf(nn.Module):  # type: ignore[misc]
         self.scores = nn.Linear(2 * hidden, len(tags))
         self.chain = LinearChain(tags)
 
-    def forward(self, numbers: Mapping[str, Tensor], lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, numbers: Mapping[str, Tensor], lengths: Tensor, states: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The scores of each tag at each place, and the mask.
 
         Args:
             numbers: For each view, (batch, length) numbers of values.
             lengths: (batch,) lengths in any order.
+            states: (batch, length, size) states of an encoder.
 
         Returns:
             (batch, length, tags) scores, and the (batch, length) mask, which is false for padding.
         """
-        embedded = []
-        for view in VIEWS:
+        embedded = [] if states is None else [self.norm(states)]
+        for view, vectors in self.embeddings.items():
             values = numbers[view]
             if self.training and self.forget:
-                values = values.masked_fill(torch.rand(values.shape) < self.forget, _UNKNOWN)
-            embedded.append(self.embeddings[view](values))
+                forgotten = torch.rand(values.shape, device=values.device) < self.forget
+                values = values.masked_fill(forgotten, _UNKNOWN)
+            embedded.append(vectors(values))
         vectors = self.dropout(torch.cat(embedded, -1))
-        packed = pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
-        states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
-        mask = torch.arange(states.shape[1])[None] < lengths[:, None]
-        return self.scores(self.dropout(states)), mask
+        packed = pack_padded_sequence(
+            vectors, lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
+        read, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+        mask = torch.arange(read.shape[1], device=read.device)[None] < lengths[:, None]
+        return self.scores(self.dropout(read)), mask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 from llmner._mishaps import one_line
 from llmner._versions import versions
 from llmner.baselines._kinds import KINDS
+from llmner.baselines._tag_names import tag_names
 from llmner.baselines._types import RECORD_FILE, Baseline, Trained
+from llmner.baselines.encoder import LOGS
 from llmner.engines._model_files import read_object, regular
 from llmner.engines.adapters import fetch
 from llmner.errors import InputError
 from llmner.files import dump_json, kind_of, too_deep, whole_file
+from llmner.tagging import labels_of
 
 __all__ = [
     "RECORD_FILE",
@@ -33,6 +37,19 @@ _SHAPES = {
     **dict.fromkeys(("config", "files", "corpus", "versions", "tags"), dict),
     **dict.fromkeys(("labels", "epochs"), list),
 }
+_CONFIG = "config.json"
+_WEIGHTS = "model*.safetensors"
+# What token classifiers have besides the files of our own encoders.
+_FOREIGN_FILES = (
+    _WEIGHTS,
+    "model.safetensors.index.json",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    *("sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model"),
+)
+# transformers reads tensors from these, and nothing that could run.
+_PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 _ALL_FILES = sorted({name for kind in KINDS.values() for name in kind.files})
 
 
@@ -59,14 +76,20 @@ def save_baseline(trained: Trained, folder: Path, **facts: Any) -> None:
 
 
 def read_baseline_record(folder: Path) -> dict[str, Any]:
-    """Read ``baseline.json``.
+    """Read ``baseline.json``, or what stands for it in a folder that ``save_pretrained`` wrote.
 
     Raises:
         InputError: The folder contains no baseline, or the record is malformed.
     """
     path = folder / RECORD_FILE
     if kind_of(path) == "missing" and not path.is_symlink():
-        raise InputError(f"holds no {RECORD_FILE}", path=folder, hint=f"expected {_EXPECTED}")
+        if kind_of(folder / _CONFIG) == "missing":
+            raise InputError(
+                f"holds no {RECORD_FILE}",
+                path=folder,
+                hint=f"expected {_EXPECTED}, or a token classifier of transformers",
+            )
+        return _foreign_record(folder)
     record = read_object(path, _EXPECTED)
     # "kind" may be of any type, so it is looked up in a list: hashing it could fail.
     if record.get("kind") not in list(KINDS) or too_deep(record):
@@ -86,8 +109,39 @@ def read_baseline_record(folder: Path) -> dict[str, Any]:
     return record
 
 
+def _foreign_record(folder: Path) -> dict[str, Any]:
+    """The record of a token classifier that llmner did not train.
+
+    Raises:
+        InputError: The model is something else, or its classes have no names.
+    """
+    path = folder / _CONFIG
+    config = read_object(path, "a model's configuration")
+    architectures, names = config.get("architectures"), config.get("id2label")
+    kinds = architectures if isinstance(architectures, list) else []
+    if kinds and not any("TokenClassification" in str(kind) for kind in kinds):
+        raise InputError(
+            f"is a {one_line(kinds[0], 80)}, which does not classify tokens",
+            path=folder,
+            hint="train-baseline encoder --model makes a tagger of it",
+        )
+    if not isinstance(names, dict) or not names:
+        raise InputError(
+            "does not name the classes of its model",
+            path=path,
+            hint='expected the tags as {"id2label": {"0": "O", "1": "B-PER", ...}}',
+        )
+    try:
+        tags, _ = tag_names([one_line(name, 80) for name in names.values()])
+    except InputError as error:
+        raise error.located(path=path) from None
+    return {"kind": "encoder", "labels": list(labels_of(tags)), "foreign": True}
+
+
 def find_baseline(name: str, report: Callable[[str], None] | None = None) -> Path:
     """Find the folder of a baseline, and download it from the Hub if necessary.
+
+    A baseline is what :func:`train_baseline` made, or any token classifier of transformers.
 
     Args:
         name: A folder, or else ``USER/NAME`` on the Hub.
@@ -112,19 +166,27 @@ def find_baseline(name: str, report: Callable[[str], None] | None = None) -> Pat
     if folder.is_absolute() or name.count("/") != 1 or name.startswith((".", "~")):
         hint = "expected what llmner train-baseline wrote, or USER/NAME on the Hub"
         raise InputError("no such folder", path=name, hint=hint)
-    return fetch(name, (RECORD_FILE, *_ALL_FILES), report, what="a baseline")
+    found = fetch(name, (RECORD_FILE, *_ALL_FILES, *_FOREIGN_FILES), report, what="a baseline")
+    if not any(found.glob(_WEIGHTS)) and kind_of(found / RECORD_FILE) == "missing":
+        # A second copy of the weights would be fetched for nothing.
+        found = fetch(name, _PICKLED, None, what="a baseline")
+    return found
 
 
 def clear(folder: Path) -> None:
-    """Remove a baseline of any kind from its folder."""
+    """Remove a baseline of any kind from its folder, and the logs of its training."""
     for name in (RECORD_FILE, *_ALL_FILES):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / LOGS, ignore_errors=True)
 
 
 def _files(folder: Path, kind: str | None = None) -> list[Path]:
     """The model's files that exist."""
-    kind = kind or str(read_baseline_record(folder)["kind"])
-    return [path for name in KINDS[kind].files if (path := folder / name).is_file()]
+    record = {"kind": kind} if kind else read_baseline_record(folder)
+    if record.get("foreign"):
+        patterns = (*KINDS["encoder"].files, *_FOREIGN_FILES, *_PICKLED)
+        return sorted({path for each in patterns for path in folder.glob(each) if path.is_file()})
+    return [path for name in KINDS[record["kind"]].files if (path := folder / name).is_file()]
 
 
 def _digest(path: Path) -> str:

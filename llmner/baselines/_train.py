@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Sequence
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from llmner._checkpoints import last_checkpoint
+from llmner._mishaps import attempt
 from llmner.baselines._kinds import BaselineConfig, kind_of_config
 from llmner.baselines._store import RECORD_FILE, clear, save_baseline
-from llmner.baselines._types import Epoch, Report, Trained, silent, tag_counts
+from llmner.baselines._tag_scores import TagScores, tag_scores
+from llmner.baselines._types import Baseline, Epoch, Report, Trained, silent, tag_counts
+from llmner.baselines.encoder import CHECKPOINTS, LOGS, EncoderTagger
 from llmner.corpora._held_out import split_held_out
 from llmner.errors import InputError
-from llmner.files import is_file, kind_of
+from llmner.files import dump_json, is_file, kind_of, whole_file
 from llmner.scoring import corpus_signature
 from llmner.spans import Sentence
 
@@ -24,6 +32,7 @@ def train_baseline(
     folder: Path,
     *,
     held_out: float = 0.0,
+    validation: Sequence[Sentence] | None = None,
     seed: int = 42,
     corpus: str = "",
     restart: bool = False,
@@ -32,21 +41,27 @@ def train_baseline(
 ) -> Trained:
     """Train a tagger, and save it in a folder with a record of its training (``baseline.json``).
 
+    An encoder's training that was interrupted, even by ``kill -9``, goes on from its last
+    checkpoint when this function is called again with the same arguments.
+
     Args:
         sentences: The training sentences.
         config: The configuration; its type decides the kind of tagger.
         folder: The folder.
         held_out: The sentences to hold out for choosing the best epoch: a share below 1, or a
             number; 0 for none.
+        validation: Sentences of another file that choose the best epoch, in place of held-out ones.
         seed: Seed of the choice of held-out sentences.
         corpus: The corpus's name, for the record.
-        restart: Replace a baseline that is already in the folder.
+        restart: Replace a baseline that is already in the folder, and begin an interrupted training
+            anew.
         report: Called with a sentence about what is being done, and after each epoch (but not after
             each iteration of a CRF, because there are many).
         on_epoch: Called after each epoch; ``report`` is not called then.
 
     Raises:
-        InputError: There is no entity or no sentence to train on, or the folder is in use.
+        InputError: There is no entity or no sentence to train on, the folder is in use or holds
+            another interrupted training, or there are both held-out and validation sentences.
         GenerationError: An encoder cannot be loaded.
         MissingExtraError: The ``baselines`` extra is not installed.
 
@@ -62,7 +77,10 @@ def train_baseline(
     if on_epoch is None and kind.step == "epoch":
         on_epoch = _epoch_report(progress)
     check_folder(folder, restart=restart)
+    if held_out and validation is not None:
+        raise InputError("held-out and validation sentences cannot both choose", hint="use one")
     train, dev = split_held_out(sentences, held_out, seed) if held_out else (list(sentences), [])
+    dev = dev if validation is None else list(validation)
     progress(
         f"{len(train):,} sentences to learn from, {len(dev):,} held out"
         if dev
@@ -78,26 +96,76 @@ def train_baseline(
             f"labels that only held-out sentences have cannot be learnt: "
             f"{', '.join(sorted(unknown))}"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    # The content of the folder is replaced only after the training.
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".training-") as name:
-        work = Path(name)
+    facts: dict[str, Any] = {
+        "config": config.model_dump(),
+        "corpus": corpus_signature(corpus, sentences),
+        "held_out": len(dev),
+        "held_out_as": held_out,
+        "seed": seed,
+    }
+    if validation is not None:
+        facts["validation"] = corpus_signature("validation", validation)["sha256"]
+    work = folder / _WORK
+    _begin(work, facts, restart=restart)
+    with ExitStack() as stack:
+        stack.callback(_end, work)
         trained = kind.train(train, config, work, held_out=dev, on_epoch=on_epoch, report=report)
-        save_baseline(
-            trained,
-            work,
-            config=config.model_dump(),
-            corpus=corpus_signature(corpus, sentences),
-            held_out=len(dev),
-            held_out_as=held_out,
-            seed=seed,
-            tags=tag_counts(train),
-        )
-        clear(folder)
-        # The record is moved last: without it, the folder does not count as a baseline.
-        for path in sorted(work.iterdir(), key=lambda path: path.name == RECORD_FILE):
-            path.replace(folder / path.name)
+        stack.pop_all()
+    if dev:
+        trained = replace(trained, tags=_tag_scores(trained.baseline, dev))
+    finished = work / "finished"
+    shutil.rmtree(finished, ignore_errors=True)
+    save_baseline(trained, finished, **facts, tags=tag_counts(train))
+    # The content of the folder is replaced only after the training.
+    clear(folder)
+    if (work / LOGS).exists():
+        (work / LOGS).replace(folder / LOGS)
+    # The record is moved last: without it, the folder does not count as a baseline.
+    for path in sorted(finished.iterdir(), key=lambda path: path.name == RECORD_FILE):
+        path.replace(folder / path.name)
+    shutil.rmtree(work, ignore_errors=True)
     return trained
+
+
+_WORK = ".training"
+_FACTS = "training.json"
+
+
+def _begin(work: Path, facts: Mapping[str, Any], *, restart: bool) -> None:
+    """Make the folder of a training, or make sure that what it holds is of the same training.
+
+    Raises:
+        InputError: It holds checkpoints of another one.
+    """
+    path = work / _FACTS
+    if not restart and last_checkpoint(work / CHECKPOINTS) is not None:
+        begun = attempt(lambda: json.loads(path.read_text(encoding="utf-8")))
+        if begun == json.loads(dump_json(facts)):
+            return
+        known = begun if isinstance(begun, dict) else {}
+        differing = sorted(key for key in facts if known.get(key) != facts[key])
+        raise InputError(
+            f"holds an interrupted training with another {', '.join(differing)}",
+            path=work.parent,
+            hint="finish it as it was begun, or start over with --restart",
+        )
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    with whole_file(path) as stream:
+        stream.write(dump_json(facts, indent=2) + b"\n")
+
+
+def _tag_scores(baseline: Baseline, dev: Sequence[Sentence]) -> TagScores | None:
+    found = baseline.tag([sentence.text for sentence in dev])
+    if isinstance(baseline, EncoderTagger):
+        return tag_scores(dev, found, baseline.offsets, unit=baseline.unit)
+    return tag_scores(dev, found)
+
+
+def _end(work: Path) -> None:
+    """Leave nothing of a failed training but what can be gone on with."""
+    if last_checkpoint(work / CHECKPOINTS) is None:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _epoch_report(report: Report) -> Callable[[Epoch], None]:
@@ -114,7 +182,7 @@ def check_folder(folder: Path, *, restart: bool) -> None:
     kind = kind_of(folder)
     if kind not in ("missing", "folder"):
         raise InputError("is not a folder", path=folder, hint="name another")
-    if kind == "missing" or not any(folder.iterdir()):
+    if kind == "missing" or all(path.name == _WORK for path in folder.iterdir()):
         return
     if not is_file(folder / RECORD_FILE):
         raise InputError(

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any, ClassVar, Protocol, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from llmner._mishaps import one_line
 from llmner._numbers import not_bool
+from llmner.baselines._tag_scores import TagScores
 from llmner.errors import InputError
 from llmner.scoring import score
 from llmner.spans import Sentence, Span
@@ -103,7 +105,7 @@ class Epoch:
     """One pass over the training sentences, or one iteration of L-BFGS.
 
     Attributes:
-        epoch: Its number, from 1.
+        epoch: Its number, from 1; 0 is the model before it was trained.
         train_loss: Mean negative log-likelihood in nats, per sentence (CRF, BiLSTM-CRF) or per
             token (encoder).
         eval_loss: The same for the held-out sentences, if the kind computes it.
@@ -125,15 +127,17 @@ class Epoch:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        loss = "" if self.train_loss is None else f": loss {self.train_loss:.4f}"
-        figures = "" if self.f1 is None else f", held-out F1 {self.f1:.4f}"
-        return f"epoch {self.epoch}{loss}{figures} ({self.seconds:.0f} s)"
+        loss = None if self.train_loss is None else f"loss {self.train_loss:.4f}"
+        figures = None if self.f1 is None else f"held-out F1 {self.f1:.4f}"
+        name = f"epoch {self.epoch}" if self.epoch else "before training"
+        told = ", ".join(filter(None, (loss, figures)))
+        return f"{name}{': ' if told else ''}{told} ({self.seconds:.0f} s)"
 
 
 class BestEpoch:
-    """Keeps the weights of the epoch with the best held-out F1, and decides when to stop.
+    """Which epoch had the best held-out F1 so far, and whether to stop.
 
-    While F1 is 0, no epoch is kept and training goes on.
+    While F1 is 0, no epoch is the best and training goes on.
 
     Args:
         patience: Training stops after this many epochs without a better F1.
@@ -143,25 +147,17 @@ class BestEpoch:
         self.patience = patience
         self.epoch: int | None = None
         self._f1 = 0.0
-        self._weights: dict[str, Any] | None = None
 
-    def update(self, epoch: Epoch, network: Any) -> None:
-        """Keep the network's weights if the epoch, which has just ended, is the best so far."""
-        if epoch.f1 is not None and epoch.f1 > self._f1:
+    def update(self, epoch: Epoch) -> bool:
+        """Whether the epoch, which has just ended, is the best so far."""
+        better = epoch.epoch > 0 and epoch.f1 is not None and epoch.f1 > self._f1
+        if better and epoch.f1 is not None:
             self._f1, self.epoch = epoch.f1, epoch.epoch
-            # Copies, because training changes the network.
-            self._weights = {
-                name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()
-            }
+        return better
 
     def should_stop(self, epoch: Epoch) -> bool:
         """Whether training should stop after this epoch."""
         return self.epoch is not None and epoch.epoch - self.epoch >= self.patience
-
-    def restore(self, network: Any) -> None:
-        """Load the best epoch's weights into the network, if there is one."""
-        if self._weights is not None:
-            network.load_state_dict(self._weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +169,7 @@ class Trained:
         seconds: The duration of the training, from sentences to weights.
         epochs: Its epochs.
         best: The epoch whose weights were kept, if held-out F1 chose it.
+        tags: Scores of single tags on the held-out sentences.
         notes: More facts for the user, such as the number of sentences that were cut into windows
             and of entities that the tokenizer makes impossible to find.
     """
@@ -181,7 +178,20 @@ class Trained:
     seconds: float
     epochs: tuple[Epoch, ...] = ()
     best: int | None = None
+    tags: TagScores | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+
+    def best_figures(self) -> dict[str, float | None]:
+        """Held-out precision, recall and F1 of the kept epoch, and the mean seconds of an epoch."""
+        epochs = [epoch for epoch in self.epochs if epoch.epoch]
+        kept = next((epoch for epoch in epochs if epoch.epoch == self.best), None)
+        kept = kept or (epochs[-1] if epochs else None)
+        return {
+            "precision": None if kept is None else kept.precision,
+            "recall": None if kept is None else kept.recall,
+            "f1": None if kept is None else kept.f1,
+            "epoch_seconds": fmean(epoch.seconds for epoch in epochs) if epochs else None,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The result as it is in ``baseline.json``."""
@@ -190,6 +200,7 @@ class Trained:
             "parameters": self.baseline.parameters(),
             "best_epoch": self.best,
             "epochs": [asdict(epoch) for epoch in self.epochs],
+            **({} if self.tags is None else {"held_out_tags": self.tags.to_dict()}),
             **self.notes,
         }
 

@@ -107,6 +107,7 @@ def train_bilstm_crf(
     ]
     epochs: list[Epoch] = []
     best = BestEpoch(config.patience)
+    kept: dict[str, torch.Tensor] | None = None
     with denormals_flushed():
         for number in range(1, config.epochs + 1):
             epoch_started = time.perf_counter()
@@ -131,10 +132,13 @@ def train_bilstm_crf(
             epochs.append(replace(epoch, seconds=round(time.perf_counter() - epoch_started, 1)))
             if on_epoch is not None:
                 on_epoch(epochs[-1])
-            best.update(epochs[-1], network)
+            if best.update(epochs[-1]):
+                # Copies, because training changes the network.
+                kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
             if best.should_stop(epochs[-1]):
                 break
-    best.restore(network)
+    if kept is not None:
+        network.load_state_dict(kept)
     seconds = time.perf_counter() - started
     return Trained(tagger, seconds, tuple(epochs), best.epoch)
 

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmner.cli._common import JsonOption, SplitOption, StrictOption, guarded, note
+from llmner.cli._common import JsonOption, SplitOption, StrictOption, dashed, guarded, note
+from llmner.errors import InputError
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from llmner.baselines import Trained
 
 app = typer.Typer(
@@ -20,12 +23,36 @@ app = typer.Typer(
 )
 
 _DataOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--train", help="The labelled corpus to learn from: file, saved data set, or Hub name."
     ),
 ]
-_OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The folder to make.")]
+_OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="The folder to make.", show_default=False)
+]
+_ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="A YAML file with any of these options, named with underscores; those given here win.",
+        show_default=False,
+    ),
+]
+_ValidationOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A labelled corpus that judges epochs, in place of held-out sentences.",
+        show_default=False,
+    ),
+]
+_SeedsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Several seeds, such as 1,2,3: a tagger for each in a folder of its own, and the mean "
+        "of their figures.",
+        show_default=False,
+    ),
+]
 _FormatOption = Annotated[str | None, typer.Option(help="The corpus's format; by default guessed.")]
 _HeldOption = Annotated[
     float,
@@ -45,12 +72,15 @@ _RestartOption = Annotated[bool, typer.Option("--restart", help="Replace what li
 @guarded
 def crf(
     context: typer.Context,
-    train: _DataOption,
-    output: _OutputOption,
+    train: _DataOption = None,
+    output: _OutputOption = None,
+    config: _ConfigOption = None,
     format: _FormatOption = None,
     split: SplitOption = None,
+    validation: _ValidationOption = None,
     held_out: _HeldOption = 0,
     seed: _SeedOption = 42,
+    seeds: _SeedsOption = None,
     c1: Annotated[float, typer.Option(min=0, help="Weight of the L1 term.")] = 0.05,
     c2: Annotated[float, typer.Option(min=0, help="Weight of the L2 term.")] = 0.1,
     max_iterations: Annotated[
@@ -66,19 +96,22 @@ def crf(
     json: JsonOption = False,
 ) -> None:
     """A linear-chain CRF on characters (sklearn-crfsuite); minutes on one core."""
-    _train("crf", context.params)
+    _train("crf", context)
 
 
 @app.command("bilstm-crf")
 @guarded
 def bilstm_crf(
     context: typer.Context,
-    train: _DataOption,
-    output: _OutputOption,
+    train: _DataOption = None,
+    output: _OutputOption = None,
+    config: _ConfigOption = None,
     format: _FormatOption = None,
     split: SplitOption = None,
+    validation: _ValidationOption = None,
     held_out: _HeldOption = 0.1,
     seed: _SeedOption = 42,
+    seeds: _SeedsOption = None,
     hidden: Annotated[int, typer.Option(min=1, help="Units of each direction.")] = 200,
     layers: Annotated[int, typer.Option(min=1, help="LSTM layers.")] = 1,
     dropout: Annotated[
@@ -95,35 +128,90 @@ def bilstm_crf(
     json: JsonOption = False,
 ) -> None:
     """A BiLSTM-CRF on characters; on a CPU."""
-    _train("bilstm-crf", context.params)
+    _train("bilstm-crf", context)
 
 
 @app.command()
 @guarded
 def encoder(
     context: typer.Context,
-    train: _DataOption,
-    output: _OutputOption,
-    model: Annotated[str, typer.Option(help="Name on the Hub or a folder.")] = "klue/roberta-base",
+    train: _DataOption = None,
+    output: _OutputOption = None,
+    config: _ConfigOption = None,
+    model: Annotated[
+        str, typer.Option(help="Name on the Hub, a folder, or gemma-3-270m.")
+    ] = "klue/roberta-base",
+    head: Annotated[
+        str,
+        typer.Option(
+            help="What is tagged: tokens, or characters by a BiLSTM-CRF over their tokens' states; "
+            "auto is tokens, and characters for language models."
+        ),
+    ] = "auto",
     format: _FormatOption = None,
     split: SplitOption = None,
+    validation: _ValidationOption = None,
     held_out: _HeldOption = 0.1,
     seed: _SeedOption = 42,
+    seeds: _SeedsOption = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the sentences at the most.")] = 3,
     patience: Annotated[
         int, typer.Option(min=1, help="Epochs without a better F1 before it stops.")
     ] = 3,
-    batch_size: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Windows a device takes at once.")] = 32,
+    gradient_accumulation: Annotated[
+        int, typer.Option(min=1, help="Batches added up for one step.")
+    ] = 1,
+    batching: Annotated[
+        str, typer.Option(help="length puts windows of similar lengths together, random does not.")
+    ] = "random",
     learning_rate: Annotated[float, typer.Option(min=1e-9, help="Its highest value.")] = 5e-5,
+    head_learning_rate: Annotated[
+        float, typer.Option(min=1e-9, help="That of the head of characters.")
+    ] = 1e-3,
     warmup: Annotated[
         float, typer.Option(min=0, max=0.99, help="Share of the steps in which it rises.")
     ] = 0.0,
     weight_decay: Annotated[float, typer.Option(min=0, help="AdamW's.")] = 0.0,
+    max_grad_norm: Annotated[
+        float, typer.Option(min=1e-9, help="Gradients are scaled down to this length.")
+    ] = 1.0,
+    dropout: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.99,
+            help="Share of hidden states left out; by default the model's own.",
+            show_default=False,
+        ),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="float32, or mixed precision in bf16 or fp16.")
+    ] = "float32",
     max_length: Annotated[int, typer.Option(min=8, help="Longest window, in tokens.")] = 510,
     stride: Annotated[int, typer.Option(min=0, help="Tokens that two windows share.")] = 64,
     freeze_encoder: Annotated[
         bool, typer.Option("--freeze-encoder", help="Train the classification layer alone.")
     ] = False,
+    freeze_embeddings: Annotated[
+        bool | None,
+        typer.Option(
+            "--freeze-embeddings/--train-embeddings",
+            help="Leave the vectors of tokens as they are; by default where they are more than "
+            "half of the weights.",
+            show_default=False,
+        ),
+    ] = None,
+    hidden: Annotated[
+        int, typer.Option(min=1, help="Units of each direction of the head of characters.")
+    ] = 200,
+    log_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Steps between two losses for TensorBoard, besides each epoch's."),
+    ] = None,
+    save_steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps between two checkpoints, besides each epoch's.")
+    ] = None,
     strict: StrictOption = False,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
@@ -132,31 +220,144 @@ def encoder(
     json: JsonOption = False,
 ) -> None:
     """Any encoder of the Hub, fine-tuned for token classification; the defaults are KLUE's own."""
-    _train("encoder", context.params)
+    _train("encoder", context)
 
 
-def _train(name: str, options: Mapping[str, Any]) -> None:
+def _train(name: str, context: typer.Context) -> None:
     """Train a kind of tagger, configured by the options that are named as its fields."""
     from llmner.baselines import train_baseline
     from llmner.baselines._kinds import KINDS
     from llmner.cli._results import print_json, read_gold
 
-    kind, output, corpus = KINDS[name].config, options["output"], options["train"]
-    trained = train_baseline(
-        read_gold(corpus, options["format"], options["split"], strict=options["strict"]),
-        kind(**{field: options[field] for field in kind.model_fields if field in options}),
-        output,
-        held_out=options["held_out"],
-        seed=options["seed"],
-        corpus=Path(corpus).name,
-        restart=options["restart"],
-        report=note,
-    )
+    options = _with_file(context, KINDS[name].config)
+    for required in ("train", "output"):
+        if not options[required]:
+            raise InputError(f"--{required} is missing", hint="name it, here or in --config")
+    if options["validation"] is not None and _is_given(context, "held_out") and options["held_out"]:
+        raise InputError("--held-out and --validation cannot both choose", hint="give one of them")
+    output, corpus = Path(options["output"]), str(options["train"])
+    strict = bool(options["strict"])
+    sentences = read_gold(corpus, options["format"], options["split"], strict=strict)
+    validation = None
+    if options["validation"] is not None:
+        validation = read_gold(str(options["validation"]), None, None, strict=strict)
+        options["held_out"] = 0
+    if validation is None and not options["held_out"] and _is_given(context, "patience"):
+        raise InputError(
+            "--patience needs held-out sentences, and there are none",
+            hint="give --held-out or --validation",
+        )
+    seeds = _seeds(options)
+    trainings: dict[int, Trained] = {}
+    for seed in seeds:
+        folder = output if len(seeds) == 1 else output / f"seed-{seed}"
+        if len(seeds) > 1:
+            note(f"seed {seed}")
+        trainings[seed] = train_baseline(
+            sentences,
+            _config(KINDS[name].config, options | {"seed": seed}),
+            folder,
+            held_out=float(options["held_out"]),
+            validation=validation,
+            seed=seed,
+            corpus=Path(corpus).name,
+            restart=bool(options["restart"]),
+            report=note,
+        )
+        if not options["json"]:
+            _show(trainings[seed], folder)
+    if len(seeds) > 1:
+        _show_means(trainings, output, json=bool(options["json"]))
+        return
     if options["json"]:
-        print_json(trained.to_dict())
-    else:
-        _show(trained, output)
+        print_json(trainings[seeds[0]].to_dict())
     note(f"the tagger is in {output}; use it with --engine baseline:{output}")
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether an option was given on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _with_file(context: typer.Context, config: type[BaseModel]) -> dict[str, Any]:
+    """The options, and in place of those that were not given the fields of ``--config``.
+
+    Raises:
+        InputError: The file cannot be read, or has a field that is no option.
+    """
+    from llmner._yaml import load_yaml
+    from llmner.files import read_text
+
+    options = dict(context.params)
+    path = options.pop("config")
+    if path is None:
+        return options
+    try:
+        fields = load_yaml(read_text(path))
+    except InputError as error:
+        raise error.located(path=path) from None
+    if not isinstance(fields, dict):
+        raise InputError("has no fields", path=path, hint="expected options, such as train: FILE")
+    known = {*options, *config.model_fields} - {"json", "restart"}
+    unknown = sorted(str(field) for field in fields if field not in known)
+    if unknown:
+        raise InputError(
+            f"{unknown[0]!r} is no option of this command", path=path, hint=", ".join(sorted(known))
+        )
+    return options | {name: v for name, v in fields.items() if not _is_given(context, name)}
+
+
+def _config(config: type[BaseModel], options: Mapping[str, Any]) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return config(**{name: options[name] for name in config.model_fields if name in options})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise InputError(f"{dashed(str(problem['loc'][0]))}: {problem['msg'].lower()}") from None
+
+
+def _seeds(options: Mapping[str, Any]) -> list[int]:
+    given = options["seeds"]
+    if given is None:
+        return [int(options["seed"])]
+    parts = given if isinstance(given, list) else str(given).split(",")
+    try:
+        seeds = [int(part) for part in parts]
+    except (TypeError, ValueError):
+        seeds = []
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds {given} are not different whole numbers", hint="such as 1,2,3")
+    return seeds
+
+
+def _show_means(trainings: Mapping[int, Trained], output: Path, *, json: bool) -> None:
+    """Show the figures of several seeds, and their mean and standard deviation."""
+    from statistics import fmean, stdev
+
+    from llmner.cli._results import print_json
+    from llmner.reports.console import console, plain_table
+
+    rows = {seed: trained.best_figures() for seed, trained in trainings.items()}
+    columns = ("precision", "recall", "f1", "epoch_seconds")
+    known = {
+        name: [value for figures in rows.values() if (value := figures[name]) is not None]
+        for name in columns
+    }
+    mean = {name: fmean(values) if values else None for name, values in known.items()}
+    deviation = {name: stdev(values) if len(values) > 1 else None for name, values in known.items()}
+    if json:
+        print_json({"seeds": rows, "mean": mean, "standard_deviation": deviation})
+    else:
+        table = plain_table("seed", "precision", "recall", "F1", "seconds an epoch")
+        named = {**{str(seed): row for seed, row in rows.items()}, "mean": mean, "±": deviation}
+        for name, row in named.items():
+            cells = ["–" if row[key] is None else f"{row[key]:.4f}" for key in columns[:3]]
+            seconds = row["epoch_seconds"]
+            table.add_row(name, *cells, "–" if seconds is None else f"{seconds:.1f}")
+        console().print(table)
+    note(f"the taggers are in {output}/seed-*")
 
 
 def _show(trained: Trained, output: Path) -> None:
@@ -179,8 +380,18 @@ def _show(trained: Trained, output: Path) -> None:
     for epoch in epochs:
         figures = (epoch.train_loss, epoch.eval_loss, epoch.precision, epoch.recall, epoch.f1)
         cells = ["–" if value is None else f"{value:.4f}" for value in figures]
-        table.add_row(str(epoch.epoch), *cells, f"{epoch.seconds:.1f}")
+        name = str(epoch.epoch) if epoch.epoch else "untrained"
+        table.add_row(name, *cells, f"{epoch.seconds:.1f}")
     out.print(table)
+    if trained.tags is not None:
+        out.print()
+        table = plain_table(f"tag of a {trained.tags.unit}", "precision", "recall", "F1", "support")
+        for tag, row in trained.tags.tags.items():
+            cells = [f"{value:.4f}" for value in (row.precision, row.recall, row.f1)]
+            table.add_row(Text(printable(tag)), *cells, f"{row.support:,}")
+        out.print(table)
+        tags = trained.tags
+        note(f"accuracy of {tags.unit}s on the held-out sentences: {tags.accuracy:.4f}")
     if trained.best is not None:
         note(f"best: epoch {trained.best}")
     note(f"{trained.baseline.parameters():,} parameters, trained in {trained.seconds:.0f} s")

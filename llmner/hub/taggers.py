@@ -49,6 +49,12 @@ def push_baseline(
     tell = report if report is not None else silent
     hub = Hub(checked_repo(repo), token=token, endpoint=endpoint, report=tell)
     raw_record = read_baseline_record(folder)
+    if raw_record.get("foreign"):
+        raise InputError(
+            "was not trained by llmner",
+            path=folder,
+            hint="upload it as it is with hf upload",
+        )
     base = raw_record.get("base")
     # A snapshot in the Hub's cache has its name on the Hub in its path.
     base = None if base is None else on_hub(str(base)) or last_part(str(base))

@@ -49,7 +49,8 @@ def test_it_learns_fifty_sentences_by_heart(folder: Path) -> None:
     assert len(record["epochs"]) == 40
     assert record["epochs"][-1]["train_loss"] < 0.1 * record["epochs"][0]["train_loss"]
     assert {path.name for path in folder.iterdir()} == {
-        "baseline.json", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"
+        "baseline.json", "config.json", "model.safetensors", "runs", "tokenizer.json",
+        "tokenizer_config.json",
     }  # fmt: skip
     for spans in tagger.tag([s.text for s in SENTENCES]):
         assert all(span.score is not None and 0 < span.score <= 1 for span in spans)
@@ -126,8 +127,9 @@ def test_held_out_sentences_choose_the_epoch(base: Path, tmp_path: Path) -> None
         held_out=10,
         on_epoch=lambda epoch: told.append(str(epoch)),
     )
-    assert len(trained.epochs) == len(told) == 12
-    scores = [epoch.f1 or 0.0 for epoch in trained.epochs]
+    assert len(trained.epochs) == len(told) == 13
+    assert told[0].startswith("before training: held-out F1 ")
+    scores = [epoch.f1 or 0.0 for epoch in trained.epochs[1:]]
     assert max(scores) > 0
     assert trained.best == 1 + scores.index(max(scores))
     again = load_baseline(tmp_path / "t", device="cpu")

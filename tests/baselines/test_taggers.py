@@ -202,17 +202,23 @@ def test_held_out_sentences_choose_the_epoch_and_stop_early(
     assert tuple(told) == trained.epochs
 
 
-def test_the_best_weights_come_back(tmp_path: Path) -> None:
-    import torch
-
-    network = torch.nn.Linear(2, 2)
+def test_the_best_weights_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     choice = BestEpoch(patience=1)
     for epoch, f1 in ((1, 0.0), (2, 0.7), (3, 0.6)):
-        torch.nn.init.constant_(network.weight, epoch)
-        choice.update(Epoch(epoch, None, f1=f1), network)
+        assert choice.update(Epoch(epoch, None, f1=f1)) == (epoch == 2)
         assert choice.should_stop(Epoch(epoch, None)) == (epoch == 3)
-    choice.restore(network)
-    assert set(network.weight.flatten().tolist()) == {2.0}
+    seen: list[Any] = []
+
+    def judged(held: Any, predicted: Any) -> tuple[float, float, float]:
+        seen.append(predicted)
+        return 0.5, 0.5, 0.9 if len(seen) == 3 else 0.5
+
+    monkeypatch.setattr("llmner.baselines.bilstm.judge", judged)
+    config = BilstmCrfConfig(epochs=6, patience=9, hidden=64, batch_size=1, learning_rate=1e-2)
+    train_baseline(SENTENCES[:40], config, tmp_path / "b", validation=SENTENCES[:20])
+    found = load_baseline(tmp_path / "b").tag([sentence.text for sentence in SENTENCES[:20]])
+    assert any(found)
+    assert found == seen[2] != seen[-1]
 
 
 @pytest.mark.parametrize("epochs", range(1, 12))
