@@ -9,8 +9,8 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from llmner.engines._quantization import four_bits
 from llmner.training._memory import Shape
-from llmner.training._model import four_bits
 
 TEMPLATE = (
     "{% for m in messages %}[|{{ m.role }}|]{{ m.content }}"

@@ -8,8 +8,11 @@
 #                local for the embedded model and transformers
 #   TORCH_INDEX  a package index that has the wanted build of torch, for instance one without CUDA
 set -euo pipefail
+python=${PYTHON:-python3}
+# A relative path is one from where the caller is.
+[[ "$python" == */* ]] && python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python")
 cd "$(dirname "$0")/.."
-python=${PYTHON:-python3} extras=${EXTRAS:-serve,openai,local}
+extras=${EXTRAS:-serve,openai,local}
 
 if [[ ! ",$extras," == *,serve,* ]]; then
   echo "error: EXTRAS=$extras has no serve; the server is part of it" >&2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -90,7 +90,11 @@ def test_a_row_of_a_corpus_takes_no_bool_for_an_offset(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [CrfConfig, BilstmCrfConfig, EncoderConfig])
 def test_no_field_of_a_configuration_but_a_switch_takes_a_bool(kind: Any) -> None:
-    switches = {name for name, field in kind.model_fields.items() if field.annotation is bool}
+    switches = {
+        name
+        for name, field in kind.model_fields.items()
+        if bool in (field.annotation, *get_args(field.annotation))
+    }
     for name in kind.model_fields:
         if name in switches:
             assert getattr(kind(**{name: True}), name) is True

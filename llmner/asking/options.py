@@ -47,7 +47,14 @@ Spell = Callable[[str], str]
 BASELINE = "baseline:"
 """The beginning of an engine's name that is a tagger's folder: ``baseline:build/crf``."""
 
-ONE_ENGINES = ("max_model_len", "gpu_memory_utilization", "replies", "base_url", "request_fields")
+ONE_ENGINES = (
+    "max_model_len",
+    "gpu_memory_utilization",
+    "replies",
+    "base_url",
+    "request_fields",
+    "quantization",
+)
 """Options that belong to a single engine: giving one to another engine is an error.
 
 Other options that an engine does not take are ignored.
@@ -92,6 +99,7 @@ class EngineOptions:
         device: auto, cpu, cuda, cuda:1, ...
         dtype: Number type that the transformers engine computes in: auto (what is fast on this
             device), float32, bfloat16, float16, or int8 on a CPU.
+        quantization: nf4 loads the transformers engine's model in 4 bits, as QLoRA trains on it.
         trust_remote_code: Run Python code that comes with the model.
     """
 
@@ -107,6 +115,7 @@ class EngineOptions:
     gpu_memory_utilization: Annotated[float, Ge(0.05), Le(1)] | None = None
     device: str = "auto"
     dtype: str = "auto"
+    quantization: str | None = None
     trust_remote_code: bool = False
 
 

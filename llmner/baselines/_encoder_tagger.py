@@ -16,7 +16,7 @@ from llmner.baselines._alignment import spans_of_all_tokens, spans_of_tokens
 from llmner.baselines._tag_names import tag_names
 from llmner.baselines._types import baseline_config
 from llmner.engines._denormals import denormals_flushed
-from llmner.engines._loading import load_pretrained
+from llmner.engines._loading import check_available, load_pretrained
 from llmner.engines._model_files import check_finite
 from llmner.engines.embedded import EMBEDDED_MODEL, embedded_model
 from llmner.errors import GenerationError, InputError, MissingExtraError
@@ -386,8 +386,15 @@ def load_encoder(
 
 
 def model_path(name: str, report: Callable[[str], None] | None = None) -> str:
-    """Where a model is loaded from: its name on the Hub, or its folder."""
-    return str(embedded_model(report)) if name == EMBEDDED_MODEL else name
+    """Where a model is loaded from: its name on the Hub, or its folder.
+
+    Raises:
+        GenerationError: It is neither, or the Hub does not answer.
+    """
+    if name == EMBEDDED_MODEL:
+        return str(embedded_model(report))
+    check_available(name)
+    return name
 
 
 def config_fields(path: str, *, trust_remote_code: bool = False) -> dict[str, Any]:

@@ -46,7 +46,8 @@ RestartOption = Annotated[
 SplitOption = Annotated[
     str | None,
     typer.Option(
-        help="Which split of a data set; of a gmb-csv file train, test, or test:SEED.",
+        help="Which split of a data set; of a file train (four fifths) or test, drawn at random: "
+        "test:0.9:7 names the train part's share and the seed.",
         show_default=False,
     ),
 ]

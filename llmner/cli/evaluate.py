@@ -82,6 +82,10 @@ def evaluate(
     options: AskOptions = AskOptions(),
     strict: StrictOption = False,
     resamples: ResamplesOption = 1000,
+    show_wrong: Annotated[
+        int,
+        typer.Option(min=0, help="Print so many sentences that are not all right, in colour."),
+    ] = 0,
     report: ReportOption = None,
     output: Annotated[
         Path | None,
@@ -153,6 +157,11 @@ def evaluate(
         if output is not None:
             write_run(results[0], output)
     _print_runs(runs, comparisons, json=json)
+    if show_wrong and not json:
+        from llmner.reports.console import console, show_wrong_sentences
+
+        for name, run in runs.items():
+            show_wrong_sentences(console(), name, run, show_wrong)
     answers.drop()
     note_doubts(runs, Path(gold).name)
     for answerer in answerers:

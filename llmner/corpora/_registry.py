@@ -13,6 +13,7 @@ from typing import Any
 from llmner._plugins import load_plugin, own_modules, plugins
 from llmner.corpora._columns import sample_lines
 from llmner.corpora._format import ODD_VALUES, BadRow, CorpusFormat, ReadOptions, ReadStats
+from llmner.corpora._held_out import split_sentences
 from llmner.corpora._json import json_rows, sample_rows
 from llmner.corpora._losses import Losses
 from llmner.corpora.gmb import GMB_CSV, names_columns
@@ -223,8 +224,8 @@ def read_corpus(
         path_or_name: A file, a folder saved by ``datasets``, or, if there is no such file, the name
             of a data set on the Hub (``"klue/ner"``).
         format: A name in :func:`corpus_formats`, or ``"hub"``; ``None`` guesses it from the file.
-        split: The split of a data set. For a ``gmb-csv`` file, ``"train"`` (four fifths) or
-            ``"test"``, drawn at random with a seed (``"test:7"``; the default is 42).
+        split: The split of a data set. Of a file ``"train"`` (four fifths) or ``"test"``, drawn at
+            random; ``"test:0.9:7"`` names the share of the train part, and the seed.
         strict: Raise an error for an ``I-X`` that continues nothing. By default it begins a span,
             and is counted in ``stats.repairs``.
         labels: The only labels allowed; ``None`` allows all.
@@ -285,13 +286,10 @@ def _read_file(path: Path, format: str | None, options: ReadOptions) -> Iterator
             options.on_bad = lambda bad: on_bad(BadRow(told_of(bad.error, real, path), bad.raw))
         try:
             chosen = _format(format or guess_format(real))
-            if options.split is not None and not chosen.splits:
-                raise InputError(
-                    f"a {chosen.name} file has no splits",
-                    path=path,
-                    hint="leave out the split, or give the split's own file",
-                )
-            yield from chosen.read(real, options)
+            if options.split is None or chosen.splits:
+                yield from chosen.read(real, options)
+            else:
+                yield from split_sentences(list(chosen.read(real, options)), options.split)
         except InputError as error:
             raise told_of(error, real, path) from None
 

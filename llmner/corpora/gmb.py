@@ -8,8 +8,6 @@ characters of Windows-1252; UTF-8 is read too. The text of a sentence is its wor
 from __future__ import annotations
 
 import csv
-import random
-import re
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -17,16 +15,13 @@ from typing import BinaryIO
 
 from llmner.corpora._format import CorpusFormat, ReadOptions, check_writable, encode
 from llmner.corpora.words import from_words, word_tags
-from llmner.errors import CorpusError, InputError, TagError
+from llmner.errors import CorpusError, TagError
 from llmner.files import open_bytes
 from llmner.spans import Sentence
 
-__all__ = ["FORMATS", "GMB_CSV", "HEADER", "names_columns", "split_sentences"]
+__all__ = ["FORMATS", "GMB_CSV", "HEADER", "names_columns"]
 
 HEADER = ("Sentence #", "Word", "POS", "Tag")
-_TRAIN_SHARE = 0.8
-_SEED = 42
-_SEED_TEXT = re.compile(r"\d{1,20}")
 # Written in the first column for a sentence without an id.
 _NO_ID = "-"
 # Windows-1252 has printable characters where Latin-1 has control characters.
@@ -70,42 +65,6 @@ def _decoded(path: Path) -> Iterator[str]:
         text = content.decode("latin-1").translate(_WINDOWS)
     # Split at \n only: the csv module would take a carriage return inside a line for a new row.
     yield from StringIO(text, newline="\n")
-
-
-def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
-    sentences = _sentences(path, options)
-    return (
-        sentences
-        if options.split is None
-        else iter(split_sentences(list(sentences), options.split))
-    )
-
-
-def split_sentences(sentences: list[Sentence], split: str) -> list[Sentence]:
-    """A random ``train`` part (four fifths) or ``test`` part (one fifth), in the file's order.
-
-    Args:
-        sentences: All sentences of the file.
-        split: ``"train"`` or ``"test"``, optionally with a seed (``"test:7"``). The default seed is
-            42.
-
-    Raises:
-        InputError: There is no such split.
-
-    >>> sentences = [Sentence(text) for text in "abcde"]
-    >>> [sentence.text for sentence in split_sentences(sentences, "test:7")]
-    ['c']
-    """
-    name, _, seed = split.partition(":")
-    if name not in ("train", "test") or (seed and not _SEED_TEXT.fullmatch(seed)):
-        raise InputError(
-            f"unknown split {split!r}", hint="expected train or test, or with a seed: train:7"
-        )
-    numbers = list(range(len(sentences)))
-    random.Random(int(seed or _SEED)).shuffle(numbers)
-    cut = round(_TRAIN_SHARE * len(numbers))
-    chosen = numbers[:cut] if name == "train" else numbers[cut:]
-    return [sentences[number] for number in sorted(chosen)]
 
 
 def _sentences(path: Path, options: ReadOptions) -> Iterator[Sentence]:
@@ -213,7 +172,5 @@ def _kept(sentence: Sentence) -> Sentence:
 
 _HEADER_LINE = (",".join(HEADER) + "\n").encode()
 
-GMB_CSV = CorpusFormat(
-    "gmb-csv", _read, _write, _looks_like, header=_HEADER_LINE, splits=True, kept=_kept
-)
+GMB_CSV = CorpusFormat("gmb-csv", _sentences, _write, _looks_like, header=_HEADER_LINE, kept=_kept)
 FORMATS = (GMB_CSV,)

@@ -13,9 +13,10 @@ from typing import Any
 
 from llmner._mishaps import Mishap, attempt, one_line
 from llmner.engines._model_files import broken_file, check_model_folder
+from llmner.engines.adapters import fetch
 from llmner.errors import GenerationError, InputError
 
-__all__ = ["collections_paused", "load_pretrained"]
+__all__ = ["check_available", "collections_paused", "load_pretrained"]
 
 
 @contextmanager
@@ -32,6 +33,29 @@ def collections_paused() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def check_available(name: str) -> None:
+    """Make sure that a model is a folder, or on the Hub, before libraries try for minutes.
+
+    What is in the Hub's cache needs no network.
+
+    Args:
+        name: A folder, or a name on the Hub.
+
+    Raises:
+        GenerationError: It is neither, or the Hub does not answer.
+        MissingExtraError: huggingface_hub is not installed.
+    """
+    try:
+        if Path(name).is_dir():
+            return
+    except (OSError, ValueError):
+        pass
+    if name.count("/") > 1 or name.startswith(("/", ".", "~")):
+        raise GenerationError(f"{one_line(name)} cannot be loaded: no such folder")
+    # This asks once; loading a model would ask again and again.
+    fetch(name, ["config.json"], None, what="a model")
 
 
 @collections_paused()
@@ -59,6 +83,7 @@ def load_pretrained(
     """
     from transformers import AutoConfig, AutoTokenizer
 
+    check_available(path)
     try:
         check_model_folder(Path(path))
     except InputError as error:

@@ -45,13 +45,16 @@ def check_settings(adapter: Adapter) -> None:
 
 
 def merge_into(model: Any, adapter: Adapter) -> Any:
-    """The model with the adapter merged into its weights.
+    """The model with the adapter merged into its weights, or beside them if these are quantised.
+
+    Merged, the adapter would be rounded to what 4 bits can tell apart.
 
     Raises:
         MissingExtraError: The ``local`` extra is not installed.
         GenerationError: The adapter does not belong to this model.
     """
-    if is_plain_lora(adapter) and add_plain_lora(model, adapter):
+    quantised = bool(getattr(model, "is_quantized", False))
+    if not quantised and is_plain_lora(adapter) and add_plain_lora(model, adapter):
         return model
     try:
         from peft import PeftModel, get_peft_model_state_dict
@@ -70,8 +73,8 @@ def merge_into(model: Any, adapter: Adapter) -> Any:
             for name in read_tensors(adapter.folder / ADAPTER_FILE):
                 if "lora_" in name and name not in used:
                     raise ValueError(f"the configuration leaves out {one_line(name, 120)}")
-            # Merged weights cost nothing; separate factors would slow down every answer.
-            return adapted.merge_and_unload()
+            # Merged weights cost nothing; separate factors slow down every answer.
+            return adapted if quantised else adapted.merge_and_unload()
 
     merged = attempt(merge)
     if isinstance(merged, Mishap):

@@ -30,6 +30,7 @@ from llmner.engines._language_model import (
 from llmner.engines._loading import collections_paused
 from llmner.engines._peft import check_settings, merge_into
 from llmner.engines._processor import check_device, check_dtype, convert, fits_in_float32
+from llmner.engines._quantization import check_quantization, four_bits
 from llmner.engines._types import Capabilities, Engine, Reply, prompt_seed
 from llmner.engines.adapters import Adapter
 from llmner.engines.embedded import EMBEDDED_MODEL
@@ -70,6 +71,8 @@ class TransformersGenerator(Engine):
         dtype: ``"auto"``, ``"float32"``, ``"bfloat16"``, ``"float16"``, or ``"int8"``, in which a
             CPU computes linear layers, faster and less exactly. With ``"auto"`` a CPU computes in
             what is measured to be faster there, float32 or bfloat16.
+        quantization: ``"nf4"`` loads the weights in 4 bits (QLoRA's: nf4 with double quantisation,
+            computed with in bfloat16), as they were while an adapter was trained on them.
         trust_remote_code: Run Python code that comes with the model. Off by default.
         report: Called with a sentence before anything that takes long.
     """
@@ -96,6 +99,7 @@ class TransformersGenerator(Engine):
         seed: int = 0,
         device: str = "auto",
         dtype: str = "auto",
+        quantization: str = "none",
         trust_remote_code: bool = False,
         report: Callable[[str], None] | None = None,
     ) -> None:
@@ -107,6 +111,7 @@ class TransformersGenerator(Engine):
         self.seed = seed
         self.device = device
         self.dtype = dtype
+        self.quantization = quantization
         self.trust_remote_code = trust_remote_code
         self.report = report
         self._loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None
@@ -123,6 +128,7 @@ class TransformersGenerator(Engine):
             max_new_tokens=self.max_new_tokens,
             # What is fast is left out: it decides few answers, and runs go on on other processors.
             **({} if self.dtype == "auto" else {"dtype": self.dtype}),
+            **({} if self.quantization == "none" else {"quantization": self.quantization}),
         )
 
     def model_size(self) -> dict[str, int]:
@@ -169,7 +175,11 @@ class TransformersGenerator(Engine):
 
     def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         # What may be wrong first: checking it takes a second, loading a model may take minutes.
+        check_quantization(self.quantization, self.dtype)
         device = self._device()
+        settings: dict[str, Any] = {}
+        if self.quantization != "none":
+            settings = {"quantization_config": four_bits(), "device_map": {"": device}}
         adapter = checked_adapter(self.adapter, self.report)
         if adapter is not None:
             check_settings(adapter)
@@ -178,12 +188,15 @@ class TransformersGenerator(Engine):
             dtype=self.dtype,
             trust_remote_code=self.trust_remote_code,
             report=self.report,
+            **settings,
         )
         if adapter is not None:
             model = merge_into(model, fitting_adapter(adapter, model.config.model_type))
         check_answerable(self.model_name, model, tokenizer)
-        model.to(device)
         model.eval()
+        if settings:
+            return model, tokenizer
+        model.to(device)
         if self.dtype == "int8":
             self._quantise(model, tokenizer)
         else:

@@ -75,11 +75,14 @@ class Hub:
         """The address of the repository's page."""
         return f"{self.endpoint}/{self.repo}"
 
-    def upload(self, contents: Mapping[str, bytes | Path], *, private: bool) -> str:
+    def upload(
+        self, contents: Mapping[str, bytes | Path], *, private: bool, what: str = "adapter"
+    ) -> str:
         """Create the repository if necessary, and write all files in one commit.
 
         Args:
             contents: The content of each file by name: bytes, or the path of a local file.
+            what: What they are, for the commit's message.
             private: Whether the repository must be private. A new one is created private.
 
         Returns:
@@ -97,7 +100,7 @@ class Hub:
             )
             if private:
                 self._check_private()
-            return self._again("writing the commit", lambda: self._commit(contents))
+            return self._again("writing the commit", lambda: self._commit(contents, what))
 
     def _check_private(self) -> None:
         info = self._again(
@@ -110,7 +113,7 @@ class Hub:
                 hint="make it private in its settings, name another, or leave --private out",
             )
 
-    def _commit(self, contents: Mapping[str, bytes | Path]) -> str:
+    def _commit(self, contents: Mapping[str, bytes | Path], what: str) -> str:
         from huggingface_hub import CommitOperationAdd
 
         from llmner import __version__
@@ -119,7 +122,7 @@ class Hub:
         # has, so a commit whose answer was lost is not made twice.
         operations = [CommitOperationAdd(name, content) for name, content in contents.items()]
         return self._api.create_commit(
-            self.repo, operations, commit_message=f"Upload adapter with llmner {__version__}"
+            self.repo, operations, commit_message=f"Upload {what} with llmner {__version__}"
         ).oid
 
     def _again(self, action: str, call: Callable[[], _T]) -> _T:

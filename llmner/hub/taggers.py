@@ -92,7 +92,7 @@ def push_baseline(
     files = tuple(
         (name, len(c) if isinstance(c, bytes) else c.stat().st_size) for name, c in contents.items()
     )
-    commit = None if dry_run else hub.upload(contents, private=private)
+    commit = None if dry_run else hub.upload(contents, private=private, what="tagger")
     return PushResult(repo, hub.url, commit, files, tuple(skipped), card, dry_run)
 
 

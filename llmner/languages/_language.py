@@ -160,6 +160,7 @@ class Language:
         magnitudes: What multiplies the digits before it (만, million), canonical.
         number_ends: What a written number may end in besides a digit, canonical.
         units: Unit → how else it is written.
+        scales: Unit → words before a number that say the unit behind it is this one (섭씨 30도).
         label_words: ``"person"``, ``"place"``, ``"organisation"`` → what labels of such entities
             are called, case-folded.
         cues: The same keys → what often follows such entities in a text.
@@ -199,6 +200,7 @@ class Language:
     magnitudes: tuple[str, ...] = ()
     number_ends: tuple[str, ...] = ()
     units: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scales: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     label_words: Mapping[str, frozenset[str]] = field(default_factory=dict)
     cues: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -244,7 +246,7 @@ def merge(languages: Sequence[Language]) -> Language:
         # A word may be used by several languages; it is looked for once.
         words = chain.from_iterable(getattr(language, name) for language in languages)
         fields[name] = tuple(dict.fromkeys(words))
-    for name in ("units", "cues"):
+    for name in ("units", "scales", "cues"):
         fields[name] = _merged_lists(getattr(language, name) for language in languages)
     fields["label_words"] = {
         meaning: frozenset(words)

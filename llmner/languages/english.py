@@ -127,6 +127,8 @@ ENGLISH: Final = Language(
         "유로": ("euros", "euro", "eur"),
         "위안": ("yuan", "cny", "rmb"),
         "파운드": ("pounds", "gbp"),
+        "°c": ("degrees celsius", "degree celsius", "degrees centigrade", "celsius"),
+        "°f": ("degrees fahrenheit", "degree fahrenheit", "fahrenheit"),
     },
     label_words={
         "person": frozenset("ps per person people pers persons".split()),

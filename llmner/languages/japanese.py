@@ -142,7 +142,9 @@ JAPANESE: Final = Language(
         "엔": ("円",),
         "유로": ("ユーロ",),
         "파운드": ("ポンド",),
+        "°c": ("度",),
     },
+    scales={"°c": ("摂氏", "セ氏"), "°f": ("華氏", "カ氏")},
     label_words={
         "person": frozenset("人物 人名 人 人物名".split()),
         "place": frozenset("場所 地名 地域 場所名".split()),

@@ -505,6 +505,7 @@ KOREAN: Final = Language(
         "달러": ("불",),
         "위안": ("위엔",),
     },
+    scales={"°c": ("섭씨",), "°f": ("화씨",)},
     label_words={
         "person": frozenset("사람 인물 인명 사람들 인물명 사람이름".split()),
         "place": frozenset("장소 지역 지명 위치 장소명 지역명".split()),

@@ -48,12 +48,22 @@ class _Rules:
                 key = canonical_surface(word)
                 if key:
                     self.unit_of.setdefault(key, canonical_surface(unit))
+        self.unit_of_scale = {
+            canonical_surface(word): unit
+            for unit, words in EVERY_LANGUAGE.scales.items()
+            for word in words
+        }
+        # What such a number is counted in, without the scale: 도 in 섭씨 30도.
+        counted = [word for word, unit in self.unit_of.items() if unit in EVERY_LANGUAGE.scales]
+        counted.sort(key=lambda word: (-len(word), word))
+        scales = "|".join(map(re.escape, self.unit_of_scale)) or "(?!)"
         words = sorted(self.unit_of, key=lambda word: (-len(word), word))
         signs = [word for word in words if all(unicodedata.category(c) == "Sc" for c in word)]
         after = "|".join(map(re.escape, words)) or "(?!)"
         before = "|".join(map(re.escape, signs)) or "(?!)"
         self.pattern = re.compile(
             rf"(?P<separated>{_SEPARATED.pattern})"
+            rf"|(?P<scale>{scales})(?P<degrees>{_AMOUNT})(?:{'|'.join(map(re.escape, counted))})"
             rf"|(?:{_BEFORE})(?P<unit>{after})"
             rf"|(?P<sign>{before})(?P<amount>{_AMOUNT})"
         )
@@ -67,6 +77,8 @@ class _Rules:
         """
         if found["separated"]:
             return found["separated"].replace(",", "")
+        if found["scale"]:
+            return found["degrees"] + self.unit_of_scale[found["scale"]]
         if found["unit"]:
             end = found.end()
             runs_on = (
@@ -117,7 +129,9 @@ def units_in(mention: str) -> tuple[str, ...]:
     """
     rules = _rules(())
     return tuple(
-        rules.unit_of[found["unit"]] for found in rules.pattern.finditer(mention) if found["unit"]
+        rules.unit_of[found["unit"]] if found["unit"] else rules.unit_of_scale[found["scale"]]
+        for found in rules.pattern.finditer(mention)
+        if found["unit"] or found["scale"]
     )
 
 

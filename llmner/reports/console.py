@@ -342,6 +342,46 @@ def show_comparison(out: Console, comparison: Comparison, a: str, b: str) -> Non
     )
 
 
+def show_wrong_sentences(out: Console, name: str, evaluation: Evaluation, limit: int) -> None:
+    """Print the first ``limit`` sentences whose spans are not all right: gold, and what was found.
+
+    Args:
+        out: The console.
+        name: The run's name.
+        evaluation: The run.
+        limit: How many sentences to print.
+    """
+    colours = _colours(evaluation.counts.labels)
+    wrong = []
+    for number, row in enumerate(evaluation.rows):
+        gold, found = (
+            {(span.start, span.end, span.label) for span in spans}
+            for spans in (row.sentence.spans, row.prediction.spans)
+        )
+        if gold != found:
+            wrong.append((number, row, len(gold - found), len(found - gold)))
+    out.print()
+    for number, row, missed, spurious in wrong[:limit]:
+        what = f"{missed} missed, {spurious} wrong"
+        if row.prediction.status == "unanswered":
+            what += ", no answer"
+        out.print(Text(f"{printable(row.name(number))}  {what}", style="dim"))
+        for title, spans in (("gold", row.sentence.spans), (name, row.prediction.spans)):
+            out.print(
+                Text(f"  {printable(title)}: ", style="dim")
+                + _coloured(row.sentence.text, spans, colours)
+            )
+    remaining = len(wrong) - min(limit, len(wrong))
+    more = f"; {remaining} more (--show-wrong N shows more, --report FILE.html all)"
+    total = len(evaluation.rows)
+    out.print(
+        Text(
+            f"{len(wrong)} of {total} sentences are not all right{more if remaining else ''}",
+            style="dim",
+        )
+    )
+
+
 def show_changes(
     out: Console, comparison: Comparison, runs: Mapping[str, Evaluation], limit: int
 ) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmner.engines._processor import convert
+from llmner.engines._quantization import four_bits
 from llmner.engines.transformers_engine import load_model
 from llmner.errors import InputError, MissingExtraError
 from llmner.training._config import LoraOptions, ModelOptions
@@ -24,7 +25,6 @@ __all__ = [
     "Coverage",
     "adapter_config",
     "check_coverage",
-    "four_bits",
     "is_fsdp",
     "linear_names",
     "load_for_training",
@@ -107,25 +107,6 @@ def load_for_training(
 def is_fsdp() -> bool:
     """Whether ``accelerate launch`` shards the model over several processes."""
     return os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true")
-
-
-def four_bits() -> Any:
-    """bitsandbytes' configuration: nf4, double quantisation, compute in bfloat16."""
-    try:
-        import bitsandbytes  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("train", "training in 4 bits") from None
-    import torch
-    from transformers import BitsAndBytesConfig
-
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
-        # Stored as bfloat16, so that FSDP can shard quantised weights like the others.
-        bnb_4bit_quant_storage=torch.bfloat16,
-    )
 
 
 def linear_names(model: Any) -> dict[str, str]:

@@ -395,6 +395,7 @@ def test_a_baseline_goes_to_the_hub_with_a_card(
         report=told.append,
     )
     files = hub.repos["someone/klue-crf"].files
+    assert hub.repos["someone/klue-crf"].summaries[0].startswith("Upload tagger with llmner ")
     assert set(files) == {"README.md", "baseline.json", "evaluation-dev.json", "model.crfsuite"}
     assert files["model.crfsuite"][0] == (crf / "model.crfsuite").read_bytes()
     assert result.left == (("notes.txt", "not part of a baseline"),)

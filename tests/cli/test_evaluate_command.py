@@ -87,6 +87,28 @@ def evaluated(run: Run, *args: object) -> dict[str, Any]:
     return result
 
 
+def test_wrong_sentences_are_shown_in_the_terminal(
+    run: Run, sample: Path, worse: Path, replies: Path
+) -> None:
+    sentences = list(read_corpus(sample))
+    changed = [
+        gold
+        for gold, found in zip(sentences, read_corpus(worse), strict=True)
+        if gold.spans != found.spans
+    ]
+    shown = passed(run("evaluate", "--gold", sample, "--predicted", worse, "--show-wrong", 3))
+    for sentence in changed[:3]:
+        assert f"\n{sentence.id}  " in shown
+    assert f"\n{changed[3].id}  " not in shown
+    assert shown.count("  gold: ") == shown.count("  worse: ") == 3
+    first = changed[0].spans[0]
+    assert f"{changed[0].surface(first)}[{first.label}]" in shown
+    total = f"{len(changed)} of {len(sentences)} sentences are not all right"
+    assert f"{total}; {len(changed) - 3} more" in shown
+    shown = passed(run("evaluate", "--gold", sample, "--replies", replies, "--show-wrong", 3))
+    assert f"0 of {len(sentences)} sentences are not all right" in shown
+
+
 def test_every_figure_is_there_with_interval_and_signature(
     run: Run, sample: Path, worse: Path
 ) -> None:

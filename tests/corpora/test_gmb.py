@@ -19,7 +19,7 @@ from llmner.corpora import (
     word_tags,
     write_corpus,
 )
-from llmner.corpora.gmb import split_sentences
+from llmner.corpora._held_out import split_sentences
 from llmner.errors import CorpusError, InputError, MismatchError
 from llmner.recipes import Recipe
 from llmner.recipes.chat import build_prompt
@@ -122,11 +122,30 @@ def test_splits_are_apart_and_drawn_by_a_seed(tmp_path: Path) -> None:
         split_sentences(train, "test:x")
 
 
-def test_other_files_have_no_splits(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_text("<서울:LC>\n", "utf-8")
-    with pytest.raises(InputError, match="has no splits"):
-        list(read_corpus(path, split="train"))
+@pytest.mark.parametrize(("name", "format"), [("a.txt", "markup"), ("a.jsonl", "spans")])
+def test_any_file_can_be_split(tmp_path: Path, name: str, format: str) -> None:
+    # Every sentence twice: equal texts are in one part.
+    sentences = [Sentence(f"문장 {number}", (Span(0, 2, "LC"),)) for number in range(50)] * 2
+    path = tmp_path / name
+    write_corpus(sentences, path, format)
+    parts = {
+        split: [sentence.text for sentence in read_corpus(path, split=split)]
+        for split in ("train", "test", "train:0.9", "test:0.9", "test:0.9:7", "test:7")
+    }
+    assert {split: len(texts) for split, texts in parts.items()} == {
+        "train": 80,
+        "test": 20,
+        "train:0.9": 90,
+        "test:0.9": 10,
+        "test:0.9:7": 10,
+        "test:7": 20,
+    }
+    assert not set(parts["train"]) & set(parts["test"])
+    assert set(parts["train:0.9"]) | set(parts["test:0.9"]) == {s.text for s in sentences}
+    assert parts["test"] != parts["test:7"]
+    for wrong in ("dev", "train:2.5", "train:80%", "train:", "test:x"):
+        with pytest.raises(InputError, match="expected train or test"):
+            list(read_corpus(path, split=wrong))
 
 
 @pytest.mark.parametrize(

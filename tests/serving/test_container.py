@@ -141,6 +141,22 @@ def test_the_script_says_what_is_wrong() -> None:
     )
 
 
+def test_a_relative_interpreter_is_one_from_where_the_caller_is(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text("#!/bin/sh\necho told: $0 >&2\nexit 3\n")
+    (tmp_path / "bin" / "python").chmod(0o755)
+    done = subprocess.run(
+        [ROOT / "scripts" / "install_server.sh"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHON": "bin/python"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert f"told: {tmp_path}/bin/python" in done.stderr
+
+
 def test_no_image_is_whatever_is_newest() -> None:
     images = [row["image"] for row in compose().values() if "image" in row]
     bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
