@@ -35,8 +35,9 @@ CHARACTERS = "characters.json"
 """What a tagger of characters has besides: weights on top of the encoder, and their vocabulary."""
 FILES = ("model.safetensors", "config.json", "tokenizer.json", *TOKENIZER_FILES, HEAD, CHARACTERS)
 """Names of the files that :meth:`EncoderTagger.save` may write. Not all models have all of them."""
-# Windows tagged together.
-_TOGETHER = 32
+# Windows tagged together: on a CPU few, of nearly one length, since padding costs there what tokens
+# cost.
+_TOGETHER, _TOGETHER_ON_CPU = 32, 8
 # Names of a configuration's dropout, of the encoder and of the classification layer.
 _DROPOUTS = ("hidden_dropout_prob", "hidden_dropout", "resid_dropout", "dropout")
 _HEAD_DROPOUTS = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout")
@@ -265,12 +266,16 @@ class EncoderTagger:
             by_text[number].append((window, *predictions[index]))
         return [self._joined(text, parts) for text, parts in zip(texts, by_text, strict=True)]
 
-    @staticmethod
-    def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    @property
+    def together(self) -> int:
+        """How many windows are tagged together."""
+        return _TOGETHER_ON_CPU if self.model.device.type == "cpu" else _TOGETHER
+
+    def batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """The numbers of windows to tag together: those of similar lengths, the longest first."""
         order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-        for start in range(0, len(order), _TOGETHER):
-            yield order[start : start + _TOGETHER]
+        for start in range(0, len(order), self.together):
+            yield order[start : start + self.together]
 
     def kept(self, window: Window, number: int, windows: int) -> list[int]:
         """The tokens of a window whose answers count; the others are a neighbour's.

@@ -12,6 +12,7 @@ from typing import Any
 
 from llmner._mishaps import Mishap, attempt
 from llmner._watching import watcher
+from llmner.baselines._encoder_tagger import EncoderTagger
 from llmner.baselines._store import fingerprint, load_baseline, read_baseline_record
 from llmner.baselines._syllables import apart, pieces
 from llmner.baselines._types import Baseline
@@ -131,15 +132,26 @@ class BaselineExtractor:
     def stream(self, texts: Sequence[str]) -> Iterator[tuple[int, tuple[Span, ...]]]:
         """Tag texts, and yield the spans of each with its number, without scores being looked at.
 
+        An encoder tags a few of similar lengths at a time, so that these are not kept waiting.
+
         Raises:
             GenerationError: The tagger fails at one of them.
             InputError: A file is broken.
             MissingExtraError: The ``baselines`` extra is not installed.
         """
-        spans = attempt(self.load().tag, texts)
-        if isinstance(spans, Mishap):
-            raise GenerationError(f"{self.name} fails: {spans}") from spans.error
-        yield from enumerate(spans)
+        tagger = self.load()
+        size = tagger.together if isinstance(tagger, EncoderTagger) else len(texts)
+        order = sorted(range(len(texts)), key=lambda number: -len(texts[number]))
+        for start in range(0, len(order), max(1, size)):
+            part = order[start : start + size]
+            spans = attempt(tagger.tag, [texts[number] for number in part])
+            if isinstance(spans, Mishap):
+                raise GenerationError(f"{self.name} fails: {spans}") from spans.error
+            if len(spans) != len(part):
+                raise GenerationError(
+                    f"{self.name} returned spans of {len(spans)} texts instead of {len(part)}"
+                )
+            yield from zip(part, spans, strict=True)
 
     def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
         """Extract from every sentence in order, in batches.

@@ -10,7 +10,6 @@ import typer
 
 from llmner.asking import AskOptions
 from llmner.asking.building import load_recipe
-from llmner.asking.options import OPTIONS
 from llmner.cli._asking import given_options, with_ask_options
 from llmner.cli._common import dashed, guarded, note
 from llmner.errors import InputError
@@ -20,7 +19,7 @@ _KEYS = "LLMNER_API_KEYS"
 
 
 @guarded
-@with_ask_options(names=[name for name in OPTIONS if name != "replies"])
+@with_ask_options()
 def serve(
     context: typer.Context,
     host: Annotated[

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar
@@ -153,6 +153,47 @@ class RecordedGenerator(Engine):
     def describe(self) -> dict[str, Any]:
         """Engine, file name and a hash of the replies."""
         return {"engine": "recorded", "model": self._path.name, "replies": self._digest}
+
+    def repeating(self) -> Engine:
+        """An engine for a server: it finds the first reply to a text, as often as it is asked.
+
+        A text without a recorded reply has an error in its place.
+
+        Raises:
+            CorpusError: A row has no text.
+        """
+        if any(text is None for replies in self._by_id.values() for _, text in replies):
+            raise CorpusError(
+                "a row has no 'text', by which a server finds its reply",
+                path=self._path,
+                hint='expected {"text", "reply"}',
+            )
+        self._forget_ids()
+        first = {text: replies[0] for text, replies in self._by_text.items() if replies}
+        return _RepeatedReplies(first, self.describe())
+
+
+class _RepeatedReplies(Engine):
+    """Recorded replies by their texts, which are not used up."""
+
+    capabilities = Capabilities(whole_texts=True, isolates=True)
+
+    def __init__(self, replies: Mapping[str, str], description: dict[str, Any]) -> None:
+        self._replies = replies
+        self._description = description
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
+        """The recorded reply of each prompt, or an error."""
+        return [
+            Reply(self._replies[prompt.text])
+            if prompt.text in self._replies
+            else Reply("", error="there is no recorded reply to this text")
+            for prompt in prompts
+        ]
+
+    def describe(self) -> dict[str, Any]:
+        """Engine, file name and a hash of the replies."""
+        return self._description
 
 
 ENGINE = RecordedGenerator

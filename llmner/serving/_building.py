@@ -9,7 +9,7 @@ from llmner.asking import AskOptions, build_baseline, is_baseline, prepare
 from llmner.asking.building import build_engine, extractor_options, load_recipe
 from llmner.asking.options import EngineOptions, Spell, plain
 from llmner.engines._registry import engine_class
-from llmner.errors import InputError
+from llmner.engines.recorded_engine import RecordedGenerator
 from llmner.serving._limits import Limits
 from llmner.serving._service import Service
 
@@ -56,11 +56,6 @@ def build_service(
             log_texts=log_texts,
         )
     capabilities = engine_class(name).capabilities
-    if capabilities.replays:
-        raise InputError(
-            f"{spell('engine')} {name} cannot be served",
-            hint="expected transformers, vllm, openai or baseline:FOLDER",
-        )
     asking = prepare(options, report)
     engine = build_engine(
         asking,
@@ -72,6 +67,8 @@ def build_service(
         },
         spell=spell,
     )
+    if isinstance(engine, RecordedGenerator):
+        engine = engine.repeating()
     return Service(
         asking.recipe,
         engine,

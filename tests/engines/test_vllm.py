@@ -179,7 +179,7 @@ def test_what_vllm_cannot_load_is_told_with_the_way_out(tmp_path: Path) -> None:
     (exaone / "config.json").write_text(
         json.dumps({"model_type": "exaone", "architectures": ["ExaoneForCausalLM"]})
     )
-    with pytest.raises(GenerationError, match="exaone cannot be loaded: .* holds no safetensors"):
+    with pytest.raises(GenerationError, match=r"exaone cannot be loaded: .* holds no safetensors"):
         VllmGenerator(str(exaone)).generate([prompt])
     with pytest.raises(InputError, match="no such folder"):
         VllmGenerator(adapter="/nowhere").generate([prompt])

@@ -155,7 +155,7 @@ def test_a_port_in_use_and_wrong_options_are_told_in_a_line(start: Start, tmp_pa
             (["--no-model", "--api-keys", " "], "--api-keys needs the name of a file"),
             (["--no-model", "--api-keys", str(tmp_path)], "cannot be read"),
             (["--no-model", "--recipe", "nothing"], "no recipe is called 'nothing'"),
-            (["--engine", "recorded"], "cannot be served"),
+            (["--engine", "recorded"], "needs recorded replies"),
             (["--engine", "baseline:x"], "no such folder"),
         ):
             command = [sys.executable, "-m", "llmner", "serve", *options]
