@@ -7,7 +7,7 @@ language model's vocabulary. No tag of such a token is right; tags of its charac
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -58,23 +58,21 @@ class CharacterRow:
         tokens: For each place, the number of its token in the window. A character that no token
             covers has that of the character before it.
         numbers: For each view, the numbers of its values: (places,).
-        tags: Numbers of the tags, for training.
     """
 
     window: Window
     places: list[int]
     tokens: list[int]
     numbers: dict[str, list[int]]
-    tags: list[int] = field(default_factory=list)
+
+    @property
+    def ids(self) -> list[int]:
+        """Numbers of the window's tokens."""
+        return self.window.ids
 
     def to_dict(self) -> dict[str, Any]:
-        """The row as a trainer's data set has it."""
-        return {
-            "input_ids": self.window.ids,
-            "tokens": self.tokens,
-            "labels": self.tags,
-            **self.numbers,
-        }
+        """The row as a trainer's data set has it, without labels."""
+        return {"input_ids": self.ids, "tokens": self.tokens, **self.numbers}
 
 
 class CharacterModel(nn.Module):  # type: ignore[misc]
@@ -251,23 +249,7 @@ class CharacterTagger(EncoderTagger):
             for window, places, tokens, values in window_views(self, text)
         ]
 
-    def tag(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
-        """The spans of each text.
-
-        A text that does not fit into the model is tagged in windows that overlap. Of the tokens
-        that two windows share, the first half is taken from the earlier window.
-        """
-        rows = [(number, row) for number, text in enumerate(texts) for row in self.rows(text)]
-        answers: dict[int, tuple[list[str], list[float]]] = {}
-        for batch in self.batches([len(row.window.ids) for _, row in rows]):
-            tagged = self._tagged([rows[index][1] for index in batch])
-            answers.update(zip(batch, tagged, strict=True))
-        by_text: list[list[tuple[CharacterRow, list[str], list[float]]]] = [[] for _ in texts]
-        for index, (number, row) in enumerate(rows):
-            by_text[number].append((row, *answers[index]))
-        return [self._of_rows(parts) for parts in by_text]
-
-    def _tagged(self, rows: Sequence[CharacterRow]) -> Iterator[tuple[list[str], list[float]]]:
+    def _predict(self, rows: Sequence[CharacterRow]) -> Iterator[tuple[list[str], list[float]]]:
         """The tags of each row's places, and their probabilities."""
         chain = self.network.head.chain
         self.network.eval()
@@ -285,8 +267,8 @@ class CharacterTagger(EncoderTagger):
                 probabilities = marginals[number, steps, torch.tensor(path)].tolist()
                 yield [self.tags[tag] for tag in path], probabilities
 
-    def _of_rows(
-        self, parts: Sequence[tuple[CharacterRow, list[str], list[float]]]
+    def _joined(
+        self, text: str, parts: Sequence[tuple[CharacterRow, list[str], list[float]]]
     ) -> tuple[Span, ...]:
         """The spans of a text, from the tags and probabilities of all its windows."""
         places: list[int] = []
@@ -390,7 +372,6 @@ def collate(rows: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Tensor]:
             padding_value=pad if name == "input_ids" else 0,
         )
         for name in rows[0]
-        if rows[0][name]
     }
     batch["attention_mask"] = pad_sequence(
         [torch.ones(len(row["input_ids"]), dtype=torch.long) for row in rows], batch_first=True

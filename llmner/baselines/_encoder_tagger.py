@@ -64,6 +64,9 @@ class Window:
 class EncoderTagger:
     """A fine-tuned encoder.
 
+    A text becomes rows, a window each (:meth:`rows`); rows get tags and probabilities
+    (:meth:`_predict`), and those of a text's rows become spans (:meth:`_joined`).
+
     Args:
         model: A model for token classification, whose ``id2label`` are tags.
         tokenizer: Its tokenizer, which must be a fast one.
@@ -130,8 +133,8 @@ class EncoderTagger:
         """
         config = baseline_config(record, folder, max_length=(8, 1 << 20), stride=(0, 1 << 20))
         options: dict[str, Any] = {key: int(value) for key, value in config.items()}
-        of_characters = kind_of(folder / CHARACTERS) != "missing"
         foreign = record.get("foreign") is True
+        of_characters = not foreign and kind_of(folder / CHARACTERS) != "missing"
         hint = "save it again with save_pretrained" if foreign else "train it again"
         try:
             model, tokenizer = load_encoder(
@@ -150,7 +153,7 @@ class EncoderTagger:
         if of_characters:
             from llmner.baselines._character_tagger import CharacterTagger
 
-            tagger = CharacterTagger.read(folder, model, tokenizer, **options)
+            tagger = attempt(CharacterTagger.read, folder, model, tokenizer, **options)
         else:
             tagger = attempt(cls, model, tokenizer, **options)
         if isinstance(tagger, Mishap) and isinstance(tagger.error, InputError):
@@ -253,25 +256,27 @@ class EncoderTagger:
         A text that does not fit into the model is tagged in windows that overlap. Of the tokens
         that two windows share, the first half is taken from the earlier window.
         """
-        windows = [
-            (number, window) for number, text in enumerate(texts) for window in self.windows(text)
-        ]
+        rows = [(number, row) for number, text in enumerate(texts) for row in self.rows(text)]
         predictions: dict[int, tuple[list[str], list[float]]] = {}
-        for batch in self.batches([len(window.ids) for _, window in windows]):
+        for batch in self._batches([len(row.ids) for _, row in rows]):
             predictions.update(
-                zip(batch, self._predict([windows[index][1] for index in batch]), strict=True)
+                zip(batch, self._predict([rows[index][1] for index in batch]), strict=True)
             )
-        by_text: list[list[tuple[Window, list[str], list[float]]]] = [[] for _ in texts]
-        for index, (number, window) in enumerate(windows):
-            by_text[number].append((window, *predictions[index]))
+        by_text: list[list[tuple[Any, list[str], list[float]]]] = [[] for _ in texts]
+        for index, (number, row) in enumerate(rows):
+            by_text[number].append((row, *predictions[index]))
         return [self._joined(text, parts) for text, parts in zip(texts, by_text, strict=True)]
+
+    def rows(self, text: str) -> Sequence[Any]:
+        """What is tagged of a text, a row for each window; a row has the ``ids`` of its tokens."""
+        return self.windows(text)
 
     @property
     def together(self) -> int:
         """How many windows are tagged together."""
         return _TOGETHER_ON_CPU if self.model.device.type == "cpu" else _TOGETHER
 
-    def batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """The numbers of windows to tag together: those of similar lengths, the longest first."""
         order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
         for start in range(0, len(order), self.together):
@@ -289,7 +294,7 @@ class EncoderTagger:
         end = self.stride - self.stride // 2 if number + 1 < windows else 0
         return window.own[first : len(window.own) - end]
 
-    def _predict(self, windows: Sequence[Window]) -> Iterator[tuple[list[str], list[float]]]:
+    def _predict(self, windows: Sequence[Any]) -> Iterator[tuple[list[str], list[float]]]:
         """The tags of each window's tokens, and their probabilities."""
         import torch
         from torch.nn.utils.rnn import pad_sequence
@@ -310,7 +315,7 @@ class EncoderTagger:
             yield [self.tags[tag] for tag in tags[:size]], row[:size]
 
     def _joined(
-        self, text: str, parts: Sequence[tuple[Window, list[str], list[float]]]
+        self, text: str, parts: Sequence[tuple[Any, list[str], list[float]]]
     ) -> tuple[Span, ...]:
         """The spans of a text, from the tags and probabilities of all its windows."""
         offsets: list[tuple[int, int]] = []
@@ -327,24 +332,24 @@ class EncoderTagger:
 
 
 def load_encoder(
-    name: str,
+    path: str,
     tags: Sequence[str] | None = None,
     *,
     trust_remote_code: bool = False,
+    name: str | None = None,
     head: Literal["trained", "none"] = "trained",
     dropout: float | None = None,
-    report: Callable[[str], None] | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """A model in float32, and its tokenizer.
 
     Args:
-        name: Its name on the Hub, a folder, or ``gemma-3-270m``.
+        path: Its name on the Hub, or its folder.
         tags: Tags for which a new classification layer is made.
         trust_remote_code: Run Python code that comes with the model.
+        name: What errors call it, if not ``path``.
         head: ``"trained"`` for a model with a classification layer, ``"none"`` for one without.
             A language model without one reads in both directions, if it can.
         dropout: Share of its hidden states that is dropped in training, if not its own.
-        report: Called with a sentence before anything that takes long.
 
     Raises:
         GenerationError: The model cannot be loaded.
@@ -370,7 +375,6 @@ def load_encoder(
             "label2id": {tag: number for number, tag in enumerate(tags)},
             "ignore_mismatched_sizes": True,
         }
-    path = model_path(name, report)
     fields = config_fields(path, trust_remote_code=trust_remote_code)
     if head == "none" and "use_bidirectional_attention" in fields:
         options["use_bidirectional_attention"] = True
@@ -379,7 +383,7 @@ def load_encoder(
         options |= {key: dropout for key in _HEAD_DROPOUTS if key in fields}
     model, tokenizer = load_pretrained(
         AutoModel if head == "none" else AutoModelForTokenClassification,
-        name,
+        name or path,
         path,
         dtype=torch.float32,
         trust_remote_code=trust_remote_code,
@@ -392,6 +396,10 @@ def load_encoder(
 
 def model_path(name: str, report: Callable[[str], None] | None = None) -> str:
     """Where a model is loaded from: its name on the Hub, or its folder.
+
+    Args:
+        name: A name on the Hub, a folder, or ``gemma-3-270m``.
+        report: Called with a sentence before anything that takes long.
 
     Raises:
         GenerationError: It is neither, or the Hub does not answer.

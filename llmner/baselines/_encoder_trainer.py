@@ -18,6 +18,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from llmner.baselines._types import BestEpoch, Epoch
+from llmner.engines._saving import SavesSteps
 
 __all__ = ["EncoderTrainer", "epochs_of", "optimizer_for"]
 
@@ -62,7 +63,9 @@ class EncoderTrainer(Trainer):  # type: ignore[misc]
         self._started = time.monotonic()
         self.best = BestEpoch(patience)
         self.remove_callback(PrinterCallback)
-        self.add_callback(_Table(self, log_steps, save_steps))
+        self.add_callback(_Table(self, log_steps))
+        if save_steps is not None:
+            self.add_callback(SavesSteps(save_steps))
         board = _board(logs)
         if board is not None:
             self.add_callback(board)
@@ -131,14 +134,11 @@ class EncoderTrainer(Trainer):  # type: ignore[misc]
 
 
 class _Table(TrainerCallback):  # type: ignore[misc]
-    """Ends epochs, once their last entry is logged; asks for losses and checkpoints in between."""
+    """Ends epochs, once their last entry is logged, and asks for losses in between."""
 
-    def __init__(
-        self, trainer: EncoderTrainer, log_steps: int | None, save_steps: int | None
-    ) -> None:
+    def __init__(self, trainer: EncoderTrainer, log_steps: int | None) -> None:
         self._trainer = trainer
         self._log_steps = log_steps
-        self._save_steps = save_steps
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer.begin()
@@ -146,9 +146,6 @@ class _Table(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._log_steps and state.global_step % self._log_steps == 0:
             control.should_log = True
-        if self._save_steps and state.global_step % self._save_steps == 0:
-            # A loss that is not logged by then would be lost with whoever is killed.
-            control.should_log = control.should_save = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         evaluates = args.eval_strategy == "epoch"

@@ -144,13 +144,9 @@ class BaselineExtractor:
         order = sorted(range(len(texts)), key=lambda number: -len(texts[number]))
         for start in range(0, len(order), max(1, size)):
             part = order[start : start + size]
-            spans = attempt(tagger.tag, [texts[number] for number in part])
+            spans = attempt(self._together, [texts[number] for number in part])
             if isinstance(spans, Mishap):
                 raise GenerationError(f"{self.name} fails: {spans}") from spans.error
-            if len(spans) != len(part):
-                raise GenerationError(
-                    f"{self.name} returned spans of {len(spans)} texts instead of {len(part)}"
-                )
             yield from zip(part, spans, strict=True)
 
     def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
@@ -240,22 +236,22 @@ class BaselineExtractor:
 
     def _tag_here(self, texts: Sequence[str]) -> Sequence[tuple[Span, ...] | Mishap]:
         """If the tagger fails at the texts together, each is tagged alone."""
-
-        def tag(batch: Sequence[str]) -> list[tuple[Span, ...]]:
-            spans = self.load().tag(batch)
-            if len(spans) != len(batch):
-                raise ValueError(
-                    f"the tagger returned spans of {len(spans)} texts instead of {len(batch)}"
-                )
-            return spans
-
-        spans = attempt(tag, texts)
+        spans = attempt(self._together, texts)
         if not isinstance(spans, Mishap):
             return spans
         if len(texts) == 1:
             return [spans]
-        results = [attempt(tag, [text]) for text in texts]
+        results = [attempt(self._together, [text]) for text in texts]
         return [result if isinstance(result, Mishap) else result[0] for result in results]
+
+    def _together(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
+        """The spans of each text. Whatever the tagger raises is passed on."""
+        spans = self.load().tag(texts)
+        if len(spans) != len(texts):
+            raise ValueError(
+                f"the tagger returned spans of {len(spans)} texts instead of {len(texts)}"
+            )
+        return spans
 
     def _extraction(self, sentence: Sentence, spans: Iterable[Span]) -> Extraction:
         return Extraction(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any, ClassVar, Protocol, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
@@ -29,6 +29,7 @@ __all__ = [
     "baseline_config",
     "judge",
     "learnt_labels",
+    "means",
     "silent",
     "tag_counts",
 ]
@@ -203,6 +204,22 @@ class Trained:
             **({} if self.tags is None else {"held_out_tags": self.tags.to_dict()}),
             **self.notes,
         }
+
+
+def means(
+    trainings: Iterable[Trained],
+) -> tuple[dict[str, float | None], dict[str, float | None]]:
+    """Mean and standard deviation of the figures of several trainings.
+
+    See :meth:`Trained.best_figures` for what these are. ``None`` stands for what is not known; one
+    value has no deviation.
+    """
+    rows = [trained.best_figures() for trained in trainings]
+    known = {name: [value for row in rows if (value := row[name]) is not None] for name in rows[0]}
+    return (
+        {name: fmean(values) if values else None for name, values in known.items()},
+        {name: stdev(values) if len(values) > 1 else None for name, values in known.items()},
+    )
 
 
 def learnt_labels(sentences: Iterable[Sentence]) -> list[str]:

@@ -247,15 +247,16 @@ def make_task(
     config: EncoderConfig, labels: Sequence[str], sentences: Sequence[Sentence], say: Report
 ) -> Task:
     """The task of a configuration."""
-    if _head(config, say) == "characters":
-        return _task_of_characters(config, labels, sentences, say)
+    path = model_path(config.model, say)
+    if _head(config, path) == "characters":
+        return _task_of_characters(config, path, labels, sentences)
     tags = [OUTSIDE, *label_tags(labels)]
     model, tokenizer = load_encoder(
-        config.model,
+        path,
         tags,
+        name=config.model,
         trust_remote_code=config.trust_remote_code,
         dropout=config.dropout,
-        report=say,
     )
     from transformers import DataCollatorForTokenClassification
 
@@ -269,7 +270,7 @@ def make_task(
     )
 
 
-def _head(config: EncoderConfig, say: Report) -> str:
+def _head(config: EncoderConfig, path: str) -> str:
     """Whether tokens or characters are tagged."""
     if config.head != "auto":
         return config.head
@@ -277,7 +278,6 @@ def _head(config: EncoderConfig, say: Report) -> str:
         MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
     )
 
-    path = model_path(config.model, say)
     fields = config_fields(path, trust_remote_code=config.trust_remote_code)
     kind, remote = fields.get("model_type"), fields.get("auto_map") or {}
     tokens = (
@@ -289,7 +289,7 @@ def _head(config: EncoderConfig, say: Report) -> str:
 
 
 def _task_of_characters(
-    config: EncoderConfig, labels: Sequence[str], sentences: Sequence[Sentence], say: Report
+    config: EncoderConfig, path: str, labels: Sequence[str], sentences: Sequence[Sentence]
 ) -> Task:
     from llmner.baselines._character_tagger import (
         VIEWS,
@@ -303,11 +303,11 @@ def _task_of_characters(
     from llmner.baselines._network import vocabularies
 
     encoder, tokenizer = load_encoder(
-        config.model,
+        path,
+        name=config.model,
         trust_remote_code=config.trust_remote_code,
         head="none",
         dropout=config.dropout,
-        report=say,
     )
     tags = [OUTSIDE, *label_tags(labels, "bioes")]
     lengths: dict[str, Any] = {"max_length": config.max_length, "stride": config.stride}

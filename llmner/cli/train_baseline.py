@@ -334,26 +334,20 @@ def _seeds(options: Mapping[str, Any]) -> list[int]:
 
 def _show_means(trainings: Mapping[int, Trained], output: Path, *, json: bool) -> None:
     """Show the figures of several seeds, and their mean and standard deviation."""
-    from statistics import fmean, stdev
-
+    from llmner.baselines._types import means
     from llmner.cli._results import print_json
     from llmner.reports.console import console, plain_table
 
     rows = {seed: trained.best_figures() for seed, trained in trainings.items()}
-    columns = ("precision", "recall", "f1", "epoch_seconds")
-    known = {
-        name: [value for figures in rows.values() if (value := figures[name]) is not None]
-        for name in columns
-    }
-    mean = {name: fmean(values) if values else None for name, values in known.items()}
-    deviation = {name: stdev(values) if len(values) > 1 else None for name, values in known.items()}
+    mean, deviation = means(trainings.values())
     if json:
         print_json({"seeds": rows, "mean": mean, "standard_deviation": deviation})
     else:
         table = plain_table("seed", "precision", "recall", "F1", "seconds an epoch")
         named = {**{str(seed): row for seed, row in rows.items()}, "mean": mean, "±": deviation}
         for name, row in named.items():
-            cells = ["–" if row[key] is None else f"{row[key]:.4f}" for key in columns[:3]]
+            figures = (row["precision"], row["recall"], row["f1"])
+            cells = ["–" if value is None else f"{value:.4f}" for value in figures]
             seconds = row["epoch_seconds"]
             table.add_row(name, *cells, "–" if seconds is None else f"{seconds:.1f}")
         console().print(table)

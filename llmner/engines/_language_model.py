@@ -10,7 +10,7 @@ from llmner._mishaps import Mishap, attempt
 from llmner.engines._denormals import denormals_flushed
 from llmner.engines._encoding import encode_prompt
 from llmner.engines._in_process import model_to_load
-from llmner.engines._loading import load_pretrained
+from llmner.engines._loading import check_available, load_pretrained
 from llmner.engines._types import PLAIN_QUESTION
 from llmner.engines.embedded import EMBEDDED_MODEL, embedded_model, prepared_model
 from llmner.errors import GenerationError, MissingExtraError
@@ -67,6 +67,7 @@ def load_model(
         path = str(prepared.result() or embedded_model(report))
     else:
         path = model_to_load(name, trust_remote_code=trust_remote_code, report=report)
+        check_available(path)
     if report is not None:
         report(f"Loading {name}")
     with denormals_flushed():

@@ -16,7 +16,7 @@ from llmner.engines._model_files import broken_file, check_model_folder
 from llmner.engines.adapters import fetch
 from llmner.errors import GenerationError, InputError
 
-__all__ = ["check_available", "collections_paused", "load_pretrained"]
+__all__ = ["check_available", "check_folder", "collections_paused", "load_pretrained"]
 
 
 @contextmanager
@@ -47,15 +47,23 @@ def check_available(name: str) -> None:
         GenerationError: It is neither, or the Hub does not answer.
         MissingExtraError: huggingface_hub is not installed.
     """
-    try:
-        if Path(name).is_dir():
-            return
-    except (OSError, ValueError):
-        pass
-    if name.count("/") > 1 or name.startswith(("/", ".", "~")):
+    if not check_folder(name):
+        # This asks once; loading a model would ask again and again.
+        fetch(name, ["config.json"], None, what="a model")
+
+
+def check_folder(name: str) -> bool:
+    """Whether a model is a folder; ``False`` for what may be a name on the Hub.
+
+    Raises:
+        GenerationError: It can only be a folder, and there is none.
+    """
+    folder = Path(name)
+    if attempt(folder.is_dir) is True:
+        return True
+    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise GenerationError(f"{one_line(name)} cannot be loaded: no such folder")
-    # This asks once; loading a model would ask again and again.
-    fetch(name, ["config.json"], None, what="a model")
+    return False
 
 
 @collections_paused()
@@ -83,7 +91,6 @@ def load_pretrained(
     """
     from transformers import AutoConfig, AutoTokenizer
 
-    check_available(path)
     try:
         check_model_folder(Path(path))
     except InputError as error:

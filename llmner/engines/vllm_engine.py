@@ -21,6 +21,7 @@ from llmner.engines._in_process import (
     model_to_load,
     too_long,
 )
+from llmner.engines._loading import check_folder
 from llmner.engines._model_files import check_model_folder, read_object
 from llmner.engines._types import Capabilities, Engine, Reply, prompt_seed
 from llmner.engines.adapters import Adapter, lora_settings
@@ -266,11 +267,7 @@ class VllmGenerator(Engine):
         adapter = checked_adapter(self.adapter, self.report)
         if name == EMBEDDED_MODEL:
             return str(embedded_model(self.report)), adapter
-        folder = Path(name)
-        if not folder.is_dir() and (
-            folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
-        ):
-            raise GenerationError(f"{name} cannot be loaded: no such folder")
+        check_folder(name)
         path = model_to_load(name, trust_remote_code=self.trust_remote_code, report=self.report)
         folder = Path(path)
         if _quantisation(folder) == "bitsandbytes":

@@ -25,6 +25,7 @@ from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames
 from trl import SFTConfig, SFTTrainer
 
+from llmner.engines._saving import SavesSteps
 from llmner.engines.transformers_engine import TransformersGenerator
 from llmner.errors import InputError
 from llmner.extraction import Extractor
@@ -162,19 +163,6 @@ class _Clock(TrainerCallback):  # type: ignore[misc]
         )
 
 
-class _Saves(TrainerCallback):  # type: ignore[misc]
-    """Writes checkpoints between evaluations."""
-
-    def __init__(self, steps: int) -> None:
-        self._steps = steps
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        if state.global_step % self._steps == 0:
-            # A loss that is not logged by then would be lost with whoever is killed.
-            control.should_log = control.should_save = True
-        return control
-
-
 class _EpochEnds(TrainerCallback):  # type: ignore[misc]
     """Evaluates and saves at the end of each epoch, also if evaluations are counted in steps.
 
@@ -300,7 +288,7 @@ def build_trainer(
         args = sft_config(config, checkpoints, bfloat16=bfloat16)
     callbacks: list[Any] = [_Listener(on_log)] if on_log is not None else []
     if config.optim.save_steps is not None:
-        callbacks.append(_Saves(config.optim.save_steps))
+        callbacks.append(SavesSteps(config.optim.save_steps))
     if config.evaluation.eval_steps is not None:
         callbacks.append(_EpochEnds())
     if config.evaluation.patience is not None and not is_fsdp():

@@ -40,6 +40,9 @@ CONFIGS: dict[str, Any] = {
     "crf": CrfConfig(max_iterations=3),
     "bilstm-crf": BilstmCrfConfig(hidden=8, epochs=1, min_frequency=4),
     "encoder": EncoderConfig(epochs=1, max_length=64, stride=8),
+    "characters": EncoderConfig(
+        epochs=1, max_length=64, stride=8, head="characters", hidden=8, log_steps=9
+    ),
 }
 
 
@@ -47,7 +50,7 @@ CONFIGS: dict[str, Any] = {
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("baselines")
     config = CONFIGS[request.param]
-    if request.param == "encoder":
+    if isinstance(config, EncoderConfig):
         config = config.model_copy(update={"model": str(tiny_encoder(place / "base"))})
     train_baseline(SENTENCES[:12], config, place / request.param)
     return place / request.param

@@ -16,12 +16,13 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from llmner._mishaps import Mishap, attempt
 from llmner.asking import AskOptions
 from llmner.asking.building import build_baseline
 from llmner.baselines import BaselineExtractor, find_baseline, load_baseline
 from llmner.baselines._store import fingerprint, read_baseline_record, size_on_disk
 from llmner.baselines._tag_names import tag_names
-from llmner.errors import InputError
+from llmner.errors import GenerationError, InputError
 from llmner.hub.taggers import push_baseline
 from llmner.tagging import tags_to_spans
 from tests.baselines.tiny import SENTENCES
@@ -222,6 +223,34 @@ def test_what_cannot_tag_says_so(tmp_path: Path) -> None:
         read_baseline_record(changed(folder, id2label={"0": "LABEL_0", "1": "LABEL_1"}))
     with pytest.raises(InputError, match="does not name the classes"):
         read_baseline_record(changed(folder, id2label=None))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"id2label": []},
+        {"id2label": {"0": ["O"], "1": None, "2": {"a": 1}, "3": 7, "4": "\x1b[31m"}},
+        {"id2label": {"a": "O", "b": "B-PS"}},
+        {"architectures": "BertForTokenClassification"},
+        {"architectures": [None]},
+        {"architectures": ["BertForTokenClassification\n" * 100], "num_hidden_layers": 10**9},
+        {"max_position_embeddings": -1},
+        {"model_type": "nothing"},
+    ],
+)
+def test_a_broken_configuration_is_one_line_that_names_it(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    folder = changed(saved(tmp_path / "theirs", IOB2), **fields)
+    # What a tagger of characters has beside it means nothing here.
+    (folder / "characters.json").write_text("{}")
+    found = attempt(lambda: list(BaselineExtractor(folder, device="cpu").extract(TEXTS[:2])))
+    if isinstance(found, Mishap):
+        assert isinstance(found.error, InputError | GenerationError)
+        assert str(found.error).isprintable()
+        assert "theirs" in str(found.error)
+    else:
+        assert len(found) == 2
 
 
 def test_a_slow_tokenizer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

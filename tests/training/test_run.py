@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from llmner.extraction import Extractor
 from llmner.recipes import Recipe
 from llmner.training import TrainingConfig, example_row, parse_config, train
 from tests.conftest import ROOT
+from tests.killing import killed_once_there
 from tests.tiny import EXAONE, tiny_model
 
 pytest.importorskip("trl", reason='needs pip install "llmner[train]"')
@@ -209,16 +208,8 @@ def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
 ) -> None:
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "llmner", "train", *options(model, folder)]
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
     first = folder / "checkpoints" / "checkpoint-6" / "trainer_state.json"
-    deadline = time.monotonic() + 240
-    while not first.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    _, said = process.communicate()
-    assert process.returncode == -signal.SIGKILL, said
+    killed_once_there(command, first)
     assert not (folder / "training.json").exists()
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
@@ -286,14 +277,8 @@ def test_a_run_that_is_killed_within_an_epoch_goes_on_from_there(
         *(sys.executable, "-m", "llmner", "train"),
         *options(model, tmp_path / "run", **changed),
     ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     second = tmp_path / "run" / "checkpoints" / "checkpoint-2" / "trainer_state.json"
-    deadline = time.monotonic() + 240
-    while not second.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    killed_once_there(command, second)
     last = last_checkpoint(tmp_path / "run" / "checkpoints")
     assert last is not None
     assert int(last.name.rpartition("-")[2]) < 30
