@@ -8,18 +8,33 @@ from __future__ import annotations
 import re
 from collections import Counter
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from llmner._kept import kept
 from llmner._unicode import normalized
+from llmner.attributes import Attribute
 from llmner.languages import cues_after, meaning_of
 
 __all__ = ["Label", "LabelSchema", "cues_of", "means_person"]
 
 # Codes are used in tags (B-PS), markup (<..:PS>) and JSON keys, so they have no space or delimiter.
 Code = Annotated[str, StringConstraints(pattern=r"^[^\s<>:\\\"'{}\[\],]+$", max_length=64)]
+
+# An attribute's name stands beside these keys in replies and rows.
+_RESERVED = frozenset({"attributes", "end", "id", "label", "labels", "score", "start", "text"})
 
 # What stands between several names of one label, and what says no more than that it is one.
 _PARTS = re.compile(r"[\s/|,=:_–—-]+")
@@ -46,7 +61,9 @@ class Label(_Model):
         followed_by: What often follows its entities (에서 after places, 씨 after people). It
             only helps to decide between labels with the same surface. By default, labels whose
             names mean places or organisations have the Korean particles that usually follow them.
-        attributes: The names of optional attributes of its mentions.
+        attributes: The properties of its mentions by name, ``{"sentiment": ["good", "bad"]}``. A
+            list of names is short for optional ones with any text.
+        evidence: Of a label of whole texts: whether a reply names the words that it rests on.
         person: Whether its entities are people, whose titles (씨, 님, 회장) are not part of the
             name. By default, whether the code, the name or an alias means person.
 
@@ -59,8 +76,56 @@ class Label(_Model):
     description: str = ""
     aliases: tuple[str, ...] = ()
     followed_by: tuple[str, ...] = ()
-    attributes: tuple[str, ...] = ()
+    attributes: dict[Code, Attribute] = Field(default={})
+    evidence: bool = False
     person: bool | None = None
+
+    @field_validator("attributes", mode="before")
+    @classmethod
+    def _of_names(cls, data: Any) -> Any:
+        return {name: {} for name in data} if isinstance(data, list | tuple) else data
+
+    @field_validator("attributes")
+    @classmethod
+    def _are_free(cls, attributes: dict[str, Attribute]) -> dict[str, Attribute]:
+        owner: dict[str, str] = {}
+        for name, attribute in attributes.items():
+            if name in _RESERVED:
+                raise ValueError(f"an attribute cannot be called {name!r}")
+            for word in filter(None, (name, attribute.name, *attribute.aliases)):
+                if owner.setdefault(_fold(word), name) != name:
+                    raise ValueError(f"{word!r} names both {owner[_fold(word)]} and {name}")
+        return attributes
+
+    @model_serializer(mode="wrap")
+    def _as_before(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        # Without any, attributes are a list, as in the recipes whose hashes adapters keep.
+        fields: dict[str, Any] = serialize(self)
+        if not self.attributes and "attributes" in fields:
+            fields["attributes"] = []
+        if not self.evidence:
+            fields.pop("evidence", None)
+        return fields
+
+    @cached_property
+    def _attributes_by_word(self) -> dict[str, str]:
+        return {
+            _fold(word): name
+            for name, attribute in self.attributes.items()
+            for word in filter(None, (name, attribute.name, *attribute.aliases))
+        }
+
+    def resolve_attribute(self, word: str) -> str | None:
+        """The name of the attribute that a word means, or ``None``.
+
+        >>> Label(code="A", attributes={"tone": {"name": "어조"}}).resolve_attribute("어조")
+        'tone'
+        """
+        if word in self.attributes:
+            return word
+        return self._attributes_by_word.get(_fold(word)) if len(word) <= 200 else None
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -74,7 +139,8 @@ class LabelSchema(_Model):
     Build one from codes with :meth:`of`, or from :class:`Label` objects. Every recipe has one.
 
     Attributes:
-        labels: The labels.
+        labels: The labels of spans.
+        text_labels: The labels of whole texts.
         units: Other ways to write units (``{"km": ["킬로미터"]}``), beyond those that projection
             knows anyway.
 
@@ -87,7 +153,8 @@ class LabelSchema(_Model):
     (('PS', 'LC'), 'PS')
     """
 
-    labels: tuple[Label, ...] = Field(min_length=1)
+    labels: tuple[Label, ...] = ()
+    text_labels: tuple[Label, ...] = ()
     units: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     _language: str | None = PrivateAttr(default=None)
 
@@ -109,22 +176,25 @@ class LabelSchema(_Model):
         >>> LabelSchema.of("PS").in_language("ko-KR").language
         'ko-KR'
         """
-        schema = LabelSchema(labels=self.labels, units=self.units)
+        schema = LabelSchema(labels=self.labels, text_labels=self.text_labels, units=self.units)
         schema._language = code
         return schema
 
     @model_validator(mode="after")
     def _unambiguous(self) -> LabelSchema:
-        owner: dict[str, str] = {}
-        counts = Counter(label.code for label in self.labels)
-        for code, count in counts.items():
-            if count > 1:
-                raise ValueError(f"label code {code!r} is used twice")
-        for label in self.labels:
-            for word in label.words:
-                key = _fold(word)
-                if key and owner.setdefault(key, label.code) != label.code:
-                    raise ValueError(f"{word!r} names both {owner[key]} and {label.code}")
+        if not self.labels and not self.text_labels:
+            raise ValueError("labels: give at least one label")
+        for labels in (self.labels, self.text_labels):
+            owner: dict[str, str] = {}
+            counts = Counter(label.code for label in labels)
+            for code, count in counts.items():
+                if count > 1:
+                    raise ValueError(f"label code {code!r} is used twice")
+            for label in labels:
+                for word in label.words:
+                    key = _fold(word)
+                    if key and owner.setdefault(key, label.code) != label.code:
+                        raise ValueError(f"{word!r} names both {owner[key]} and {label.code}")
         return self
 
     @model_validator(mode="after")
@@ -151,6 +221,34 @@ class LabelSchema(_Model):
         ``None`` if the letters of each text decide.
         """
         return self._language
+
+    @cached_property
+    def by_code(self) -> dict[str, Label]:
+        """The labels by their codes."""
+        return {label.code: label for label in self.labels}
+
+    @cached_property
+    def _as_labels(self) -> LabelSchema:
+        """The labels of whole texts as if they were labels of spans."""
+        return LabelSchema(labels=self.text_labels)
+
+    def text_label(self, code: str) -> Label | None:
+        """The label of whole texts with a code, or ``None``."""
+        return self._as_labels.by_code.get(code) if self.text_labels else None
+
+    def resolve_text_label(self, word: str) -> str | None:
+        """The code of the label of whole texts that a word means, or ``None``.
+
+        >>> label = Label(code="delivery", name="배송")
+        >>> LabelSchema(text_labels=(label,)).resolve_text_label("배송")
+        'delivery'
+        """
+        return self._as_labels.resolve(word) if self.text_labels else None
+
+    @cached_property
+    def has_attributes(self) -> bool:
+        """Whether any label has attributes."""
+        return any(label.attributes for label in self.labels)
 
     @cached_property
     def _words(self) -> dict[str, str]:

@@ -144,6 +144,7 @@ class TextLabel:
         label: The label.
         attributes: Other properties (``{"sentiment": "negative"}``).
         score: The confidence in [0, 1]; ``None`` if it was not measured. Not compared.
+        evidence: The parts of the text that it rests on. Not compared.
 
     >>> TextLabel("price", {"sentiment": "negative"}).label
     'price'
@@ -152,6 +153,10 @@ class TextLabel:
     label: str
     attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
     score: float | None = field(default=None, compare=False)
+    evidence: tuple[Span, ...] = field(default=(), compare=False)
+
+    def __repr__(self) -> str:
+        return _repr(self, ("label", "attributes", "score"), "evidence")
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,18 +82,19 @@ def test_public_names() -> None:
         ),
         (
             "replies",
-            "NOTHING REPAIRS REPLY_FORMATS Order Place ReadReply ReplyFormat Status find_places "
-            "read_exact read_reply render_reply",
+            "LABEL_FORMATS LabelFormat NOTHING REPAIRS REPLY_FORMATS Order Place ReadReply ReplyFormat "
+            "Status find_places read_exact read_labels read_reply render_reply",
         ),
         (
             "projection",
+            "AttributeKind AttributeOutcome LabelOutcome LabelOutcomeKind "
             "Budget Canonical Outcome OutcomeKind Policy Projection canonical_surface "
             "canonicalize is_particle project project_read project_reply",
         ),
         (
             "languages",
             "EVERY_LANGUAGE KINDS LANGUAGES Language Reason cues_after find_language "
-            "find_languages is_particle "
+            "answer_meaning find_languages is_no_answer is_particle "
             "meaning_of merge scripts_of",
         ),
         (

@@ -40,7 +40,10 @@ def project(
     ] = False,
     reply_format: Annotated[
         str,
-        typer.Option(help="json-by-type, json-list, tagged, lines, or auto to look at each reply."),
+        typer.Option(
+            help="json-by-type, json-list, tagged, lines, pairs, labels, labels-json, or auto to "
+            "look at each reply."
+        ),
     ] = "auto",
     skip_bad: SkipBadOption = False,
 ) -> None:
@@ -55,12 +58,12 @@ def project(
     from llmner.extraction.rows import projection_row
     from llmner.files import dump_json, open_lines, parse_row, whole_file
     from llmner.projection import Projection, project_reply
-    from llmner.replies import REPLY_FORMATS
+    from llmner.replies import LABEL_FORMATS, REPLY_FORMATS
 
-    if reply_format != "auto" and reply_format not in REPLY_FORMATS:
+    formats = ("auto", *REPLY_FORMATS, *LABEL_FORMATS)
+    if reply_format not in formats:
         raise UnknownNameError(
-            f"unknown reply format {reply_format!r}",
-            hint=f"expected auto, {', '.join(REPLY_FORMATS)}",
+            f"unknown reply format {reply_format!r}", hint=f"expected {', '.join(formats)}"
         )
     schema = None if any_label else load_recipe(options.recipe).schema_
     policy = options.projection.policy()

@@ -44,6 +44,8 @@ _ORDER = (
         "pubtator",
         "table",
         "klp",
+        "kote",
+        "mams",
         "naver",
         "hipe",
         "conllu",

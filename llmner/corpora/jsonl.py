@@ -154,7 +154,11 @@ def text_label_of_row(path: Path, number: int | None, id: str | None, row: Any) 
     if not isinstance(row, dict):
         raise wrong("a label is not an object", '{"label"}')
     label, score, attributes = _labelled(row, "label", wrong)
-    return TextLabel(label, attributes, score)
+    evidence = row.get("evidence", [])
+    if not isinstance(evidence, list) or not all(isinstance(part, dict) for part in evidence):
+        raise wrong("a label's 'evidence' is no list of ranges", '[{"start", "end"}]')
+    spans = (span_of_row(path, number, id, {**part, "label": label}) for part in evidence)
+    return TextLabel(label, attributes, score, tuple(spans))
 
 
 def _labelled(
@@ -230,7 +234,12 @@ def span_rows(spans: Iterable[Span]) -> list[dict[str, Any]]:
 
 def text_label_rows(labels: Iterable[TextLabel]) -> list[dict[str, Any]]:
     """Labels of a whole text as JSON objects, like :func:`span_rows`."""
-    return [{"label": label.label} | _optional_keys(label) for label in labels]
+    return [{"label": label.label} | _optional_keys(label) | _evidence(label) for label in labels]
+
+
+def _evidence(label: TextLabel) -> dict[str, Any]:
+    ranges = [{"start": span.start, "end": span.end} for span in label.evidence]
+    return {"evidence": ranges} if ranges else {}
 
 
 def _optional_keys(item: Span | TextLabel) -> dict[str, Any]:

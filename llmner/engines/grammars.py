@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from llmner.errors import InputError, MissingExtraError
-from llmner.replies import REPLY_FORMATS
+from llmner.replies import LABEL_FORMATS, REPLY_FORMATS, LabelFormat, ReplyFormat
 from llmner.schema import LabelSchema
 from llmner.spans import Sentence
 
@@ -37,10 +37,10 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-class _Grounded(Mapping[str, Callable[[str, tuple[str, ...]], str]]):
+class _Grounded(Mapping[str, Callable[[str, LabelSchema], str]]):
     """The grammars of all reply formats, including formats that are registered later."""
 
-    def __getitem__(self, name: str) -> Callable[[str, tuple[str, ...]], str]:
+    def __getitem__(self, name: str) -> Callable[[str, LabelSchema], str]:
         return REPLY_FORMATS[name].grammar
 
     def __iter__(self) -> Iterator[str]:
@@ -50,8 +50,8 @@ class _Grounded(Mapping[str, Callable[[str, tuple[str, ...]], str]]):
         return len(REPLY_FORMATS)
 
 
-GROUNDED_FORMATS: Mapping[str, Callable[[str, tuple[str, ...]], str]] = _Grounded()
-"""For each reply format, the function from a text and label codes to grammar rules."""
+GROUNDED_FORMATS: Mapping[str, Callable[[str, LabelSchema], str]] = _Grounded()
+"""For each reply format, the function from a text and a schema to grammar rules."""
 
 
 def reply_grammar(text: str, format: str, schema: LabelSchema) -> str:
@@ -69,6 +69,8 @@ def reply_grammar(text: str, format: str, schema: LabelSchema) -> str:
     Raises:
         InputError: The format has no grammar.
     """
+    if format in LABEL_FORMATS:
+        return _START + LABEL_FORMATS[format].grammar(text, schema)
     if format not in REPLY_FORMATS:
         raise InputError(
             f"replies in {format} cannot be grounded", hint=f"use {', '.join(REPLY_FORMATS)}"
@@ -77,7 +79,7 @@ def reply_grammar(text: str, format: str, schema: LabelSchema) -> str:
         # Nothing can be named: only the empty reply is allowed.
         empty = REPLY_FORMATS[format].write(Sentence(text), None)
         return f"{_START}reply: {_quoted(empty)}\n"
-    return _START + REPLY_FORMATS[format].grammar(text, schema.codes)
+    return _START + REPLY_FORMATS[format].grammar(text, schema)
 
 
 def reply_schema(format: str, schema: LabelSchema) -> dict[str, Any]:
@@ -90,15 +92,14 @@ def reply_schema(format: str, schema: LabelSchema) -> dict[str, Any]:
     Raises:
         InputError: The format is not JSON.
     """
-    reply_format = REPLY_FORMATS.get(format)
+    formats: dict[str, ReplyFormat | LabelFormat] = {**REPLY_FORMATS, **LABEL_FORMATS}
+    reply_format = formats.get(format)
     if reply_format is None or reply_format.json_schema is None:
-        json_formats = [
-            name for name, other in REPLY_FORMATS.items() if other.json_schema is not None
-        ]
+        json_formats = [name for name, other in formats.items() if other.json_schema is not None]
         raise InputError(
             f"replies in {format} have no JSON schema", hint=f"use {' or '.join(json_formats)}"
         )
-    return reply_format.json_schema(schema.codes)
+    return reply_format.json_schema(schema)
 
 
 def schema_grammar(schema: Mapping[str, Any]) -> str:

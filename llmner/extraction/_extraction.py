@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 from llmner._mishaps import Mishap
 from llmner._unicode import is_invisible
-from llmner.corpora.jsonl import span_rows
+from llmner.corpora.jsonl import span_rows, text_label_rows
 from llmner.engines import Reply
 from llmner.extraction.merging import WindowReply
 from llmner.extraction.rows import is_blank_answer, projection_row, reply_fields, window_rows
 from llmner.projection import Projection
 from llmner.replies import ReadReply
-from llmner.spans import Sentence, Span
+from llmner.spans import Sentence, Span, TextLabel
 
 __all__ = ["Extraction", "SpanExtractor", "failed", "lost", "nothing"]
 
@@ -54,6 +54,11 @@ class Extraction:
         return self.projection.spans
 
     @property
+    def labels(self) -> tuple[TextLabel, ...]:
+        """The labels of the whole text that were found."""
+        return self.projection.labels
+
+    @property
     def is_blank(self) -> bool:
         """Whether the engine answered and said nothing at all, be it only that there is nothing."""
         if self.projection.reply is None or self.reply.error is not None:
@@ -64,7 +69,8 @@ class Extraction:
             if not is_invisible(part.projection.text)
             for reply in part.samples or (part.reply,)
         ]
-        return is_blank_answer(self.sentence.text, self.projection.outcomes, replies)
+        outcomes = (*self.projection.outcomes, *self.projection.label_outcomes)
+        return is_blank_answer(self.sentence.text, outcomes, replies)
 
     def row(self) -> dict[str, Any]:
         """One row of the output of ``extract``.
@@ -75,7 +81,9 @@ class Extraction:
         """
         sentence = {"id": self.sentence.id, "text": self.sentence.text}
         if self.projection.reply is None:
-            return sentence | {"spans": span_rows(self.spans)}
+            labels = text_label_rows(self.labels)
+            found = {"spans": span_rows(self.spans), **({"labels": labels} if labels else {})}
+            return sentence | found
         row = projection_row(
             self.sentence.id, self.projection, self.reply.text, **reply_fields(self)
         )

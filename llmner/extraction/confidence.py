@@ -13,18 +13,20 @@ import hashlib
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate, pairwise
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from llmner._numbers import is_number
 from llmner.engines import Reply, Token
 from llmner.errors import InputError
+from llmner.extraction._votes import voted_attributes
 from llmner.files import dump_json, kind_of, read_json, whole_file
-from llmner.projection import Outcome, Projection
+from llmner.projection import LabelOutcome, Outcome, Projection
 from llmner.replies import find_places
 from llmner.spans import Span
 
@@ -120,7 +122,15 @@ def drop_unsure(projection: Projection, min_score: float) -> Projection:
         return span.score is not None and span.score < min_score
 
     spans = tuple(span for span in projection.spans if not is_unsure(span))
-    return replace(projection, spans=spans).with_outcomes(
+    labels = tuple(
+        replace(outcome, kind="unsure", label=None)
+        if outcome.label is not None
+        and outcome.label.score is not None
+        and outcome.label.score < min_score
+        else outcome
+        for outcome in projection.label_outcomes
+    )
+    return replace(projection, spans=spans, label_outcomes=labels).with_outcomes(
         _unsure_outcome(outcome, f"score {outcome.span.score:.3f} is below {min_score:g}")
         if outcome.span is not None and is_unsure(outcome.span)
         else outcome
@@ -153,7 +163,11 @@ def vote(projections: Sequence[Projection], asked: int | None = None) -> Project
     voters = len(projections) if asked is None else asked
     votes = Counter(span for projection in projections for span in projection.spans)
     elected = {
-        span: replace(span, score=count / voters)
+        span: replace(
+            span,
+            score=count / voters,
+            attributes=voted_attributes(_attributes_of(span, projections)),
+        )
         for span, count in votes.items()
         if count > voters / 2
     }
@@ -172,7 +186,39 @@ def vote(projections: Sequence[Projection], asked: int | None = None) -> Project
             elif number == 0 and span not in elected:
                 share = f"{votes[span]} of {voters} replies have it"
                 outcomes.append(_unsure_outcome(outcome, share))
-    return replace(first, spans=tuple(sorted(elected.values())), outcomes=tuple(outcomes))
+    return replace(
+        first,
+        spans=tuple(sorted(elected.values())),
+        outcomes=tuple(outcomes),
+        label_outcomes=_vote_labels(projections, voters),
+    )
+
+
+def _attributes_of(span: Span, projections: Sequence[Projection]) -> list[Mapping[str, Any]]:
+    """The attributes of a span in each projection that has it."""
+    return [own.attributes for projection in projections for own in projection.spans if own == span]
+
+
+def _vote_labels(projections: Sequence[Projection], voters: int) -> tuple[LabelOutcome, ...]:
+    """The labels of a whole text that more than half of the replies have.
+
+    Outcomes without a label are those of the first reply.
+    """
+    holders: dict[str, list[LabelOutcome]] = {}
+    for projection in projections:
+        for outcome in projection.label_outcomes:
+            if outcome.label is not None:
+                holders.setdefault(outcome.label.label, []).append(outcome)
+    outcomes = [o for o in projections[0].label_outcomes if o.label is None]
+    for own in holders.values():
+        labels = [outcome.label for outcome in own if outcome.label is not None]
+        if len(own) <= voters / 2:
+            outcomes.append(replace(own[0], kind="unsure", label=None))
+            continue
+        attributes = voted_attributes([label.attributes for label in labels])
+        elected = replace(labels[0], attributes=attributes, score=len(own) / voters)
+        outcomes.append(replace(own[0], label=elected))
+    return tuple(outcomes)
 
 
 @dataclass(frozen=True, slots=True)

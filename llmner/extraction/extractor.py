@@ -26,7 +26,7 @@ from llmner.extraction.windows import Window, WindowSizes
 from llmner.projection import Budget, Policy, Projection, project_read, project_reply
 from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt, build_prompt, writable
-from llmner.replies import REPLY_FORMATS, ReadReply, read_exact, render_reply
+from llmner.replies import LABEL_FORMATS, REPLY_FORMATS, ReadReply, read_exact, render_reply
 from llmner.replies._clean import is_blank
 from llmner.spans import Sentence
 
@@ -230,7 +230,8 @@ class Extractor:
             prompt_tokens=0,
             completion_tokens=0,
         )
-        read = ReadReply(format=format, order=REPLY_FORMATS[format].order)
+        known = REPLY_FORMATS.get(format)
+        read = ReadReply(format=format, order="none" if known is None else known.order)
         projection = Projection(shown, (), (), read)
         count = self.samples
         return self._combine_samples(window, (reply,) * count, (projection,) * count)
@@ -394,9 +395,10 @@ def _checked_format(name: str) -> str:
     Raises:
         UnknownNameError: It is neither.
     """
-    if name != "auto" and name not in REPLY_FORMATS:
+    names = ("auto", *REPLY_FORMATS, *LABEL_FORMATS)
+    if name not in names:
         raise UnknownNameError(
-            f"unknown reply format {name!r}", hint=f"expected auto, {', '.join(REPLY_FORMATS)}"
+            f"unknown reply format {name!r}", hint=f"expected {', '.join(names)}"
         )
     return name
 

@@ -13,12 +13,13 @@ from typing import Literal, get_args
 
 from llmner._unicode import is_invisible
 from llmner.engines import Reply
+from llmner.extraction._votes import voted_attributes
 from llmner.extraction.windows import Window
-from llmner.projection import Outcome, Projection
+from llmner.projection import LabelOutcome, Outcome, Projection
 from llmner.replies import ReadReply, Status
 from llmner.spans import Mention, Span
 
-__all__ = ["WindowReply", "merge_windows"]
+__all__ = ["WindowReply", "merge_labels", "merge_windows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,47 @@ def merge_windows(text: str, parts: Sequence[WindowReply]) -> tuple[Reply, Proje
     asked = [part for part in parts if not is_invisible(part.projection.text)] or parts
     read = _merge_read([part.projection.reply or ReadReply() for part in asked], outcomes)
     spans = tuple(span for span, _ in chosen)
+    labels = merge_labels(parts)
     return _merge_replies([part.reply for part in parts]), Projection(
-        text, spans, tuple(outcomes), read
+        text, spans, tuple(outcomes), read, labels
     )
+
+
+def merge_labels(parts: Sequence[WindowReply]) -> tuple[LabelOutcome, ...]:
+    """The labels of a whole text: those of all its windows, with the attributes that most have.
+
+    Where as many windows say one thing as another, the first says it. Evidence is united.
+    """
+    outcomes: list[LabelOutcome] = []
+    given: dict[str, list[LabelOutcome]] = {}
+    for part in parts:
+        for outcome in part.projection.label_outcomes:
+            if outcome.label is None:
+                outcomes.append(outcome)
+                continue
+            evidence = tuple(_shift(span, part.start) for span in outcome.label.evidence)
+            moved = replace(outcome, label=replace(outcome.label, evidence=evidence))
+            if outcome.label.label not in given:
+                outcomes.append(moved)
+            given.setdefault(outcome.label.label, []).append(moved)
+    return tuple(
+        outcome if outcome.label is None else _merge_label(given[outcome.label.label])
+        for outcome in outcomes
+    )
+
+
+def _merge_label(outcomes: Sequence[LabelOutcome]) -> LabelOutcome:
+    """One label, from the outcomes of windows that have it."""
+    labels = [outcome.label for outcome in outcomes if outcome.label is not None]
+    scores = [label.score for label in labels if label.score is not None]
+    first = labels[0]
+    merged = replace(
+        first,
+        attributes=voted_attributes([label.attributes for label in labels]),
+        score=max(scores, default=None),
+        evidence=tuple(dict.fromkeys(span for label in labels for span in label.evidence)),
+    )
+    return replace(outcomes[0], label=merged)
 
 
 def _prefer_core(part: WindowReply) -> WindowReply:

@@ -6,16 +6,17 @@ on disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from llmner._numbers import is_number, is_whole
 from llmner._unicode import is_invisible
-from llmner.corpora.jsonl import row_error, span_of_row, span_rows
+from llmner.corpora.jsonl import row_error, span_of_row, span_rows, text_label_rows
 from llmner.errors import CorpusError, SpanError
-from llmner.projection import Outcome, OutcomeKind, Projection
+from llmner.projection import AttributeKind, AttributeOutcome, Outcome, OutcomeKind, Projection
 from llmner.replies import ReadReply
 from llmner.replies._clean import is_blank
 from llmner.spans import Mention, Span
@@ -29,6 +30,7 @@ __all__ = [
     "SIMILARITY_DIGITS",
     "is_blank_answer",
     "is_blank_row",
+    "label_fields",
     "outcome_of_row",
     "outcome_row",
     "outcome_rows",
@@ -60,11 +62,32 @@ def projection_row(
         "id": id,
         "text": projection.text,
         "spans": span_rows(projection.spans),
+        **label_fields(projection),
         "outcomes": outcome_rows(projection.outcomes),
         "reply": reply,
         **fields,
         **reading_row(read),
     }
+
+
+def label_fields(projection: Projection) -> dict[str, Any]:
+    """The fields about the whole text; none if the reply says nothing of it."""
+    if not projection.label_outcomes:
+        return {}
+    outcomes = [
+        {
+            "label": outcome.mention.label,
+            "kind": outcome.kind,
+            **({"said": dict(outcome.mention.attributes)} if outcome.mention.attributes else {}),
+            **(
+                {"attribute_outcomes": [asdict(own) for own in outcome.attributes]}
+                if outcome.attributes
+                else {}
+            ),
+        }
+        for outcome in projection.label_outcomes
+    ]
+    return {"labels": text_label_rows(projection.labels), "label_outcomes": outcomes}
 
 
 def reading_row(read: ReadReply) -> dict[str, Any]:
@@ -140,9 +163,9 @@ def outcome_rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
 def outcome_row(outcome: Outcome) -> dict[str, Any]:
     """The row of one outcome: label, surface, kind, range, similarity and reason.
 
-    If there are any, it also has ``repeats`` and the mention's ``attributes``. If the span's label
-    is not the reply's, ``said`` is the reply's. The span's score and attributes are in the row of
-    the span.
+    If there are any, it also has ``repeats`` and the mention's ``attributes``, and with a schema
+    that has attributes, ``attribute_outcomes``. If the span's label is not the reply's, ``said`` is
+    the reply's. The span's score and attributes are in the row of the span.
 
     >>> outcome = Outcome(Mention("PS", "손흥민"), "exact", Span(0, 3, "PS"), 1.0)
     >>> row = outcome_row(outcome)
@@ -163,6 +186,8 @@ def outcome_row(outcome: Outcome) -> dict[str, Any]:
         row["repeats"] = span_rows(outcome.repeats)
     if mention.attributes:
         row["attributes"] = dict(mention.attributes)
+    if outcome.attributes:
+        row["attribute_outcomes"] = [asdict(attribute) for attribute in outcome.attributes]
     if span is not None and span.label != mention.label:
         row["said"] = mention.label
     return row
@@ -195,6 +220,7 @@ def outcome_of_row(row: Any, path: Path, line: int | None = None) -> Outcome:
     attributes = row.get("attributes")
     if attributes is not None and not isinstance(attributes, dict):
         raise wrong(f"an outcome's 'attributes' is {attributes!r}", "an object")
+    outcomes = _attribute_outcomes(row, wrong)
     kind: OutcomeKind | None = next(
         (k for k in get_args(OutcomeKind) if k == row.get("kind")), None
     )
@@ -213,7 +239,29 @@ def outcome_of_row(row: Any, path: Path, line: int | None = None) -> Outcome:
         0.0 if similarity is None else float(similarity),
         str(row.get("reason") or ""),
         tuple(span_of_row(path, line or 0, None, repeat) for repeat in repeats or ()),
+        outcomes,
     )
+
+
+def _attribute_outcomes(
+    row: Mapping[str, Any], wrong: Callable[[str, str], CorpusError]
+) -> tuple[AttributeOutcome, ...]:
+    """The outcomes of an outcome's attributes.
+
+    Raises:
+        CorpusError: They are not what ``extract`` writes.
+    """
+    outcomes = row.get("attribute_outcomes") or []
+    if not isinstance(outcomes, list):
+        raise wrong("an outcome's 'attribute_outcomes' is no list", "what extract writes")
+    read = []
+    for outcome in outcomes:
+        known = isinstance(outcome, dict) and outcome.get("kind") in get_args(AttributeKind)
+        if not known or not isinstance(outcome.get("name"), str):
+            raise wrong(f"an attribute's outcome is {outcome!r}", "what extract writes")
+        name, kind = outcome["name"], outcome["kind"]
+        read.append(AttributeOutcome(name, kind, outcome.get("said"), outcome.get("value")))
+    return tuple(read)
 
 
 def outcomes_of_row(

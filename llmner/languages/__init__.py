@@ -13,6 +13,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
+from llmner.languages._answers import answer_meaning, is_no_answer
 from llmner.languages._language import Language, Reason, merge
 from llmner.languages._scripts import KINDS, scripts_of
 from llmner.languages.chinese import CHINESE
@@ -28,9 +29,11 @@ __all__ = [
     "LANGUAGES",
     "Language",
     "Reason",
+    "answer_meaning",
     "cues_after",
     "find_language",
     "find_languages",
+    "is_no_answer",
     "is_particle",
     "meaning_of",
     "merge",

@@ -7,13 +7,25 @@
 from llmner._budget import Budget
 from llmner.languages import is_particle
 from llmner.projection._canonical import Canonical, canonical_surface, canonicalize
-from llmner.projection._outcome import Outcome, OutcomeKind, Policy
+from llmner.projection._outcome import (
+    AttributeKind,
+    AttributeOutcome,
+    LabelOutcome,
+    LabelOutcomeKind,
+    Outcome,
+    OutcomeKind,
+    Policy,
+)
 from llmner.projection._project import project, project_read, project_reply
 from llmner.projection._projection import Projection
 
 __all__ = [
+    "AttributeKind",
+    "AttributeOutcome",
     "Budget",
     "Canonical",
+    "LabelOutcome",
+    "LabelOutcomeKind",
     "Outcome",
     "OutcomeKind",
     "Policy",

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from llmner._numbers import is_number
 from llmner.errors import InputError
 from llmner.replies import Order
-from llmner.spans import Mention, Span
+from llmner.spans import Mention, Span, TextLabel
 
-__all__ = ["Outcome", "OutcomeKind", "Policy"]
+__all__ = [
+    "AttributeKind",
+    "AttributeOutcome",
+    "LabelOutcome",
+    "LabelOutcomeKind",
+    "Outcome",
+    "OutcomeKind",
+    "Policy",
+]
 
 Particles = Literal["auto", "keep", "trim"]
 Repeats = Literal["listed", "all"]
@@ -25,6 +33,57 @@ OutcomeKind = Literal[
     "unknown_label",
     "unsure",
 ]
+
+
+AttributeKind = Literal["exact", "normalized", "unknown_value", "unknown_attribute", "missing"]
+"""What became of one attribute of a mention.
+
+``exact``: its value is one of the schema's. ``normalized``: it is another word for one (긍정 for
+``positive``). ``unknown_value``: the schema has no such value. ``unknown_attribute``: the label has
+no such attribute, or the mention has it already. ``missing``: the label requires it.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeOutcome:
+    """What became of one attribute of a mention.
+
+    Attributes:
+        name: Its name in the schema, or in the reply if the schema does not know it.
+        kind: See :data:`AttributeKind`.
+        said: The value as the reply has it.
+        value: The value that the span has; ``None`` if it has none.
+    """
+
+    name: str
+    kind: AttributeKind
+    said: Any = None
+    value: Any = None
+
+
+LabelOutcomeKind = Literal["given", "repeated", "unknown_label", "unsure"]
+"""What became of a label that a reply gives a whole text.
+
+``given``: the text has it. ``repeated``: the reply has it twice. ``unknown_label``: the schema has
+no such label. ``unsure``: its score was too low.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOutcome:
+    """What became of one label of a whole text.
+
+    Attributes:
+        mention: The label as the reply has it, with its attributes.
+        kind: See :data:`LabelOutcomeKind`.
+        label: The label that the text has now, if it has one.
+        attributes: What became of each of its attributes.
+    """
+
+    mention: Mention
+    kind: LabelOutcomeKind
+    label: TextLabel | None = None
+    attributes: tuple[AttributeOutcome, ...] = field(default=(), hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +111,14 @@ class Policy:
     repeats: Repeats = "listed"
 
     def __post_init__(self) -> None:
-        for field, value, known in (
+        for name, value, known in (
             ("particles", self.particles, ("auto", "keep", "trim")),
             ("order", self.order, ("auto", "text", "label", "none")),
             ("repeats", self.repeats, ("listed", "all")),
         ):
             if value not in known:
                 raise InputError(
-                    f"policy {field}={value!r} is unknown", hint=f"expected {', '.join(known)}"
+                    f"policy {name}={value!r} is unknown", hint=f"expected {', '.join(known)}"
                 )
         if self.fuzzy is not None and not (is_number(self.fuzzy) and 0 <= self.fuzzy <= 1):
             raise InputError(
@@ -81,6 +140,8 @@ class Outcome:
         similarity: 1 for a verbatim match, less for a fuzzy one, 0 without a span.
         reason: A few words for people: what was trimmed, what it is near to, why it has no place.
         repeats: Further spans of the same surface, with ``repeats="all"``.
+        attributes: One for each attribute that the mention gives or lacks, if the schema says which
+            attributes its label has. Spans have the values.
     """
 
     mention: Mention
@@ -89,6 +150,7 @@ class Outcome:
     similarity: float = 0.0
     reason: str = ""
     repeats: tuple[Span, ...] = ()
+    attributes: tuple[AttributeOutcome, ...] = field(default=(), hash=False)
 
     @property
     def places(self) -> tuple[Span, ...]:

@@ -14,6 +14,7 @@ from rapidfuzz.distance import Levenshtein
 from llmner._budget import UNBOUNDED, Budget
 from llmner._intervals import Intervals
 from llmner.markup import unescape
+from llmner.projection._attributes import attributed
 from llmner.projection._candidates import Candidate, Finder
 from llmner.projection._canonical import Canonical, canonical_surface, canonicalize
 from llmner.projection._decide import (
@@ -25,6 +26,7 @@ from llmner.projection._decide import (
     outcome_unknown,
     undisputed,
 )
+from llmner.projection._labels import label_outcomes
 from llmner.projection._outcome import Outcome, Policy
 from llmner.projection._projection import Projection
 from llmner.projection._surroundings import place_cost
@@ -152,6 +154,8 @@ def project_read(
 ) -> Projection:
     """Project a reply that has been read already. Arguments as for :func:`project_reply`."""
     chosen = _policy({"order": read.order, **policy})
+    if read.labels:
+        return _labelled(text, read, schema, chosen, budget)
     echoed = (
         read.text is not None and text.startswith(read.text) and not text[len(read.text) :].strip()
     )
@@ -160,6 +164,17 @@ def project_read(
         if whole is not None:
             return whole
     return _project(task_of(text, read.mentions, schema, chosen, budget), read)
+
+
+def _labelled(
+    text: str, read: ReadReply, schema: LabelSchema | None, policy: Policy, budget: Budget | None
+) -> Projection:
+    """The projection of a reply about the whole text."""
+
+    def place(mentions: list[Mention]) -> tuple[Span, ...]:
+        return _project(task_of(text, tuple(mentions), None, policy, budget)).spans
+
+    return Projection(text, (), (), read, label_outcomes(read.labels, schema, place))
 
 
 def _verbatim(text: str, read: ReadReply, schema: LabelSchema | None) -> Projection | None:
@@ -180,9 +195,8 @@ def _verbatim(text: str, read: ReadReply, schema: LabelSchema | None) -> Project
             continue
         outcomes.append(Outcome(mention, "exact", Span(start, end, label, mention.confidence), 1.0))
         at = end
-    return Projection(
-        text, tuple(o.span for o in outcomes if o.span is not None), tuple(outcomes), read
-    )
+    settled = attributed(outcomes, schema)
+    return Projection(text, tuple(o.span for o in settled if o.span is not None), settled, read)
 
 
 def _project(task: Task, read: ReadReply | None = None) -> Projection:
@@ -207,7 +221,7 @@ def _project(task: Task, read: ReadReply | None = None) -> Projection:
     if everywhere:
         _repeat(task, finder, outcomes)
     # By now every mention has one.
-    settled = tuple(cast("list[Outcome]", outcomes))
+    settled = attributed(cast("list[Outcome]", outcomes), task.schema)
     spans = [outcome.span for outcome in settled if outcome.span is not None]
     if everywhere:
         spans += [span for outcome in settled for span in outcome.repeats]

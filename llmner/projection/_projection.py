@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from llmner.projection._explain import explain
-from llmner.projection._outcome import Outcome
+from llmner.projection._outcome import LabelOutcome, Outcome
 from llmner.replies import ReadReply
-from llmner.spans import Span
+from llmner.spans import Span, TextLabel
 from llmner.tagging import spans_to_tags
 
 __all__ = ["Projection"]
@@ -23,12 +23,19 @@ class Projection:
         spans: Sorted by start, lying apart, each covering whole characters.
         outcomes: One for each mention, in the reply's order.
         reply: How the reply was read, where one was given.
+        label_outcomes: One for each label that the reply gives the whole text.
     """
 
     text: str
     spans: tuple[Span, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     reply: ReadReply | None = None
+    label_outcomes: tuple[LabelOutcome, ...] = ()
+
+    @property
+    def labels(self) -> tuple[TextLabel, ...]:
+        """The labels of the whole text."""
+        return tuple(o.label for o in self.label_outcomes if o.label is not None)
 
     def with_outcomes(self, outcomes: Iterable[Outcome]) -> Projection:
         """The projection with other outcomes, and the spans that they have. O(n log n).

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from importlib import resources
 from os import PathLike
@@ -17,18 +18,35 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from llmner._yaml import line_of, parse_yaml
 from llmner.errors import CorpusError, InputError, RecipeError, UnknownNameError
 from llmner.files import is_file, kind_of, open_bytes, target_of
 from llmner.markup import parse_markup
 from llmner.recipes._templates import fill_template
-from llmner.replies import REPLY_FORMATS, render_reply
+from llmner.replies import LABEL_FORMATS, REPLY_FORMATS, render_reply
 from llmner.schema import Label, LabelSchema
-from llmner.spans import Sentence
+from llmner.spans import Sentence, Span, TextLabel
 
-__all__ = ["Layout", "Recipe", "Windows", "builtin_recipes", "recipe_folder"]
+__all__ = [
+    "Example",
+    "ExampleLabel",
+    "Layout",
+    "Recipe",
+    "Windows",
+    "builtin_recipes",
+    "recipe_folder",
+]
 
 
 _LONGEST = 4_000_000
@@ -48,15 +66,19 @@ def recipe_folder() -> Path:
 def builtin_recipes() -> list[str]:
     """The names of the built-in recipes, sorted.
 
-    >>> builtin_recipes()
-    ['gmb', 'klue', 'klue-mini', 'klue-sft', 'klue-strict']
+    >>> builtin_recipes()[:4]
+    ['gmb', 'klue', 'klue-mini', 'klue-sft']
     """
     return sorted(path.stem for path in recipe_folder().glob("*.yaml"))
 
 
+def _format_names() -> list[str]:
+    return [*sorted(REPLY_FORMATS), *sorted(LABEL_FORMATS)]
+
+
 def _check_format(value: str) -> str:
-    if value not in REPLY_FORMATS:
-        raise ValueError(f"expected one of {', '.join(sorted(REPLY_FORMATS))}")
+    if value not in _format_names():
+        raise ValueError(f"expected one of {', '.join(_format_names())}")
     return value
 
 
@@ -79,6 +101,91 @@ class Layout(_Model):
     input: str = "Input: "
     output: str = "Output: "
     end: str = Field(default="\n\n", min_length=1)
+
+
+class ExampleLabel(_Model):
+    """A label of the whole text in a worked example.
+
+    Attributes:
+        label: Its code.
+        attributes: Its attributes.
+        evidence: The words that it rests on, as the text has them.
+
+    >>> ExampleLabel(label="price", evidence=("cheap",)).text_label("so cheap").evidence[0].start
+    3
+    """
+
+    label: str
+    attributes: dict[str, Any] = Field(default={})
+    evidence: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_code(cls, data: Any) -> Any:
+        return {"label": data} if isinstance(data, str) else data
+
+    def text_label(self, text: str) -> TextLabel:
+        """The label of a text.
+
+        Raises:
+            InputError: The text does not have the words of the evidence.
+        """
+        spans = []
+        for surface in self.evidence:
+            start = text.find(surface)
+            if start < 0 or not surface:
+                raise InputError(f"the evidence {surface!r} is not in the text")
+            spans.append(Span(start, start + len(surface), self.label))
+        return TextLabel(self.label, self.attributes, evidence=tuple(spans))
+
+
+class Example(_Model):
+    """A worked example whose mentions have attributes. One without is only its markup.
+
+    Attributes:
+        text: The sentence in markup: ``"The <food:TERM> was great."``
+        attributes: The attributes of each mention, in the order of the text.
+        labels: The labels of the whole text: codes, or objects with ``label``, ``attributes`` and
+            the words of their ``evidence``.
+
+    >>> example = Example(text="Nice <food:TERM>.", attributes=({"polarity": "positive"},))
+    >>> example.sentence().spans[0].attributes
+    {'polarity': 'positive'}
+    """
+
+    text: str
+    attributes: tuple[dict[str, Any], ...] = ()
+    labels: tuple[ExampleLabel, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_markup(cls, data: Any) -> Any:
+        return {"text": data} if isinstance(data, str) else data
+
+    @model_serializer(mode="wrap")
+    def _short(self, serialize: SerializerFunctionWrapHandler) -> Any:
+        return serialize(self) if self.attributes or self.labels else self.text
+
+    def sentence(self) -> Sentence:
+        """The sentence with its gold spans.
+
+        Raises:
+            InputError: The markup is broken, or has not one mention for each of ``attributes``.
+        """
+        text, spans = parse_markup(self.text)
+        if self.attributes and len(self.attributes) != len(spans):
+            raise InputError(
+                f"{len(self.attributes)} attributes for {len(spans)} mentions",
+                hint="give one object for each, {} for a mention without attributes",
+            )
+        attributes = self.attributes or ({},) * len(spans)
+        return Sentence(
+            text,
+            tuple(
+                replace(span, attributes=own) for span, own in zip(spans, attributes, strict=True)
+            ),
+            labels=tuple(label.text_label(text) for label in self.labels),
+        )
 
 
 class Windows(_Model):
@@ -121,16 +228,20 @@ class Recipe(_Model):
         name: A short name, for signatures and file names.
         language: The BCP 47 code of the language of the texts.
         description: One sentence for people who choose a recipe.
-        labels: The label set, in the order that answers use.
+        labels: The labels of spans, in the order that answers use.
+        text_labels: The labels of whole texts. A recipe asks for these or for spans, not for both.
         units: Units with their other spellings, ``{평: [坪]}``; projection treats all
             spellings of a unit as equal.
-        reply_format: ``json-by-type``, ``json-list``, ``tagged``, ``lines`` or ``pairs``.
+        reply_format: ``json-by-type``, ``json-list``, ``tagged``, ``lines`` or ``pairs``; for
+            labels of whole texts ``labels`` or ``labels-json``.
         system: The system prompt, a Jinja template. It may use ``labels`` (each with the fields of
-            a label and ``words``, all names of the label), ``examples`` (each with ``text`` and
+            a label and ``words``, all names of the label; its ``attributes`` are a list, each with
+            ``key``, the fields of an attribute and ``words``), ``examples`` (each with ``text`` and
             ``answer``) and ``empty`` (the answer for a sentence without entities).
             ``docs/recipes.md`` lists what else templates can do.
         user: The question for one sentence, a Jinja template that may use ``text``.
-        examples: Worked examples in markup: ``"<손흥민:PS>은 <춘천:LC>에서 태어났다."``
+        examples: Worked examples in markup: ``"<손흥민:PS>은 <춘천:LC>에서 태어났다."``; see
+            :class:`Example` for attributes and for labels of the whole text.
         examples_as: ``"turns"`` makes each example a question and an answer before the real
             question; ``"system"`` leaves the examples to the system template.
         completion: The layout for models without a chat template.
@@ -145,31 +256,48 @@ class Recipe(_Model):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     language: str = Field(default="und", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$")
     description: str = ""
-    labels: tuple[Label, ...] = Field(min_length=1)
+    labels: tuple[Label, ...] = ()
+    text_labels: tuple[Label, ...] = ()
     units: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     reply_format: Annotated[str, AfterValidator(_check_format)] = "json-by-type"
     system: str
     user: str = "{{ text }}"
-    examples: tuple[str, ...] = ()
+    examples: tuple[Example, ...] = ()
     examples_as: Literal["turns", "system"] = "turns"
     completion: Layout = Layout()
     windows: Windows = Windows()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_format(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("text_labels") and not data.get("labels"):
+            return {"reply_format": "labels", **data}
+        return data
+
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         _ = self.schema_
+        _check_kind(self)
         codes = set(self.schema_.codes)
         for number, example in enumerate(self.examples):
             try:
-                spans = parse_markup(example)[1]
+                sentence = example.sentence()
             except InputError as error:
                 raise ValueError(f"examples[{number}]: {error}") from None
-            for span in spans:
+            for text_label in sentence.labels:
+                label = self.schema_.text_label(text_label.label)
+                if label is None:
+                    raise ValueError(
+                        f"examples[{number}]: {text_label.label!r} is not among the text_labels"
+                    )
+                _check_attributes(text_label, label, number)
+            for span in sentence.spans:
                 if span.label not in codes:
                     raise ValueError(
                         f"examples[{number}]: {span.label!r} is not among the labels "
                         f"{', '.join(sorted(codes))}"
                     )
+                _check_attributes(span, self.schema_.by_code[span.label], number)
         for key in ("system", "user"):
             try:
                 _ = self.system_prompt if key == "system" else self._question("가")
@@ -184,7 +312,8 @@ class Recipe(_Model):
     @cached_property
     def schema_(self) -> LabelSchema:
         """The label set."""
-        return LabelSchema(labels=self.labels, units=self.units).in_language(self.language)
+        schema = LabelSchema(labels=self.labels, text_labels=self.text_labels, units=self.units)
+        return schema.in_language(self.language)
 
     @cached_property
     def hash(self) -> str:
@@ -194,7 +323,8 @@ class Recipe(_Model):
         is asked, signatures have those that were used, and the adapters that were trained before
         recipes had any keep the hash in their records.
         """
-        asked = self.model_dump_json(exclude={"windows"})
+        unused = {"windows"} if self.text_labels else {"windows", "text_labels"}
+        asked = self.model_dump_json(exclude=unused)
         return hashlib.sha256(asked.encode()).hexdigest()[:12]
 
     def example_sentences(self) -> Iterator[Sentence]:
@@ -204,14 +334,13 @@ class Recipe(_Model):
         'PS'
         """
         for example in self.examples:
-            text, spans = parse_markup(example)
-            yield Sentence(text, spans)
+            yield example.sentence()
 
     @cached_property
     def system_prompt(self) -> str:
         """The system template, filled in; may be empty."""
         examples = [{"text": text, "answer": answer} for text, answer in self._worked_examples()]
-        labels = [{**label.model_dump(), "words": label.words} for label in self.labels]
+        labels = [_label_fields(label) for label in self.labels or self.text_labels]
         empty = self._answer(Sentence(""))
         return fill_template(self.system, labels=labels, examples=examples, empty=empty).strip()
 
@@ -254,13 +383,16 @@ class Recipe(_Model):
         >>> Recipe.load("klue").with_reply_format("tagged").reply_format
         'tagged'
         """
-        if reply_format not in REPLY_FORMATS:
+        if reply_format not in _format_names():
             raise UnknownNameError(
                 f"unknown reply format {reply_format!r}",
-                hint=f"expected one of {', '.join(sorted(REPLY_FORMATS))}",
+                hint=f"expected one of {', '.join(_format_names())}",
             )
         # model_copy would also copy the cached properties, which depend on the format.
-        return Recipe.model_validate({**self.model_dump(), "reply_format": reply_format})
+        try:
+            return Recipe.model_validate({**self.model_dump(), "reply_format": reply_format})
+        except ValidationError as error:
+            raise RecipeError(f"recipe {self.name}: {_explain(error.errors()[0])}") from None
 
     def to_yaml(self) -> str:
         """The recipe as the text of a YAML file. Loading that file gives an equal recipe.
@@ -326,7 +458,7 @@ class Recipe(_Model):
             message = _explain(errors[0])
             location = errors[0]["loc"]
             if not location and (
-                match := re.match(r"(examples)\[(\d+)\]|(system|user)\b", message)
+                match := re.match(r"(examples)\[(\d+)\]|(system|user|reply_format)\b", message)
             ):
                 location = (match[3],) if match[3] else (match[1], int(match[2]))
             raise RecipeError(message, path=path, line=line_of(node, location)) from None
@@ -353,6 +485,67 @@ class Recipe(_Model):
             return base.model_dump(exclude_defaults=True)
         except InputError as error:
             raise RecipeError(f"extends: {error}", path=path) from None
+
+
+def _check_kind(recipe: Recipe) -> None:
+    """Check that a recipe asks for one kind of labels, in a format that has room for them.
+
+    Raises:
+        ValueError: It asks for spans and for labels of whole texts, or the format is for the others
+            or has no room for attributes or evidence.
+    """
+    if recipe.labels and recipe.text_labels:
+        raise ValueError(
+            "labels and text_labels: a recipe asks for spans or for labels of whole texts; write "
+            "two recipes"
+        )
+    formats: list[str] = list(REPLY_FORMATS if recipe.labels else LABEL_FORMATS)
+    problem = None
+    if recipe.reply_format not in formats:
+        problem = f"is not for {'labels of spans' if recipe.labels else 'labels of whole texts'}"
+    elif recipe.schema_.has_attributes:
+        formats = [name for name in formats if REPLY_FORMATS[name].holds_attributes]
+        if recipe.reply_format not in formats:
+            problem = "has no room for the labels' attributes"
+    elif recipe.text_labels:
+        about = LABEL_FORMATS[recipe.reply_format].problem
+        problem = next(filter(None, map(about, recipe.text_labels)), None)
+        problem = None if problem is None else f"has {problem}"
+        formats = ["labels-json"]
+    if problem is not None:
+        raise ValueError(
+            f"reply_format: {recipe.reply_format} {problem}; use {' or '.join(formats)}"
+        )
+
+
+def _check_attributes(span: Span | TextLabel, label: Label, number: int) -> None:
+    """Check the attributes of a mention of a worked example.
+
+    Raises:
+        ValueError: The label has no such attribute, or no such value, or requires another.
+    """
+    for name, value in span.attributes.items():
+        if name not in label.attributes:
+            raise ValueError(f"examples[{number}]: {label.code} has no attribute {name!r}")
+        if label.attributes[name].read(value).kind != "exact":
+            raise ValueError(f"examples[{number}]: {value!r} is no value of {label.code}.{name}")
+    for name, attribute in label.attributes.items():
+        if attribute.required and name not in span.attributes:
+            raise ValueError(f"examples[{number}]: a {label.code} has no {name!r}")
+
+
+def _label_fields(label: Label) -> dict[str, Any]:
+    """A label as templates see it."""
+    attributes = [
+        {
+            **attribute.model_dump(exclude={"values"}),
+            "key": key,
+            "words": [key, *filter(None, (attribute.name, *attribute.aliases))],
+            "values": [{**value.model_dump(), "words": value.words} for value in attribute.values],
+        }
+        for key, attribute in label.attributes.items()
+    ]
+    return {**label.model_dump(), "words": label.words, "attributes": attributes}
 
 
 def _read(path: Path, *, pipe: bool) -> str:
@@ -389,7 +582,12 @@ def _explain(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     kind, message = error["type"], error["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
-        parts: dict[str, type[BaseModel]] = {"labels": Label, "windows": Windows}
+        parts: dict[str, type[BaseModel]] = {
+            "labels": Label,
+            "text_labels": Label,
+            "windows": Windows,
+            "examples": Example,
+        }
         model: type[BaseModel] = (
             Recipe if len(error["loc"]) == 1 else parts.get(error["loc"][0], Layout)
         )

@@ -2,7 +2,8 @@
 
 :func:`render_reply` writes the right answer for a sentence with spans. :func:`read_reply` reads any
 string that a model may send, damaged or not, and gives its mentions. Each reply format is one
-module of ``formats``. ``projection`` finds the mentions in the text.
+module of ``formats``, or of ``labels`` if it is about whole texts. ``projection`` finds the
+mentions in the text.
 """
 
 from llmner.replies._read import find_places, read_exact, read_reply
@@ -10,11 +11,14 @@ from llmner.replies._render import render_reply
 from llmner.replies._repairs import REPAIRS
 from llmner.replies._types import NOTHING, Order, Place, ReadReply, Status
 from llmner.replies.formats import REPLY_FORMATS, ReplyFormat
+from llmner.replies.labels import LABEL_FORMATS, LabelFormat, read_labels
 
 __all__ = [
+    "LABEL_FORMATS",
     "NOTHING",
     "REPAIRS",
     "REPLY_FORMATS",
+    "LabelFormat",
     "Order",
     "Place",
     "ReadReply",
@@ -22,6 +26,7 @@ __all__ = [
     "Status",
     "find_places",
     "read_exact",
+    "read_labels",
     "read_reply",
     "render_reply",
 ]

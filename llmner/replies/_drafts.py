@@ -46,24 +46,26 @@ def is_json(reply: str) -> bool:
 
 
 def exact_json(
-    format: str, reply: str, pairs_of: Callable[[Any], list[tuple[Any, Any]] | None]
+    format: str, reply: str, mentions_of: Callable[[Any], list[Mention] | None]
 ) -> Reading | None:
     """Read a reply that is exactly the JSON that a format writes; ``None`` for any other.
 
     Args:
         format: The format's name.
         reply: The raw reply.
-        pairs_of: From a JSON value to (label, surface) pairs; ``None`` for a value that does not
-            have the format's shape.
+        mentions_of: From a JSON value to mentions; ``None`` for a value that does not have the
+            format's shape. Labels and surfaces that are no strings are found here.
     """
     try:
         value = json.loads(reply)
     except (ValueError, RecursionError):
         return None
-    pairs = pairs_of(value)
-    if pairs is None or not all(isinstance(part, str) for pair in pairs for part in pair):
+    mentions = mentions_of(value)
+    if mentions is None or not all(
+        isinstance(mention.label, str) and isinstance(mention.text, str) for mention in mentions
+    ):
         return None
-    return Reading(format, tuple(Mention(label, surface) for label, surface in pairs))
+    return Reading(format, tuple(mentions))
 
 
 def read_json(unwrapped: Unwrapped) -> Reading | None:

@@ -10,6 +10,11 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from llmner.replies._attributed import (
+    add_attributed_key,
+    add_attributed_list,
+    add_attributed_object,
+)
 from llmner.replies._json import find_values, is_too_deep
 from llmner.replies._json_values import Number, Pairs
 from llmner.replies._mentions import (
@@ -179,6 +184,10 @@ def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
             else:
                 collector.add(label, surface, attributes)
         return
+    if add_attributed_object(pairs, collector):
+        collector.shapes["json-list"] = None
+        collector.repairs["one-label"] = None
+        return
     labels = {str(key) for key, _ in pairs if is_label(str(key), collector.schema)}
     if not labels and _read_parallel_lists(pairs, collector):
         return
@@ -343,6 +352,10 @@ def _read_other_key(key: str, value: Any, collector: MentionCollector) -> bool:
     schema = collector.schema
     if schema is not None and schema.resolve(key) is not None:
         return False
+    if add_attributed_key(key, value, collector):
+        collector.shapes["json-by-type"] = None
+        collector.repairs["surface-keyed"] = None
+        return True
     if isinstance(value, Pairs):
         label = next(
             (v for k, v in value if normalize_key(k) in LABEL_KEYS and isinstance(v, str)), None
@@ -458,6 +471,10 @@ def _read_object_under(label: str, pairs: Pairs, collector: MentionCollector) ->
 
 
 def _read_list(values: list[Any], collector: MentionCollector) -> None:
+    if add_attributed_list(values, collector):
+        collector.shapes["json-list"] = None
+        collector.repairs["pair"] = None
+        return
     strings = [
         value for value in values if isinstance(value, str) and not isinstance(value, Number)
     ]

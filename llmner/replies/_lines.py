@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from llmner.replies._attributed import add_attributed_row
 from llmner.replies._interpret import collect_surfaces
 from llmner.replies._json import find_values
 from llmner.replies._mentions import MentionCollector, is_label, is_nothing, split_labelled
@@ -116,6 +117,7 @@ def _read_part(
     """
     read = unread = 0
     heading: str | None = None
+    attributed = schema is not None and schema.has_attributes
     for raw in text.split("\n"):
         collector.budget.spend(3 + len(raw) // 8)
         line = raw.strip("\r")
@@ -127,6 +129,10 @@ def _read_part(
             surface, tab, label = line.rpartition("\t")
         else:
             label, tab, surface = line.partition("\t")
+        if attributed and add_attributed_row(_BULLET.sub("", line), collector):
+            collector.repairs["line-style"] = None
+            read += 1
+            continue
         if tab and is_label(label, schema) and surface.strip():
             collect_surfaces(label, unescape_line(surface), collector)
             read += 1

@@ -17,6 +17,7 @@ from llmner.replies._tags import read_tags
 from llmner.replies._types import Place, Reading, ReadReply, Status, Unwrapped
 from llmner.replies._xml import read_xml
 from llmner.replies.formats import REPLY_FORMATS, ReplyFormat
+from llmner.replies.labels import LABEL_FORMATS, read_labels
 from llmner.schema import LabelSchema
 from llmner.spans import Mention
 
@@ -71,6 +72,9 @@ def read_reply(
     >>> reply.status, reply.repairs
     ('repaired', ('quotes', 'trailing-comma', 'prose'))
     """
+    if schema is not None and not schema.labels:
+        exact = read_exact(reply, schema, format)
+        return exact or read_labels(reply, schema, text=text, budget=budget)
     work = budget or UNBOUNDED
     work.spend(1 + len(reply) // 16)
     expected = REPLY_FORMATS.get(format)
@@ -179,6 +183,10 @@ def read_exact(reply: str, schema: LabelSchema, format: str) -> ReadReply | None
     >>> read_exact("PS: 손흥민", schema, "pairs") is None
     True
     """
+    about_text = LABEL_FORMATS.get(format)
+    if about_text is not None:
+        labels = about_text.read_exact(reply, schema)
+        return None if labels is None else ReadReply(format=format, labels=tuple(labels))
     expected = REPLY_FORMATS.get(format)
     if expected is None:
         return None

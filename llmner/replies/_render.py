@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmner.errors import UnknownNameError
 from llmner.replies.formats import REPLY_FORMATS
+from llmner.replies.labels import LABEL_FORMATS
 from llmner.schema import LabelSchema
 from llmner.spans import Sentence
 
@@ -20,7 +21,7 @@ def render_reply(
 
     Args:
         sentence: Text and gold spans.
-        format: A name in :data:`REPLY_FORMATS`.
+        format: A name in :data:`REPLY_FORMATS` or :data:`LABEL_FORMATS`.
         schema: Orders the labels of ``json-by-type``; without it they come in the order of the
             text.
 
@@ -34,9 +35,11 @@ def render_reply(
     >>> render_reply(sentence, "tagged")
     '<손흥민:PS>은 <춘천:LC>에서'
     """
+    if format in LABEL_FORMATS:
+        return LABEL_FORMATS[format].write(sentence, schema)
     if format not in REPLY_FORMATS:
         raise UnknownNameError(
             f"unknown reply format {format!r}",
-            hint=f"expected one of {', '.join(sorted(REPLY_FORMATS))}",
+            hint=f"expected one of {', '.join(sorted([*REPLY_FORMATS, *LABEL_FORMATS]))}",
         )
     return REPLY_FORMATS[format].write(sentence, schema)

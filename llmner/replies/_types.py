@@ -56,6 +56,8 @@ class ReadReply:
         format: The format it was read as, or ``None`` if no answer was found.
         order: What the order of the mentions tells about the text; see :data:`Order`.
         text: The plain sentence, if the reply repeats it (``tagged``).
+        labels: What it says of the whole text: labels with attributes, as mentions without a
+            surface.
 
     >>> from llmner.replies import read_reply
     >>> reply = read_reply('```json\\n{"PS": ["손흥민"]}\\n```')
@@ -69,6 +71,7 @@ class ReadReply:
     format: str | None = None
     order: Order = "none"
     text: str | None = None
+    labels: tuple[Mention, ...] = ()
 
 
 # One Reading and one Unwrapped are made for every reply, and neither leaves this package. They are

@@ -20,10 +20,10 @@ from llmner._shown import visible
 from llmner.errors import InputError
 
 if TYPE_CHECKING:
-    from llmner.projection import Projection
+    from llmner.projection import AttributeOutcome, Projection
     from llmner.reports.figures import Facts
     from llmner.scoring import Comparison, Evaluation
-    from llmner.spans import Span
+    from llmner.spans import Span, TextLabel
 
 _COLOURS = (
     "bold black on bright_cyan",
@@ -104,6 +104,9 @@ def show_projection(
     if title:
         out.print(Text(printable(title), style="dim"))
     out.print(_coloured(projection.text, projection.spans, _colours(labels)))
+    if projection.label_outcomes:
+        _show_labels(out, projection)
+        return
     if projection.spans and not projection.outcomes:
         _show_spans(out, projection)
         return
@@ -125,6 +128,9 @@ def show_projection(
         ("end", "right"),
     ):
         table.add_column(column, justify="right" if justify == "right" else "left")
+    has_attributes = any(o.attributes or o.mention.attributes for o in projection.outcomes)
+    if has_attributes:
+        table.add_column("attributes")
     table.add_column("outcome")
     for outcome in projection.outcomes:
         span = outcome.span
@@ -142,7 +148,39 @@ def show_projection(
             Text(printable(surface)),
             "" if span is None else str(span.start),
             "" if span is None else str(span.end),
+            *([_attributes(span, outcome.attributes)] if has_attributes else []),
             kind,
+        )
+    out.print(table)
+    out.print()
+
+
+def _attributes(item: Span | TextLabel | None, outcomes: Sequence[AttributeOutcome]) -> Text:
+    """The attributes of a span or of a label, and what the schema did not know of them."""
+    values = {} if item is None else item.attributes
+    shown = Text(printable(", ".join(f"{name}={value}" for name, value in values.items())))
+    for outcome in outcomes:
+        if outcome.kind not in ("exact", "normalized"):
+            said = "" if outcome.said is None else f"={outcome.said}"
+            kind = outcome.kind.replace("_", " ")
+            shown.append(f"{' ' if shown else ''}{printable(outcome.name + said)} {kind}", "red")
+    return shown
+
+
+def _show_labels(out: Console, projection: Projection) -> None:
+    """Print the labels of a whole text."""
+    table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
+    for column in ("label", "attributes", "evidence", "outcome"):
+        table.add_column(column)
+    for outcome in projection.label_outcomes:
+        label = outcome.label
+        spans = () if label is None else label.evidence
+        surfaces = ", ".join(projection.text[span.start : span.end] for span in spans)
+        table.add_row(
+            Text(printable(outcome.mention.label if label is None else label.label)),
+            _attributes(label, outcome.attributes),
+            Text(printable(surfaces)),
+            Text(outcome.kind.replace("_", " "), style="red" if label is None else "green"),
         )
     out.print(table)
     out.print()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
-from llmner.corpora.jsonl import span_rows
+from llmner.corpora.jsonl import span_rows, text_label_rows
 from llmner.errors import InputError
 from llmner.extraction.rows import outcome_rows
 from llmner.projection import OutcomeKind
@@ -19,7 +19,7 @@ from llmner.scoring._losses import Breakdown, Fault, break_down, find_faults
 from llmner.scoring._pairing import pairs
 from llmner.scoring._predictions import UNANSWERED, Prediction
 from llmner.scoring._scores import Scores, score_and_count
-from llmner.spans import Sentence
+from llmner.spans import Sentence, TextLabel
 
 __all__ = [
     "Confusion",
@@ -57,6 +57,7 @@ class Row:
             "text": self.sentence.text,
             "gold": span_rows(self.sentence.spans),
             "spans": span_rows(prediction.spans),
+            **_text_label_fields(self.sentence.labels, prediction.labels),
             "outcomes": outcome_rows(prediction.outcomes),
             "status": prediction.status,
             "reply": prediction.reply,
@@ -73,6 +74,13 @@ class Row:
                 for fault in self.faults
             ],
         }
+
+
+def _text_label_fields(gold: Sequence[TextLabel], predicted: Sequence[TextLabel]) -> dict[str, Any]:
+    """The labels of a whole text in a saved run; nothing if there are none."""
+    if not gold and not predicted:
+        return {}
+    return {"gold_labels": text_label_rows(gold), "labels": text_label_rows(predicted)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +141,11 @@ class Evaluation:
             "klue": {key: klue.get(key) for key in ("entity_f1", "char_f1")},
             "partial": figures["partial"],
             "text": figures["text"],
-            **{name: figures[name] for name in self.scores.others},
+            **{
+                name: figures[name]
+                for name in self.scores.others
+                if name not in ("attributes", "text_labels") or figures[name] is not None
+            },
             "intervals": {name: list(interval) for name, interval in self.intervals.items()},
             "losses": [asdict(loss) for loss in self.breakdown.losses],
             "ceilings": asdict(self.breakdown.ceilings),
@@ -225,6 +237,10 @@ def evaluate_all(
         {span.label for sentence in gold for span in sentence.spans}
         | {span.label for run in runs for prediction in run for span in prediction.spans}
     )
+    text_columns = sorted(
+        {label.label for sentence in gold for label in sentence.labels}
+        | {label.label for run in runs for prediction in run for label in prediction.labels}
+    )
     evaluations = []
     for run, signature in zip(runs, signatures or [{}] * len(runs), strict=True):
         scored = score_and_count(
@@ -234,7 +250,12 @@ def evaluate_all(
             labels=labels,
             claims=[prediction.claims for prediction in run],
             tags=[prediction.tags for prediction in run],
+            text_labels=(
+                [sentence.labels for sentence in gold],
+                [prediction.labels for prediction in run],
+            ),
             columns=columns,
+            text_columns=text_columns,
         )
         evaluations.append(
             _evaluation(gold, run, scored.scores, scored.counts, signature, resamples, seed)

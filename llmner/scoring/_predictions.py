@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 from llmner._unicode import normalized
 from llmner.corpora import ReadStats, guess_format, read_corpus
 from llmner.corpora.hub import is_saved_dataset
-from llmner.corpora.jsonl import json_objects, row_text_and_id, span_of_row
+from llmner.corpora.jsonl import json_objects, row_text_and_id, span_of_row, text_label_of_row
 from llmner.errors import CorpusError, InputError, MismatchError, SpanError, TagError
 from llmner.extraction import Extraction
 from llmner.extraction.rows import SIMILARITY_DIGITS, is_blank_answer, outcomes_of_row
 from llmner.files import regular_file, told_of
 from llmner.projection import Outcome, canonical_surface
 from llmner.scoring._sides import Claims, surfaces
-from llmner.spans import Sentence, Span, check_spans
+from llmner.spans import Sentence, Span, TextLabel, check_spans
 from llmner.tagging import tags_to_spans
 
 __all__ = ["Prediction", "align", "corpus_signature", "draw", "read_predictions", "sample"]
@@ -42,6 +42,7 @@ class Prediction:
         error: Why there is no reply.
         tags: The IOB2 tags from which the spans were read, one per character, if the tags are
             broken; otherwise ``None``.
+        labels: The predicted labels of the whole text.
 
     Raises:
         SpanError: A span is out of range or overlaps another.
@@ -59,6 +60,7 @@ class Prediction:
     reply: str | None = None
     error: str | None = None
     tags: tuple[str, ...] | None = None
+    labels: tuple[TextLabel, ...] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -88,6 +90,7 @@ class Prediction:
             None if read is None else _status(read.status, extraction.reply.error),
             extraction.reply.text,
             extraction.reply.error,
+            labels=extraction.labels,
         )
 
     @classmethod
@@ -103,7 +106,11 @@ class Prediction:
         if not isinstance(spans, list):
             raise CorpusError("'spans' is not a list", path=path, line=line, id=id)
         checked = tuple(span_of_row(path, line or 0, id, span) for span in spans)
-        return cls(text, checked, id, *reply_of(row, path, line))
+        labels = row.get("labels") or []
+        if not isinstance(labels, list):
+            raise CorpusError("'labels' is not a list", path=path, line=line, id=id)
+        given = tuple(text_label_of_row(path, line, id, label) for label in labels)
+        return cls(text, checked, id, *reply_of(row, path, line), labels=given)
 
     @property
     def is_blank(self) -> bool:
@@ -162,11 +169,11 @@ def read_predictions(
             )
             if format == "spans":
                 return [
-                    Prediction(s.text, s.spans, s.id, *reply_of(row, path, number))
+                    Prediction(s.text, s.spans, s.id, *reply_of(row, path, number), labels=s.labels)
                     for s, (number, row) in zip(sentences, json_objects(real), strict=True)
                 ]
             if stats.repairs == before or not tags:
-                return [Prediction(s.text, s.spans, s.id) for s in sentences]
+                return [Prediction(s.text, s.spans, s.id, labels=s.labels) for s in sentences]
             return [
                 Prediction(s.text, s.spans, s.id, tags=tuple(read) if read != s.tags() else None)
                 for s, read in zip(sentences, tags, strict=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from llmner.corpora.jsonl import row_text_and_id, span_of_row
+from llmner.corpora.jsonl import row_text_and_id, span_of_row, text_label_of_row
 from llmner.errors import CorpusError, SpanError, TagError
 from llmner.files import dump_json, read_json, too_deep, whole_file
 from llmner.scoring._evaluate import Evaluation
 from llmner.scoring._predictions import Prediction, reply_of
-from llmner.spans import Sentence
+from llmner.spans import Sentence, TextLabel
 
 __all__ = ["read_run", "write_run"]
 
@@ -66,11 +66,13 @@ def read_run(path: Path) -> tuple[list[Sentence], list[Prediction], dict[str, An
         ):
             raise CorpusError(f"row {number}: 'tags' is not a list of strings", path=path, id=id)
         try:
-            gold.append(Sentence(text, sides[0], id))
-            reply = reply_of(row, path, number)
-            predictions.append(
-                Prediction(text, sides[1], id, *reply, None if tags is None else tuple(tags))
+            gold_labels, labels = (
+                _text_labels(row, key, path, number, id) for key in ("gold_labels", "labels")
             )
+            gold.append(Sentence(text, sides[0], id, gold_labels))
+            reply = reply_of(row, path, number)
+            read = None if tags is None else tuple(tags)
+            predictions.append(Prediction(text, sides[1], id, *reply, read, labels))
         except (SpanError, TagError) as error:
             raise CorpusError(
                 error.problem, path=path, line=number, id=id, hint=error.hint
@@ -79,3 +81,17 @@ def read_run(path: Path) -> tuple[list[Sentence], list[Prediction], dict[str, An
     if too_deep(signature):
         raise CorpusError("the signature is nested too deeply", path=path)
     return gold, predictions, signature if isinstance(signature, dict) else {}
+
+
+def _text_labels(
+    row: dict[str, Any], key: str, path: Path, number: int, id: str | None
+) -> tuple[TextLabel, ...]:
+    """The labels of a whole text in a row of a saved run.
+
+    Raises:
+        CorpusError: They are not what a saved run has.
+    """
+    labels = row.get(key, [])
+    if not isinstance(labels, list):
+        raise CorpusError(f"row {number}: {key!r} is not a list", path=path, id=id)
+    return tuple(text_label_of_row(path, number, id, label) for label in labels)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, TypeAlias
 
 from llmner.errors import MismatchError
 from llmner.scoring._counts import Counts, count
@@ -16,7 +16,7 @@ from llmner.scoring.metrics import METRICS, PRF
 from llmner.scoring.metrics.klue import KLUE_LABELS, KlueScores, task_labels
 from llmner.scoring.metrics.partial import ModeScore
 from llmner.scoring.metrics.per_label import LabelScore
-from llmner.spans import Span, check_spans
+from llmner.spans import Span, TextLabel, check_spans
 from llmner.tagging import spans_to_tags, tags_to_spans
 
 __all__ = [
@@ -30,6 +30,10 @@ __all__ = [
     "score",
     "score_and_count",
 ]
+
+
+TextLabels: TypeAlias = tuple[Sequence[Sequence[TextLabel]], Sequence[Sequence[TextLabel]]]
+"""The gold labels of each whole text, and the predicted ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ def score(
     labels: Sequence[str] | None = None,
     claims: Sequence[Claims] | None = None,
     tags: Sequence[Sequence[str] | None] | None = None,
+    text_labels: TextLabels | None = None,
 ) -> Scores:
     """Score predicted spans against gold spans.
 
@@ -110,6 +115,7 @@ def score(
             the predicted spans.
         tags: The IOB2 tags, one per character, of sentences whose predicted spans were read from
             broken tags; ``None`` for the other sentences. Strict IOB2 and KLUE use these tags.
+        text_labels: The gold labels of each whole text, and the predicted ones.
 
     Raises:
         MismatchError: The sequences differ in length, or are empty.
@@ -120,7 +126,13 @@ def score(
     PRF(precision=1.0, recall=0.5, f1=0.6666666666666666)
     """
     return score_and_count(
-        gold, predicted, texts=texts, labels=labels, claims=claims, tags=tags
+        gold,
+        predicted,
+        texts=texts,
+        labels=labels,
+        claims=claims,
+        tags=tags,
+        text_labels=text_labels,
     ).scores
 
 
@@ -132,14 +144,18 @@ def score_and_count(
     labels: Sequence[str] | None = None,
     claims: Sequence[Claims] | None = None,
     tags: Sequence[Sequence[str] | None] | None = None,
+    text_labels: TextLabels | None = None,
     columns: Sequence[str] | None = None,
+    text_columns: Sequence[str] | None = None,
 ) -> Scored:
     """Like :func:`score`, with the counts of each sentence.
 
-    ``columns`` are the labels to count, at least all that occur.
+    ``columns`` are the labels to count, at least all that occur; ``text_columns`` those of whole
+    texts.
     """
+    parallel = (texts, claims, tags, *(text_labels or ()))
     if len(gold) != len(predicted) or any(
-        sequence is not None and len(sequence) != len(gold) for sequence in (texts, claims, tags)
+        sequence is not None and len(sequence) != len(gold) for sequence in parallel
     ):
         numbers = f"{len(gold)} gold and {len(predicted)} predicted sentences"
         raise MismatchError(
@@ -158,7 +174,17 @@ def score_and_count(
         columns = sorted(
             gold_labels | {span.label for spans in checked_predicted for span in spans}
         )
-    shared = Labels(tuple(columns), tuple(labels or task_labels(gold_labels)))
+    attributes = {name for spans in checked_gold for span in spans for name in span.attributes}
+    gold_texts, predicted_texts = text_labels or ([()] * len(gold), [()] * len(gold))
+    if text_columns is None:
+        both = (*gold_texts, *predicted_texts)
+        text_columns = sorted({label.label for own in both for label in own})
+    shared = Labels(
+        tuple(columns),
+        tuple(labels or task_labels(gold_labels)),
+        tuple(sorted(attributes)),
+        tuple(text_columns),
+    )
     whole = Whole(
         shared,
         tuple(
@@ -170,6 +196,7 @@ def score_and_count(
                 text=None if texts is None else texts[number],
                 claims=None if claims is None else claims[number],
                 tags=None if tags is None else tags[number],
+                text_labels=(tuple(gold_texts[number]), tuple(predicted_texts[number])),
             )
             for number, (gold_spans, predicted_spans, length) in enumerate(
                 zip(checked_gold, checked_predicted, lengths, strict=True)
@@ -201,11 +228,12 @@ def _sides(
     text: str | None,
     claims: Claims | None,
     tags: Sequence[str] | None,
+    text_labels: tuple[tuple[TextLabel, ...], tuple[TextLabel, ...]],
 ) -> Sides:
     """Gold and predictions of one sentence, in the form that metrics take."""
     gold_tags = spans_to_tags(gold, length)
     gold_claims = None if text is None else surfaces(text, gold)
-    if predicted == gold:
+    if predicted == gold and not labels.attributes:
         # Sharing the objects lets metrics see quickly that all is right, as in most sentences.
         predicted, predicted_tags, predicted_claims = gold, gold_tags, gold_claims
     else:
@@ -229,6 +257,8 @@ def _sides(
         text=text,
         gold_claims=gold_claims,
         predicted_claims=predicted_claims,
+        gold_labels=text_labels[0],
+        predicted_labels=text_labels[1],
     )
 
 

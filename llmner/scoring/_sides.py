@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llmner.projection import canonical_surface
-from llmner.spans import Span
+from llmner.spans import Span, TextLabel
 from llmner.tagging import OUTSIDE, Labelled, label_tags
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ class Labels:
     Attributes:
         names: The labels that are counted; at least all labels that occur.
         task: The labels of the task, without other labels that were predicted.
+        attributes: The attributes that gold spans have.
+        text_labels: The labels of whole texts, in gold or predicted.
         numbers: The column of each label.
         tag_numbers: The column of each IOB2 tag of the task's labels, in KLUE-baseline's order with
             ``O`` last. KLUE has 13 tags.
@@ -33,6 +35,8 @@ class Labels:
 
     names: tuple[str, ...]
     task: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    text_labels: tuple[str, ...] = ()
     numbers: dict[str, int] = field(init=False)
     tag_numbers: dict[str, int] = field(init=False)
 
@@ -69,6 +73,8 @@ class Sides:
         text: The sentence's text, if it is known.
         gold_claims: The (label, surface) pairs of gold; ``None`` without a text.
         predicted_claims: The (label, surface) pairs of the predictions; ``None`` without a text.
+        gold_labels: The gold labels of the whole text.
+        predicted_labels: Its predicted labels.
     """
 
     labels: Labels
@@ -81,6 +87,8 @@ class Sides:
     text: str | None = None
     gold_claims: Claims | None = None
     predicted_claims: Claims | None = None
+    gold_labels: tuple[TextLabel, ...] = ()
+    predicted_labels: tuple[TextLabel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

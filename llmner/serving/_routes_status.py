@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Response
 
-from llmner.replies import REPAIRS, REPLY_FORMATS
+from llmner.replies import LABEL_FORMATS, REPAIRS, REPLY_FORMATS
 from llmner.serving import _schemas as schemas
 from llmner.serving._bodies import json_bytes
 from llmner.serving._http import describe_responses, json_response
@@ -65,8 +65,9 @@ def _choices(service: Service) -> bytes:
             "reply_format": recipe.reply_format,
             "labels": [
                 {"code": label.code, "name": label.name, "description": label.description}
-                for label in recipe.labels
+                for label in recipe.labels or recipe.text_labels
             ],
+            "about": "spans" if recipe.labels else "texts",
         }
         for recipe in service.recipes.values()
     ]
@@ -74,7 +75,7 @@ def _choices(service: Service) -> bytes:
         {
             "default": service.recipe.name,
             "recipes": rows,
-            "reply_formats": list(REPLY_FORMATS),
+            "reply_formats": [*REPLY_FORMATS, *LABEL_FORMATS],
             "repairs": dict(REPAIRS),
             "model": service.has_model,
             "tagger": service.labels,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from llmner.projection import OutcomeKind
+from llmner.projection import AttributeKind, LabelOutcomeKind, OutcomeKind
 from llmner.replies import Status
 
 __all__ = [
@@ -30,7 +30,12 @@ _OUTCOMES: list[Any] = [
     {"label": "LC", "text": "춘천", "start": 5, "end": 7, **_OUTCOME},
 ]
 
-_ReplyFormat = Literal["json-by-type", "json-list", "tagged", "lines", "pairs"]
+_ReplyFormat = Literal[
+    "json-by-type", "json-list", "tagged", "lines", "pairs", "labels", "labels-json"
+]
+_AnyReplyFormat = Literal[
+    "auto", "json-by-type", "json-list", "tagged", "lines", "pairs", "labels", "labels-json"
+]
 
 
 # ``fail_fast``: the first wrong element is enough, since a million of them would make a million
@@ -104,7 +109,7 @@ class ProjectRequest(_Request):
         Field(default=None, description="The labels, if no recipe has them.")
     )
     any_label: bool = Field(default=False, description="Accept any label, as the reply has it.")
-    reply_format: Literal["auto", "json-by-type", "json-list", "tagged", "lines", "pairs"] = Field(
+    reply_format: _AnyReplyFormat = Field(
         default="auto",
         description="Format that the model was asked for; auto detects it from the reply.",
     )
@@ -174,6 +179,15 @@ class SpanRow(BaseModel):
     attributes: dict[str, Any] = Field(default={}, description="Further attributes of the entity.")
 
 
+class AttributeOutcomeRow(BaseModel):
+    """What became of one attribute of a mention."""
+
+    name: str = Field(description="Its name in the recipe, or in the reply if it is unknown there.")
+    kind: AttributeKind
+    said: Any = Field(default=None, description="The value as the reply has it.")
+    value: Any = Field(default=None, description="The value of the span; null if it has none.")
+
+
 class OutcomeRow(BaseModel):
     """Where one mention of the reply was placed, or why it was not."""
 
@@ -186,9 +200,32 @@ class OutcomeRow(BaseModel):
     reason: str
     repeats: list[SpanRow] = Field(default=[], description="Further places, with repeats: all.")
     attributes: dict[str, Any] = Field(default={}, description="Further attributes from the reply.")
+    attribute_outcomes: list[AttributeOutcomeRow] = Field(
+        default=[], description="What became of each attribute, if the recipe's labels have any."
+    )
     said: str | None = Field(
         default=None, description="The reply's own label, if it is a different one."
     )
+
+
+class TextLabelRow(BaseModel):
+    """A label of the whole text."""
+
+    label: str
+    score: float | None = None
+    attributes: dict[str, Any] = {}
+    evidence: list[dict[str, int]] = Field(
+        default=[], description="start and end of the parts of the text that it rests on."
+    )
+
+
+class LabelOutcomeRow(BaseModel):
+    """What became of a label that the reply gives the whole text."""
+
+    label: str = Field(description="The label, as the reply has it.")
+    kind: LabelOutcomeKind
+    said: dict[str, Any] = Field(default={}, description="Its attributes, as the reply has them.")
+    attribute_outcomes: list[AttributeOutcomeRow] = []
 
 
 class Usage(BaseModel):
@@ -219,6 +256,10 @@ class ProjectAnswer(BaseModel):
 
     text: str
     spans: list[SpanRow]
+    labels: list[TextLabelRow] = Field(
+        default=[], description="Labels of the whole text, if the recipe asks for them."
+    )
+    label_outcomes: list[LabelOutcomeRow] = []
     outcomes: list[OutcomeRow]
     reply: str = Field(description="The raw reply.")
     status: Status
@@ -271,6 +312,9 @@ class RecipeRow(BaseModel):
     language: str
     reply_format: str
     labels: list[dict[str, str]] = Field(description="code, name and description of each label.")
+    about: Literal["spans", "texts"] = Field(
+        description="Whether its labels are those of spans or of whole texts."
+    )
 
 
 class RecipesAnswer(BaseModel):

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from llmner._secrets import masked
 from llmner.engines import Generator
-from llmner.errors import LlmnerError
+from llmner.errors import LlmnerError, RecipeError
 from llmner.extraction import Extraction, Extractor
 from llmner.projection import Budget
 from llmner.recipes import Recipe, builtin_recipes
@@ -284,14 +284,17 @@ class Service:
         'lines'
 
         Raises:
-            RefusalError: There is no recipe of that name.
+            RefusalError: There is no recipe of that name, or it cannot be asked in that format.
         """
         recipe = choose(self.recipes, asked.recipe, self.recipe.name)
         if asked.reply_format is None or asked.reply_format == recipe.reply_format:
             return recipe
         key = (recipe.name, asked.reply_format)
         if key not in self._recipes_by_format:
-            self._recipes_by_format[key] = recipe.with_reply_format(asked.reply_format)
+            try:
+                self._recipes_by_format[key] = recipe.with_reply_format(asked.reply_format)
+            except RecipeError as error:
+                raise RefusalError(422, "invalid", str(error)) from None
         return self._recipes_by_format[key]
 
     @asynccontextmanager

@@ -53,6 +53,7 @@ def test_repeats_are_repeated() -> None:
 
 def test_an_unknown_format() -> None:
     with pytest.raises(
-        UnknownNameError, match="expected one of json-by-type, json-list, lines, pairs, tagged"
+        UnknownNameError,
+        match="expected one of json-by-type, json-list, labels, labels-json, lines",
     ):
         render_reply(SENTENCE, "xml")

@@ -20,6 +20,7 @@ from llmner.projection import project_reply
 from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt
 from llmner.replies import (
+    LABEL_FORMATS,
     REPLY_FORMATS,
     Order,
     Place,
@@ -179,9 +180,9 @@ def places_of_toy(reply: str, mentions: Sequence[Mention]) -> list[Place | None]
     return places
 
 
-def grammar_of_toy(text: str, codes: tuple[str, ...]) -> str:
+def grammar_of_toy(text: str, schema: LabelSchema) -> str:
     chunks = ", ".join(f'"{char}"' for char in text)
-    labels = " | ".join(f'"{code}"' for code in codes)
+    labels = " | ".join(f'"{code}"' for code in schema.codes)
     return (
         'reply: "nobody" | pair ("; " pair)*\n'
         f'pair: MENTION "~" label\nlabel: {labels}\n'
@@ -301,5 +302,5 @@ def test_the_server_knows_the_formats_of_the_table() -> None:
     schemas = pytest.importorskip("llmner.serving._schemas")
     extract = schemas.ExtractRequest.model_json_schema()["properties"]["reply_format"]
     project = schemas.ProjectRequest.model_json_schema()["properties"]["reply_format"]
-    assert extract["anyOf"][0]["enum"] == list(REPLY_FORMATS)
-    assert project["enum"] == ["auto", *REPLY_FORMATS]
+    assert extract["anyOf"][0]["enum"] == [*REPLY_FORMATS, *LABEL_FORMATS]
+    assert project["enum"] == ["auto", *REPLY_FORMATS, *LABEL_FORMATS]

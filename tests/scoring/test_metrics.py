@@ -11,7 +11,7 @@ import llmner
 from llmner.reports import FIGURES
 from llmner.scoring._scores import score_and_count
 from llmner.scoring.metrics import METRICS
-from llmner.spans import Span
+from llmner.spans import Span, TextLabel
 
 BOUNDARY = """
 from typing import NamedTuple
@@ -79,18 +79,22 @@ def test_a_new_metric_is_one_new_module(tmp_path: Path) -> None:
 
 def test_the_metrics_there_are_and_the_figures_that_reports_show() -> None:
     assert [metric.name for metric in METRICS] == [
-        *("micro", "spans", "macro", "weighted", "per_label", "strict", "klue", "text", "partial")
+        *("micro", "spans", "macro", "weighted", "per_label", "strict", "klue", "text", "partial"),
+        *("attributes", "text_labels"),
     ]
     assert list(FIGURES) == [
         *("micro.f1", "strict.f1", "macro.f1", "weighted.f1", "klue.entity_f1", "klue.char_f1"),
         *("partial.exact.f1", "partial.partial.f1", "partial.type.f1", "text.f1"),
+        *("attributes.span_f1", "attributes.accuracy", "text_labels.micro.f1"),
+        *("text_labels.macro.f1", "text_labels.pairs.f1", "text_labels.exact_match"),
     ]
     assert set(FIGURES) == {figure for metric in METRICS for figure in metric.titles}
 
 
 def test_every_title_is_of_a_figure_that_its_metric_gives() -> None:
-    spans = [(Span(0, 1, "PS"),)]
-    counts = score_and_count(spans, spans, texts=["가나"]).counts
+    spans = [(Span(0, 1, "PS", attributes={"tone": "good"}),)]
+    labels = [(TextLabel("news"),)]
+    counts = score_and_count(spans, spans, texts=["가나"], text_labels=(labels, labels)).counts
     columns = counts.columns(counts.table)
     for metric in METRICS:
         figures = metric.figures(columns[metric.count], counts.labels)

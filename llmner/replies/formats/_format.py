@@ -29,11 +29,11 @@ class ReplyFormat:
         read: Reads a reply that is more or less in the format; ``None`` if another format's reader
             should try. Formats that are easily confused share one reader, which looks at ``asked``.
         places: Where each mention stands in the raw reply; ``None`` for one that was not found.
-        grammar: Writes a grammar for a text that is not blank and the label codes, in llguidance's
-            dialect of Lark. It allows only replies whose surfaces stand in the text. Its first rule
+        grammar: Writes a grammar for a text that is not blank and a schema, in llguidance's dialect
+            of Lark. It allows only replies whose surfaces stand in the text. Its first rule
             is ``reply``.
-        json_schema: The JSON schema of all replies with the given label codes; ``None`` if replies
-            are no JSON.
+        json_schema: The JSON schema of all replies with a schema's labels; ``None`` if replies are
+            no JSON.
         read_sure: Reads a raw reply that can only be in this format, whatever wrapping or other
             format it looks like; ``None`` for any other. It is tried before all readers.
         read_last: Reads a reply that no reader could read.
@@ -41,6 +41,7 @@ class ReplyFormat:
             piece, which may be half of one.
         repeats_text: Whether a reply repeats the text, so that the bare text says that there is no
             entity.
+        holds_attributes: Whether it has room for attributes of mentions.
 
     >>> from llmner.replies import REPLY_FORMATS
     >>> REPLY_FORMATS["tagged"].order, REPLY_FORMATS["tagged"].repeats_text
@@ -53,9 +54,10 @@ class ReplyFormat:
     read_exact: Callable[[str, LabelSchema], Reading | None]
     read: Callable[[Unwrapped], Reading | None]
     places: Callable[[str, Sequence[Mention]], list[Place | None]]
-    grammar: Callable[[str, tuple[str, ...]], str]
-    json_schema: Callable[[tuple[str, ...]], dict[str, Any]] | None = None
+    grammar: Callable[[str, LabelSchema], str]
+    json_schema: Callable[[LabelSchema], dict[str, Any]] | None = None
     read_sure: Callable[[str, LabelSchema], Reading | None] | None = None
     read_last: Callable[[Unwrapped], Reading | None] | None = None
     whole_part: Callable[[str], str] | None = None
     repeats_text: bool = False
+    holds_attributes: bool = False

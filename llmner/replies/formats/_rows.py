@@ -1,13 +1,18 @@
 r"""What ``lines`` and ``pairs`` share: each mention is a row, with a tab between label and surface.
 
 In a surface, ``\\``, ``\n``, ``\r`` and ``\t`` stand for the characters themselves and ``\s`` for a
-space at either end, so that a mention is always one row. ``_lines`` reads rows in other styles.
+space at either end, so that a mention is always one row. Attributes follow the label of a pair in
+the schema's order, ``-`` for one that the mention lacks. ``_lines`` reads rows in other styles.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
+from llmner._numbers import is_number
+from llmner.attributes import Attribute
 from llmner.replies._clean import drop_end_of_turn
 from llmner.replies._lines import unescape_line
 from llmner.replies._types import NOTHING, Reading
@@ -15,7 +20,15 @@ from llmner.replies.formats._grammar import alternatives, mention_terminal, quot
 from llmner.schema import LabelSchema
 from llmner.spans import Mention
 
-__all__ = ["escape_line", "plain_rows", "read_rows", "rows_grammar", "rows_text", "whole_rows"]
+__all__ = [
+    "cell_of",
+    "escape_line",
+    "plain_rows",
+    "read_rows",
+    "rows_grammar",
+    "rows_text",
+    "whole_rows",
+]
 
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -63,13 +76,19 @@ def read_rows(
         format: The format's name.
         reply: The raw reply.
         schema: Its codes are the labels.
-        surface_first: Whether the surface stands before the tab.
+        surface_first: Whether the surface stands before the tab. Attributes follow the label then.
     """
     if reply == NOTHING:
         return Reading(format, ())
     codes = schema.codes
     mentions = []
     for line in reply.strip("\n").split("\n"):
+        if surface_first and schema.has_attributes:
+            mention = _row_with_attributes(line, schema)
+            if mention is None:
+                return None
+            mentions.append(mention)
+            continue
         surface, tab, label = line.rpartition("\t") if surface_first else line.partition("\t")[::-1]
         if not tab or label not in codes or not surface.strip() or "\t" in surface:
             return None
@@ -77,22 +96,60 @@ def read_rows(
     return Reading(format, tuple(mentions))
 
 
+def cell_of(value: Any) -> str:
+    """A value of an attribute as a row has it: :data:`NOTHING` for none, JSON for several.
+
+    >>> cell_of("positive"), cell_of(None), cell_of(["a", "b"])
+    ('positive', '-', '["a", "b"]')
+    """
+    if value is None:
+        return NOTHING
+    return escape_line(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _value_of(cell: str, attribute: Attribute) -> Any:
+    """The value in a cell.
+
+    Raises:
+        ValueError: The cell holds none that the attribute can have.
+    """
+    if attribute.several or attribute.type != "text" or is_number(next(iter(attribute.codes), "")):
+        return json.loads(cell)
+    return unescape_line(cell)
+
+
+def _row_with_attributes(line: str, schema: LabelSchema) -> Mention | None:
+    surface, *rest = line.split("\t")
+    label = schema.by_code.get(rest[0]) if rest else None
+    if label is None or not surface.strip() or len(rest) != 1 + len(label.attributes):
+        return None
+    try:
+        attributes = {
+            name: _value_of(cell, attribute)
+            for cell, (name, attribute) in zip(rest[1:], label.attributes.items(), strict=True)
+            if cell != NOTHING
+        }
+    except ValueError:
+        return None
+    return Mention(label.code, unescape_line(surface), attributes)
+
+
 def whole_rows(reply: str) -> str:
     """A reply that was cut off, without its last row: its surface or label may be incomplete."""
     return reply.rpartition("\n")[0]
 
 
-def rows_grammar(row: str, text: str, codes: tuple[str, ...]) -> str:
+def rows_grammar(row: str, text: str, schema: LabelSchema, terminals: str = "") -> str:
     """The grammar of rows.
 
     Args:
         row: The rule for one row, made of ``label`` and ``MENTION``.
         text: The text that surfaces are parts of.
-        codes: The label codes.
+        schema: The labels.
+        terminals: Other terminals that the row is made of.
     """
-    rules = [
-        f'reply: {quoted(NOTHING)} | row ("\\n" row)*',
-        f"row: {row}",
-        f"label: {alternatives(codes)}",
-    ]
-    return "\n".join(rules) + "\n" + mention_terminal(text, lambda char: _ESCAPES.get(char, char))
+    rules = [f'reply: {quoted(NOTHING)} | row ("\\n" row)*', f"row: {row}"]
+    if "label" in row.split():
+        rules.append(f"label: {alternatives(schema.codes)}")
+    mention = mention_terminal(text, lambda char: _ESCAPES.get(char, char))
+    return "\n".join(rules) + "\n" + terminals + mention

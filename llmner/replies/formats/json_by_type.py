@@ -29,24 +29,25 @@ def _write(sentence: Sentence, schema: LabelSchema | None) -> str:
     return json.dumps(without_empty, ensure_ascii=False)
 
 
-def _pairs(value: Any) -> list[tuple[Any, Any]] | None:
+def _mentions(value: Any) -> list[Mention] | None:
     if not isinstance(value, dict):
         return None
     if not all(isinstance(surfaces, list) for surfaces in value.values()):
         return None
-    return [(label, surface) for label, surfaces in value.items() for surface in surfaces]
+    return [Mention(label, surface) for label, surfaces in value.items() for surface in surfaces]
 
 
 def _read_exact(reply: str, schema: LabelSchema) -> Reading | None:
-    return exact_json("json-by-type", reply, _pairs)
+    return exact_json("json-by-type", reply, _mentions)
 
 
 def _places(reply: str, mentions: Sequence[Mention]) -> list[Place | None]:
     return places_in_json(reply, mentions, by_type=True)
 
 
-def _grammar(text: str, codes: tuple[str, ...]) -> str:
+def _grammar(text: str, schema: LabelSchema) -> str:
     """The grammar; each label comes at most once, in the schema's order, so that replies end."""
+    codes = schema.codes
     rules = ['reply: "{}" | "{" from_0 "}"']
     for start in range(len(codes)):
         # from_N: label N or a later one, and then perhaps labels after it.
@@ -62,11 +63,11 @@ def _grammar(text: str, codes: tuple[str, ...]) -> str:
     return "\n".join(rules) + "\n" + mention_terminal(text, json_character)
 
 
-def _json_schema(codes: tuple[str, ...]) -> dict[str, Any]:
+def _json_schema(schema: LabelSchema) -> dict[str, Any]:
     surfaces = {"type": "array", "items": {"type": "string", "minLength": 1}}
     return {
         "type": "object",
-        "properties": dict.fromkeys(codes, surfaces),
+        "properties": dict.fromkeys(schema.codes, surfaces),
         "additionalProperties": False,
     }
 

@@ -43,8 +43,8 @@ def _places(reply: str, mentions: Sequence[Mention]) -> list[Place | None]:
     )
 
 
-def _grammar(text: str, codes: tuple[str, ...]) -> str:
-    return rows_grammar('label "\\t" MENTION', text, codes)
+def _grammar(text: str, schema: LabelSchema) -> str:
+    return rows_grammar('label "\\t" MENTION', text, schema)
 
 
 FORMAT = ReplyFormat(

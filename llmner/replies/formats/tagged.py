@@ -214,7 +214,7 @@ def _places(reply: str, mentions: Sequence[Mention]) -> list[Place | None]:
     return places_of(reply, mentions, lambda surface: ("<", escape(surface), ":"), label_after)
 
 
-def _grammar(text: str, codes: tuple[str, ...]) -> str:
+def _grammar(text: str, schema: LabelSchema) -> str:
     """The grammar: the sentence, where a mention may begin or end at any character.
 
     ``out_N`` is the rest of the reply from character N on, outside a mention; ``in_N`` is the rest
@@ -232,7 +232,7 @@ def _grammar(text: str, codes: tuple[str, ...]) -> str:
             else f"in_{index}: {inside} {mention_end}"
         )
     rules.append(f'out_{length}: ""')
-    rules.append(f"label: {alternatives(codes)}")
+    rules.append(f"label: {alternatives(schema.codes)}")
     return "\n".join(rules) + "\n"
 
 

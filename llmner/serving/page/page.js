@@ -105,9 +105,10 @@ async function submit(path, body, pick, labels) {
     const row = pick(await ask(path, body, controller.signal));
     if (row.error) throw new Error(row.error);
     show(row, labels);
-    const count = row.spans.length;
+    const about = row.label_outcomes !== undefined;
+    const count = about ? row.labels.length : row.spans.length;
     const seconds = (performance.now() - started) / 1000;
-    tell(`${count} ${count === 1 ? "entity" : "entities"} in ${seconds.toFixed(seconds < 10 ? 2 : 0)} s`);
+    tell(`${count} ${about ? (count === 1 ? "label" : "labels") : count === 1 ? "entity" : "entities"} in ${seconds.toFixed(seconds < 10 ? 2 : 0)} s`);
     $("result-title").focus({ preventScroll: false });
   } catch (error) {
     if (error.name !== "AbortError") tell(error.message, true);
@@ -128,7 +129,8 @@ function show(row, labels) {
   for (const span of row.spans) {
     shown.push(document.createTextNode(slice(position, span.start)));
     const mark = element("mark", slice(span.start, span.end), colour(span.label));
-    mark.append(element("small", span.label));
+    const values = Object.values(span.attributes || {}).join(", ");
+    mark.append(element("small", values ? `${span.label} · ${values}` : span.label));
     shown.push(mark);
     position = span.end;
   }
@@ -138,6 +140,7 @@ function show(row, labels) {
   $("legend").replaceChildren(...present.map((label) => element("li", `${label} ${row.spans.filter((span) => span.label === label).length}`, colour(label))));
 
   const scores = new Map(row.spans.map((span) => [`${span.start} ${span.end}`, span.score]));
+  const properties = new Map(row.spans.map((span) => [`${span.start} ${span.end}`, span.attributes]));
   // A tagger gives spans, and no reply with mentions.
   const outcomes = row.outcomes || row.spans.map((span) => ({ ...span, kind: "", text: "" }));
   const rows = outcomes.flatMap((outcome) => [outcome, ...(outcome.repeats || []).map((place) => ({ ...outcome, ...place, reason: "again" }))]);
@@ -146,7 +149,9 @@ function show(row, labels) {
     const line = element("tr", undefined, placed ? "" : "lost");
     const score = placed ? scores.get(`${outcome.start} ${outcome.end}`) : null;
     const label = element("td");
+    const attributes = attributesOf(outcome, placed ? properties.get(`${outcome.start} ${outcome.end}`) : {});
     label.append(placed ? element("mark", outcome.label, colour(outcome.label)) : outcome.label);
+    if (attributes) label.append(" ", element("span", attributes, "attributes"));
     const kind = element("td", outcome.kind.replace("_", " "));
     if (outcome.reason) kind.append(" ", element("span", `(${outcome.reason})`, "reason"));
     line.append(
@@ -161,6 +166,7 @@ function show(row, labels) {
     return line;
   }));
 
+  showLabels(row, slice);
   const words = { ok: "It has the expected format.", repaired: "It had to be repaired:", truncated: "It was cut off; complete entities count.", empty: "It is empty.", unreadable: "Nothing in it could be read." };
   $("reading").textContent = row.status === undefined ? "A tagger gives no reply." : words[row.status] || row.status;
   $("repairs").replaceChildren(...(row.repairs || []).map((repair) => element("li", choices.repairs[repair] || repair)));
@@ -169,6 +175,33 @@ function show(row, labels) {
   $("mentions").classList.toggle("spans", row.outcomes === undefined);
   $("copy-markup").disabled = row.markup === null;
   $("result").hidden = false;
+}
+
+// Attributes that a span or a label has, and what the recipe does not know of them.
+function attributesOf(outcome, values) {
+  const known = Object.entries(values || {}).map(([name, value]) => `${name}: ${value}`);
+  const others = (outcome.attribute_outcomes || []).filter((each) => !["exact", "normalized"].includes(each.kind));
+  const unknown = others.map((each) => `${each.name}${each.said === null ? "" : `: ${each.said}`} (${each.kind.replace("_", " ")})`);
+  return [...known, ...unknown].join(", ");
+}
+
+// Labels of the whole text, and what the reply says of it that the recipe does not know.
+function showLabels(row, slice) {
+  const given = new Map((row.labels || []).map((each) => [each.label, each]));
+  const lost = (row.label_outcomes || []).filter((each) => each.kind !== "given");
+  $("text-labels").replaceChildren(
+    ...[...given.values()].map((each) => {
+      const outcome = (row.label_outcomes || []).find((other) => other.kind === "given" && other.label === each.label) || {};
+      const line = element("li", each.label);
+      const attributes = attributesOf(outcome, each.attributes);
+      if (attributes) line.append(" ", element("span", attributes, "attributes"));
+      const evidence = (each.evidence || []).map((part) => slice(part.start, part.end)).join(", ");
+      if (evidence) line.append(" ", element("q", evidence));
+      return line;
+    }),
+    ...lost.map((each) => element("li", `${each.label} (${each.kind.replace("_", " ")})`, "lost")),
+  );
+  $("text-labels").hidden = !$("text-labels").children.length;
 }
 
 async function copy(text, what) {

@@ -1,0 +1,171 @@
+"""Attributes of mentions: written and read back exactly, and read in any style of models."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmner.engines.grammars import is_answer, reply_grammar, reply_schema, schema_grammar
+from llmner.projection import project_read, project_reply
+from llmner.recipes import Recipe
+from llmner.replies import REPLY_FORMATS, read_exact, render_reply
+from llmner.schema import LabelSchema
+from llmner.spans import Sentence, Span
+from tests.strategies import tidy_texts
+
+SCHEMA = LabelSchema.model_validate(
+    {
+        "labels": [
+            {
+                "code": "TERM",
+                "attributes": {
+                    "polarity": {
+                        "values": ["positive", "neutral", "negative"],
+                        "aliases": ["opinion"],
+                        "required": True,
+                    },
+                    "strength": "integer",
+                    "kinds": {"values": ["dish", "staff", "price"], "several": True},
+                    "sure": "boolean",
+                    "note": "text",
+                },
+            },
+            {"code": "PS"},
+        ]
+    }
+)
+HOLDING = [name for name, format in REPLY_FORMATS.items() if format.holds_attributes]
+MAMS = Recipe.load("mams-terms").schema_
+TEXT = "The food was great but the prices and the food at noon were not."
+
+
+@st.composite
+def marked(draw: st.DrawFn) -> Sentence:
+    """Sentences whose spans have any of the attributes."""
+    text = draw(tidy_texts)
+    spans = []
+    words = [n for n, char in enumerate(text) if not char.isspace()]
+    for start in sorted(draw(st.sets(st.sampled_from(words), max_size=3))) if words else ():
+        label = draw(st.sampled_from(["TERM", "PS"]))
+        attributes: dict[str, Any] = {}
+        if label == "TERM":
+            attributes["polarity"] = draw(st.sampled_from(["positive", "neutral", "negative"]))
+            if draw(st.booleans()):
+                attributes["strength"] = draw(st.integers(-1000, 1000))
+            if draw(st.booleans()):
+                kinds = st.lists(
+                    st.sampled_from(["dish", "staff", "price"]), min_size=1, max_size=3
+                )
+                attributes["kinds"] = list(dict.fromkeys(draw(kinds)))
+            if draw(st.booleans()):
+                attributes["sure"] = draw(st.booleans())
+            if draw(st.booleans()):
+                attributes["note"] = draw(st.sampled_from(["so", "가, 나", "a|b", "[x", "3"]))
+        spans.append(Span(start, start + 1, label, attributes=attributes))
+    return Sentence(text, tuple(spans))
+
+
+@pytest.mark.parametrize("format", HOLDING)
+@given(sentence=marked())
+def test_what_is_written_is_read_back(format: str, sentence: Sentence) -> None:
+    reply = render_reply(sentence, format, SCHEMA)
+    read = read_exact(reply, SCHEMA, format)
+    assert read is not None
+    assert [(m.label, m.text, m.attributes) for m in read.mentions] == [
+        (span.label, sentence.surface(span), span.attributes) for span in sentence.spans
+    ]
+    for outcome in project_read(sentence.text, read, SCHEMA).outcomes:
+        if outcome.span is not None:
+            assert outcome.span.attributes == outcome.mention.attributes
+            assert {own.kind for own in outcome.attributes} <= {"exact"}
+
+
+@pytest.mark.parametrize("format", HOLDING)
+def test_grammars_and_schemas_hold_replies_to_the_values(format: str) -> None:
+    pytest.importorskip("llguidance", reason='needs pip install "llmner[local]"')
+    attributes = {"polarity": "positive", "strength": -3, "kinds": ["dish", "price"], "sure": True}
+    sentence = Sentence(TEXT, (Span(4, 8, "TERM", attributes=attributes), Span(27, 33, "PS")))
+    grammars = [reply_grammar(TEXT, format, SCHEMA)]
+    if REPLY_FORMATS[format].json_schema is not None:
+        grammars.append(schema_grammar(reply_schema(format, SCHEMA)))
+    reply = render_reply(sentence, format, SCHEMA)
+    for grammar in grammars:
+        assert is_answer(reply, grammar)
+        assert not is_answer(reply.replace("positive", "purple"), grammar)
+        assert not is_answer(reply.replace("price", "size"), grammar)
+    bare = Sentence(TEXT, (Span(4, 8, "TERM"),))
+    # A required attribute cannot be left out.
+    assert not is_answer(render_reply(bare, format, SCHEMA), grammars[0])
+
+
+BOTH = [("food", "positive"), ("prices", "negative")]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        '[{"label": "TERM", "text": "food", "polarity": "긍정"}, '
+        '{"label": "TERM", "text": "prices", "sentiment": "bad"}]',
+        '{"food": "positive", "prices": "negative"}',
+        '{"positive": ["food"], "negative": ["prices"]}',
+        '{"TERM": [{"text": "food", "polarity": "POS"}, {"text": "prices", "polarity": "NEG"}]}',
+        '{"food": {"polarity": "positive"}, "prices": {"polarity": "negative"}}',
+        '[["food", "positive"], ["prices", "negative"]]',
+        '[["food", "TERM", "positive"], ["prices", "TERM", "negative"]]',
+        '[{"aspect": "food", "opinion": "great", "polarity": "positive"}, '
+        '{"aspect": "prices", "opinion": "but", "polarity": "negative"}]',
+        '[{"label":"TERM","text":"food","attributes":{"polarity":"positive"}},'
+        '{"label":"TERM","text":"prices","attributes":{"polarity":"negative"}}]',
+        "food\tTERM\tpositive\nprices\tTERM\tnegative",
+        "food: positive\nprices: negative",
+        "- food (positive)\n- prices (negative)",
+        "* **food** - Positive\n* **prices** - Negative",
+        "| term | polarity |\n|---|---|\n| food | positive |\n| prices | negative |",
+        "food (TERM, positive), prices (TERM, negative)",
+        "food (positive), prices (negative)",
+        "food/positive, prices/negative",
+        "positive: food\nnegative: prices",
+        "TERM: food (positive)\nTERM: prices (negative)",
+    ],
+)
+def test_any_style_of_models_is_read(reply: str) -> None:
+    projection = project_reply(TEXT, reply, MAMS, "json-list")
+    found = [(TEXT[s.start : s.end], s.attributes.get("polarity")) for s in projection.spans]
+    assert found == BOTH
+
+
+def test_equal_surfaces_with_other_attributes_stay_apart() -> None:
+    rows = [
+        {"label": "TERM", "text": "food", "polarity": "positive"},
+        {"label": "TERM", "text": "food", "polarity": "negative"},
+    ]
+    projection = project_reply(TEXT, json.dumps(rows), MAMS, "json-list")
+    assert [(s.start, s.attributes["polarity"]) for s in projection.spans] == [
+        (4, "positive"),
+        (42, "negative"),
+    ]
+
+
+def test_what_the_schema_does_not_know_is_an_outcome() -> None:
+    rows = [{"label": "TERM", "text": "food", "polarity": "purple", "mood": "x", "score": 0.5}]
+    (outcome,) = project_reply(TEXT, json.dumps(rows), MAMS, "json-list").outcomes
+    assert outcome.span is not None
+    assert outcome.span.attributes == {}
+    assert outcome.span.score == 0.5
+    assert [(own.name, own.kind) for own in outcome.attributes] == [
+        ("polarity", "unknown_value"),
+        ("mood", "unknown_attribute"),
+    ]
+    rows = [{"label": "TERM", "text": "food"}]
+    (outcome,) = project_reply(TEXT, json.dumps(rows), MAMS, "json-list").outcomes
+    assert [(own.name, own.kind) for own in outcome.attributes] == [("polarity", "missing")]
+
+
+def test_without_a_schema_spans_have_what_mentions_say() -> None:
+    reply = '[{"label": "TERM", "text": "food", "mood": "good", "start": 4, "end": 8}]'
+    (span,) = project_reply(TEXT, reply).spans
+    assert span.attributes == {"mood": "good"}
