@@ -30,7 +30,12 @@ __all__ = ["Attribute", "AttributeValue", "ReadValue"]
 
 # Whole names, signs and separators of a list in one string.
 _COMMAS = re.compile(r"[,，、;；/|\n]")
-_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)")
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,2})?")
+_ADVERB = re.compile(
+    r"^(?:(?:very|strongly|highly|somewhat|slightly|mostly|rather|quite|mildly)\s+|약간\s*|다소\s*|조금\s*)"
+    r"(?=\w)|\s+(?:sentiment|polarity|opinion)$",
+    re.IGNORECASE,
+)
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _SIGNS = str.maketrans("−–—﹣", "----")
 # On a scale with both signs, how far each word is from its middle.
@@ -170,6 +175,9 @@ class Attribute(_Model):
             for meaning in {answer_meaning(word) for word in value.words} - {None}:
                 codes.setdefault(str(meaning), []).append(value.code)
         by_meaning = {meaning: own[0] for meaning, own in codes.items() if len(own) == 1}
+        for meaning in ("positive", "negative"):
+            if meaning in by_meaning:
+                by_meaning.setdefault(f"very {meaning}", by_meaning[meaning])
         numbers = [code for code in self.codes if is_number(code)]
         if len(numbers) == len(self.codes) > 1 and min(numbers) < 0 < max(numbers):
             # A scale with both signs: its numbers mean what they say; 0 and 1 are no yes and no.
@@ -185,6 +193,13 @@ class Attribute(_Model):
                     if (own := answer_meaning(word)) is not None:
                         by_meaning[own] = value.code
         return by_meaning
+
+    @property
+    def _is_polarity(self) -> bool:
+        """Whether its values are words for good and bad."""
+        return not any(is_number(code) for code in self.codes) and (
+            {"positive", "negative"} <= self._by_meaning.keys()
+        )
 
     def read(self, said: Any) -> ReadValue:
         """Read a value as a reply has it: a text, a number, a boolean, a list.
@@ -238,12 +253,14 @@ class Attribute(_Model):
             return self._read_closed(said)
         if self.type == "boolean":
             return _read_boolean(said)
-        word = str(said).strip()
+        word = str(said).lower() if isinstance(said, bool) else str(said).strip()
         if self.type == "text":
             if is_no_answer(word):
                 return ReadValue("missing")
             return ReadValue("exact" if word == said else "normalized", word)
         number = _number_of(word)
+        if number is not None and self.type == "integer" and float(number).is_integer():
+            number = int(number)
         if number is None or (self.type == "integer" and not is_whole(number)):
             return ReadValue("missing" if is_no_answer(word) else "unknown")
         is_exact = is_number(said) or (str(number) == word and type(said) is not str)
@@ -257,7 +274,11 @@ class Attribute(_Model):
         code = self._codes_by_word.get(_fold(word))
         if code is None:
             # "1 (긍정)", "긍정(1)", "positive sentiment"
-            code = self._by_meaning.get(answer_meaning(word) or "")
+            code = self._by_meaning.get(answer_meaning(_ADVERB.sub("", word)) or "")
+        if code is None and self._is_polarity and (number := _number_of(word)) is not None:
+            # 1 and -1 for words: only their signs say something.
+            sign = "positive" if number > 0 else "negative" if number < 0 else "neutral"
+            code = self._by_meaning.get(sign)
         if code is None and word[-1:] in (")", "）", "]"):
             head, _, tail = re.sub(r"[（\[]", "(", word[:-1]).partition("(")
             codes = {self._codes_by_word.get(_fold(part)) for part in (head, tail)} - {None}
@@ -288,8 +309,7 @@ def _number_of(word: str) -> int | float | None:
     if _NUMBER.fullmatch(plain) is None:
         return None
     number = float(plain)
-    whole = number.is_integer() and "." not in plain
-    return int(plain) if whole else number
+    return int(plain) if plain.lstrip("+-").isdecimal() else number
 
 
 def _fold(word: str) -> str:

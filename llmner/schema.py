@@ -245,6 +245,12 @@ class LabelSchema(_Model):
         """
         return self._as_labels.resolve(word) if self.text_labels else None
 
+    def names_attribute(self, word: str) -> bool:
+        """Whether a word means an attribute of any label."""
+        return self.has_attributes and any(
+            label.resolve_attribute(word) is not None for label in self.labels
+        )
+
     @cached_property
     def has_attributes(self) -> bool:
         """Whether any label has attributes."""

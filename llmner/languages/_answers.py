@@ -11,9 +11,9 @@ __all__ = ["answer_meaning", "is_no_answer"]
 
 _WORDS: Final = {
     "positive": "positive pos good favorable favourable + 긍정 긍정적 긍정적임 좋음 좋다 만족 肯定 "
-    "肯定的 正面 好评 好評 积极 積極的 ポジティブ 良い positiv",
+    "肯定的 👍 正面 好评 好評 积极 積極的 ポジティブ 良い positiv",
     "negative": "negative neg bad unfavorable unfavourable - 부정 부정적 부정적임 나쁨 나쁘다 불만 "
-    "불만족 否定 否定的 负面 負面 差评 消极 ネガティブ 悪い negativ",
+    "불만족 否定 否定的 👎 负面 負面 差评 消极 ネガティブ 悪い negativ",
     "neutral": "neutral neu 중립 중립적 보통 中立 中性 中立的 普通 ニュートラル",
     "very positive": "very_positive 매우긍정 매우긍정적 매우좋음 매우만족 아주긍정 아주좋음 "
     "강한긍정 非常正面 非常好 とても良い strongly_positive sehr_positiv ++",

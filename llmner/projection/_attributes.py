@@ -121,6 +121,18 @@ def _flat(mention: Mention, label: Label | None) -> dict[str, Any]:
         declared = label is not None and label.resolve_attribute(key) is not None
         if key in _ALL and isinstance(value, Mapping) and not declared:
             said |= {str(name): item for name, item in value.items()}
+        elif key in _ALL and isinstance(value, list) and not declared:
+            for item in value:
+                said |= _listed(item)
         elif declared or key not in _NO_ATTRIBUTES:
             said[key] = value
     return said
+
+
+def _listed(item: Any) -> dict[str, Any]:
+    """An attribute in a list: ``{"polarity": "positive"}``, ``{"name": ..., "value": ...}``."""
+    if not isinstance(item, Mapping):
+        return {}
+    if {"name", "value"} <= item.keys():
+        return {str(item["name"]): item["value"]}
+    return {str(name): value for name, value in item.items()}

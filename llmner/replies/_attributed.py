@@ -9,13 +9,14 @@ from typing import Any, TypeAlias
 from llmner.attributes import Attribute
 from llmner.replies._json_values import Pairs
 from llmner.replies._mentions import MentionCollector
-from llmner.schema import Label
+from llmner.schema import Label, LabelSchema
 
 __all__ = [
     "add_attributed_key",
     "add_attributed_list",
     "add_attributed_object",
     "add_attributed_row",
+    "add_attributed_under",
 ]
 
 _CELLS = re.compile(r"\t|\s*\|\s*")
@@ -122,7 +123,16 @@ def attributes_in(cells: Sequence[str], label: Label) -> dict[str, Any]:
     """
     attributes: dict[str, Any] = {}
     unnamed: list[str] = []
+    following = ""
     for cell in cells:
+        if following:
+            # polarity, positive
+            attributes[following] = cell
+            following = ""
+            continue
+        following = label.resolve_attribute(cell) or ""
+        if following:
+            continue
         match = _NAMED.fullmatch(cell)
         name = None if match is None else label.resolve_attribute(match["name"])
         if match is not None and name is not None:
@@ -160,12 +170,60 @@ def add_attributed_list(values: Sequence[Any], collector: MentionCollector) -> b
         return False
     if not all(isinstance(value, str) for value in values):
         return False
+    each = [_rows_of(value, collector) for value in values]
+    if all(each):
+        # ["food (positive)", "service (negative)"]
+        for read in each:
+            collector.add(*read[0])
+        return True
+    if len(values) > 3 and len(values) % 2 == 0:
+        # ["food", "positive", "service", "negative"]
+        pairs = [
+            _mention_of(values[number : number + 2], collector, named=False)
+            for number in range(0, len(values), 2)
+        ]
+        if all(pairs):
+            for pair in pairs:
+                if pair is not None:
+                    collector.add(*pair)
+            return True
     for named in (True, False):
         row = _mention_of(values, collector, named=named)
         if row is not None:
             collector.add(*row)
             return True
     return False
+
+
+def add_attributed_under(word: str, value: Any, collector: MentionCollector) -> bool:
+    """Add the mentions under a label with attributes: ``{"food": "positive"}``,
+    ``{"positive": ["food"]}``, ``["food", "positive"]``, ``["food (positive)"]``.
+
+    Returns:
+        Whether that stood under it.
+    """
+    schema = collector.schema
+    code = None if schema is None else schema.resolve(word)
+    label = None if schema is None or code is None else schema.by_code[code]
+    if label is None or not label.attributes:
+        return False
+    alone = MentionCollector(LabelSchema(labels=(label,)), collector.budget, collector.source)
+    if isinstance(value, Pairs):
+        is_read = all(
+            key is not None and add_attributed_key(str(key), item, alone) for key, item in value
+        )
+    else:
+        strings = [item for item in value if isinstance(item, str)]
+        is_read = len(strings) == len(value) and add_attributed_list(strings, alone)
+        if not is_read and len(strings) == len(value) == 1:
+            rows = _rows_of(strings[0], alone)
+            for row in rows:
+                alone.add(*row)
+            is_read = bool(rows)
+    if not is_read or not alone.mentions:
+        return False
+    collector.mentions += alone.mentions
+    return True
 
 
 def add_attributed_object(pairs: Pairs, collector: MentionCollector) -> bool:
@@ -223,8 +281,13 @@ def add_attributed_key(key: str, value: Any, collector: MentionCollector) -> boo
     closed = [(name, a) for name, a in label.attributes.items() if a.values]
     if isinstance(value, str):
         fits = [name for name, attribute in closed if _is_value(attribute, value)]
-        if fits and not any(_is_value(attribute, key) for _, attribute in closed):
+        is_value = [name for name, attribute in closed if _is_value(attribute, key)]
+        if fits and not is_value:
             collector.add(label.code, key, {fits[0]: value})
+            return True
+        if is_value and not fits:
+            # {"positive": "food"}
+            collector.add(label.code, value, {is_value[0]: key})
             return True
         return False
     fits = [name for name, attribute in closed if _is_value(attribute, key)]

@@ -14,6 +14,7 @@ from llmner.replies._attributed import (
     add_attributed_key,
     add_attributed_list,
     add_attributed_object,
+    add_attributed_under,
 )
 from llmner.replies._json import find_values, is_too_deep
 from llmner.replies._json_values import Number, Pairs
@@ -162,15 +163,25 @@ def _parse_entity(
 
 def _attributes(pairs: Pairs, others: Collection[str]) -> dict[str, Any]:
     """What an object says beside the keys that were read; objects in it become plain ones."""
-    return {
-        str(key): dict(value) if isinstance(value, Pairs) else value
-        for key, value in pairs
-        if normalize_key(key) not in others
-    }
+    return {str(key): _plain(value) for key, value in pairs if normalize_key(key) not in others}
+
+
+def _plain(value: Any) -> Any:
+    """A value with plain objects in it."""
+    if isinstance(value, Pairs):
+        return {str(key): item for key, item in value}
+    if isinstance(value, list):
+        return [_plain(item) if isinstance(item, Pairs) else item for item in value]
+    return value
 
 
 def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
     if _read_call(pairs, collector):
+        return
+    # {"text": "food", "label": "positive"}: where one label was asked for.
+    if not _names_label(pairs, collector) and add_attributed_object(pairs, collector):
+        collector.shapes["json-list"] = None
+        collector.repairs["one-label"] = None
         return
     entity = _parse_entity(pairs, collector)
     if entity is not None:
@@ -183,10 +194,6 @@ def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
                 collector.repairs["none-word"] = None
             else:
                 collector.add(label, surface, attributes)
-        return
-    if add_attributed_object(pairs, collector):
-        collector.shapes["json-list"] = None
-        collector.repairs["one-label"] = None
         return
     labels = {str(key) for key, _ in pairs if is_label(str(key), collector.schema)}
     if not labels and _read_parallel_lists(pairs, collector):
@@ -250,6 +257,11 @@ def _read_object(pairs: Pairs, collector: MentionCollector) -> None:
                 collector.add(key, value, about[key])
             else:
                 collect_surfaces(key, value, collector)
+
+
+def _names_label(pairs: Pairs, collector: MentionCollector) -> bool:
+    """Whether a value of an object is a label."""
+    return any(isinstance(value, str) and is_label(value, collector.schema) for _, value in pairs)
 
 
 def _read_parallel_lists(pairs: Pairs, collector: MentionCollector) -> bool:
@@ -368,7 +380,7 @@ def _read_other_key(key: str, value: Any, collector: MentionCollector) -> bool:
             # {"손흥민": {"type": "PS"}}
             collector.shapes["json-by-type"] = None
             collector.repairs["surface-keyed"] = None
-            collector.add(label, key)
+            collector.add(label, key, _attributes(value, LABEL_KEYS))
             return True
         if (
             schema is not None
@@ -429,6 +441,9 @@ def collect_surfaces(
     if isinstance(value, Pairs):
         _read_object_under(label, value, collector)
     elif isinstance(value, list):
+        if add_attributed_under(label, value, collector):
+            collector.repairs["pair"] = None
+            return
         words = [item for item in value if isinstance(item, str) and not isinstance(item, Number)]
         for item in value:
             if isinstance(item, Number) and words and not alone:
@@ -452,6 +467,9 @@ def collect_surfaces(
 
 
 def _read_object_under(label: str, pairs: Pairs, collector: MentionCollector) -> None:
+    if add_attributed_under(label, pairs, collector):
+        collector.repairs["surface-keyed"] = None
+        return
     keys = {normalize_key(key): item for key, item in pairs}
     for key in likeliest(keys, TEXT_KEYS):
         surfaces = _strings(keys[key])

@@ -16,6 +16,7 @@ from llmner.replies._interpret import (
 )
 from llmner.replies._mentions import MentionCollector, is_label, names_nothing
 from llmner.replies._types import Reading, Unwrapped
+from llmner.schema import LabelSchema
 
 __all__ = ["read_records", "read_tables"]
 
@@ -80,7 +81,11 @@ def _read_fields(part: str, collector: MentionCollector) -> int:
         if not value:
             end()
             heading = match["key"].strip()
-        elif key in LABEL_KEYS or key in TEXT_KEYS:
+        elif (
+            key in LABEL_KEYS
+            or key in TEXT_KEYS
+            or _names_attribute(match["key"], collector.schema)
+        ):
             if match["mark"].strip() or key in record:
                 end()
             record[key] = value
@@ -105,7 +110,12 @@ def _add_record(record: dict[str, str], heading: str, collector: MentionCollecto
     label = record[keys[0]] if keys else heading if is_label(heading, schema) else ""
     surface = first_of({key: record[key] for key in record if key not in keys}, TEXT_KEYS)
     if label and surface and not names_nothing(surface, collector.source):
-        collector.add(label, surface)
+        others = {key: value for key, value in record.items() if _names_attribute(key, schema)}
+        collector.add(label, surface, others)
+
+
+def _names_attribute(word: str, schema: LabelSchema | None) -> bool:
+    return schema is not None and schema.names_attribute(word)
 
 
 def read_tables(unwrapped: Unwrapped) -> Reading | None:
@@ -192,9 +202,18 @@ def _read_columns(rows: Sequence[Sequence[str]], collector: MentionCollector) ->
             text = others[0] if len(others) == 1 else None
     if label is None or text is None or len(rows) < 2:
         return False
+    others = [
+        column
+        for column in range(len(titles))
+        if column not in (label, text) and _names_attribute(titles[column], collector.schema)
+    ]
     for row in rows[1:]:
         if len(row) > max(label, text) and is_label(row[label], collector.schema):
-            _add_cell(row[label], row[text], collector)
+            attributes = {titles[column]: row[column] for column in others if column < len(row)}
+            if attributes:
+                collector.add(row[label], row[text], attributes)
+            else:
+                _add_cell(row[label], row[text], collector)
     return bool(collector.mentions)
 
 

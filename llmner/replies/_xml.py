@@ -48,6 +48,7 @@ class _Name:
     label: str
     surface: str
     start: int | None
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 def read_xml(unwrapped: Unwrapped) -> Reading | None:
@@ -63,7 +64,8 @@ def read_xml(unwrapped: Unwrapped) -> Reading | None:
         collector = MentionCollector(unwrapped.schema, unwrapped.budget, unwrapped.source)
         inline = _is_running_text(plain, names, unwrapped)
         for name in names:
-            collector.add(name.label, name.surface, start=name.start if inline else None)
+            start = name.start if inline else None
+            collector.add(name.label, name.surface, dict(name.attributes), start)
         if inline:
             collector.repairs["other-markup"] = None
             return collector.reading("tagged", text=plain)
@@ -151,7 +153,13 @@ def _close(stack: list[_Element], names: list[_Name], unwrapped: Unwrapped) -> N
         surface = element.text.strip()
         start = element.start + len(element.text) - len(element.text.lstrip())
     if label and surface:
-        names.append(_Name(label, surface, start))
+        said = {**children, **others} if schema is not None else {}
+        attributes = {
+            key: value
+            for key, value in said.items()
+            if schema is not None and schema.names_attribute(key)
+        }
+        names.append(_Name(label, surface, start, attributes))
         element.mentions = stack[-1].mentions = True
 
 

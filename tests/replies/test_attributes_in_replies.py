@@ -169,3 +169,37 @@ def test_without_a_schema_spans_have_what_mentions_say() -> None:
     reply = '[{"label": "TERM", "text": "food", "mood": "good", "start": 4, "end": 8}]'
     (span,) = project_reply(TEXT, reply).spans
     assert span.attributes == {"mood": "good"}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        '["food (positive)", "prices (negative)"]',
+        '["food", "positive", "prices", "negative"]',
+        '["food: positive", "prices: negative"]',
+        '{"TERM": {"food": "positive", "prices": "negative"}}',
+        '{"TERM": [{"food": "positive"}, {"prices": "negative"}]}',
+        '{"TERM": [["food", "positive"], ["prices", "negative"]]}',
+        '{"terms": [{"food": "positive"}, {"prices": "negative"}]}',
+        '{"TERM": {"positive": ["food"], "negative": ["prices"]}}',
+        '{"food": {"label": "TERM", "polarity": "positive"}, '
+        '"prices": {"label": "TERM", "polarity": "negative"}}',
+        '[{"text": "food", "label": "positive"}, {"text": "prices", "label": "negative"}]',
+        '{"positive": "food", "negative": "prices"}',
+        '[{"label": "TERM", "text": "food", "polarity": "very positive"}, '
+        '{"label": "TERM", "text": "prices", "polarity": "-1"}]',
+        '[{"label": "TERM", "text": "food", "attributes": [{"polarity": "positive"}]}, '
+        '{"label": "TERM", "text": "prices", '
+        '"attributes": [{"name": "polarity", "value": "negative"}]}]',
+        "TERM: food, polarity: positive\nTERM: prices, polarity: negative",
+        '<TERM polarity="positive">food</TERM> <TERM polarity="negative">prices</TERM>',
+        "text,label,polarity\nfood,TERM,positive\nprices,TERM,negative",
+        "| # | Term | Polarity | Why |\n|---|---|---|---|\n| 1 | food | positive | tasty |\n"
+        "| 2 | prices | negative | high |",
+        "text: food\nlabel: TERM\npolarity: positive\n\ntext: prices\nlabel: TERM\npolarity: negative",
+    ],
+)
+def test_more_styles_of_models_are_read(reply: str) -> None:
+    projection = project_reply(TEXT, reply, MAMS, "json-list")
+    found = [(TEXT[s.start : s.end], s.attributes.get("polarity")) for s in projection.spans]
+    assert found == BOTH

@@ -79,7 +79,11 @@ def _read_exact(reply: str, schema: LabelSchema) -> list[Mention] | None:
                 for cell, (name, attribute) in zip(cells, label.attributes.items(), strict=True)
                 if cell != NOTHING
             }
-        except ValueError:
+        except (ValueError, RecursionError):
+            return None
+        if not all(
+            label.attributes[name].read(value).kind == "exact" for name, value in attributes.items()
+        ):
             return None
         mentions.append(Mention(code, "", attributes))
     return mentions if len({mention.label for mention in mentions}) == len(mentions) else None
