@@ -68,7 +68,9 @@ def _rows_of(body: str, collector: MentionCollector) -> list[_Row]:
 def _divisions(body: str) -> list[list[str]]:
     """The ways to divide a line into cells, the likeliest first."""
     if "\t" in body or "|" in body:
-        return [[cell.strip() for cell in _CELLS.split(body)]]
+        cells = [cell.strip() for cell in _CELLS.split(body)]
+        # The first of three is the row's number.
+        return [cells[1:] if len(cells) > 2 and cells[0].isdecimal() else cells]
     ways = []
     bracketed = _BRACKETED.fullmatch(body)
     if bracketed is not None:
