@@ -8,11 +8,12 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from llmner._mishaps import Mishap, attempt
 from llmner._watching import watcher
 from llmner.baselines._encoder_tagger import EncoderTagger
+from llmner.baselines._kinds import KINDS
 from llmner.baselines._store import fingerprint, load_baseline, read_baseline_record
 from llmner.baselines._syllables import apart, pieces
 from llmner.baselines._types import Baseline
@@ -20,13 +21,16 @@ from llmner.engines import Reply
 from llmner.errors import GenerationError, InputError
 from llmner.extraction.confidence import Calibrator, check_min_score
 from llmner.extraction.extractor import Extraction, lost
-from llmner.projection import Projection
-from llmner.spans import Sentence, Span
+from llmner.projection import LabelOutcome, Projection
+from llmner.spans import Mention, Sentence, Span, TextLabel
 
 __all__ = ["BaselineExtractor"]
 
-Tag = Callable[[Sequence[str]], Sequence[tuple[Span, ...] | Mishap]]
-"""A function that gives the spans of each text, or why the tagger fails at it."""
+Found: TypeAlias = tuple[Span | TextLabel, ...]
+"""The spans of a text, or its labels."""
+
+Tag = Callable[[Sequence[str]], Sequence[Found | Mishap]]
+"""A function that gives what is found in each text, or why the tagger fails at it."""
 
 # The number of a text, and a piece of it: where it begins and ends, and its own part.
 _Cut = tuple[int, int, int, int, int]
@@ -35,10 +39,10 @@ _SHARED = 4000
 
 
 class BaselineExtractor:
-    """Extracts entities with a trained baseline.
+    """Extracts entities, or labels of whole texts, with a trained baseline.
 
-    Extractions have spans, but no replies and no outcomes. The model is loaded at the first
-    sentence.
+    Extractions have spans or labels, but no replies and no outcomes of mentions. The model is
+    loaded at the first sentence.
 
     Args:
         folder: The baseline's folder.
@@ -89,6 +93,11 @@ class BaselineExtractor:
         """The labels that the tagger can predict."""
         return tuple(map(str, self.record.get("labels", ())))
 
+    @property
+    def about(self) -> str:
+        """``"spans"``, or ``"texts"`` if it gives labels of whole texts."""
+        return KINDS[self.record["kind"]].about
+
     @cached_property
     def _weights(self) -> str:
         # Cached, because hashing hundreds of megabytes takes time.
@@ -129,7 +138,7 @@ class BaselineExtractor:
             other.min_score = min_score
         return other
 
-    def stream(self, texts: Sequence[str]) -> Iterator[tuple[int, tuple[Span, ...]]]:
+    def stream(self, texts: Sequence[str]) -> Iterator[tuple[int, Found]]:
         """Tag texts, and yield the spans of each with its number, without scores being looked at.
 
         An encoder tags a few of similar lengths at a time, so that these are not kept waiting.
@@ -178,8 +187,11 @@ class BaselineExtractor:
                 else:
                     yield extraction
 
-    def _tagged(self, texts: Sequence[str]) -> list[tuple[Span, ...] | Mishap]:
-        """The spans of each text, or why the tagger fails at it."""
+    def _tagged(self, texts: Sequence[str]) -> list[Found | Mishap]:
+        """What is found in each text, or why the tagger fails at it."""
+        if self.about == "texts":
+            # What is said of a text is said of all of it.
+            return list(self._answers(list(texts)))
         cuts = [(number, *cut) for number, text in enumerate(texts) for cut in pieces(len(text))]
         spans_by_text: list[list[Span]] = [[] for _ in texts]
         failures: dict[int, Mishap] = {}
@@ -195,7 +207,7 @@ class BaselineExtractor:
                 spans_by_text[number] += [
                     replace(span, start=low + span.start, end=low + span.end) if low else span
                     for span in spans
-                    if first <= low + span.start < last
+                    if isinstance(span, Span) and first <= low + span.start < last
                 ]
         return [
             failures[number] if number in failures else apart(spans)
@@ -219,7 +231,7 @@ class BaselineExtractor:
         if group:
             yield group
 
-    def _answers(self, texts: list[str]) -> Sequence[tuple[Span, ...] | Mishap]:
+    def _answers(self, texts: list[str]) -> Sequence[Found | Mishap]:
         """The spans of each of a few short texts, or why the tagger fails at it.
 
         Raises:
@@ -234,7 +246,7 @@ class BaselineExtractor:
             ) from failures[0].error
         return answers
 
-    def _tag_here(self, texts: Sequence[str]) -> Sequence[tuple[Span, ...] | Mishap]:
+    def _tag_here(self, texts: Sequence[str]) -> Sequence[Found | Mishap]:
         """If the tagger fails at the texts together, each is tagged alone."""
         spans = attempt(self._together, texts)
         if not isinstance(spans, Mishap):
@@ -244,7 +256,7 @@ class BaselineExtractor:
         results = [attempt(self._together, [text]) for text in texts]
         return [result if isinstance(result, Mishap) else result[0] for result in results]
 
-    def _together(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
+    def _together(self, texts: Sequence[str]) -> Sequence[Found]:
         """The spans of each text. Whatever the tagger raises is passed on."""
         spans = self.load().tag(texts)
         if len(spans) != len(texts):
@@ -253,17 +265,25 @@ class BaselineExtractor:
             )
         return spans
 
-    def _extraction(self, sentence: Sentence, spans: Iterable[Span]) -> Extraction:
-        return Extraction(
-            sentence, Reply(""), Projection(sentence.text, tuple(self._scored(spans)))
+    def _extraction(self, sentence: Sentence, found: Found) -> Extraction:
+        spans = self._scored(item for item in found if isinstance(item, Span))
+        labels = tuple(
+            LabelOutcome(Mention(item.label, "", item.attributes), "given", item)
+            for item in found
+            if isinstance(item, TextLabel) and self._is_sure(item)
         )
+        projection = Projection(sentence.text, tuple(spans), label_outcomes=labels)
+        return Extraction(sentence, Reply(""), projection)
+
+    def _is_sure(self, item: Span | TextLabel) -> bool:
+        return self.min_score is None or item.score is None or item.score >= self.min_score
 
     def _scored(self, spans: Iterable[Span]) -> Iterator[Span]:
         """The spans with calibrated scores, without those below the lowest score."""
         for span in spans:
             if self.calibrator is not None and span.score is not None:
                 span = replace(span, score=self.calibrator(span.score))
-            if self.min_score is None or span.score is None or span.score >= self.min_score:
+            if self._is_sure(span):
                 yield span
 
     def describe(self) -> dict[str, Any]:

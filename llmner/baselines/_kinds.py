@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from llmner.baselines import bilstm, crf, encoder
+from llmner.baselines import bilstm, crf, encoder, linear
 from llmner.baselines._types import Baseline, Trained
 
 __all__ = ["KINDS", "BaselineConfig", "Kind", "kind_of_config"]
 
-BaselineConfig: TypeAlias = crf.CrfConfig | bilstm.BilstmCrfConfig | encoder.EncoderConfig
+BaselineConfig: TypeAlias = (
+    crf.CrfConfig | bilstm.BilstmCrfConfig | encoder.EncoderConfig | linear.ClassifierConfig
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Kind:
         holds_words: Whether the model's files hold words of the training sentences.
         title: What a model card calls it.
         library: What a model card names as its library.
+        about: Whether it finds spans, or labels of whole texts.
     """
 
     config: type[BaselineConfig]
@@ -43,6 +46,7 @@ class Kind:
     holds_words: bool
     title: str
     library: str
+    about: Literal["spans", "texts"] = "spans"
 
 
 KINDS: dict[str, Kind] = {
@@ -78,6 +82,18 @@ KINDS: dict[str, Kind] = {
         holds_words=False,
         title="An encoder",
         library="transformers",
+    ),
+    "classifier": Kind(
+        config=linear.ClassifierConfig,
+        tagger=linear.LinearClassifier,
+        train=linear.train_classifier,
+        files=(linear.WEIGHTS, linear.CLASSES),
+        step="epoch",
+        loss_unit="sentence",
+        holds_words=False,
+        title="A linear classifier of whole texts",
+        library="scikit-learn",
+        about="texts",
     ),
 }
 """The kinds by name."""

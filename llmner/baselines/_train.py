@@ -15,13 +15,21 @@ from llmner._mishaps import attempt
 from llmner.baselines._kinds import BaselineConfig, kind_of_config
 from llmner.baselines._store import RECORD_FILE, clear, save_baseline
 from llmner.baselines._tag_scores import TagScores, tag_scores
-from llmner.baselines._types import Baseline, Epoch, Report, Trained, silent, tag_counts
+from llmner.baselines._types import (
+    Baseline,
+    Epoch,
+    Report,
+    Trained,
+    label_counts,
+    silent,
+    tag_counts,
+)
 from llmner.baselines.encoder import CHECKPOINTS, LOGS, EncoderTagger
 from llmner.corpora._held_out import split_held_out
 from llmner.errors import InputError
 from llmner.files import dump_json, is_file, kind_of, whole_file
 from llmner.scoring import corpus_signature
-from llmner.spans import Sentence
+from llmner.spans import Sentence, Span
 
 __all__ = ["BaselineConfig", "check_folder", "train_baseline"]
 
@@ -86,11 +94,10 @@ def train_baseline(
         if dev
         else f"{len(train):,} sentences"
     )
-    if dev and not any(sentence.spans for sentence in dev):
+    if dev and not any(sentence.spans or sentence.labels for sentence in dev):
         progress("the held-out sentences have no entities, so they cannot choose an epoch")
-    unknown = {span.label for s in dev for span in s.spans} - {
-        span.label for s in train for span in s.spans
-    }
+    about_texts = kind.about == "texts"
+    unknown = _labels(dev, about_texts) - _labels(train, about_texts)
     if unknown:
         progress(
             f"labels that only held-out sentences have cannot be learnt: "
@@ -111,11 +118,12 @@ def train_baseline(
         stack.callback(_end, work)
         trained = kind.train(train, config, work, held_out=dev, on_epoch=on_epoch, report=report)
         stack.pop_all()
-    if dev:
+    if dev and not about_texts:
         trained = replace(trained, tags=_tag_scores(trained.baseline, dev))
     finished = work / "finished"
     shutil.rmtree(finished, ignore_errors=True)
-    save_baseline(trained, finished, **facts, tags=tag_counts(train))
+    counts = label_counts(train) if about_texts else tag_counts(train)
+    save_baseline(trained, finished, **facts, tags=counts)
     # The content of the folder is replaced only after the training.
     clear(folder)
     if (work / LOGS).exists():
@@ -155,8 +163,16 @@ def _begin(work: Path, facts: Mapping[str, Any], *, restart: bool) -> None:
         stream.write(dump_json(facts, indent=2) + b"\n")
 
 
+def _labels(sentences: Sequence[Sentence], about_texts: bool) -> set[str]:
+    """The labels of spans, or of whole texts."""
+    if about_texts:
+        return {label.label for sentence in sentences for label in sentence.labels}
+    return {span.label for sentence in sentences for span in sentence.spans}
+
+
 def _tag_scores(baseline: Baseline, dev: Sequence[Sentence]) -> TagScores | None:
-    found = baseline.tag([sentence.text for sentence in dev])
+    tagged = baseline.tag([sentence.text for sentence in dev])
+    found = [tuple(span for span in own if isinstance(span, Span)) for own in tagged]
     if isinstance(baseline, EncoderTagger):
         return tag_scores(dev, found, baseline.offsets, unit=baseline.unit)
     return tag_scores(dev, found)

@@ -16,7 +16,7 @@ from llmner._numbers import not_bool
 from llmner.baselines._tag_scores import TagScores
 from llmner.errors import InputError
 from llmner.scoring import score
-from llmner.spans import Sentence, Span
+from llmner.spans import Sentence, Span, TextLabel
 
 __all__ = [
     "RECORD_FILE",
@@ -28,6 +28,7 @@ __all__ = [
     "Trained",
     "baseline_config",
     "judge",
+    "label_counts",
     "learnt_labels",
     "means",
     "silent",
@@ -57,10 +58,10 @@ class Fields(BaseModel):
 
 
 class Baseline(Protocol):
-    """A trained tagger.
+    """A trained tagger of spans, or a classifier of whole texts.
 
     Attributes:
-        kind: ``"crf"``, ``"bilstm-crf"`` or ``"encoder"``.
+        kind: ``"crf"``, ``"bilstm-crf"``, ``"encoder"`` or ``"classifier"``.
         labels: The labels it can predict, sorted.
     """
 
@@ -85,10 +86,10 @@ class Baseline(Protocol):
         """
         ...
 
-    def tag(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
-        """The spans of each text, sorted and without overlaps, each with a score.
+    def tag(self, texts: Sequence[str]) -> Sequence[tuple[Span | TextLabel, ...]]:
+        """The spans of each text, sorted and without overlaps, or its labels, each with a score.
 
-        Texts may be of any length. A score is the lowest probability of the span's tags.
+        Texts may be of any length. A span's score is the lowest probability of its tags.
         """
         ...
 
@@ -256,6 +257,16 @@ def judge(
     """
     micro = score([s.spans for s in gold], predicted, texts=[s.text for s in gold]).micro
     return micro.precision, micro.recall, micro.f1
+
+
+def label_counts(sentences: Iterable[Sentence]) -> dict[str, int]:
+    """How many texts have each label, the most frequent first.
+
+    >>> label_counts([Sentence("a", labels=(TextLabel("x"),)), Sentence("b")])
+    {'x': 1}
+    """
+    counts = Counter(label for s in sentences for label in {own.label for own in s.labels})
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def tag_counts(sentences: Iterable[Sentence]) -> dict[str, int]:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from llmner.baselines import Trained
 
 app = typer.Typer(
-    help="Train a tagger to weigh a model against: crf, bilstm-crf or encoder. extract and "
-    "evaluate take its folder as --engine baseline:FOLDER.",
+    help="Train a tagger to weigh a model against: crf, bilstm-crf or encoder for spans, "
+    "classifier for labels of whole texts. extract and evaluate take its folder as "
+    "--engine baseline:FOLDER.",
     no_args_is_help=True,
 )
 
@@ -223,6 +224,41 @@ def encoder(
     _train("encoder", context)
 
 
+@app.command()
+@guarded
+def classifier(
+    context: typer.Context,
+    train: _DataOption = None,
+    output: _OutputOption = None,
+    config: _ConfigOption = None,
+    format: _FormatOption = None,
+    split: SplitOption = None,
+    validation: _ValidationOption = None,
+    held_out: _HeldOption = 0,
+    seed: _SeedOption = 42,
+    seeds: _SeedsOption = None,
+    ngrams: Annotated[
+        int, typer.Option(min=1, max=8, help="The longest n-grams of characters.")
+    ] = 4,
+    buckets: Annotated[int, typer.Option(min=256, help="The number of hashed features.")] = 1 << 17,
+    c: Annotated[float, typer.Option(min=1e-9, help="Inverse strength of regularisation.")] = 10.0,
+    class_weight: Annotated[
+        str, typer.Option(help="none, or balanced for texts weighted by how rare a label is.")
+    ] = "none",
+    folds: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Parts that choose a threshold for each label; 0 for 0.5 throughout."
+        ),
+    ] = 3,
+    strict: StrictOption = False,
+    restart: _RestartOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Labels of whole texts from n-grams of characters (scikit-learn); seconds on one core."""
+    _train("classifier", context)
+
+
 def _train(name: str, context: typer.Context) -> None:
     """Train a kind of tagger, configured by the options that are named as its fields."""
     from llmner.baselines import train_baseline
@@ -361,9 +397,14 @@ def _show(trained: Trained, output: Path) -> None:
     from llmner.reports.console import console, plain_table, printable
 
     out = console()
-    tags = read_baseline_record(output)["tags"]
-    total = sum(tags.values())
-    table = plain_table("tag", "characters", "share")
+    record = read_baseline_record(output)
+    tags = record["tags"]
+    if record["kind"] == "classifier":
+        total = record["corpus"]["sentences"] - record["held_out"]
+        table = plain_table("label", "texts", "share")
+    else:
+        total = sum(tags.values())
+        table = plain_table("tag", "characters", "share")
     for tag, count in tags.items():
         table.add_row(Text(printable(tag)), f"{count:,}", f"{count / total:.2%}")
     out.print(table)

@@ -135,10 +135,12 @@ def _card(
 ) -> str:
     kind = KINDS[str(record["kind"])]
     base = record.get("base")
+    about_texts = kind.about == "texts"
+    task = "text classification" if about_texts else "named entity recognition"
     about = {
         "library_name": kind.library,
-        "pipeline_tag": "token-classification",
-        "tags": ["llmner", "named-entity-recognition"],
+        "pipeline_tag": f"{'text' if about_texts else 'token'}-classification",
+        "tags": ["llmner", task.replace(" ", "-")],
         # The Hub refuses base models that it does not have.
         **({"base_model": base} if isinstance(base, str) and base.count("/") == 1 else {}),
     }
@@ -147,7 +149,7 @@ def _card(
     lines = [
         f"# {repo.rpartition('/')[2]}",
         "",
-        f"{kind.title} for named entity recognition, {origin}, made with llmner.",
+        f"{kind.title} for {task}, {origin}, made with llmner.",
         "",
         f"Labels: {', '.join(f'`{label}`' for label in record.get('labels', []))}.",
         "",
@@ -177,12 +179,16 @@ def _card(
         ]
         for name, evaluation in evaluations.items():
             corpus_signature = _part(_part(evaluation, "signature"), "corpus")
-            figures = " | ".join(f"{100 * float(evaluation[key]['f1']):.2f}" for key, _ in _FIGURES)
+            scores = _part(evaluation, "text_labels") if about_texts else evaluation
+            figures = " | ".join(
+                f"{100 * float(_part(scores, key).get('f1', 0)):.2f}" for key, _ in _FIGURES
+            )
             lines.append(
                 f"| {name} | {_line(corpus_signature.get('name', ''))} "
                 f"| {evaluation.get('sentences', '')} | {figures} |"
             )
-        lines += ["", "Scored on characters (llmner), not on subwords.", ""]
+        scored = "labels of whole texts" if about_texts else "characters (llmner), not on subwords"
+        lines += ["", f"Scored on {scored}.", ""]
     if kind.holds_words:
         lines += [
             "The model's files hold words of the training sentences, whose licence goes with them.",

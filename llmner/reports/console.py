@@ -203,8 +203,13 @@ def _show_spans(out: Console, projection: Projection) -> None:
 def show_evaluation(out: Console, evaluation: Evaluation) -> None:
     """Print one run: a table of labels and averages, the other figures, losses and signature."""
     from llmner.reports.figures import figure_lines, headline, label_rows
-    from llmner.scoring import signature_line
 
+    text_labels = evaluation.scores.others.get("text_labels")
+    if text_labels is not None:
+        _show_text_labels(out, evaluation, text_labels)
+        if not evaluation.scores.gold_spans and not evaluation.scores.predicted_spans:
+            _show_ending(out, evaluation)
+            return
     table = plain_table("label", "precision", "recall", "f1", "95 % interval", "support")
     labels = len(evaluation.scores.per_label)
     for number, (name, precision, recall, f1, interval, support) in enumerate(
@@ -240,6 +245,33 @@ def show_evaluation(out: Console, evaluation: Evaluation) -> None:
             f"  calibration  error {calibration.ece:.4f} over {calibration.scored} predictions "
             "with a confidence"
         )
+    _show_ending(out, evaluation)
+
+
+def _show_text_labels(out: Console, evaluation: Evaluation, scores: Mapping[str, Any]) -> None:
+    """Print the figures of labels of whole texts."""
+    table = plain_table(
+        "label of the text", "precision", "recall", "f1", "95 % interval", "support"
+    )
+    for name, row in scores["per_label"].items():
+        cells = [f"{row[part]:.4f}" for part in ("precision", "recall", "f1")]
+        table.add_row(Text(printable(name)), *cells, "", str(row["support"]))
+    table.add_section()
+    for name in ("micro", "macro", "weighted", "pairs"):
+        row = scores[name]
+        cells = [f"{row[part]:.4f}" for part in ("precision", "recall", "f1")]
+        interval = _interval(evaluation.intervals.get(f"text_labels.{name}.f1"))
+        title = "with attributes" if name == "pairs" else name
+        table.add_row(title, *cells, interval, "", style="bold" if name == "micro" else "")
+    out.print(table)
+    samples, exact = scores["samples"]["f1"], scores["exact_match"]
+    out.print(f"  texts       mean F1 {samples:.4f}   all labels right {exact:.4f}")
+
+
+def _show_ending(out: Console, evaluation: Evaluation) -> None:
+    """Print how replies were read, and the signature."""
+    from llmner.scoring import signature_line
+
     for title, counts in (("mentions", evaluation.outcomes), ("replies", evaluation.replies)):
         if counts:
             listed = ", ".join(f"{kind} {count}" for kind, count in counts.items() if count)

@@ -28,6 +28,17 @@ def doubts(evaluation: Evaluation, gold: str = "gold", predicted: str = "the run
     """
     gold_labels = {span.label for row in evaluation.rows for span in row.sentence.spans}
     labels = {span.label for row in evaluation.rows for span in row.prediction.spans}
+    text_labels = {label.label for row in evaluation.rows for label in row.sentence.labels}
+    if text_labels:
+        given = {label.label for row in evaluation.rows for label in row.prediction.labels}
+        if not given:
+            return [f"{predicted}: not one label of a whole text"] if not labels else []
+        if not given & text_labels:
+            return [
+                f"no label in common: {gold} has {_names(text_labels)}, {predicted} has "
+                f"{_names(given)}; every label counts as wrong"
+            ]
+        return []
     if not gold_labels:
         return [f"{gold}: not one entity, so no figure says anything"]
     if not labels:

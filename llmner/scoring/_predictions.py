@@ -12,11 +12,17 @@ from typing import Any, TypeVar
 from llmner._unicode import normalized
 from llmner.corpora import ReadStats, guess_format, read_corpus
 from llmner.corpora.hub import is_saved_dataset
-from llmner.corpora.jsonl import json_objects, row_text_and_id, span_of_row, text_label_of_row
+from llmner.corpora.jsonl import (
+    json_objects,
+    row_text_and_id,
+    span_of_row,
+    text_label_of_row,
+    text_label_rows,
+)
 from llmner.errors import CorpusError, InputError, MismatchError, SpanError, TagError
 from llmner.extraction import Extraction
 from llmner.extraction.rows import SIMILARITY_DIGITS, is_blank_answer, outcomes_of_row
-from llmner.files import regular_file, told_of
+from llmner.files import dump_json, regular_file, told_of
 from llmner.projection import Outcome, canonical_surface
 from llmner.scoring._sides import Claims, surfaces
 from llmner.spans import Sentence, Span, TextLabel, check_spans
@@ -385,8 +391,14 @@ def draw(
     return sample(numbers, limit, seed)
 
 
+def _rest(sentence: Sentence) -> list[dict[str, Any]]:
+    """The attributes of spans and the labels of the whole text; most sentences have none."""
+    attributes = [dict(span.attributes) for span in sentence.spans if span.attributes]
+    return [*attributes, *text_label_rows(sentence.labels)]
+
+
 def corpus_signature(name: str, sentences: Iterable[Sentence]) -> dict[str, Any]:
-    """The corpus's name, its size, a hash of texts and spans, and whether all texts are in NFKC.
+    """The corpus's name, its size, a hash of its sentences, and whether all texts are in NFKC.
 
     ``nfkc`` distinguishes KLUE v1.1 (true) from v1 (false).
 
@@ -400,5 +412,6 @@ def corpus_signature(name: str, sentences: Iterable[Sentence]) -> dict[str, Any]
         count += 1
         normal = normal and sentence.text == normalized("NFKC", sentence.text)
         spans = ";".join(f"{span.start},{span.end},{span.label}" for span in sentence.spans)
-        digest.update(f"{sentence.text}\0{spans}\n".encode("utf-8", "surrogatepass"))
+        said = "".join(f"\0{dump_json(row).decode()}" for row in _rest(sentence))
+        digest.update(f"{sentence.text}\0{spans}{said}\n".encode("utf-8", "surrogatepass"))
     return {"name": name, "sentences": count, "sha256": digest.hexdigest()[:12], "nfkc": normal}

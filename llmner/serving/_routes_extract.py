@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from llmner.corpora.jsonl import text_label_rows
 from llmner.extraction import Extraction
 from llmner.files import dump_json
 from llmner.serving import _schemas as schemas
@@ -63,9 +64,12 @@ def add_extraction_routes(app: FastAPI, service: Service) -> None:
         if retryable and len(errors) == len(rows):
             # Nothing is lost by sending all of them again.
             raise retryable[0]
-        bodies = [row.body for row in rows]
-        result = bodies[0] if isinstance(body.text, str) else b"[" + b",".join(bodies) + b"]"
-        return json_response(b'{"result":' + result + b"}")
+        one = isinstance(body.text, str)
+        result = _joined([row.body for row in rows], one=one)
+        if not service.about_texts:
+            return json_response(b'{"result":' + result + b"}")
+        labels = _joined([row.labels for row in rows], one=one)
+        return json_response(b'{"result":' + result + b',"labels":' + labels + b"}")
 
     responses = describe_responses(schemas.ExtractAnswer, *_STATUSES)
     responses[200]["content"] = {
@@ -100,6 +104,11 @@ def add_extraction_routes(app: FastAPI, service: Service) -> None:
         named = None if service.labels is not None else recipe.name
         rest = json_bytes({"recipe": named, "usage": usage})
         return json_response(b'{"results":[' + results + b"]," + rest[1:])
+
+
+def _joined(bodies: list[bytes], *, one: bool) -> bytes:
+    """The body of the only text, or those of several as a list."""
+    return bodies[0] if one else b"[" + b",".join(bodies) + b"]"
 
 
 async def _limited(
@@ -199,10 +208,12 @@ class _Entities:
     Attributes:
         body: The entities, or an object with the error, JSON.
         error: Why the text has no answer, if it has none.
+        labels: The labels of the whole text, JSON.
     """
 
     body: bytes
     error: RefusalError | None = None
+    labels: bytes = b"[]"
 
 
 def _entities(_: int, extraction: Extraction) -> _Entities:
@@ -221,9 +232,11 @@ def _entities(_: int, extraction: Extraction) -> _Entities:
                     "start": span.start,
                     "end": span.end,
                 }
+                | ({"attributes": dict(span.attributes)} if span.attributes else {})
                 for span in extraction.spans
             ]
-        )
+        ),
+        labels=json_bytes(text_label_rows(extraction.labels)),
     )
 
 

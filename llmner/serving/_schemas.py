@@ -143,6 +143,7 @@ class Entity(BaseModel):
     word: str
     start: int = Field(description="First character, in code points.")
     end: int = Field(description="One past the last character.")
+    attributes: dict[str, Any] = Field(default={}, description="Its attributes, if it has any.")
 
 
 class InferAnswer(BaseModel):
@@ -167,6 +168,10 @@ class InferAnswer(BaseModel):
     )
 
     result: list[Entity] | list[list[Entity] | ErrorAnswer]
+    labels: list[TextLabelRow] | list[list[TextLabelRow]] | None = Field(
+        default=None,
+        description="Labels of the whole text, or of each, if the model gives such labels.",
+    )
 
 
 class SpanRow(BaseModel):

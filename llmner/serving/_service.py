@@ -188,6 +188,18 @@ class Service:
         """
         return None if self.tagger is None else self.tagger.labels
 
+    @property
+    def about_texts(self) -> bool:
+        """Whether the model gives labels of whole texts.
+
+        >>> from llmner import Recipe
+        >>> Service(Recipe.load("kote")).about_texts
+        True
+        """
+        if self.tagger is not None:
+            return self.tagger.about == "texts"
+        return bool(self.recipe.text_labels)
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Start the engine, watch it, and shut it down at the end.
