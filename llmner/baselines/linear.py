@@ -114,21 +114,18 @@ class LinearClassifier:
             return []
         features = self._features(texts)
         probabilities = self._probabilities(features)
-        found: list[tuple[TextLabel, ...]] = []
+        given: list[tuple[int, int]] = []
         for number, row in enumerate(probabilities):
             chosen = np.flatnonzero(row >= self._thresholds)
             if not len(chosen) and self._classes["at_least_one"]:
                 chosen = np.array([int(np.argmax(row - self._thresholds))])
-            labels = [
-                TextLabel(
-                    self.labels[index],
-                    self._attributes(features[number], self.labels[index]),
-                    round(float(row[index]), 6),
-                )
-                for index in chosen
-            ]
-            found.append(tuple(labels))
-        return found
+            given += [(number, int(index)) for index in chosen]
+        found: list[list[TextLabel]] = [[] for _ in texts]
+        attributes = self._attributes(features, given)
+        for (number, index), own in zip(given, attributes, strict=True):
+            score = round(float(probabilities[number, index]), 6)
+            found[number].append(TextLabel(self.labels[index], own, score))
+        return [tuple(labels) for labels in found]
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[Any]:
         """The probability of each label: (texts, labels), in the order of :attr:`labels`."""
@@ -142,15 +139,25 @@ class LinearClassifier:
         scores = features @ weights[:, :-1].T + weights[:, -1]
         return _sigmoid(np.asarray(scores))
 
-    def _attributes(self, features: csr_matrix, label: str) -> dict[str, Any]:
-        attributes: dict[str, Any] = {}
+    def _attributes(
+        self, features: csr_matrix, given: Sequence[tuple[int, int]]
+    ) -> list[dict[str, Any]]:
+        """The attributes of each label that a text has: (number of the text, of the label)."""
+        attributes: list[dict[str, Any]] = [{} for _ in given]
         for name, values in self._classes["attributes"].items():
-            if label not in values["labels"]:
+            places = [
+                place
+                for place, (_, index) in enumerate(given)
+                if self.labels[index] in values["labels"]
+            ]
+            if not places:
                 continue
             weights = self._weights[f"attribute {name}"]
-            row = _with_label(features, [label])
-            scores = np.asarray(row @ weights[:, :-1].T + weights[:, -1])[0]
-            attributes[name] = values["values"][int(np.argmax(scores))]
+            rows = features[[given[place][0] for place in places]]
+            rows = _with_label(rows, [self.labels[given[place][1]] for place in places])
+            scores = np.asarray(rows @ weights[:, :-1].T + weights[:, -1])
+            for place, best in zip(places, scores.argmax(1), strict=True):
+                attributes[place][name] = values["values"][int(best)]
         return attributes
 
     def parameters(self) -> int:
