@@ -83,7 +83,7 @@ def test_public_names() -> None:
         (
             "replies",
             "LABEL_FORMATS LabelFormat NOTHING REPAIRS REPLY_FORMATS Order Place ReadReply ReplyFormat "
-            "Status find_places read_exact read_labels read_reply render_reply",
+            "Status find_places is_about_texts read_exact read_labels read_reply render_reply",
         ),
         (
             "projection",

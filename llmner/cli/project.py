@@ -41,7 +41,7 @@ def project(
     reply_format: Annotated[
         str,
         typer.Option(
-            help="json-by-type, json-list, tagged, lines, pairs, labels, labels-json, or auto to "
+            help="json-by-type, json-list, tagged, lines, pairs, labels, or auto to "
             "look at each reply."
         ),
     ] = "auto",
@@ -60,7 +60,7 @@ def project(
     from llmner.projection import Projection, project_reply
     from llmner.replies import LABEL_FORMATS, REPLY_FORMATS
 
-    formats = ("auto", *REPLY_FORMATS, *LABEL_FORMATS)
+    formats = dict.fromkeys(("auto", *REPLY_FORMATS, *LABEL_FORMATS))
     if reply_format not in formats:
         raise UnknownNameError(
             f"unknown reply format {reply_format!r}", hint=f"expected {', '.join(formats)}"

@@ -16,7 +16,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from llmner.errors import InputError, MissingExtraError
-from llmner.replies import LABEL_FORMATS, REPLY_FORMATS, LabelFormat, ReplyFormat
+from llmner.replies import (
+    LABEL_FORMATS,
+    REPLY_FORMATS,
+    LabelFormat,
+    ReplyFormat,
+    is_about_texts,
+)
 from llmner.schema import LabelSchema
 from llmner.spans import Sentence
 
@@ -69,7 +75,7 @@ def reply_grammar(text: str, format: str, schema: LabelSchema) -> str:
     Raises:
         InputError: The format has no grammar.
     """
-    if format in LABEL_FORMATS:
+    if is_about_texts(schema) and format in LABEL_FORMATS:
         return _START + LABEL_FORMATS[format].grammar(text, schema)
     if format not in REPLY_FORMATS:
         raise InputError(
@@ -92,7 +98,9 @@ def reply_schema(format: str, schema: LabelSchema) -> dict[str, Any]:
     Raises:
         InputError: The format is not JSON.
     """
-    formats: dict[str, ReplyFormat | LabelFormat] = {**REPLY_FORMATS, **LABEL_FORMATS}
+    formats: Mapping[str, ReplyFormat | LabelFormat] = (
+        LABEL_FORMATS if is_about_texts(schema) else REPLY_FORMATS
+    )
     reply_format = formats.get(format)
     if reply_format is None or reply_format.json_schema is None:
         json_formats = [name for name, other in formats.items() if other.json_schema is not None]

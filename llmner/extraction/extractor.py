@@ -395,7 +395,7 @@ def _checked_format(name: str) -> str:
     Raises:
         UnknownNameError: It is neither.
     """
-    names = ("auto", *REPLY_FORMATS, *LABEL_FORMATS)
+    names = dict.fromkeys(("auto", *REPLY_FORMATS, *LABEL_FORMATS))
     if name not in names:
         raise UnknownNameError(
             f"unknown reply format {name!r}", hint=f"expected {', '.join(names)}"

@@ -73,7 +73,7 @@ def builtin_recipes() -> list[str]:
 
 
 def _format_names() -> list[str]:
-    return [*sorted(REPLY_FORMATS), *sorted(LABEL_FORMATS)]
+    return sorted({*REPLY_FORMATS, *LABEL_FORMATS})
 
 
 def _check_format(value: str) -> str:
@@ -233,7 +233,7 @@ class Recipe(_Model):
         units: Units with their other spellings, ``{평: [坪]}``; projection treats all
             spellings of a unit as equal.
         reply_format: ``json-by-type``, ``json-list``, ``tagged``, ``lines`` or ``pairs``; for
-            labels of whole texts ``labels`` or ``labels-json``.
+            labels of whole texts ``labels`` or ``json-list``.
         system: The system prompt, a Jinja template. It may use ``labels`` (each with the fields of
             a label and ``words``, all names of the label; its ``attributes`` are a list, each with
             ``key``, the fields of an attribute and ``words``), ``examples`` (each with ``text`` and
@@ -511,7 +511,7 @@ def _check_kind(recipe: Recipe) -> None:
         about = LABEL_FORMATS[recipe.reply_format].problem
         problem = next(filter(None, map(about, recipe.text_labels)), None)
         problem = None if problem is None else f"has {problem}"
-        formats = ["labels-json"]
+        formats = ["json-list"]
     if problem is not None:
         raise ValueError(
             f"reply_format: {recipe.reply_format} {problem}; use {' or '.join(formats)}"

@@ -11,7 +11,7 @@ from llmner.replies._render import render_reply
 from llmner.replies._repairs import REPAIRS
 from llmner.replies._types import NOTHING, Order, Place, ReadReply, Status
 from llmner.replies.formats import REPLY_FORMATS, ReplyFormat
-from llmner.replies.labels import LABEL_FORMATS, LabelFormat, read_labels
+from llmner.replies.labels import LABEL_FORMATS, LabelFormat, is_about_texts, read_labels
 
 __all__ = [
     "LABEL_FORMATS",
@@ -25,6 +25,7 @@ __all__ = [
     "ReplyFormat",
     "Status",
     "find_places",
+    "is_about_texts",
     "read_exact",
     "read_labels",
     "read_reply",

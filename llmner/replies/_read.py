@@ -17,7 +17,7 @@ from llmner.replies._tags import read_tags
 from llmner.replies._types import Place, Reading, ReadReply, Status, Unwrapped
 from llmner.replies._xml import read_xml
 from llmner.replies.formats import REPLY_FORMATS, ReplyFormat
-from llmner.replies.labels import LABEL_FORMATS, read_labels
+from llmner.replies.labels import LABEL_FORMATS, is_about_texts, read_labels
 from llmner.schema import LabelSchema
 from llmner.spans import Mention
 
@@ -72,7 +72,7 @@ def read_reply(
     >>> reply.status, reply.repairs
     ('repaired', ('quotes', 'trailing-comma', 'prose'))
     """
-    if schema is not None and not schema.labels:
+    if schema is not None and is_about_texts(schema):
         exact = read_exact(reply, schema, format)
         return exact or read_labels(reply, schema, text=text, budget=budget)
     work = budget or UNBOUNDED
@@ -184,8 +184,8 @@ def read_exact(reply: str, schema: LabelSchema, format: str) -> ReadReply | None
     True
     """
     about_text = LABEL_FORMATS.get(format)
-    if about_text is not None:
-        labels = about_text.read_exact(reply, schema)
+    if is_about_texts(schema):
+        labels = None if about_text is None else about_text.read_exact(reply, schema)
         return None if labels is None else ReadReply(format=format, labels=tuple(labels))
     expected = REPLY_FORMATS.get(format)
     if expected is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmner.errors import UnknownNameError
 from llmner.replies.formats import REPLY_FORMATS
-from llmner.replies.labels import LABEL_FORMATS
+from llmner.replies.labels import LABEL_FORMATS, is_about_texts
 from llmner.schema import LabelSchema
 from llmner.spans import Sentence
 
@@ -35,11 +35,12 @@ def render_reply(
     >>> render_reply(sentence, "tagged")
     '<손흥민:PS>은 <춘천:LC>에서'
     """
-    if format in LABEL_FORMATS:
+    about_texts = is_about_texts(schema) or format not in REPLY_FORMATS
+    if about_texts and format in LABEL_FORMATS:
         return LABEL_FORMATS[format].write(sentence, schema)
     if format not in REPLY_FORMATS:
         raise UnknownNameError(
             f"unknown reply format {format!r}",
-            hint=f"expected one of {', '.join(sorted([*REPLY_FORMATS, *LABEL_FORMATS]))}",
+            hint=f"expected one of {', '.join(sorted({*REPLY_FORMATS, *LABEL_FORMATS}))}",
         )
     return REPLY_FORMATS[format].write(sentence, schema)

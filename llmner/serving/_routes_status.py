@@ -75,7 +75,7 @@ def _choices(service: Service) -> bytes:
         {
             "default": service.recipe.name,
             "recipes": rows,
-            "reply_formats": [*REPLY_FORMATS, *LABEL_FORMATS],
+            "reply_formats": list(dict.fromkeys((*REPLY_FORMATS, *LABEL_FORMATS))),
             "repairs": dict(REPAIRS),
             "model": service.has_model,
             "tagger": service.labels,

@@ -30,12 +30,8 @@ _OUTCOMES: list[Any] = [
     {"label": "LC", "text": "춘천", "start": 5, "end": 7, **_OUTCOME},
 ]
 
-_ReplyFormat = Literal[
-    "json-by-type", "json-list", "tagged", "lines", "pairs", "labels", "labels-json"
-]
-_AnyReplyFormat = Literal[
-    "auto", "json-by-type", "json-list", "tagged", "lines", "pairs", "labels", "labels-json"
-]
+_ReplyFormat = Literal["json-by-type", "json-list", "tagged", "lines", "pairs", "labels"]
+_AnyReplyFormat = Literal["auto", "json-by-type", "json-list", "tagged", "lines", "pairs", "labels"]
 
 
 # ``fail_fast``: the first wrong element is enough, since a million of them would make a million

@@ -25,7 +25,7 @@ RECIPE = Recipe.model_validate(
             {"code": "배송", "evidence": True, "attributes": {"sentiment": [-1, 0, 1]}},
             {"code": "맛", "attributes": {"sentiment": [-1, 0, 1]}},
         ],
-        "reply_format": "labels-json",
+        "reply_format": "json-list",
         "system": "",
     }
 )

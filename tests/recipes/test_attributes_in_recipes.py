@@ -39,7 +39,7 @@ ASPECTS: dict[str, Any] = {
         {"code": "배송", "evidence": True, "attributes": {"sentiment": [-1, 0, 1]}},
         {"code": "가격"},
     ],
-    "reply_format": "labels-json",
+    "reply_format": "json-list",
     "system": "{{ labels | map(attribute='code') | join(', ') }}",
     "examples": [
         {
@@ -117,8 +117,16 @@ def test_a_recipe_is_written_as_it_is_read(tmp_path: Path, fields: dict[str, Any
             {"examples": [{"text": "<a:DRUG>", "attributes": [{}, {}]}]},
             r"examples\[0\]: 2 attributes for 1 mentions",
         ),
-        (ASPECTS, {"reply_format": "json-list"}, "is not for labels of whole texts"),
-        (ASPECTS, {"reply_format": "labels"}, "has no room for evidence; use labels-json"),
+        (ASPECTS, {"reply_format": "tagged"}, "is not for labels of whole texts"),
+        (
+            ASPECTS,
+            {
+                "text_labels": [{"code": "a", "attributes": ["why"]}],
+                "reply_format": "labels",
+                "examples": [],
+            },
+            "has no room for any text as why; use json-list",
+        ),
         (ASPECTS, {"examples": [{"text": "a", "labels": ["품질"]}]}, "not among the text_labels"),
         (
             ASPECTS,
@@ -137,7 +145,7 @@ def test_what_cannot_be_asked_is_told(
 def test_another_format_without_room_is_told() -> None:
     with pytest.raises(RecipeError, match="mams-terms: reply_format: tagged has no room"):
         Recipe.load("mams-terms").with_reply_format("tagged")
-    assert Recipe.load("mams-aspects").with_reply_format("labels-json").reply_format
+    assert Recipe.load("mams-aspects").with_reply_format("json-list").reply_format
 
 
 def test_hashes_of_recipes_without_attributes_stay() -> None:

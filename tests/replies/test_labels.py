@@ -75,12 +75,12 @@ def test_evidence_is_held_to_the_text() -> None:
     text = "이틀이나 늦게 왔고 소리는 좋아요"
     label = TextLabel("delivery", {"why": "늦음"}, evidence=(Span(0, 7, "delivery"),))
     sound = TextLabel("sound", {"tone": "good", "sure": True})
-    reply = render_reply(Sentence(text, labels=(sound, label)), "labels-json", FULL)
+    reply = render_reply(Sentence(text, labels=(sound, label)), "json-list", FULL)
     assert reply.startswith('[{"label": "delivery", "why": "늦음", "evidence": ["이틀이나 늦게"]}')
-    grammar = reply_grammar(text, "labels-json", FULL)
+    grammar = reply_grammar(text, "json-list", FULL)
     assert is_answer(reply, grammar)
     assert not is_answer(reply.replace("이틀이나 늦게", "사흘이나 늦게"), grammar)
-    projection = project_reply(text, reply, FULL, "labels-json")
+    projection = project_reply(text, reply, FULL, "json-list")
     assert projection.labels == (label, sound)
     assert projection.labels[0].evidence == label.evidence
 

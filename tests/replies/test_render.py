@@ -54,6 +54,6 @@ def test_repeats_are_repeated() -> None:
 def test_an_unknown_format() -> None:
     with pytest.raises(
         UnknownNameError,
-        match="expected one of json-by-type, json-list, labels, labels-json, lines",
+        match="expected one of json-by-type, json-list, labels, lines",
     ):
         render_reply(SENTENCE, "xml")

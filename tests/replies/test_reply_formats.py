@@ -302,5 +302,5 @@ def test_the_server_knows_the_formats_of_the_table() -> None:
     schemas = pytest.importorskip("llmner.serving._schemas")
     extract = schemas.ExtractRequest.model_json_schema()["properties"]["reply_format"]
     project = schemas.ProjectRequest.model_json_schema()["properties"]["reply_format"]
-    assert extract["anyOf"][0]["enum"] == [*REPLY_FORMATS, *LABEL_FORMATS]
-    assert project["enum"] == ["auto", *REPLY_FORMATS, *LABEL_FORMATS]
+    assert extract["anyOf"][0]["enum"] == list(dict.fromkeys((*REPLY_FORMATS, *LABEL_FORMATS)))
+    assert project["enum"] == ["auto", *dict.fromkeys((*REPLY_FORMATS, *LABEL_FORMATS))]

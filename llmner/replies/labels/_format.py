@@ -23,8 +23,8 @@ class LabelFormat:
             The text of a mention is the evidence.
         grammar: Writes a grammar for a text and a schema, in llguidance's dialect of Lark. Each
             label comes once at most, in the schema's order, so that replies end.
-        problem: Why the format has no room for a label's attributes or evidence; ``None`` if it
-            has.
+        problem: Why the format has no room for a label's attributes; ``None`` if it has. Evidence
+            is left out where there is no room.
         json_schema: The JSON schema of all replies; ``None`` if they are no JSON.
     """
 

@@ -29,8 +29,6 @@ _NUMBERS = {
 
 
 def _problem(label: Label) -> str | None:
-    if label.evidence:
-        return "no room for evidence"
     for name, attribute in label.attributes.items():
         if attribute.several:
             return f"no room for several values of {name}"

@@ -1,4 +1,4 @@
-"""``labels-json``: the labels of a text as objects, ``[{"label": "배송", "sentiment": -1}]``.
+"""``json-list``: the labels of a text as objects, ``[{"label": "배송", "sentiment": -1}]``.
 
 A label's evidence is a list of parts of the text, ``"evidence": ["이틀이나 늦게"]``.
 """
@@ -102,4 +102,4 @@ def _json_schema(schema: LabelSchema) -> dict[str, Any]:
     return {"type": "array", "items": objects[0] if len(objects) == 1 else {"anyOf": objects}}
 
 
-FORMAT = LabelFormat("labels-json", _write, _read_exact, _grammar, lambda label: None, _json_schema)
+FORMAT = LabelFormat("json-list", _write, _read_exact, _grammar, lambda label: None, _json_schema)
