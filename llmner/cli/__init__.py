@@ -24,6 +24,7 @@ from llmner.cli import (
     convert,
     doctor,
     evaluate,
+    explain,
     extract,
     merge,
     project,
@@ -53,6 +54,7 @@ app.command("project", cls=GroupedCommand)(project.project)
 app.command("convert", cls=GroupedCommand)(convert.convert)
 app.command("stats")(stats.stats)
 app.command("evaluate", cls=GroupedCommand)(evaluate.evaluate)
+app.command("explain", cls=GroupedCommand)(explain.explain)
 app.command("compare")(compare.compare)
 app.command("compare-models")(compare_models.compare_models)
 app.command("calibrate")(calibrate.calibrate)

@@ -20,11 +20,16 @@ from llmner._shown import visible
 from llmner.errors import InputError
 
 if TYPE_CHECKING:
+    from llmner.labelling import Explanation
     from llmner.projection import AttributeOutcome, Projection
     from llmner.reports.figures import Facts
     from llmner.scoring import Comparison, Evaluation
     from llmner.spans import Span, TextLabel
 
+# Words that an explanation lists, and the least share of a score that it shows.
+_MOST_WORDS = 5
+_LEAST_SHARE = 0.001
+_UNDERLINED = 0.1
 _COLOURS = (
     "bold black on bright_cyan",
     "bold black on bright_green",
@@ -198,6 +203,47 @@ def _show_spans(out: Console, projection: Projection) -> None:
         )
     out.print(table)
     out.print()
+
+
+def show_explanations(out: Console, text: str, explanations: Sequence[Explanation]) -> None:
+    """Print for each label of a text how far its score falls without each word."""
+    if not explanations:
+        out.print(Text(printable(text)))
+        out.print(Text("  nothing found, so there is nothing to explain", style="dim"))
+        out.print()
+        return
+    for explanation in explanations:
+        shown = Text()
+        best = explanation.highlight
+        position = 0
+        for word in explanation.words:
+            shown.append(printable(text[position : word.start]))
+            style = _share_style(word.share, is_best=word == best)
+            shown.append(printable(text[word.start : word.end]), style)
+            position = word.end
+        shown.append(printable(text[position:]))
+        out.print(shown)
+        item = explanation.label
+        table = plain_table("", "share")
+        name = printable(item.label)
+        attributes = _attributes(item, ()).plain
+        out.print(
+            Text(
+                f"  {name}{f' ({attributes})' if attributes else ''} {explanation.score:.3f}",
+                "bold",
+            )
+        )
+        for word in sorted(explanation.words, key=lambda word: -abs(word.share))[:_MOST_WORDS]:
+            if abs(word.share) >= _LEAST_SHARE:
+                table.add_row(Text(printable(text[word.start : word.end])), f"{word.share:+.3f}")
+        out.print(table)
+        out.print()
+
+
+def _share_style(share: float, *, is_best: bool) -> str:
+    if is_best:
+        return "bold black on bright_yellow"
+    return "underline" if share >= _UNDERLINED else ""
 
 
 def show_evaluation(out: Console, evaluation: Evaluation) -> None:

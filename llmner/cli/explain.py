@@ -1,0 +1,62 @@
+"""``llmner explain``: which words a label rests on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmner.asking import AskOptions, build, build_baseline, is_baseline, prepare
+from llmner.cli._asking import given_options, with_ask_options
+from llmner.cli._common import JsonOption, dashed, guarded, not_both, note, progress
+
+
+@guarded
+@with_ask_options()
+def explain(
+    context: typer.Context,
+    text: Annotated[
+        str | None, typer.Argument(help="A text to explain.", show_default=False)
+    ] = None,
+    input: Annotated[
+        Path | None, typer.Option("--input", "-i", help="A corpus, whose texts are explained.")
+    ] = None,
+    input_format: Annotated[
+        str | None, typer.Option(help="Its format; by default guessed.")
+    ] = None,
+    options: AskOptions = AskOptions(),
+    json: JsonOption = False,
+) -> None:
+    """Show which words a label rests on: how far its score falls without each of them.
+
+    A text of ten words is asked about eleven times. Classifiers (train-baseline classifier) are
+    quick at that; a language model needs scores, which the transformers and vllm engines give.
+    """
+    from llmner.corpora import read_corpus
+    from llmner.extraction import SpanExtractor
+    from llmner.files import dump_json, write_bytes
+    from llmner.labelling import explain as explained
+    from llmner.reports.console import console, show_explanations
+    from llmner.spans import Sentence
+
+    not_both(text=text, input=input)
+    sentences = (
+        [Sentence(text)] if text is not None else list(read_corpus(str(input), input_format))
+    )
+    extractor: SpanExtractor
+    if is_baseline(options.engine.engine):
+        given = given_options(context, options.flat())
+        extractor = build_baseline(options, given=given, report=note, spell=dashed)
+    else:
+        extractor = build(prepare(options, note), soon=True, report=note, spell=dashed)
+    out = console()
+    with progress("explaining", len(sentences)) as step:
+        for sentence, explanations in zip(sentences, explained(extractor, sentences), strict=True):
+            step(1)
+            if json:
+                labels = [explanation.to_dict() for explanation in explanations]
+                row = {"id": sentence.id, "text": sentence.text, "explanations": labels}
+                write_bytes(dump_json(row) + b"\n")
+            else:
+                show_explanations(out, sentence.text, explanations)

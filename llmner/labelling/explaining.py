@@ -1,0 +1,215 @@
+"""Why a text has a label: how far its score falls without each word.
+
+One word at a time is left out, and all of these texts are asked about in batches. Classifiers are
+asked for probabilities, whatever their thresholds; of taggers and language models the score of the
+same span counts, and 0 where it is gone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from llmner.errors import GenerationError
+from llmner.extraction import Extraction, SpanExtractor
+from llmner.spans import Sentence, Span, TextLabel
+
+__all__ = ["Explanation", "WordShare", "explain"]
+
+_WORD = re.compile(r"\S+")
+# What stands around a word and is no part of it.
+_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+# Texts that are asked about together at most.
+_AT_ONCE = 256
+
+Key = tuple[str, str]
+"""The label, and the surface of a span; empty for a label of the whole text."""
+
+
+@dataclass(frozen=True, slots=True)
+class WordShare:
+    """A word of a text, and what a label loses without it.
+
+    Attributes:
+        start: The word's first character.
+        end: One past its last character.
+        share: How far the label's score falls when the word is left out, in [-1, 1]. Below 0, the
+            word speaks against the label.
+    """
+
+    start: int
+    end: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a text has a label.
+
+    Attributes:
+        text: The text.
+        label: The span, or the label of the whole text.
+        score: Its score in the whole text; 1 where the model gives none.
+        words: The words of the text, in its order.
+    """
+
+    text: str
+    label: Span | TextLabel
+    score: float
+    words: tuple[WordShare, ...]
+
+    @property
+    def highlight(self) -> WordShare | None:
+        """The word without which the score falls most; ``None`` if it falls without none.
+
+        >>> words = (WordShare(0, 4, 0.1), WordShare(5, 9, 0.6))
+        >>> Explanation("good food", TextLabel("food"), 0.9, words).highlight.start
+        5
+        """
+        best = max(self.words, key=lambda word: word.share, default=None)
+        return None if best is None or best.share <= 0 else best
+
+    def to_dict(self) -> dict[str, Any]:
+        """The explanation as ``explain --json`` prints it, in a list for each text."""
+        label: dict[str, Any] = {"label": self.label.label, "score": round(self.score, 6)}
+        if isinstance(self.label, Span):
+            label |= {"start": self.label.start, "end": self.label.end}
+        if self.label.attributes:
+            label["attributes"] = dict(self.label.attributes)
+        best = self.highlight
+        return {
+            **label,
+            "highlight": None if best is None else {"start": best.start, "end": best.end},
+            "words": [
+                {"start": word.start, "end": word.end, "share": round(word.share, 6)}
+                for word in self.words
+            ],
+        }
+
+
+def explain(
+    extractor: SpanExtractor, sentences: Iterable[Sentence | str]
+) -> Iterator[tuple[Explanation, ...]]:
+    """Explain what is found in each text, in order.
+
+    A text of n words is asked about n + 1 times.
+
+    Args:
+        extractor: A classifier or tagger, or a language model whose replies have scores.
+        sentences: The sentences, or their texts.
+
+    Yields:
+        An explanation of each span and of each label that a text has.
+
+    Raises:
+        GenerationError: The model fails at a text.
+
+    >>> from llmner.baselines import BaselineExtractor
+    >>> model = BaselineExtractor(Path("build/reviews"))  # doctest: +SKIP
+    >>> (explanations,) = explain(model, ["배송이 너무 늦었어요"])  # doctest: +SKIP
+    >>> explanations[0].highlight  # doctest: +SKIP
+    WordShare(start=0, end=3, share=0.71)
+    """
+    for sentence in sentences:
+        text = sentence if isinstance(sentence, str) else sentence.text
+        yield _explained(extractor, text)
+
+
+def _explained(extractor: SpanExtractor, text: str) -> tuple[Explanation, ...]:
+    found = _answered(extractor, [text])[0]
+    items: list[Span | TextLabel] = [*found.spans, *found.labels]
+    words = _words(text)
+    if not items or not words:
+        return ()
+    texts = [text[: word.start] + text[word.end :] for word in words]
+    scores = _scores(extractor, [text, *texts])
+    explanations = []
+    for item in items:
+        key = _key(item, text)
+        whole = scores[0].get(key, 1.0)
+        shares = tuple(
+            WordShare(word.start, word.end, whole - without.get(key, 0.0))
+            # Without its own words a span is gone, which says nothing of what stands around it.
+            if not (isinstance(item, Span) and word.start < item.end and item.start < word.end)
+            else WordShare(word.start, word.end, 0.0)
+            for word, without in zip(words, scores[1:], strict=True)
+        )
+        explanations.append(Explanation(text, item, whole, shares))
+    return tuple(explanations)
+
+
+def shares(model: Any, text: str, label: str) -> tuple[WordShare, ...]:
+    """How far a classifier's probability of a label falls without each word of a text.
+
+    Args:
+        model: A classifier with ``labels`` and ``probabilities``.
+        text: The text.
+        label: The label, whether the classifier gives it or not.
+    """
+    words = _words(text)
+    texts = [text, *(text[: word.start] + text[word.end :] for word in words)]
+    column = model.probabilities(texts)[:, model.labels.index(label)]
+    return tuple(
+        WordShare(word.start, word.end, float(column[0] - without))
+        for word, without in zip(words, column[1:], strict=True)
+    )
+
+
+def _words(text: str) -> list[WordShare]:
+    """The words of a text without the punctuation around them."""
+    words = []
+    for match in _WORD.finditer(text):
+        inner = _EDGES.sub("", match[0])
+        if inner:
+            start = match.start() + match[0].index(inner)
+            words.append(WordShare(start, start + len(inner), 0.0))
+    return words
+
+
+def _key(item: Span | TextLabel, text: str) -> Key:
+    return item.label, text[item.start : item.end] if isinstance(item, Span) else ""
+
+
+def _scores(extractor: SpanExtractor, texts: Sequence[str]) -> list[Mapping[Key, float]]:
+    """The score of each label and span in each text."""
+    classifier = _classifier(extractor)
+    if classifier is not None:
+        return [
+            {(label, ""): float(p) for label, p in zip(classifier.labels, row, strict=True)}
+            for start in range(0, len(texts), _AT_ONCE)
+            for row in classifier.probabilities(texts[start : start + _AT_ONCE])
+        ]
+    return [_scores_of(extraction) for extraction in _answered(extractor, texts)]
+
+
+def _scores_of(extraction: Extraction) -> dict[Key, float]:
+    items: list[Span | TextLabel] = [*extraction.spans, *extraction.labels]
+    text = extraction.sentence.text
+    return {_key(item, text): 1.0 if item.score is None else item.score for item in items}
+
+
+@runtime_checkable
+class _Classifier(Protocol):
+    """What gives the probability of every label."""
+
+    labels: tuple[str, ...]
+
+    def probabilities(self, texts: Sequence[str]) -> Any:
+        """(texts, labels)."""
+        ...
+
+
+def _classifier(extractor: SpanExtractor) -> _Classifier | None:
+    load = getattr(extractor, "load", None)
+    model = load() if callable(load) else None
+    return model if isinstance(model, _Classifier) else None
+
+
+def _answered(extractor: SpanExtractor, texts: Sequence[str]) -> list[Extraction]:
+    extractions = list(extractor.extract(texts))
+    for extraction in extractions:
+        if extraction.reply.error is not None:
+            raise GenerationError(f"the model fails at a text: {extraction.reply.error}")
+    return extractions
