@@ -88,4 +88,5 @@ def convert(
     bad.close()
     tell_reading(stats)
     tell_losses(losses, f"{to} cannot hold")
-    note(f"{count} sentences, {stats.spans} entities are in {output}")
+    labels = f", {stats.labels} labels of texts" if stats.labels else ""
+    note(f"{count} sentences, {stats.spans} entities{labels} are in {output}")

@@ -35,6 +35,7 @@ class ReadStats:
     Attributes:
         sentences: Number of sentences read.
         spans: Number of gold spans in them.
+        labels: Number of labels of whole texts.
         repairs: Number of tags that were repaired (an ``I-X`` that continues nothing, ...).
         first_repair: The first repair: file, line, and what was wrong.
         skipped: Number of bad rows or sentences that were skipped.
@@ -44,6 +45,7 @@ class ReadStats:
 
     sentences: int = 0
     spans: int = 0
+    labels: int = 0
     repairs: int = 0
     first_repair: str | None = None
     skipped: int = 0

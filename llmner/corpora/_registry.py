@@ -300,6 +300,7 @@ def _counted(sentences: Iterator[Sentence], name: str, stats: ReadStats) -> Iter
     for sentence in sentences:
         stats.sentences += 1
         stats.spans += len(sentence.spans)
+        stats.labels += len(sentence.labels)
         yield sentence
     if not stats.sentences and not stats.skipped:
         raise CorpusError("holds no sentence", path=name, hint="the file is empty")
