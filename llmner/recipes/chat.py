@@ -12,10 +12,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+from llmner.errors import InputError
 from llmner.files import dump_json, whole_file
 from llmner.recipes.recipe import Recipe
 from llmner.replies import render_reply
-from llmner.spans import Sentence
+from llmner.schema import Label
+from llmner.spans import Sentence, Span, TextLabel
 
 __all__ = [
     "Message",
@@ -120,15 +122,50 @@ def chat_row(recipe: Recipe, sentence: Sentence) -> dict[str, object]:
 
     Worked examples have no turns of their own in it.
 
+    Raises:
+        InputError: The recipe does not have a label of the text, or the value of an attribute.
+
     >>> from llmner.spans import Span
     >>> row = chat_row(Recipe.load("klue"), Sentence("춘천에서", (Span(0, 2, "LC"),)))
     >>> row["messages"][-1]
     {'role': 'assistant', 'content': '{"LC": ["춘천"]}'}
     """
+    _check(recipe, sentence)
     answer = render_reply(sentence, recipe.reply_format, recipe.schema_)
     messages = _messages(recipe, sentence.text, ())
     messages.append({"role": "assistant", "content": answer})
     return {"id": sentence.id, "messages": messages}
+
+
+def _check(recipe: Recipe, sentence: Sentence) -> None:
+    """Check that a recipe has the labels of a whole text, and the values of attributes.
+
+    What a label does not declare is no part of an answer, and may be anything.
+
+    Raises:
+        InputError: It has not.
+    """
+    schema = recipe.schema_
+    items: list[tuple[Label | None, Span | TextLabel]] = [
+        (schema.by_code.get(span.label), span) for span in sentence.spans if schema.has_attributes
+    ]
+    if recipe.text_labels:
+        items += [(schema.text_label(label.label), label) for label in sentence.labels]
+    for label, item in items:
+        if label is None:
+            raise InputError(
+                f"label {item.label!r} is not among the labels of recipe {recipe.name}",
+                id=sentence.id,
+                hint="use a recipe that has it",
+            )
+        for name, attribute in label.attributes.items():
+            value = item.attributes.get(name)
+            if value is not None and attribute.read(value).kind != "exact":
+                raise InputError(
+                    f"{value!r} is no value of {label.code}.{name} in recipe {recipe.name}",
+                    id=sentence.id,
+                    hint="use a recipe that has it",
+                )
 
 
 def completion_row(recipe: Recipe, sentence: Sentence) -> dict[str, object]:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from accelerate.utils import gather_object
@@ -31,7 +31,7 @@ from llmner.errors import InputError
 from llmner.extraction import Extractor
 from llmner.recipes import Recipe
 from llmner.scoring import score
-from llmner.spans import Sentence, Span
+from llmner.spans import Sentence, Span, TextLabel
 from llmner.training._config import OptimOptions, TrainingConfig
 from llmner.training._cpu_head import score_answers_only
 from llmner.training._model import adapter_config, is_fsdp
@@ -113,8 +113,8 @@ class NerTrainer(SFTTrainer):  # type: ignore[misc]
             )
             extractor = Extractor(self._recipe, generator, batch_size=max(1, len(self._held_out)))
             process, processes = self.accelerator.process_index, self.accelerator.num_processes
-            share: list[tuple[Span, ...]] = [
-                extraction.spans
+            share: list[_Found] = [
+                (extraction.spans, extraction.labels)
                 for extraction in extractor.extract(self._held_out[process::processes])
             ]
         tokenizer.padding_side = side
@@ -123,8 +123,7 @@ class NerTrainer(SFTTrainer):  # type: ignore[misc]
         predicted = [
             shares[index % processes][index // processes] for index in range(len(self._held_out))
         ]
-        micro = score([sentence.spans for sentence in self._held_out], predicted).micro
-        return {"precision": micro.precision, "recall": micro.recall, "f1": micro.f1}
+        return _figures(self._recipe, self._held_out, predicted)
 
     def _model_to_ask(self, model: Any) -> Any:
         """The model that generates answers.
@@ -149,6 +148,28 @@ def _class_forward(model: Any) -> Iterator[None]:
     finally:
         if patched is not None:
             model.forward = patched
+
+
+_Found: TypeAlias = tuple[tuple[Span, ...], tuple[TextLabel, ...]]
+"""The spans that an answer gives, and the labels of the whole text."""
+
+
+def _figures(
+    recipe: Recipe, gold: Sequence[Sentence], predicted: Sequence[_Found]
+) -> dict[str, float]:
+    """Micro precision, recall and F1 of what the recipe asks for, attributes included."""
+    scores = score(
+        [sentence.spans for sentence in gold],
+        [spans for spans, _ in predicted],
+        text_labels=([sentence.labels for sentence in gold], [labels for _, labels in predicted]),
+    )
+    parts = ("precision", "recall", "f1")
+    labels, attributes = scores.others["text_labels"], scores.others["attributes"]
+    if recipe.text_labels:
+        return {part: 0.0 if labels is None else labels["pairs"][part] for part in parts}
+    if recipe.schema_.has_attributes and attributes is not None:
+        return {part: attributes[f"span_{part}"] for part in parts}
+    return {part: getattr(scores.micro, part) for part in parts}
 
 
 class _Clock(TrainerCallback):  # type: ignore[misc]

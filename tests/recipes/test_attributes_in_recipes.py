@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from llmner.errors import RecipeError
+from llmner.errors import InputError, RecipeError
 from llmner.recipes import Recipe
 from llmner.recipes.chat import chat_row
 from llmner.spans import Sentence, Span, TextLabel
@@ -152,3 +152,13 @@ def test_hashes_of_recipes_without_attributes_stay() -> None:
     # Adapters keep the hash of the recipe that they were trained with.
     hashes = {name: Recipe.load(name).hash for name in ("klue", "klue-sft", "gmb")}
     assert hashes == {"klue": "65e92e8ef459", "klue-sft": "55d33c48e6a6", "gmb": "ff893ce41df3"}
+
+
+def test_what_a_recipe_has_not_is_no_training_row(tmp_path: Path) -> None:
+    drugs, aspects = loaded(tmp_path, DRUG), loaded(tmp_path, ASPECTS)
+    span = Span(0, 4, "DRUG", attributes={"form": "pill"})
+    with pytest.raises(InputError, match=r"'pill' is no value of DRUG.form in recipe drugs"):
+        chat_row(drugs, Sentence("타이레놀", (span,), "7"))
+    with pytest.raises(InputError, match="label '품질' is not among the labels of recipe aspects"):
+        chat_row(aspects, Sentence("좋아요", labels=(TextLabel("품질"),)))
+    chat_row(aspects, Sentence("좋아요", labels=(TextLabel("가격", {"more": 1}),)))

@@ -20,6 +20,7 @@ from llmner.engines._processor import Arithmetic
 from llmner.errors import InputError
 from llmner.extraction import Extractor
 from llmner.recipes import Recipe
+from llmner.spans import Sentence, Span, TextLabel
 from llmner.training import TrainingConfig, example_row, parse_config, train
 from tests.conftest import ROOT
 from tests.killing import killed_once_there
@@ -28,6 +29,7 @@ from tests.tiny import EXAONE, tiny_model
 pytest.importorskip("trl", reason='needs pip install "llmner[train]"')
 pytest.importorskip("bitsandbytes", reason='needs pip install "llmner[train]"')
 from llmner._checkpoints import last_checkpoint
+from llmner.training._trainer import _figures
 
 
 @pytest.fixture(scope="module")
@@ -387,3 +389,29 @@ def test_an_optimiser_that_needs_a_gpu_says_so(
         train(
             configured(tmp_path / "no such model", tmp_path / "out", optimizer="paged_adamw_8bit")
         )
+
+
+def test_labels_of_whole_texts_are_learnt_and_watched(model: Path, tmp_path: Path) -> None:
+    changed = {
+        "train": ROOT / "data" / "reviews-ko.jsonl",
+        "recipe": "reviews-ko",
+        "max_length": 2048,
+        "train_limit": 12,
+        "held_out": 3,
+        "epochs": 1,
+    }
+    folder = tmp_path / "reviews"
+    train(configured(model, folder, **changed))
+    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    assert record["epochs"][-1]["f1"] == 0
+    recipe = Recipe.load("reviews-ko")
+    labels = (TextLabel("배송", {"sentiment": -1}), TextLabel("맛", {"sentiment": 1}))
+    gold = [Sentence("a", labels=labels)]
+    half = [((), (labels[0], TextLabel("맛", {"sentiment": 2})))]
+    # A label is right with its sentiment only.
+    assert _figures(recipe, gold, half) == {"precision": 0.5, "recall": 0.5, "f1": 0.5}
+    terms = Recipe.load("mams-terms")
+    span = Span(0, 1, "TERM", attributes={"polarity": "positive"})
+    wrong = Span(0, 1, "TERM", attributes={"polarity": "negative"})
+    assert _figures(terms, [Sentence("a", (span,))], [((wrong,), ())])["f1"] == 0
+    assert _figures(terms, [Sentence("a", (span,))], [((span,), ())])["f1"] == 1
