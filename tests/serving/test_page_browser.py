@@ -330,3 +330,32 @@ def luminance(colour: str) -> float:
 def contrast(one: str, other: str) -> float:
     dark, light = sorted((luminance(one), luminance(other)))
     return (light + 0.05) / (dark + 0.05)
+
+
+def test_attributes_and_labels_of_texts_are_shown(open_page: Open) -> None:
+    page = open_page(served=Service(Recipe.load("reviews-ko")))
+    page.click("#tab-project")
+    page.select_option("#project-recipe", "mams-terms")
+    page.fill("#project-text", "Nice soup, slow waiter.")
+    page.fill("#project-reply", f"soup: positive\nwaiter: purple\n{EVIL}: positive")
+    page.click("#project button[type=submit]")
+    page.wait_for_selector("#shown mark")
+    assert "TERM · positive" in page.inner_text("#shown")
+    mentions = page.inner_text("#mentions")
+    assert "polarity: positive" in mentions
+    page.select_option("#project-recipe", "reviews-ko")
+    page.fill("#project-text", "정말 늦게 왔어요. 맛은 좋아요.")
+    reply = [
+        {"label": "배송", "sentiment": -2, "evidence": ["늦게 왔어요"]},
+        {"label": EVIL, "sentiment": 1},
+        {"label": "맛", "sentiment": "보라"},
+    ]
+    page.fill("#project-reply", json.dumps(reply, ensure_ascii=False))
+    page.click("#project button[type=submit]")
+    page.wait_for_selector("#text-labels li")
+    labels = page.locator("#text-labels li").all_inner_texts()
+    assert labels[0].split() == ["배송", "sentiment:", "-2", "늦게", "왔어요"]
+    assert "unknown value" in labels[1]
+    assert "unknown label" in labels[2]
+    assert "2 labels in" in page.inner_text("#status")
+    assert page.title() != "gone"
