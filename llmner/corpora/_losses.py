@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from llmner.errors import CorpusError
-from llmner.spans import Sentence, Span
+from llmner.spans import Sentence, Span, TextLabel
 
 __all__ = [
     "ATTRIBUTES",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 ATTRIBUTES = "attributes"
+EVIDENCE = "evidence of labels of whole texts"
 DISCONTINUOUS = "entities in several pieces"
 EDGES = "entities with other edges"
 ENTITIES = "entities"
@@ -126,14 +128,36 @@ def differences(sentence: Sentence, kept: Sentence) -> Iterator[tuple[str, str]]
         same = "".join(kept.text.split()) == "".join(sentence.text.split())
         yield SPACING if same else TEXTS, repr(sentence.text[:_EXAMPLE_CHARS])
     yield from _span_differences(sentence, kept)
-    for kind, name in ((SCORES, "score"), (ATTRIBUTES, "attributes")):
-        before = [(span, getattr(span, name)) for span in sentence.spans]
-        before = [(span, value) for span, value in before if value not in (None, {})]
-        after = sum(getattr(span, name) not in (None, {}) for span in kept.spans)
-        for span, value in before[after:]:
-            yield kind, f"{value} of {sentence.surface(span)[:_EXAMPLE_CHARS]!r}"
-    for label in sentence.labels[len(kept.labels) :]:
-        yield TEXT_LABELS, label.label
+    scores = [span for span in sentence.spans if span.score is not None]
+    for span in scores[sum(span.score is not None for span in kept.spans) :]:
+        yield SCORES, f"{span.score} of {sentence.surface(span)[:_EXAMPLE_CHARS]!r}"
+    # Formats that move spans keep their order.
+    for number, span in enumerate(sentence.spans):
+        other = kept.spans[number] if number < len(kept.spans) else None
+        lost = _lost_attributes(span, other)
+        if lost:
+            yield ATTRIBUTES, f"{lost} of {sentence.surface(span)[:_EXAMPLE_CHARS]!r}"
+    for number, label in enumerate(sentence.labels):
+        if number >= len(kept.labels):
+            yield TEXT_LABELS, label.label
+            continue
+        lost = _lost_attributes(label, kept.labels[number])
+        if lost:
+            yield ATTRIBUTES, f"{lost} of {label.label!r}"
+        if label.score is not None and kept.labels[number].score is None:
+            yield SCORES, f"{label.score} of {label.label!r}"
+        if len(kept.labels[number].evidence) < len(label.evidence):
+            yield EVIDENCE, f"of {label.label!r}"
+
+
+def _lost_attributes(item: Span | TextLabel, other: Span | TextLabel | None) -> dict[str, Any]:
+    """The attributes that the other one has not."""
+    held = {} if other is None else other.attributes
+    return {
+        name: value
+        for name, value in item.attributes.items()
+        if name not in held or held[name] != value
+    }
 
 
 def _span_differences(sentence: Sentence, kept: Sentence) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,8 @@
 
 A pair of files is one document, and one sentence here, so offsets are the document's own. A folder
 of pairs is a corpus, and so it is written: a pair a sentence, named by its id. A single ``.ann`` is
-written with all sentences as lines of one document.
+written with all sentences as lines of one document. Attributes of spans are brat's
+(``A1<TAB>polarity T1 positive``); one without a value is true.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from llmner.corpora._format import CorpusFormat, ReadOptions, bare, encode
 from llmner.corpora._losses import DISCONTINUOUS, IDS, OTHERS, RELATIONS, SENTENCES, Losses
@@ -22,6 +25,7 @@ from llmner.spans import Sentence, Span
 __all__ = ["BRAT", "FORMATS"]
 
 _SUFFIX = ".ann"
+_ATTRIBUTE = re.compile(r"A\d+\t(?P<name>\S+) (?P<span>T\d+)(?: (?P<value>\S+))?\s*")
 _PLACES = re.compile(r"(\S+) (\d{1,9} \d{1,9}(?:;\d{1,9} \d{1,9})*)")
 _KINDS = {"R": RELATIONS, "*": RELATIONS, "E": RELATIONS}
 # Attributes, modifications, normalisations and notes.
@@ -45,8 +49,9 @@ def _document(path: Path, id: str, options: ReadOptions) -> Iterator[Sentence]:
     text_path = path.with_suffix(".txt")
     if not path.exists():
         raise CorpusError("no such file", path=path)
-    spans: list[Span] = []
+    spans: dict[str, Span] = {}
     lines: list[str] = []
+    remarks: list[tuple[int, str]] = []
     try:
         if not text_path.is_file():
             raise CorpusError(
@@ -59,13 +64,34 @@ def _document(path: Path, id: str, options: ReadOptions) -> Iterator[Sentence]:
         for number, line in open_lines(path):
             if line.strip():
                 lines.append(line)
-                spans += _spans(path, number, line, id, text, options)
-        kept = options.flat(path, None, id, text, spans)
+                if line.startswith("A"):
+                    # It may stand before the span that it is about.
+                    remarks.append((number, line))
+                    continue
+                for span in _spans(path, number, line, id, text, options):
+                    key = line.partition("\t")[0]
+                    spans[f"{key} {number}" if key in spans else key] = span
+        for number, line in remarks:
+            if not _add_attribute(line, spans):
+                options.lost(OTHERS, line[:60], path, number, id)
+        kept = options.flat(path, None, id, text, list(spans.values()))
         sentence = options.sentence(path, None, id, text, kept)
     except CorpusError as error:
         options.bad(error, "\n".join(lines))
         return
     yield sentence
+
+
+def _add_attribute(line: str, spans: dict[str, Span]) -> bool:
+    """Give a span the attribute of a line; ``False`` if the line is about something else."""
+    match = _ATTRIBUTE.fullmatch(line)
+    span = None if match is None else spans.get(match["span"])
+    if match is None or span is None:
+        return False
+    value: str | bool = match["value"] or True
+    attributes = {**span.attributes, match["name"]: value}
+    spans[match["span"]] = replace(span, attributes=attributes)
+    return True
 
 
 def _whole_text(path: Path) -> str:
@@ -121,6 +147,7 @@ def _spans(
 
 def _annotations(sentences: Iterable[tuple[int, Sentence]]) -> str:
     lines: list[str] = []
+    attributes: list[str] = []
     for offset, sentence in sentences:
         for span in sentence.spans:
             if re.search(r"\s", span.label):
@@ -129,8 +156,22 @@ def _annotations(sentences: Iterable[tuple[int, Sentence]]) -> str:
                 )
             surface = " ".join(sentence.surface(span).split("\n"))
             place = f"{span.start + offset} {span.end + offset}"
-            lines.append(f"T{len(lines) + 1}\t{span.label} {place}\t{surface}\n")
-    return "".join(lines)
+            names = len(lines) + 1
+            lines.append(f"T{names}\t{span.label} {place}\t{surface}\n")
+            for name, value in _holdable(span.attributes).items():
+                said = "" if value is True else f" {value}"
+                attributes.append(f"A{len(attributes) + 1}\t{name} T{names}{said}\n")
+    return "".join([*lines, *attributes])
+
+
+def _holdable(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes that brat can hold: words, and what is true."""
+    return {
+        name: value
+        for name, value in attributes.items()
+        if not re.search(r"\s", name)
+        and (value is True or (isinstance(value, str) and re.fullmatch(r"\S+", value)))
+    }
 
 
 def _write(sentences: Iterable[Sentence], path: Path, losses: Losses | None) -> None:
@@ -203,9 +244,11 @@ def _write_document(sentences: list[Sentence], path: Path, losses: Losses | None
 
 
 def _kept(sentence: Sentence) -> Sentence:
-    plain = bare(sentence)
+    plain = bare(sentence, attributes=True)
+    spans = tuple(replace(s, attributes=_holdable(s.attributes)) for s in plain.spans)
+    plain = replace(plain, spans=spans)
     safe = sentence.id is not None and _name(sentence, 1) == sentence.id
-    return plain if safe or sentence.id is None else bare(plain, id=False)
+    return plain if safe or sentence.id is None else replace(plain, id=None)
 
 
 BRAT = CorpusFormat("brat", _read, None, None, suffixes=(_SUFFIX,), write_path=_write, kept=_kept)

@@ -3,18 +3,21 @@
 Of several annotations of a task, the one marked as ground truth or else the first that was not
 cancelled is read; where there is none, the first prediction. Offsets are those of JavaScript, which
 counts UTF-16 code units. What is written uses ``from_name`` "label" and ``to_name`` "text", as
-Label Studio's template for named entities does.
+Label Studio's template for named entities does. Attributes of spans are choices, numbers and texts
+of their regions (``perRegion``), named after the attribute; labels of whole texts are choices of
+the task.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from llmner._numbers import is_number
 from llmner.corpora._claims import SpanClaim, fraction_of
-from llmner.corpora._format import CorpusFormat, ReadOptions, bare
+from llmner.corpora._format import CorpusFormat, ReadOptions
 from llmner.corpora._json import text_of
 from llmner.corpora._losses import OTHERS, RELATIONS
 from llmner.corpora._records import Loss, Record, id_of, read_records, record_of
@@ -54,12 +57,45 @@ def _parse_task(row: Any) -> Record | None:
     claims: list[SpanClaim] = []
     labels: list[TextLabel] = []
     score = None if valid else chosen.get("score")
-    for result in chosen.get("result") or []:
-        if not isinstance(result, dict):
-            return None
-        _add_result(result, score, claims, labels, losses)
+    results = chosen.get("result") or []
+    if not all(isinstance(result, dict) for result in results):
+        return None
+    regions = _attributes_by_region(results)
+    for result in results:
+        _add_result(result, score, claims, labels, losses, regions)
     id = id_of(row["data"]) or id_of(row)
     return Record(text, claims, id, labels, losses)
+
+
+def _attributes_by_region(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The attributes of each region with a label, by its id."""
+    regions: dict[str, dict[str, Any]] = {
+        str(result["id"]): {}
+        for result in results
+        if isinstance(result.get("value"), dict) and _names_of(result["value"]) and "id" in result
+    }
+    for result in results:
+        own = regions.get(str(result.get("id")))
+        value, name = result.get("value"), result.get("from_name")
+        if own is not None and isinstance(value, dict) and isinstance(name, str):
+            said = _attribute(value)
+            if said is not None and not _names_of(value):
+                own[name] = said
+    return regions
+
+
+def _attribute(value: dict[str, Any]) -> Any:
+    """The value that a region's result gives; ``None`` if it gives none."""
+    for key in ("choices", "text"):
+        said = value.get(key)
+        if isinstance(said, list) and said and all(isinstance(item, str) for item in said):
+            return said[0] if len(said) == 1 else said
+    return next((value[key] for key in ("number", "rating") if is_number(value.get(key))), None)
+
+
+def _names_of(value: dict[str, Any]) -> list[Any]:
+    names = value.get("labels") or value.get("hypertextlabels") or []
+    return [names] if isinstance(names, str) else list(names)
 
 
 def _add_result(
@@ -68,6 +104,7 @@ def _add_result(
     claims: list[SpanClaim],
     labels: list[TextLabel],
     losses: list[Loss],
+    regions: dict[str, dict[str, Any]],
 ) -> None:
     """Add what one result of an annotation says."""
     value = result.get("value")
@@ -81,8 +118,11 @@ def _add_result(
     if isinstance(value.get("choices"), list) and "start" not in value:
         labels += [TextLabel(str(choice)) for choice in value["choices"] if choice]
         return
-    names = value.get("labels") or value.get("hypertextlabels") or []
-    names = [names] if isinstance(names, str) else names
+    names = _names_of(value)
+    id = str(result.get("id"))
+    if not names and id in regions and result.get("from_name") in regions[id]:
+        # An attribute of a region, which has it.
+        return
     places = value.get("globalOffsets") or value
     start, end = places.get("start"), places.get("end")
     if not names or not isinstance(start, int) or not isinstance(end, int):
@@ -91,7 +131,10 @@ def _add_result(
     own = result.get("score", value.get("score", score))
     fraction = fraction_of(own)
     surface = value.get("text") if isinstance(value.get("text"), str) else None
-    claims += [SpanClaim(start, end, str(name), surface, fraction) for name in names]
+    own_attributes = regions.get(id, {}) if "id" in result else {}
+    claims += [
+        SpanClaim(start, end, str(name), surface, fraction, own_attributes) for name in names
+    ]
 
 
 def _read_tasks(path: Path, options: ReadOptions) -> Iterator[Sentence]:
@@ -114,7 +157,45 @@ def _results(sentence: Sentence) -> list[dict[str, Any]]:
         }
         result = {"id": f"span-{number}", "value": value, **names}
         results.append(result if span.score is None else {**result, "score": span.score})
+        place = {key: value[key] for key in ("start", "end", "text")}
+        for name, said in _holdable(span.attributes).items():
+            kind = "number" if is_number(said) else "choices"
+            listed = said if isinstance(said, list) or kind == "number" else [said]
+            results.append(
+                {
+                    "id": f"span-{number}",
+                    "from_name": name,
+                    "to_name": "text",
+                    "type": kind,
+                    "value": {**place, kind: listed},
+                }
+            )
+    if sentence.labels:
+        choices = [label.label for label in sentence.labels]
+        about = {"from_name": "labels", "to_name": "text", "type": "choices"}
+        results.append({"id": "labels", **about, "value": {"choices": choices}})
     return results
+
+
+def _holdable(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes that a region can have: texts, numbers, and lists of texts."""
+    return {
+        name: value
+        for name, value in attributes.items()
+        if isinstance(value, str)
+        or is_number(value)
+        or (
+            isinstance(value, list)
+            and len(value) > 1
+            and all(isinstance(item, str) for item in value)
+        )
+    }
+
+
+def _kept(sentence: Sentence) -> Sentence:
+    spans = tuple(replace(s, attributes=_holdable(s.attributes)) for s in sentence.spans)
+    labels = tuple(TextLabel(label.label) for label in sentence.labels)
+    return replace(sentence, spans=spans, labels=labels)
 
 
 def _data(sentence: Sentence) -> dict[str, Any]:
@@ -176,14 +257,14 @@ LABEL_STUDIO = CorpusFormat(
     between=b",\n",
     footer=b"\n]\n",
     looks_like_rows=_are_tasks,
-    kept=partial(bare, scores=True),
+    kept=_kept,
 )
 LABEL_STUDIO_PREDICTIONS = CorpusFormat(
     "label-studio-predictions",
     _read_tasks,
     _write_prediction,
     None,
-    kept=partial(bare, scores=True),
+    kept=_kept,
 )
 LABEL_STUDIO_MIN = CorpusFormat(
     "label-studio-min", _read_minimal, None, None, looks_like_rows=_are_minimal

@@ -150,7 +150,7 @@ RICH = Sentence(
     ("format", "told"),
     [
         ("spans", []),
-        ("label-studio", ["1 attributes"]),
+        ("label-studio", []),
         ("langextract", ["1 scores"]),
         ("doccano", ["1 scores", "1 attributes"]),
         ("conll", ["1 scores", "1 attributes"]),

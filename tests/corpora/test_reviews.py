@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from llmner.corpora import ReadStats, guess_format, read_corpus
+from llmner.corpora import (
+    CORPUS_FORMATS,
+    Losses,
+    ReadStats,
+    guess_format,
+    read_corpus,
+    write_corpus,
+)
 from llmner.corpora.kote import EMOTIONS
 from llmner.errors import CorpusError
 from llmner.recipes import Recipe
-from llmner.spans import Span, TextLabel
+from llmner.spans import Sentence, Span, TextLabel
 from tests.conftest import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"
@@ -113,3 +121,64 @@ def test_the_real_files_are_read_whole() -> None:
     comments = list(read_corpus(SHARED / "kote" / "val.tsv"))
     assert len(comments) == 5000
     assert {label.label for s in comments for label in s.labels} == set(EMOTIONS)
+
+
+RICH = Sentence(
+    "😀 Nice soup, slow waiter",
+    (
+        Span(7, 11, "TERM", attributes={"polarity": "positive", "stars": 5, "kinds": ["a", "b"]}),
+        Span(18, 24, "TERM", attributes={"polarity": "negative", "sure": True, "note": "so so"}),
+    ),
+    "s1",
+    (TextLabel("food"), TextLabel("staff")),
+)
+
+
+@pytest.mark.parametrize("name", ["spans", "label-studio", "label-studio-predictions", "brat"])
+def test_attributes_and_labels_come_back_as_far_as_a_format_holds_them(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / ("s1.ann" if name == "brat" else "corpus.json")
+    losses = Losses()
+    write_corpus([RICH], path, name, losses=losses)
+    read = name.removesuffix("-predictions")
+    (sentence,) = read_corpus(path, read)
+    format = CORPUS_FORMATS[name]
+    kept = RICH if format.kept is None else format.kept(RICH)
+    assert sentence.spans == kept.spans
+    assert [span.attributes for span in sentence.spans] == [span.attributes for span in kept.spans]
+    assert sentence.labels == kept.labels
+    assert sentence.spans[0].attributes["polarity"] == "positive"
+    # What is lost is told.
+    assert bool(losses.counts) == (name != "spans")
+
+
+def test_attributes_that_label_studio_exports_are_read(tmp_path: Path) -> None:
+    place = {"start": 5, "end": 9, "text": "soup"}
+    results = [
+        {"id": "a", "from_name": "polarity", "type": "choices",
+         "value": {**place, "choices": ["positive"]}},
+        {"id": "a", "from_name": "label", "type": "labels",
+         "value": {**place, "labels": ["TERM"]}},
+        {"id": "a", "from_name": "stars", "type": "rating", "value": {**place, "rating": 4}},
+        {"id": "a", "from_name": "why", "type": "textarea", "value": {**place, "text": ["hot"]}},
+        {"id": "b", "from_name": "about", "type": "choices", "value": {"choices": ["food"]}},
+    ]  # fmt: skip
+    task = {"data": {"text": "Nice soup."}, "annotations": [{"result": results}]}
+    path = written(tmp_path, "tasks.json", json.dumps([task]))
+    stats = ReadStats()
+    (sentence,) = read_corpus(path, stats=stats)
+    (span,) = sentence.spans
+    assert span.attributes == {"polarity": "positive", "stars": 4, "why": "hot"}
+    assert [label.label for label in sentence.labels] == ["food"]
+    assert not stats.losses.counts
+
+
+def test_attributes_of_brat_may_stand_before_their_spans(tmp_path: Path) -> None:
+    written(tmp_path, "a.txt", "Nice soup.")
+    lines = "A1\tNegation T1\nT1\tTERM 5 9\tsoup\nA2\tpolarity T1 positive\nA3\tx E1 y\n"
+    path = written(tmp_path, "a.ann", lines)
+    stats = ReadStats()
+    (sentence,) = read_corpus(path, stats=stats)
+    assert sentence.spans[0].attributes == {"Negation": True, "polarity": "positive"}
+    assert sum(stats.losses.counts.values()) == 1
