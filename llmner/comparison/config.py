@@ -68,7 +68,7 @@ class ModelEntry(Fields):
     """
 
     name: str = Field(min_length=1)
-    train: Literal["crf", "bilstm-crf", "encoder"] | None = None
+    train: Literal["crf", "bilstm-crf", "encoder", "classifier"] | None = None
     baseline: str | None = None
     engine: Literal["transformers", "vllm", "openai"] | None = None
     predicted: Path | None = None

@@ -9,6 +9,7 @@ from typing import Any
 from llmner.scoring._bootstrap import Difference, Interval
 from llmner.scoring._comparison import Comparison
 from llmner.scoring._evaluate import Evaluation, signature_line
+from llmner.scoring._scores import Scores
 from llmner.scoring.metrics import METRICS
 
 __all__ = [
@@ -140,20 +141,10 @@ def model_rows(
     rows: list[tuple[str, ...]] = []
     for name, evaluation in evaluations.items():
         scores, model_facts = evaluation.scores, facts.get(name, Facts())
-        figures = headline(evaluation)
-        interval = figures["micro.f1"].interval
-        cells = {key: points(figures[key].value) if key in figures else "" for key in FIGURES}
         rows.append(
             (
                 name,
-                points(scores.micro.precision),
-                points(scores.micro.recall),
-                cells["micro.f1"],
-                "" if interval is None else f"{points(interval[0])}–{points(interval[1])}",
-                cells["macro.f1"],
-                cells["weighted.f1"],
-                cells["klue.entity_f1"],
-                cells["klue.char_f1"],
+                *(_label_cells(evaluation) if _is_about_texts(scores) else _span_cells(evaluation)),
                 _duration(model_facts.training_seconds),
                 ""
                 if model_facts.sentences_a_second is None
@@ -163,6 +154,42 @@ def model_rows(
             )
         )
     return rows
+
+
+def _is_about_texts(scores: Scores) -> bool:
+    """Whether there are only labels of whole texts."""
+    return scores.others.get("text_labels") is not None and not scores.gold_spans
+
+
+def _span_cells(evaluation: Evaluation) -> tuple[str, ...]:
+    """The figures of spans in a row of :func:`model_rows`."""
+    micro = evaluation.scores.micro
+    figures = headline(evaluation)
+    cells = {key: points(figures[key].value) if key in figures else "" for key in FIGURES}
+    return (
+        points(micro.precision),
+        points(micro.recall),
+        cells["micro.f1"],
+        _range(figures["micro.f1"].interval),
+        *(cells[key] for key in ("macro.f1", "weighted.f1", "klue.entity_f1", "klue.char_f1")),
+    )
+
+
+def _label_cells(evaluation: Evaluation) -> tuple[str, ...]:
+    """The figures of labels of whole texts in a row of :func:`model_rows`; KLUE's have none."""
+    scores = evaluation.scores.others["text_labels"]
+    return (
+        *(points(scores["micro"][part]) for part in ("precision", "recall", "f1")),
+        _range(evaluation.intervals.get("text_labels.micro.f1")),
+        points(scores["macro"]["f1"]),
+        points(scores["weighted"]["f1"]),
+        "",
+        "",
+    )
+
+
+def _range(interval: Interval | None) -> str:
+    return "" if interval is None else f"{points(interval[0])}–{points(interval[1])}"
 
 
 def _duration(seconds: float | None) -> str:

@@ -208,3 +208,22 @@ def test_it_is_served_and_pushed_as_any_tagger(folder: Path, tmp_path: Path) -> 
     card = result.card
     assert "배송" in card
     assert "pipeline_tag: text-classification" in card
+
+
+def test_it_stands_in_the_table_of_models(tmp_path: Path) -> None:
+    corpus = tmp_path / "reviews.jsonl"
+    write_corpus(SENTENCES, corpus, "spans")
+    config = {
+        "train": {"path": str(corpus)},
+        "gold": {"path": str(corpus)},
+        "models": [
+            {"name": "linear", "train": "classifier", "options": {"buckets": 4096, "folds": 0}},
+            {"name": "plain", "train": "classifier", "options": {"buckets": 4096, "ngrams": 1}},
+        ],
+    }
+    (tmp_path / "models.yaml").write_text(json.dumps(config), encoding="utf-8")
+    arguments = ["compare-models", "--config", str(tmp_path / "models.yaml")]
+    result = CliRunner().invoke(app, [*arguments, "--output", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    row = next(line for line in result.stdout.splitlines() if line.split()[:1] == ["linear"])
+    assert float(row.split()[1]) > 90

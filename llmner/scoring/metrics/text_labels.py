@@ -29,7 +29,9 @@ class TextLabelCounts(NamedTuple):
         gold_pairs: Labels with their attributes in gold.
         predicted_pairs: Predicted labels with their attributes.
         exact: 1 if the labels are those of gold.
-        samples: F1 of this text alone; 1 if there is no label on either side.
+        samples_precision: Precision of this text alone; 1 if there is no label on either side.
+        samples_recall: Its recall, likewise.
+        samples: Its F1, likewise.
         texts: 1.
     """
 
@@ -40,6 +42,8 @@ class TextLabelCounts(NamedTuple):
     gold_pairs: Number
     predicted_pairs: Number
     exact: Number
+    samples_precision: Number
+    samples_recall: Number
     samples: Number
     texts: Number
 
@@ -80,6 +84,8 @@ def _count(sides: Sides) -> TextLabelCounts | None:
         len(gold_items),
         len(predicted_items),
         float(gold == predicted),
+        right / len(predicted) if predicted else float(not gold),
+        right / len(gold) if gold else float(not predicted),
         2 * right / (len(gold) + len(predicted)) if gold or predicted else 1.0,
         1,
     )
@@ -101,6 +107,8 @@ def _figures(sums: TextLabelCounts, labels: Sequence[str]) -> Figures:
         figures |= named(f"text_labels.{name}", values)
     return {
         **figures,
+        "text_labels.samples.precision": sums.samples_precision / sums.texts,
+        "text_labels.samples.recall": sums.samples_recall / sums.texts,
         "text_labels.samples.f1": sums.samples / sums.texts,
         "text_labels.exact_match": sums.exact / sums.texts,
     }
