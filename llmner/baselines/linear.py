@@ -36,6 +36,8 @@ _HINT = "train it again"
 # Thresholds that are tried for a label.
 _THRESHOLDS = np.arange(0.05, 0.96, 0.05)
 _MOST_VALUES = 50
+# A label that fewer texts have has no threshold of its own.
+_FEW = 5
 
 
 class ClassifierConfig(Fields):
@@ -397,11 +399,25 @@ def _crossed(
 
 
 def _best(probabilities: NDArray[Any], targets: NDArray[np.bool_]) -> list[float]:
-    """For each label, the threshold with the best F1; 0.5 for one that no text has."""
-    best = []
-    for scores, target in zip(probabilities.T, targets.T, strict=True):
-        predicted = scores[:, None] >= _THRESHOLDS
-        right = (predicted & target[:, None]).sum(0)
-        f1 = 2 * right / np.maximum(predicted.sum(0) + target.sum(), 1)
-        best.append(round(float(_THRESHOLDS[int(np.argmax(f1))]), 2) if target.any() else 0.5)
-    return best
+    """For each label the threshold with the best F1.
+
+    A label that few texts have takes the one that is best for all labels together. Of several
+    thresholds that are as good, the one in the middle is taken.
+    """
+    # (texts, labels, thresholds)
+    predicted = probabilities[:, :, None] >= _THRESHOLDS
+    right = (predicted & targets[:, :, None]).sum(0)
+    given, gold = predicted.sum(0), targets.sum(0)
+    together = _middle(2 * right.sum(0) / np.maximum(given.sum(0) + gold.sum(), 1))
+    return [
+        _middle(2 * right[label] / np.maximum(given[label] + gold[label], 1))
+        if gold[label] >= _FEW
+        else together
+        for label in range(len(gold))
+    ]
+
+
+def _middle(f1: NDArray[Any]) -> float:
+    """The threshold in the middle of the best ones."""
+    best = np.flatnonzero(f1 >= f1.max() - 1e-12)
+    return round(float(_THRESHOLDS[best[len(best) // 2]]), 2)
