@@ -86,6 +86,8 @@ FOREIGN = {
     "dataturks": "h117-dataturks.jsonl",
     "records": "h124-azure-text.json",
     "table": "h098-csv-sentence-id.csv",
+    "mams": "mams.xml",
+    "kote": "kote.tsv",
 }
 
 
