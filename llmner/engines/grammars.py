@@ -61,7 +61,7 @@ GROUNDED_FORMATS: Mapping[str, Callable[[str, LabelSchema], str]] = _Grounded()
 
 
 def reply_grammar(text: str, format: str, schema: LabelSchema) -> str:
-    """The grammar of a sentence's replies. O(characters); O(labels²) for json-by-type.
+    """The grammar of a sentence's replies. O(characters + labels).
 
     >>> grammar = reply_grammar("Anna sings", "lines", LabelSchema.of("PS"))
     >>> is_answer("PS\\tAnna", grammar), is_answer("PS\\tBerta", grammar)

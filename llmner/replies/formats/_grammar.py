@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["alternatives", "json_character", "mention_terminal", "quoted"]
+__all__ = ["alternatives", "json_character", "mention_terminal", "ordered_rules", "quoted"]
 
 
 def quoted(text: str) -> str:
@@ -33,3 +33,22 @@ def mention_terminal(text: str, escape: Callable[[str], str]) -> str:
     chunks = json.dumps([escape(char) for char in text], ensure_ascii=False)
     stretch = f'STRETCH: %regex {{"substring_chunks": {chunks}}}'
     return f"{stretch}\nMENTION: STRETCH & /[^ ]([^\\n]*[^ ])?/\n"
+
+
+def ordered_rules(rules: Sequence[str], separator: str) -> list[str]:
+    """Rules for a list in which each item comes once at most, in order.
+
+    Args:
+        rules: The right side of the rule of each item.
+        separator: What stands between two items, as a terminal.
+
+    Returns:
+        Rules, of which ``from_0`` is the whole list.
+    """
+    lines = []
+    for start in range(len(rules)):
+        rest = f" ({separator} from_{start + 1})?" if start + 1 < len(rules) else ""
+        later = f" | from_{start + 1}" if start + 1 < len(rules) else ""
+        lines.append(f"from_{start}: item_{start}{rest}{later}")
+    lines += [f"item_{number}: {rule}" for number, rule in enumerate(rules)]
+    return lines

@@ -13,7 +13,7 @@ from llmner.replies._drafts import exact_json, read_json
 from llmner.replies._places import places_in_json
 from llmner.replies._types import Place, Reading
 from llmner.replies.formats._format import ReplyFormat
-from llmner.replies.formats._grammar import json_character, mention_terminal, quoted
+from llmner.replies.formats._grammar import json_character, mention_terminal, ordered_rules, quoted
 from llmner.schema import LabelSchema
 from llmner.spans import Mention, Sentence
 
@@ -47,19 +47,12 @@ def _places(reply: str, mentions: Sequence[Mention]) -> list[Place | None]:
 
 def _grammar(text: str, schema: LabelSchema) -> str:
     """The grammar; each label comes at most once, in the schema's order, so that replies end."""
-    codes = schema.codes
-    rules = ['reply: "{}" | "{" from_0 "}"']
-    for start in range(len(codes)):
-        # from_N: label N or a later one, and then perhaps labels after it.
-        choices = []
-        for number in range(start, len(codes)):
-            rest = f' (", " from_{number + 1})?' if number + 1 < len(codes) else ""
-            choices.append(f"label_{number}{rest}")
-        rules.append(f"from_{start}: {' | '.join(choices)}")
-    for number, code in enumerate(codes):
-        head = quoted(f"{json.dumps(code, ensure_ascii=False)}: [")
-        rules.append(f'label_{number}: {head} surface (", " surface)* "]"')
-    rules.append('surface: "\\"" MENTION "\\""')
+    heads = [quoted(f"{json.dumps(code, ensure_ascii=False)}: [") for code in schema.codes]
+    rules = [
+        'reply: "{}" | "{" from_0 "}"',
+        *ordered_rules([f'{head} surface (", " surface)* "]"' for head in heads], quoted(", ")),
+        'surface: "\\"" MENTION "\\""',
+    ]
     return "\n".join(rules) + "\n" + mention_terminal(text, json_character)
 
 

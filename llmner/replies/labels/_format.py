@@ -9,7 +9,7 @@ from typing import Any
 from llmner.schema import Label, LabelSchema
 from llmner.spans import Mention, Sentence, TextLabel
 
-__all__ = ["LabelFormat", "in_order", "ordered_rules"]
+__all__ = ["LabelFormat", "in_order"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +43,3 @@ def in_order(labels: Iterable[TextLabel], schema: LabelSchema | None) -> list[Te
         return labels
     places = {label.code: number for number, label in enumerate(schema.text_labels)}
     return sorted(labels, key=lambda label: places.get(label.label, len(places)))
-
-
-def ordered_rules(rules: Sequence[str], separator: str) -> list[str]:
-    """Rules for a list in which each item comes once at most, in order.
-
-    Args:
-        rules: The right side of the rule of each item.
-        separator: What stands between two items, as a terminal.
-
-    Returns:
-        Rules, of which ``from_0`` is the whole list.
-    """
-    lines = []
-    for start in range(len(rules)):
-        rest = f" ({separator} from_{start + 1})?" if start + 1 < len(rules) else ""
-        later = f" | from_{start + 1}" if start + 1 < len(rules) else ""
-        lines.append(f"from_{start}: item_{start}{rest}{later}")
-    lines += [f"item_{number}: {rule}" for number, rule in enumerate(rules)]
-    return lines

@@ -9,8 +9,8 @@ import json
 from typing import Any
 
 from llmner.replies.formats._attributes import json_schema_of, value_grammar, value_rules
-from llmner.replies.formats._grammar import json_character, mention_terminal, quoted
-from llmner.replies.labels._format import LabelFormat, in_order, ordered_rules
+from llmner.replies.formats._grammar import json_character, mention_terminal, ordered_rules, quoted
+from llmner.replies.labels._format import LabelFormat, in_order
 from llmner.schema import Label, LabelSchema
 from llmner.spans import Mention, Sentence, TextLabel
 
