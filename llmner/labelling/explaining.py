@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 from llmner.errors import GenerationError
@@ -118,29 +118,32 @@ def explain(
 
 
 def _explained(extractor: SpanExtractor, text: str) -> tuple[Explanation, ...]:
-    found = _answered(extractor, [text])[0]
+    (found,) = _answered(extractor, [text])
     items: list[Span | TextLabel] = [*found.spans, *found.labels]
     words = _words(text)
     if not items or not words:
         return ()
-    texts = [text[: word.start] + text[word.end :] for word in words]
-    scores = _scores(extractor, [text, *texts])
+    texts = _without_each(text, words)
+    classifier = _classifier(extractor)
+    if classifier is not None:
+        whole, *without = _probabilities(classifier, [text, *texts])
+    else:
+        whole, without = _scores(found), list(map(_scores, _answered(extractor, texts)))
     explanations = []
     for item in items:
         key = _key(item, text)
-        whole = scores[0].get(key, 1.0)
         shares = tuple(
-            WordShare(word.start, word.end, whole - without.get(key, 0.0))
             # Without its own words a span is gone, which says nothing of what stands around it.
-            if not (isinstance(item, Span) and word.start < item.end and item.start < word.end)
-            else WordShare(word.start, word.end, 0.0)
-            for word, without in zip(words, scores[1:], strict=True)
+            replace(word, share=0.0)
+            if isinstance(item, Span) and word.start < item.end and item.start < word.end
+            else word
+            for word in _shares(words, key, whole, without)
         )
-        explanations.append(Explanation(text, item, whole, shares))
+        explanations.append(Explanation(text, item, whole[key], shares))
     return tuple(explanations)
 
 
-def shares(model: Any, text: str, label: str) -> tuple[WordShare, ...]:
+def shares(model: _Classifier, text: str, label: str) -> tuple[WordShare, ...]:
     """How far a classifier's probability of a label falls without each word of a text.
 
     Args:
@@ -149,12 +152,25 @@ def shares(model: Any, text: str, label: str) -> tuple[WordShare, ...]:
         label: The label, whether the classifier gives it or not.
     """
     words = _words(text)
-    texts = [text, *(text[: word.start] + text[word.end :] for word in words)]
-    column = model.probabilities(texts)[:, model.labels.index(label)]
+    whole, *without = _probabilities(model, [text, *_without_each(text, words)])
+    return _shares(words, (label, ""), whole, without)
+
+
+def _shares(
+    words: Sequence[WordShare],
+    key: Key,
+    whole: Mapping[Key, float],
+    without: Sequence[Mapping[Key, float]],
+) -> tuple[WordShare, ...]:
+    """How far the score of one label or span falls without each word; where it is gone, to 0."""
     return tuple(
-        WordShare(word.start, word.end, float(column[0] - without))
-        for word, without in zip(words, column[1:], strict=True)
+        replace(word, share=whole[key] - scores.get(key, 0.0))
+        for word, scores in zip(words, without, strict=True)
     )
+
+
+def _without_each(text: str, words: Sequence[WordShare]) -> list[str]:
+    return [text[: word.start] + text[word.end :] for word in words]
 
 
 def _words(text: str) -> list[WordShare]:
@@ -172,19 +188,17 @@ def _key(item: Span | TextLabel, text: str) -> Key:
     return item.label, text[item.start : item.end] if isinstance(item, Span) else ""
 
 
-def _scores(extractor: SpanExtractor, texts: Sequence[str]) -> list[Mapping[Key, float]]:
-    """The score of each label and span in each text."""
-    classifier = _classifier(extractor)
-    if classifier is not None:
-        return [
-            {(label, ""): float(p) for label, p in zip(classifier.labels, row, strict=True)}
-            for start in range(0, len(texts), _AT_ONCE)
-            for row in classifier.probabilities(texts[start : start + _AT_ONCE])
-        ]
-    return [_scores_of(extraction) for extraction in _answered(extractor, texts)]
+def _probabilities(classifier: _Classifier, texts: Sequence[str]) -> list[dict[Key, float]]:
+    """The probability of each label in each text."""
+    return [
+        {(label, ""): float(p) for label, p in zip(classifier.labels, row, strict=True)}
+        for start in range(0, len(texts), _AT_ONCE)
+        for row in classifier.probabilities(texts[start : start + _AT_ONCE])
+    ]
 
 
-def _scores_of(extraction: Extraction) -> dict[Key, float]:
+def _scores(extraction: Extraction) -> dict[Key, float]:
+    """The score of each span and label of a text."""
     items: list[Span | TextLabel] = [*extraction.spans, *extraction.labels]
     text = extraction.sentence.text
     return {_key(item, text): 1.0 if item.score is None else item.score for item in items}
