@@ -137,9 +137,7 @@ class LinearClassifier:
         return _weighted(_hashed(texts, self._classes), self._weights["idf"])
 
     def _probabilities(self, features: csr_matrix) -> NDArray[Any]:
-        weights = self._weights["labels"]
-        scores = features @ weights[:, :-1].T + weights[:, -1]
-        return _sigmoid(np.asarray(scores))
+        return _sigmoid(_scores(features, self._weights["labels"]))
 
     def _attributes(
         self, features: csr_matrix, given: Sequence[tuple[int, int]]
@@ -154,10 +152,9 @@ class LinearClassifier:
             ]
             if not places:
                 continue
-            weights = self._weights[f"attribute {name}"]
             rows = features[[given[place][0] for place in places]]
             rows = _with_label(rows, [self.labels[given[place][1]] for place in places])
-            scores = np.asarray(rows @ weights[:, :-1].T + weights[:, -1])
+            scores = _scores(rows, self._weights[f"attribute {name}"])
             for place, best in zip(places, scores.argmax(1), strict=True):
                 attributes[place][name] = values["values"][int(best)]
         return attributes
@@ -200,6 +197,11 @@ def _checked(weights: Mapping[str, NDArray[Any]], classes: Any) -> LinearClassif
     classifier = LinearClassifier(weights, classes)
     classifier.tag(["."])
     return classifier
+
+
+def _scores(features: csr_matrix, weights: NDArray[Any]) -> NDArray[Any]:
+    """The scores of each class: (texts, classes); the last weight of a class is its intercept."""
+    return np.asarray(features @ weights[:, :-1].T + weights[:, -1])
 
 
 def _sigmoid(scores: NDArray[Any]) -> NDArray[Any]:
@@ -393,8 +395,7 @@ def _crossed(
     parts = KFold(config.folds, shuffle=True, random_state=config.seed)
     for train, test in parts.split(features):
         weights = _fit(features[train], targets[train], config)
-        scores = features[test] @ weights[:, :-1].T + weights[:, -1]
-        probabilities[test] = _sigmoid(np.asarray(scores))
+        probabilities[test] = _sigmoid(_scores(features[test], weights))
     return probabilities
 
 
