@@ -201,6 +201,27 @@ class Attribute(_Model):
             {"positive", "negative"} <= self._by_meaning.keys()
         )
 
+    @property
+    def has_texts(self) -> bool:
+        """Whether its values are texts, going by its type or by the first that it names."""
+        return self.type == "text" and not is_number(next(iter(self.codes), ""))
+
+    def takes(self, said: Any) -> bool:
+        """Whether it reads something as a value, however that is written.
+
+        >>> Attribute(values=["good", "bad"]).takes("Good"), Attribute(type="number").takes("-")
+        (True, False)
+        """
+        return self.read(said).kind in ("exact", "normalized")
+
+    def has(self, value: Any) -> bool:
+        """Whether a value is one of its own, written as the schema writes it.
+
+        >>> Attribute(values=["good", "bad"]).has("Good")
+        False
+        """
+        return self.read(value).kind == "exact"
+
     def read(self, said: Any) -> ReadValue:
         """Read a value as a reply has it: a text, a number, a boolean, a list.
 

@@ -393,13 +393,14 @@ def _show_means(trainings: Mapping[int, Trained], output: Path, *, json: bool) -
 def _show(trained: Trained, output: Path) -> None:
     from rich.text import Text
 
+    from llmner.baselines._kinds import KINDS
     from llmner.baselines._store import read_baseline_record
     from llmner.reports.console import console, plain_table, printable
 
     out = console()
     record = read_baseline_record(output)
     tags = record["tags"]
-    if record["kind"] == "classifier":
+    if KINDS[record["kind"]].about == "texts":
         total = record["corpus"]["sentences"] - record["held_out"]
         table = plain_table("label", "texts", "share")
     else:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import math
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,7 +27,7 @@ from llmner.extraction._votes import voted_attributes
 from llmner.files import dump_json, kind_of, read_json, whole_file
 from llmner.projection import LabelOutcome, Outcome, Projection
 from llmner.replies import find_places
-from llmner.spans import Span
+from llmner.spans import Span, TextLabel
 
 __all__ = ["Calibrator", "check_min_score", "drop_unsure", "score_spans", "vote"]
 
@@ -118,15 +117,13 @@ def drop_unsure(projection: Projection, min_score: float) -> Projection:
     ()
     """
 
-    def is_unsure(span: Span) -> bool:
-        return span.score is not None and span.score < min_score
+    def is_unsure(item: Span | TextLabel) -> bool:
+        return item.score is not None and item.score < min_score
 
     spans = tuple(span for span in projection.spans if not is_unsure(span))
     labels = tuple(
         replace(outcome, kind="unsure", label=None)
-        if outcome.label is not None
-        and outcome.label.score is not None
-        and outcome.label.score < min_score
+        if outcome.label is not None and is_unsure(outcome.label)
         else outcome
         for outcome in projection.label_outcomes
     )
@@ -161,30 +158,30 @@ def vote(projections: Sequence[Projection], asked: int | None = None) -> Project
     """
     first, *_ = projections
     voters = len(projections) if asked is None else asked
-    votes = Counter(span for projection in projections for span in projection.spans)
+    # The attributes of each span in every reply that has it.
+    holders: dict[Span, list[Mapping[str, Any]]] = {}
+    for projection in projections:
+        for span in projection.spans:
+            holders.setdefault(span, []).append(span.attributes)
     elected = {
-        span: replace(
-            span,
-            score=count / voters,
-            attributes=voted_attributes(_attributes_of(span, projections)),
-        )
-        for span, count in votes.items()
-        if count > voters / 2
+        span: replace(span, score=len(own) / voters, attributes=voted_attributes(own))
+        for span, own in holders.items()
+        if len(own) > voters / 2
     }
     outcomes: list[Outcome] = []
     done: set[Span] = set()
     for number, projection in enumerate(projections):
         for outcome in projection.outcomes:
-            span = outcome.span
-            if span is None:
+            place = outcome.span
+            if place is None:
                 if number == 0:
                     outcomes.append(outcome)
-            elif span in elected and span not in done:
-                done |= {span, *(repeat for repeat in outcome.repeats if repeat in elected)}
+            elif place in elected and place not in done:
+                done |= {place, *(repeat for repeat in outcome.repeats if repeat in elected)}
                 repeats = tuple(elected[repeat] for repeat in outcome.repeats if repeat in elected)
-                outcomes.append(replace(outcome, span=elected[span], repeats=repeats))
-            elif number == 0 and span not in elected:
-                share = f"{votes[span]} of {voters} replies have it"
+                outcomes.append(replace(outcome, span=elected[place], repeats=repeats))
+            elif number == 0 and place not in elected:
+                share = f"{len(holders.get(place, ()))} of {voters} replies have it"
                 outcomes.append(_unsure_outcome(outcome, share))
     return replace(
         first,
@@ -192,11 +189,6 @@ def vote(projections: Sequence[Projection], asked: int | None = None) -> Project
         outcomes=tuple(outcomes),
         label_outcomes=_vote_labels(projections, voters),
     )
-
-
-def _attributes_of(span: Span, projections: Sequence[Projection]) -> list[Mapping[str, Any]]:
-    """The attributes of a span in each projection that has it."""
-    return [own.attributes for projection in projections for own in projection.spans if own == span]
 
 
 def _vote_labels(projections: Sequence[Projection], voters: int) -> tuple[LabelOutcome, ...]:

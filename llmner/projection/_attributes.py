@@ -82,7 +82,7 @@ def read_attributes(
         fits = [
             name
             for name, attribute in label.attributes.items()
-            if attribute.values and attribute.read(other.said).kind in ("exact", "normalized")
+            if attribute.values and attribute.takes(other.said)
         ]
         if len(fits) == 1 and fits[0] not in read:
             value = label.attributes[fits[0]].read(other.said)

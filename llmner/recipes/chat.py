@@ -160,7 +160,7 @@ def _check(recipe: Recipe, sentence: Sentence) -> None:
             )
         for name, attribute in label.attributes.items():
             value = item.attributes.get(name)
-            if value is not None and attribute.read(value).kind != "exact":
+            if value is not None and not attribute.has(value):
                 raise InputError(
                     f"{value!r} is no value of {label.code}.{name} in recipe {recipe.name}",
                     id=sentence.id,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from llmner.attributes import Attribute
 from llmner.replies._json_values import Pairs
 from llmner.replies._mentions import MentionCollector
 from llmner.schema import Label, LabelSchema
@@ -110,7 +109,7 @@ def _mention_of(cells: Sequence[str], collector: MentionCollector, *, named: boo
     values = list(rest)
     values.remove(surface)
     attributes = attributes_in(values, label)
-    if not any(_is_value(label.attributes[name], value) for name, value in attributes.items()):
+    if not any(label.attributes[name].takes(value) for name, value in attributes.items()):
         return None
     return label.code, surface, attributes
 
@@ -150,15 +149,11 @@ def attributes_in(cells: Sequence[str], label: Label) -> dict[str, Any]:
     for cell in unnamed:
         if not left:
             break
-        fits = [n for n in left if _is_value(label.attributes[n], cell)]
+        fits = [n for n in left if label.attributes[n].takes(cell)]
         name = next((n for n in fits if label.attributes[n].values), (fits or left)[0])
         attributes[name] = cell
         left.remove(name)
     return attributes
-
-
-def _is_value(attribute: Attribute, cell: str) -> bool:
-    return attribute.read(cell).kind in ("exact", "normalized")
 
 
 def add_attributed_list(values: Sequence[Any], collector: MentionCollector) -> bool:
@@ -244,7 +239,7 @@ def add_attributed_object(pairs: Pairs, collector: MentionCollector) -> bool:
     surfaces: list[tuple[str, str]] = []
     for key, value in pairs:
         is_named = key is not None and label.resolve_attribute(str(key)) is not None
-        if is_named or any(_is_value(attribute, value) for attribute in closed):
+        if is_named or any(attribute.takes(value) for attribute in closed):
             attributes[str(key)] = dict(value) if isinstance(value, Pairs) else value
         elif isinstance(value, str) and schema.resolve(value) is None:
             surfaces.append((str(key), value))
@@ -275,15 +270,15 @@ def add_attributed_key(key: str, value: Any, collector: MentionCollector) -> boo
         return False
     label = schema.labels[0]
     if isinstance(value, Pairs):
-        plain: Mapping[str, Any] = {str(name): item for name, item in value}
+        plain = value.to_dict()
         if plain and all(label.resolve_attribute(name) is not None for name in plain):
-            collector.add(label.code, key, dict(plain))
+            collector.add(label.code, key, plain)
             return True
         return False
     closed = [(name, a) for name, a in label.attributes.items() if a.values]
     if isinstance(value, str):
-        fits = [name for name, attribute in closed if _is_value(attribute, value)]
-        is_value = [name for name, attribute in closed if _is_value(attribute, key)]
+        fits = [name for name, attribute in closed if attribute.takes(value)]
+        is_value = [name for name, attribute in closed if attribute.takes(key)]
         if fits and not is_value:
             collector.add(label.code, key, {fits[0]: value})
             return True
@@ -292,7 +287,7 @@ def add_attributed_key(key: str, value: Any, collector: MentionCollector) -> boo
             collector.add(label.code, value, {is_value[0]: key})
             return True
         return False
-    fits = [name for name, attribute in closed if _is_value(attribute, key)]
+    fits = [name for name, attribute in closed if attribute.takes(key)]
     surfaces = value if isinstance(value, list) else []
     if not fits or not surfaces or not all(isinstance(item, str) for item in surfaces):
         return False

@@ -169,9 +169,9 @@ def _attributes(pairs: Pairs, others: Collection[str]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """A value with plain objects in it."""
     if isinstance(value, Pairs):
-        return {str(key): item for key, item in value}
+        return value.to_dict()
     if isinstance(value, list):
-        return [_plain(item) if isinstance(item, Pairs) else item for item in value]
+        return [item.to_dict() if isinstance(item, Pairs) else item for item in value]
     return value
 
 

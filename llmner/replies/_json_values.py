@@ -17,6 +17,10 @@ class Pairs(list[tuple[Any, Any]]):
     An element without a colon, as in ``{"a", "b"}``, has the key ``None``.
     """
 
+    def to_dict(self) -> dict[str, Any]:
+        """The object as a plain one, whose keys are strings; of duplicate keys, the last."""
+        return {str(key): value for key, value in self}
+
 
 class Number(str):
     """A JSON number as it was written, so that 3.10 does not become 3.1.

@@ -31,7 +31,7 @@ _OUTCOMES: list[Any] = [
 ]
 
 _ReplyFormat = Literal["json-by-type", "json-list", "tagged", "lines", "pairs", "labels"]
-_AnyReplyFormat = Literal["auto", "json-by-type", "json-list", "tagged", "lines", "pairs", "labels"]
+_AnyReplyFormat = Literal["auto", _ReplyFormat]
 
 
 # ``fail_fast``: the first wrong element is enough, since a million of them would make a million

@@ -11,7 +11,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from llmner._numbers import is_number
 from llmner.attributes import Attribute
 from llmner.replies._clean import drop_end_of_turn
 from llmner.replies._lines import unescape_line
@@ -113,7 +112,7 @@ def _value_of(cell: str, attribute: Attribute) -> Any:
     Raises:
         ValueError: The cell holds none that the attribute can have.
     """
-    if attribute.several or attribute.type != "text" or is_number(next(iter(attribute.codes), "")):
+    if attribute.several or not attribute.has_texts:
         return json.loads(cell)
     return unescape_line(cell)
 

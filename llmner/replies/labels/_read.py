@@ -239,7 +239,7 @@ def _names(said: Any, words: Vocabulary) -> Iterable[str]:
     """The labels that a string or a list names."""
     for item in said if isinstance(said, list) and not isinstance(said, Pairs) else [said]:
         if isinstance(item, Pairs):
-            plain = {str(key): value for key, value in item}
+            plain = item.to_dict()
             key = _label_key(plain, words)
             if key is not None:
                 yield from _names(plain[key], words)
@@ -256,7 +256,7 @@ def _first_name(words: Vocabulary) -> str:
 def _read_key(key: str, label: Label, value: Any, found: _Found) -> None:
     """Read a label as a key, with what stands under it."""
     if isinstance(value, Pairs):
-        found.add(key, _attributes_of({str(k): v for k, v in value}, label, found.words))
+        found.add(key, _attributes_of(value.to_dict(), label, found.words))
     elif not label.attributes:
         if not _denies(value):
             listed = isinstance(value, list) and label.evidence
@@ -264,39 +264,33 @@ def _read_key(key: str, label: Label, value: Any, found: _Found) -> None:
     elif isinstance(value, list):
         objects = [item for item in value if isinstance(item, Pairs)]
         for item in objects:
-            plain = {str(name): part for name, part in item}
-            found.add(key, _attributes_of(plain, label, found.words))
+            found.add(key, _attributes_of(item.to_dict(), label, found.words))
         if not objects and value:
             found.add(key, value_in(" ".join(map(str, value)), label, found.words))
-    elif isinstance(value, bool) or value is None:
-        if value and not isinstance(next(iter(label.attributes.values())).codes, tuple):
-            found.add(key, {})
-    else:
+    elif not isinstance(value, bool) and value is not None:
         found.add(key, _value(value, label, found.words))
 
 
 def _value(value: Any, label: Label, words: Vocabulary) -> dict[str, Any] | None:
     """The attributes in a plain value under a label; ``None`` if it says there are none."""
     text = str(value)
-    if is_absent(text) and not any(
-        own.read(value).kind in ("exact", "normalized") for own in label.attributes.values()
-    ):
+    if is_absent(text) and not any(own.takes(value) for own in label.attributes.values()):
         return None
-    if isinstance(value, Number) and float(_number(text)) == 0 and not _takes(label, value):
+    if isinstance(value, Number) and _is_zero(text) and not _has_room(label, value):
         return None
     found = value_in(text, label, words)
     return found if found is None or found else {next(iter(label.attributes)): value}
 
 
-def _number(text: str) -> str:
+def _is_zero(text: str) -> bool:
     try:
-        float(text)
+        return float(text) == 0
     except ValueError:
-        return "1"
-    return text
+        return False
 
 
-def _takes(label: Label, value: Any) -> bool:
+def _has_room(label: Label, value: Any) -> bool:
+    """Whether an attribute reads a value, be it as none."""
     return any(own.read(value).kind != "unknown" for own in label.attributes.values())
 
 
@@ -306,7 +300,7 @@ def _denies(value: Any) -> bool:
         return True
     if not isinstance(value, str):
         return False
-    return is_absent(value) or answer_meaning(value) == "no" or _number(value) in ("0", "0.0")
+    return is_absent(value) or answer_meaning(value) == "no" or value in ("0", "0.0")
 
 
 def _attributes_of(
@@ -327,7 +321,7 @@ def _attributes_of(
             if label is not None and label.evidence:
                 attributes[EVIDENCE] = value
         elif isinstance(value, Pairs):
-            inner = _attributes_of({str(k): v for k, v in value}, label, words)
+            inner = _attributes_of(value.to_dict(), label, words)
             attributes |= inner or {}
         elif plain_key not in _SAYS_WHETHER:
             attributes[key] = value
@@ -351,7 +345,7 @@ def _without_absent(
             continue
         said += 1
         own = label.attributes.get(name)
-        known = own is None or own.read(value).kind in ("exact", "normalized")
+        known = own is None or own.takes(value)
         if not known and own is not None and own.values and len(label.attributes) == 1:
             found = _value(value, label, words)
             if found is None:
@@ -368,7 +362,4 @@ def _without_absent(
 
 
 def _is_any_value(value: Any, words: Vocabulary) -> bool:
-    return any(
-        own.values and own.read(value).kind in ("exact", "normalized")
-        for _, own in words.attributes[:3]
-    )
+    return any(own.values and own.takes(value) for _, own in words.attributes[:3])

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmner._budget import Budget
-from llmner.attributes import Attribute
 from llmner.replies._attributed import attributes_in
 from llmner.replies.labels._words import Token, Vocabulary, value_text
 from llmner.schema import Label
@@ -230,7 +229,7 @@ class LabelLines:
             name, attribute = closed[0]
             word = match[2].strip(" .()")
             names = [self.words.schema.text_labels[0].resolve_attribute(match[1])]
-            if names == [None] and attribute.read(word).kind in ("exact", "normalized"):
+            if names == [None] and attribute.takes(word):
                 items.append((match[1].strip(), {name: word}))
         return items
 
@@ -294,8 +293,8 @@ def attributes_of(label: Label, between: Sequence[Token], *, minus: bool) -> Any
         words = [token.code or token.text for token in said if token.kind == "value"]
         words += [token.text for token in between if token.kind == "other"]
         found = attributes_in(words, label)
-        known = any(_reads(label.attributes[name], value) for name, value in found.items())
-        return {n: v for n, v in found.items() if _reads(label.attributes[n], v)} if known else None
+        known = any(label.attributes[name].takes(value) for name, value in found.items())
+        return {n: v for n, v in found.items() if label.attributes[n].takes(v)} if known else None
     ((name, attribute),) = label.attributes.items()
     numbers = [token.code for token in said if token.number]
     words = [token.code for token in said if token.kind == "value" and not token.number]
@@ -303,13 +302,13 @@ def attributes_of(label: Label, between: Sequence[Token], *, minus: bool) -> Any
     absent = any(token.kind == "absent" for token in between)
     for candidates in (numbers, words):
         codes = {
-            str(attribute.read(word).value): word for word in candidates if _reads(attribute, word)
+            str(attribute.read(word).value): word for word in candidates if attribute.takes(word)
         }
         if len(codes) == 1:
             return {name: next(iter(codes.values()))}
         if codes:
             return {name: ", ".join(candidates)}
-    if signs and (minus or signs[0] != "-") and _reads(attribute, signs[0]):
+    if signs and (minus or signs[0] != "-") and attribute.takes(signs[0]):
         return {name: signs[0]}
     if absent or signs or (numbers and all(float(number) == 0 for number in numbers)):
         return None
@@ -318,10 +317,6 @@ def attributes_of(label: Label, between: Sequence[Token], *, minus: bool) -> Any
     if numbers or words or (marked and text):
         return {name: text}
     return None
-
-
-def _reads(attribute: Attribute, word: str) -> bool:
-    return attribute.read(word).kind in ("exact", "normalized")
 
 
 def value_in(text: str, label: Label, words: Vocabulary) -> Any:
@@ -335,7 +330,7 @@ def value_in(text: str, label: Label, words: Vocabulary) -> Any:
     first = next(iter(label.attributes), None)
     if first is None:
         return {}
-    if len(label.attributes) == 1 and _reads(label.attributes[first], text):
+    if len(label.attributes) == 1 and label.attributes[first].takes(text):
         return {first: text}
     tokens = [Token("mark", ":"), *words.tokens(text)]
     return attributes_of(label, tokens, minus=True)

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from llmner._unicode import normalized
 from llmner.attributes import Attribute
-from llmner.languages import answer_meaning
 from llmner.schema import Label, LabelSchema
 
 __all__ = ["Token", "Vocabulary", "is_absent"]
@@ -117,10 +116,11 @@ class Vocabulary:
             for label in schema.text_labels
             for name, attribute in label.attributes.items()
         ]
-        closed = [attribute for _, attribute in self.attributes if attribute.values]
+        # Most labels share their attributes.
+        closed = dict.fromkeys(attribute for _, attribute in self.attributes if attribute.values)
         self.has_values = bool(self.attributes)
-        words = {squash(word)[0] for attribute in _unlike(closed) for word in _words_of(attribute)}
-        self._values = _pattern(tuple(word for word in words if word))
+        words = dict.fromkeys(word for attribute in closed for word in _words_of(attribute))
+        self._values = _pattern(tuple(words))
 
     def label(self, word: str) -> Label | None:
         """The label that a word means; ``None`` for any other."""
@@ -208,15 +208,6 @@ class Vocabulary:
         return None
 
 
-def _unlike(attributes: Iterable[Attribute]) -> list[Attribute]:
-    """The attributes without those that are equal to one before."""
-    unlike: list[Attribute] = []
-    for attribute in attributes:
-        if attribute not in unlike:
-            unlike.append(attribute)
-    return unlike
-
-
 def _parted(text: str, spaced: list[bool], end: int) -> bool:
     """Whether a word ends at a place."""
     if end >= len(text) or spaced[end]:
@@ -265,24 +256,16 @@ _ANSWERS = (
 ).split()
 
 
-def _words_of(attribute: Attribute) -> Iterable[str]:
-    """Words for an attribute's values, in any language, that are no numbers."""
-    for value in attribute.values:
-        yield from (word for word in value.words if _NUMBER.fullmatch(word) is None)
-    for word in _ANSWERS:
-        if attribute.read(word).kind in ("exact", "normalized"):
-            yield word
-    if not attribute.values:
-        yield from ()
+@lru_cache(maxsize=256)
+def _words_of(attribute: Attribute) -> tuple[str, ...]:
+    """Words for an attribute's values, in any language, that are no numbers, without white space.
 
-
-def means(word: str, meaning: str) -> bool:
-    """Whether a word has a meaning, such as ``no``.
-
-    >>> means("아니오", "no")
-    True
+    Kept, because the attributes of a schema are the same for every reply.
     """
-    return answer_meaning(word) == meaning
+    own = [word for value in attribute.values for word in value.words]
+    words = [word for word in own if _NUMBER.fullmatch(word) is None]
+    words += [word for word in _ANSWERS if attribute.takes(word)]
+    return tuple(filter(None, dict.fromkeys(squash(word)[0] for word in words)))
 
 
 def value_text(tokens: Iterable[Token]) -> Any:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from llmner._numbers import is_number
 from llmner.attributes import Attribute
 from llmner.replies._types import NOTHING
-from llmner.replies.formats._grammar import alternatives, quoted
-from llmner.replies.labels._format import LabelFormat, in_order, ordered_rules
+from llmner.replies.formats._grammar import alternatives, ordered_rules, quoted
+from llmner.replies.labels._format import LabelFormat, in_order
 from llmner.schema import Label, LabelSchema
 from llmner.spans import Mention, Sentence, TextLabel
 
@@ -79,9 +78,7 @@ def _read_exact(reply: str, schema: LabelSchema) -> list[Mention] | None:
             }
         except (ValueError, RecursionError):
             return None
-        if not all(
-            label.attributes[name].read(value).kind == "exact" for name, value in attributes.items()
-        ):
+        if not all(label.attributes[name].has(value) for name, value in attributes.items()):
             return None
         mentions.append(Mention(code, "", attributes))
     return mentions if len({mention.label for mention in mentions}) == len(mentions) else None
@@ -93,9 +90,7 @@ def _read_value(cell: str, attribute: Attribute) -> Any:
     Raises:
         ValueError: The cell holds none.
     """
-    if attribute.type != "text" or is_number(next(iter(attribute.codes), "")):
-        return json.loads(cell)
-    return cell
+    return cell if attribute.has_texts else json.loads(cell)
 
 
 def _grammar(text: str, schema: LabelSchema) -> str:
