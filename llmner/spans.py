@@ -13,7 +13,7 @@ from typing import Any
 from llmner.errors import SpanError
 from llmner.tagging import spans_to_tags
 
-__all__ = ["Mention", "Sentence", "Span", "TextLabel", "check_spans"]
+__all__ = ["Mention", "Sentence", "Span", "TextLabel", "check_evidence", "check_spans"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -159,6 +159,24 @@ class TextLabel:
         return _repr(self, ("label", "attributes", "score"), "evidence")
 
 
+def check_evidence(labels: Iterable[TextLabel], length: int) -> None:
+    """Check that what labels rest on lies in a text of ``length`` code points.
+
+    Raises:
+        SpanError: A part ends after the text.
+
+    >>> check_evidence([TextLabel("price", evidence=(Span(0, 3, "price"),))], 3)
+    """
+    for label in labels:
+        for part in label.evidence:
+            if part.end > length:
+                raise SpanError(
+                    f"evidence [{part.start}, {part.end}) of {label.label} ends after the text "
+                    f"({length} characters)",
+                    hint="offsets are half-open code points",
+                )
+
+
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """A text with its gold spans.
@@ -170,7 +188,8 @@ class Sentence:
         labels: The gold labels of the whole text.
 
     Raises:
-        SpanError: A span is out of range or overlaps another.
+        SpanError: A span is out of range or overlaps another, or a label's evidence is out of
+            range.
 
     >>> sentence = Sentence("손흥민은 춘천에서", (Span(0, 3, "PS"), Span(5, 7, "LC")))
     >>> [sentence.surface(span) for span in sentence.spans]
@@ -185,6 +204,7 @@ class Sentence:
     def __post_init__(self) -> None:
         try:
             object.__setattr__(self, "spans", check_spans(self.spans, len(self.text)))
+            check_evidence(self.labels, len(self.text))
         except SpanError as error:
             raise error.located(id=self.id) from None
 

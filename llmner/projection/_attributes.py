@@ -8,9 +8,9 @@ from typing import Any
 
 from llmner.projection._outcome import AttributeOutcome, Outcome
 from llmner.schema import Label, LabelSchema
-from llmner.spans import Mention
+from llmner.spans import Mention, Span
 
-__all__ = ["attributed", "read_attributes"]
+__all__ = ["attributed", "confidence_beside", "read_attributes"]
 
 # Keys that hold all attributes of a mention.
 _ALL = ("attributes", "attrs", "properties", "속성", "属性", "屬性")
@@ -106,12 +106,24 @@ def _with(
     outcome: Outcome, values: Mapping[str, Any], attributes: tuple[AttributeOutcome, ...]
 ) -> Outcome:
     assert outcome.span is not None
+    score = confidence_beside(outcome.mention, attributes)
+
+    def given(span: Span) -> Span:
+        return replace(span, score=score, attributes=dict(values))
+
     return replace(
         outcome,
-        span=replace(outcome.span, attributes=dict(values)),
-        repeats=tuple(replace(span, attributes=dict(values)) for span in outcome.repeats),
+        span=given(outcome.span),
+        repeats=tuple(map(given, outcome.repeats)),
         attributes=attributes,
     )
+
+
+def confidence_beside(mention: Mention, attributes: Iterable[AttributeOutcome]) -> float | None:
+    """The confidence of a mention; ``None`` if its score was read as an attribute's value."""
+    scores = [mention.attributes[key] for key in _SCORES if key in mention.attributes]
+    taken = any(own.kind == "normalized" and own.said in scores for own in attributes)
+    return None if taken else mention.confidence
 
 
 def _flat(mention: Mention, label: Label | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from llmner.projection._attributes import read_attributes
+from llmner.projection._attributes import confidence_beside, read_attributes
 from llmner.projection._outcome import LabelOutcome
 from llmner.schema import LabelSchema
 from llmner.spans import Mention, Span, TextLabel
@@ -45,7 +45,7 @@ def label_outcomes(
             continue
         given.add(code)
         spans = place([Mention(code, surface) for surface in evidence]) if evidence else ()
-        found = TextLabel(code, values, mention.confidence, spans)
+        found = TextLabel(code, values, confidence_beside(mention, attributes), spans)
         outcomes.append(LabelOutcome(mention, "given", found, attributes))
     return tuple(outcomes)
 

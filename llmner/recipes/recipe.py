@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib import resources
@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from llmner._yaml import line_of, parse_yaml
+from llmner.attributes import Attribute, AttributeValue
 from llmner.errors import CorpusError, InputError, RecipeError, UnknownNameError
 from llmner.files import is_file, kind_of, open_bytes, target_of
 from llmner.markup import parse_markup
@@ -577,20 +578,26 @@ def _read(path: Path, *, pipe: bool) -> str:
         raise RecipeError(error.problem, path=path, hint=error.hint) from None
 
 
+def _model_at(place: Sequence[Any]) -> type[BaseModel]:
+    """The model that a key belongs to, by the keys that lead to it."""
+    models: dict[Any, type[BaseModel]] = {
+        "labels": ExampleLabel if place[0] == "examples" else Label,
+        "text_labels": Label,
+        "attributes": Attribute,
+        "values": AttributeValue,
+        "windows": Windows,
+        "examples": Example,
+        "completion": Layout,
+    }
+    return next((models[key] for key in reversed(place[:-1]) if key in models), Recipe)
+
+
 def _explain(error: Any) -> str:
     """The message for a pydantic error: the key, and what was expected there."""
     key = ".".join(str(part) for part in error["loc"])
     kind, message = error["type"], error["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
-        parts: dict[str, type[BaseModel]] = {
-            "labels": Label,
-            "text_labels": Label,
-            "windows": Windows,
-            "examples": Example,
-        }
-        model: type[BaseModel] = (
-            Recipe if len(error["loc"]) == 1 else parts.get(error["loc"][0], Layout)
-        )
+        model = _model_at(error["loc"])
         from rapidfuzz import process
 
         fields = list(model.model_fields)

@@ -25,7 +25,7 @@ from llmner.extraction.rows import SIMILARITY_DIGITS, is_blank_answer, outcomes_
 from llmner.files import dump_json, regular_file, told_of
 from llmner.projection import Outcome, canonical_surface
 from llmner.scoring._sides import Claims, surfaces
-from llmner.spans import Sentence, Span, TextLabel, check_spans
+from llmner.spans import Sentence, Span, TextLabel, check_evidence, check_spans
 from llmner.tagging import tags_to_spans
 
 __all__ = ["Prediction", "align", "corpus_signature", "draw", "read_predictions", "sample"]
@@ -51,7 +51,8 @@ class Prediction:
         labels: The predicted labels of the whole text.
 
     Raises:
-        SpanError: A span is out of range or overlaps another.
+        SpanError: A span is out of range or overlaps another, or a label's evidence is out of
+            range.
         TagError: A string is not a tag, or the tags do not give the spans.
 
     >>> Prediction("Anna met Bob", (Span(9, 12, "PER"), Span(0, 4, "PER"))).spans[0].start
@@ -71,6 +72,7 @@ class Prediction:
     def __post_init__(self) -> None:
         try:
             object.__setattr__(self, "spans", check_spans(self.spans, len(self.text)))
+            check_evidence(self.labels, len(self.text))
         except SpanError as error:
             raise error.located(id=self.id) from None
         if self.tags is not None and (

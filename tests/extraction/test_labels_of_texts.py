@@ -12,6 +12,7 @@ import pytest
 from llmner.corpora import read_corpus
 from llmner.corpora.jsonl import SPANS_JSONL
 from llmner.engines import Reply
+from llmner.errors import CorpusError, SpanError
 from llmner.extraction import Extractor
 from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt
@@ -144,3 +145,15 @@ def test_the_server_projects_both() -> None:
         about = {recipe["name"]: recipe["about"] for recipe in recipes}
         assert (about["reviews"], about["klue"]) == ("texts", "spans")
         assert next(r["labels"] for r in recipes if r["name"] == "reviews")[0]["code"] == "배송"
+
+
+def test_evidence_beyond_its_text_is_told_with_its_place(tmp_path: Path) -> None:
+    row = {"id": "7", "text": "늦어요", "spans": []}
+    row["labels"] = [{"label": "배송", "evidence": [{"start": 0, "end": 9}]}]
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row), encoding="utf-8")
+    message = r"rows.jsonl:1 \(id '7'\): evidence \[0, 9\) of 배송 ends after the text"
+    with pytest.raises(CorpusError, match=message):
+        list(read_corpus(path, "spans"))
+    with pytest.raises(SpanError, match="ends after the text"):
+        Prediction.of_row(row, path)

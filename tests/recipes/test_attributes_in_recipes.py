@@ -162,3 +162,26 @@ def test_what_a_recipe_has_not_is_no_training_row(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="label '품질' is not among the labels of recipe aspects"):
         chat_row(aspects, Sentence("좋아요", labels=(TextLabel("품질"),)))
     chat_row(aspects, Sentence("좋아요", labels=(TextLabel("가격", {"more": 1}),)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"labels": [{"code": "A", "attributes": {"x": {"typo": 1}}}]},
+            r"'labels.0.attributes.x.typo'; (did you mean 'type'|expected one of name)",
+        ),
+        (
+            {"labels": [{"code": "A", "attributes": {"x": {"values": [{"cod": "a"}]}}}]},
+            r"values.0.cod'; did you mean 'code'",
+        ),
+        ({"labels": [{"code": "A", "nam": "a"}]}, r"'labels.0.nam'; did you mean 'name'"),
+        ({"completion": {"inputs": ""}}, r"'completion.inputs'; did you mean 'input'"),
+        ({"exampels": []}, r"'exampels'; did you mean 'examples'"),
+    ],
+)
+def test_a_misspelt_key_is_told_with_the_keys_of_its_place(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        loaded(tmp_path, DRUG | {"examples": []} | changes)

@@ -171,3 +171,13 @@ def test_what_is_meant_is_read_and_nothing_more(
 def test_hostile_replies_are_read_in_time(reply: str) -> None:
     for schema in (S5, KOTE):
         project_reply(TEXT, reply, schema, "labels")
+
+
+def test_a_score_that_is_the_value_is_no_confidence() -> None:
+    reply = '[{"label": "디자인", "score": 1}, {"label": "배송", "sentiment": -1, "score": 0.9}]'
+    first, second = project_reply(TEXT, reply, S5, "labels").labels
+    assert (first.attributes, first.score) == ({"sentiment": 1}, None)
+    assert (second.attributes, second.score) == ({"sentiment": -1}, 0.9)
+    reply = '[{"label": "TERM", "text": "디자인", "score": 1}]'
+    (span,) = project_reply(TEXT, reply, Recipe.load("mams-terms").schema_, "json-list").spans
+    assert (span.attributes, span.score) == ({"polarity": "positive"}, None)
