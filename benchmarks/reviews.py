@@ -27,8 +27,7 @@ from typing import Any
 from _label_noise import SCHEMA, damaged
 from _report import KLUE, ROOT, write
 
-from llmner.baselines import BaselineExtractor, train_baseline
-from llmner.baselines.linear import ClassifierConfig
+from llmner.baselines import BaselineExtractor, LinearClassifierConfig, train_baseline
 from llmner.corpora import read_corpus
 from llmner.labelling.explaining import shares
 from llmner.projection import project_reply
@@ -138,7 +137,7 @@ def classified(train: Sequence[Sentence], test: Sequence[Sentence]) -> dict[str,
     """The figures of the linear classifier and of a constant answer."""
     with tempfile.TemporaryDirectory() as name:
         started = time.perf_counter()
-        train_baseline(train, ClassifierConfig(), Path(name))
+        train_baseline(train, LinearClassifierConfig(), Path(name))
         seconds = time.perf_counter() - started
         extractor = BaselineExtractor(Path(name))
         extractor.load()
@@ -169,7 +168,7 @@ def highlights(folds: int = 5) -> dict[str, Any]:
         ids = {review.id for review in test}
         with tempfile.TemporaryDirectory() as name:
             train = [review for review in reviews if review.id not in ids]
-            model: Any = train_baseline(train, ClassifierConfig(), Path(name)).baseline
+            model: Any = train_baseline(train, LinearClassifierConfig(), Path(name)).baseline
         for review in test:
             for label in review.labels:
                 words = shares(model, review.text, label.label)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final, Literal
 
-__all__ = ["FILLERS", "INVISIBLE", "is_invisible", "normalized"]
+__all__ = ["FILLERS", "INVISIBLE", "is_invisible", "normalized", "writable"]
 
 Form = Literal["NFC", "NFKC"]
 
@@ -20,6 +21,8 @@ FILLERS: Final = "\u115f\u1160\u3164\uffa0"
 _UNSEEN: Final = frozenset(
     f"{FILLERS}\u034f\u2800" + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 )
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 # The longest run of marks in Unicode's stream-safe text format (UAX #15, section 13). No language
 # has a longer one.
@@ -69,3 +72,12 @@ def is_invisible(text: str) -> bool:
         char.isspace() or char in _UNSEEN or unicodedata.category(char) in INVISIBLE
         for char in text
     )
+
+
+def writable(text: str) -> str:
+    """A text with its lone surrogates, which UTF-8 cannot encode, replaced by U+FFFD.
+
+    >>> writable("a\\ud800") == "a\\ufffd"
+    True
+    """
+    return _SURROGATE.sub("\ufffd", text)

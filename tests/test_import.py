@@ -117,7 +117,8 @@ def test_public_names() -> None:
             "baselines",
             "Baseline BaselineExtractor BilstmCrfConfig BilstmCrfTagger ComparedModel CrfConfig "
             "CrfTagger "
-            "EncoderConfig EncoderTagger Epoch ModelEntry ModelsConfig Trained compare_models "
+            "EncoderClassifier EncoderClassifierConfig EncoderConfig EncoderTagger Epoch "
+            "LinearClassifier LinearClassifierConfig ModelEntry ModelsConfig Trained compare_models "
             "find_baseline load_baseline "
             "load_models_config push_baseline train_baseline",
         ),

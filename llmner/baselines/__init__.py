@@ -15,6 +15,8 @@ from llmner.baselines._types import Baseline, Epoch, Trained
 from llmner.baselines.bilstm import BilstmCrfConfig, BilstmCrfTagger
 from llmner.baselines.crf import CrfConfig, CrfTagger
 from llmner.baselines.encoder import EncoderConfig, EncoderTagger
+from llmner.baselines.encoder_classifier import EncoderClassifier, EncoderClassifierConfig
+from llmner.baselines.linear import LinearClassifier, LinearClassifierConfig
 
 if TYPE_CHECKING:
     from llmner.comparison import (
@@ -34,9 +36,13 @@ __all__ = [
     "ComparedModel",
     "CrfConfig",
     "CrfTagger",
+    "EncoderClassifier",
+    "EncoderClassifierConfig",
     "EncoderConfig",
     "EncoderTagger",
     "Epoch",
+    "LinearClassifier",
+    "LinearClassifierConfig",
     "ModelEntry",
     "ModelsConfig",
     "Trained",

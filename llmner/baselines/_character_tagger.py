@@ -93,11 +93,6 @@ class CharacterModel(nn.Module):  # type: ignore[misc]
         """Where its weights are."""
         return self.head.scores.weight.device
 
-    @property
-    def base_model(self) -> PreTrainedModel:
-        """The encoder alone, as models of transformers name it."""
-        return self.encoder
-
     def scores(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The scores of tags: (batch, places, tags), and their mask.
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from llmner._mishaps import Mishap, attempt
-from llmner._numbers import is_whole
+from llmner._unicode import writable
 from llmner.baselines._alignment import spans_of_all_tokens, spans_of_tokens
+from llmner.baselines._encoders import (
+    MODEL_FILES,
+    EncoderModel,
+    class_names,
+    load_encoder,
+)
 from llmner.baselines._tag_names import tag_names
 from llmner.baselines._types import baseline_config
 from llmner.engines._denormals import denormals_flushed
-from llmner.engines._loading import check_available, load_pretrained
 from llmner.engines._model_files import check_finite
-from llmner.engines.embedded import EMBEDDED_MODEL, embedded_model
-from llmner.errors import GenerationError, InputError, MissingExtraError
+from llmner.errors import GenerationError, InputError
 from llmner.files import kind_of
 from llmner.spans import Span
 from llmner.tagging import Scheme, is_tag, labels_of
@@ -27,23 +29,15 @@ from llmner.tagging import Scheme, is_tag, labels_of
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-__all__ = ["CHARACTERS", "FILES", "HEAD", "EncoderTagger", "Window", "load_encoder"]
+__all__ = ["CHARACTERS", "FILES", "HEAD", "EncoderTagger", "Window"]
 
-TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer_config.json", "vocab.txt")
 HEAD = "head.safetensors"
 CHARACTERS = "characters.json"
 """What a tagger of characters has besides: weights on top of the encoder, and their vocabulary."""
-FILES = ("model.safetensors", "config.json", "tokenizer.json", *TOKENIZER_FILES, HEAD, CHARACTERS)
+FILES = (*MODEL_FILES, HEAD, CHARACTERS)
 """Names of the files that :meth:`EncoderTagger.save` may write. Not all models have all of them."""
-# Windows tagged together: on a CPU few, of nearly one length, since padding costs there what tokens
-# cost.
-_TOGETHER, _TOGETHER_ON_CPU = 32, 8
-# Names of a configuration's dropout, of the encoder and of the classification layer.
-_DROPOUTS = ("hidden_dropout_prob", "hidden_dropout", "resid_dropout", "dropout")
-_HEAD_DROPOUTS = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout")
 # White space in the names of tokens: SentencePiece's, and byte-level BPE's space and line break.
 _SPACES = "\u2581\u0120\u010a \n\t"
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +55,7 @@ class Window:
     own: list[int]
 
 
-class EncoderTagger:
+class EncoderTagger(EncoderModel):
     """A fine-tuned encoder.
 
     A text becomes rows, a window each (:meth:`rows`); rows get tags and probabilities
@@ -100,11 +94,8 @@ class EncoderTagger:
                 "where its tokens stand in the text",
                 hint="use a model that has a tokenizer.json",
             )
-        self.model = model
-        self.tokenizer = tokenizer
-        self.max_length = _longest(model, tokenizer, max_length)
-        self.stride = min(stride, self.max_length // 4)
-        self.tags = list(tags) if tags is not None else _label_names(model)
+        super().__init__(model, tokenizer, max_length=max_length, stride=stride)
+        self.tags = list(tags) if tags is not None else class_names(model)
         self.scheme = scheme
         self.foreign = foreign
         self.labels = labels_of(self.tags)
@@ -140,7 +131,7 @@ class EncoderTagger:
             model, tokenizer = load_encoder(
                 str(folder),
                 trust_remote_code=trust_remote_code,
-                head="none" if of_characters else "trained",
+                layer="none" if of_characters else "tokens",
             )
         except GenerationError as error:
             raise InputError(str(error), path=folder, hint=hint) from None
@@ -148,7 +139,7 @@ class EncoderTagger:
             check_finite(path)
         if foreign:
             options["foreign"] = True
-            options["tags"], options["scheme"] = tag_names(_label_names(model))
+            options["tags"], options["scheme"] = tag_names(class_names(model))
         tagger: EncoderTagger | Mishap
         if of_characters:
             from llmner.baselines._character_tagger import CharacterTagger
@@ -184,41 +175,6 @@ class EncoderTagger:
             for token in self.kept(window, number, len(windows))
         ]
 
-    @property
-    def network(self) -> Any:
-        """All that has weights."""
-        return self.model
-
-    def move(self, device: str) -> None:
-        """Move the weights to a device.
-
-        Args:
-            device: ``"auto"`` (CUDA if available), ``"cpu"``, ``"cuda:0"``, ...
-
-        Raises:
-            InputError: There is no such device here.
-        """
-        import torch
-
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            self.network.to(device)
-        except (RuntimeError, AssertionError) as error:
-            why = str(error).strip().splitlines()[0]
-            raise InputError(
-                f"device {device!r} cannot be used ({why})", hint="expected cpu, cuda, cuda:1"
-            ) from None
-
-    def save(self, folder: Path) -> None:
-        """Write the model and its tokenizer into a folder."""
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-
-    def parameters(self) -> int:
-        """The number of weights of encoder and classification layer, including frozen ones."""
-        return sum(weights.numel() for weights in self.network.parameters())
-
     @cached_property
     def _blank(self) -> frozenset[int]:
         """Numbers of the tokens of white space alone, whose offsets may reach into a word."""
@@ -229,7 +185,7 @@ class EncoderTagger:
         """The tokens of a text, in one window if they fit, or in windows that overlap."""
         # Tokenizers do not take surrogates. Their replacement has the same length.
         encoded = self.tokenizer(
-            _SURROGATE.sub("\ufffd", text),
+            writable(text),
             truncation=True,
             max_length=self.max_length,
             stride=self.stride,
@@ -258,7 +214,7 @@ class EncoderTagger:
         """
         rows = [(number, row) for number, text in enumerate(texts) for row in self.rows(text)]
         predictions: dict[int, tuple[list[str], list[float]]] = {}
-        for batch in self._batches([len(row.ids) for _, row in rows]):
+        for batch in self.batches([len(row.ids) for _, row in rows]):
             predictions.update(
                 zip(batch, self._predict([rows[index][1] for index in batch]), strict=True)
             )
@@ -270,17 +226,6 @@ class EncoderTagger:
     def rows(self, text: str) -> Sequence[Any]:
         """What is tagged of a text, a row for each window; a row has the ``ids`` of its tokens."""
         return self.windows(text)
-
-    @property
-    def together(self) -> int:
-        """How many windows are tagged together."""
-        return _TOGETHER_ON_CPU if self.model.device.type == "cpu" else _TOGETHER
-
-    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """The numbers of windows to tag together: those of similar lengths, the longest first."""
-        order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-        for start in range(0, len(order), self.together):
-            yield order[start : start + self.together]
 
     def kept(self, window: Window, number: int, windows: int) -> list[int]:
         """The tokens of a window whose answers count; the others are a neighbour's.
@@ -329,112 +274,3 @@ class EncoderTagger:
         if self.foreign:
             return spans_of_all_tokens(text, offsets, tags, probabilities, scheme=self.scheme)
         return spans_of_tokens(text, offsets, tags, probabilities)
-
-
-def load_encoder(
-    path: str,
-    tags: Sequence[str] | None = None,
-    *,
-    trust_remote_code: bool = False,
-    name: str | None = None,
-    head: Literal["trained", "none"] = "trained",
-    dropout: float | None = None,
-) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """A model in float32, and its tokenizer.
-
-    Args:
-        path: Its name on the Hub, or its folder.
-        tags: Tags for which a new classification layer is made.
-        trust_remote_code: Run Python code that comes with the model.
-        name: What errors call it, if not ``path``.
-        head: ``"trained"`` for a model with a classification layer, ``"none"`` for one without.
-            A language model without one reads in both directions, if it can.
-        dropout: Share of its hidden states that is dropped in training, if not its own.
-
-    Raises:
-        GenerationError: The model cannot be loaded.
-        MissingExtraError: The ``baselines`` extra is not installed.
-    """
-    try:
-        import torch
-        from transformers import AutoModel, AutoModelForTokenClassification
-        from transformers.utils import logging as transformers_logging
-    except ImportError:
-        raise MissingExtraError("baselines", "an encoder") from None
-    transformers_logging.disable_progress_bar()
-    # Its warnings concern models that are spread over several devices.
-    logging.getLogger("transformers.distributed.tensor_parallel").setLevel(logging.ERROR)
-    options: dict[str, Any] = {}
-    if tags is not None or head == "none":
-        # Its warning that a layer is new, or not used, is not needed here.
-        logging.getLogger("transformers.modeling_utils").setLevel(logging.ERROR)
-    if tags is not None:
-        options = {
-            "num_labels": len(tags),
-            "id2label": dict(enumerate(tags)),
-            "label2id": {tag: number for number, tag in enumerate(tags)},
-            "ignore_mismatched_sizes": True,
-        }
-    fields = config_fields(path, trust_remote_code=trust_remote_code)
-    if head == "none" and "use_bidirectional_attention" in fields:
-        options["use_bidirectional_attention"] = True
-    if dropout is not None:
-        options |= {key: dropout for key in _DROPOUTS if isinstance(fields.get(key), (int, float))}
-        options |= {key: dropout for key in _HEAD_DROPOUTS if key in fields}
-    model, tokenizer = load_pretrained(
-        AutoModel if head == "none" else AutoModelForTokenClassification,
-        name or path,
-        path,
-        dtype=torch.float32,
-        trust_remote_code=trust_remote_code,
-        # The classification layer has no weights to load before training.
-        new_layers=tags is not None or head == "none",
-        **options,
-    )
-    return model, tokenizer
-
-
-def model_path(name: str, report: Callable[[str], None] | None = None) -> str:
-    """Where a model is loaded from: its name on the Hub, or its folder.
-
-    Args:
-        name: A name on the Hub, a folder, or ``gemma-3-270m``.
-        report: Called with a sentence before anything that takes long.
-
-    Raises:
-        GenerationError: It is neither, or the Hub does not answer.
-    """
-    if name == EMBEDDED_MODEL:
-        return str(embedded_model(report))
-    check_available(name)
-    return name
-
-
-def config_fields(path: str, *, trust_remote_code: bool = False) -> dict[str, Any]:
-    """What a model's configuration says; nothing if it cannot be read, which loading tells."""
-    from transformers import AutoConfig
-
-    config = attempt(AutoConfig.from_pretrained, path, trust_remote_code=trust_remote_code)
-    return {} if isinstance(config, Mishap) else config.to_dict()
-
-
-def _label_names(model: PreTrainedModel) -> list[str]:
-    return [str(model.config.id2label[number]) for number in range(model.config.num_labels)]
-
-
-def _longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, max_length: int) -> int:
-    """The longest window in tokens: ``max_length``, or less if the model cannot take as many."""
-    limits = [max_length, tokenizer.model_max_length]
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if is_whole(positions) and positions > 0:
-        limits.append(positions - _unused_positions(model))
-    return int(min(limits))
-
-
-def _unused_positions(model: PreTrainedModel) -> int:
-    """How many position embeddings no token has: models like RoBERTa count from the padding's."""
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings"):
-            padding = getattr(module, "padding_idx", None)
-            return 0 if padding is None else int(padding) + 1
-    return 0

@@ -58,6 +58,8 @@ class EncoderTrainer(Trainer):  # type: ignore[misc]
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
+        # A loss is the mean of its batch, so that it is divided by the batches of a step.
+        self.model_accepts_loss_kwargs = False
         self._judge = judge
         self._on_epoch = on_epoch
         self._started = time.monotonic()

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from llmner._mishaps import Mishap, attempt
 from llmner._watching import watcher
-from llmner.baselines._encoder_tagger import EncoderTagger
+from llmner.baselines._encoders import EncoderModel
 from llmner.baselines._kinds import KINDS
 from llmner.baselines._store import fingerprint, load_baseline, read_baseline_record
 from llmner.baselines._syllables import apart, pieces
@@ -149,7 +149,7 @@ class BaselineExtractor:
             MissingExtraError: The ``baselines`` extra is not installed.
         """
         tagger = self.load()
-        size = tagger.together if isinstance(tagger, EncoderTagger) else len(texts)
+        size = tagger.together if isinstance(tagger, EncoderModel) else len(texts)
         order = sorted(range(len(texts)), key=lambda number: -len(texts[number]))
         for start in range(0, len(order), max(1, size)):
             part = order[start : start + size]

@@ -5,18 +5,26 @@ A new kind is a module with its configuration, its tagger and its training, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from llmner.baselines import bilstm, crf, encoder, linear
+from llmner.baselines import bilstm, crf, encoder, encoder_classifier, linear
 from llmner.baselines._types import Baseline, Trained
 
-__all__ = ["KINDS", "BaselineConfig", "Kind", "kind_of_config"]
+__all__ = ["KINDS", "LINEAR", "BaselineConfig", "Kind", "kind_named", "kind_of_config"]
 
 BaselineConfig: TypeAlias = (
-    crf.CrfConfig | bilstm.BilstmCrfConfig | encoder.EncoderConfig | linear.ClassifierConfig
+    crf.CrfConfig
+    | bilstm.BilstmCrfConfig
+    | encoder.EncoderConfig
+    | linear.LinearClassifierConfig
+    | encoder_classifier.EncoderClassifierConfig
 )
+
+
+LINEAR = "linear"
+"""The model of a classifier that is no encoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +91,28 @@ KINDS: dict[str, Kind] = {
         title="An encoder",
         library="transformers",
     ),
-    "classifier": Kind(
-        config=linear.ClassifierConfig,
+    "linear-classifier": Kind(
+        config=linear.LinearClassifierConfig,
         tagger=linear.LinearClassifier,
-        train=linear.train_classifier,
+        train=linear.train_linear_classifier,
         files=(linear.WEIGHTS, linear.CLASSES),
         step="epoch",
         loss_unit="sentence",
         holds_words=False,
         title="A linear classifier of whole texts",
         library="scikit-learn",
+        about="texts",
+    ),
+    "encoder-classifier": Kind(
+        config=encoder_classifier.EncoderClassifierConfig,
+        tagger=encoder_classifier.EncoderClassifier,
+        train=encoder_classifier.train_encoder_classifier,
+        files=encoder_classifier.FILES,
+        step="epoch",
+        loss_unit="sentence",
+        holds_words=False,
+        title="An encoder as a classifier of whole texts",
+        library="transformers",
         about="texts",
     ),
 }
@@ -102,3 +122,20 @@ KINDS: dict[str, Kind] = {
 def kind_of_config(config: BaselineConfig) -> Kind:
     """The kind that a configuration is of."""
     return next(kind for kind in KINDS.values() if isinstance(config, kind.config))
+
+
+def kind_named(name: str, options: Mapping[str, Any]) -> Kind:
+    """The kind that a user names.
+
+    Args:
+        name: ``crf``, ``bilstm-crf``, ``encoder`` or ``classifier``.
+        options: The options beside it. A classifier with a ``model`` other than ``linear`` is an
+            encoder.
+
+    >>> kind_named("classifier", {"model": "klue/bert-base"}).library
+    'transformers'
+    """
+    if name == "classifier":
+        is_linear = options.get("model") in (None, LINEAR)
+        name = "linear-classifier" if is_linear else "encoder-classifier"
+    return KINDS[name]

@@ -10,10 +10,10 @@ from typing import Any
 
 from llmner._mishaps import one_line
 from llmner._versions import versions
+from llmner.baselines._fine_tuning import LOGS
 from llmner.baselines._kinds import KINDS
 from llmner.baselines._tag_names import tag_names
 from llmner.baselines._types import RECORD_FILE, Baseline, Trained
-from llmner.baselines.encoder import LOGS
 from llmner.engines._model_files import read_object, regular
 from llmner.engines.adapters import fetch
 from llmner.errors import InputError
@@ -39,7 +39,7 @@ _SHAPES = {
 }
 _CONFIG = "config.json"
 _WEIGHTS = "model*.safetensors"
-# What token classifiers have besides the files of our own encoders.
+# What classifiers of transformers have besides the files of our own encoders.
 _FOREIGN_FILES = (
     _WEIGHTS,
     "model.safetensors.index.json",
@@ -87,7 +87,7 @@ def read_baseline_record(folder: Path) -> dict[str, Any]:
             raise InputError(
                 f"holds no {RECORD_FILE}",
                 path=folder,
-                hint=f"expected {_EXPECTED}, or a token classifier of transformers",
+                hint=f"expected {_EXPECTED}, or a classifier of transformers",
             )
         return _foreign_record(folder)
     record = read_object(path, _EXPECTED)
@@ -110,7 +110,7 @@ def read_baseline_record(folder: Path) -> dict[str, Any]:
 
 
 def _foreign_record(folder: Path) -> dict[str, Any]:
-    """The record of a token classifier that llmner did not train.
+    """The record of a classifier of tokens or texts that llmner did not train.
 
     Raises:
         InputError: The model is something else, or its classes have no names.
@@ -118,21 +118,30 @@ def _foreign_record(folder: Path) -> dict[str, Any]:
     path = folder / _CONFIG
     config = read_object(path, "a model's configuration")
     architectures, names = config.get("architectures"), config.get("id2label")
-    kinds = architectures if isinstance(architectures, list) else []
-    if kinds and not any("TokenClassification" in str(kind) for kind in kinds):
+    kinds = list(map(str, architectures)) if isinstance(architectures, list) else []
+    about_texts = any("SequenceClassification" in kind for kind in kinds)
+    if kinds and not about_texts and not any("TokenClassification" in kind for kind in kinds):
         raise InputError(
-            f"is a {one_line(kinds[0], 80)}, which does not classify tokens",
+            f"is a {one_line(kinds[0], 80)}, which classifies neither tokens nor texts",
             path=folder,
             hint="train-baseline encoder --model makes a tagger of it",
         )
+    expected = '{"0": "negative", ...}' if about_texts else '{"0": "O", "1": "B-PER", ...}'
     if not isinstance(names, dict) or not names:
         raise InputError(
             "does not name the classes of its model",
             path=path,
-            hint='expected the tags as {"id2label": {"0": "O", "1": "B-PER", ...}}',
+            hint=f'expected them as {{"id2label": {expected}}}',
         )
+    given = [one_line(name, 80) for name in names.values()]
+    if about_texts:
+        if len(given) < 2 or config.get("problem_type") == "regression":
+            raise InputError(
+                "gives a number, and no labels", path=folder, hint="expected a classifier"
+            )
+        return {"kind": "encoder-classifier", "labels": given, "foreign": True}
     try:
-        tags, _ = tag_names([one_line(name, 80) for name in names.values()])
+        tags, _ = tag_names(given)
     except InputError as error:
         raise error.located(path=path) from None
     return {"kind": "encoder", "labels": list(labels_of(tags)), "foreign": True}
@@ -141,7 +150,8 @@ def _foreign_record(folder: Path) -> dict[str, Any]:
 def find_baseline(name: str, report: Callable[[str], None] | None = None) -> Path:
     """Find the folder of a baseline, and download it from the Hub if necessary.
 
-    A baseline is what :func:`train_baseline` made, or any token classifier of transformers.
+    A baseline is what :func:`train_baseline` made, or any classifier of tokens or texts of
+    transformers.
 
     Args:
         name: A folder, or else ``USER/NAME`` on the Hub.
@@ -184,7 +194,7 @@ def _files(folder: Path, kind: str | None = None) -> list[Path]:
     """The model's files that exist."""
     record = {"kind": kind} if kind else read_baseline_record(folder)
     if record.get("foreign"):
-        patterns = (*KINDS["encoder"].files, *_FOREIGN_FILES, *_PICKLED)
+        patterns = (*KINDS[record["kind"]].files, *_FOREIGN_FILES, *_PICKLED)
         return sorted({path for each in patterns for path in folder.glob(each) if path.is_file()})
     return [path for name in KINDS[record["kind"]].files if (path := folder / name).is_file()]
 

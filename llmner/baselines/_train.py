@@ -12,6 +12,7 @@ from typing import Any
 
 from llmner._checkpoints import last_checkpoint
 from llmner._mishaps import attempt
+from llmner.baselines._fine_tuning import CHECKPOINTS, LOGS
 from llmner.baselines._kinds import BaselineConfig, kind_of_config
 from llmner.baselines._store import RECORD_FILE, clear, save_baseline
 from llmner.baselines._tag_scores import TagScores, tag_scores
@@ -24,7 +25,7 @@ from llmner.baselines._types import (
     silent,
     tag_counts,
 )
-from llmner.baselines.encoder import CHECKPOINTS, LOGS, EncoderTagger
+from llmner.baselines.encoder import EncoderTagger
 from llmner.corpora._held_out import split_held_out
 from llmner.errors import InputError
 from llmner.files import dump_json, is_file, kind_of, whole_file

@@ -61,7 +61,8 @@ class Baseline(Protocol):
     """A trained tagger of spans, or a classifier of whole texts.
 
     Attributes:
-        kind: ``"crf"``, ``"bilstm-crf"``, ``"encoder"`` or ``"classifier"``.
+        kind: ``"crf"``, ``"bilstm-crf"``, ``"encoder"``, ``"linear-classifier"`` or
+            ``"encoder-classifier"``.
         labels: The labels it can predict, sorted.
     """
 

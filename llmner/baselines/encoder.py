@@ -2,113 +2,51 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from llmner._checkpoints import last_checkpoint
 from llmner.baselines._alignment import spans_of_tokens, token_tags
-from llmner.baselines._encoder_tagger import (
-    FILES,
-    EncoderTagger,
-    Window,
-    config_fields,
-    load_encoder,
-    model_path,
-)
-from llmner.baselines._types import Epoch, Fields, Report, Trained, judge, learnt_labels, silent
-from llmner.engines._denormals import denormals_flushed
-from llmner.errors import InputError, MissingExtraError
+from llmner.baselines._encoder_tagger import FILES, EncoderTagger, Window
+from llmner.baselines._encoders import config_fields, load_encoder, model_path
+from llmner.baselines._fine_tuning import FineTuningConfig, FineTuningTask, fine_tune
+from llmner.baselines._types import Epoch, Report, Trained, judge, learnt_labels
 from llmner.spans import Sentence, Span
 from llmner.tagging import OUTSIDE, label_tags
 
-__all__ = [
-    "CHECKPOINTS",
-    "FILES",
-    "LOGS",
-    "EncoderConfig",
-    "EncoderTagger",
-    "Window",
-    "train_encoder",
-]
+__all__ = ["FILES", "EncoderConfig", "EncoderTagger", "Window", "train_encoder"]
 
-CHECKPOINTS = "checkpoints"
-LOGS = "runs"
 # Label of tokens without a tag; losses ignore it.
 _NO_TAG = -100
 # Of the head of characters.
 _HEAD_DROPOUT, _HEAD_FORGETS = 0.3, 0.2
 
 
-class EncoderConfig(Fields):
+class EncoderConfig(FineTuningConfig):
     """The configuration of an encoder's fine-tuning. The defaults are those of KLUE's own baseline.
 
     These are in KLUE-baseline's ``run_all.sh`` (Park et al. 2021): three epochs, a learning rate of
     5e-5 that falls linearly, no warm-up, no weight decay, 510 tokens, and batches of 32.
 
+    The other fields are those of :class:`FineTuningConfig`.
+
     Attributes:
-        model: Name on the Hub (``klue/bert-base``, ``klue/roberta-base``, ``bert-base-cased``,
-            ``distilbert-base-cased``, ``roberta-base``, ...), a folder, or ``gemma-3-270m``.
         head: What is tagged. ``tokens`` is a classification layer on tokens, ``characters`` a
             BiLSTM-CRF on characters with the states of their tokens. ``auto`` is tokens, and
             characters for language models, which have no layer for tokens.
-        epochs: The maximum number of epochs.
-        patience: Training stops after this many epochs without a better held-out F1.
-        batch_size: Windows a device takes at once.
-        gradient_accumulation: Batches added up for one step.
-        learning_rate: The highest learning rate.
         head_learning_rate: That of the head of characters, which begins at random.
-        warmup: Share of the steps in which the learning rate rises.
-        weight_decay: The weight decay of AdamW.
-        max_grad_norm: Gradients are scaled down to this length (L2).
-        dropout: Share of hidden states dropped in training; ``None`` for the model's own.
-        precision: ``float32``, or mixed precision in ``bf16`` or ``fp16``.
-        batching: ``length`` puts windows of similar lengths together, ``random`` does not.
-        max_length: Longest window in tokens, including special ones. Longer sentences are cut into
-            several windows.
-        stride: Tokens that two neighbouring windows of a sentence share.
-        freeze_encoder: Train only the classification layer, or the head.
-        freeze_embeddings: Leave the vectors of tokens as they are; ``None`` to do so where they are
-            more than half of the weights.
         hidden: Units of each direction of the head of characters.
-        log_steps: Steps between two logged losses, besides the one of each epoch.
-        save_steps: Steps between two checkpoints, besides the one at each epoch's end.
-        trust_remote_code: Run Python code that comes with the model.
-        seed: Seed of initial weights, order and dropout.
 
     >>> EncoderConfig(model="bert-base-cased").learning_rate
     5e-05
     """
 
-    model: str = "klue/roberta-base"
     head: Literal["auto", "tokens", "characters"] = "auto"
-    epochs: int = Field(default=3, ge=1)
-    patience: int = Field(default=3, ge=1)
-    batch_size: int = Field(default=32, ge=1)
-    gradient_accumulation: int = Field(default=1, ge=1)
-    learning_rate: float = Field(default=5e-5, gt=0)
     head_learning_rate: float = Field(default=1e-3, gt=0)
-    warmup: float = Field(default=0.0, ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    dropout: float | None = Field(default=None, ge=0, lt=1)
-    precision: Literal["float32", "bf16", "fp16"] = "float32"
-    batching: Literal["random", "length"] = "random"
-    max_length: int = Field(default=510, ge=8)
-    stride: int = Field(default=64, ge=0)
-    freeze_encoder: bool = False
-    freeze_embeddings: bool | None = None
     hidden: int = Field(default=200, ge=1, le=1 << 14)
-    log_steps: int | None = Field(default=None, ge=1)
-    save_steps: int | None = Field(default=None, ge=1)
-    trust_remote_code: bool = False
-    seed: int = Field(default=42, ge=0)
 
 
 def train_encoder(
@@ -139,121 +77,27 @@ def train_encoder(
         GenerationError: The model cannot be loaded.
         MissingExtraError: The ``baselines`` extra is not installed.
     """
-    say = report if report is not None else silent
     labels = learnt_labels(sentences)
-    say(f"Loading {config.model}")
-    _seed(config.seed)
-    started = time.perf_counter()
-    task = make_task(config, labels, sentences, say)
-    import torch
-    from transformers import TrainingArguments
-
-    from llmner.baselines._encoder_trainer import EncoderTrainer, optimizer_for
-
-    cuda = torch.cuda.is_available()
-    if config.precision == "fp16" and not cuda:
-        raise InputError("precision fp16 needs a CUDA device", hint="use bf16 or float32")
-    _freeze(task.network, config)
-    rows, notes = task.rows(sentences)
-    for line in _warnings(notes, len(sentences)):
-        say(line)
-    held_rows = task.rows(held_out)[0]
-    texts = [sentence.text for sentence in held_out]
-
-    def figures() -> dict[str, float]:
-        tagged = task.tagger.tag(texts)
-        return dict(zip(("precision", "recall", "f1"), judge(held_out, tagged), strict=True))
-
-    last = last_checkpoint(folder / CHECKPOINTS)
-    args = TrainingArguments(
-        output_dir=str(folder / CHECKPOINTS),
-        num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
-        per_device_eval_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.gradient_accumulation,
-        learning_rate=config.learning_rate,
-        warmup_steps=config.warmup,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        lr_scheduler_type="linear",
-        bf16=config.precision == "bf16",
-        fp16=config.precision == "fp16",
-        train_sampling_strategy="group_by_length" if config.batching == "length" else "random",
-        remove_unused_columns=False,
-        logging_strategy="epoch",
-        eval_strategy="epoch" if held_rows else "no",
-        eval_on_start=bool(held_rows) and last is None,
-        prediction_loss_only=True,
-        label_names=["labels"],
-        save_strategy="epoch",
-        save_total_limit=1,
-        seed=config.seed,
-        use_cpu=not cuda,
-        dataloader_pin_memory=cuda,
-        report_to=[],
-        disable_tqdm=True,
-    )
-    trainer = EncoderTrainer(
-        judge=figures if held_rows else None,
+    return fine_tune(
+        partial(_task, config, labels, sentences),
+        sentences,
+        config,
+        folder,
+        held_out=held_out,
         on_epoch=on_epoch,
-        patience=config.patience,
-        log_steps=config.log_steps,
-        save_steps=config.save_steps,
-        logs=folder / LOGS,
-        model=task.network,
-        args=args,
-        data_collator=task.collate,
-        train_dataset=rows,
-        eval_dataset=held_rows or None,
-        optimizers=(
-            optimizer_for(task.network, args, head=task.head, head_rate=config.head_learning_rate),
-            None,
-        ),
-    )
-    if last is not None:
-        say(f"Resuming from {last.name}")
-    with denormals_flushed():
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    notes = {"base": config.model, **notes}
-    return Trained(
-        task.tagger,
-        max(time.perf_counter() - started, trainer.seconds),
-        tuple(trainer.epochs),
-        trainer.best.epoch,
-        notes=notes,
+        report=report,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is trained, and how sentences become rows for it.
-
-    Attributes:
-        tagger: The tagger.
-        network: All that has weights.
-        head: A part of it that has a learning rate of its own.
-        rows: The rows of sentences, and notes on what is cut or lost.
-        collate: A batch of rows.
-    """
-
-    tagger: EncoderTagger
-    network: Any
-    head: Any
-    rows: Callable[[Sequence[Sentence]], tuple[list[dict[str, Any]], dict[str, Any]]]
-    collate: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]]
-
-
-def make_task(
+def _task(
     config: EncoderConfig, labels: Sequence[str], sentences: Sequence[Sentence], say: Report
-) -> Task:
-    """The task of a configuration."""
+) -> FineTuningTask:
     path = model_path(config.model, say)
     if _head(config, path) == "characters":
         return _task_of_characters(config, path, labels, sentences)
-    tags = [OUTSIDE, *label_tags(labels)]
     model, tokenizer = load_encoder(
         path,
-        tags,
+        [OUTSIDE, *label_tags(labels)],
         name=config.model,
         trust_remote_code=config.trust_remote_code,
         dropout=config.dropout,
@@ -261,13 +105,19 @@ def make_task(
     from transformers import DataCollatorForTokenClassification
 
     tagger = EncoderTagger(model, tokenizer, max_length=config.max_length, stride=config.stride)
-    return Task(
+    return FineTuningTask(
         tagger,
         model,
-        None,
+        [model],
         partial(_rows, tagger),
         DataCollatorForTokenClassification(tokenizer),
+        partial(_judge, tagger),
+        _warnings,
     )
+
+
+def _judge(tagger: EncoderTagger, held_out: Sequence[Sentence]) -> tuple[float, float, float]:
+    return judge(held_out, tagger.tag([sentence.text for sentence in held_out]))
 
 
 def _head(config: EncoderConfig, path: str) -> str:
@@ -290,7 +140,7 @@ def _head(config: EncoderConfig, path: str) -> str:
 
 def _task_of_characters(
     config: EncoderConfig, path: str, labels: Sequence[str], sentences: Sequence[Sentence]
-) -> Task:
+) -> FineTuningTask:
     from llmner.baselines._character_tagger import (
         VIEWS,
         CharacterModel,
@@ -306,7 +156,7 @@ def _task_of_characters(
         path,
         name=config.model,
         trust_remote_code=config.trust_remote_code,
-        head="none",
+        layer="none",
         dropout=config.dropout,
     )
     tags = [OUTSIDE, *label_tags(labels, "bioes")]
@@ -341,20 +191,17 @@ def _task_of_characters(
         return made, {"windowed_sentences": cut}
 
     pad = tokenizer.pad_token_id or 0
-    return Task(tagger, network, head, rows, partial(collate, pad=pad))
-
-
-def _freeze(network: Any, config: EncoderConfig) -> None:
-    """Keep the weights from learning that are to stay as they are."""
-    encoder = network.base_model
-    if config.freeze_encoder:
-        for weights in encoder.parameters():
-            weights.requires_grad = False
-    vectors = encoder.get_input_embeddings().weight
-    share = vectors.numel() / sum(weights.numel() for weights in encoder.parameters())
-    frozen = config.freeze_embeddings
-    if share > 0.5 if frozen is None else frozen:
-        vectors.requires_grad = False
+    return FineTuningTask(
+        tagger,
+        network,
+        [encoder],
+        rows,
+        partial(collate, pad=pad),
+        partial(_judge, tagger),
+        _warnings,
+        head,
+        config.head_learning_rate,
+    )
 
 
 def _rows(
@@ -392,13 +239,3 @@ def _warnings(notes: Mapping[str, Any], sentences: int) -> Iterator[str]:
             f"{lost} of {notes['entities']} entities begin or end inside a token: with this "
             "tokenizer, no model can find them"
         )
-
-
-def _seed(seed: int) -> None:
-    # On a CPU it warns of a kernel that is not needed.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    try:
-        from transformers import set_seed
-    except ImportError:
-        raise MissingExtraError("baselines", "an encoder") from None
-    set_seed(seed)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -19,28 +20,33 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from llmner._mishaps import Mishap, attempt
+from llmner.baselines._text_labels import (
+    AttributeClasses,
+    LabelChoice,
+    Values,
+    attribute_classes,
+    best_thresholds,
+    judge_labels,
+    label_targets,
+    learnt_text_labels,
+    text_labels,
+)
 from llmner.baselines._types import Epoch, Fields, Trained, baseline_config
 from llmner.errors import InputError, MissingExtraError
 from llmner.files import dump_json, read_json, whole_file
-from llmner.scoring.metrics.attributes import comparable
 from llmner.spans import Sentence, TextLabel
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
-__all__ = ["ClassifierConfig", "LinearClassifier", "train_classifier"]
+__all__ = ["LinearClassifier", "LinearClassifierConfig", "train_linear_classifier"]
 
 WEIGHTS = "classifier.npz"
 CLASSES = "classifier.json"
 _HINT = "train it again"
-# Thresholds that are tried for a label.
-_THRESHOLDS = np.arange(0.05, 0.96, 0.05)
-_MOST_VALUES = 50
-# A label that fewer texts have has no threshold of its own.
-_FEW = 5
 
 
-class ClassifierConfig(Fields):
+class LinearClassifierConfig(Fields):
     """The configuration of a linear classifier.
 
     Attributes:
@@ -53,7 +59,7 @@ class ClassifierConfig(Fields):
             instead, where there are any.
         seed: Seed of the division into parts.
 
-    >>> ClassifierConfig(c=1.0).ngrams
+    >>> LinearClassifierConfig(c=1.0).ngrams
     4
     """
 
@@ -71,16 +77,22 @@ class LinearClassifier:
     Args:
         weights: The arrays of the model: ``idf`` (buckets,), ``labels`` (labels, buckets + 1) and
             for each attribute its weights (values, 2 * buckets + 1).
-        classes: Labels, thresholds, values of attributes, and how texts are hashed.
+        classes: Labels, how they are chosen, values of attributes, and how texts are hashed.
+
+    Raises:
+        ValueError, TypeError, KeyError: The classes are malformed.
     """
 
-    kind: ClassVar[str] = "classifier"
+    kind: ClassVar[str] = "linear-classifier"
 
     def __init__(self, weights: Mapping[str, NDArray[Any]], classes: Mapping[str, Any]) -> None:
         self._weights = dict(weights)
         self._classes = dict(classes)
         self.labels: tuple[str, ...] = tuple(classes["labels"])
-        self._thresholds = np.array(classes["thresholds"], dtype=float)
+        self._choice = LabelChoice.read(classes, self.labels)
+        self._values: Values = {
+            name: AttributeClasses.read(own) for name, own in classes["attributes"].items()
+        }
 
     @classmethod
     def load(
@@ -116,18 +128,9 @@ class LinearClassifier:
             return []
         features = self._features(texts)
         probabilities = self._probabilities(features)
-        given: list[tuple[int, int]] = []
-        for number, row in enumerate(probabilities):
-            chosen = np.flatnonzero(row >= self._thresholds)
-            if not len(chosen) and self._classes["at_least_one"]:
-                chosen = np.array([int(np.argmax(row - self._thresholds))])
-            given += [(number, int(index)) for index in chosen]
-        found: list[list[TextLabel]] = [[] for _ in texts]
+        given = list(self._choice.of(probabilities))
         attributes = self._attributes(features, given)
-        for (number, index), own in zip(given, attributes, strict=True):
-            score = round(float(probabilities[number, index]), 6)
-            found[number].append(TextLabel(self.labels[index], own, score))
-        return [tuple(labels) for labels in found]
+        return text_labels(len(texts), self.labels, given, probabilities, attributes)
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[Any]:
         """The probability of each label: (texts, labels), in the order of :attr:`labels`."""
@@ -144,11 +147,11 @@ class LinearClassifier:
     ) -> list[dict[str, Any]]:
         """The attributes of each label that a text has: (number of the text, of the label)."""
         attributes: list[dict[str, Any]] = [{} for _ in given]
-        for name, values in self._classes["attributes"].items():
+        for name, classes in self._values.items():
             places = [
                 place
                 for place, (_, index) in enumerate(given)
-                if self.labels[index] in values["labels"]
+                if self.labels[index] in classes.labels
             ]
             if not places:
                 continue
@@ -156,7 +159,7 @@ class LinearClassifier:
             rows = _with_label(rows, [self.labels[given[place][1]] for place in places])
             scores = _scores(rows, self._weights[f"attribute {name}"])
             for place, best in zip(places, scores.argmax(1), strict=True):
-                attributes[place][name] = values["values"][int(best)]
+                attributes[place][name] = classes.values[int(best)]
         return attributes
 
     def parameters(self) -> int:
@@ -182,19 +185,15 @@ def _checked(weights: Mapping[str, NDArray[Any]], classes: Any) -> LinearClassif
     Raises:
         ValueError, TypeError, KeyError: They do not.
     """
-    buckets, labels = int(classes["buckets"]), classes["labels"]
-    if not all(isinstance(label, str) and label for label in labels) or not labels:
-        raise ValueError("its labels are not all names")
-    if len(classes["thresholds"]) != len(labels):
-        raise ValueError("it has not one threshold for each label")
-    shapes = {"idf": (buckets,), "labels": (len(labels), buckets + 1)}
+    classifier = LinearClassifier(weights, classes)
+    buckets = int(classes["buckets"])
+    shapes = {"idf": (buckets,), "labels": (len(classifier.labels), buckets + 1)}
     for name, own in classes["attributes"].items():
         shapes[f"attribute {name}"] = (len(own["values"]), 2 * buckets + 1)
     if {name: array.shape for name, array in weights.items()} != shapes:
         raise ValueError("an array has another shape")
     if not all(np.isfinite(array).all() for array in weights.values()):
         raise ValueError("a weight is not a number")
-    classifier = LinearClassifier(weights, classes)
     classifier.tag(["."])
     return classifier
 
@@ -248,9 +247,9 @@ def _with_label(features: csr_matrix, labels: Sequence[str]) -> csr_matrix:
     return hstack([features, alone], format="csr")
 
 
-def train_classifier(
+def train_linear_classifier(
     sentences: Sequence[Sentence],
-    config: ClassifierConfig,
+    config: LinearClassifierConfig,
     folder: Path,
     *,
     held_out: Sequence[Sentence] = (),
@@ -272,51 +271,43 @@ def train_classifier(
         MissingExtraError: The ``baselines`` extra is not installed.
     """
     started = time.perf_counter()
-    labels = sorted({label.label for sentence in sentences for label in sentence.labels})
-    if not labels:
-        raise InputError(
-            "the training texts have no labels", hint="spans are for crf, bilstm-crf and encoder"
-        )
+    labels = learnt_text_labels(sentences)
+    choice = LabelChoice.learnt(sentences, labels)
+    values = attribute_classes(sentences)
     classes: dict[str, Any] = {
         "buckets": config.buckets,
         "ngrams": config.ngrams,
         "labels": labels,
-        "at_least_one": all(sentence.labels for sentence in sentences),
-        "attributes": {},
+        "attributes": {name: own.to_dict() for name, own in values.items()},
     }
     counts = _hashed([sentence.text for sentence in sentences], classes)
     frequency = np.bincount(counts.indices, minlength=config.buckets)
     idf = np.log((1 + len(sentences)) / (1 + frequency)) + 1
     features = _weighted(counts, idf)
-    targets = _targets(sentences, labels)
+    targets = label_targets(sentences, labels)
     weights = {"idf": idf.astype(np.float32), "labels": _fit(features, targets, config)}
-    for name, own in _values(sentences).items():
+    for name, own in values.items():
         rows = [
-            (number, label.label, label.attributes[name])
+            (number, label.label, value)
             for number, sentence in enumerate(sentences)
             for label in sentence.labels
-            if _is_plain(label.attributes.get(name))
+            if (value := own.index(label.attributes.get(name))) is not None
         ]
         crossed = _with_label(features[[number for number, *_ in rows]], [row[1] for row in rows])
-        indices = {comparable(value): index for index, value in enumerate(own)}
-        chosen = np.array([indices[comparable(value)] for *_, value in rows])
-        one_hot = np.eye(len(own), dtype=bool)[chosen]
+        one_hot = np.eye(len(own.values), dtype=bool)[[value for *_, value in rows]]
         weights[f"attribute {name}"] = _fit(crossed, one_hot, config)
-        classes["attributes"][name] = {
-            "values": own,
-            "labels": sorted({label for _, label, _ in rows}),
-        }
-    classes["thresholds"] = [0.5] * len(labels)
-    classifier = LinearClassifier(weights, classes)
+    classifier = LinearClassifier(weights, classes | choice.to_dict())
+    thresholds = None
     if held_out:
         probabilities = classifier.probabilities([sentence.text for sentence in held_out])
-        classes["thresholds"] = _best(probabilities, _targets(held_out, labels))
+        thresholds = best_thresholds(probabilities, label_targets(held_out, labels))
     elif config.folds > 1 and len(sentences) >= 2 * config.folds:
         if report is not None:
             report(f"choosing thresholds on {config.folds} parts")
-        probabilities = _crossed(features, targets, config)
-        classes["thresholds"] = _best(probabilities, targets)
-    classifier = LinearClassifier(weights, classes)
+        thresholds = best_thresholds(_crossed(features, targets, config), targets)
+    if thresholds is not None:
+        choice = replace(choice, thresholds=thresholds)
+        classifier = LinearClassifier(weights, classes | choice.to_dict())
     seconds = time.perf_counter() - started
     epoch = Epoch(1, None, seconds=seconds)
     if held_out:
@@ -327,45 +318,7 @@ def train_classifier(
     return Trained(classifier, seconds, (epoch,), None)
 
 
-def judge_labels(
-    gold: Sequence[Sentence], classifier: LinearClassifier
-) -> tuple[float, float, float]:
-    """Micro precision, recall and F1 of a classifier's labels."""
-    from llmner.scoring import score
-
-    empty: list[tuple[Any, ...]] = [()] * len(gold)
-    predicted = classifier.tag([sentence.text for sentence in gold])
-    scores = score(empty, empty, text_labels=([sentence.labels for sentence in gold], predicted))
-    micro = scores.others["text_labels"]["micro"]
-    return micro["precision"], micro["recall"], micro["f1"]
-
-
-def _targets(sentences: Sequence[Sentence], labels: Sequence[str]) -> NDArray[np.bool_]:
-    """Which text has which label: (texts, labels)."""
-    given = [{label.label for label in sentence.labels} for sentence in sentences]
-    return np.array([[label in own for label in labels] for own in given], dtype=bool)
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, str | int | float)
-
-
-def _values(sentences: Iterable[Sentence]) -> dict[str, list[Any]]:
-    """The values of each attribute that has few, sorted."""
-    values: dict[str, dict[Any, Any]] = {}
-    for sentence in sentences:
-        for label in sentence.labels:
-            for name, value in label.attributes.items():
-                if _is_plain(value):
-                    values.setdefault(name, {}).setdefault(comparable(value), value)
-    return {
-        name: sorted(own.values(), key=lambda value: (isinstance(value, str), value))
-        for name, own in sorted(values.items())
-        if len(own) <= _MOST_VALUES
-    }
-
-
-def _fit(features: csr_matrix, targets: NDArray[np.bool_], config: ClassifierConfig) -> Any:
+def _fit(features: csr_matrix, targets: NDArray[np.bool_], config: LinearClassifierConfig) -> Any:
     """The weights of a logistic regression for each column, and its intercept last."""
     from sklearn.linear_model import LogisticRegression
 
@@ -386,7 +339,7 @@ def _fit(features: csr_matrix, targets: NDArray[np.bool_], config: ClassifierCon
 
 
 def _crossed(
-    features: csr_matrix, targets: NDArray[np.bool_], config: ClassifierConfig
+    features: csr_matrix, targets: NDArray[np.bool_], config: LinearClassifierConfig
 ) -> NDArray[Any]:
     """The probabilities of each text by a model that was trained on the other parts."""
     from sklearn.model_selection import KFold
@@ -397,28 +350,3 @@ def _crossed(
         weights = _fit(features[train], targets[train], config)
         probabilities[test] = _sigmoid(_scores(features[test], weights))
     return probabilities
-
-
-def _best(probabilities: NDArray[Any], targets: NDArray[np.bool_]) -> list[float]:
-    """For each label the threshold with the best F1.
-
-    A label that few texts have takes the one that is best for all labels together. Of several
-    thresholds that are as good, the one in the middle is taken.
-    """
-    # (texts, labels, thresholds)
-    predicted = probabilities[:, :, None] >= _THRESHOLDS
-    right = (predicted & targets[:, :, None]).sum(0)
-    given, gold = predicted.sum(0), targets.sum(0)
-    together = _middle(2 * right.sum(0) / np.maximum(given.sum(0) + gold.sum(), 1))
-    return [
-        _middle(2 * right[label] / np.maximum(given[label] + gold[label], 1))
-        if gold[label] >= _FEW
-        else together
-        for label in range(len(gold))
-    ]
-
-
-def _middle(f1: NDArray[Any]) -> float:
-    """The threshold in the middle of the best ones."""
-    best = np.flatnonzero(f1 >= f1.max() - 1e-12)
-    return round(float(_THRESHOLDS[best[len(best) // 2]]), 2)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from llmner.baselines import Trained
+    from llmner.baselines._kinds import Kind
 
 app = typer.Typer(
     help="Train a tagger to weigh a model against: crf, bilstm-crf or encoder for spans, "
@@ -66,6 +67,59 @@ _HeldOption = Annotated[
 _SeedOption = Annotated[
     int, typer.Option(min=0, help="Seed of the held-out sentences and of training.")
 ]
+_EpochsOption = Annotated[int, typer.Option(min=1, help="Passes over the sentences at the most.")]
+_PatienceOption = Annotated[
+    int, typer.Option(min=1, help="Epochs without a better F1 before it stops.")
+]
+_BatchOption = Annotated[int, typer.Option(min=1, help="Windows a device takes at once.")]
+_AccumulationOption = Annotated[int, typer.Option(min=1, help="Batches added up for one step.")]
+_BatchingOption = Annotated[
+    str, typer.Option(help="length puts windows of similar lengths together, random does not.")
+]
+_RateOption = Annotated[float, typer.Option(min=1e-9, help="Its highest value.")]
+_WarmupOption = Annotated[
+    float, typer.Option(min=0, max=0.99, help="Share of the steps in which it rises.")
+]
+_DecayOption = Annotated[float, typer.Option(min=0, help="AdamW's.")]
+_NormOption = Annotated[
+    float, typer.Option(min=1e-9, help="Gradients are scaled down to this length.")
+]
+_DropoutOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=0.99,
+        help="Share of hidden states left out; by default the model's own.",
+        show_default=False,
+    ),
+]
+_PrecisionOption = Annotated[str, typer.Option(help="float32, or mixed precision in bf16 or fp16.")]
+_LengthOption = Annotated[int, typer.Option(min=8, help="Longest window, in tokens.")]
+_StrideOption = Annotated[int, typer.Option(min=0, help="Tokens that two windows share.")]
+_FreezeOption = Annotated[
+    bool, typer.Option("--freeze-encoder", help="Train the classification layer alone.")
+]
+_FreezeEmbeddingsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--freeze-embeddings/--train-embeddings",
+        help="Leave the vectors of tokens as they are; by default where they are more than "
+        "half of the weights.",
+        show_default=False,
+    ),
+]
+_LogStepsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Steps between two losses for TensorBoard, besides each epoch's."),
+]
+_SaveStepsOption = Annotated[
+    int | None, typer.Option(min=1, help="Steps between two checkpoints, besides each epoch's.")
+]
+_RemoteCodeOption = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
+]
+# The panel of help for options that are not of encoders.
+_LINEAR = "Linear classifier"
 _RestartOption = Annotated[bool, typer.Option("--restart", help="Replace what lies in the folder.")]
 
 
@@ -155,68 +209,31 @@ def encoder(
     held_out: _HeldOption = 0.1,
     seed: _SeedOption = 42,
     seeds: _SeedsOption = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the sentences at the most.")] = 3,
-    patience: Annotated[
-        int, typer.Option(min=1, help="Epochs without a better F1 before it stops.")
-    ] = 3,
-    batch_size: Annotated[int, typer.Option(min=1, help="Windows a device takes at once.")] = 32,
-    gradient_accumulation: Annotated[
-        int, typer.Option(min=1, help="Batches added up for one step.")
-    ] = 1,
-    batching: Annotated[
-        str, typer.Option(help="length puts windows of similar lengths together, random does not.")
-    ] = "random",
-    learning_rate: Annotated[float, typer.Option(min=1e-9, help="Its highest value.")] = 5e-5,
+    epochs: _EpochsOption = 3,
+    patience: _PatienceOption = 3,
+    batch_size: _BatchOption = 32,
+    gradient_accumulation: _AccumulationOption = 1,
+    batching: _BatchingOption = "random",
+    learning_rate: _RateOption = 5e-5,
     head_learning_rate: Annotated[
         float, typer.Option(min=1e-9, help="That of the head of characters.")
     ] = 1e-3,
-    warmup: Annotated[
-        float, typer.Option(min=0, max=0.99, help="Share of the steps in which it rises.")
-    ] = 0.0,
-    weight_decay: Annotated[float, typer.Option(min=0, help="AdamW's.")] = 0.0,
-    max_grad_norm: Annotated[
-        float, typer.Option(min=1e-9, help="Gradients are scaled down to this length.")
-    ] = 1.0,
-    dropout: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=0.99,
-            help="Share of hidden states left out; by default the model's own.",
-            show_default=False,
-        ),
-    ] = None,
-    precision: Annotated[
-        str, typer.Option(help="float32, or mixed precision in bf16 or fp16.")
-    ] = "float32",
-    max_length: Annotated[int, typer.Option(min=8, help="Longest window, in tokens.")] = 510,
-    stride: Annotated[int, typer.Option(min=0, help="Tokens that two windows share.")] = 64,
-    freeze_encoder: Annotated[
-        bool, typer.Option("--freeze-encoder", help="Train the classification layer alone.")
-    ] = False,
-    freeze_embeddings: Annotated[
-        bool | None,
-        typer.Option(
-            "--freeze-embeddings/--train-embeddings",
-            help="Leave the vectors of tokens as they are; by default where they are more than "
-            "half of the weights.",
-            show_default=False,
-        ),
-    ] = None,
+    warmup: _WarmupOption = 0.0,
+    weight_decay: _DecayOption = 0.0,
+    max_grad_norm: _NormOption = 1.0,
+    dropout: _DropoutOption = None,
+    precision: _PrecisionOption = "float32",
+    max_length: _LengthOption = 510,
+    stride: _StrideOption = 64,
+    freeze_encoder: _FreezeOption = False,
+    freeze_embeddings: _FreezeEmbeddingsOption = None,
     hidden: Annotated[
         int, typer.Option(min=1, help="Units of each direction of the head of characters.")
     ] = 200,
-    log_steps: Annotated[
-        int | None,
-        typer.Option(min=1, help="Steps between two losses for TensorBoard, besides each epoch's."),
-    ] = None,
-    save_steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps between two checkpoints, besides each epoch's.")
-    ] = None,
+    log_steps: _LogStepsOption = None,
+    save_steps: _SaveStepsOption = None,
     strict: StrictOption = False,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
-    ] = False,
+    trust_remote_code: _RemoteCodeOption = False,
     restart: _RestartOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -231,41 +248,88 @@ def classifier(
     train: _DataOption = None,
     output: _OutputOption = None,
     config: _ConfigOption = None,
+    model: Annotated[
+        str, typer.Option(help="linear, or an encoder: name on the Hub, folder, or gemma-3-270m.")
+    ] = "linear",
     format: _FormatOption = None,
     split: SplitOption = None,
     validation: _ValidationOption = None,
-    held_out: _HeldOption = 0,
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Texts that choose thresholds, and an encoder's epoch: a share below 1, or a "
+            "number; by default none, and 0.1 for an encoder.",
+            show_default=False,
+        ),
+    ] = None,
     seed: _SeedOption = 42,
     seeds: _SeedsOption = None,
-    ngrams: Annotated[
-        int, typer.Option(min=1, max=8, help="The longest n-grams of characters.")
-    ] = 4,
-    buckets: Annotated[int, typer.Option(min=256, help="The number of hashed features.")] = 1 << 17,
-    c: Annotated[float, typer.Option(min=1e-9, help="Inverse strength of regularisation.")] = 10.0,
     class_weight: Annotated[
         str, typer.Option(help="none, or balanced for texts weighted by how rare a label is.")
     ] = "none",
+    ngrams: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=8,
+            help="The longest n-grams of characters.",
+            rich_help_panel=_LINEAR,
+        ),
+    ] = 4,
+    buckets: Annotated[
+        int,
+        typer.Option(min=256, help="The number of hashed features.", rich_help_panel=_LINEAR),
+    ] = 1 << 17,
+    c: Annotated[
+        float,
+        typer.Option(
+            min=1e-9,
+            help="Inverse strength of regularisation.",
+            rich_help_panel=_LINEAR,
+        ),
+    ] = 10.0,
     folds: Annotated[
         int,
         typer.Option(
-            min=0, help="Parts that choose a threshold for each label; 0 for 0.5 throughout."
+            min=0,
+            help="Parts that choose a threshold for each label; 0 for 0.5 throughout.",
+            rich_help_panel=_LINEAR,
         ),
     ] = 3,
+    epochs: _EpochsOption = 3,
+    patience: _PatienceOption = 3,
+    batch_size: _BatchOption = 32,
+    gradient_accumulation: _AccumulationOption = 1,
+    batching: _BatchingOption = "random",
+    learning_rate: _RateOption = 5e-5,
+    warmup: _WarmupOption = 0.0,
+    weight_decay: _DecayOption = 0.0,
+    max_grad_norm: _NormOption = 1.0,
+    dropout: _DropoutOption = None,
+    precision: _PrecisionOption = "float32",
+    max_length: _LengthOption = 510,
+    stride: _StrideOption = 64,
+    freeze_encoder: _FreezeOption = False,
+    freeze_embeddings: _FreezeEmbeddingsOption = None,
+    log_steps: _LogStepsOption = None,
+    save_steps: _SaveStepsOption = None,
     strict: StrictOption = False,
+    trust_remote_code: _RemoteCodeOption = False,
     restart: _RestartOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Labels of whole texts from n-grams of characters (scikit-learn); seconds on one core."""
+    """Labels of whole texts and their attributes: from n-grams of characters (scikit-learn) in
+    seconds on one core, or by an encoder."""
     _train("classifier", context)
 
 
 def _train(name: str, context: typer.Context) -> None:
     """Train a kind of tagger, configured by the options that are named as its fields."""
     from llmner.baselines import train_baseline
-    from llmner.baselines._kinds import KINDS
     from llmner.cli._results import print_json, read_gold
 
-    options = _with_file(context, KINDS[name].config)
+    kind, options = _chosen(name, context)
     for required in ("train", "output"):
         if not options[required]:
             raise InputError(f"--{required} is missing", hint="name it, here or in --config")
@@ -291,7 +355,7 @@ def _train(name: str, context: typer.Context) -> None:
             note(f"seed {seed}")
         trainings[seed] = train_baseline(
             sentences,
-            _config(KINDS[name].config, options | {"seed": seed}),
+            _config(kind.config, options | {"seed": seed}),
             folder,
             held_out=float(options["held_out"]),
             validation=validation,
@@ -310,14 +374,40 @@ def _train(name: str, context: typer.Context) -> None:
     note(f"the tagger is in {output}; use it with --engine baseline:{output}")
 
 
+def _chosen(name: str, context: typer.Context) -> tuple[Kind, dict[str, Any]]:
+    """The kind of baseline, and all options; a classifier's model decides its kind.
+
+    Raises:
+        InputError: An option is of the other kind of classifier.
+    """
+    from llmner.baselines._kinds import KINDS, kind_named
+
+    options, given = _with_file(context)
+    kind = kind_named(name, options)
+    if name == "classifier":
+        if options["held_out"] is None:
+            options["held_out"] = 0 if kind.library == "scikit-learn" else 0.1
+        fields = {field for own in KINDS.values() for field in own.config.model_fields}
+        others = sorted(given & fields - set(kind.config.model_fields) - {"model"})
+        if others:
+            raise InputError(
+                f"--{dashed(others[0])} says nothing to --model {options['model']}",
+                hint="leave it out, or choose another model",
+            )
+    return kind, options
+
+
 def _is_given(context: typer.Context, name: str) -> bool:
     """Whether an option was given on the command line."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _with_file(context: typer.Context, config: type[BaseModel]) -> dict[str, Any]:
+def _with_file(context: typer.Context) -> tuple[dict[str, Any], set[str]]:
     """The options, and in place of those that were not given the fields of ``--config``.
+
+    Returns:
+        All options, and the names of those that are given in either place.
 
     Raises:
         InputError: The file cannot be read, or has a field that is no option.
@@ -326,22 +416,23 @@ def _with_file(context: typer.Context, config: type[BaseModel]) -> dict[str, Any
     from llmner.files import read_text
 
     options = dict(context.params)
+    given = {name for name in options if _is_given(context, name)}
     path = options.pop("config")
     if path is None:
-        return options
+        return options, given
     try:
         fields = load_yaml(read_text(path))
     except InputError as error:
         raise error.located(path=path) from None
     if not isinstance(fields, dict):
         raise InputError("has no fields", path=path, hint="expected options, such as train: FILE")
-    known = {*options, *config.model_fields} - {"json", "restart"}
+    known = set(options) - {"json", "restart"}
     unknown = sorted(str(field) for field in fields if field not in known)
     if unknown:
         raise InputError(
             f"{unknown[0]!r} is no option of this command", path=path, hint=", ".join(sorted(known))
         )
-    return options | {name: v for name, v in fields.items() if not _is_given(context, name)}
+    return options | {name: v for name, v in fields.items() if name not in given}, {*given, *fields}
 
 
 def _config(config: type[BaseModel], options: Mapping[str, Any]) -> Any:

@@ -51,7 +51,8 @@ class ModelEntry(Fields):
 
     Attributes:
         name: Its name in the table.
-        train: The kind of baseline to train: ``crf``, ``bilstm-crf`` or ``encoder``.
+        train: The kind of baseline to train: ``crf``, ``bilstm-crf``, ``encoder`` or
+            ``classifier``.
         baseline: A folder that ``llmner train-baseline`` wrote, or ``USER/NAME`` on the Hub.
         engine: ``transformers``, ``vllm`` or ``openai``.
         predicted: A file of predictions that ``extract`` wrote.

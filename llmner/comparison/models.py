@@ -14,7 +14,7 @@ from llmner._numbers import is_number
 from llmner.asking import AskOptions, build, prepare
 from llmner.asking.options import OPTIONS
 from llmner.baselines._extract import BaselineExtractor
-from llmner.baselines._kinds import KINDS, BaselineConfig
+from llmner.baselines._kinds import BaselineConfig, kind_named
 from llmner.baselines._store import RECORD_FILE, find_baseline, read_baseline_record
 from llmner.baselines._train import check_folder, train_baseline
 from llmner.baselines._types import Epoch, Report, silent
@@ -137,7 +137,7 @@ def _check(entry: ModelEntry, config: ModelsConfig, folder: Path) -> None:
 
 def _config_of(entry: ModelEntry, config: ModelsConfig) -> BaselineConfig:
     assert entry.train is not None
-    config_class = KINDS[entry.train].config
+    config_class = kind_named(entry.train, entry.options).config
     seeded = {"seed": config.seed} if "seed" in config_class.model_fields else {}
     try:
         return config_class(**seeded | entry.options)
@@ -221,7 +221,8 @@ def _trained(
     assert config.train is not None
     baseline_config = _config_of(entry, config)
     baseline = folder / slug(entry.name)
-    default = config.held_out if KINDS[entry.train].step == "epoch" else 0.0
+    has_epochs = kind_named(entry.train, entry.options).step == "epoch"
+    default = config.held_out if has_epochs else 0.0
     held_out = default if entry.held_out is None else entry.held_out
     name = Path(config.train.path).name
     if is_file(baseline / RECORD_FILE):

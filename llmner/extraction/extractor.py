@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 from llmner._mishaps import Mishap, attempt
+from llmner._unicode import writable
 from llmner._watching import watcher
 from llmner.engines import Engine, Generator, Reply, create_generator
 from llmner.engines._types import as_engine
@@ -25,7 +26,7 @@ from llmner.extraction.questions import Question, answered, ask_about, prepare_e
 from llmner.extraction.windows import Window, WindowSizes
 from llmner.projection import Budget, Policy, Projection, project_read, project_reply
 from llmner.recipes import Recipe
-from llmner.recipes.chat import Prompt, build_prompt, writable
+from llmner.recipes.chat import Prompt, build_prompt
 from llmner.replies import LABEL_FORMATS, REPLY_FORMATS, ReadReply, read_exact, render_reply
 from llmner.replies._clean import is_blank
 from llmner.spans import Sentence

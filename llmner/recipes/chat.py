@@ -5,13 +5,13 @@ Engines answer prompts, and ``llmner.replies`` reads the answers.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+from llmner._unicode import writable
 from llmner.errors import InputError
 from llmner.files import dump_json, whole_file
 from llmner.recipes.recipe import Recipe
@@ -25,12 +25,8 @@ __all__ = [
     "build_prompt",
     "chat_row",
     "completion_row",
-    "writable",
     "write_chat",
 ]
-
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Message(TypedDict):
@@ -110,11 +106,6 @@ def build_prompt(recipe: Recipe, sentence: Sentence) -> Prompt:
         text=sentence.text,
         id=sentence.id,
     )
-
-
-def writable(text: str) -> str:
-    """A text with its lone surrogates, which UTF-8 cannot encode, replaced by U+FFFD."""
-    return _SURROGATE.sub("\ufffd", text)
 
 
 def chat_row(recipe: Recipe, sentence: Sentence) -> dict[str, object]:

@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from llmner.baselines import BaselineExtractor, load_baseline, train_baseline
-from llmner.baselines.linear import ClassifierConfig, LinearClassifier
+from llmner.baselines import (
+    BaselineExtractor,
+    LinearClassifier,
+    LinearClassifierConfig,
+    load_baseline,
+    train_baseline,
+)
 from llmner.cli import app
 from llmner.corpora import write_corpus
 from llmner.errors import InputError
@@ -43,7 +48,7 @@ def reviews() -> list[Sentence]:
     return [Sentence(row.text, id=str(n), labels=row.labels) for n, row in enumerate(rows)]
 
 
-CONFIG = ClassifierConfig(buckets=1 << 12, folds=2)
+CONFIG = LinearClassifierConfig(buckets=1 << 12, folds=2)
 SENTENCES = reviews()
 
 
@@ -91,19 +96,19 @@ def test_held_out_texts_choose_thresholds(tmp_path: Path) -> None:
     assert epoch.f1 is not None
     assert epoch.f1 > 0.6
     record = json.loads((tmp_path / "a" / "baseline.json").read_text(encoding="utf-8"))
-    assert record["kind"] == "classifier"
+    assert record["kind"] == "linear-classifier"
     assert set(record["tags"]) == set(WORDS)
     classes = json.loads((tmp_path / "a" / "classifier.json").read_text(encoding="utf-8"))
     assert classes["at_least_one"] is True
     assert all(0 < threshold < 1 for threshold in classes["thresholds"])
-    fixed = train_baseline(SENTENCES, ClassifierConfig(folds=0), tmp_path / "b").baseline
+    fixed = train_baseline(SENTENCES, LinearClassifierConfig(folds=0), tmp_path / "b").baseline
     assert isinstance(fixed, LinearClassifier)
     assert fixed.probabilities(["맛이 좋아요"]).shape == (1, 3)
 
 
 def test_rare_labels_weigh_more_if_that_is_asked_for(tmp_path: Path) -> None:
     texts = [*SENTENCES, Sentence("포장이 좋아요", labels=(TextLabel("포장"),))]
-    balanced = ClassifierConfig(buckets=1 << 12, folds=0, class_weight="balanced")
+    balanced = LinearClassifierConfig(buckets=1 << 12, folds=0, class_weight="balanced")
     plain, weighted = (
         train_baseline(texts, config, tmp_path / str(n)).baseline
         for n, config in enumerate((CONFIG, balanced))

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason='needs pip install "llmner[baselines
 transformers = pytest.importorskip("transformers", reason='needs pip install "llmner[baselines]"')
 
 from llmner.baselines import EncoderConfig, EncoderTagger, load_baseline, train_baseline  # noqa: E402
-from llmner.baselines._encoder_tagger import _longest  # noqa: E402
+from llmner.baselines._encoders import _longest  # noqa: E402
 from llmner.baselines._store import read_baseline_record  # noqa: E402
 from llmner.baselines._types import judge  # noqa: E402
 from llmner.baselines.encoder import _rows  # noqa: E402

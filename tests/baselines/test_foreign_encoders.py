@@ -216,7 +216,7 @@ def changed(folder: Path, **fields: Any) -> Path:
 
 def test_what_cannot_tag_says_so(tmp_path: Path) -> None:
     folder = saved(tmp_path / "theirs", IOB2)
-    with pytest.raises(InputError, match="is a BertForMaskedLM, which does not classify tokens"):
+    with pytest.raises(InputError, match="is a BertForMaskedLM, which classifies neither tokens"):
         read_baseline_record(changed(folder, architectures=["BertForMaskedLM"]))
     changed(folder, architectures=["BertForTokenClassification"])
     with pytest.raises(InputError, match=r"classes have no names \(LABEL_0, LABEL_1\)"):

@@ -4,6 +4,7 @@ spot.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from llmner.corpora import read_corpus
@@ -12,8 +13,10 @@ from tests.conftest import ROOT
 SENTENCES = list(read_corpus(ROOT / "data" / "sample.tsv"))[:50]
 
 
-def tiny_encoder(folder: Path, kind: str = "bert", places: int = 128) -> Path:
-    """Save a random encoder and a WordPiece tokenizer trained on the sentences."""
+def tiny_encoder(
+    folder: Path, kind: str = "bert", places: int = 128, texts: Sequence[str] = ()
+) -> Path:
+    """Save a random encoder and a WordPiece tokenizer trained on texts, by default the sample's."""
     import torch
     import transformers
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
@@ -24,7 +27,7 @@ def tiny_encoder(folder: Path, kind: str = "bert", places: int = 128) -> Path:
     held.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     # Hardly more than single syllables, so that particles are tokens of their own.
     trainer = trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False)
-    held.train_from_iterator([s.text for s in SENTENCES], trainer)
+    held.train_from_iterator(list(texts) or [s.text for s in SENTENCES], trainer)
     held.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )

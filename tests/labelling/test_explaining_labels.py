@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from llmner.baselines import BaselineExtractor, train_baseline
-from llmner.baselines.linear import ClassifierConfig
+from llmner.baselines import BaselineExtractor, LinearClassifierConfig, train_baseline
 from llmner.cli import app
 from llmner.engines import Reply
 from llmner.errors import GenerationError
@@ -36,7 +35,7 @@ SENTENCES = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("explain") / "model"
-    train_baseline(SENTENCES, ClassifierConfig(buckets=1 << 12), place)
+    train_baseline(SENTENCES, LinearClassifierConfig(buckets=1 << 12), place)
     return place
 
 
