@@ -103,7 +103,7 @@ def test_public_names() -> None:
         ),
         (
             "scoring",
-            "CAUSES FIGURES KLUE_LABELS MODEL_COLUMNS PRF Breakdown Calibration CalibrationBin "
+            "ATTRIBUTE_CAUSES AttributeLoss CAUSES FIGURES KLUE_LABELS MODEL_COLUMNS PRF Breakdown Calibration CalibrationBin "
             "Ceilings Change Comparison "
             "Confusion Difference Evaluation Facts Fault Figure Interval KlueScores LabelScore "
             "Loss ModeScore "

@@ -248,12 +248,13 @@ def _share_style(share: float, *, is_best: bool) -> str:
 
 def show_evaluation(out: Console, evaluation: Evaluation) -> None:
     """Print one run: a table of labels and averages, the other figures, losses and signature."""
-    from llmner.reports.figures import figure_lines, headline, label_rows
+    from llmner.reports.figures import figure_lines, headline, is_about_texts, label_rows
 
     text_labels = evaluation.scores.others.get("text_labels")
     if text_labels is not None:
         _show_text_labels(out, evaluation, text_labels)
-        if not evaluation.scores.gold_spans and not evaluation.scores.predicted_spans:
+        _show_attribute_losses(out, evaluation, "texts")
+        if is_about_texts(evaluation):
             _show_ending(out, evaluation)
             return
     table = plain_table("label", "precision", "recall", "f1", "95 % interval", "support")
@@ -285,6 +286,7 @@ def show_evaluation(out: Console, evaluation: Evaluation) -> None:
     for title, names in figure_lines():
         print_figures(title, names)
     _show_losses(out, evaluation)
+    _show_attribute_losses(out, evaluation, "spans")
     if evaluation.calibration is not None:
         calibration = evaluation.calibration
         out.print(
@@ -364,6 +366,27 @@ def _show_losses(out: Console, evaluation: Evaluation) -> None:
         f"  F1 with perfect projection {ceilings.projection:.4f}, "
         f"perfect labels {ceilings.labels:.4f}, perfect boundaries {ceilings.boundaries:.4f}"
     )
+    out.print()
+
+
+def _show_attribute_losses(out: Console, evaluation: Evaluation, of: str) -> None:
+    """Print what wrong attributes cost, of spans or of labels of whole texts."""
+    from llmner.scoring import ATTRIBUTE_CAUSES
+
+    losses = [loss for loss in evaluation.attribute_losses if loss.of == of]
+    if not losses:
+        return
+    table = plain_table("wrong attributes", "", "values", "F1 lost")
+    table.columns[1].justify = "left"
+    for loss in losses:
+        table.add_row(
+            Text(printable(loss.attribute)),
+            ATTRIBUTE_CAUSES[loss.cause][0],
+            str(loss.count),
+            f"{loss.f1_lost:.4f}",
+        )
+    out.print()
+    out.print(table)
     out.print()
 
 

@@ -22,12 +22,14 @@ from llmner.reports.figures import (
     MODEL_COLUMNS,
     Facts,
     headline,
+    is_about_texts,
     label_rows,
     model_rows,
     points,
     quotes,
 )
-from llmner.scoring import CAUSES, Comparison, Evaluation, Row, signature_line
+from llmner.scoring import ATTRIBUTE_CAUSES, CAUSES, Comparison, Evaluation, Row, signature_line
+from llmner.spans import Span, TextLabel
 
 __all__ = ["render_report"]
 
@@ -80,6 +82,8 @@ def render_report(
         "label_rows": {name: label_rows(run) for name, run in evaluations.items()},
         "quotes": {name: quotes(run) for name, run in evaluations.items()},
         "comparisons": comparisons,
+        "has_spans": not is_about_texts(first),
+        "attribute_causes": ATTRIBUTE_CAUSES,
         "causes": CAUSES,
         "cause_numbers": {cause: number for number, cause in enumerate(CAUSES)},
         "signatures": {name: signature_line(run.signature) for name, run in evaluations.items()},
@@ -133,14 +137,16 @@ def _data(evaluations: Mapping[str, Evaluation]) -> str:
     sentences = []
     for number, row in enumerate(first.rows):
         rows = [row, *(run.rows[number] for run in others)]
-        if any(run_row.faults for run_row in rows):
-            sentence = row.sentence
+        sentence = row.sentence
+        gold = _said(sentence.text, sentence.spans, sentence.labels)
+        if any(run_row.faults or _said_by(run_row) != gold for run_row in rows):
             sentences.append(
                 {
                     "id": row.name(number),
                     "text": sentence.text,
                     "gold": [[span.start, span.end, span.label] for span in sentence.spans],
-                    "runs": [_run_row(run_row) for run_row in rows],
+                    "said": gold,
+                    "runs": [_run_row(run_row, gold) for run_row in rows],
                 }
             )
     data = {
@@ -155,9 +161,31 @@ def _data(evaluations: Mapping[str, Evaluation]) -> str:
     return text
 
 
-def _run_row(row: Row) -> dict[str, Any]:
+def _said_by(row: Row) -> list[str]:
     prediction = row.prediction
+    return _said(row.sentence.text, prediction.spans, prediction.labels)
+
+
+def _said(text: str, spans: Sequence[Span], labels: Sequence[TextLabel]) -> list[str]:
+    """The labels of a text, and what is said of its spans besides their label."""
+    items = [
+        *(_with_attributes(own.label, own) for own in labels),
+        *(_with_attributes(text[own.start : own.end], own) for own in spans if own.attributes),
+    ]
+    return sorted(items)
+
+
+def _with_attributes(name: str, item: Span | TextLabel) -> str:
+    values = [f"{key}={value}" for key, value in item.attributes.items() if value is not None]
+    return f"{name} ({', '.join(values)})" if values else name
+
+
+def _run_row(row: Row, gold: Sequence[str]) -> dict[str, Any]:
+    prediction = row.prediction
+    said = _said_by(row)
     return {
+        "said": said,
+        "differs": said != gold,
         "spans": [[span.start, span.end, span.label, span.score] for span in prediction.spans],
         "faults": [[f.kind, f.span.start, f.span.end, f.span.label, f.cause] for f in row.faults],
         "outcomes": [

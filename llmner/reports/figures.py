@@ -9,7 +9,6 @@ from typing import Any
 from llmner.scoring._bootstrap import Difference, Interval
 from llmner.scoring._comparison import Comparison
 from llmner.scoring._evaluate import Evaluation, signature_line
-from llmner.scoring._scores import Scores
 from llmner.scoring.metrics import METRICS
 
 __all__ = [
@@ -19,6 +18,7 @@ __all__ = [
     "Figure",
     "figure_lines",
     "headline",
+    "is_about_texts",
     "label_rows",
     "model_rows",
     "points",
@@ -140,11 +140,15 @@ def model_rows(
     """
     rows: list[tuple[str, ...]] = []
     for name, evaluation in evaluations.items():
-        scores, model_facts = evaluation.scores, facts.get(name, Facts())
+        model_facts = facts.get(name, Facts())
         rows.append(
             (
                 name,
-                *(_label_cells(evaluation) if _is_about_texts(scores) else _span_cells(evaluation)),
+                *(
+                    _label_cells(evaluation)
+                    if is_about_texts(evaluation)
+                    else _span_cells(evaluation)
+                ),
                 _duration(model_facts.training_seconds),
                 ""
                 if model_facts.sentences_a_second is None
@@ -156,8 +160,12 @@ def model_rows(
     return rows
 
 
-def _is_about_texts(scores: Scores) -> bool:
-    """Whether there are only labels of whole texts."""
+def is_about_texts(evaluation: Evaluation) -> bool:
+    """Whether its corpus has labels of whole texts only, so that figures of spans say nothing.
+
+    It is the same for all runs that are scored together.
+    """
+    scores = evaluation.scores
     return scores.others.get("text_labels") is not None and not scores.gold_spans
 
 
@@ -207,6 +215,8 @@ def _count(number: int | None) -> str:
 def headline(evaluation: Evaluation, comparison: Comparison | None = None) -> dict[str, Figure]:
     """The figures of :data:`FIGURES` that an evaluation has, by name.
 
+    Where there are only labels of whole texts, these are the figures of labels.
+
     Args:
         evaluation: The run.
         comparison: Its comparison with the first run, for the differences.
@@ -220,7 +230,10 @@ def headline(evaluation: Evaluation, comparison: Comparison | None = None) -> di
     """
     scores = evaluation.scores.to_dict()
     figures = {}
+    about_texts = is_about_texts(evaluation)
     for name in FIGURES:
+        if about_texts and not name.startswith("text_labels."):
+            continue
         value: Any = scores
         for part in name.split("."):
             value = None if value is None else value[part]

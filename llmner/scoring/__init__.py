@@ -8,6 +8,7 @@ breakdown by cause and for reports.
 from typing import TYPE_CHECKING
 
 from llmner._lazy import lazy_names
+from llmner.scoring._attribute_losses import ATTRIBUTE_CAUSES, AttributeLoss
 from llmner.scoring._bootstrap import Difference, Interval
 from llmner.scoring._calibration import Calibration, CalibrationBin, reliability
 from llmner.scoring._comparison import Change, Comparison, compare
@@ -61,11 +62,13 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ATTRIBUTE_CAUSES",
     "CAUSES",
     "FIGURES",
     "KLUE_LABELS",
     "MODEL_COLUMNS",
     "PRF",
+    "AttributeLoss",
     "Breakdown",
     "Calibration",
     "CalibrationBin",

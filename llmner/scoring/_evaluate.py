@@ -12,6 +12,7 @@ from llmner.errors import InputError
 from llmner.extraction.rows import outcome_rows
 from llmner.projection import OutcomeKind
 from llmner.replies import Status
+from llmner.scoring._attribute_losses import AttributeLoss, attribute_losses
 from llmner.scoring._bootstrap import LEVEL, Interval, intervals
 from llmner.scoring._calibration import Calibration, reliability
 from llmner.scoring._counts import Counts
@@ -115,6 +116,7 @@ class Evaluation:
         signature: What was scored, on what and how: metric, corpus, sample, model, recipe, version.
         rows: Every sentence.
         counts: The counts from which the figures are computed.
+        attribute_losses: How much wrong attributes cost, by attribute and cause.
     """
 
     scores: Scores
@@ -127,6 +129,7 @@ class Evaluation:
     signature: dict[str, Any]
     rows: tuple[Row, ...]
     counts: Counts
+    attribute_losses: tuple[AttributeLoss, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The evaluation as ``evaluate --json`` prints it; all fractions are from 0 to 1."""
@@ -149,6 +152,11 @@ class Evaluation:
             "intervals": {name: list(interval) for name, interval in self.intervals.items()},
             "losses": [asdict(loss) for loss in self.breakdown.losses],
             "ceilings": asdict(self.breakdown.ceilings),
+            **(
+                {"attribute_losses": [asdict(loss) for loss in self.attribute_losses]}
+                if self.attribute_losses
+                else {}
+            ),
             "confusion": asdict(self.confusion),
             "calibration": None if self.calibration is None else asdict(self.calibration),
             "outcomes": self.outcomes,
@@ -309,6 +317,7 @@ def _evaluation(
         },
         rows=rows,
         counts=counts,
+        attribute_losses=attribute_losses(gold, predictions),
     )
 
 

@@ -91,6 +91,18 @@
     return box;
   };
 
+  // Labels of the text and attributes of its spans; those that gold does not have stand out.
+  const saidLine = (said, gold = null) => {
+    if (!said.length && gold === null) return [];
+    const line = element("span", "said");
+    said.forEach((name, number) => {
+      if (number) line.append("; ");
+      line.append(gold === null || gold.has(name) ? name : element("b", "", name));
+    });
+    if (!said.length) line.append("–");
+    return [element("div", "line", element("span", "side", ""), line)];
+  };
+
   const item = (sentence) => {
     const points = Array.from(sentence.text);
     const made = element("li", "sentence");
@@ -101,10 +113,12 @@
         .map((fault) => [data.runs[sentence.runs.indexOf(run)], fault[4]]));
     const goldLine = marked(points, sentence.gold, causes(sentence.runs, "missed"), sentence.runs.length);
     made.append(element("div", "line", element("span", "side", "gold"), goldLine));
+    made.append(...saidLine(sentence.said));
     sentence.runs.forEach((run, number) => {
       const name = data.runs.length > 1 ? data.runs[number] : "predicted";
       const line = marked(points, run.spans, causes([run], "wrong"), 1);
       made.append(element("div", "line", element("span", "side", name), line));
+      made.append(...saidLine(run.said, run.differs ? new Set(sentence.said) : null));
       const list = element("ul", "faults");
       for (const [kind, start, end, label, cause] of run.faults) {
         const swatch = element("span", `swatch c${causeNumber.get(cause)}`);
@@ -149,7 +163,7 @@
       if (search && !sentence.search.includes(search)) return false;
       if (run === "differ" && sentence.runs.every((one) => same(one.spans, sentence.runs[0].spans))) return false;
       const runs = run === "" || run === "differ" ? sentence.runs : [sentence.runs[Number(run)]];
-      return runs.some((one) => one.faults.some((fault) =>
+      return runs.some((one) => (one.differs && !cause && !label) || one.faults.some((fault) =>
         (!cause || fault[4] === cause) && (!label || fault[3] === label)));
     });
     byId("shown").textContent = `${chosen.length} of ${data.sentences.length} wrong sentences`;
