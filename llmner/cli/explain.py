@@ -10,6 +10,7 @@ import typer
 from llmner.asking import AskOptions, build, build_baseline, is_baseline, prepare
 from llmner.cli._asking import given_options, with_ask_options
 from llmner.cli._common import JsonOption, dashed, guarded, not_both, note, progress
+from llmner.errors import InputError
 
 
 @guarded
@@ -26,6 +27,10 @@ def explain(
         str | None, typer.Option(help="Its format; by default guessed.")
     ] = None,
     options: AskOptions = AskOptions(),
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write an HTML page of all texts, one file.", show_default=False),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Show which words a label rests on: how far its score falls without each of them.
@@ -35,12 +40,15 @@ def explain(
     """
     from llmner.corpora import read_corpus
     from llmner.extraction import SpanExtractor
-    from llmner.files import dump_json, write_bytes
+    from llmner.files import dump_json, whole_file, write_bytes
     from llmner.labelling import explain as explained
+    from llmner.reports import render_explanations
     from llmner.reports.console import console, show_explanations
     from llmner.spans import Sentence
 
     not_both(text=text, input=input)
+    if json and report is not None:
+        raise InputError("--json and --report are two outputs", hint="choose one")
     sentences = (
         [Sentence(text)] if text is not None else list(read_corpus(str(input), input_format))
     )
@@ -51,6 +59,7 @@ def explain(
     else:
         extractor = build(prepare(options, note), soon=True, report=note, spell=dashed)
     out = console()
+    rows = []
     with progress("explaining", len(sentences)) as step:
         for sentence, explanations in zip(sentences, explained(extractor, sentences), strict=True):
             step(1)
@@ -58,5 +67,11 @@ def explain(
                 labels = [explanation.to_dict() for explanation in explanations]
                 row = {"id": sentence.id, "text": sentence.text, "explanations": labels}
                 write_bytes(dump_json(row) + b"\n")
+            elif report is not None:
+                rows.append((sentence, explanations))
             else:
                 show_explanations(out, sentence.text, explanations)
+    if report is not None:
+        with whole_file(report) as stream:
+            stream.write(render_explanations(rows).encode())
+        note(f"wrote {report}")

@@ -8,7 +8,7 @@ same span counts, and 0 where it is gone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,13 +16,25 @@ from llmner.errors import GenerationError
 from llmner.extraction import Extraction, SpanExtractor
 from llmner.spans import Sentence, Span, TextLabel
 
-__all__ = ["Explanation", "WordShare", "explain"]
+__all__ = ["Classifier", "Explanation", "WordShare", "explain", "explain_text", "shares"]
 
 _WORD = re.compile(r"\S+")
 # What stands around a word and is no part of it.
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 # Texts that are asked about together at most.
 _AT_ONCE = 256
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """What gives the probability of every label."""
+
+    labels: tuple[str, ...]
+
+    def probabilities(self, texts: Sequence[str]) -> Any:
+        """(texts, labels)."""
+        ...
+
 
 Key = tuple[str, str]
 """The label, and the surface of a span; empty for a label of the whole text."""
@@ -112,23 +124,39 @@ def explain(
     >>> explanations[0].highlight  # doctest: +SKIP
     WordShare(start=0, end=3, share=0.71)
     """
+    load = getattr(extractor, "load", None)
+    model = load() if callable(load) else None
+    classifier = model if isinstance(model, Classifier) else None
     for sentence in sentences:
         text = sentence if isinstance(sentence, str) else sentence.text
-        yield _explained(extractor, text)
+        yield explain_text(text, extractor.extract, classifier)
 
 
-def _explained(extractor: SpanExtractor, text: str) -> tuple[Explanation, ...]:
-    (found,) = _answered(extractor, [text])
+def explain_text(
+    text: str,
+    extract: Callable[[Sequence[str]], Iterable[Extraction]],
+    classifier: Classifier | None = None,
+) -> tuple[Explanation, ...]:
+    """Explain what is found in one text; see :func:`explain`.
+
+    Args:
+        text: The text.
+        extract: Gives an extraction of each of several texts.
+        classifier: What gives the probability of every label, if it is a classifier that extracts.
+
+    Raises:
+        GenerationError: The model fails at it.
+    """
+    (found,) = _answered(extract, [text])
     items: list[Span | TextLabel] = [*found.spans, *found.labels]
     words = _words(text)
     if not items or not words:
         return ()
     texts = _without_each(text, words)
-    classifier = _classifier(extractor)
     if classifier is not None:
         whole, *without = _probabilities(classifier, [text, *texts])
     else:
-        whole, without = _scores(found), list(map(_scores, _answered(extractor, texts)))
+        whole, without = _scores(found), list(map(_scores, _answered(extract, texts)))
     explanations = []
     for item in items:
         key = _key(item, text)
@@ -143,7 +171,7 @@ def _explained(extractor: SpanExtractor, text: str) -> tuple[Explanation, ...]:
     return tuple(explanations)
 
 
-def shares(model: _Classifier, text: str, label: str) -> tuple[WordShare, ...]:
+def shares(model: Classifier, text: str, label: str) -> tuple[WordShare, ...]:
     """How far a classifier's probability of a label falls without each word of a text.
 
     Args:
@@ -188,7 +216,7 @@ def _key(item: Span | TextLabel, text: str) -> Key:
     return item.label, text[item.start : item.end] if isinstance(item, Span) else ""
 
 
-def _probabilities(classifier: _Classifier, texts: Sequence[str]) -> list[dict[Key, float]]:
+def _probabilities(classifier: Classifier, texts: Sequence[str]) -> list[dict[Key, float]]:
     """The probability of each label in each text."""
     return [
         {(label, ""): float(p) for label, p in zip(classifier.labels, row, strict=True)}
@@ -204,25 +232,10 @@ def _scores(extraction: Extraction) -> dict[Key, float]:
     return {_key(item, text): 1.0 if item.score is None else item.score for item in items}
 
 
-@runtime_checkable
-class _Classifier(Protocol):
-    """What gives the probability of every label."""
-
-    labels: tuple[str, ...]
-
-    def probabilities(self, texts: Sequence[str]) -> Any:
-        """(texts, labels)."""
-        ...
-
-
-def _classifier(extractor: SpanExtractor) -> _Classifier | None:
-    load = getattr(extractor, "load", None)
-    model = load() if callable(load) else None
-    return model if isinstance(model, _Classifier) else None
-
-
-def _answered(extractor: SpanExtractor, texts: Sequence[str]) -> list[Extraction]:
-    extractions = list(extractor.extract(texts))
+def _answered(
+    extract: Callable[[Sequence[str]], Iterable[Extraction]], texts: Sequence[str]
+) -> list[Extraction]:
+    extractions = list(extract(texts))
     for extraction in extractions:
         if extraction.reply.error is not None:
             raise GenerationError(f"the model fails at a text: {extraction.reply.error}")

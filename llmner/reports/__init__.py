@@ -1,10 +1,10 @@
-"""Reports of evaluations: tables on a console, HTML and Markdown.
+"""Reports of evaluations and explanations: tables on a console, HTML and Markdown.
 
 All of them use the same table of figures. ``llmner.scoring`` computes the figures, and
 ``llmner.hub`` writes model cards.
 """
 
-from llmner.reports.document import render_report
+from llmner.reports.document import render_explanations, render_report
 from llmner.reports.figures import (
     FIGURES,
     MODEL_COLUMNS,
@@ -25,5 +25,6 @@ __all__ = [
     "label_rows",
     "model_rows",
     "quotes",
+    "render_explanations",
     "render_report",
 ]

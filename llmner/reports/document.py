@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -29,9 +29,12 @@ from llmner.reports.figures import (
     quotes,
 )
 from llmner.scoring import ATTRIBUTE_CAUSES, CAUSES, Comparison, Evaluation, Row, signature_line
-from llmner.spans import Span, TextLabel
+from llmner.spans import Sentence, Span, TextLabel
 
-__all__ = ["render_report"]
+if TYPE_CHECKING:
+    from llmner.labelling import Explanation
+
+__all__ = ["render_explanations", "render_report"]
 
 
 def render_report(
@@ -99,6 +102,51 @@ def render_report(
             "data": _data(evaluations),
         }
     return _environment().get_template(f"report.{format}.jinja").render(context)
+
+
+def render_explanations(rows: Sequence[tuple[Sentence, Sequence[Explanation]]]) -> str:
+    """Write explanations as one self-contained HTML file, each word as strong as its share.
+
+    Args:
+        rows: Texts, each with the explanations of its labels and spans.
+
+    >>> "<mark" in render_explanations([])
+    False
+    """
+    pages = [
+        {
+            "name": f"#{number}" if sentence.id is None else sentence.id,
+            "labels": [_explained(sentence.text, explanation) for explanation in explanations],
+        }
+        for number, (sentence, explanations) in enumerate(rows, 1)
+    ]
+    context = {"texts": pages, "style": _asset("report.css")}
+    return _environment().get_template("explanations.html.jinja").render(context)
+
+
+_STRENGTHS = 4
+
+
+def _explained(text: str, explanation: Explanation) -> dict[str, Any]:
+    """The pieces of a text with their shares, for one of its labels."""
+    label = explanation.label
+    best = explanation.highlight
+    pieces: list[tuple[str, int, float | None, bool]] = []
+    place = 0
+    for word in explanation.words:
+        pieces.append((text[place : word.start], 0, None, False))
+        strength = 0
+        if best is not None and word.share > 0:
+            strength = max(1, round(_STRENGTHS * word.share / best.share))
+        pieces.append((text[word.start : word.end], strength, word.share, word == best))
+        place = word.end
+    pieces.append((text[place:], 0, None, False))
+    name = text[label.start : label.end] if isinstance(label, Span) else ""
+    return {
+        "title": _with_attributes(f"{name} {label.label}".strip(), label),
+        "score": explanation.score,
+        "pieces": pieces,
+    }
 
 
 @cache

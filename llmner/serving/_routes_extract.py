@@ -1,4 +1,4 @@
-"""The routes that ask the model: ``/infer`` and ``/v1/extract``."""
+"""The routes that ask the model: ``/infer``, ``/v1/extract`` and ``/v1/explain``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _STATUSES = (401, 408, 413, 415, 422, 500, 501, 502, 503, 504)
 
 
 def add_extraction_routes(app: FastAPI, service: Service) -> None:
-    """Add ``/infer`` and ``/v1/extract``."""
+    """Add ``/infer``, ``/v1/extract`` and ``/v1/explain``."""
 
     @app.post(
         "/infer",
@@ -104,6 +104,22 @@ def add_extraction_routes(app: FastAPI, service: Service) -> None:
         named = None if service.labels is not None else recipe.name
         rest = json_bytes({"recipe": named, "usage": usage})
         return json_response(b'{"results":[' + results + b"]," + rest[1:])
+
+    @app.post(
+        "/v1/explain",
+        responses=describe_responses(schemas.ExplainAnswer, *_STATUSES),
+        openapi_extra=describe_body(schemas.ExplainRequest),
+        summary="Which words the labels of a text rest on",
+    )
+    async def explain(request: Request) -> Response:
+        """One word at a time is left out, and the fall of each score is the word's share."""
+        body = await read_request(request, service, schemas.ExplainRequest)
+        asked = Asked(body.recipe, body.reply_format, body.grounded, body.min_score)
+        found = await run_while_connected(
+            request, service, lambda: service.explanations(body.text, asked)
+        )
+        rows = [explanation.to_dict() for explanation in found]
+        return json_response(json_bytes({"text": body.text, "explanations": rows}))
 
 
 def _joined(bodies: list[bytes], *, one: bool) -> bytes:

@@ -11,6 +11,8 @@ from llmner.replies import Status
 
 __all__ = [
     "ErrorAnswer",
+    "ExplainAnswer",
+    "ExplainRequest",
     "ExtractAnswer",
     "ExtractRequest",
     "Health",
@@ -54,14 +56,9 @@ class InferRequest(_Request):
     text: str | _Texts = Field(description="A text of any length, or a list of them.")
 
 
-class ExtractRequest(_Request):
-    """Texts to extract from, and how."""
+class _Asking(_Request):
+    """How a request wants to be answered."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"texts": [_TEXT], "grounded": True, "min_score": 0.2}]}
-    )
-
-    texts: _Texts = Field(min_length=1, description="Texts of any length.")
     recipe: str | None = Field(
         default=None,
         description="A recipe that /v1/recipes lists; by default the server's own.",
@@ -77,6 +74,26 @@ class ExtractRequest(_Request):
     )
     min_score: float | None = Field(
         default=None, ge=0, le=1, description="Drop spans with a lower score."
+    )
+
+
+class ExtractRequest(_Asking):
+    """Texts to extract from, and how."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"texts": [_TEXT], "grounded": True, "min_score": 0.2}]}
+    )
+
+    texts: _Texts = Field(min_length=1, description="Texts of any length.")
+
+
+class ExplainRequest(_Asking):
+    """A text whose labels or spans are to be explained."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": _TEXT}]})
+
+    text: str = Field(
+        min_length=1, description="A text of at most 200 words; it is asked about once for each."
     )
 
 
@@ -303,6 +320,40 @@ class ExtractAnswer(BaseModel):
     results: list[TextResult | TaggedText]
     recipe: str | None = Field(description="The recipe; null if the model is a tagger.")
     usage: Usage
+
+
+class Place(BaseModel):
+    """Where something stands in the text."""
+
+    start: int
+    end: int
+
+
+class WordRow(Place):
+    """A word, and what the label loses without it."""
+
+    share: float = Field(description="How far the score falls without the word, in [-1, 1].")
+
+
+class ExplanationRow(BaseModel):
+    """Which words a label of the text, or a span, rests on."""
+
+    label: str
+    score: float
+    start: int | None = Field(default=None, description="Of a span: its first character.")
+    end: int | None = Field(default=None, description="Of a span: one past its last character.")
+    attributes: dict[str, Any] = {}
+    highlight: Place | None = Field(
+        description="The word without which the score falls most; null if it falls without none."
+    )
+    words: list[WordRow]
+
+
+class ExplainAnswer(BaseModel):
+    """An explanation of each span and of each label that the text has."""
+
+    text: str
+    explanations: list[ExplanationRow]
 
 
 class RecipeRow(BaseModel):

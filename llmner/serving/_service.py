@@ -34,9 +34,11 @@ from llmner.serving._projector import Projector
 from llmner.serving._readiness import EngineMonitor
 from llmner.serving._refusals import RefusalError, refusal_of
 from llmner.serving._sources import EngineSource, Source, TaggerSource
+from llmner.serving._sources import Request as SourceRequest
 
 if TYPE_CHECKING:
     from llmner.baselines import BaselineExtractor
+    from llmner.labelling import Explanation
 
 __all__ = ["Service"]
 
@@ -47,6 +49,8 @@ _T = TypeVar("_T")
 
 # Seconds that the engine has at shutdown to finish work that nobody waits for any more.
 _CLOSING_SECONDS = 5.0
+# Words of a text that is explained: it is asked about once for each.
+_MOST_WORDS = 200
 
 
 @dataclass(eq=False)
@@ -332,6 +336,38 @@ class Service:
                 recipe or an option does not exist. While results are waited for: the engine does
                 not answer.
         """
+        async with self._asking(asked) as (request, budget):
+            yield self._results(request.extract(texts, budget), shape)
+
+    async def explanations(self, text: str, asked: Asked | None = None) -> tuple[Explanation, ...]:
+        """Why a text has its labels. It is asked about once for each of its words.
+
+        Args:
+            text: The text.
+            asked: The request's own options.
+
+        Raises:
+            RefusalError: It has too many words, the model cannot answer, or what
+                :meth:`extracting` refuses.
+        """
+        words = len(text.split())
+        if words > _MOST_WORDS:
+            message = f"a text of {words} words would be asked about as often; send {_MOST_WORDS}"
+            raise RefusalError(422, "too_much", message, fields=[("text", "has too many words")])
+        async with self._asking(asked) as (request, budget):
+            try:
+                found: tuple[Explanation, ...] = await self._in_thread(
+                    request.explain, text, budget
+                )
+            except LlmnerError as error:
+                raise refusal_of(error) from error
+            except CancelledError:
+                raise _shutting_down() from None
+            return found
+
+    @asynccontextmanager
+    async def _asking(self, asked: Asked | None) -> AsyncIterator[tuple[SourceRequest, Budget]]:
+        """A place in the queue, and what a request extracts with."""
         if self._source is None:
             message = "this server has no model; POST /v1/project takes replies of other models"
             raise RefusalError(501, "no_model", message)
@@ -348,7 +384,7 @@ class Service:
         budget = Budget()
         leave = self._extraction_gate.enter()
         try:
-            yield self._results(request.extract(texts, budget), shape)
+            yield request, budget
         finally:
             request.end()
             budget.end()
@@ -372,8 +408,7 @@ class Service:
             except LlmnerError as error:
                 raise refusal_of(error) from error
             except CancelledError:
-                message = "the server is shutting down"
-                raise RefusalError(503, "shutting_down", message, retry_after=1) from None
+                raise _shutting_down() from None
             if result is None:
                 return
             yield result
@@ -437,3 +472,7 @@ class Service:
         return await anyio.to_thread.run_sync(
             work, *arguments, abandon_on_cancel=True, limiter=self._threads
         )
+
+
+def _shutting_down() -> RefusalError:
+    return RefusalError(503, "shutting_down", "the server is shutting down", retry_after=1)

@@ -115,3 +115,19 @@ def test_the_command_shows_and_prints(folder: Path) -> None:
     assert row["explanations"][0]["label"] == "맛"
     assert row["explanations"][0]["highlight"] == {"start": 0, "end": 3}
     assert CliRunner().invoke(app, ["explain", *engine]).exit_code == 2
+
+
+def test_a_page_shows_every_share_and_escapes_texts(folder: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "texts.txt"
+    corpus.write_text("국물이 <b>별로예요</b>\n택배가 좋아요\n...\n", encoding="utf-8")
+    arguments = ["explain", "--engine", f"baseline:{folder}", "--input", str(corpus)]
+    result = CliRunner().invoke(app, [*arguments, "--report", str(tmp_path / "why.html")])
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "why.html").read_text(encoding="utf-8")
+    assert page.count('<mark class="share4"') == 2
+    assert ">국물이</mark>" in page
+    assert "b&gt;별로예요&lt;/b" in page
+    assert "<b>별로" not in page
+    assert "No label, or no word" in page
+    assert "<script" not in page
+    assert CliRunner().invoke(app, [*arguments, "--json", "--report", "a.html"]).exit_code == 2

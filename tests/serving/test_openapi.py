@@ -34,7 +34,16 @@ def api() -> Iterator[Any]:
         yield schemathesis.openapi.from_url(f"{address}/openapi.json")
 
 
-PATHS = ["/infer", "/v1/extract", "/v1/project", "/v1/recipes", "/healthz", "/readyz", "/metrics"]
+PATHS = [
+    "/infer",
+    "/v1/extract",
+    "/v1/explain",
+    "/v1/project",
+    "/v1/recipes",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+]
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -49,7 +58,7 @@ def test_every_path_is_tried(api: Any) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_no_request_breaks_the_server_and_answers_are_as_described(api: Any, path: str) -> None:
-    operation = api[path]["POST" if path in PATHS[:3] else "GET"]
+    operation = api[path]["POST" if path in PATHS[:4] else "GET"]
 
     @given(case=schemathesis_cases(operation))
     @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))

@@ -14,9 +14,11 @@ import pytest
 
 pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
 
+from llmner.baselines import BaselineExtractor, LinearClassifierConfig, train_baseline
 from llmner.engines import Reply, Token
 from llmner.recipes import Recipe
 from llmner.serving import Service
+from llmner.spans import Sentence, TextLabel
 from tests.conftest import ROOT
 from tests.serving.fakes import Model, named, running, service
 
@@ -359,3 +361,33 @@ def test_attributes_and_labels_of_texts_are_shown(open_page: Open) -> None:
     assert "unknown label" in labels[2]
     assert "2 labels in" in page.inner_text("#status")
     assert page.title() != "gone"
+
+
+def test_the_words_a_label_rests_on_are_shown(open_page: Open, tmp_path: Path) -> None:
+    sentences = [
+        Sentence(f"{subject} {verdict}", labels=(TextLabel(label),))
+        for label, subject in (("배송", "택배가"), ("맛", "국물이"), (EVIL, EVIL))
+        for verdict in ("좋아요", "나빠요", "그래요")
+    ]
+    train_baseline(sentences, LinearClassifierConfig(buckets=1 << 12, folds=0), tmp_path / "model")
+    tagger = BaselineExtractor(tmp_path / "model")
+    page = open_page(served=Service(Recipe.load("klue"), tagger=tagger))
+    for text, label, word in (("택배가 좋아요", "배송", "택배가"), (f"{EVIL} 그래요", EVIL, "gone")):
+        page.fill("#extract-text", text)
+        page.click("#extract button[type=submit]")
+        page.wait_for_selector("#text-labels li")
+        assert page.locator("#why").is_hidden()
+        page.click("#explain")
+        page.wait_for_selector("#why mark")
+        assert page.inner_text("#why b").strip() == label
+        assert word in page.inner_text("#why mark")
+        assert page.locator("#why [title]").count() >= 2
+    assert page.title() != "gone"
+    # A projected reply was asked of nobody.
+    page.click("#tab-project")
+    page.fill("#project-text", "손흥민")
+    page.fill("#project-reply", "PS: 손흥민")
+    page.click("#project button[type=submit]")
+    page.wait_for_selector("#shown mark")
+    assert page.locator("#explain").is_hidden()
+    assert page.locator("#why").is_hidden()

@@ -14,6 +14,8 @@ let choices = { recipes: [], repairs: {} };
 let key = "";
 let last = null;
 let pending = null;
+// What the shown result was asked with; null where a reply was projected.
+let explained = null;
 
 function element(name, text, className) {
   const node = document.createElement(name);
@@ -174,6 +176,8 @@ function show(row, labels) {
   $("raw").hidden = row.reply === undefined;
   $("mentions").classList.toggle("spans", row.outcomes === undefined);
   $("copy-markup").disabled = row.markup === null;
+  $("explain").hidden = explained === null;
+  $("why").hidden = true;
   $("result").hidden = false;
 }
 
@@ -219,20 +223,67 @@ async function copy(text, what) {
   tell(`Copied as ${what}`);
 }
 
-$("extract").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const body = { texts: [$("extract-text").value] };
+// The options of the form for texts, as a request has them.
+function asked() {
+  const body = {};
   if (!choices.tagger) {
     body.recipe = $("extract-recipe").value;
     if ($("extract-format").value) body.reply_format = $("extract-format").value;
     if (!$("extract-grounded").disabled) body.grounded = $("extract-grounded").checked;
   }
   if ($("extract-score").value) body.min_score = Number($("extract-score").value);
+  return body;
+}
+
+$("extract").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const body = { texts: [$("extract-text").value], ...asked() };
+  explained = { text: body.texts[0], ...asked() };
   submit("v1/extract", body, (answer) => answer.results[0], choices.tagger || labelsOf(body.recipe));
 });
 
+$("explain").addEventListener("click", async () => {
+  if (pending) pending.abort();
+  const controller = pending = new AbortController();
+  tell("Asking once for each word…");
+  try {
+    const answer = await ask("v1/explain", explained, controller.signal);
+    showWhy(answer.text, answer.explanations);
+    tell(answer.explanations.length ? "The marked word counts most." : "There is nothing to explain.");
+  } catch (error) {
+    if (error.name !== "AbortError") tell(error.message, true);
+  } finally {
+    if (pending === controller) pending = null;
+  }
+});
+
+// For each label the text, in which each word is as strong as the score falls without it.
+function showWhy(text, explanations) {
+  const characters = Array.from(text);
+  $("why").replaceChildren(...explanations.map((each) => {
+    const line = element("p", undefined, "why");
+    const span = each.start === undefined ? "" : ` ${characters.slice(each.start, each.end).join("")}`;
+    line.append(element("b", `${each.label}${span}`), ` ${each.score.toFixed(3)} `);
+    const best = Math.max(...each.words.map((word) => word.share), 0);
+    let position = 0;
+    for (const word of each.words) {
+      line.append(characters.slice(position, word.start).join(""));
+      const strength = best > 0 && word.share > 0 ? Math.ceil((4 * word.share) / best) : 0;
+      const isBest = each.highlight !== null && each.highlight.start === word.start;
+      const shown = element(isBest ? "mark" : "span", characters.slice(word.start, word.end).join(""), `share${strength}`);
+      shown.title = word.share.toFixed(3);
+      line.append(shown);
+      position = word.end;
+    }
+    line.append(characters.slice(position).join(""));
+    return line;
+  }));
+  $("why").hidden = explanations.length === 0;
+}
+
 $("project").addEventListener("submit", (event) => {
   event.preventDefault();
+  explained = null;
   const body = {
     text: $("project-text").value, reply: $("project-reply").value, reply_format: $("project-format").value,
     particles: $("project-particles").value, repeats: $("project-repeats").value,
