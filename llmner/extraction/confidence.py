@@ -2,8 +2,9 @@
 
 The score of a span is the probability that the model writes this surface, ends it there and gives
 it this label, after everything before it in the reply. It is the product of the probabilities of
-the tokens that overlap the surface, the character after it, or the label. These are the
-probabilities over all tokens, even if a grammar forbade some. :class:`Calibrator` turns scores into
+the tokens that overlap the surface, the character after it, or the label. The score of a label of
+the whole text is that of its name and of its values. These are the probabilities over all tokens,
+even if a grammar forbade some. :class:`Calibrator` turns scores into
 the share of spans that are right.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,9 +35,9 @@ __all__ = ["Calibrator", "check_min_score", "drop_unsure", "score_spans", "vote"
 
 
 def score_spans(projection: Projection, reply: Reply) -> Projection:
-    """The projection with a score on each span, from the probabilities of the tokens.
+    """The projection with a score on each span and label, from the probabilities of the tokens.
 
-    A span keeps the score it has if the reply has no tokens or the mention is not found in it.
+    What has a score keeps it if the reply has no tokens or the mention is not found in it.
     O(mentions · tokens).
 
     Args:
@@ -62,7 +64,37 @@ def score_spans(projection: Projection, reply: Reply) -> Projection:
             score = _probability(reply.tokens, [part for part in place if part is not None])
             outcome = _with_scores(outcome, partial(_constant, score))
         outcomes.append(outcome)
-    return projection.with_outcomes(outcomes)
+    labels = _scored_labels(projection.label_outcomes, reply.text, reply.tokens)
+    return replace(projection, label_outcomes=labels).with_outcomes(outcomes)
+
+
+def _scored_labels(
+    outcomes: Sequence[LabelOutcome], reply: str, tokens: Sequence[Token]
+) -> tuple[LabelOutcome, ...]:
+    """The labels of a whole text with the probabilities of their names and values."""
+    places: list[tuple[int, int] | None] = []
+    end = 0
+    for outcome in outcomes:
+        name = re.compile(rf"(?<!\w){re.escape(outcome.mention.label)}")
+        found = name.search(reply, end) or name.search(reply)
+        places.append(None if found is None else found.span())
+        end = end if found is None else found.end()
+    starts = sorted(place[0] for place in places if place is not None)
+    scored = []
+    for outcome, place in zip(outcomes, places, strict=True):
+        if place is not None and outcome.label is not None:
+            last = next((start for start in starts if start > place[0]), len(reply))
+            ranges = [place]
+            for attribute in outcome.attributes:
+                said = str(attribute.said)
+                at = -1 if attribute.said is None else reply.find(said, place[1], last)
+                if at >= 0:
+                    ranges.append((at, at + len(said)))
+            score = _probability(tokens, ranges)
+            if score is not None:
+                outcome = replace(outcome, label=replace(outcome.label, score=score))
+        scored.append(outcome)
+    return tuple(scored)
 
 
 def _probability(tokens: Sequence[Token], ranges: Sequence[tuple[int, int]]) -> float | None:

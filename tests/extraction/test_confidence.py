@@ -18,7 +18,7 @@ from llmner.projection import Projection, project_reply
 from llmner.recipes import Recipe
 from llmner.replies import REPLY_FORMATS, find_places, read_reply, render_reply
 from llmner.scoring import find_faults
-from llmner.spans import Mention, Sentence, Span
+from llmner.spans import Mention, Sentence, Span, TextLabel
 from tests.strategies import sentences
 
 SCHEMA = Recipe.load("klue").schema_
@@ -253,3 +253,30 @@ def test_what_failed_has_voted_for_nothing() -> None:
     assert vote([one, one], 5).spans == ()
     (span,) = vote([one, one, one], 5).spans
     assert span.score == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("format", ["labels", "json-list"])
+def test_each_label_of_a_text_has_the_probability_of_its_name_and_value(format: str) -> None:
+    schema = Recipe.load("reviews-ko").schema_
+    labels = (TextLabel("디자인", {"sentiment": 1}), TextLabel("배송", {"sentiment": -1}))
+    reply = render_reply(Sentence("리뷰", labels=labels), format, schema)
+    for at, scores in (
+        (reply.index("디자인"), {"디자인": 0.5, "배송": 1.0}),
+        (reply.index("배송") + 1, {"디자인": 1.0, "배송": 0.5}),
+        (reply.index("-1"), {"디자인": 1.0, "배송": 0.5}),
+    ):
+        answer = by_character(reply, {at: 0.5})
+        found = score_spans(project_reply("리뷰", reply, schema, format), answer).labels
+        assert {label.label: label.score for label in found} == pytest.approx(scores)
+
+
+def test_a_label_in_other_words_keeps_its_score() -> None:
+    schema = Recipe.load("reviews-ko").schema_
+    answer = by_character("택배: 긍정", {0: 0.5})
+    (label,) = score_spans(project_reply("리뷰", answer.text, schema, "labels"), answer).labels
+    assert label.label == "배송"
+    assert label.score in (None, pytest.approx(0.5))
+    # A number without a label beside it is nobody's; a broken model's probabilities are none.
+    broken = Reply("배송-1", tokens=(Token(0, 4, math.nan),))
+    (label,) = score_spans(project_reply("리뷰", broken.text, schema, "labels"), broken).labels
+    assert label.score is None

@@ -372,7 +372,10 @@ def test_the_words_a_label_rests_on_are_shown(open_page: Open, tmp_path: Path) -
     train_baseline(sentences, LinearClassifierConfig(buckets=1 << 12, folds=0), tmp_path / "model")
     tagger = BaselineExtractor(tmp_path / "model")
     page = open_page(served=Service(Recipe.load("klue"), tagger=tagger))
-    for text, label, word in (("택배가 좋아요", "배송", "택배가"), (f"{EVIL} 그래요", EVIL, "gone")):
+    for text, label, word in (
+        ("택배가 좋아요", "배송", "택배가"),
+        (f"{EVIL} 그래요", EVIL, "gone"),
+    ):
         page.fill("#extract-text", text)
         page.click("#extract button[type=submit]")
         page.wait_for_selector("#text-labels li")
