@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from llmner.replies._json_values import Pairs
-from llmner.replies._mentions import MentionCollector
+from llmner.replies._mentions import MentionCollector, is_none_word, is_nothing
 from llmner.schema import Label, LabelSchema
 
 __all__ = [
+    "AttributedLines",
     "add_attributed_key",
     "add_attributed_list",
     "add_attributed_object",
@@ -24,9 +26,168 @@ _BRACKETED = re.compile(r"(?P<head>.+?)\s*[(\[（【](?P<inside>[^()\[\]（）�
 _NAMED = re.compile(r"\s*(?P<name>[^:：=]{1,60}?)\s*[:：=]\s*(?P<value>.+)")
 _ROWS = re.compile(r"[,，、;；]\s*(?![^()\[\]（）]*[)\]）])")
 _LONGEST = 2000
+_LONGEST_HEADING = 60
+_COMMAS = re.compile(r"[,，、;；]\s*")
+_DECORATION = " \t*#_`\"'“”‘’[]【】<>:："
+# What stands beside a value in a heading: Positive aspects, 긍정 항목.
+_BESIDE_VALUES = frozenset(
+    "aspect aspects term terms word words item items mention mentions entity entities thing things "
+    "target targets label labels sentiment polarity 항목 용어 표현 단어 측면 요소 속성 감성 "
+    "평가".split()
+)
 
 _Row: TypeAlias = tuple[str, str, dict[str, Any]]
 """(label, surface, attributes) of a mention."""
+
+
+class AttributedLines:
+    """Reads lines with attributes, and keeps what earlier lines say of later ones.
+
+    These are rows (:func:`add_attributed_row`), an attribute on the line after its mention, and
+    headings and line heads that are a value.
+
+    Args:
+        collector: Takes the mentions. Its schema has attributes.
+    """
+
+    def __init__(self, collector: MentionCollector) -> None:
+        self._collector = collector
+        # The value of the heading above, and the surface on the line before.
+        self._heading: dict[str, Any] = {}
+        self._surface: str | None = None
+        # Where attributes stand before their mentions: those of the next one, and how many
+        # mentions there are before it.
+        self._next: dict[str, Any] = {}
+        self._count = 0
+        self._stands_before = False
+
+    def read(self, line: str, *, is_bulleted: bool) -> bool:
+        """Whether a line was one with attributes.
+
+        Args:
+            line: The line, without its bullet.
+            is_bulleted: Whether it had one.
+        """
+        self.settle()
+        if len(line) > _LONGEST:
+            return False
+        body = line.replace("**", "").strip()
+        if self._adds_attribute(body) or self._is_headed(body):
+            return True
+        if add_attributed_row(line, self._collector):
+            self._heading, self._surface = {}, None
+            return True
+        if self._is_heading(line.strip()):
+            return True
+        surfaces = _surfaces(body)
+        here = bool(surfaces) and all(map(self._has, surfaces))
+        if self._heading and (here or is_bulleted):
+            self._add([own for own in surfaces if not is_none_word(own)], self._heading)
+            return True
+        self._heading = {}
+        self._surface = surfaces[0] if here and len(surfaces) == 1 else None
+        return False
+
+    def settle(self) -> None:
+        """Give the mentions of the line before the attributes that stand before them."""
+        mentions = self._collector.mentions
+        if self._next and len(mentions) > self._count:
+            mentions[self._count :] = [
+                replace(mention, attributes={**self._next, **mention.attributes})
+                for mention in mentions[self._count :]
+            ]
+            self._next = {}
+
+    def _adds_attribute(self, body: str) -> bool:
+        """Whether a line gives an attribute to the mention on the line before, or after."""
+        schema, mentions = self._collector.schema, self._collector.mentions
+        match = _NAMED.fullmatch(body)
+        assert schema is not None
+        if match is None or schema.resolve(match["name"]) is not None:
+            return False
+        if self._surface is not None and len(schema.labels) == 1:
+            name = schema.labels[0].resolve_attribute(match["name"])
+            if name is not None:
+                self._add([self._surface], {name: match["value"].strip(_DECORATION)})
+                self._surface = None
+                return True
+        label = schema.by_code.get(schema.resolve(mentions[-1].label) or "") if mentions else None
+        if label is None or self._stands_before:
+            own = schema.labels[0] if len(schema.labels) == 1 else None
+            name = None if own is None else own.resolve_attribute(match["name"])
+            if name is None:
+                return False
+            self._stands_before = True
+            self._next[name] = match["value"].strip(_DECORATION)
+            self._count = len(mentions)
+            return True
+        name = label.resolve_attribute(match["name"])
+        if name is None or name in mentions[-1].attributes:
+            return False
+        said = {**mentions[-1].attributes, name: match["value"].strip(_DECORATION)}
+        mentions[-1] = replace(mentions[-1], attributes=said)
+        return True
+
+    def _is_headed(self, body: str) -> bool:
+        """Whether a line was ``Positive: soup, fries`` or ``soup, fries: positive``."""
+        head, colon, rest = body.replace("：", ":").partition(":")
+        if not colon or not rest.strip():
+            return False
+        for phrase, listed in ((head, rest), (rest, head)):
+            value = self._value(phrase)
+            if value and phrase is head and is_nothing(listed):
+                return True
+            surfaces = _surfaces(listed)
+            if value and any(map(self._has, surfaces)):
+                self._add(surfaces, value)
+                return True
+        return False
+
+    def _is_heading(self, line: str) -> bool:
+        """Whether a line is a heading that is a value: ``### Positive``, ``Negative:``."""
+        marked = line.startswith(("#", "*", "_")) or line.endswith((":", "：", ":**", "：**"))
+        value = self._value(line) if marked and len(line) <= _LONGEST_HEADING else {}
+        self._heading = value or self._heading
+        return bool(value)
+
+    def _value(self, phrase: str) -> dict[str, Any]:
+        """The attribute whose value a phrase is, where one label was asked for."""
+        schema = self._collector.schema
+        assert schema is not None
+        return value_named(phrase, schema.labels[0]) if len(schema.labels) == 1 else {}
+
+    def _has(self, surface: str) -> bool:
+        source = self._collector.source
+        return source is not None and source.has(surface)
+
+    def _add(self, surfaces: Sequence[str], attributes: dict[str, Any]) -> None:
+        schema = self._collector.schema
+        assert schema is not None
+        for surface in surfaces:
+            self._collector.add(schema.labels[0].code, surface, attributes)
+
+
+def _surfaces(listed: str) -> list[str]:
+    """Surfaces with commas between."""
+    pieces = (piece.strip(_DECORATION) for piece in _COMMAS.split(listed))
+    return [piece for piece in pieces if piece]
+
+
+def value_named(phrase: str, label: Label) -> dict[str, Any]:
+    """The attribute whose value a phrase is; empty if it is none.
+
+    >>> from llmner.schema import Label
+    >>> value_named("Positive aspects", Label(code="A", attributes={"tone": ["positive"]}))
+    {'tone': 'Positive'}
+    """
+    if len(phrase) > _LONGEST_HEADING:
+        return {}
+    words = phrase.strip(_DECORATION).split()
+    said = " ".join(word for word in words if word.casefold() not in _BESIDE_VALUES)
+    for name, attribute in label.attributes.items():
+        if said and attribute.values and attribute.takes(said):
+            return {name: said}
+    return {}
 
 
 def add_attributed_row(line: str, collector: MentionCollector) -> bool:
@@ -287,10 +448,10 @@ def add_attributed_key(key: str, value: Any, collector: MentionCollector) -> boo
             collector.add(label.code, value, {is_value[0]: key})
             return True
         return False
-    fits = [name for name, attribute in closed if attribute.takes(key)]
+    attributes = value_named(key, label)
     surfaces = value if isinstance(value, list) else []
-    if not fits or not surfaces or not all(isinstance(item, str) for item in surfaces):
+    if not attributes or not surfaces or not all(isinstance(item, str) for item in surfaces):
         return False
     for surface in surfaces:
-        collector.add(label.code, surface, {fits[0]: key})
+        collector.add(label.code, surface, attributes)
     return True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from llmner.replies._attributed import add_attributed_row
+from llmner.replies._attributed import AttributedLines
 from llmner.replies._interpret import collect_surfaces
 from llmner.replies._json import find_values
 from llmner.replies._mentions import MentionCollector, is_label, is_nothing, split_labelled
@@ -117,7 +117,8 @@ def _read_part(
     """
     read = unread = 0
     heading: str | None = None
-    attributed = schema is not None and schema.has_attributes
+    has_attributes = schema is not None and schema.has_attributes
+    attributed = AttributedLines(collector) if has_attributes else None
     for raw in text.split("\n"):
         collector.budget.spend(3 + len(raw) // 8)
         line = raw.strip("\r")
@@ -129,7 +130,8 @@ def _read_part(
             surface, tab, label = line.rpartition("\t")
         else:
             label, tab, surface = line.partition("\t")
-        if attributed and add_attributed_row(_BULLET.sub("", line), collector):
+        unbulleted = _BULLET.sub("", line)
+        if attributed is not None and attributed.read(unbulleted, is_bulleted=unbulleted != line):
             collector.repairs["line-style"] = None
             read += 1
             continue
@@ -159,6 +161,8 @@ def _read_part(
         else:
             heading = None
             unread += 1
+    if attributed is not None:
+        attributed.settle()
     if read:
         collector.shapes["lines"] = None
     return read, unread

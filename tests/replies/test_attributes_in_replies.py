@@ -203,3 +203,45 @@ def test_more_styles_of_models_are_read(reply: str) -> None:
     projection = project_reply(TEXT, reply, MAMS, "json-list")
     found = [(TEXT[s.start : s.end], s.attributes.get("polarity")) for s in projection.spans]
     assert found == BOTH
+
+
+DINNER = "Nice soup and fries, slow waiter, positive vibes."
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Term: soup\nPolarity: positive\n\nTerm: fries\nPolarity: positive\n\n"
+        "Term: waiter\nPolarity: negative",
+        "1. **Term:** soup\n   **Polarity:** positive\n2. **Term:** fries\n"
+        "   **Polarity:** positive\n3. **Term:** waiter\n   **Polarity:** negative",
+        "Polarity: positive\nTerm: soup\nTerm: fries\nPolarity: negative\nTerm: waiter",
+        "- soup\n  - polarity: positive\n- fries\n  - polarity: positive\n"
+        "- waiter\n  - polarity: negative",
+        "Positive:\n- soup\n- fries\n\nNegative:\n- waiter",
+        "### Positive\n* soup\n* fries\n* none\n### Negative\n* waiter",
+        "**Positive**\nsoup, fries\n\n**Negative**\nwaiter",
+        "Positive: soup, fries\nNeutral: none\nNegative: waiter",
+        "Positive aspects: soup, fries\nNeutral aspects: -\nNegative aspects: waiter",
+        "soup, fries: positive\nwaiter: negative",
+        "Here is what I found.\n\nPositive:\n  • soup\n  • fries\nNegative:\n  • waiter\n\nThat is all.",
+        '{"Positive terms": ["soup", "fries"], "Negative terms": ["waiter"]}',
+    ],
+)  # fmt: skip
+def test_values_above_before_and_below_their_mentions_are_read(reply: str) -> None:
+    projection = project_reply(DINNER, reply, MAMS, "json-list")
+    found = [(DINNER[s.start : s.end], s.attributes.get("polarity")) for s in projection.spans]
+    wanted = [("soup", "positive"), ("fries", "positive"), ("waiter", "negative")]
+    if reply.startswith("Polarity"):
+        # A value stands before one mention.
+        wanted[1] = ("fries", None)
+    assert found == wanted
+    assert all(outcome.span is not None for outcome in projection.outcomes)
+
+
+def test_a_name_that_is_not_in_the_text_takes_no_other_with_it() -> None:
+    projection = project_reply(DINNER, "Positive: soup, pizza", MAMS, "json-list")
+    assert [outcome.kind for outcome in projection.outcomes] == ["exact", "not_found"]
+    # A value that is part of a name is no heading.
+    (span,) = project_reply(DINNER, "Positive vibes: positive", MAMS, "json-list").spans
+    assert DINNER[span.start : span.end] == "positive vibes"

@@ -181,3 +181,40 @@ def test_a_score_that_is_the_value_is_no_confidence() -> None:
     reply = '[{"label": "TERM", "text": "디자인", "score": 1}]'
     (span,) = project_reply(TEXT, reply, Recipe.load("mams-terms").schema_, "json-list").spans
     assert (span.attributes, span.score) == ({"polarity": "positive"}, None)
+
+
+@pytest.mark.parametrize(
+    ("reply", "values", "evidence"),
+    [
+        ('{"디자인": 1, "evidence": ["예쁜데"]}', {"디자인": 1}, {"디자인": ["예쁜데"]}),
+        (
+            '[{"디자인": 1, "근거": "예쁜데"}, {"배송": -1, "근거": "늦었어요"}]',
+            {"디자인": 1, "배송": -1},
+            {"디자인": ["예쁜데"], "배송": ["늦었어요"]},
+        ),
+        (
+            '{"디자인": [1, "예쁜데"], "배송": [-1, "늦었어요"]}',
+            {"디자인": 1, "배송": -1},
+            {"디자인": ["예쁜데"], "배송": ["늦었어요"]},
+        ),
+        # Of two labels, nobody says which one rests on it.
+        ('{"디자인": 1, "배송": -1, "evidence": "늦었어요"}', {"디자인": 1, "배송": -1}, {}),
+        (
+            '{"긍정": {"디자인": true}, "부정": {"배송": true, "맛": false}}',
+            {"디자인": 1, "배송": -1},
+            {},
+        ),
+    ],
+)
+def test_evidence_and_whether_are_told_from_values(
+    reply: str, values: dict[str, int], evidence: dict[str, list[str]]
+) -> None:
+    schema = Recipe.load("reviews-ko").schema_
+    projection = project_reply(TEXT, reply, schema, "labels")
+    assert {own.label: own.attributes["sentiment"] for own in projection.labels} == values
+    assert {
+        own.label: [TEXT[part.start : part.end] for part in own.evidence]
+        for own in projection.labels
+        if own.evidence
+    } == evidence
+    assert all(outcome.label is not None for outcome in projection.label_outcomes)

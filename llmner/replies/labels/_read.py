@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from llmner._budget import UNBOUNDED, Budget
@@ -55,6 +56,12 @@ class _Found:
         if label is not None and label.code != word:
             self.repairs["label-name"] = None
         self.items.append((word.strip() if label is None else label.code, dict(attributes)))
+
+    def rest_on(self, code: str, evidence: Any) -> None:
+        """Add what a label rests on."""
+        self.items = [
+            (own, {**said, EVIDENCE: evidence} if own == code else said) for own, said in self.items
+        ]
 
     def mentions(self) -> tuple[Mention, ...]:
         """The labels as mentions, each once with what was said of it last."""
@@ -187,10 +194,22 @@ def _read_object(pairs: Pairs, found: _Found) -> None:
             label = found.words.label(word)
             found.add(word, _attributes_of(plain, label, found.words))
         return
+    named = [name for name in plain if found.words.label(name) is not None]
     for name, value in plain.items():
         label = found.words.label(name)
         if label is not None:
             _read_key(name, label, value, found)
+        elif named and normalize_key(name) in _EVIDENCE_KEYS:
+            # {"디자인": 1, "evidence": ["예쁘고"]}; of several labels, nobody says which.
+            own = found.words.label(named[0])
+            if own is not None and own.evidence and len(named) == 1:
+                found.rest_on(own.code, value)
+        elif _is_any_value(name, found.words) and isinstance(value, Pairs):
+            # {"긍정": {"디자인": true}}
+            for word, whether in value.to_dict().items():
+                own = found.words.label(word)
+                if own is not None and not _denies(whether):
+                    found.add(word, value_in(name, own, found.words))
         elif _is_any_value(name, found.words) and isinstance(value, str | list):
             # {"긍정": ["디자인", "가격"]}
             for word in _names(value, found.words):
@@ -266,9 +285,19 @@ def _read_key(key: str, label: Label, value: Any, found: _Found) -> None:
         for item in objects:
             found.add(key, _attributes_of(item.to_dict(), label, found.words))
         if not objects and value:
-            found.add(key, value_in(" ".join(map(str, value)), label, found.words))
+            # [1, "예쁘고"]
+            quoted = [item for item in value[1:] if isinstance(item, str)]
+            rests = label.evidence and quoted and not any(map(partial(_is_value, label), quoted))
+            said = value[:1] if rests else value
+            found.add(key, value_in(" ".join(map(str, said)), label, found.words))
+            if rests:
+                found.rest_on(label.code, quoted)
     elif not isinstance(value, bool) and value is not None:
         found.add(key, _value(value, label, found.words))
+
+
+def _is_value(label: Label, value: Any) -> bool:
+    return any(own.takes(value) for own in label.attributes.values())
 
 
 def _value(value: Any, label: Label, words: Vocabulary) -> dict[str, Any] | None:
