@@ -21,12 +21,15 @@ __all__ = [
     "Loss",
     "Record",
     "are_records",
+    "cats_of",
     "id_of",
+    "labels_of_cats",
     "plain_record",
     "read_records",
     "record_of",
     "record_or_plain",
     "text_labels_of",
+    "with_label_names",
 ]
 
 _IDS = tuple("id _id guid doc_id document_id sentence_id sent_id docid uid".split())
@@ -117,10 +120,42 @@ def text_labels_of(row: Mapping[str, Any], taken: str = "") -> list[TextLabel]:
     labels: list[TextLabel] = []
     for key in ("label", "labels", "cats", "class"):
         value = row.get(key)
+        if key == taken:
+            continue
         values = value if isinstance(value, list) else [value]
-        if key != taken and value and all(isinstance(item, str) and item for item in values):
+        if value and all(isinstance(item, str) and item for item in values):
             labels += [TextLabel(str(item)) for item in values]
+        elif key == "cats":
+            labels += labels_of_cats(value)
     return labels
+
+
+def labels_of_cats(cats: Any) -> list[TextLabel]:
+    """The labels in spaCy's ``cats``, a number for each: those that are likelier than not.
+
+    >>> [label.label for label in labels_of_cats({"music": 1.0, "sports": 0.0})]
+    ['music']
+    """
+    if isinstance(cats, list) and all(isinstance(item, dict) for item in cats):
+        # spaCy 2: [{"label": "music", "value": 1.0}]
+        cats = {item.get("label"): item.get("value") for item in cats}
+    if not isinstance(cats, dict):
+        return []
+    return [
+        TextLabel(name, score=None if number in (True, 1) else float(number))
+        for name, number in cats.items()
+        if isinstance(name, str) and name and isinstance(number, int | float) and number >= 0.5
+    ]
+
+
+def cats_of(labels: Iterable[TextLabel]) -> dict[str, float]:
+    """Labels as spaCy's ``cats``."""
+    return {label.label: 1.0 for label in labels}
+
+
+def with_label_names(sentence: Sentence, kept: Sentence) -> Sentence:
+    """A sentence as a format keeps it that also keeps the names of the labels of whole texts."""
+    return replace(kept, labels=tuple(map(TextLabel, cats_of(sentence.labels))))
 
 
 def plain_record(row: Any) -> Record | None:

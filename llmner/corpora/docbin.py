@@ -1,6 +1,7 @@
 """spaCy's binary corpora (``.spacy``, DocBin), read and written by spaCy itself.
 
-Entities are ``Doc.ents``; span groups are left out. What is written has tokens that are cut at the
+Entities are ``Doc.ents``, labels of the text ``Doc.cats``; span groups are left out. What is
+written has tokens that are cut at the
 edges of entities, and the text as it is.
 """
 
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO
 from llmner.corpora._blocks import tokenized, tokens_and_tags
 from llmner.corpora._format import BROKEN, CorpusFormat, ReadOptions
 from llmner.corpora._losses import NESTED, OTHERS
+from llmner.corpora._records import cats_of, labels_of_cats, with_label_names
 from llmner.errors import CorpusError, MissingExtraError
 from llmner.spans import Sentence, Span
 from llmner.tagging import tags_to_spans
@@ -56,6 +58,7 @@ def _sentence(path: Path, number: int, doc: Any, options: ReadOptions) -> Senten
         id = doc.user_data.get(_ID)
         id = id if isinstance(id, str) else None
         text = doc.text
+        labels = labels_of_cats(doc.cats)
         spans = [Span(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents if ent.label_]
         groups = [
             f"{name}: {span.label_} {span.text!r}"
@@ -70,7 +73,7 @@ def _sentence(path: Path, number: int, doc: Any, options: ReadOptions) -> Senten
     for ent in doc.ents:
         if ent.kb_id_:
             options.lost(OTHERS, f"{ent.kb_id_} of {ent.text!r}", path, number, id)
-    return options.sentence(path, number, id, text, spans)
+    return options.sentence(path, number, id, text, spans, labels)
 
 
 def _write(sentences: Iterable[Sentence], stream: BinaryIO) -> None:
@@ -120,12 +123,17 @@ def _document(sentence: Sentence, vocabulary: Any) -> Any:
         raise CorpusError(
             f"spaCy cannot hold it ({why[:200]})", id=sentence.id, hint="use the spans format"
         ) from None
+    doc.cats = cats_of(sentence.labels)
     if sentence.id is not None:
         doc.user_data[_ID] = sentence.id
     return doc
 
 
+def _kept(sentence: Sentence) -> Sentence:
+    return with_label_names(sentence, tokenized(sentence))
+
+
 SPACY = CorpusFormat(
-    "spacy", _read, None, None, suffixes=(".spacy",), write_whole=_write, kept=tokenized
+    "spacy", _read, None, None, suffixes=(".spacy",), write_whole=_write, kept=_kept
 )
 FORMATS = (SPACY,)

@@ -18,14 +18,16 @@ from llmner.corpora._losses import REFUSED
 from llmner.corpora._records import (
     Record,
     are_records,
+    cats_of,
     id_of,
     read_records,
     record_of,
     record_or_plain,
+    with_label_names,
 )
 from llmner.errors import CorpusError
 from llmner.files import dump_json
-from llmner.spans import Sentence
+from llmner.spans import Sentence, TextLabel
 
 __all__ = ["FORMATS", "PRODIGY", "SPACY_JSONL"]
 
@@ -55,7 +57,13 @@ def _write(sentence: Sentence, stream: BinaryIO) -> None:
     row: dict[str, Any] = {} if sentence.id is None else {"id": sentence.id}
     row["text"] = sentence.text
     row["entities"] = [[span.start, span.end, span.label] for span in sentence.spans]
+    if sentence.labels:
+        row["cats"] = cats_of(sentence.labels)
     stream.write(dump_json(row) + b"\n")
+
+
+def _kept(sentence: Sentence) -> Sentence:
+    return with_label_names(sentence, bare(sentence))
 
 
 def _are_tasks(rows: list[Any]) -> bool:
@@ -74,6 +82,11 @@ def _parse_task(row: Any) -> Record | None:
     meta = row.get("meta")
     id = id_of(row) or (id_of(meta) if isinstance(meta, dict) else None)
     record = record_of({**row, "spans": row.get("spans") or []}, ("spans",))
+    # What was chosen of several classes.
+    chosen = row.get("accept")
+    names = [name for name in chosen if isinstance(name, str)] if isinstance(chosen, list) else []
+    if record is not None and names:
+        record = replace(record, labels=[*record.labels, *map(TextLabel, names)])
     return None if record is None else replace(record, id=id)
 
 
@@ -99,6 +112,9 @@ def _write_task(sentence: Sentence, stream: BinaryIO) -> None:
     row["spans"] = [
         {"start": span.start, "end": span.end, "label": span.label} for span in sentence.spans
     ]
+    if sentence.labels:
+        names = list(cats_of(sentence.labels))
+        row |= {"options": [{"id": name, "text": name} for name in names], "accept": names}
     stream.write(dump_json({**row, "answer": "accept"}) + b"\n")
 
 
@@ -108,9 +124,9 @@ PRODIGY = CorpusFormat(
     _write_task,
     None,
     looks_like_rows=_are_tasks,
-    kept=bare,
+    kept=_kept,
 )
 SPACY_JSONL = CorpusFormat(
-    "spacy-jsonl", _read, _write, None, looks_like_rows=_looks_like_rows, kept=bare
+    "spacy-jsonl", _read, _write, None, looks_like_rows=_looks_like_rows, kept=_kept
 )
 FORMATS = (PRODIGY, SPACY_JSONL)

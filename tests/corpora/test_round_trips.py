@@ -49,6 +49,7 @@ def test_a_format_keeps_what_it_says(format: str, sentence: Sentence, tmp_path: 
     kept = CORPUS_FORMATS[format].kept
     expected = sentence if kept is None else kept(sentence)
     assert (again.text, again.spans, again.id) == (expected.text, expected.spans, expected.id)
+    assert again.labels == expected.labels
     # Equal, or told.
     assert told == (expected != sentence)
 
@@ -114,3 +115,46 @@ def test_the_guide_says_what_each_format_cannot_hold() -> None:
         kept = probe if format.kept is None else format.kept(probe)
         kinds = ", ".join(dict.fromkeys(kind for kind, _ in differences(probe, kept)))
         assert told[name] == (kinds or "nothing" if format.writable else "not written"), name
+
+
+@pytest.mark.parametrize("format", ["spacy", "spacy-jsonl", "prodigy"])
+def test_names_of_labels_of_texts_stay_and_their_attributes_are_told(
+    format: str, tmp_path: Path
+) -> None:
+    if format == "spacy":
+        pytest.importorskip("spacy", reason='needs "llmner[spacy]"')
+    labels = (TextLabel("news"), TextLabel("스포츠"))
+    spans = (Span(0, 4, "PER"),)
+    plain = [Sentence("Anna sings", spans, "s1", labels), Sentence("Nothing", (), "s2")]
+    path = tmp_path / "file"
+    losses = Losses()
+    write_corpus(plain, path, format, losses=losses)
+    assert not losses.counts
+    assert list(read_corpus(path, format)) == plain
+    sure = Sentence("Anna sings", (), "s1", (TextLabel("news", {"tone": "dry"}, 0.8),))
+    write_corpus([sure], path, format, losses=losses)
+    assert losses.counts
+    (again,) = read_corpus(path, format)
+    assert again.labels == labels[:1]
+
+
+def test_cats_are_labels_that_are_likelier_than_not(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text(
+        '["Anna sings", {"entities": [[0, 4, "PER"]], "cats": {"news": 0.2, "music": 1.0}}]\n'
+        '["Bob", {"entities": [], "cats": {"news": 0.75, "music": false}}]\n'
+        '["Cy", {"entities": [], "cats": [{"label": "music", "value": 1}, {"label": "x"}]}]\n',
+        encoding="utf-8",
+    )
+    found = [[(own.label, own.score) for own in s.labels] for s in read_corpus(path)]
+    assert found == [[("music", None)], [("news", 0.75)], [("music", None)]]
+
+
+def test_spacy_reads_the_labels_that_are_written(tmp_path: Path) -> None:
+    spacy = pytest.importorskip("spacy", reason='needs "llmner[spacy]"')
+    from spacy.tokens import DocBin
+
+    path = tmp_path / "a.spacy"
+    write_corpus([Sentence("Anna sings", (), "1", (TextLabel("news"),))], path, "spacy")
+    (doc,) = DocBin().from_disk(path).get_docs(spacy.blank("xx").vocab)
+    assert doc.cats == {"news": 1.0}
