@@ -13,6 +13,7 @@ from llmner._lazy import lazy_names
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from llmner.asking import aextract, extract
     from llmner.corpora import read_corpus, write_corpus
     from llmner.errors import LlmnerError
     from llmner.extraction import Extraction, Extractor
@@ -37,6 +38,8 @@ _HOMES = {
     "Scores": "llmner.scoring",
     "Sentence": "llmner.spans",
     "Span": "llmner.spans",
+    "aextract": "llmner.asking",
+    "extract": "llmner.asking",
     "project": "llmner.projection",
     "project_reply": "llmner.projection",
     "read_corpus": "llmner.corpora",
@@ -61,6 +64,8 @@ __all__ = [
     "Sentence",
     "Span",
     "__version__",
+    "aextract",
+    "extract",
     "project",
     "project_reply",
     "read_corpus",

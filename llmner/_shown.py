@@ -7,8 +7,9 @@ prints. Data does not: JSON has its own escapes (:func:`llmner.files.dump_json`)
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-__all__ = ["STEERING", "shortened", "visible"]
+__all__ = ["STEERING", "expected_one_of", "shortened", "visible"]
 
 STEERING = "\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 """Characters that JSON allows unescaped and that control a terminal, for a regular expression's
@@ -49,3 +50,19 @@ def shortened(text: str, most: int) -> str:
         return text
     tail = most // 3
     return f"{text[: most - tail - 1]}…{text[len(text) - tail :]}"
+
+
+def expected_one_of(word: str, known: Sequence[str]) -> str:
+    """The hint of an error about a word that is none of those known: the nearest, and all.
+
+    >>> expected_one_of("opnai", ["transformers", "openai"])
+    'did you mean openai? expected one of transformers, openai'
+    >>> expected_one_of("x", ["transformers", "openai"])
+    'expected one of transformers, openai'
+    """
+    from rapidfuzz import fuzz, process
+
+    names = [name.casefold() for name in known]
+    near = process.extractOne(word.casefold(), names, scorer=fuzz.ratio, score_cutoff=65)
+    listed = f"expected one of {', '.join(known)}"
+    return listed if near is None else f"did you mean {known[near[2]]}? {listed}"

@@ -172,7 +172,11 @@ def regular_file(path: Path) -> Iterator[Path]:
     if not special:
         yield path
         return
-    with tempfile.NamedTemporaryFile(prefix="llmner-") as copy, open_bytes(path) as stream:
+    # What is in no labelled format is plain text, as in a .txt file.
+    with (
+        tempfile.NamedTemporaryFile(prefix="llmner-", suffix=".txt") as copy,
+        open_bytes(path) as stream,
+    ):
         try:
             shutil.copyfileobj(stream, copy)
             copy.flush()

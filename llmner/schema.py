@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -18,6 +19,7 @@ from pydantic import (
     SerializationInfo,
     SerializerFunctionWrapHandler,
     StringConstraints,
+    ValidationError,
     field_validator,
     model_serializer,
     model_validator,
@@ -26,9 +28,18 @@ from pydantic import (
 from llmner._kept import kept
 from llmner._unicode import normalized
 from llmner.attributes import Attribute
+from llmner.errors import InputError
 from llmner.languages import cues_after, meaning_of
 
-__all__ = ["Label", "LabelSchema", "cues_of", "means_person"]
+__all__ = [
+    "Label",
+    "LabelSchema",
+    "SchemaLike",
+    "as_schema",
+    "cues_of",
+    "label_fields",
+    "means_person",
+]
 
 # Codes are used in tags (B-PS), markup (<..:PS>) and JSON keys, so they have no space or delimiter.
 Code = Annotated[str, StringConstraints(pattern=r"^[^\s<>:\\\"'{}\[\],]+$", max_length=64)]
@@ -133,10 +144,36 @@ class Label(_Model):
         return self.code, self.name, *self.aliases
 
 
+def label_fields(data: Any) -> Any:
+    """Labels as fields, from codes or from codes with descriptions; other data as it is.
+
+    Codes have no spaces: ``phone number`` is the name of ``phone_number``.
+
+    >>> label_fields(["PERSON"]), label_fields({"PRODUCT": "names of goods"})
+    ([{'code': 'PERSON'}], [{'code': 'PRODUCT', 'description': 'names of goods'}])
+    """
+    if isinstance(data, str):
+        data = [part.strip() for part in data.split(",") if part.strip()]
+    if isinstance(data, Mapping):
+        return [
+            {**_named(code), **(said if isinstance(said, Mapping) else {"description": said or ""})}
+            for code, said in data.items()
+        ]
+    if isinstance(data, Iterable):
+        return [_named(item) if isinstance(item, str) else item for item in data]
+    return data
+
+
+def _named(word: str) -> dict[str, Any]:
+    parts = word.split()
+    return {"code": word} if len(parts) < 2 else {"code": "_".join(parts), "name": word}
+
+
 class LabelSchema(_Model):
     """An ordered label set.
 
     Build one from codes with :meth:`of`, or from :class:`Label` objects. Every recipe has one.
+    Codes are short for labels, and ``{"PRODUCT": "names of goods"}`` for labels with descriptions.
 
     Attributes:
         labels: The labels of spans.
@@ -179,6 +216,11 @@ class LabelSchema(_Model):
         schema = LabelSchema(labels=self.labels, text_labels=self.text_labels, units=self.units)
         schema._language = code
         return schema
+
+    @field_validator("labels", "text_labels", mode="before")
+    @classmethod
+    def _of_codes(cls, data: Any) -> Any:
+        return label_fields(data)
 
     @model_validator(mode="after")
     def _unambiguous(self) -> LabelSchema:
@@ -380,3 +422,42 @@ def cues_of(word: str) -> tuple[str, ...]:
 def _fold(word: str) -> str:
     """A word in normal width and lower case, without the decoration around it."""
     return normalized("NFKC", word).casefold().strip(" \t\r\n*_`'\"<>#-·:.")
+
+
+class HasSchema(Protocol):
+    """What has labels, such as a recipe."""
+
+    @property
+    def schema_(self) -> LabelSchema:
+        """The labels."""
+        ...
+
+
+SchemaLike: TypeAlias = LabelSchema | HasSchema | Mapping[str, str] | Iterable[str]
+"""Labels as users give them: a schema, a recipe, codes, or codes with descriptions."""
+
+
+def as_schema(labels: SchemaLike | None) -> LabelSchema | None:
+    """Labels as a schema; ``None`` stays.
+
+    Raises:
+        InputError: They are no labels, or two of them are called alike.
+
+    >>> as_schema(["PS", "LC"]).codes
+    ('PS', 'LC')
+    """
+    if labels is None or isinstance(labels, LabelSchema):
+        return labels
+    schema = getattr(labels, "schema_", None)
+    if isinstance(schema, LabelSchema):
+        return schema
+    try:
+        return LabelSchema.model_validate({"labels": labels})
+    except ValidationError as error:
+        first = error.errors()[0]
+        problem = first["msg"].removeprefix("Value error, ").removeprefix("labels: ")
+        if first["type"] in ("string_pattern_mismatch", "string_too_long"):
+            problem = f"{first['input']!r} cannot be a label in tags and markup"
+        raise InputError(
+            f"labels: {problem}", hint="expected codes, such as PERSON, or codes with descriptions"
+        ) from None

@@ -26,6 +26,7 @@ class Span:
         label: The label, for example ``"PS"``.
         score: The confidence in [0, 1]; ``None`` if it was not measured. Not compared.
         attributes: Other properties of the entity (``{"sentiment": "positive"}``). Not compared.
+        text: The surface, where the text is at hand; those of an extraction have it. Not compared.
 
     Raises:
         SpanError: ``start`` is negative, ``end`` is not after ``start``, or the label is empty.
@@ -42,6 +43,7 @@ class Span:
     label: str
     score: float | None = field(default=None, compare=False)
     attributes: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    text: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.start < 0 or self.end <= self.start:
@@ -53,7 +55,21 @@ class Span:
             raise SpanError(f"span [{self.start}, {self.end}) has an empty label")
 
     def __repr__(self) -> str:
-        return _repr(self, ("start", "end", "label", "score"), "attributes")
+        if self.text is None:
+            return _repr(self, ("start", "end", "label", "score"), "attributes")
+        score = "" if self.score is None else f", score={self.score:.3f}"
+        attributes = f", attributes={dict(self.attributes)!r}" if self.attributes else ""
+        place = f"start={self.start}, end={self.end}"
+        return f"Span({self.text!r}, {self.label!r}, {place}{score}{attributes})"
+
+    def of(self, text: str) -> Span:
+        """The same span with its surface in a text.
+
+        >>> Span(0, 3, "PS").of("손흥민은")
+        Span('손흥민', 'PS', start=0, end=3)
+        """
+        surface = text[self.start : self.end]
+        return Span(self.start, self.end, self.label, self.score, self.attributes, surface)
 
 
 def _repr(instance: object, names: tuple[str, ...], optional: str) -> str:

@@ -59,7 +59,7 @@ def test_help_loads_nothing_heavy_and_answers_soon() -> None:
 def test_public_names() -> None:
     assert set(llmner.__all__) == {
         "Extraction", "Extractor", "Label", "LabelSchema", "LlmnerError", "Mention", "Outcome", "Projection",
-        "ReadReply", "Recipe", "Scores", "Sentence", "Span", "__version__", "project", "project_reply",
+        "ReadReply", "Recipe", "Scores", "Sentence", "Span", "__version__", "aextract", "extract", "project", "project_reply",
         "read_corpus", "read_reply", "render_reply", "score", "write_corpus",
     }  # fmt: skip
     for name in llmner.__all__:
@@ -88,14 +88,14 @@ def test_public_names() -> None:
         (
             "projection",
             "AttributeKind AttributeOutcome LabelOutcome LabelOutcomeKind "
-            "Budget Canonical Outcome OutcomeKind Policy Projection canonical_surface "
+            "Budget Canonical Outcome OutcomeKind Policy PolicyFields Projection canonical_surface "
             "canonicalize is_particle project project_read project_reply",
         ),
         (
             "languages",
             "EVERY_LANGUAGE KINDS LANGUAGES Language Reason cues_after find_language "
             "answer_meaning find_languages is_no_answer is_particle "
-            "meaning_of merge scripts_of",
+            "main_language meaning_of merge scripts_of",
         ),
         (
             "engines",

@@ -7,7 +7,19 @@ their defaults. The packages below implement what each option does.
 32
 """
 
-from llmner.asking.building import Asking, build, build_baseline, prepare
+from llmner.asking.building import Asking, build, build_baseline, language_of, prepare
+from llmner.asking.one_call import AskFields, aextract, extract
 from llmner.asking.options import AskOptions, is_baseline
 
-__all__ = ["AskOptions", "Asking", "build", "build_baseline", "is_baseline", "prepare"]
+__all__ = [
+    "AskFields",
+    "AskOptions",
+    "Asking",
+    "aextract",
+    "build",
+    "build_baseline",
+    "extract",
+    "is_baseline",
+    "language_of",
+    "prepare",
+]

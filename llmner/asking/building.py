@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ __all__ = [
     "build_baseline",
     "build_engine",
     "extractor_options",
+    "language_of",
     "load_recipe",
     "prepare",
     "questions_at_once",
@@ -106,7 +107,8 @@ def prepare(options: AskOptions, report: Callable[[str], None] | None = None) ->
     if (
         name is None
         and takes_adapters
-        and (engine.model, recipe_options.recipe, recipe_options.reply_format) == (None, None, None)
+        and engine.model is None
+        and recipe_options == RecipeOptions(language=recipe_options.language)
     ):
         name = PACKAGED_ADAPTER
     adapter = None if name in (None, "none") else find_adapter(name, report, model=engine.model)
@@ -135,7 +137,7 @@ def load_recipe(
         model: The model; the folder of a merged model holds a recipe.
 
     Raises:
-        InputError: There is no recipe of that name, or it is broken.
+        InputError: There is no recipe of that name, it is broken, or there are labels besides.
 
     >>> load_recipe(RecipeOptions(reply_format="lines")).reply_format
     'lines'
@@ -144,7 +146,11 @@ def load_recipe(
     from llmner.recipes import Recipe
 
     merged = None if model is None else Path(model) / RECIPE_FILE
-    if options.recipe is None and adapter is not None:
+    if options.labels is not None:
+        if options.recipe is not None:
+            raise InputError("labels and a recipe are two questions", hint="give one of them")
+        recipe = Recipe.of(options.labels, language=options.language or language_of(options.labels))
+    elif options.recipe is None and adapter is not None:
         recipe = adapter.recipe
     elif options.recipe is None and merged is not None and is_file(merged):
         recipe = Recipe.load(merged)
@@ -153,6 +159,17 @@ def load_recipe(
     return (
         recipe if options.reply_format is None else recipe.with_reply_format(options.reply_format)
     )
+
+
+def language_of(texts: Iterable[str]) -> str:
+    """The language in which to ask about texts, by their letters.
+
+    >>> language_of(["손흥민은 춘천에서"]), language_of(["Ines flew to Tallinn"])
+    ('ko', 'en')
+    """
+    from llmner.languages import main_language
+
+    return main_language(" ".join(texts))
 
 
 def build_engine(
@@ -320,7 +337,7 @@ def build(
     ...     extractor = build(AskOptions.of(engine="recorded", replies=replies))
     ...     [extraction] = extractor.extract([Sentence(row["text"], id="1")])
     >>> extraction.spans
-    (Span(start=0, end=3, label='PS', score=None),)
+    (Span('손흥민', 'PS', start=0, end=3),)
     """
     from llmner.extraction import Extractor
 
@@ -365,6 +382,7 @@ def build_baseline(
     llmner.errors.InputError: samples does not apply to a baseline; leave it out
     """
     from llmner.baselines import BaselineExtractor, find_baseline
+    from llmner.baselines._kinds import KINDS
 
     given = options.given() if given is None else given
     for name in OPTIONS:
@@ -382,7 +400,8 @@ def build_baseline(
         name=name if kind_of(Path(name)) == "missing" else None,
     )
     for option in ("device", "trust_remote_code"):
-        if tagger.record["kind"] != "encoder" and option in given:
+        is_encoder = KINDS[tagger.record["kind"]].library == "transformers"
+        if not is_encoder and option in given:
             hint = "leave it out; only encoders have it"
             raise InputError(f"{spell(option)} does not apply to this baseline", hint=hint)
     return tagger

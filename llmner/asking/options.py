@@ -10,13 +10,14 @@ import dataclasses
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
+from llmner._shown import expected_one_of
 from llmner.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,10 +70,16 @@ class RecipeOptions:
         recipe: A built-in recipe (klue, klue-strict, gmb) or a YAML file; by default the adapter's,
             else klue.
         reply_format: json-by-type, json-list, tagged, lines or pairs, not the recipe's own.
+        labels: Labels to find, in place of a recipe: PERSON,PLACE. Repeatable; PRODUCT=names of
+            goods says what one means.
+        language: Language of the question about labels, ko, en, ja or zh; by default that of the
+            text.
     """
 
     recipe: str | None = None
     reply_format: str | None = None
+    labels: dict[str, str] | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ class EngineOptions:
             model, recipe or reply format is named; none asks the bare model.
         replies: Recorded replies, JSON Lines of {"id", "text", "reply"}.
         base_url: Address of the openai engine's endpoint, ending in /v1; by default
-            OPENAI_BASE_URL.
+            OPENAI_BASE_URL. It makes openai the engine.
         request_fields: A field that the openai engine adds to every request; repeatable. What is
             JSON is sent as JSON, and null leaves a field out: temperature=null,
             chat_template_kwargs={"enable_thinking": false}.
@@ -243,9 +250,13 @@ class AskOptions:
         unknown = [name for name in values if name not in OPTIONS]
         if unknown:
             raise InputError(
-                f"unknown option {unknown[0]!r}", hint=f"expected one of {', '.join(OPTIONS)}"
+                f"unknown option {unknown[0]!r}", hint=expected_one_of(unknown[0], OPTIONS)
             )
         groups: dict[str, Any] = {}
+        if values.get("base_url") is not None:
+            values.setdefault("engine", "openai")
+        if values.get("labels") is not None:
+            values["labels"] = _labels(values["labels"], spell or plain)
         for name, group in GROUPS.items():
             group_values = {key: values[key] for key in _names(group) if key in values}
             try:
@@ -338,6 +349,26 @@ def read_fields(pairs: Iterable[str], spell: Spell = plain) -> dict[str, Any]:
         except (ValueError, RecursionError):
             fields[name.strip()] = value
     return fields
+
+
+def _labels(labels: Any, spell: Spell) -> dict[str, str]:
+    """Labels with what they mean, from a list, from ``PERSON,PLACE`` or from ``NAME=MEANING``.
+
+    Raises:
+        InputError: There is none, or they are no texts.
+    """
+    if isinstance(labels, Mapping):
+        pairs = list(labels.items())
+    else:
+        pairs = []
+        for item in [labels] if isinstance(labels, str) else labels:
+            name, equals, meaning = str(item).partition("=")
+            # A comma in what a label means parts nothing.
+            names = [name] if equals else name.split(",")
+            pairs += [(own.strip(), meaning.strip()) for own in names if own.strip()]
+    if not pairs or not all(isinstance(part, str | None) for pair in pairs for part in pair):
+        raise InputError(f"{spell('labels')} has no labels", hint="expected PERSON,PLACE")
+    return {name: meaning or "" for name, meaning in pairs}
 
 
 def _no_number(name: str) -> Any:

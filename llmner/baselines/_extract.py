@@ -60,7 +60,7 @@ class BaselineExtractor:
 
     >>> extractor = BaselineExtractor(Path("build/crf"), min_score=0.5)  # doctest: +SKIP
     >>> [extraction.spans for extraction in extractor.extract(["Anna sings"])]  # doctest: +SKIP
-    [(Span(start=0, end=4, label='PER', score=0.97),)]
+    [(Span('Anna', 'PER', start=0, end=4, score=0.970),)]
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class BaselineExtractor:
                 raise GenerationError(f"{self.name} fails: {spans}") from spans.error
             yield from zip(part, spans, strict=True)
 
-    def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
+    def extract(self, sentences: Iterable[Sentence | str] | Sentence | str) -> Iterator[Extraction]:
         """Extract from every sentence in order, in batches.
 
         Long texts are tagged in pieces of a thousand characters that overlap, so that they can be
@@ -170,7 +170,8 @@ class BaselineExtractor:
             InputError: A file is broken.
             MissingExtraError: The ``baselines`` extra is not installed.
         """
-        items = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
+        given = [sentences] if isinstance(sentences, str | Sentence) else sentences
+        items = (item if isinstance(item, Sentence) else Sentence(item) for item in given)
         if self._tag is None:
             self.load()
         watcher().begin()

@@ -18,6 +18,8 @@ from llmner.cli._ending import dashed
 __all__ = ["GroupedCommand", "given_options", "with_ask_options"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+# Of options that are dictionaries.
+_METAVARS = {"request_fields": "NAME=VALUE", "labels": "LABELS"}
 
 
 class GroupedCommand(TyperCommand):
@@ -67,11 +69,15 @@ def with_ask_options(
             pairs = values.get("request_fields")
             if pairs is not None:
                 values["request_fields"] = read_fields(pairs, dashed)
-            # A command may have no default engine. Without one, options keep their own default.
+            # A command may have no default engine. Without one, options keep their own default,
+            # and an address names its engine.
+            context = kwargs.get("context")
+            named = context is None or given_options(context, ["engine"])
+            addressed = not named and values.get("base_url") is not None
             chosen = {
                 name: value
                 for name, value in values.items()
-                if name != "engine" or value is not None
+                if name != "engine" or (value is not None and not addressed)
             }
             return command(*args, options=AskOptions.of(spell=dashed, **chosen), **kwargs)
 
@@ -101,7 +107,7 @@ def _parameters(
             option = typer.Option(
                 _spelling(field.name, bare),
                 help=texts[field.name],
-                metavar="NAME=VALUE" if bare == list[str] | None else None,
+                metavar=_METAVARS.get(field.name),
                 rich_help_panel=panel,
                 show_default=default is not None,
                 **_bounds(hints[field.name]),

@@ -109,7 +109,7 @@ def evaluate(
     from llmner.scoring.side_by_side import compare_with_first, run_names
 
     predictions, recorded = predicted or [], replies or []
-    asks_engine = context.params["engine"] is not None
+    asks_engine = context.params["engine"] is not None or options.engine.base_url is not None
     _check_runs(len(predictions) + len(recorded) + asks_engine, output)
     check_outputs(report, output, [Path(gold), *predictions, *recorded])
     if not (asks_engine or recorded) and set(_ANSWER_OPTIONS) & set(options.given()):

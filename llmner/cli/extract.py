@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmner.asking import AskOptions, build, build_baseline, is_baseline, prepare
+from llmner.asking import (
+    AskOptions,
+    build,
+    build_baseline,
+    is_baseline,
+    language_of,
+    prepare,
+)
 from llmner.cli._asking import given_options, with_ask_options
 from llmner.cli._common import (
     BadRows,
@@ -83,6 +90,8 @@ def extract(
     from llmner.errors import InputError
     from llmner.spans import Sentence
 
+    if text == "-" and input is None:
+        text, input = None, Path("-")
     not_both(text=text, input=input)
     if str(output) == "-":
         output, json = None, True
@@ -118,6 +127,11 @@ def extract(
             )
         )
         tell_reading(stats)
+    recipe = options.recipe
+    if asking is not None and recipe.labels is not None and recipe.language is None:
+        # Labels are asked for in the language of the texts.
+        sample = [sentence.text for sentence in sentences[:10]]
+        asking = prepare(options.but(language=language_of(sample)), note)
     extractor: SpanExtractor
     if asking is None:
         assert tagger is not None

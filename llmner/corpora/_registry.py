@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llmner._plugins import load_plugin, own_modules, plugins
+from llmner._shown import expected_one_of
 from llmner.corpora._columns import sample_lines
 from llmner.corpora._format import ODD_VALUES, BadRow, CorpusFormat, ReadOptions, ReadStats
 from llmner.corpora._held_out import split_sentences
@@ -105,7 +106,7 @@ def _format(name: str) -> CorpusFormat:
     others = plugins(_GROUP, CORPUS_FORMATS)
     if name not in others:
         raise UnknownNameError(
-            f"unknown corpus format {name!r}", hint=f"expected one of {', '.join(format_names())}"
+            f"unknown corpus format {name!r}", hint=expected_one_of(name, format_names())
         )
     format: CorpusFormat = load_plugin(others[name])
     return format
@@ -115,6 +116,7 @@ def guess_format(path: str | PathLike[str]) -> str:
     """Guess the format of a file from its first rows, and from later ones that look labelled.
 
     A ``.txt`` file that is in none of the labelled formats is plain text, one sentence per line.
+    So is what comes from a pipe.
     The format ``document`` is never guessed.
 
     Raises:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llmner._plugins import load_plugin, own_modules, plugins
+from llmner._shown import expected_one_of
 from llmner.engines._types import Engine, Generator
 from llmner.errors import UnknownNameError
 
@@ -56,7 +57,7 @@ def engine_class(name: str) -> type[Engine]:
     others = plugins(_GROUP, ENGINES)
     if name not in others:
         raise UnknownNameError(
-            f"unknown engine {name!r}", hint=f"expected one of {', '.join([*ENGINES, *others])}"
+            f"unknown engine {name!r}", hint=expected_one_of(name, [*ENGINES, *others])
         )
     plugin: type[Engine] = load_plugin(others[name])
     return plugin

@@ -10,6 +10,8 @@ from llmner._mishaps import Mishap
 from llmner._unicode import is_invisible
 from llmner.corpora.jsonl import span_rows, text_label_rows
 from llmner.engines import Reply
+from llmner.errors import InputError
+from llmner.extraction._html import extraction_html, shorten
 from llmner.extraction.merging import WindowReply
 from llmner.extraction.rows import is_blank_answer, projection_row, reply_fields, window_rows
 from llmner.projection import Projection
@@ -19,7 +21,7 @@ from llmner.spans import Sentence, Span, TextLabel
 __all__ = ["Extraction", "SpanExtractor", "failed", "lost", "nothing"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Extraction:
     """What was extracted from one sentence.
 
@@ -37,7 +39,7 @@ class Extraction:
     >>> text, reply = "손흥민은 춘천에서", "PS: 손흥민"
     >>> extraction = Extraction(Sentence(text), Reply(reply), project_reply(text, reply))
     >>> extraction.spans
-    (Span(start=0, end=3, label='PS', score=None),)
+    (Span('손흥민', 'PS', start=0, end=3),)
     >>> extraction.row()["status"]
     'repaired'
     """
@@ -49,9 +51,14 @@ class Extraction:
     samples: tuple[Reply, ...] = ()
 
     @property
+    def text(self) -> str:
+        """The text."""
+        return self.sentence.text
+
+    @property
     def spans(self) -> tuple[Span, ...]:
-        """The spans that were found."""
-        return self.projection.spans
+        """The spans that were found, each with its surface."""
+        return tuple(span.of(self.sentence.text) for span in self.projection.spans)
 
     @property
     def labels(self) -> tuple[TextLabel, ...]:
@@ -88,6 +95,50 @@ class Extraction:
             self.sentence.id, self.projection, self.reply.text, **reply_fields(self)
         )
         return row | {"windows": window_rows(self.windows)} if self.windows else row
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as :meth:`row`: plain data that JSON takes."""
+        return self.row()
+
+    def to_pandas(self) -> Any:
+        """A data frame with a row for each span: text, label, start, end, score, attributes.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        return spans_frame([self])
+
+    def __repr__(self) -> str:
+        spans = [repr((span.text, span.label)) for span in self.spans]
+        found = ", ".join([*spans, *map(repr, self.labels)])
+        error = "" if self.reply.error is None else f", error={shorten(self.reply.error)!r}"
+        return f"Extraction({shorten(self.text)!r}, [{found}]{error})"
+
+    def _repr_html_(self) -> str:
+        """The text with its entities in colour and what became of every mention, for notebooks."""
+        return extraction_html(self)
+
+
+def spans_frame(extractions: Iterable[Extraction]) -> Any:
+    """A data frame with a row for each span of some extractions.
+
+    Args:
+        extractions: The extractions, in order; ``sentence`` has the number of each.
+
+    Raises:
+        InputError: pandas is not installed.
+    """
+    try:
+        import pandas  # type: ignore[import-untyped]
+    except ImportError:
+        raise InputError("a data frame needs pandas", hint="pip install pandas") from None
+    columns = ["sentence", "text", "label", "start", "end", "score", "attributes"]
+    rows = [
+        (number, span.text, span.label, span.start, span.end, span.score, dict(span.attributes))
+        for number, extraction in enumerate(extractions)
+        for span in extraction.spans
+    ]
+    return pandas.DataFrame(rows, columns=columns)
 
 
 class SpanExtractor(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from itertools import islice
-from typing import Any
+from typing import Any, Unpack
 
 from llmner._mishaps import Mishap, attempt
 from llmner._unicode import writable
@@ -24,7 +24,7 @@ from llmner.extraction.confidence import Calibrator, check_min_score, drop_unsur
 from llmner.extraction.merging import WindowReply, merge_windows
 from llmner.extraction.questions import Question, answered, ask_about, prepare_engine
 from llmner.extraction.windows import Window, WindowSizes
-from llmner.projection import Budget, Policy, Projection, project_read, project_reply
+from llmner.projection import Budget, Policy, PolicyFields, Projection, project_read, project_reply
 from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt, build_prompt
 from llmner.replies import LABEL_FORMATS, REPLY_FORMATS, ReadReply, read_exact, render_reply
@@ -79,7 +79,7 @@ class Extractor:
     ...         return {"engine": "echo"}
     >>> extractor = Extractor(Recipe.load("klue"), Echo())
     >>> [extraction.spans for extraction in extractor.extract(["손흥민은 춘천에서"])]
-    [(Span(start=0, end=3, label='PS', score=None),)]
+    [(Span('손흥민', 'PS', start=0, end=3),)]
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Extractor:
         samples: int = 1,
         min_score: float | None = None,
         calibrator: Calibrator | None = None,
-        **policy: Any,
+        **policy: Unpack[PolicyFields],
     ) -> None:
         Policy(**policy)
         self.windows = WindowSizes.of(recipe.windows, window, overlap)
@@ -161,7 +161,10 @@ class Extractor:
         return cls(adapter.recipe, generator, grounded=adapter.name == PACKAGED_ADAPTER)
 
     def extract(
-        self, sentences: Iterable[Sentence | str], *, budget: Budget | None = None
+        self,
+        sentences: Iterable[Sentence | str] | Sentence | str,
+        *,
+        budget: Budget | None = None,
     ) -> Iterator[Extraction]:
         """Extract from every sentence, in order; each is yielded when it and all before are done.
 
@@ -173,7 +176,7 @@ class Extractor:
         entity.
 
         Args:
-            sentences: The sentences, or their texts.
+            sentences: The sentences, or their texts. One sentence or text is one.
             budget: The steps of work that projecting all replies may take. Another thread can end
                 it.
 
@@ -181,7 +184,8 @@ class Extractor:
             GenerationError: The engine cannot answer any question.
             WorkLimitError: The budget is used up or was ended.
         """
-        inputs = (item if isinstance(item, Sentence) else Sentence(item) for item in sentences)
+        given = [sentences] if isinstance(sentences, str | Sentence) else sentences
+        inputs = (item if isinstance(item, Sentence) else Sentence(item) for item in given)
         questions = ask_about(inputs, self._prompt, self.engine, self.windows)
         size = max(1, self.batch_size // self.samples)
         parts: list[WindowReply] = []

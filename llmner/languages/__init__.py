@@ -15,7 +15,7 @@ from typing import Final
 
 from llmner.languages._answers import answer_meaning, is_no_answer
 from llmner.languages._language import Language, Reason, merge
-from llmner.languages._scripts import KINDS, scripts_of
+from llmner.languages._scripts import KINDS, main_language, scripts_of
 from llmner.languages.chinese import CHINESE
 from llmner.languages.english import ENGLISH
 from llmner.languages.german import GERMAN
@@ -35,6 +35,7 @@ __all__ = [
     "find_languages",
     "is_no_answer",
     "is_particle",
+    "main_language",
     "meaning_of",
     "merge",
     "scripts_of",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Final
 
-__all__ = ["KINDS", "scripts_of"]
+__all__ = ["KINDS", "main_language", "scripts_of"]
 
 
 def _has_word_spaces(letter: str) -> bool:
@@ -71,3 +72,24 @@ def scripts_of(text: str) -> tuple[str, ...]:
     if text.isascii():
         return ("latin",)
     return tuple([script for script, search in _SEARCHES.items() if search(text)])
+
+
+def main_language(text: str) -> str:
+    """The language that most letters of a text are of: ``ko``, ``ja``, ``zh``, or else ``en``.
+
+    A syllable or an ideograph is about as much text as two letters. Kana among ideographs mean
+    Japanese.
+
+    >>> [main_language(text) for text in ("손흥민은 Tottenham에서", "東京へ行った", "去北京")]
+    ['ko', 'ja', 'zh']
+    """
+    counts = Counter(KINDS[char] for char in text[:2000])
+    japanese = counts["k"] > 0.1 * counts["c"] and counts["k"] > 0
+    by_language = {
+        "ko": 2 * counts["h"],
+        "ja": 2 * (counts["k"] + counts["c"]) if japanese else 0,
+        "zh": 0 if japanese else 2 * counts["c"],
+        "en": counts["a"] + counts["r"],
+    }
+    best = max(by_language, key=lambda code: by_language[code])
+    return best if by_language[best] else "en"

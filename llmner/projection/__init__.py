@@ -15,6 +15,7 @@ from llmner.projection._outcome import (
     Outcome,
     OutcomeKind,
     Policy,
+    PolicyFields,
 )
 from llmner.projection._project import project, project_read, project_reply
 from llmner.projection._projection import Projection
@@ -29,6 +30,7 @@ __all__ = [
     "Outcome",
     "OutcomeKind",
     "Policy",
+    "PolicyFields",
     "Projection",
     "canonical_surface",
     "canonicalize",

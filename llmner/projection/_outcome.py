@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from llmner._numbers import is_number
 from llmner.errors import InputError
@@ -18,6 +18,7 @@ __all__ = [
     "Outcome",
     "OutcomeKind",
     "Policy",
+    "PolicyFields",
 ]
 
 Particles = Literal["auto", "keep", "trim"]
@@ -124,6 +125,15 @@ class Policy:
             raise InputError(
                 f"policy fuzzy={self.fuzzy!r} is no similarity", hint="expected 0 to 1, or None"
             )
+
+
+class PolicyFields(TypedDict, total=False):
+    """The fields of :class:`Policy` as named arguments."""
+
+    particles: Particles
+    fuzzy: float | None
+    order: Order | Literal["auto"]
+    repeats: Repeats
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache, partial
 from operator import attrgetter
-from typing import Any, Final, cast
+from typing import Any, Final, Unpack, cast
 
 from rapidfuzz.distance import Levenshtein
 
@@ -27,12 +27,12 @@ from llmner.projection._decide import (
     undisputed,
 )
 from llmner.projection._labels import label_outcomes
-from llmner.projection._outcome import Outcome, Policy
+from llmner.projection._outcome import Outcome, Policy, PolicyFields
 from llmner.projection._projection import Projection
 from llmner.projection._surroundings import place_cost
 from llmner.projection._task import Task, task_of
 from llmner.replies import REPLY_FORMATS, ReadReply, read_reply
-from llmner.schema import LabelSchema
+from llmner.schema import LabelSchema, SchemaLike, as_schema
 from llmner.spans import Mention, Span
 
 __all__ = ["project", "project_read", "project_reply"]
@@ -67,11 +67,11 @@ def _policy(policy: dict[str, Any]) -> Policy:
 
 def project(
     text: str,
-    mentions: Iterable[Mention],
-    schema: LabelSchema | None = None,
+    mentions: Iterable[Mention | tuple[str, str]],
+    schema: SchemaLike | None = None,
     *,
     budget: Budget | None = None,
-    **policy: Any,
+    **policy: Unpack[PolicyFields],
 ) -> Projection:
     """Find the spans that mentions stand for.
 
@@ -87,29 +87,34 @@ def project(
 
     Args:
         text: The text the mentions were made about.
-        mentions: What a reply claims.
+        mentions: What a reply claims: mentions, or pairs of a label and a surface.
         schema: Resolves label names; mentions with a label it does not know become
-            ``unknown_label``. ``None`` takes every label as it is.
+            ``unknown_label``. ``None`` takes every label as it is. A recipe and a list of labels
+            will do.
         budget: Steps of work it may take; of a long text and many mentions that are not in it, it
             takes minutes. Another thread can end it.
         **policy: Fields of :class:`Policy`.
 
     Raises:
         TypeError: A policy field that does not exist.
-        InputError: A policy field with a value that does not exist.
+        InputError: A policy field with a value that does not exist, or labels that are none.
         WorkLimitError: The budget is used up or was ended.
+
+    >>> project("손흥민은 춘천에서", [("PS", "손흥민")], ["PS", "LC"]).spans
+    (Span(start=0, end=3, label='PS', score=None),)
     """
-    return _project(task_of(text, tuple(mentions), schema, _policy(policy), budget))
+    given = tuple(own if isinstance(own, Mention) else Mention(*own) for own in mentions)
+    return _project(task_of(text, given, as_schema(schema), _policy(dict(policy)), budget))
 
 
 def project_reply(
     text: str,
     reply: str,
-    schema: LabelSchema | None = None,
+    schema: SchemaLike | None = None,
     format: str = "auto",
     *,
     budget: Budget | None = None,
-    **policy: Any,
+    **policy: Unpack[PolicyFields],
 ) -> Projection:
     """Read a reply and project what it says: :func:`read_reply` and :func:`project` in one.
 
@@ -120,7 +125,7 @@ def project_reply(
     Args:
         text: The text the model was asked about.
         reply: Its raw reply; any string.
-        schema: The labels.
+        schema: The labels: a schema, a recipe or a list.
         format: The format asked for, or ``"auto"``.
         budget: As of :func:`project`.
         **policy: Fields of :class:`Policy`.
@@ -130,6 +135,7 @@ def project_reply(
         InputError: A policy field with a value that does not exist.
         WorkLimitError: The budget is used up or was ended.
     """
+    schema = as_schema(schema)
     read = read_reply(reply, schema, format, text=text, budget=budget)
     asked = REPLY_FORMATS.get(format)
     if asked is not None and asked.repeats_text and read.format != format and _repeats(reply, text):
@@ -150,7 +156,7 @@ def project_read(
     schema: LabelSchema | None = None,
     *,
     budget: Budget | None = None,
-    **policy: Any,
+    **policy: Unpack[PolicyFields],
 ) -> Projection:
     """Project a reply that has been read already. Arguments as for :func:`project_reply`."""
     chosen = _policy({"order": read.order, **policy})

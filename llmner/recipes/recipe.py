@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib import resources
@@ -25,18 +25,21 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
+from llmner._shown import expected_one_of
 from llmner._yaml import line_of, parse_yaml
 from llmner.attributes import Attribute, AttributeValue
 from llmner.errors import CorpusError, InputError, RecipeError, UnknownNameError
 from llmner.files import is_file, kind_of, open_bytes, target_of
 from llmner.markup import parse_markup
 from llmner.recipes._templates import fill_template
+from llmner.recipes.zero_shot import zero_shot_fields
 from llmner.replies import LABEL_FORMATS, REPLY_FORMATS, render_reply
-from llmner.schema import Label, LabelSchema
+from llmner.schema import Label, LabelSchema, as_schema, label_fields
 from llmner.spans import Sentence, Span, TextLabel
 
 __all__ = [
@@ -229,16 +232,18 @@ class Recipe(_Model):
         name: A short name, for signatures and file names.
         language: The BCP 47 code of the language of the texts.
         description: One sentence for people who choose a recipe.
-        labels: The labels of spans, in the order that answers use.
+        labels: The labels of spans, in the order that answers use. Codes are short for labels, and
+            codes with descriptions.
         text_labels: The labels of whole texts. A recipe asks for these or for spans, not for both.
         units: Units with their other spellings, ``{평: [坪]}``; projection treats all
             spellings of a unit as equal.
         reply_format: ``json-by-type``, ``json-list``, ``tagged``, ``lines`` or ``pairs``; for
             labels of whole texts ``labels`` or ``json-list``.
-        system: The system prompt, a Jinja template. It may use ``labels`` (each with the fields of
-            a label and ``words``, all names of the label; its ``attributes`` are a list, each with
-            ``key``, the fields of an attribute and ``words``), ``examples`` (each with ``text`` and
-            ``answer``) and ``empty`` (the answer for a sentence without entities).
+        system: The system prompt, a Jinja template. Without one, and without examples, a recipe
+            asks for its labels as :meth:`of` does. The template may use ``labels`` (each with the
+            fields of a label and ``words``, all names of the label; its ``attributes`` are a list,
+            each with ``key``, the fields of an attribute and ``words``), ``examples`` (each with
+            ``text`` and ``answer``) and ``empty`` (the answer for a sentence without entities).
             ``docs/recipes.md`` lists what else templates can do.
         user: The question for one sentence, a Jinja template that may use ``text``.
         examples: Worked examples in markup: ``"<손흥민:PS>은 <춘천:LC>에서 태어났다."``; see
@@ -271,9 +276,22 @@ class Recipe(_Model):
     @model_validator(mode="before")
     @classmethod
     def _usual_format(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("text_labels") and not data.get("labels"):
-            return {"reply_format": "labels", **data}
+        if not isinstance(data, dict):
+            return data
+        if data.get("text_labels") and not data.get("labels"):
+            data = {"reply_format": "labels", **data}
+        if data.get("labels") and "system" not in data and "examples" not in data:
+            codes = [
+                str(label["code"] if isinstance(label, dict) else getattr(label, "code", label))
+                for label in label_fields(data["labels"])
+            ]
+            data = {**zero_shot_fields(codes, str(data.get("language", ""))), **data}
         return data
+
+    @field_validator("labels", "text_labels", mode="before")
+    @classmethod
+    def _of_codes(cls, data: Any) -> Any:
+        return label_fields(data)
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -327,6 +345,32 @@ class Recipe(_Model):
         unused = {"windows"} if self.text_labels else {"windows", "text_labels"}
         asked = self.model_dump_json(exclude=unused)
         return hashlib.sha256(asked.encode()).hexdigest()[:12]
+
+    @classmethod
+    def of(
+        cls,
+        labels: Iterable[str] | Mapping[str, str],
+        *,
+        language: str = "en",
+        reply_format: str | None = None,
+    ) -> Recipe:
+        """A recipe for labels that have none: a prompt without worked examples.
+
+        Args:
+            labels: The labels, or what each of them means by label.
+            language: The language of the prompt and of the texts: ``ko``, ``en``, ``ja`` or
+                ``zh``; for other ones the prompt is in English.
+            reply_format: How to answer; by default ``json-by-type``.
+
+        Raises:
+            InputError: They are no labels, or two of them are called alike.
+
+        >>> Recipe.of({"PRODUCT": "names of goods"}).schema_.codes
+        ('PRODUCT',)
+        """
+        as_schema(labels)
+        recipe = cls.model_validate({"name": "labels", "language": language, "labels": labels})
+        return recipe if reply_format is None else recipe.with_reply_format(reply_format)
 
     def example_sentences(self) -> Iterator[Sentence]:
         """The worked examples as sentences with gold spans.
@@ -387,7 +431,7 @@ class Recipe(_Model):
         if reply_format not in _format_names():
             raise UnknownNameError(
                 f"unknown reply format {reply_format!r}",
-                hint=f"expected one of {', '.join(_format_names())}",
+                hint=expected_one_of(reply_format, _format_names()),
             )
         # model_copy would also copy the cached properties, which depend on the format.
         try:
@@ -434,8 +478,8 @@ class Recipe(_Model):
             if not path.is_file():
                 raise UnknownNameError(
                     f"no recipe is called {name!r}",
-                    hint=f"built in are {', '.join(builtin_recipes())}; for your own file give "
-                    f"its path",
+                    hint=f"{expected_one_of(name, builtin_recipes())}; for your own file give its "
+                    f"path",
                 )
         return cls._parse(_read(path, pipe=not extending), path, extending)
 

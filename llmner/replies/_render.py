@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llmner._shown import expected_one_of
 from llmner.errors import UnknownNameError
 from llmner.replies.formats import REPLY_FORMATS
 from llmner.replies.labels import LABEL_FORMATS, is_about_texts
@@ -41,6 +42,6 @@ def render_reply(
     if format not in REPLY_FORMATS:
         raise UnknownNameError(
             f"unknown reply format {format!r}",
-            hint=f"expected one of {', '.join(sorted({*REPLY_FORMATS, *LABEL_FORMATS}))}",
+            hint=expected_one_of(format, sorted({*REPLY_FORMATS, *LABEL_FORMATS})),
         )
     return REPLY_FORMATS[format].write(sentence, schema)

@@ -133,6 +133,9 @@ def show_projection(
         ("end", "right"),
     ):
         table.add_column(column, justify="right" if justify == "right" else "left")
+    has_scores = any(span.score is not None for span in projection.spans)
+    if has_scores:
+        table.add_column("score", justify="right")
     has_attributes = any(o.attributes or o.mention.attributes for o in projection.outcomes)
     if has_attributes:
         table.add_column("attributes")
@@ -153,11 +156,16 @@ def show_projection(
             Text(printable(surface)),
             "" if span is None else str(span.start),
             "" if span is None else str(span.end),
+            *([_score(span)] if has_scores else []),
             *([_attributes(span, outcome.attributes)] if has_attributes else []),
             kind,
         )
     out.print(table)
     out.print()
+
+
+def _score(span: Span | None) -> str:
+    return "" if span is None or span.score is None else f"{span.score:.3f}"
 
 
 def _attributes(item: Span | TextLabel | None, outcomes: Sequence[AttributeOutcome]) -> Text:

@@ -39,7 +39,7 @@ def create_app(
     >>> from llmner import Recipe
     >>> app = create_app(Service(Recipe.load("klue")), keys=("secret",))
     >>> sorted(app.openapi()["paths"])[1:5]
-    ['/infer', '/metrics', '/readyz', '/v1/extract']
+    ['/infer', '/metrics', '/readyz', '/v1/explain']
 
     Long projections run in processes that the app starts. As with ``multiprocessing``, a script
     that serves the app itself must do so under ``if __name__ == "__main__":``.

@@ -141,7 +141,7 @@ def test_what_is_built_by_hand_has_the_same_defaults() -> None:
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"windows": 3}, "unknown option 'windows'; expected one of recipe, "),
+        ({"windows": 3}, "unknown option 'windows'; did you mean window? expected one of recipe, "),
         ({"window": 0}, "window 0: Input should be greater than or equal to 1"),
         ({"fuzzy": 1.5}, "fuzzy 1.5: Input should be less"),
         ({"particles": "x"}, "particles 'x' is unknown; expected auto, keep or trim"),
@@ -166,7 +166,7 @@ def test_options_that_cannot_be_are_refused_by_name(values: dict[str, Any], told
         ({"engine": "recorded"}, "the recorded engine needs recorded replies; give replies FILE"),
         ({"replies": "x.jsonl"}, "replies and engine transformers exclude each other"),
         (
-            {"base_url": "http://a/v1"},
+            {"base_url": "http://a/v1", "engine": "transformers"},
             "base_url does not apply to engine transformers; add engine openai",
         ),
         (

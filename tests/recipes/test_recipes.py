@@ -143,7 +143,8 @@ def test_a_template_cannot_reach_into_python(tmp_path: Path) -> None:
 
 def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(
-        UnknownNameError, match="built in are gmb, klue, klue-mini, klue-sft, klue-strict"
+        UnknownNameError,
+        match=r"did you mean klue\? expected one of gmb, klue, klue-mini, klue-sft, klue-strict",
     ):
         Recipe.load("kleu")
     with pytest.raises(RecipeError, match="no such file"):

@@ -1,0 +1,241 @@
+"""``llmner.extract`` and ``llmner.aextract``: one call from texts to entities."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence, Sized
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
+
+from llmner.asking.building import build, build_baseline, language_of
+from llmner.asking.options import AskOptions, is_baseline
+from llmner.spans import Sentence
+
+if TYPE_CHECKING:
+    from llmner.extraction import Extraction, SpanExtractor
+
+__all__ = ["AskFields", "aextract", "extract"]
+
+Labels = Sequence[str] | Mapping[str, str] | str
+# Extractors that are kept: a model is loaded once for all calls with the same options.
+_KEPT = 4
+_kept: OrderedDict[str, SpanExtractor] = OrderedDict()
+_lock = threading.Lock()
+
+
+class AskFields(TypedDict, total=False):
+    """The options of :func:`extract` by name; ``AskOptions`` says what each does."""
+
+    reply_format: str | None
+    language: str | None
+    adapter: str | None
+    replies: Path | None
+    request_fields: dict[str, Any] | None
+    concurrency: int
+    batch_size: int | None
+    max_model_len: int | None
+    gpu_memory_utilization: float | None
+    device: str
+    dtype: str
+    quantization: str | None
+    trust_remote_code: bool
+    max_new_tokens: int
+    temperature: float | None
+    samples: int
+    grounded: bool | None
+    json_schema: bool
+    window: int | None
+    overlap: int | None
+    min_score: float | None
+    calibration: Path | None
+    particles: Literal["auto", "keep", "trim"]
+    fuzzy: float
+    repeats: Literal["listed", "all"]
+
+
+@overload
+def extract(  # type: ignore[overload-overlap]
+    texts: str | Sentence,
+    labels: Labels | None = None,
+    *,
+    recipe: str | None = None,
+    engine: str | None = None,
+    model: str | None = None,
+    base_url: str | None = None,
+    progress: bool = False,
+    **options: Unpack[AskFields],
+) -> Extraction: ...
+
+
+@overload
+def extract(  # type: ignore[overload-overlap]
+    texts: list[str] | list[Sentence] | tuple[str | Sentence, ...],
+    labels: Labels | None = None,
+    *,
+    recipe: str | None = None,
+    engine: str | None = None,
+    model: str | None = None,
+    base_url: str | None = None,
+    progress: bool = False,
+    **options: Unpack[AskFields],
+) -> list[Extraction]: ...
+
+
+@overload
+def extract(
+    texts: Iterable[str | Sentence],
+    labels: Labels | None = None,
+    *,
+    recipe: str | None = None,
+    engine: str | None = None,
+    model: str | None = None,
+    base_url: str | None = None,
+    progress: bool = False,
+    **options: Unpack[AskFields],
+) -> Iterator[Extraction]: ...
+
+
+def extract(
+    texts: str | Sentence | Iterable[str | Sentence],
+    labels: Labels | None = None,
+    *,
+    recipe: str | None = None,
+    engine: str | None = None,
+    model: str | None = None,
+    base_url: str | None = None,
+    progress: bool = False,
+    **options: Unpack[AskFields],
+) -> Extraction | list[Extraction] | Iterator[Extraction]:
+    """Extract entities from a text, from a list of texts, or from a stream of them.
+
+    Without labels and recipe the model in the box finds KLUE-NER's six. A model is loaded at the
+    first call, and kept for later ones with the same options.
+
+    Args:
+        texts: One text, a list of texts, or any other iterable, which is read as it is needed.
+        labels: What to find: ``["PERSON", "PLACE"]``, or with what each means:
+            ``{"PRODUCT": "names of goods"}``.
+        recipe: A built-in recipe or a YAML file, in place of labels.
+        engine: ``transformers``, ``vllm``, ``openai`` (any OpenAI-compatible endpoint) or
+            ``baseline:FOLDER``; by default ``openai`` with a ``base_url``, else ``transformers``.
+        model: The model's name or folder.
+        base_url: Address of an endpoint, ending in ``/v1``.
+        progress: Whether a bar on standard error shows how many texts are done.
+        **options: Any other option of :class:`llmner.asking.AskOptions`.
+
+    Returns:
+        One extraction of one text, a list of those of a list, an iterator for any other iterable.
+        A text without an answer has ``reply.error``.
+
+    Raises:
+        InputError: An option does not exist, has no such value, or excludes another.
+        GenerationError: The model cannot be loaded, or the endpoint does not answer.
+        MissingExtraError: The engine's libraries are not installed.
+
+    >>> doc = extract("손흥민은 춘천에서 태어났다.")  # doctest: +SKIP
+    >>> [(span.text, span.label) for span in doc.spans]  # doctest: +SKIP
+    [('손흥민', 'PS'), ('춘천', 'LC')]
+    """
+    asked: dict[str, Any] = dict(options)
+    asked |= {"labels": labels, "recipe": recipe, "model": model, "base_url": base_url}
+    asked["engine"] = engine
+    if isinstance(texts, str | Sentence):
+        return next(_extractions([texts], asked, progress=False))
+    stream = _extractions(texts, asked, progress=progress)
+    return list(stream) if isinstance(texts, list | tuple) else stream
+
+
+async def aextract(
+    texts: str | Sentence | Iterable[str | Sentence],
+    labels: Labels | None = None,
+    *,
+    recipe: str | None = None,
+    engine: str | None = None,
+    model: str | None = None,
+    base_url: str | None = None,
+    **options: Unpack[AskFields],
+) -> AsyncIterator[Extraction]:
+    """Extract as :func:`extract` does, without holding up the event loop.
+
+    Args:
+        texts: One text, or any iterable of texts.
+        labels: As of :func:`extract`, and so are all others.
+        recipe: A recipe.
+        engine: An engine.
+        model: A model.
+        base_url: An endpoint.
+        **options: Other options.
+
+    Yields:
+        The extractions, in the order of the texts.
+
+    Raises:
+        InputError: As of :func:`extract`.
+        GenerationError: As of :func:`extract`.
+        MissingExtraError: As of :func:`extract`.
+
+    >>> async def names(texts: list[str]) -> list[str]:
+    ...     return [span.text async for doc in aextract(texts) for span in doc.spans]
+    """
+    asked: dict[str, Any] = dict(options)
+    asked |= {"labels": labels, "recipe": recipe, "model": model, "base_url": base_url}
+    asked["engine"] = engine
+    given = [texts] if isinstance(texts, str | Sentence) else texts
+    stream = _extractions(given, asked, progress=False)
+    while (extraction := await asyncio.to_thread(next, stream, None)) is not None:
+        yield extraction
+
+
+def _extractions(
+    texts: Iterable[str | Sentence], asked: Mapping[str, Any], *, progress: bool
+) -> Iterator[Extraction]:
+    """The extractions of texts; the first text says in which language labels are asked for."""
+    given = {name: value for name, value in asked.items() if value is not None}
+    waiting = iter(texts)
+    if given.get("labels") is not None and "language" not in given:
+        first = list(_first(waiting))
+        waiting = chain(first, waiting)
+        sample = [text if isinstance(text, str) else text.text for text in first]
+        given["language"] = language_of(sample)
+    extractor = _extractor(AskOptions.of(**given))
+    extractions = extractor.extract(waiting)
+    return _shown(extractions, texts) if progress else extractions
+
+
+def _first(texts: Iterator[str | Sentence]) -> Iterator[str | Sentence]:
+    for text in texts:
+        yield text
+        return
+
+
+def _extractor(options: AskOptions) -> SpanExtractor:
+    """An extractor with these options; that of an earlier call, if there is one."""
+    key = repr(options)
+    with _lock:
+        extractor = _kept.pop(key, None)
+        if extractor is None:
+            extractor = (
+                build_baseline(options) if is_baseline(options.engine.engine) else build(options)
+            )
+        _kept[key] = extractor
+        while len(_kept) > _KEPT:
+            _kept.popitem(last=False)
+    return extractor
+
+
+def _shown(
+    extractions: Iterator[Extraction], texts: Iterable[str | Sentence]
+) -> Iterator[Extraction]:
+    """The same, with a bar on standard error."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    total = len(texts) if isinstance(texts, Sized) else None
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("extracting", total=total)
+        for extraction in extractions:
+            bar.advance(task)
+            yield extraction

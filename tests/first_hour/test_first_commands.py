@@ -1,0 +1,99 @@
+"""What a newcomer types first in a shell, against a real endpoint on this machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from llmner.recipes import Recipe
+from tests.engines.endpoint import Endpoint, serving
+from tests.first_hour.test_first_calls import answer
+
+LABELS = ["--labels", "PERSON,PLACE"]
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[Endpoint]:
+    pytest.importorskip("openai", reason='needs "llmner[openai]"')
+    with serving(Endpoint(answer=answer, models=("m",))) as server:
+        yield server
+
+
+def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "llmner", *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+
+
+def at(endpoint: Endpoint) -> list[str]:
+    return ["--base-url", endpoint.url, "--model", "m"]
+
+
+def test_labels_of_ones_own_from_an_address(endpoint: Endpoint) -> None:
+    result = run("extract", "Ines flew to Tallinn.", *LABELS, *at(endpoint))
+    assert result.returncode == 0, result.stderr
+    assert "Ines[PERSON] flew to Tallinn[PLACE]." in result.stdout
+    assert endpoint.bodies[-1]["messages"][0]["content"].startswith("Find every mention")
+    result = run("extract", "손흥민은 춘천에서", "--labels", "PERSON=사람", *at(endpoint), "--json")
+    assert [span["label"] for span in json.loads(result.stdout)["spans"]] == ["PERSON"]
+    prompt = endpoint.bodies[-1]["messages"][0]["content"]
+    assert prompt.startswith("주어진 글에서")
+    assert "- PERSON: 사람\n" in prompt
+
+
+@pytest.mark.parametrize("arguments", [["-i", "-"], ["-"]])
+def test_lines_come_from_a_pipe(endpoint: Endpoint, arguments: list[str]) -> None:
+    result = run(
+        "extract", *arguments, *LABELS, *at(endpoint), "--json",
+        stdin="Ines flew to Tallinn.\n\nBob sings.\n",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["text"] for row in rows] == ["Ines flew to Tallinn.", "Bob sings."]
+    # A labelled corpus is still one.
+    spans = '{"text": "Bob", "spans": [{"start": 0, "end": 3, "label": "PERSON"}]}\n'
+    result = run("extract", *arguments, *LABELS, *at(endpoint), "--json", stdin=spans)
+    assert json.loads(result.stdout)["text"] == "Bob"
+
+
+def test_a_recipe_may_be_no_more_than_labels(endpoint: Endpoint, tmp_path: Path) -> None:
+    for labels in (["PERSON", "PLACE"], {"PERSON": "names of people", "PLACE": None}):
+        recipe = tmp_path / "mine.yaml"
+        recipe.write_text(yaml.safe_dump({"name": "mine", "labels": labels}), encoding="utf-8")
+        assert Recipe.load(recipe).schema_.codes == ("PERSON", "PLACE")
+        result = run("extract", "Bob sings.", "--recipe", recipe, *at(endpoint))
+        assert result.returncode == 0, result.stderr
+        assert "Bob[PERSON] sings." in result.stdout
+
+
+def test_what_was_found_is_evaluated(endpoint: Endpoint, tmp_path: Path) -> None:
+    gold = tmp_path / "gold.txt"
+    gold.write_text("<Ines:PERSON> flew to <Tallinn:PLACE>.\n", encoding="utf-8")
+    result = run(
+        "evaluate", "--gold", gold, "--gold-format", "markup", *LABELS, *at(endpoint), "--json"
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["micro"]["f1"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--engine", "opnai"], "did you mean openai?"),
+        (["--recipe", "kleu"], "did you mean klue?"),
+        (["--reply-format", "jsonlist"], "did you mean json-list?"),
+        (["--labels", ","], "--labels has no labels"),
+        (["--labels", "A", "--recipe", "klue"], "labels and a recipe are two questions"),
+        (["--engine", "transformers", "--base-url", "http://x/v1"], "add --engine openai"),
+    ],
+)
+def test_slips_are_told_with_what_was_meant(arguments: list[str], message: str) -> None:
+    result = run("extract", "Bob", *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
