@@ -7,7 +7,7 @@ which may be a character or a word. Spans here are only a start, an end and a la
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from llmner.errors import TagError
@@ -27,7 +27,6 @@ __all__ = [
     "label_tags",
     "labels_of",
     "looks_like_tag",
-    "renamed_tags",
     "spans_to_tags",
     "split_tag",
     "tags_to_spans",
@@ -143,26 +142,6 @@ def labels_of(tags: Iterable[str]) -> tuple[str, ...]:
     ('LC', 'PS')
     """
     return tuple(sorted({split_tag(tag)[1] for tag in tags if tag != OUTSIDE}))
-
-
-def renamed_tags(tags: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
-    """Map each different tag to the same tag with its label renamed.
-
-    Args:
-        tags: The tags.
-        names: Label -> its new name.
-
-    Raises:
-        KeyError: A label has no name.
-
-    >>> renamed_tags(["B-PS", "B-PS"], {"PS": "PER"})
-    {'B-PS': 'B-PER'}
-    """
-    renamed = {}
-    for tag in set(tags):
-        prefix, label = split_tag(tag)
-        renamed[tag] = tag if tag == OUTSIDE else f"{prefix}-{names[label]}"
-    return renamed
 
 
 def is_tag(text: str, scheme: Scheme) -> bool:

@@ -113,7 +113,11 @@ def test_the_notice_accounts_for_every_licence_and_for_the_adapter() -> None:
 
 def test_the_repository_holds_no_page_with_scripts_but_the_projects_own() -> None:
     pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "llmner").rglob("*.htm*")}
-    assert pages == {"llmner/serving/page/index.html", "llmner/reports/templates/report.html.jinja"}
+    assert pages == {
+        "llmner/serving/page/index.html",
+        "llmner/reports/templates/explanations.html.jinja",
+        "llmner/reports/templates/report.html.jinja",
+    }
 
 
 @building
@@ -139,6 +143,15 @@ def test_it_works_in_a_bare_environment(wheel: Path, tmp_path: Path) -> None:
         for row in json.loads(run(str(python), "-m", "pip", "list", "--format=json").stdout)
     }
     assert not installed & {"torch", "transformers", "datasets", "vllm", "fastapi", "peft"}
+    assert not installed & {"scipy", "scikit-learn", "seqeval", "pandas"}
+    brought = {"pip", "setuptools", "pkg_resources", "_distutils_hack"}
+    (packages,) = (tmp_path / "env" / "lib").glob("python*/site-packages")
+    size = sum(
+        path.stat().st_size
+        for path in packages.rglob("*")
+        if path.is_file() and path.relative_to(packages).parts[0] not in brought
+    )
+    assert size < 130 * 2**20, f"{size / 2**20:.0f} MiB"
     llmner = str(tmp_path / "env" / "bin" / "llmner")
     assert run(llmner, "--version").stdout.startswith("llmner ")
     row = '{"text": "7.2㎞를 달린 손흥민", "reply": "{\\"PS\\": [\\"손흥민\\"], \\"QT\\": [\\"7.2km\\"]}"}\n'

@@ -21,7 +21,6 @@ from llmner.tagging import (
     label_tags,
     labels_of,
     looks_like_tag,
-    renamed_tags,
     spans_to_tags,
     split_tag,
     tags_to_spans,
@@ -128,8 +127,6 @@ def test_a_tag_is_taken_apart_whatever_its_label(label: str) -> None:
     assert {inside_tag(tag) for tag in tags} == {f"I-{label}"}
     assert begin_tag(OUTSIDE) == inside_tag(OUTSIDE) == OUTSIDE
     assert labels_of([OUTSIDE, *tags]) == (label,)
-    renamed = renamed_tags([OUTSIDE, *tags], {label: "X"})
-    assert [renamed[tag] for tag in [OUTSIDE, *tags]] == [OUTSIDE, *label_tags(["X"], "bioes")]
     assert all(is_tag(tag, "bioes") for tag in [OUTSIDE, *tags])
     assert [is_tag(tag, "iob2") for tag in tags] == [True, True, False, False]
     assert goes_on(f"B-{label}", f"I-{label}")

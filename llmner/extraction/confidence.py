@@ -17,7 +17,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -277,7 +277,9 @@ class Calibrator:
 
     @classmethod
     def fit(cls, predictions: Iterable[tuple[float, bool]]) -> Calibrator:
-        """Fit to (score, is right) pairs by scikit-learn's isotonic regression.
+        """Fit to (score, is right) pairs by isotonic regression (pooling adjacent violators).
+
+        Of scores with the same share only the lowest and the highest are kept.
 
         Raises:
             InputError: There are no pairs.
@@ -285,25 +287,28 @@ class Calibrator:
         >>> Calibrator.fit([(0.2, False), (0.4, False), (0.8, True), (0.9, True)])(0.9)
         1.0
         """
-        from sklearn.isotonic import IsotonicRegression
-
         pairs = list(predictions)
         if not pairs:
             raise InputError("no prediction has a score to calibrate")
         # Rounding keeps scores from being so close that interpolating between them divides by a
         # number near 0.
-        fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(
-            [round(score, 6) for score, _ in pairs], [float(right) for _, right in pairs]
-        )
-        return cls(
-            tuple(map(float, fitted.X_thresholds_)),
-            # Rounding errors may make a value slightly smaller than the one before.
-            tuple(
-                accumulate(
-                    (min(max(float(value), 0.0), 1.0) for value in fitted.y_thresholds_), max
-                )
-            ),
-        )
+        rights: dict[float, list[bool]] = {}
+        for score, right in pairs:
+            rights.setdefault(round(score, 6), []).append(right)
+        # Blocks of neighbouring scores, each with how many are right and how many there are.
+        blocks: list[tuple[list[float], int, int]] = []
+        for score, own in sorted(rights.items()):
+            block = ([score], sum(own), len(own))
+            while blocks and blocks[-1][1] * block[2] >= block[1] * blocks[-1][2]:
+                before = blocks.pop()
+                block = (before[0] + block[0], before[1] + block[1], before[2] + block[2])
+            blocks.append(block)
+        points = [
+            (score, right / count)
+            for scores, right, count in blocks
+            for score in dict.fromkeys((scores[0], scores[-1]))
+        ]
+        return cls(tuple(score for score, _ in points), tuple(share for _, share in points))
 
     @property
     def hash(self) -> str:

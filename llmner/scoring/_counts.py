@@ -1,8 +1,8 @@
 """The counts of each sentence, and the figures of any sum of them.
 
 Figures are ratios of sums over sentences. With one row of counts per sentence, the figures of all
-bootstrap resamples follow from one matrix product. Metrics define what is counted. The figures in
-``Scores`` may come from seqeval and scikit-learn; tests check that both agree.
+bootstrap resamples follow from one matrix product. Metrics define what is counted. Tests hold the
+figures against seqeval's and scikit-learn's.
 """
 
 from __future__ import annotations

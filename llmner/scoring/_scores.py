@@ -99,8 +99,8 @@ def score(
 ) -> Scores:
     """Score predicted spans against gold spans.
 
-    Spans are converted to IOB2 tags, one per code point, and scored by seqeval, so the figures are
-    comparable with those of any tagger that is scored per character. The KLUE figures follow
+    The figures are seqeval's of IOB2 tags, one per code point, so that they are comparable with
+    those of any tagger that is scored per character. The KLUE figures follow
     KLUE-baseline: spaces are dropped, and all sentences are joined with an ``O`` before and after
     each. Entity F1 is the strict IOB2 macro average; character F1 is the macro average over all
     tags with ``zero_division=1``.

@@ -98,13 +98,10 @@ class Whole:
     Attributes:
         labels: Their labels.
         sides: The sides of each sentence, in order.
-        reports: A cache of other packages' reports by name, because several metrics use the same
-            report.
     """
 
     labels: Labels
     sides: tuple[Sides, ...]
-    reports: dict[str, Any] = field(default_factory=dict)
 
 
 def surfaces(text: str, spans: Sequence[Span]) -> Claims:

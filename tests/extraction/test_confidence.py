@@ -280,3 +280,18 @@ def test_a_label_in_other_words_keeps_its_score() -> None:
     broken = Reply("배송-1", tokens=(Token(0, 4, math.nan),))
     (label,) = score_spans(project_reply("리뷰", broken.text, schema, "labels"), broken).labels
     assert label.score is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 30).map(lambda n: n / 30), st.booleans()), min_size=1, max_size=60
+    )
+)
+def test_calibration_is_scikit_learns_isotonic_regression(pairs: list[tuple[float, bool]]) -> None:
+    isotonic = pytest.importorskip("sklearn.isotonic", reason="scikit-learn is not installed")
+    fitted = isotonic.IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(
+        [round(score, 6) for score, _ in pairs], [float(right) for _, right in pairs]
+    )
+    calibrator = Calibrator.fit(pairs)
+    wanted = [number / 97 for number in range(98)]
+    assert list(map(calibrator, wanted)) == pytest.approx(list(fitted.predict(wanted)))

@@ -17,7 +17,6 @@ from sklearn.metrics import f1_score
 from llmner.corpora import read_corpus
 from llmner.errors import MismatchError, SpanError
 from llmner.scoring import KLUE_LABELS, Scores, score
-from llmner.scoring.metrics._seqeval import squeezed
 from llmner.spans import Sentence, Span
 from llmner.tagging import spans_to_tags, tags_to_spans
 from tests.scoring.runs import random_run, runs
@@ -272,24 +271,6 @@ def test_character_f1_averages_over_the_tags_of_the_task_whatever_was_predicted(
     # B-LC and I-LC are wrong in both; of the O that the first predicts there, two are wrong.
     assert plain.char_f1 == pytest.approx((2 + 0 + 0 + 8 + 2 * 2 / (2 + 4)) / 13, abs=0.02)
     assert foreign.char_f1 == pytest.approx((2 + 8 + 1) / 13)
-
-
-@settings(deadline=None, max_examples=200)
-@given(runs(), st.sampled_from((1, 3, 100)))
-def test_what_seqeval_is_given_squeezed_gives_the_same(
-    run: tuple[list[Sentence], list[Sentence]], long: int
-) -> None:
-    a, b = ([s.tags() for s in side] for side in run)
-    short = squeezed(a, b, long)
-    assert all(len(row) == len(other) for row, other in zip(*short, strict=True))
-    if all(tag == "O" for row in (*a, *b) for tag in row):
-        return
-    for options in ({}, {"mode": "strict", "scheme": IOB2}):
-        whole, shorter = (
-            classification_report(*side, output_dict=True, zero_division=0, **options)
-            for side in ((a, b), short)
-        )
-        assert whole == shorter
 
 
 def test_a_text_of_ten_thousand_entities_is_scored_in_seconds() -> None:

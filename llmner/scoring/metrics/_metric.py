@@ -58,8 +58,8 @@ class Metric:
         figures: Computes the figures of summed columns, given the labels in the order of their
             columns. It works on arrays, because each resample is a row of the sums.
         titles: For each figure that reports show, its title and an explanation.
-        quote: Computes the value in ``Scores`` from all sentences and their sums, for figures that
-            come from another package. Without it, the value is a dict of the figures by part.
+        quote: Computes the value in ``Scores`` from all sentences and their sums. Without it, the
+            value is a dict of the figures by part.
     """
 
     name: str

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmner.scoring._sides import Labels, Sides, Whole
 from llmner.scoring.metrics._metric import Figures, Hits, Metric, Number, mean_ratios, ratios
-from llmner.scoring.metrics._seqeval import report, row_prf
 from llmner.tagging import OUTSIDE, tags_to_spans
 
 if TYPE_CHECKING:
@@ -116,25 +115,11 @@ def _figures(sums: _Columns, labels: Sequence[str]) -> Figures:
 
 
 def _quote(whole: Whole, sums: _Columns) -> KlueScores:
-    """Entity F1 from seqeval and character F1 from scikit-learn, as in KLUE-baseline."""
-    from sklearn.metrics import f1_score
-
-    gold = [_without_spaces(sides.text or "", sides.gold_tags) for sides in whole.sides]
-    predicted = [_without_spaces(sides.text or "", sides.read_tags) for sides in whole.sides]
-    entities = report(whole.labels, gold, predicted, strict=True).get("macro avg")
-    # scikit-learn is much faster with numbers than with strings.
-    numbers, other = whole.labels.tag_numbers, len(whole.labels.tag_numbers)
-    char_f1 = f1_score(
-        [numbers.get(tag, other) for row in gold for tag in row],
-        [numbers.get(tag, other) for row in predicted for tag in row],
-        labels=list(range(other)),
-        average="macro",
-        zero_division=1,
-    )
+    figures = _figures(sums, whole.labels.names)
     return KlueScores(
-        entity_f1=row_prf(entities).f1,
-        char_f1=float(char_f1),
-        gold_entities=0 if entities is None else int(entities["support"]),
+        entity_f1=float(figures["klue.entity_f1"][0]),
+        char_f1=float(figures["klue.char_f1"][0]),
+        gold_entities=int(sums.gold_entities.sum()),
     )
 
 

@@ -1,4 +1,4 @@
-"""seqeval's macro average in its default mode: the unweighted mean over labels that occur."""
+"""The unweighted mean over labels that occur, as seqeval's default mode has it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from llmner.scoring._sides import Whole
 from llmner.scoring.metrics._entities import count_entities
-from llmner.scoring.metrics._metric import PRF, Figures, Hits, Metric, mean_ratios, named
-from llmner.scoring.metrics._seqeval import lenient_prf
+from llmner.scoring.metrics._metric import PRF, Figures, Hits, Metric, mean_ratios, named, prf
 
 
 def _figures(sums: Hits, labels: Sequence[str]) -> Figures:
@@ -15,7 +14,7 @@ def _figures(sums: Hits, labels: Sequence[str]) -> Figures:
 
 
 def _quote(whole: Whole, sums: Hits) -> PRF:
-    return lenient_prf(whole, "macro avg")
+    return prf(_figures(sums, whole.labels.names).values())
 
 
 METRIC = Metric(

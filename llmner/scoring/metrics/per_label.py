@@ -1,14 +1,13 @@
-"""The figures of each label, in seqeval's default mode."""
+"""The figures of each label, as seqeval's default mode has them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from llmner.scoring._sides import Whole
 from llmner.scoring.metrics._entities import count_entities
 from llmner.scoring.metrics._metric import PRF, Figures, Hits, Metric, named, ratios
-from llmner.scoring.metrics._seqeval import lenient_label_rows, row_prf
 
 __all__ = ["LabelScore"]
 
@@ -34,10 +33,13 @@ def _figures(sums: Hits, labels: Sequence[str]) -> Figures:
 
 
 def _quote(whole: Whole, sums: Hits) -> dict[str, LabelScore]:
-    rows = lenient_label_rows(whole)
+    rows = zip(*ratios(*(column[0] for column in sums)), strict=True)
     return {
-        label: LabelScore(**asdict(row_prf(row)), support=int(row["support"]))
-        for label, row in rows.items()
+        label: LabelScore(float(precision), float(recall), float(f1), int(gold))
+        for label, (precision, recall, f1), gold, predicted in zip(
+            whole.labels.names, rows, sums.gold[0], sums.predicted[0], strict=True
+        )
+        if gold or predicted
     }
 
 

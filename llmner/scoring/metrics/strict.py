@@ -1,4 +1,5 @@
-"""seqeval's strict micro average with scheme IOB2: an ``I-`` without its ``B-`` is not an entity.
+"""The strict micro average: an ``I-`` without its ``B-`` is no entity, as in seqeval's strict mode
+with scheme IOB2.
 
 Spans always give valid tags, so it differs from ``micro`` only if predictions were read from broken
 tags.
@@ -9,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmner.scoring._sides import Sides, Whole
-from llmner.scoring.metrics._metric import PRF, Figures, Hits, Metric, named, ratios
-from llmner.scoring.metrics._seqeval import strict_prf
+from llmner.scoring.metrics._metric import PRF, Figures, Hits, Metric, named, prf, ratios
 
 
 def _count(sides: Sides) -> Hits:
@@ -25,7 +25,7 @@ def _figures(sums: Hits, labels: Sequence[str]) -> Figures:
 
 
 def _quote(whole: Whole, sums: Hits) -> PRF:
-    return strict_prf(whole, "micro avg")
+    return prf(_figures(sums, whole.labels.names).values())
 
 
 METRIC = Metric(
