@@ -117,6 +117,7 @@ def test_the_repository_holds_no_page_with_scripts_but_the_projects_own() -> Non
         "llmner/serving/page/index.html",
         "llmner/reports/templates/explanations.html.jinja",
         "llmner/reports/templates/report.html.jinja",
+        "llmner/reports/templates/view.html.jinja",
     }
 
 

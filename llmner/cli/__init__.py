@@ -33,6 +33,7 @@ from llmner.cli import (
     stats,
     train,
     train_baseline,
+    view,
 )
 from llmner.cli._asking import GroupedCommand
 from llmner.cli._ending import Root, fill_standard_files
@@ -55,6 +56,7 @@ app.command("convert", cls=GroupedCommand)(convert.convert)
 app.command("stats")(stats.stats)
 app.command("evaluate", cls=GroupedCommand)(evaluate.evaluate)
 app.command("explain", cls=GroupedCommand)(explain.explain)
+app.command("view")(view.view)
 app.command("compare")(compare.compare)
 app.command("compare-models")(compare_models.compare_models)
 app.command("calibrate")(calibrate.calibrate)

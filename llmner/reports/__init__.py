@@ -4,7 +4,7 @@ All of them use the same table of figures. ``llmner.scoring`` computes the figur
 ``llmner.hub`` writes model cards.
 """
 
-from llmner.reports.document import render_explanations, render_report
+from llmner.reports.document import render_explanations, render_report, render_view
 from llmner.reports.figures import (
     FIGURES,
     MODEL_COLUMNS,
@@ -27,4 +27,5 @@ __all__ = [
     "quotes",
     "render_explanations",
     "render_report",
+    "render_view",
 ]

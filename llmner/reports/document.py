@@ -28,13 +28,21 @@ from llmner.reports.figures import (
     points,
     quotes,
 )
-from llmner.scoring import ATTRIBUTE_CAUSES, CAUSES, Comparison, Evaluation, Row, signature_line
+from llmner.scoring import (
+    ATTRIBUTE_CAUSES,
+    CAUSES,
+    Comparison,
+    Evaluation,
+    Prediction,
+    Row,
+    signature_line,
+)
 from llmner.spans import Sentence, Span, TextLabel
 
 if TYPE_CHECKING:
     from llmner.labelling import Explanation
 
-__all__ = ["render_explanations", "render_report"]
+__all__ = ["render_explanations", "render_report", "render_view"]
 
 
 def render_report(
@@ -94,11 +102,10 @@ def render_report(
     }
     if format == "html":
         script = _asset("report.js")
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         context |= {
             "style": _asset("report.css"),
             "script": script,
-            "digest": digest,
+            "digest": _digest(script),
             "data": _data(evaluations),
         }
     return _environment().get_template(f"report.{format}.jinja").render(context)
@@ -122,6 +129,73 @@ def render_explanations(rows: Sequence[tuple[Sentence, Sequence[Explanation]]]) 
     ]
     context = {"texts": pages, "style": _asset("report.css")}
     return _environment().get_template("explanations.html.jinja").render(context)
+
+
+def render_view(predictions: Sequence[Prediction], name: str) -> str:
+    """Write texts with what was found in them as one self-contained HTML file.
+
+    Texts can be filtered by label, outcome, score and words.
+
+    Args:
+        predictions: What was found in each text.
+        name: What the page is called.
+
+    >>> "sha256" in render_view([], "nothing")
+    True
+    """
+    rows = [
+        {
+            "id": f"#{number}" if own.id is None else own.id,
+            "text": own.text,
+            "spans": [[s.start, s.end, s.label, s.score, dict(s.attributes)] for s in own.spans],
+            "labels": [[label.label, dict(label.attributes), label.score] for label in own.labels],
+            "outcomes": _outcome_rows(own),
+            "status": own.status,
+            "reply": own.reply,
+            "error": own.error,
+        }
+        for number, own in enumerate(predictions, 1)
+    ]
+    labels = sorted({span.label for own in predictions for span in own.spans})
+    script = _asset("view.js")
+    context = {
+        "name": name,
+        "texts": len(rows),
+        "spans": sum(len(own.spans) for own in predictions),
+        "lost": sum(outcome.span is None for own in predictions for outcome in own.outcomes),
+        "errors": sum(own.error is not None for own in predictions),
+        "style": _asset("report.css"),
+        "script": script,
+        "digest": _digest(script),
+        "data": _embedded({"labels": labels, "rows": rows}),
+    }
+    return _environment().get_template("view.html.jinja").render(context)
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _embedded(data: Any) -> str:
+    """Data as JSON that is safe inside a ``<script>`` element."""
+    text = dump_json(data).decode()
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
+
+
+def _outcome_rows(prediction: Prediction) -> list[list[Any]]:
+    """Label, surface, kind, place and reason of each outcome."""
+    return [
+        [
+            outcome.mention.label if outcome.span is None else outcome.span.label,
+            outcome.mention.text,
+            outcome.kind,
+            None if outcome.span is None else [outcome.span.start, outcome.span.end],
+            outcome.reason,
+        ]
+        for outcome in prediction.outcomes
+    ]
 
 
 _STRENGTHS = 4
@@ -180,7 +254,7 @@ def _cell(text: str) -> str:
 
 
 def _data(evaluations: Mapping[str, Evaluation]) -> str:
-    """Every sentence that a run got wrong, as JSON that is safe inside a ``<script>`` element."""
+    """Every sentence that a run got wrong, as JSON for the page."""
     first, *others = evaluations.values()
     sentences = []
     for number, row in enumerate(first.rows):
@@ -203,10 +277,7 @@ def _data(evaluations: Mapping[str, Evaluation]) -> str:
         "causes": [[cause, title, meaning] for cause, (title, meaning) in CAUSES.items()],
         "sentences": sentences,
     }
-    text = dump_json(data).decode()
-    for char in "<>&\u2028\u2029":
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return text
+    return _embedded(data)
 
 
 def _said_by(row: Row) -> list[str]:
@@ -236,16 +307,7 @@ def _run_row(row: Row, gold: Sequence[str]) -> dict[str, Any]:
         "differs": said != gold,
         "spans": [[span.start, span.end, span.label, span.score] for span in prediction.spans],
         "faults": [[f.kind, f.span.start, f.span.end, f.span.label, f.cause] for f in row.faults],
-        "outcomes": [
-            [
-                outcome.mention.label if outcome.span is None else outcome.span.label,
-                outcome.mention.text,
-                outcome.kind,
-                None if outcome.span is None else [outcome.span.start, outcome.span.end],
-                outcome.reason,
-            ]
-            for outcome in prediction.outcomes
-        ],
+        "outcomes": _outcome_rows(prediction),
         "status": prediction.status
         if prediction.error is None
         else f"{prediction.status} ({prediction.error})",
