@@ -41,6 +41,7 @@ __all__ = [
     "load_recipe",
     "prepare",
     "questions_at_once",
+    "temperature_of",
 ]
 
 # Default temperature for several samples, and default number of sentences per batch of a tagger.
@@ -206,7 +207,7 @@ def build_engine(
         )
     values = {
         **asking.options.flat(),
-        "temperature": _temperature(decoding, spell),
+        "temperature": temperature_of(decoding, spell),
         "report": report,
     }
     if not capabilities.samples and (decoding.samples > 1 or values["temperature"] > 0):
@@ -228,7 +229,15 @@ def build_engine(
     return engine(**arguments)
 
 
-def _temperature(decoding: DecodingOptions, spell: Spell) -> float:
+def temperature_of(decoding: DecodingOptions, spell: Spell = plain) -> float:
+    """The temperature of decoding: 0 for one sample, 0.7 for several, if none is given.
+
+    Raises:
+        InputError: All of several samples would be the same.
+
+    >>> temperature_of(DecodingOptions(samples=3))
+    0.7
+    """
     if decoding.temperature is None:
         return _SAMPLING if decoding.samples > 1 else 0.0
     if decoding.samples > 1 and decoding.temperature == 0:

@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 
 from llmner.cli import (
+    batch,
     calibrate,
     compare,
     compare_models,
@@ -51,6 +52,7 @@ app = typer.Typer(
     "field scores.",
 )
 app.command("extract", cls=GroupedCommand)(extract.extract)
+app.add_typer(batch.app, name="batch")
 app.command("project", cls=GroupedCommand)(project.project)
 app.command("convert", cls=GroupedCommand)(convert.convert)
 app.command("stats")(stats.stats)
