@@ -369,24 +369,14 @@ def test_extract_keeps_the_good_rows(
     plant(monkeypatch, where, name, lambda: ValueError("planted"))
     gold, replies = corpus
     output = tmp_path / "out.jsonl"
-    told = run("extract", "-i", gold, "-o", output, "--engine", "recorded", "--replies", replies)
+    asked = ["--engine", "recorded", "--replies", replies]
+    told = run("extract", "-i", gold, "-o", output, *asked, code=1)
     assert "warning: 1 of 4 sentences have no answer (first: ValueError: planted)" in told.stderr
     assert [row.get("error") for row in rows(output)] == [None, "ValueError: planted", None, None]
     assert [len(row["spans"]) for row in rows(output)] == [1, 0, 1, 1]
     monkeypatch.undo()
     # A mended program mends the row. What has been said of it stays where it was not asked again.
-    run(
-        "extract",
-        "-i",
-        gold,
-        "-o",
-        output,
-        "--engine",
-        "recorded",
-        "--replies",
-        replies,
-        "--retry-failed",
-    )
+    run("extract", "-i", gold, "-o", output, *asked, "--retry-failed")
     assert [len(row["spans"]) for row in rows(output)] == [1, 1, 1, 1]
 
 

@@ -21,6 +21,7 @@ from llmner.files import beside, check_output, dump_json, whole_file
 
 if TYPE_CHECKING:
     from llmner.corpora import BadRow, Losses, ReadStats
+    from llmner.extraction._coverage import Coverage
 
 # More resamples or shuffles would not make figures more certain, but would fill the memory.
 MOST_DRAWS = 1_000_000
@@ -178,6 +179,25 @@ def tell_unanswered(count: int, total: int, reason: str | None, hint: str) -> No
         )
     if count:
         note(f"warning: {count} of {total} sentences have no answer (first: {reason}); {hint}")
+
+
+def tell_coverage(coverage: Coverage) -> None:
+    """Say what was read and what it cost, and end with 1 if something was not read.
+
+    Raises:
+        typer.Exit: A text, or a window of one, has no answer, or an answer was cut off.
+    """
+    note(f"read: {coverage}")
+    if coverage.is_whole:
+        return
+    missing = []
+    if coverage.unread:
+        windows = f" ({coverage.windows_failed:,} windows)" if coverage.windows_failed else ""
+        missing.append(f"{coverage.unread:,} characters{windows} have no answer")
+    if coverage.cut:
+        missing.append(f"{coverage.cut:,} answers were cut off at --max-new-tokens")
+    note(f"not everything was read: {', '.join(missing)}")
+    raise typer.Exit(1)
 
 
 def tell_blank(count: int, answers: int) -> None:

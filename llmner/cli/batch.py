@@ -17,6 +17,7 @@ from llmner.cli._common import (
     note,
     progress,
     tell_blank,
+    tell_coverage,
     tell_reading,
     tell_unanswered,
 )
@@ -140,6 +141,7 @@ def read(
         summary.unanswered, summary.sentences, summary.reason, "extract asks for them again"
     )
     tell_blank(summary.blank, summary.sentences - summary.unanswered)
+    tell_coverage(summary.coverage)
 
 
 def _sentences(

@@ -33,6 +33,7 @@ from llmner.cli._common import (
     progress,
     resumable,
     tell_blank,
+    tell_coverage,
     tell_reading,
     tell_unanswered,
 )
@@ -203,10 +204,12 @@ def _show(
     with progress("extracting", len(sentences)) as step:
         for extraction in extractor.extract(sentences):
             step(1)
-            summary.add(extraction.row())
+            summary.add(extraction.row(), extraction)
             show(extraction)
     tell_unanswered(summary.unanswered, summary.sentences, summary.reason, "ask for them again")
     tell_blank(summary.blank, summary.sentences - summary.unanswered)
+    if len(sentences) > 1 or not summary.coverage.is_whole:
+        tell_coverage(summary.coverage)
 
 
 def _keep(
@@ -275,3 +278,4 @@ def _keep(
         summary.unanswered, summary.sentences, summary.reason, "--retry-failed asks them again"
     )
     tell_blank(summary.blank, summary.sentences - summary.unanswered)
+    tell_coverage(summary.coverage)

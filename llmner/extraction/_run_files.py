@@ -40,6 +40,7 @@ from llmner.files import (
 )
 
 __all__ = [
+    "USAGE",
     "cached_rows",
     "check_record",
     "drop_abandoned_rows",
@@ -60,8 +61,12 @@ _PARTIAL, _RETRY = ".partial", ".retry"
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 
 
+USAGE = "usage"
+"""The key of a finished run's record under which its tokens are; it decides nothing."""
+
+
 def run_record(rows: Path) -> dict[str, Any] | None:
-    """The record of the run that made ``rows``, or ``None`` if there is none.
+    """The record of what decided ``rows``, or ``None`` if there is none; not what they cost.
 
     >>> run_record(Path("no-such-file.jsonl")) is None
     True
@@ -71,7 +76,9 @@ def run_record(rows: Path) -> dict[str, Any] | None:
         record = parse_json(read_text(path)) if kind_of(path) == "file" else None
     except (InputError, ValueError):
         return None
-    return record if isinstance(record, dict) and not too_deep(record) else None
+    if not isinstance(record, dict) or too_deep(record):
+        return None
+    return {key: value for key, value in record.items() if key != USAGE}
 
 
 def write_record(rows: Path, record: Mapping[str, Any]) -> None:

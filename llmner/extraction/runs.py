@@ -10,13 +10,15 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from llmner.errors import CorpusError, InputError
+from llmner.extraction._coverage import Coverage
 from llmner.extraction._extraction import Extraction, SpanExtractor
 from llmner.extraction._run_files import (
+    USAGE,
     cached_rows,
     check_record,
     drop_abandoned_rows,
@@ -68,6 +70,7 @@ class RunSummary:
         unanswered: The number of rows without an answer.
         reason: Why the first of these has no answer.
         blank: The number of answers that say nothing at all.
+        coverage: What was read, and what it cost.
 
     >>> summary = RunSummary()
     >>> summary.add({"text": "손흥민은", "reply": "-"})
@@ -80,10 +83,19 @@ class RunSummary:
     unanswered: int = 0
     reason: str | None = None
     blank: int = 0
+    coverage: Coverage = field(default_factory=Coverage, repr=False)
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Count the row of a sentence; its ``error`` says why it has no answer."""
+    def add(self, row: Mapping[str, Any], extraction: Extraction | None = None) -> None:
+        """Count the row of a sentence; its ``error`` says why it has no answer.
+
+        Args:
+            row: The row.
+            extraction: Its extraction, if it is new.
+        """
         self.sentences += 1
+        self.coverage.add(row)
+        if extraction is not None:
+            self.coverage.ask(extraction)
         error = row.get("error")
         if error is not None:
             self.unanswered += 1
@@ -215,11 +227,14 @@ def run_extraction(
         return summary
     rows = kept_rows(extractor, sentences, partial, record, restart=restart, on_resume=on_resume)
     for row, extraction in rows:
-        summary.add(row)
+        summary.add(row, extraction)
         if extraction is not None and on_extraction is not None:
             on_extraction(extraction)
     if not summary.sentences:
         raise CorpusError("holds no sentence", path=source)
+    usage = summary.coverage.usage()
+    if usage:
+        write_record(partial, record | {USAGE: usage})
     # The record of an earlier, finished run stays until its output is replaced.
     record_path(partial).replace(finished_record_path(output))
     replace_file(partial, output)

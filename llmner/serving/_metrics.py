@@ -8,10 +8,10 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from llmner.engines import Reply
 from llmner.extraction import Extraction
+from llmner.extraction._coverage import replies_of
 
-__all__ = ["Metrics", "replies_of"]
+__all__ = ["Metrics"]
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -134,12 +134,3 @@ class Metrics:
     def text(self) -> bytes:
         """All metrics, in Prometheus' text format."""
         return generate_latest(self.registry)
-
-
-def replies_of(extraction: Extraction) -> list[Reply]:
-    """All replies about a text: those of every window and of every sample."""
-    return [
-        reply
-        for part in extraction.windows or (extraction,)
-        for reply in part.samples or (part.reply,)
-    ]

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from llmner.corpora.jsonl import text_label_rows
 from llmner.extraction import Extraction
+from llmner.extraction._coverage import replies_of
 from llmner.files import dump_json
 from llmner.serving import _schemas as schemas
 from llmner.serving._asked import Asked
@@ -25,7 +26,6 @@ from llmner.serving._http import (
     read_request,
     run_while_connected,
 )
-from llmner.serving._metrics import replies_of
 from llmner.serving._refusals import BLANK, RefusalError
 from llmner.serving._service import Service
 

@@ -92,6 +92,16 @@ def test_answers_come_back_to_their_texts(texts: Path, tmp_path: Path) -> None:
     assert set(found[1]) == {"Bob"}
     assert found[2:] == [["손흥민", "춘천"], []]
     assert len(rows[1]["windows"]) == windows
+    tokens = f"{9 * len(requests)} tokens asked and {4 * len(requests)} answered"
+    assert tokens in result.stderr
+    record = json.loads((tmp_path / "out.jsonl.run.json").read_text(encoding="utf-8"))
+    assert record["usage"] == {
+        "sentences": 4,
+        "prompt_tokens": 9 * len(requests),
+        "completion_tokens": 4 * len(requests),
+    }
+    # What it cost decides nothing: the finished run is found again.
+    assert read(texts, tmp_path)[0].exit_code == 0
 
 
 def test_samples_and_fields_are_asked_for(texts: Path, tmp_path: Path) -> None:
@@ -122,10 +132,12 @@ def test_what_has_no_answer_says_why(texts: Path, tmp_path: Path) -> None:
     requests = written(texts, tmp_path)
     answered(requests, tmp_path / "answers.jsonl", failing)
     result, rows = read(texts, tmp_path)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1
     assert "too long" in rows[0]["error"]
     assert "it came too late" in rows[2]["error"]
     assert "2 of 4 sentences have no answer" in result.stderr
+    lost = len(TEXTS[0]) + len(TEXTS[2])
+    assert f"not everything was read: {lost} characters have no answer" in result.stderr
 
 
 def test_answers_to_other_questions_are_refused(texts: Path, tmp_path: Path) -> None:

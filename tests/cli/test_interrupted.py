@@ -159,9 +159,12 @@ def test_a_failure_is_a_row_that_is_told_counted_and_mended(
     bad = next(sentence for sentence in sentences if sentence.spans)
     there.faults = fails_at(bad.text)
     done = run(*extracting(there, corpus, output))
-    assert done.exit_code == 0
+    assert done.exit_code == 1
     told = f"warning: 1 of 16 sentences have no answer (first: {there.url}: 500 after 6 attempts (injected)); "
-    assert done.stderr.splitlines()[-1] == f"{told}--retry-failed asks them again"
+    warned, read, unread = done.stderr.splitlines()[-3:]
+    assert warned == f"{told}--retry-failed asks them again"
+    assert " tokens asked and " in read
+    assert unread == f"not everything was read: {len(bad.text)} characters have no answer"
     assert [row["id"] for row in rows(output) if "error" in row] == [bad.id]
 
     report, page, held = (tmp_path / name for name in ("r.html", "r.md", "run.json"))

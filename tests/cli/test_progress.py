@@ -64,13 +64,14 @@ def test_rows_count_answers_show_and_messages_have_rows_of_their_own(folder: Pat
         terminal.tell("3", "say " + "a long message " * 20, "2")
         assert terminal.end() == 0
     bars(terminal)
-    rows = [row.rstrip() for row in terminal.rows if row.strip()]
+    *rows, read = [row.rstrip() for row in terminal.rows if row.strip()]
     assert rows == [
         "Loading toy",
         "warning: careful",
         ("a long message " * 20).rstrip(),
         "4 sentences are in out.jsonl",
     ]
+    assert read.startswith("read: ")
 
 
 @pytest.mark.parametrize("json", [True, False])
@@ -111,7 +112,9 @@ def test_without_a_terminal_there_are_the_same_messages_and_no_bar(folder: Path)
             env={"PYTHONPATH": f"{folder}:{Path(__file__).parents[2]}", "PATH": ""},
             timeout=60,
         )
-    assert done.stderr == b"Loading toy\nwarning: careful\n4 sentences are in out.jsonl\n"
+    assert done.stderr.startswith(
+        b"Loading toy\nwarning: careful\n4 sentences are in out.jsonl\nread: "
+    )
     assert (done.returncode, done.stdout) == (0, b"")
 
 
@@ -131,11 +134,13 @@ def test_an_interrupt_leaves_no_bar_behind_and_going_on_counts_what_was_done(
         terminal.shows(r"extracting .* 2/4 .* left, 1 more answered")
         terminal.tell("0")
         assert terminal.end() == 0
-    assert [row for row in terminal.rows if row.strip()] == [
+    *told, read = [row for row in terminal.rows if row.strip()]
+    assert told == [
         "2 sentences were done already; going on",
         "Loading toy",
         "4 sentences are in out.jsonl",
     ]
+    assert read.startswith("read: ")
 
 
 def test_an_evaluation_shows_the_same_bar(folder: Path) -> None:
