@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from llmner.engines.adapters import Adapter
     from llmner.extraction import Extractor
     from llmner.extraction.confidence import Calibrator
+    from llmner.extraction.passes import PassesExtractor
     from llmner.recipes import Recipe
 
 __all__ = [
@@ -322,7 +323,7 @@ def build(
     report: Callable[[str], None] | None = None,
     more: Mapping[str, Any] | None = None,
     spell: Spell = plain,
-) -> Extractor:
+) -> Extractor | PassesExtractor:
     """Build an extractor from options. The model is loaded when the extractor is first used.
 
     Args:
@@ -349,12 +350,18 @@ def build(
     (Span('손흥민', 'PS', start=0, end=3),)
     """
     from llmner.extraction import Extractor
+    from llmner.extraction.passes import PassesExtractor
 
     if isinstance(asking, AskOptions):
         asking = prepare(asking, report)
     options = asking.options
     engine = build_engine(asking, report=report, more=more, spell=spell)
-    return Extractor(
+    passes = options.decoding.passes
+    if passes > 1 and engine.capabilities.replays:
+        raise InputError(
+            f"{spell('passes')} does not apply to recorded replies", hint="leave it out"
+        )
+    extractor = Extractor(
         asking.recipe,
         engine,
         batch_size=questions_at_once(options.engine, soon=soon),
@@ -364,6 +371,7 @@ def build(
         else None,
         **extractor_options(asking),
     )
+    return extractor if passes == 1 else PassesExtractor(extractor, passes)
 
 
 def build_baseline(

@@ -45,6 +45,7 @@ class AskFields(TypedDict, total=False):
     max_new_tokens: int
     temperature: float | None
     samples: int
+    passes: int
     grounded: bool | None
     json_schema: bool
     window: int | None

@@ -134,6 +134,7 @@ class DecodingOptions:
         max_new_tokens: Longest answer, in tokens.
         temperature: 0 for the likeliest reply, the default; with samples 0.7.
         samples: Replies drawn for each text; spans that more than half have are kept.
+        passes: How often each text is asked about; in a further pass, what was found is covered.
         grounded: Keep each reply to its format, its labels and stretches of the text: nothing is
             invented. By default only with the adapter in the package.
         json_schema: Keep each reply to its JSON format, for endpoints that cannot do grounded.
@@ -142,6 +143,7 @@ class DecodingOptions:
     max_new_tokens: Annotated[int, Ge(1)] = 256
     temperature: Annotated[float, Ge(0)] | None = None
     samples: Annotated[int, Ge(1)] = 1
+    passes: Annotated[int, Ge(1)] = 1
     grounded: bool | None = None
     json_schema: bool = False
 

@@ -278,6 +278,8 @@ def _asking(entry: ModelEntry, report: Report) -> tuple[Extractor, Mapping[str, 
         extractor = build(asking, report=report, more=own)
     except TypeError as error:
         raise InputError(f"{entry.name}: options: {error}") from None
+    # Options of an engine are no passes.
+    assert isinstance(extractor, Extractor)
     return extractor, {} if asking.adapter is None else _record_of(asking.adapter.folder)
 
 

@@ -101,7 +101,7 @@ def render_report(
         "corpus": str(corpus.get("name")) if isinstance(corpus, Mapping) else "a corpus",
     }
     if format == "html":
-        script = _asset("report.js")
+        script = _asset("listing.js") + _asset("report.js")
         context |= {
             "style": _asset("report.css"),
             "script": script,
@@ -157,7 +157,7 @@ def render_view(predictions: Sequence[Prediction], name: str) -> str:
         for number, own in enumerate(predictions, 1)
     ]
     labels = sorted({span.label for own in predictions for span in own.spans})
-    script = _asset("view.js")
+    script = _asset("listing.js") + _asset("view.js")
     context = {
         "name": name,
         "texts": len(rows),

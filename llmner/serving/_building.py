@@ -10,6 +10,7 @@ from llmner.asking.building import build_engine, extractor_options, load_recipe
 from llmner.asking.options import EngineOptions, Spell, plain
 from llmner.engines._registry import engine_class
 from llmner.engines.recorded_engine import RecordedGenerator
+from llmner.errors import InputError
 from llmner.serving._limits import Limits
 from llmner.serving._service import Service
 
@@ -55,6 +56,8 @@ def build_service(
             limits=replace(limits, batch_size=tagger.batch_size),
             log_texts=log_texts,
         )
+    if options.decoding.passes > 1:
+        raise InputError(f"{spell('passes')} does not apply to a server", hint="leave it out")
     capabilities = engine_class(name).capabilities
     asking = prepare(options, report)
     engine = build_engine(

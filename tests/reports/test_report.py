@@ -11,6 +11,7 @@ import pytest
 
 from llmner.projection import Outcome
 from llmner.scoring import (
+    CAUSES,
     Evaluation,
     Prediction,
     compare,
@@ -137,6 +138,13 @@ def test_markdown_is_tables_and_holds_no_markup_of_others() -> None:
     for table in tables:
         widths = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
         assert len(widths) == 1, table
+
+
+def test_every_cause_has_a_colour_in_the_light_and_in_the_dark() -> None:
+    page = render_report({"run": hostile()})
+    for number in range(len(CAUSES)):
+        assert page.count(f"--c{number}: #") == 2
+        assert f".c{number} {{ fill: var(--c{number});" in page
 
 
 def test_every_figure_can_be_quoted_with_its_signature() -> None:

@@ -145,7 +145,8 @@ def test_runs_stand_side_by_side(open_report: Open) -> None:
 def test_markup_in_texts_labels_and_replies_stays_text(open_report: Open) -> None:
     page = open_report(render_report({EVIL: hostile()}))
     assert shown(page) == [EVIL]
-    page.locator("summary").first.click()
+    page.locator("#list summary").first.click()
+    page.locator("pre.reply").wait_for()
     assert EVIL in (page.locator("pre.reply").text_content() or "")
     assert page.locator("img").count() == 0
     assert page.locator("#list script").count() == 0

@@ -57,6 +57,7 @@ def test_every_text_is_shown_with_what_was_found_and_lost(open_report: Open) -> 
     assert first.locator("mark").nth(1).get_attribute("title") == "7–9, score 0.400"
     assert "LC “런던”: not found (nothing like it)" in first.locator(".lost").inner_text()
     first.locator("summary").click()
+    first.locator("td").first.wait_for()
     assert first.locator("td").all_inner_texts()[5:8] == ["LC", "런던", "not found"]
     assert "배송 (sentiment=-1) 0.80" in page.locator("#list > li").nth(1).inner_text()
     assert "no answer: the endpoint is away" in page.locator("#list > li").nth(2).inner_text()

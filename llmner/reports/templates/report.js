@@ -1,20 +1,10 @@
-"use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
   const titles = new Map(data.causes.map(([cause, title]) => [cause, title]));
   const causeNumber = new Map(data.causes.map(([cause], number) => [cause, number]));
   const colour = new Map(data.labels.map((label, number) => [label, number % 8]));
-  const PAGE = 40;
-  const PRINTED = 1000; // the button says how many are left
-
-  // Everything from the data becomes a text node; nothing is ever parsed as markup.
-  const element = (name, className, ...children) => {
-    const made = document.createElement(name);
-    if (className) made.className = className;
-    made.append(...children);
-    return made;
-  };
+  const { element, details, pager } = listing;
 
   const causes = new Map();
   const labels = new Map();
@@ -69,28 +59,6 @@
     return line;
   };
 
-  const details = (run, points) => {
-    const box = element("details");
-    const parts = [];
-    if (run.status !== null) parts.push(`reply ${run.status}`);
-    if (run.outcomes.length) parts.push(`${run.outcomes.length} mentions`);
-    box.append(element("summary", "", parts.join(", ") || "errors"));
-    box.addEventListener("toggle", () => {
-      if (!box.open || box.childElementCount > 1) return;
-      if (run.outcomes.length) {
-        const body = element("tbody");
-        for (const [label, text, kind, place, reason] of run.outcomes) {
-          const where = place === null ? "" : `${place[0]}–${place[1]} ${points.slice(place[0], place[1]).join("")}`;
-          body.append(element("tr", "", ...[label, text, kind, where, reason].map((cell) => element("td", "", cell))));
-        }
-        const head = element("tr", "", ...["label", "mention", "outcome", "place", "why"].map((h) => element("th", "", h)));
-        box.append(element("div", "wide", element("table", "", element("thead", "", head), body)));
-      }
-      if (run.reply !== null) box.append(element("pre", "reply", run.reply));
-    });
-    return box;
-  };
-
   // Labels of the text and attributes of its spans; those that gold does not have stand out.
   const saidLine = (said, gold = null) => {
     if (!said.length && gold === null) return [];
@@ -129,37 +97,19 @@
         );
       }
       made.append(list);
-      if (run.reply !== null || run.outcomes.length) made.append(details(run, points));
+      if (run.reply !== null || run.outcomes.length) made.append(details(run, points, "errors"));
     });
     return made;
   };
 
-  let chosen = [];
-  let drawn = 0;
-  const list = byId("list");
-  const more = byId("more");
-  const observer = new IntersectionObserver((entries) => {
-    if (entries.some((entry) => entry.isIntersecting)) draw();
-  }, { rootMargin: "1200px 0px 600px" });
-  const draw = () => {
-    const part = document.createDocumentFragment();
-    for (const sentence of chosen.slice(drawn, drawn + PAGE)) part.append(item(sentence));
-    drawn = Math.min(drawn + PAGE, chosen.length);
-    list.append(part);
-    const left = chosen.length - drawn;
-    more.hidden = left === 0;
-    more.textContent = `Show more (${left} left)`;
-    // An observer tells of changes only: where the button is still in sight, it must be told to look again.
-    observer.unobserve(more);
-    if (left) observer.observe(more);
-  };
+  const show = pager(item);
   const same = (a, b) => a.length === b.length && a.every((span, at) => span.slice(0, 3).join() === b[at].slice(0, 3).join());
   const filter = () => {
     const cause = byId("cause").value;
     const label = byId("label").value;
     const run = byId("run").value;
     const search = byId("search").value.trim().toLowerCase();
-    chosen = data.sentences.filter((sentence) => {
+    const chosen = data.sentences.filter((sentence) => {
       if (search && !sentence.search.includes(search)) return false;
       if (run === "differ" && sentence.runs.every((one) => same(one.spans, sentence.runs[0].spans))) return false;
       const runs = run === "" || run === "differ" ? sentence.runs : [sentence.runs[Number(run)]];
@@ -167,14 +117,8 @@
         (!cause || fault[4] === cause) && (!label || fault[3] === label)));
     });
     byId("shown").textContent = `${chosen.length} of ${data.sentences.length} wrong sentences`;
-    list.replaceChildren();
-    drawn = 0;
-    draw();
+    show(chosen);
   };
-  more.addEventListener("click", () => draw());
-  window.addEventListener("beforeprint", () => {
-    while (drawn < Math.min(chosen.length, PRINTED)) draw();
-  });
   byId("filters").addEventListener("input", filter);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   filter();

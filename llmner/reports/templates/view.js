@@ -1,18 +1,8 @@
-"use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
   const colour = new Map(data.labels.map((label, number) => [label, number % 8]));
-  const PAGE = 40;
-  const PRINTED = 1000;
-
-  // Everything from the data becomes a text node; nothing is ever parsed as markup.
-  const element = (name, className, ...children) => {
-    const made = document.createElement(name);
-    if (className) made.className = className;
-    made.append(...children);
-    return made;
-  };
+  const { element, details, pager } = listing;
 
   const labels = new Map();
   const outcomes = new Map();
@@ -81,67 +71,24 @@
         list.append(element("li", "", `${label} “${text}”: ${kind.replace("_", " ")}${reason ? ` (${reason})` : ""}`));
       made.append(list);
     }
-    if (row.outcomes.length || row.reply !== null) {
-      const box = element("details");
-      const parts = [];
-      if (row.status !== null) parts.push(`reply ${row.status}`);
-      if (row.outcomes.length) parts.push(`${row.outcomes.length} mentions`);
-      box.append(element("summary", "", parts.join(", ") || "reply"));
-      box.addEventListener("toggle", () => {
-        if (!box.open || box.childElementCount > 1) return;
-        if (row.outcomes.length) {
-          const body = element("tbody");
-          for (const [label, text, kind, place, reason] of row.outcomes) {
-            const where = place === null ? "" : `${place[0]}–${place[1]} ${points.slice(place[0], place[1]).join("")}`;
-            body.append(element("tr", "", ...[label, text, kind.replace("_", " "), where, reason].map((cell) => element("td", "", cell))));
-          }
-          const head = element("tr", "", ...["label", "mention", "outcome", "place", "why"].map((name) => element("th", "", name)));
-          box.append(element("div", "wide", element("table", "", element("thead", "", head), body)));
-        }
-        if (row.reply !== null) box.append(element("pre", "reply", row.reply));
-      });
-      made.append(box);
-    }
+    if (row.outcomes.length || row.reply !== null) made.append(details(row, points, "reply"));
     return made;
   };
 
-  let chosen = [];
-  let drawn = 0;
-  const list = byId("list");
-  const more = byId("more");
-  const observer = new IntersectionObserver((entries) => {
-    if (entries.some((entry) => entry.isIntersecting)) draw();
-  }, { rootMargin: "1200px 0px 600px" });
-  const draw = () => {
-    const part = document.createDocumentFragment();
-    for (const row of chosen.slice(drawn, drawn + PAGE)) part.append(item(row));
-    drawn = Math.min(drawn + PAGE, chosen.length);
-    list.append(part);
-    const left = chosen.length - drawn;
-    more.hidden = left === 0;
-    more.textContent = `Show more (${left} left)`;
-    observer.unobserve(more);
-    if (left) observer.observe(more);
-  };
+  const show = pager(item);
   const filter = () => {
     const label = byId("label").value;
     const outcome = byId("outcome").value;
     const below = byId("below").value === "" ? Infinity : Number(byId("below").value);
     const search = byId("search").value.trim().toLowerCase();
-    chosen = data.rows.filter((row) =>
+    const chosen = data.rows.filter((row) =>
       (!label || row.names.has(label)) &&
       (!outcome || row.kinds.has(outcome)) &&
       (below === Infinity || row.least < below) &&
       (!search || row.search.includes(search)));
     byId("shown").textContent = `${chosen.length} of ${data.rows.length} texts`;
-    list.replaceChildren();
-    drawn = 0;
-    draw();
+    show(chosen);
   };
-  more.addEventListener("click", () => draw());
-  window.addEventListener("beforeprint", () => {
-    while (drawn < Math.min(chosen.length, PRINTED)) draw();
-  });
   byId("filters").addEventListener("input", filter);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   filter();
