@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from llmner.replies._json_values import Pairs
@@ -29,6 +29,13 @@ _LONGEST = 2000
 _LONGEST_HEADING = 60
 _COMMAS = re.compile(r"[,，、;；]\s*")
 _DECORATION = " \t*#_`\"'“”‘’[]【】<>:："
+_BULLET = re.compile(r"^[ \t]*+(?:(?:[-*+•·‣▪◦]|\d{1,3}[.)]|\(\d{1,3}\))[ \t]+|[・•·]\s*+)")
+# What parts rows on one line, and what parts the cells of one.
+_STRONG, _WEAK = re.compile(r"\s*[;；]\s*|\s+\|\s+"), re.compile(r"\s*[,，]\s*")
+_BRACKETS = re.compile(r"[()（）\[\]]")
+# A number behind a name: Aspect 1, Sentiment #2.
+_NUMBERED = re.compile(r"\s*#?\d{1,3}$")
+_AND = re.compile(r"\s+(?:and|und|&|및|그리고)\s+|(?<=[가-힣])(?:와|과)\s+")
 # What stands beside a value in a heading: Positive aspects, 긍정 항목.
 _BESIDE_VALUES = frozenset(
     "aspect aspects term terms word words item items mention mentions entity entities thing things "
@@ -40,93 +47,268 @@ _Row: TypeAlias = tuple[str, str, dict[str, Any]]
 """(label, surface, attributes) of a mention."""
 
 
-class AttributedLines:
-    """Reads lines with attributes, and keeps what earlier lines say of later ones.
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of a reply.
 
-    These are rows (:func:`add_attributed_row`), an attribute on the line after its mention, and
-    headings and line heads that are a value.
+    Attributes:
+        raw: The line as it is.
+        body: The line without bullet, marks of headings and asterisks.
+        indent: The spaces before it.
+        is_bulleted: Whether it has a bullet or a number.
+        is_marked: Whether it looks like a heading: ``### Good``, ``Bad:``, ``**Good**``.
+    """
+
+    raw: str
+    body: str
+    indent: int
+    is_bulleted: bool
+    is_marked: bool
+
+
+class AttributedLines:
+    """Reads lines with attributes, where one line says something of others.
+
+    These are rows (:func:`add_attributed_row`), headings that are a value, and attributes on lines
+    of their own, before their mentions or after them. Which of the two it is, the order of all
+    lines tells; where it does not, nothing is said of a mention rather than something wrong.
 
     Args:
         collector: Takes the mentions. Its schema has attributes.
+        text: The reply, or the part of it that is read.
     """
 
-    def __init__(self, collector: MentionCollector) -> None:
+    def __init__(self, collector: MentionCollector, text: str) -> None:
         self._collector = collector
-        # The value of the heading above, and the surface on the line before.
-        self._heading: dict[str, Any] = {}
-        self._surface: str | None = None
-        # Where attributes stand before their mentions: those of the next one, and how many
-        # mentions there are before it.
-        self._next: dict[str, Any] = {}
-        self._count = 0
-        self._stands_before = False
+        self.lines: list[str] = []
+        """The lines to read: those of the text, with those that hold several rows divided."""
+        for raw in text.split("\n"):
+            self.lines += self._divided(raw.strip("\r"))
+        lines = [_line(raw) for raw in self.lines]
+        self._is_before, self._is_dropped = self._order(lines)
+        self._has_rows = any(self._is_row(line.body) for line in lines)
+        self._number = -1
+        # Before their mentions: what was said last. After them: the mentions it is said of begin
+        # at _group, and bare surfaces wait for it.
+        self._said: dict[str, Any] = {}
+        self._count = self._group = 0
+        self._is_closed = False
+        self._surfaces: list[str] = []
 
-    def read(self, line: str, *, is_bulleted: bool) -> bool:
+    def read(self, number: int) -> bool:
         """Whether a line was one with attributes.
 
         Args:
-            line: The line, without its bullet.
-            is_bulleted: Whether it had one.
+            number: Its number in :attr:`lines`, which are read in order.
         """
         self.settle()
-        if len(line) > _LONGEST:
+        self._number = number
+        line = _line(self.lines[number])
+        if not line.body or len(line.raw) > _LONGEST:
             return False
-        body = line.replace("**", "").strip()
-        if self._adds_attribute(body) or self._is_headed(body):
+        said = self._attribute(line)
+        if said:
+            if not self._is_dropped[number]:
+                self._take(said)
             return True
-        if add_attributed_row(line, self._collector):
-            self._heading, self._surface = {}, None
+        if self._is_unknown(line.body):
             return True
-        if self._is_heading(line.strip()):
+        named = self._numbered(line.body)
+        if named:
+            self._add(named, {})
             return True
-        surfaces = _surfaces(body)
+        if self._is_headed(line.body) or add_attributed_row(_unbulleted(line.raw), self._collector):
+            self._said, self._surfaces = {}, []
+            self._count = self._group = len(self._collector.mentions)
+            return True
+        surfaces = self._surfaces_of(line.body)
         here = bool(surfaces) and all(map(self._has, surfaces))
-        if self._heading and (here or is_bulleted):
-            self._add([own for own in surfaces if not is_none_word(own)], self._heading)
-            return True
-        self._heading = {}
-        self._surface = surfaces[0] if here and len(surfaces) == 1 else None
+        if self._is_before[number]:
+            if self._said and (here or line.is_bulleted):
+                self._add([own for own in surfaces if not is_none_word(own)], self._said)
+                self._count = len(self._collector.mentions)
+                return True
+        elif here:
+            self._surfaces += surfaces
+        else:
+            self._surfaces = []
         return False
 
     def settle(self) -> None:
-        """Give the mentions of the line before the attributes that stand before them."""
+        """Give the mentions of the line before what was said of them."""
         mentions = self._collector.mentions
-        if self._next and len(mentions) > self._count:
-            mentions[self._count :] = [
-                replace(mention, attributes={**self._next, **mention.attributes})
-                for mention in mentions[self._count :]
-            ]
-            self._next = {}
+        if len(mentions) == self._count:
+            return
+        if self._number >= 0 and self._is_before[self._number]:
+            self._say(self._count, self._said)
+        elif self._is_closed:
+            self._group = self._count
+        self._is_closed = False
+        self._count = len(mentions)
 
-    def _adds_attribute(self, body: str) -> bool:
-        """Whether a line gives an attribute to the mention on the line before, or after."""
-        schema, mentions = self._collector.schema, self._collector.mentions
-        match = _NAMED.fullmatch(body)
-        assert schema is not None
-        if match is None or schema.resolve(match["name"]) is not None:
-            return False
-        if self._surface is not None and len(schema.labels) == 1:
-            name = schema.labels[0].resolve_attribute(match["name"])
-            if name is not None:
-                self._add([self._surface], {name: match["value"].strip(_DECORATION)})
-                self._surface = None
-                return True
-        label = schema.by_code.get(schema.resolve(mentions[-1].label) or "") if mentions else None
-        if label is None or self._stands_before:
-            own = schema.labels[0] if len(schema.labels) == 1 else None
-            name = None if own is None else own.resolve_attribute(match["name"])
-            if name is None:
-                return False
-            self._stands_before = True
-            self._next[name] = match["value"].strip(_DECORATION)
+    def _take(self, said: dict[str, Any]) -> None:
+        """Take what a line says of mentions: of those that follow, or of those before it."""
+        if self._is_before[self._number]:
+            # Several attributes in a row are of the same mentions.
+            follows = self._number > 0 and bool(
+                self._attribute(_line(self.lines[self._number - 1]))
+            )
+            self._said = {**self._said, **said} if follows else said
+            return
+        if self._surfaces:
+            # Unless they stand under a label, nobody has added them.
+            mentions = self._collector.mentions
+            known = {mention.text for mention in mentions[self._group :]}
+            if not set(self._surfaces) <= known:
+                self._group = len(mentions)
+                self._add(self._surfaces, {})
+            self._surfaces = []
             self._count = len(mentions)
-            return True
-        name = label.resolve_attribute(match["name"])
-        if name is None or name in mentions[-1].attributes:
+        self._say(self._group, said)
+        self._is_closed = True
+
+    def _say(self, first: int, said: dict[str, Any]) -> None:
+        """Say something of all mentions from one on; what they say themselves wins."""
+        mentions = self._collector.mentions
+        if said:
+            mentions[first:] = [
+                replace(mention, attributes={**said, **mention.attributes})
+                for mention in mentions[first:]
+            ]
+
+    def _divided(self, raw: str) -> list[str]:
+        """A line, or its parts if each of them is one: ``Term: food, Polarity: positive; ...``."""
+        bullet = _BULLET.match(raw)
+        body = raw[bullet.end() :] if bullet else raw
+        if len(body) > _LONGEST or body.count("\t") or body.strip().startswith("|"):
+            return [raw]
+        for separator in (_STRONG, _WEAK):
+            parts = [part for part in separator.split(body) if part.strip()]
+            named = [_NAMED.fullmatch(part.replace("**", "").strip()) for part in parts]
+            if len(parts) < 2 or not all(named):
+                continue
+            known = [match is not None and self._knows(match["name"]) for match in named]
+            if all(known):
+                inner = [own for part in parts for own in self._divided(part)]
+                return [(bullet[0] if bullet else "") + inner[0], *inner[1:]]
+            if separator is _STRONG and not any(known):
+                return parts
+        return [raw]
+
+    def _knows(self, name: str) -> bool:
+        """Whether a word before a colon is a label or an attribute."""
+        return self._label(name) is not None or bool(self._named(name, ""))
+
+    def _label(self, name: str) -> str | None:
+        schema = self._collector.schema
+        assert schema is not None
+        return schema.resolve(name) or schema.resolve(_NUMBERED.sub("", name))
+
+    def _named(self, name: str, value: str) -> dict[str, Any]:
+        """The attribute that a word names, with its value; empty if it names none."""
+        schema = self._collector.schema
+        assert schema is not None
+        if self._label(name) is not None:
+            return {}
+        for label in schema.labels:
+            known = label.resolve_attribute(name) or label.resolve_attribute(
+                _NUMBERED.sub("", name)
+            )
+            if known is not None:
+                return {known: value.strip(_DECORATION)}
+        return {}
+
+    def _attribute(self, line: _Line) -> dict[str, Any]:
+        """What a line says that is an attribute and nothing else; empty if it is none."""
+        match = _NAMED.fullmatch(line.body)
+        if match is not None:
+            return self._named(match["name"], match["value"])
+        value = self._value(line.body)
+        # food (positive), food positive: a row, and no value alone.
+        words = line.body.strip(_DECORATION).split()
+        alone = not any(self._has(word) and not self._value(word) for word in words)
+        return value if value and alone and _BRACKETS.search(line.body) is None else {}
+
+    def _order(self, lines: Sequence[_Line]) -> tuple[list[bool], list[bool]]:
+        """For each line, whether attributes stand before their mentions there, and whether one is
+        about none of them.
+        """
+        kinds = [self._kind(line) for line in lines]
+        whole = "".join(kinds)
+        headed = any(
+            kind == "a" and self._is_heading(number, lines) for number, kind in enumerate(kinds)
+        )
+        blocks = _blocks(whole)
+        apart = not headed and any("a" in own and "m" in own for _, own in blocks)
+        before, dropped = [False] * len(lines), [False] * len(lines)
+        for first, own in blocks if apart and len(blocks) > 1 else [(0, whole)]:
+            order = [kind for kind in own if kind in "am"]
+            is_before = headed or (order[:1] == ["a"] and order[-1:] == ["m"])
+            for number in range(first, first + len(own)):
+                before[number] = is_before
+            if not is_before and order[:1] == ["a"]:
+                # What stands before all mentions, where others stand after theirs, is about all.
+                dropped[first + own.index("a")] = True
+        return before, dropped
+
+    def _kind(self, line: _Line) -> str:
+        """``a`` for an attribute, ``m`` for mentions, ``-`` for a blank line, ``o`` for others."""
+        if not line.body:
+            return "-"
+        if len(line.raw) > _LONGEST:
+            return "o"
+        if self._attribute(line):
+            return "a"
+        match = _NAMED.fullmatch(line.body)
+        if match is not None:
+            return "m" if self._label(match["name"]) is not None else "o"
+        if is_none_word(line.body):
+            return "m"
+        surfaces = self._surfaces_of(line.body)
+        return "m" if surfaces and all(map(self._has, surfaces)) else "o"
+
+    def _is_heading(self, number: int, lines: Sequence[_Line]) -> bool:
+        """Whether an attribute stands over the lines below it."""
+        line = lines[number]
+        following = next((own for own in lines[number + 1 :] if own.body), None)
+        if line.is_marked or following is None:
+            return line.is_marked
+        deeper = following.indent >= line.indent + line.is_bulleted
+        return following.is_bulleted and deeper and self._kind(following) == "m"
+
+    def _is_unknown(self, body: str) -> bool:
+        """Whether a line among rows was one with a value that nobody knows: ``service: mixed``."""
+        match = _NAMED.fullmatch(body)
+        if match is None or not self._has_rows or not self._has(match["name"].strip(_DECORATION)):
             return False
-        said = {**mentions[-1].attributes, name: match["value"].strip(_DECORATION)}
-        mentions[-1] = replace(mentions[-1], attributes=said)
+        value = match["value"].strip(_DECORATION)
+        schema = self._collector.schema
+        assert schema is not None
+        label = schema.labels[0]
+        closed = [name for name, own in label.attributes.items() if own.values]
+        words = value.split()
+        if len(schema.labels) > 1 or len(closed) != 1 or not 0 < len(words) <= 3:
+            return False
+        if label.attributes[closed[0]].takes(value) or any(map(self._has, words)):
+            return False
+        self._add([match["name"].strip(_DECORATION)], {closed[0]: value})
         return True
+
+    def _is_row(self, body: str) -> bool:
+        """Whether a line is ``food: positive``."""
+        match = _NAMED.fullmatch(body)
+        return (
+            match is not None
+            and self._has(match["name"].strip(_DECORATION))
+            and bool(self._value(match["value"]))
+        )
+
+    def _numbered(self, body: str) -> list[str]:
+        """The surfaces of ``Aspect 1: food``; none of other lines."""
+        match = _NAMED.fullmatch(body)
+        if match is None or _NUMBERED.search(match["name"]) is None:
+            return []
+        return self._surfaces_of(match["value"]) if self._label(match["name"]) else []
 
     def _is_headed(self, body: str) -> bool:
         """Whether a line was ``Positive: soup, fries`` or ``soup, fries: positive``."""
@@ -137,18 +319,21 @@ class AttributedLines:
             value = self._value(phrase)
             if value and phrase is head and is_nothing(listed):
                 return True
-            surfaces = _surfaces(listed)
+            surfaces = self._surfaces_of(listed)
             if value and any(map(self._has, surfaces)):
                 self._add(surfaces, value)
                 return True
         return False
 
-    def _is_heading(self, line: str) -> bool:
-        """Whether a line is a heading that is a value: ``### Positive``, ``Negative:``."""
-        marked = line.startswith(("#", "*", "_")) or line.endswith((":", "：", ":**", "：**"))
-        value = self._value(line) if marked and len(line) <= _LONGEST_HEADING else {}
-        self._heading = value or self._heading
-        return bool(value)
+    def _surfaces_of(self, listed: str) -> list[str]:
+        """Surfaces with commas between, or a word for and."""
+        surfaces: list[str] = []
+        for piece in _COMMAS.split(listed):
+            surface = piece.strip(_DECORATION)
+            parts = [part.strip(_DECORATION) for part in _AND.split(surface)]
+            joined = len(parts) > 1 and not self._has(surface) and all(map(self._has, parts))
+            surfaces += parts if joined else [surface]
+        return [surface for surface in surfaces if surface]
 
     def _value(self, phrase: str) -> dict[str, Any]:
         """The attribute whose value a phrase is, where one label was asked for."""
@@ -158,7 +343,7 @@ class AttributedLines:
 
     def _has(self, surface: str) -> bool:
         source = self._collector.source
-        return source is not None and source.has(surface)
+        return source is not None and bool(surface) and source.has(surface)
 
     def _add(self, surfaces: Sequence[str], attributes: dict[str, Any]) -> None:
         schema = self._collector.schema
@@ -167,10 +352,23 @@ class AttributedLines:
             self._collector.add(schema.labels[0].code, surface, attributes)
 
 
-def _surfaces(listed: str) -> list[str]:
-    """Surfaces with commas between."""
-    pieces = (piece.strip(_DECORATION) for piece in _COMMAS.split(listed))
-    return [piece for piece in pieces if piece]
+def _line(raw: str) -> _Line:
+    bare = _unbulleted(raw)
+    stripped = bare.strip()
+    body = stripped.lstrip("#").replace("**", "").strip()
+    is_bold = stripped.startswith("**") and stripped.endswith(("**", "**:", "**："))
+    marked = is_bold or stripped.startswith("#") or body.endswith((":", "："))
+    indent = len(raw) - len(raw.lstrip())
+    return _Line(raw, body, indent, bare != raw, marked)
+
+
+def _unbulleted(raw: str) -> str:
+    return _BULLET.sub("", raw)
+
+
+def _blocks(kinds: str) -> list[tuple[int, str]]:
+    """Where the blocks between blank lines begin, and their kinds of lines."""
+    return [(match.start(), match[0]) for match in re.finditer(r"[^-]+", kinds)]
 
 
 def value_named(phrase: str, label: Label) -> dict[str, Any]:
@@ -266,6 +464,10 @@ def _mention_of(cells: Sequence[str], collector: MentionCollector, *, named: boo
     # "positive: food" of a text about food.
     source = collector.source
     known = [cell for cell in rest if source is not None and source.has(cell)]
+    # A text may have the word for a value, too.
+    closed = [attribute for attribute in label.attributes.values() if attribute.values]
+    plain = [cell for cell in known if not any(own.takes(cell) for own in closed)]
+    known = plain or known
     surface = rest[0] if rest[0] in known or not known else known[0]
     values = list(rest)
     values.remove(surface)

@@ -6,6 +6,7 @@ Rows that are exactly what ``lines`` and ``pairs`` write are read by ``formats/_
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from llmner.replies._attributed import AttributedLines
 from llmner.replies._interpret import collect_surfaces
@@ -31,6 +32,9 @@ _HEADED = re.compile(
     r"(?:\[(?P<square>[^\[\]\n]{1,60})\]|【(?P<lens>[^【】\n]{1,60})】|\{(?P<curly>[^{}\n]{1,60})\}"
     r"|<(?P<angle>[^<>\n]{1,60})>|\((?P<round>[^()\n]{1,60})\)|（(?P<wide>[^（）\n]{1,60})）"
     r"|`(?P<code>[^`\n]{1,60})`)[ \t]*[:：-]?[ \t]*"
+)
+_DIVIDER = re.compile(
+    r"[ \t]*+\|?(?:[ \t]*+:?-{2,}+:?[ \t]*+\|)++(?:[ \t]*+:?-{2,}+:?[ \t]*+)?[ \t\r]*+"
 )
 _COMMAS = re.compile(r"[,，][ \t]+|[、;；]")
 _LINE_ESCAPE = re.compile(r"\\([ntrs\\])")
@@ -118,8 +122,9 @@ def _read_part(
     read = unread = 0
     heading: str | None = None
     has_attributes = schema is not None and schema.has_attributes
-    attributed = AttributedLines(collector) if has_attributes else None
-    for raw in text.split("\n"):
+    attributed = AttributedLines(collector, text) if has_attributes else None
+    lines = text.split("\n") if attributed is None else attributed.lines
+    for number, raw in enumerate(lines):
         collector.budget.spend(3 + len(raw) // 8)
         line = raw.strip("\r")
         if not line.strip():
@@ -130,8 +135,10 @@ def _read_part(
             surface, tab, label = line.rpartition("\t")
         else:
             label, tab, surface = line.partition("\t")
-        unbulleted = _BULLET.sub("", line)
-        if attributed is not None and attributed.read(unbulleted, is_bulleted=unbulleted != line):
+        if _is_table_head(lines, number, collector):
+            read += 1
+            continue
+        if attributed is not None and attributed.read(number):
             collector.repairs["line-style"] = None
             read += 1
             continue
@@ -166,6 +173,18 @@ def _read_part(
     if read:
         collector.shapes["lines"] = None
     return read, unread
+
+
+def _is_table_head(lines: Sequence[str], number: int, collector: MentionCollector) -> bool:
+    """Whether a line is the head of a Markdown table: over dashes, of words that the text lacks."""
+    if "|" not in lines[number] or number + 1 >= len(lines):
+        return False
+    if _DIVIDER.fullmatch(lines[number + 1]) is None:
+        return False
+    source = collector.source
+    cells = [_undecorated(cell) for cell in lines[number].strip().strip("|").split("|")]
+    others = [cell for cell in cells if cell and not is_label(cell, collector.schema)]
+    return source is not None and not any(map(source.has, others))
 
 
 def _read_line(body: str, schema: LabelSchema | None, collector: MentionCollector) -> bool:

@@ -232,9 +232,6 @@ def test_values_above_before_and_below_their_mentions_are_read(reply: str) -> No
     projection = project_reply(DINNER, reply, MAMS, "json-list")
     found = [(DINNER[s.start : s.end], s.attributes.get("polarity")) for s in projection.spans]
     wanted = [("soup", "positive"), ("fries", "positive"), ("waiter", "negative")]
-    if reply.startswith("Polarity"):
-        # A value stands before one mention.
-        wanted[1] = ("fries", None)
     assert found == wanted
     assert all(outcome.span is not None for outcome in projection.outcomes)
 
@@ -245,3 +242,72 @@ def test_a_name_that_is_not_in_the_text_takes_no_other_with_it() -> None:
     # A value that is part of a name is no heading.
     (span,) = project_reply(DINNER, "Positive vibes: positive", MAMS, "json-list").spans
     assert DINNER[span.start : span.end] == "positive vibes"
+
+
+BISTRO = (
+    "The food was great but the service was slow, and the prices were okay. "
+    "I loved the wine list and the decor; positive vibes only."
+)
+FOOD, SERVICE = ("food", "positive"), ("service", "negative")
+LIST, PRICES = ("wine list", "positive"), ("prices", "neutral")
+
+
+@pytest.mark.parametrize(
+    ("reply", "wanted"),
+    [
+        # A line about the whole review is about none of its terms.
+        (
+            "Sentiment: negative\n\nTerm: food\nSentiment: positive\nTerm: service\n"
+            "Sentiment: negative\nTerm: prices\nSentiment: neutral",
+            [FOOD, SERVICE, PRICES],
+        ),
+        (
+            "Polarity: positive, negative\nTerm: food\nPolarity: positive\nTerm: service\n"
+            "Polarity: negative",
+            [FOOD, SERVICE],
+        ),
+        ("Polarity: positive\n- food\n- wine list\nPolarity: negative\n- service", [FOOD, SERVICE, LIST]),
+        ("### Polarity: Positive\n- food\n### Polarity: Negative\n- service", [FOOD, SERVICE]),
+        ("- Polarity: positive\n  - food\n- Polarity: negative\n  - service", [FOOD, SERVICE]),
+        ("Polarity: positive\nfood\nPolarity: negative\nservice", [FOOD, SERVICE]),
+        ("Aspect 1: food\nSentiment: positive\nAspect 2: service\nSentiment: negative", [FOOD, SERVICE]),
+        ("Term 1: food\nPolarity 1: positive\nTerm 2: service\nPolarity 2: negative", [FOOD, SERVICE]),
+        (
+            "Term: food, Polarity: positive; Term: service, Polarity: negative; "
+            "Term: prices, Polarity: neutral",
+            [FOOD, SERVICE, PRICES],
+        ),
+        ("Term: food | Polarity: positive\nTerm: service | Polarity: negative", [FOOD, SERVICE]),
+        ("Polarity: positive, Term: food\nPolarity: negative, Term: service", [FOOD, SERVICE]),
+        ("Terms: food, wine list\nPolarity: positive\nTerms: service\nPolarity: negative", [FOOD, SERVICE, LIST]),
+        ("food\nwine list\nPolarity: positive\n\nservice\nPolarity: negative", [FOOD, SERVICE, LIST]),
+        ("Term: food\nPolarity: positive\n\nPolarity: negative\nTerm: service", [FOOD, SERVICE]),
+        ("Positive: food and wine list\nNegative: service", [FOOD, SERVICE, LIST]),
+        ("1. Positive\n   - food\n2. Negative\n   - service", [FOOD, SERVICE]),
+        ("Positive\n- food\n\nNegative\n- service", [FOOD, SERVICE]),
+        ("food\npositive\nservice\nnegative", [FOOD, SERVICE]),
+        ("- food\n  - positive\n- service\n  - negative", [FOOD, SERVICE]),
+        ("positive: food; negative: service; neutral: prices", [FOOD, SERVICE, PRICES]),
+        ("food: positive | service: negative | prices: neutral", [FOOD, SERVICE, PRICES]),
+        ("Positive:\n- food\n\nNegative:", [FOOD]),
+        ("Positive - food\nNegative - service", [FOOD, SERVICE]),
+        ("| Polarity | Term |\n|---|---|\n| positive | food |\n| negative | service |", [FOOD, SERVICE]),
+        ("- food\n- service", [("food", None), ("service", None)]),
+        ("Term: food\nTerm: service", [("food", None), ("service", None)]),
+    ],
+)  # fmt: skip
+def test_lines_tell_whether_a_value_stands_before_or_after(
+    reply: str, wanted: list[tuple[str, str | None]]
+) -> None:
+    projection = project_reply(BISTRO, reply, MAMS, "json-list")
+    found = [(BISTRO[s.start : s.end], s.attributes.get("polarity")) for s in projection.spans]
+    assert found == sorted(wanted, key=lambda pair: BISTRO.index(pair[0]))
+    assert all(outcome.span is not None for outcome in projection.outcomes)
+
+
+def test_a_value_that_nobody_knows_leaves_its_term() -> None:
+    reply = "food: positive\nservice: mixed\nprices: neutral"
+    outcomes = project_reply(BISTRO, reply, MAMS, "json-list").outcomes
+    assert [outcome.mention.text for outcome in outcomes] == ["food", "service", "prices"]
+    (attribute,) = outcomes[1].attributes
+    assert (attribute.kind, attribute.said) == ("unknown_value", "mixed")
