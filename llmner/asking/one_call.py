@@ -6,12 +6,15 @@ import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence, Sized
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
+from llmner._unicode import is_invisible
 from llmner.asking.building import build, build_baseline, language_of
 from llmner.asking.options import AskOptions, is_baseline
+from llmner.errors import InputError
+from llmner.schema import Label, LabelSchema
 from llmner.spans import Sentence
 
 if TYPE_CHECKING:
@@ -19,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AskFields", "aextract", "extract"]
 
-Labels = Sequence[str] | Mapping[str, str] | str
+Labels = Sequence[str | Label] | Mapping[str, str] | LabelSchema | str
+# How many texts are looked at to see in which language to ask.
+_GLANCE = 10
 # Extractors that are kept: a model is loaded once for all calls with the same options.
 _KEPT = 4
 _kept: OrderedDict[str, SpanExtractor] = OrderedDict()
@@ -118,7 +123,8 @@ def extract(
     Args:
         texts: One text, a list of texts, or any other iterable, which is read as it is needed.
         labels: What to find: ``["PERSON", "PLACE"]``, or with what each means:
-            ``{"PRODUCT": "names of goods"}``.
+            ``{"PRODUCT": "names of goods"}``. :class:`~llmner.schema.Label` objects and a
+            :class:`~llmner.schema.LabelSchema` will do, too.
         recipe: A built-in recipe or a YAML file, in place of labels.
         engine: ``transformers``, ``vllm``, ``openai`` (any OpenAI-compatible endpoint) or
             ``baseline:FOLDER``; by default ``openai`` with a ``base_url``, else ``transformers``.
@@ -132,7 +138,8 @@ def extract(
         A text without an answer has ``reply.error``.
 
     Raises:
-        InputError: An option does not exist, has no such value, or excludes another.
+        InputError: An option does not exist, has no such value, or excludes another; or something
+            is no text or no label.
         GenerationError: The model cannot be loaded, or the endpoint does not answer.
         MissingExtraError: The engine's libraries are not installed.
 
@@ -163,7 +170,7 @@ async def aextract(
 
     Args:
         texts: One text, or any iterable of texts.
-        labels: As of :func:`extract`, and so are all others.
+        labels: As of :func:`extract`, and so are all others; there is no ``progress``.
         recipe: A recipe.
         engine: An engine.
         model: A model.
@@ -195,21 +202,44 @@ def _extractions(
 ) -> Iterator[Extraction]:
     """The extractions of texts; the first text says in which language labels are asked for."""
     given = {name: value for name, value in asked.items() if value is not None}
-    waiting = iter(texts)
+    waiting = _checked(texts)
     if given.get("labels") is not None and "language" not in given:
-        first = list(_first(waiting))
-        waiting = chain(first, waiting)
-        sample = [text if isinstance(text, str) else text.text for text in first]
-        given["language"] = language_of(sample)
+        glance: list[str | Sentence] = []
+        for text in islice(waiting, _GLANCE):
+            glance.append(text)
+            if not is_invisible(_text(text)):
+                break
+        waiting = chain(glance, waiting)
+        given["language"] = language_of(map(_text, glance))
     extractor = _extractor(AskOptions.of(**given))
     extractions = extractor.extract(waiting)
     return _shown(extractions, texts) if progress else extractions
 
 
-def _first(texts: Iterator[str | Sentence]) -> Iterator[str | Sentence]:
-    for text in texts:
-        yield text
-        return
+def _checked(texts: Iterable[str | Sentence]) -> Iterator[str | Sentence]:
+    """The texts, if they are some.
+
+    Raises:
+        InputError: They are not, or one of them is no text.
+    """
+    if isinstance(texts, bytes | Mapping) or not isinstance(texts, Iterable):
+        raise InputError(
+            f"texts: {texts!r:.60} is no text", hint="expected a text, or an iterable of texts"
+        )
+
+    def each() -> Iterator[str | Sentence]:
+        for number, text in enumerate(texts):
+            if not isinstance(text, str | Sentence):
+                raise InputError(
+                    f"texts[{number}]: {text!r:.60} is no text", hint="expected a str or a Sentence"
+                )
+            yield text
+
+    return each()
+
+
+def _text(text: str | Sentence) -> str:
+    return text if isinstance(text, str) else text.text
 
 
 def _extractor(options: AskOptions) -> SpanExtractor:

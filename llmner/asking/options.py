@@ -354,23 +354,53 @@ def read_fields(pairs: Iterable[str], spell: Spell = plain) -> dict[str, Any]:
 
 
 def _labels(labels: Any, spell: Spell) -> dict[str, str]:
-    """Labels with what they mean, from a list, from ``PERSON,PLACE`` or from ``NAME=MEANING``.
+    """Labels with what they mean.
+
+    From a list of codes or of :class:`~llmner.schema.Label`, a label schema, a mapping from codes
+    to meanings, ``PERSON,PLACE`` or ``NAME=MEANING``.
 
     Raises:
-        InputError: There is none, or they are no texts.
+        InputError: There is none, or they are no labels of spans without attributes.
     """
-    if isinstance(labels, Mapping):
-        pairs = list(labels.items())
+    from llmner.schema import Label, LabelSchema
+
+    if isinstance(labels, LabelSchema):
+        labels = labels.labels
+    items = [labels] if isinstance(labels, str | Label) else labels
+    if isinstance(items, Mapping):
+        pairs = list(items.items())
+    elif isinstance(items, bytes) or not isinstance(items, Iterable):
+        raise _no_labels(spell, items)
     else:
         pairs = []
-        for item in [labels] if isinstance(labels, str) else labels:
-            name, equals, meaning = str(item).partition("=")
-            # A comma in what a label means parts nothing.
-            names = [name] if equals else name.split(",")
-            pairs += [(own.strip(), meaning.strip()) for own in names if own.strip()]
-    if not pairs or not all(isinstance(part, str | None) for pair in pairs for part in pair):
+        for item in items:
+            if isinstance(item, Label):
+                if item.attributes:
+                    raise InputError(
+                        f"{spell('labels')}: {item.code} has attributes, which want a recipe",
+                        hint="write one in YAML (docs/recipes.md)",
+                    )
+                pairs.append((item.code, item.description))
+            elif isinstance(item, str):
+                name, equals, meaning = item.partition("=")
+                # A comma in what a label means parts nothing.
+                names = [name] if equals else name.split(",")
+                pairs += [(own.strip(), meaning.strip()) for own in names if own.strip()]
+            else:
+                raise _no_labels(spell, item)
+    if not pairs:
         raise InputError(f"{spell('labels')} has no labels", hint="expected PERSON,PLACE")
+    for name, meaning in pairs:
+        if not isinstance(name, str) or not isinstance(meaning, str | None):
+            raise _no_labels(spell, name if isinstance(meaning, str | None) else meaning)
     return {name: meaning or "" for name, meaning in pairs}
+
+
+def _no_labels(spell: Spell, given: object) -> InputError:
+    return InputError(
+        f"{spell('labels')}: {given!r:.60} is neither a label nor what one means",
+        hint='expected PERSON,PLACE, or {"PRODUCT": "names of goods"}',
+    )
 
 
 def _no_number(name: str) -> Any:

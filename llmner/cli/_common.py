@@ -185,15 +185,16 @@ def tell_coverage(coverage: Coverage) -> None:
     """Say what was read and what it cost, and end with 1 if something was not read.
 
     Raises:
-        typer.Exit: A text, or a window of one, has no answer, or an answer was cut off.
+        typer.Exit: A question has no answer, or an answer was cut off.
     """
     note(f"read: {coverage}")
     if coverage.is_whole:
         return
     missing = []
     if coverage.unread:
-        windows = f" ({coverage.windows_failed:,} windows)" if coverage.windows_failed else ""
-        missing.append(f"{coverage.unread:,} characters{windows} have no answer")
+        missing.append(f"{coverage.unread:,} characters have no answer")
+    if coverage.windows_failed:
+        missing.append(f"{coverage.windows_failed:,} questions about parts of texts have none")
     if coverage.cut:
         missing.append(f"{coverage.cut:,} answers were cut off at --max-new-tokens")
     note(f"not everything was read: {', '.join(missing)}")

@@ -21,6 +21,7 @@ from llmner.cli._common import (
     tell_reading,
     tell_unanswered,
 )
+from llmner.errors import InputError
 
 if TYPE_CHECKING:
     from llmner.asking import Asking
@@ -102,7 +103,10 @@ def write(
 @with_ask_options(names=_NAMES)
 def read(
     input: _InputOption,
-    answers: Annotated[Path, typer.Option("--answers", help="The file that came back.")],
+    answers: Annotated[
+        list[Path],
+        typer.Option("--answers", help="A file that came back; may be given several times."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Spans JSONL to write.")],
     input_format: _FormatOption = None,
     split: SplitOption = None,
@@ -112,33 +116,55 @@ def read(
 ) -> None:
     """Project the answers of a batch onto the texts of --input, as extract does.
 
-    --input and the options are those of llmner batch write.
+    --input and the options are those of llmner batch write. Where two files answer a question, the
+    last answer counts that is no error.
     """
     from llmner.cli._results import check_outputs
-    from llmner.engines.batch_files import BatchReplies
-    from llmner.extraction.runs import run_extraction
+    from llmner.engines.batch_files import BatchNames, BatchReplies
+    from llmner.extraction.runs import run_extraction, run_plan, run_record
     from llmner.scoring import corpus_signature
 
-    check_outputs(None, output, [input, answers])
+    check_outputs(None, output, [input, *answers])
     sentences = _sentences(input, input_format, split, strict=strict)
     asking = _prepared(options, sentences)
     engine = BatchReplies(answers, options.engine.model)
+    questions = BatchNames()
+    for _ in _extractor(asking, questions).extract(sentences):
+        pass
+    unused = len(engine.replies.keys() - questions.names)
+    if unused == len(engine.replies):
+        raise InputError(
+            "answers other questions",
+            path=answers[0],
+            hint="give the texts and options that the requests were written with",
+        )
+    extractor = _extractor(asking, engine)
     signature = corpus_signature(input.name, sentences)
+    source = f"{signature['name']} ({signature['sentences']} sentences, {signature['sha256']})"
+    made = run_record(output)
+    if made is not None and not restart and made != run_plan(source, extractor):
+        raise InputError(
+            "holds what other answers or options gave",
+            path=output,
+            hint="name another file, or replace it with --restart",
+        )
     with progress("reading", len(sentences)) as step:
         summary = run_extraction(
-            _extractor(asking, engine),
+            extractor,
             sentences,
             output,
-            source=f"{signature['name']} ({signature['sentences']} sentences, "
-            f"{signature['sha256']})",
+            source=source,
             restart=restart,
             on_extraction=lambda _: step(1),
         )
     note(f"{summary.sentences} sentences are in {output}")
-    if engine.unused:
-        note(f"warning: {len(engine.unused)} answers are to no question about these texts")
+    if unused:
+        note(f"warning: {unused} answers are to no question about these texts")
     tell_unanswered(
-        summary.unanswered, summary.sentences, summary.reason, "extract asks for them again"
+        summary.unanswered,
+        summary.sentences,
+        summary.reason,
+        "send their requests again, and give both files with --answers",
     )
     tell_blank(summary.blank, summary.sentences - summary.unanswered)
     tell_coverage(summary.coverage)

@@ -1,15 +1,16 @@
 """Files of requests that an endpoint answers later, at half the price: OpenAI's batches, and those
 of ``vllm run-batch``. Both have the same rows.
 
-Two engines stand in for the endpoint. One writes what would be asked, the other answers from the
-file that came back. Both are asked the same questions in the same order, windows and samples
-included, so that replies go the way that they always go.
+Engines stand in for the endpoint. One writes what would be asked, another answers from the files
+that came back. They are asked the same questions, windows and samples included, so that replies go
+the way that they always go.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,7 +23,7 @@ from llmner.errors import CorpusError, InputError
 from llmner.files import dump_json, read_jsonl
 from llmner.recipes.chat import Prompt
 
-__all__ = ["BatchReplies", "BatchRequests"]
+__all__ = ["BatchNames", "BatchReplies", "BatchRequests"]
 
 _URL = "/v1/chat/completions"
 _CAPABILITIES = Capabilities(
@@ -30,23 +31,47 @@ _CAPABILITIES = Capabilities(
 )
 
 
-class _Numbered(Engine):
-    """An engine that names each question by its number and by what is asked."""
+class _Named(Engine):
+    """An engine that names each question by what is asked, and by which time that is."""
 
     capabilities = _CAPABILITIES
 
     def __init__(self) -> None:
-        self._count = 0
+        self._times: Counter[str] = Counter()
 
     def _named(self, prompts: Sequence[Prompt]) -> Iterator[tuple[str, Prompt]]:
         for prompt in prompts:
-            self._count += 1
             asked = dump_json([prompt.messages, prompt.sample])
-            digest = hashlib.sha256(asked).hexdigest()[:12]
-            yield f"{self._count}-{digest}", prompt
+            digest = hashlib.sha256(asked).hexdigest()[:16]
+            self._times[digest] += 1
+            yield f"{digest}-{self._times[digest]}", prompt
 
 
-class BatchRequests(_Numbered):
+class BatchNames(_Named):
+    """Collects the names of the questions, and gives no answers.
+
+    >>> engine = BatchNames()
+    >>> prompt = Prompt((), "", "", "Anna sings")
+    >>> replies = engine.generate([prompt, prompt])
+    >>> sorted(name[-2:] for name in engine.names)
+    ['-1', '-2']
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
+        """Collect the names; the replies are empty."""
+        self.names.update(name for name, _ in self._named(prompts))
+        return [Reply("") for _ in prompts]
+
+    def describe(self) -> dict[str, Any]:
+        """The kind of engine."""
+        return {"engine": "batch"}
+
+
+class BatchRequests(_Named):
     """Writes a request for each prompt, and gives no answers.
 
     Args:
@@ -122,65 +147,50 @@ class BatchRequests(_Numbered):
         }
 
 
-class BatchReplies(_Numbered):
-    """Answers from the file that came back. It may have its rows in any order.
+class BatchReplies(_Named):
+    """Answers from the files that came back. They may have their rows in any order.
 
     Args:
-        path: The file of answers.
+        paths: The files of answers. If several answer one question, the last answer counts that is
+            no error.
         model: Name of the model, for the record.
 
     Raises:
-        CorpusError: The file cannot be read, or has rows that are no answers of a batch.
+        CorpusError: A file cannot be read, or has rows that are no answers of a batch.
     """
 
-    def __init__(self, path: Path, model: str | None = None) -> None:
+    def __init__(self, paths: Sequence[Path], model: str | None = None) -> None:
         super().__init__()
-        self._replies: dict[str, Reply] = {}
-        self._digest = hashlib.sha256()
+        self.replies: dict[str, Reply] = {}
         self._model = model
-        self._path = path
-        self.unused: set[str] = set()
-        for number, row in read_jsonl(path):
-            name = row.get("custom_id")
-            if not isinstance(name, str) or not ("response" in row or "error" in row):
-                raise CorpusError(
-                    "no answer of a batch",
-                    path=path,
-                    line=number,
-                    hint='expected {"custom_id", "response": {"body": {"choices": ...}}}',
-                )
-            reply = _reply_of(row)
-            self._replies[name] = reply
-            self._digest.update(reply.text.encode("utf-8", "surrogatepass"))
-        if not self._replies:
-            raise CorpusError("holds no answers", path=path, hint="the file is empty")
-        self.unused = set(self._replies)
+        for path in paths:
+            count = 0
+            for number, row in read_jsonl(path):
+                name = row.get("custom_id")
+                if not isinstance(name, str) or not ("response" in row or "error" in row):
+                    raise CorpusError(
+                        "no answer of a batch",
+                        path=path,
+                        line=number,
+                        hint='expected {"custom_id", "response": {"body": {"choices": ...}}}',
+                    )
+                count += 1
+                reply = _reply_of(row)
+                if reply.error is None or name not in self.replies:
+                    self.replies[name] = reply
+            if not count:
+                raise CorpusError("holds no answers", path=path, hint="the file is empty")
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """The answer to each prompt; one that is not in the file has an ``error``.
-
-        Raises:
-            InputError: The file answers other questions.
-        """
-        replies = []
-        for name, _ in self._named(prompts):
-            self.unused.discard(name)
-            replies.append(self._replies.get(name, Reply("", "error", error="no answer came back")))
-        if len(self.unused) == len(self._replies) and self._count >= len(self._replies):
-            raise InputError(
-                "answers other questions",
-                path=self._path,
-                hint="give the texts and options that the requests were written with",
-            )
-        return replies
+        """The answer to each prompt; one that no file has is a reply with ``error``."""
+        missing = Reply("", "error", error="no answer came back")
+        return [self.replies.get(name, missing) for name, _ in self._named(prompts)]
 
     def describe(self) -> dict[str, Any]:
         """The hash of the answers, and the model."""
-        return {
-            "engine": "batch",
-            "model": self._model,
-            "replies": self._digest.hexdigest()[:12],
-        }
+        told = sorted((name, reply.text, reply.error) for name, reply in self.replies.items())
+        digest = hashlib.sha256(dump_json(told)).hexdigest()[:12]
+        return {"engine": "batch", "model": self._model, "replies": digest}
 
 
 def _reply_of(row: Mapping[str, Any]) -> Reply:
@@ -189,12 +199,14 @@ def _reply_of(row: Mapping[str, Any]) -> Reply:
     body = response.get("body") if isinstance(response, dict) else None
     error = row.get("error")
     status = response.get("status_code") if isinstance(response, dict) else None
-    if body is None or error or (status is not None and status != 200):
+    if body is None or error or str(status if status is not None else 200) != "200":
         said = error.get("message") if isinstance(error, dict) else error
         if not said and isinstance(body, dict):
             stated = body.get("error")
             said = stated.get("message") if isinstance(stated, dict) else stated or body
-        return Reply("", "error", error=one_line(f"status {status}: {said}", 200))
+        told = said or "there is no answer in it"
+        why = f"status {status}: {told}" if status is not None else str(told)
+        return Reply("", "error", error=one_line(why, 200))
     answer = attempt(lambda: read_answer(json.dumps(body).encode()))
     if isinstance(answer, Mishap):
         return Reply("", "error", error=one_line(answer.message, 200))

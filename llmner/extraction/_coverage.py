@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,8 @@ class Coverage:
 
     Attributes:
         characters: Characters of all texts.
-        unread: Characters of texts, and of windows of long texts, that have no answer.
-        windows: Windows of long texts.
+        unread: Characters that no answer is about.
+        windows: Questions about windows of long texts, or about texts that were asked about again.
         windows_failed: Those that have no answer.
         cut: Answers that were cut off at the limit of tokens; what came after is missing.
         mentions: Mentions in all answers.
@@ -50,8 +50,8 @@ class Coverage:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every text was read to its end."""
-        return not self.unread and not self.cut
+        """Whether every question was answered to its end."""
+        return not (self.unread or self.windows_failed or self.cut)
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Count the row of a text."""
@@ -66,7 +66,7 @@ class Coverage:
         if row.get("error") is not None and len(failed) == len(parts):
             self.unread += length
         else:
-            self.unread += sum(int(part["end"]) - int(part["start"]) for part in failed)
+            self.unread += _unread(length, parts) if failed else 0
         self.cut += sum(part.get("finish_reason") == _CUT for part in parts or (row,))
         outcomes = [own for own in row.get("outcomes") or () if isinstance(own, Mapping)]
         self.mentions += len(outcomes)
@@ -101,6 +101,16 @@ class Coverage:
                 f"{self.prompt_tokens:,} tokens asked and {self.completion_tokens:,} answered"
             )
         return "; ".join(parts)
+
+
+def _unread(length: int, windows: Sequence[Mapping[str, Any]]) -> int:
+    """How many characters of a text are in no window that has an answer."""
+    unread = bytearray(b"\1") * length
+    for window in windows:
+        if window.get("error") is None:
+            start, end = int(window["start"]), min(int(window["end"]), length)
+            unread[start:end] = bytes(max(0, end - start))
+    return sum(unread)
 
 
 def replies_of(extraction: Extraction) -> list[Reply]:

@@ -14,6 +14,8 @@ from typing import Any, Final
 from llmner.engines import Engine
 from llmner.extraction._extraction import Extraction
 from llmner.extraction.extractor import Extractor
+from llmner.extraction.merging import WindowReply
+from llmner.extraction.windows import Window
 from llmner.recipes import Recipe
 from llmner.spans import Sentence
 
@@ -94,7 +96,8 @@ def united(first: Extraction, other: Extraction) -> Extraction:
     """An extraction with what a further pass found in what was left.
 
     What reaches into something that was covered is left out, and so are mentions of the further
-    pass that have no place: they may be of what was covered.
+    pass that have no place: they may be of what was covered. ``windows`` has the answers of every
+    pass, each about its range of the text.
     """
     taken = first.projection.spans
     new = [
@@ -117,7 +120,19 @@ def united(first: Extraction, other: Extraction) -> Extraction:
         completion_tokens=_sum(one.completion_tokens, two.completion_tokens),
         tokens=None,
     )
-    return replace(first, reply=reply, projection=projection)
+    windows = (*_windows(first), *_windows(other))
+    return replace(first, reply=reply, projection=projection, windows=windows, samples=())
+
+
+def _windows(extraction: Extraction) -> tuple[WindowReply, ...]:
+    """The answers about the windows of a text; that about the whole of a short one."""
+    if extraction.windows:
+        return extraction.windows
+    length = len(extraction.sentence.text)
+    whole = Window(0, length, 0, length)
+    return (
+        WindowReply(whole, extraction.reply, extraction.projection, samples=extraction.samples),
+    )
 
 
 def _sum(one: int | None, two: int | None) -> int | None:

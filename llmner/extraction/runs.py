@@ -162,6 +162,17 @@ def kept_rows(
                 drop_rows(path)
 
 
+def run_plan(source: str, extractor: SpanExtractor) -> dict[str, Any]:
+    """What decides the result of a run, as its record has it.
+
+    Args:
+        source: The name of the input.
+        extractor: The extractor.
+    """
+    plan: dict[str, Any] = json.loads(dump_json({"input": source, **extractor.describe()}))
+    return plan
+
+
 def run_extraction(
     extractor: SpanExtractor,
     sentences: Iterable[Sentence],
@@ -217,7 +228,7 @@ def run_extraction(
     partial = partial_path(output)
     # The longest of all names next to it: if it is too long, this fails now and not at the end.
     check_output(finished_record_path(output))
-    record = json.loads(dump_json({"input": source, **extractor.describe()}))
+    record = run_plan(source, extractor)
     summary = RunSummary()
     if finish_moves(output) and not restart and run_record(output) == record:
         for number, line in open_lines(output):

@@ -140,6 +140,54 @@ def test_what_has_no_answer_says_why(texts: Path, tmp_path: Path) -> None:
     assert f"not everything was read: {lost} characters have no answer" in result.stderr
 
 
+def test_answers_of_a_second_batch_join_those_of_the_first(texts: Path, tmp_path: Path) -> None:
+    def failing(number: int, row: dict[str, Any]) -> dict[str, Any]:
+        failed = {"status_code": "500", "body": {"error": {"message": "overloaded"}}}
+        kept = {**row["response"], "status_code": "200"}
+        return {**row, "response": failed if number == 0 else kept}
+
+    requests = written(texts, tmp_path)
+    answered(requests, tmp_path / "answers.jsonl", failing)
+    result, rows = read(texts, tmp_path)
+    assert result.exit_code == 1
+    assert "give both files with --answers" in result.stderr
+    assert rows[0]["error"] == "status 500: overloaded"
+    assert [bool(row["spans"]) for row in rows] == [False, True, True, False]
+    # The second batch has the failed question alone.
+    answered(requests[:1], tmp_path / "second.jsonl")
+    for order in (["answers", "second"], ["second", "answers"]):
+        files = [str(tmp_path / f"{name}.jsonl") for name in order]
+        options = ["--answers", files[0], "--answers", files[1]]
+        out = tmp_path / f"{order[0]}-out.jsonl"
+        result = run("read", "-i", texts, "-o", out, *options, *LABELS)
+        assert result.exit_code == 0, result.output
+        assert json.loads(out.read_text(encoding="utf-8").splitlines()[0])["spans"]
+
+
+def test_a_finished_file_is_not_replaced_unasked(texts: Path, tmp_path: Path) -> None:
+    requests = written(texts, tmp_path)
+    answered(requests, tmp_path / "answers.jsonl")
+    _, rows = read(texts, tmp_path)
+    answered(requests[:1], tmp_path / "answers.jsonl")
+    result, kept = read(texts, tmp_path)
+    assert (result.exit_code, kept) == (2, rows)
+    assert "replace it with --restart" in result.stderr
+    result, replaced = read(texts, tmp_path, "--restart")
+    assert result.exit_code == 1
+    assert replaced != rows
+
+
+def test_the_same_text_twice_is_two_questions(tmp_path: Path) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("Ines flew.\nInes flew.\nBob sings.\n", encoding="utf-8")
+    requests = written(texts, tmp_path)
+    assert len({request["custom_id"] for request in requests}) == 3
+    answered(requests, tmp_path / "answers.jsonl")
+    result, rows = read(texts, tmp_path)
+    assert result.exit_code == 0
+    assert [len(row["spans"]) for row in rows] == [1, 1, 1]
+
+
 def test_answers_to_other_questions_are_refused(texts: Path, tmp_path: Path) -> None:
     answered(written(texts, tmp_path), tmp_path / "answers.jsonl")
     result, _ = read(texts, tmp_path, "--language", "ja")

@@ -12,6 +12,7 @@ from llmner.asking import AskOptions, build, build_baseline
 from llmner.engines import Reply
 from llmner.errors import InputError
 from llmner.extraction import Extractor
+from llmner.extraction._coverage import Coverage
 from llmner.extraction.passes import COVER, PassesExtractor, covered
 from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt
@@ -66,6 +67,8 @@ def test_each_pass_asks_about_what_is_left() -> None:
     assert len(doc.reply.text.splitlines()) == 4
     assert [outcome.kind for outcome in doc.projection.outcomes] == ["exact"] * 3
     assert doc.row()["spans"][2]["start"] == 10
+    ranges = [(part["start"], part["end"]) for part in doc.row()["windows"]]
+    assert ranges == [(0, len(TEXT))] * 4
 
 
 def test_texts_without_a_find_are_asked_about_once() -> None:
@@ -83,6 +86,26 @@ def test_what_is_covered_is_found_no_more(extra: str) -> None:
     assert all(COVER not in (span.text or "") for span in doc.spans)
     places = [set(range(span.start, span.end)) for span in doc.spans]
     assert sum(map(len, places)) == len(set().union(*places))
+
+
+def test_a_further_pass_that_fails_or_is_cut_is_counted() -> None:
+    class Tired(Shy):
+        def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
+            replies = super().generate(prompts)
+            if not any(COVER in prompt.text for prompt in prompts):
+                return replies
+            ends = [Reply(replies[0].text, "length", 5, 2), Reply("", "error", error="gone")]
+            return ends[: len(prompts)]
+
+    docs = list(passes(Tired(), 2).extract([TEXT, "춘천과 런던"]))
+    assert [len(doc.spans) for doc in docs] == [2, 1]
+    assert [doc.reply.error for doc in docs] == [None, None]
+    coverage = Coverage()
+    for doc in docs:
+        coverage.add(doc.row())
+        coverage.ask(doc)
+    assert (coverage.cut, coverage.windows_failed, coverage.unread) == (1, 1, 0)
+    assert (coverage.prompt_tokens, coverage.completion_tokens) == (15, 6)
 
 
 def test_covering_keeps_offsets() -> None:

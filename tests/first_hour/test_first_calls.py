@@ -14,9 +14,11 @@ import pytest
 import llmner
 from llmner.asking import AskFields, one_call
 from llmner.asking.options import OPTIONS
+from llmner.attributes import Attribute
 from llmner.errors import InputError
 from llmner.projection import Policy, PolicyFields
 from llmner.recipes.zero_shot import PROMPT_LANGUAGES
+from llmner.schema import Label, LabelSchema
 from llmner.spans import Sentence, Span
 from tests.engines.endpoint import Endpoint, serving
 
@@ -87,6 +89,36 @@ def test_labels_are_asked_for_in_the_language_of_the_text(endpoint: Endpoint) ->
     assert set(PROMPT_LANGUAGES) == {"en", "ko", "ja", "zh"}
 
 
+def test_labels_may_be_objects_and_the_first_text_blank(endpoint: Endpoint) -> None:
+    schema = LabelSchema(labels=(Label(code="PERSON", description="people"), Label(code="PLACE")))
+    for labels in (schema, schema.labels, [schema.labels[0], "PLACE"]):
+        docs = llmner.extract(
+            [" ", "손흥민은 춘천에서 태어났다."], labels, model="m", base_url=endpoint.url
+        )
+        assert [len(doc.spans) for doc in docs] == [0, 2]
+        prompt = endpoint.bodies[-1]["messages"][0]["content"]
+        assert prompt.startswith("주어진 ")
+        assert "- PERSON: people\n- PLACE\n" in prompt
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (None, "texts: None is no text"),
+        (b"Bob", "texts: b'Bob' is no text"),
+        ({"text": "Bob"}, "texts: {'text': 'Bob'} is no text"),
+        (["Bob", None], "texts[1]: None is no text"),
+        (["Bob", {"text": "Ines"}], "texts[1]: {'text': 'Ines'} is no text"),
+    ],
+)
+def test_what_is_no_text_is_told(endpoint: Endpoint, texts: object, message: str) -> None:
+    for labels in (["PERSON"], None):
+        options = {"labels": labels, "model": "m", "base_url": endpoint.url}
+        with pytest.raises(InputError) as raised:
+            llmner.extract(texts, **options)  # type: ignore[call-overload]
+        assert message in str(raised.value)
+
+
 def test_it_runs_in_an_event_loop(endpoint: Endpoint) -> None:
     async def main() -> list[str]:
         docs = llmner.aextract(
@@ -126,6 +158,9 @@ def test_a_text_without_an_answer_says_why() -> None:
     assert "no answer" in docs[0]._repr_html_()
 
 
+POLARITY = {"polarity": Attribute(values=("good", "bad"))}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -133,6 +168,15 @@ def test_a_text_without_an_answer_says_why() -> None:
         ({"labels": ["PERSON"], "recipe": "klue"}, "labels and a recipe are two questions"),
         ({"labels": ["A", "a"]}, "'a' names both A and a"),
         ({"labels": ["a:b"]}, "'a:b' cannot be a label in tags and markup"),
+        ({"labels": [None]}, "labels: None is neither a label nor what one means"),
+        ({"labels": [b"PERSON"]}, "labels: b'PERSON' is neither"),
+        ({"labels": 3}, "labels: 3 is neither"),
+        ({"labels": {"PERSON": 3}}, "labels: 3 is neither"),
+        ({"labels": {3: "people"}}, "labels: 3 is neither"),
+        (
+            {"labels": [Label(code="T", attributes=POLARITY)]},
+            "T has attributes, which want a recipe",
+        ),
         ({"modle": "m"}, "did you mean model?"),
         ({"engine": "opnai"}, "did you mean openai?"),
         ({"recipe": "klue-stict"}, "did you mean klue-strict?"),
