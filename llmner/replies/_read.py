@@ -15,6 +15,7 @@ from llmner.replies._records import read_records, read_tables
 from llmner.replies._source import SourceText, fold
 from llmner.replies._tags import read_tags
 from llmner.replies._types import Place, Reading, ReadReply, Status, Unwrapped
+from llmner.replies._value_marks import read_value_marks
 from llmner.replies._xml import read_xml
 from llmner.replies.formats import REPLY_FORMATS, ReplyFormat
 from llmner.replies.labels import LABEL_FORMATS, is_about_texts, read_labels
@@ -27,7 +28,7 @@ _BRACKETED = re.compile(r"[^\[\]{}\"]*\[[^\[\]{}\"\n]+[:：]([^\[\]{}\":：\n]+)
 _HEADED = re.compile(r"\s*\[([^\[\]{}\"'\n]{1,60})\][ \t]*[^\s,\]\[{]")
 # Shapes that are no format of ours. Each reader takes only what no format can be; the last three
 # take nothing that looks like JSON.
-_IN_JSON_TOO = (read_tags, read_calls)
+_IN_JSON_TOO = (read_tags, read_calls, read_value_marks)
 _OTHER_SHAPES = (*_IN_JSON_TOO, read_xml, read_records, read_tables)
 
 
