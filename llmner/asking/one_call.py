@@ -14,15 +14,16 @@ from llmner._unicode import is_invisible
 from llmner.asking.building import build, build_baseline, language_of
 from llmner.asking.options import AskOptions, is_baseline
 from llmner.errors import InputError
-from llmner.schema import Label, LabelSchema
 from llmner.spans import Sentence
 
 if TYPE_CHECKING:
     from llmner.extraction import Extraction, SpanExtractor
+    from llmner.schema import Label, LabelSchema
+
+    Labels = Sequence[str | Label] | Mapping[str, str] | LabelSchema | str
 
 __all__ = ["AskFields", "aextract", "extract"]
 
-Labels = Sequence[str | Label] | Mapping[str, str] | LabelSchema | str
 # How many texts are looked at to see in which language to ask.
 _GLANCE = 10
 # Extractors that are kept: a model is loaded once for all calls with the same options.
