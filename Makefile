@@ -61,6 +61,7 @@ demo: $(VENV)/.local
 	mkdir -p $(OUT)
 	$(BIN)/llmner extract --input data/sample.tsv --output $(OUT)/demo.jsonl --show --restart --max-new-tokens 128
 	$(BIN)/llmner evaluate --gold data/sample.tsv --predicted $(OUT)/demo.jsonl
+	$(BIN)/llmner view $(OUT)/demo.jsonl
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -58,6 +58,7 @@ _NOT_RUN = {
     "is run in a bare environment by tests/serving/test_container.py": ("docker ",),
     "is run by make demo": (
         "llmner extract --input data/sample.tsv",
+        "llmner view out.jsonl",
         "llmner evaluate .*--predicted out.jsonl",
     ),
     "takes an hour; its results are kept, and held against the page": (
