@@ -121,7 +121,9 @@ def test_an_adapter_goes_to_the_hub_and_is_loaded_back_with_its_recipe(
             "-m", "llmner", "extract", "손흥민은 춘천에서 태어났다.", "--json", "--max-new-tokens", "8",
             "--model", str(folder / "model"), "--adapter", "someone/tiny-ner", **environment,
         )  # fmt: skip
-        assert extracted.returncode == 0, extracted.stderr
+        # It has learnt next to nothing, so its answer is cut off.
+        assert extracted.returncode == 1, extracted.stderr
+        assert "1 answers were cut off at --max-new-tokens" in extracted.stderr
         here = run(
             "-m", "llmner", "extract", "손흥민은 춘천에서 태어났다.", "--json", "--max-new-tokens", "8",
             "--model", str(folder / "model"), "--adapter", str(folder / "adapter"),

@@ -147,7 +147,9 @@ def test_adapters_of_other_models_with_like_names_are_left_alone(tmp_path: Path)
         torch.testing.assert_close(model(IDS[None]).logits, expected, atol=1e-4, rtol=1e-4)
 
 
-def llmner(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def llmner(
+    environment: dict[str, str], *arguments: str, code: int = 0
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-m", "llmner", *arguments],
         cwd=ROOT,
@@ -156,7 +158,7 @@ def llmner(environment: dict[str, str], *arguments: str) -> subprocess.Completed
         env=environment,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return done
 
 
@@ -199,9 +201,11 @@ def test_an_adapter_of_a_copy_comes_back_from_the_hub_with_the_base_it_belongs_t
         )
         told = []
         for _ in range(2):
-            done = llmner(environment, *question, "--adapter", "someone/EXAONE-mine")
+            # It has learnt nothing, so its answer is cut off.
+            done = llmner(environment, *question, "--adapter", "someone/EXAONE-mine", code=1)
             told.append(done.stderr)
     assert f"Copying {BASE} into Llama's layout (once)" in told[0]
     assert "Copying" not in told[1]
+    assert "1 answers were cut off" in told[1]
     assert not list((tmp_path / "hf").rglob("*.py"))
     assert json.loads(done.stdout)["text"] == "손흥민은 왔다."
