@@ -187,6 +187,9 @@ def test_another_configuration_does_not_go_on_with_an_interrupted_run(
     (folder / "training.yaml").write_text(
         yaml.safe_dump(configured(model, folder).flat()), encoding="utf-8"
     )
+    checkpoint = folder / "checkpoints" / "checkpoint-5"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "trainer_state.json").write_text("{}")
     with pytest.raises(
         InputError, match=r"another lora_rank, seed; finish it as it was begun, or .*--restart"
     ):
