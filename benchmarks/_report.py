@@ -50,7 +50,7 @@ def write(
     name: str,
     command: str,
     figures: Any,
-    packages: Sequence[str] = ("llmner", "rapidfuzz", "seqeval"),
+    packages: Sequence[str] = ("llmner", "rapidfuzz"),
     *,
     folder: Path = RESULTS,
 ) -> None:

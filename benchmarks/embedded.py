@@ -83,7 +83,7 @@ def main() -> None:
     named = "" if arguments.name == "embedded" else f" --name {arguments.name}"
     write(arguments.name, f"python benchmarks/embedded.py --adapter "
     f"{Path(arguments.adapter).name}{named}", results,
-          ("llmner", "torch", "transformers", "peft", "seqeval"))  # fmt: skip
+          ("llmner", "torch", "transformers", "peft"))  # fmt: skip
 
 
 def keep(

@@ -134,7 +134,7 @@ def main() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     corpus = list(read_corpus(klue("klue-ner-v1_dev.tsv")))
     by_id = {sentence.id: sentence for sentence in corpus}
-    # Warms up: the first evaluation imports scikit-learn, seqeval and the templates.
+    # Warms up: the first evaluation imports numpy and the templates.
     measure("warm-up", corpus[:20], damaged_replies(corpus[:20], Recipe.load("klue").schema_.codes))
     results = {}
     for path in sorted(RECORDED.glob("*.jsonl"))[:1]:
@@ -150,7 +150,7 @@ def main() -> None:
         "evaluation",
         "python benchmarks/evaluation.py",
         results,
-        ("llmner", "numpy", "scikit-learn", "seqeval"),
+        ("llmner", "numpy"),
     )
 
 

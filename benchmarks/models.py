@@ -64,7 +64,6 @@ def main() -> None:
             "torch",
             "transformers",
             "peft",
-            "seqeval",
         ),
     )
 

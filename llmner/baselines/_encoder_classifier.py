@@ -11,12 +11,17 @@ from numpy.typing import NDArray
 
 from llmner._mishaps import Mishap, attempt
 from llmner._unicode import writable
-from llmner.baselines._encoders import MODEL_FILES, EncoderModel, class_names, load_encoder
-from llmner.baselines._text_labels import AttributeClasses, LabelChoice, Values, text_labels
+from llmner.baselines._encoders import MODEL_FILES, EncoderModel, class_names, load_folder
+from llmner.baselines._text_labels import (
+    AttributeClasses,
+    LabelChoice,
+    Values,
+    sigmoid,
+    text_labels,
+)
 from llmner.baselines._types import baseline_config
 from llmner.engines._denormals import denormals_flushed
-from llmner.engines._model_files import check_finite
-from llmner.errors import GenerationError, InputError
+from llmner.errors import InputError
 from llmner.files import dump_json, read_json, whole_file
 from llmner.spans import TextLabel
 
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-__all__ = ["ATTRIBUTES", "CLASSES", "FILES", "EncoderClassifier", "new_attribute_model"]
+__all__ = ["FILES", "EncoderClassifier"]
 
 ATTRIBUTES = "attributes.safetensors"
 CLASSES = "classifier.json"
@@ -101,14 +106,13 @@ class EncoderClassifier(EncoderModel):
         lengths: dict[str, Any] = {key: int(value) for key, value in config.items()}
         foreign = record.get("foreign") is True
         hint = "save it again with save_pretrained" if foreign else "train it again"
-        try:
-            model, tokenizer = load_encoder(
-                str(folder), layer="texts", trust_remote_code=trust_remote_code
-            )
-        except GenerationError as error:
-            raise InputError(str(error), path=folder, hint=hint) from None
-        for path in sorted(folder.glob("*.safetensors")):
-            check_finite(path)
+        model, tokenizer = load_folder(
+            folder,
+            "*.safetensors",
+            layer="texts",
+            hint=hint,
+            trust_remote_code=trust_remote_code,
+        )
         classifier: EncoderClassifier | Mishap
         if foreign:
             classifier = cls(model, tokenizer, _foreign_choice(model), **lengths)
@@ -143,17 +147,28 @@ class EncoderClassifier(EncoderModel):
         """The labels of each text, each with its probability and its attributes."""
         if not texts:
             return []
-        by_window, owners = self._of_windows(texts)
-        probabilities, best = _highest(by_window, owners, len(texts))
-        given = list(self.choice.of(probabilities))
-        attributes = self._attributes(texts, given, best)
-        return text_labels(len(texts), self.labels, given, probabilities, attributes)
+        return self.given(texts, *self.weighed(texts))
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[Any]:
         """The probability of each label: (texts, labels), in the order of :attr:`labels`."""
         if not texts:
             return np.zeros((0, len(self.labels)))
-        return _highest(*self._of_windows(texts), len(texts))[0]
+        return self.weighed(texts)[0]
+
+    def weighed(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The probability of each label, and the number of the window that says it best.
+
+        Both are (texts, labels).
+        """
+        return _highest(*self._of_windows(texts), len(texts))
+
+    def given(
+        self, texts: Sequence[str], probabilities: NDArray[Any], best: NDArray[Any]
+    ) -> list[tuple[TextLabel, ...]]:
+        """The labels that texts are given, from what :meth:`weighed` says of them."""
+        given = list(self.choice.of(probabilities))
+        attributes = self._attributes(texts, given, best)
+        return text_labels(len(texts), self.labels, given, probabilities, attributes)
 
     def encoded(self, text: str, label: str | None = None) -> list[Encoded]:
         """The windows of a text, each with the name of a label behind it if one is given."""
@@ -189,7 +204,7 @@ class EncoderClassifier(EncoderModel):
             owners += [(number, place) for place in range(len(own))]
         scores = self._scores(self.model, windows)
         if self.model.config.problem_type == "multi_label_classification":
-            return 1 / (1 + np.exp(-np.clip(scores, -40, 40))), owners
+            return sigmoid(scores), owners
         return _softmax(scores), owners
 
     def _attributes(
@@ -256,7 +271,7 @@ def slices(values: Values) -> Iterator[tuple[str, int, int]]:
         first += len(classes.values)
 
 
-def new_attribute_model(model: PreTrainedModel, values: Values, trust_remote_code: bool) -> Any:
+def _new_attribute_model(model: PreTrainedModel, values: Values, trust_remote_code: bool) -> Any:
     """A model of the same shape with random weights, whose classes are the values of attributes."""
     from copy import deepcopy
 
@@ -264,10 +279,7 @@ def new_attribute_model(model: PreTrainedModel, values: Values, trust_remote_cod
     from transformers import AutoModelForSequenceClassification
 
     config = deepcopy(model.config)
-    names = [f"{name}={value}" for name, own in values.items() for value in own.values]
-    config.num_labels = len(names)
-    config.id2label = dict(enumerate(names))
-    config.label2id = {name: number for number, name in enumerate(names)}
+    config.num_labels = sum(len(classes.values) for classes in values.values())
     return AutoModelForSequenceClassification.from_config(
         config, dtype=torch.float32, trust_remote_code=trust_remote_code
     )
@@ -292,7 +304,7 @@ def _read(
     if values:
         from safetensors.torch import load_model
 
-        second = new_attribute_model(model, values, trust_remote_code)
+        second = _new_attribute_model(model, values, trust_remote_code)
         load_model(second, folder / ATTRIBUTES)
     return EncoderClassifier(
         model, tokenizer, choice, values=values, attribute_model=second, **lengths

@@ -11,17 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from llmner._mishaps import Mishap, attempt
 from llmner._unicode import writable
 from llmner.baselines._alignment import spans_of_all_tokens, spans_of_tokens
-from llmner.baselines._encoders import (
-    MODEL_FILES,
-    EncoderModel,
-    class_names,
-    load_encoder,
-)
+from llmner.baselines._encoders import MODEL_FILES, EncoderModel, class_names, load_folder
 from llmner.baselines._tag_names import tag_names
 from llmner.baselines._types import baseline_config
 from llmner.engines._denormals import denormals_flushed
-from llmner.engines._model_files import check_finite
-from llmner.errors import GenerationError, InputError
+from llmner.errors import InputError
 from llmner.files import kind_of
 from llmner.spans import Span
 from llmner.tagging import Scheme, is_tag, labels_of
@@ -127,16 +121,13 @@ class EncoderTagger(EncoderModel):
         foreign = record.get("foreign") is True
         of_characters = not foreign and kind_of(folder / CHARACTERS) != "missing"
         hint = "save it again with save_pretrained" if foreign else "train it again"
-        try:
-            model, tokenizer = load_encoder(
-                str(folder),
-                trust_remote_code=trust_remote_code,
-                layer="none" if of_characters else "tokens",
-            )
-        except GenerationError as error:
-            raise InputError(str(error), path=folder, hint=hint) from None
-        for path in sorted(folder.glob("model*.safetensors")):
-            check_finite(path)
+        model, tokenizer = load_folder(
+            folder,
+            "model*.safetensors",
+            layer="none" if of_characters else "tokens",
+            hint=hint,
+            trust_remote_code=trust_remote_code,
+        )
         if foreign:
             options["foreign"] = True
             options["tags"], options["scheme"] = tag_names(class_names(model))

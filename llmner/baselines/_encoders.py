@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from llmner._mishaps import Mishap, attempt
 from llmner._numbers import is_whole
 from llmner.engines._loading import check_available, load_pretrained
+from llmner.engines._model_files import check_finite
 from llmner.engines.embedded import EMBEDDED_MODEL, embedded_model
-from llmner.errors import InputError, MissingExtraError
+from llmner.errors import GenerationError, InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -22,6 +23,7 @@ __all__ = [
     "class_names",
     "config_fields",
     "load_encoder",
+    "load_folder",
     "model_path",
 ]
 
@@ -182,6 +184,36 @@ def load_encoder(
         **options,
     )
     return model, tokenizer
+
+
+def load_folder(
+    folder: Path,
+    weights: str,
+    *,
+    layer: Literal["tokens", "texts", "none"],
+    hint: str,
+    trust_remote_code: bool = False,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The model and the tokenizer of a folder, whose weights are all numbers.
+
+    Args:
+        folder: The folder.
+        weights: Which of its files are checked: a pattern of their names.
+        layer: What its classification layer is of.
+        hint: What to do about a broken folder.
+        trust_remote_code: Run Python code that comes with the model.
+
+    Raises:
+        InputError: A file is missing or broken.
+        MissingExtraError: The ``baselines`` extra is not installed.
+    """
+    try:
+        loaded = load_encoder(str(folder), layer=layer, trust_remote_code=trust_remote_code)
+    except GenerationError as error:
+        raise InputError(str(error), path=folder, hint=hint) from None
+    for path in sorted(folder.glob(weights)):
+        check_finite(path)
+    return loaded
 
 
 def model_path(name: str, report: Callable[[str], None] | None = None) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from llmner.baselines import bilstm, crf, encoder, encoder_classifier, linear
 from llmner.baselines._types import Baseline, Trained
 
-__all__ = ["KINDS", "LINEAR", "BaselineConfig", "Kind", "kind_named", "kind_of_config"]
+__all__ = ["KINDS", "BaselineConfig", "Kind", "kind_named", "kind_of_config"]
 
 BaselineConfig: TypeAlias = (
     crf.CrfConfig
@@ -21,10 +21,6 @@ BaselineConfig: TypeAlias = (
     | linear.LinearClassifierConfig
     | encoder_classifier.EncoderClassifierConfig
 )
-
-
-LINEAR = "linear"
-"""The model of a classifier that is no encoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +132,6 @@ def kind_named(name: str, options: Mapping[str, Any]) -> Kind:
     'transformers'
     """
     if name == "classifier":
-        is_linear = options.get("model") in (None, LINEAR)
+        is_linear = options.get("model") in (None, "linear")
         name = "linear-classifier" if is_linear else "encoder-classifier"
     return KINDS[name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ __all__ = [
     "judge_labels",
     "label_targets",
     "learnt_text_labels",
+    "sigmoid",
     "text_labels",
 ]
 
@@ -134,10 +135,6 @@ class LabelChoice:
         return asdict(self)
 
 
-class _Classifier(Protocol):
-    def tag(self, texts: Sequence[str]) -> Sequence[tuple[TextLabel, ...]]: ...
-
-
 def text_labels(
     texts: int,
     labels: Sequence[str],
@@ -178,15 +175,16 @@ def learnt_text_labels(sentences: Iterable[Sentence]) -> list[str]:
     return labels
 
 
-def judge_labels(gold: Sequence[Sentence], classifier: _Classifier) -> tuple[float, float, float]:
-    """Micro precision, recall and F1 of a classifier's labels.
+def judge_labels(
+    gold: Sequence[Sentence], predicted: Sequence[tuple[TextLabel, ...]]
+) -> tuple[float, float, float]:
+    """Micro precision, recall and F1 of the labels that a classifier gave.
 
     If they have attributes, a label counts once for each, and is right if its value is.
     """
     from llmner.scoring import score
 
     empty: list[tuple[Any, ...]] = [()] * len(gold)
-    predicted = classifier.tag([sentence.text for sentence in gold])
     scores = score(empty, empty, text_labels=([sentence.labels for sentence in gold], predicted))
     labels = scores.others["text_labels"]
     has_attributes = any(label.attributes for sentence in gold for label in sentence.labels)
@@ -245,6 +243,11 @@ def best_thresholds(probabilities: NDArray[Any], targets: NDArray[np.bool_]) -> 
         else together
         for label in range(len(gold))
     )
+
+
+def sigmoid(scores: NDArray[Any]) -> NDArray[Any]:
+    """Probabilities of scores."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(scores, -40, 40))))
 
 
 def _middle(f1: NDArray[Any]) -> float:

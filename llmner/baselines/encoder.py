@@ -79,7 +79,7 @@ def train_encoder(
     """
     labels = learnt_labels(sentences)
     return fine_tune(
-        partial(_task, config, labels, sentences),
+        partial(make_task, config, labels, sentences),
         sentences,
         config,
         folder,
@@ -89,7 +89,7 @@ def train_encoder(
     )
 
 
-def _task(
+def make_task(
     config: EncoderConfig, labels: Sequence[str], sentences: Sequence[Sentence], say: Report
 ) -> FineTuningTask:
     path = model_path(config.model, say)

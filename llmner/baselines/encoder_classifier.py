@@ -83,9 +83,9 @@ def train_encoder_classifier(
         GenerationError: The model cannot be loaded.
         MissingExtraError: The ``baselines`` extra is not installed.
     """
-    learnt_text_labels(sentences)
+    labels = learnt_text_labels(sentences)
     trained = fine_tune(
-        partial(_task, config, sentences),
+        partial(_task, config, labels, sentences),
         sentences,
         config,
         folder,
@@ -94,14 +94,18 @@ def train_encoder_classifier(
         report=report,
     )
     if held_out and isinstance(trained.baseline, EncoderClassifier):
-        _choose(trained.baseline, held_out)
+        # Those of the epoch that was kept, not of the last one.
+        texts = [sentence.text for sentence in held_out]
+        _choose(trained.baseline, held_out, trained.baseline.probabilities(texts))
     return trained
 
 
 def _task(
-    config: EncoderClassifierConfig, sentences: Sequence[Sentence], say: Report
+    config: EncoderClassifierConfig,
+    labels: Sequence[str],
+    sentences: Sequence[Sentence],
+    say: Report,
 ) -> FineTuningTask:
-    labels = learnt_text_labels(sentences)
     values = attribute_classes(sentences)
     path = model_path(config.model, say)
     load = partial(
@@ -251,13 +255,16 @@ def _judge(
     classifier: EncoderClassifier, held_out: Sequence[Sentence]
 ) -> tuple[float, float, float]:
     """Figures with the thresholds that are best for the held-out texts."""
-    _choose(classifier, held_out)
-    return judge_labels(held_out, classifier)
+    texts = [sentence.text for sentence in held_out]
+    probabilities, best = classifier.weighed(texts)
+    _choose(classifier, held_out, probabilities)
+    return judge_labels(held_out, classifier.given(texts, probabilities, best))
 
 
-def _choose(classifier: EncoderClassifier, held_out: Sequence[Sentence]) -> None:
+def _choose(
+    classifier: EncoderClassifier, held_out: Sequence[Sentence], probabilities: NDArray[Any]
+) -> None:
     """Choose thresholds on held-out texts."""
-    probabilities = classifier.probabilities([sentence.text for sentence in held_out])
     targets = label_targets(held_out, classifier.labels)
     classifier.choice = replace(
         classifier.choice, thresholds=best_thresholds(probabilities, targets)

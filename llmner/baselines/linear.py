@@ -29,6 +29,7 @@ from llmner.baselines._text_labels import (
     judge_labels,
     label_targets,
     learnt_text_labels,
+    sigmoid,
     text_labels,
 )
 from llmner.baselines._types import Epoch, Fields, Trained, baseline_config
@@ -140,7 +141,7 @@ class LinearClassifier:
         return _weighted(_hashed(texts, self._classes), self._weights["idf"])
 
     def _probabilities(self, features: csr_matrix) -> NDArray[Any]:
-        return _sigmoid(_scores(features, self._weights["labels"]))
+        return sigmoid(_scores(features, self._weights["labels"]))
 
     def _attributes(
         self, features: csr_matrix, given: Sequence[tuple[int, int]]
@@ -201,10 +202,6 @@ def _checked(weights: Mapping[str, NDArray[Any]], classes: Any) -> LinearClassif
 def _scores(features: csr_matrix, weights: NDArray[Any]) -> NDArray[Any]:
     """The scores of each class: (texts, classes); the last weight of a class is its intercept."""
     return np.asarray(features @ weights[:, :-1].T + weights[:, -1])
-
-
-def _sigmoid(scores: NDArray[Any]) -> NDArray[Any]:
-    return np.asarray(1 / (1 + np.exp(-np.clip(scores, -40, 40))))
 
 
 def _hashed(texts: Sequence[str], classes: Mapping[str, Any]) -> csr_matrix:
@@ -311,7 +308,9 @@ def train_linear_classifier(
     seconds = time.perf_counter() - started
     epoch = Epoch(1, None, seconds=seconds)
     if held_out:
-        precision, recall, f1 = judge_labels(held_out, classifier)
+        precision, recall, f1 = judge_labels(
+            held_out, classifier.tag([sentence.text for sentence in held_out])
+        )
         epoch = Epoch(1, None, None, precision, recall, f1, seconds)
     if on_epoch is not None:
         on_epoch(epoch)
@@ -348,5 +347,5 @@ def _crossed(
     parts = KFold(config.folds, shuffle=True, random_state=config.seed)
     for train, test in parts.split(features):
         weights = _fit(features[train], targets[train], config)
-        probabilities[test] = _sigmoid(_scores(features[test], weights))
+        probabilities[test] = sigmoid(_scores(features[test], weights))
     return probabilities

@@ -172,12 +172,10 @@ def bilstm_crf(
     dropout: Annotated[
         float, typer.Option(min=0, max=0.99, help="Share of vector elements left out.")
     ] = 0.5,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the sentences at the most.")] = 8,
-    patience: Annotated[
-        int, typer.Option(min=1, help="Epochs without a better F1 before it stops.")
-    ] = 5,
+    epochs: _EpochsOption = 8,
+    patience: _PatienceOption = 5,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(min=1e-9, help="Its highest value.")] = 3e-3,
+    learning_rate: _RateOption = 3e-3,
     strict: StrictOption = False,
     restart: _RestartOption = False,
     json: JsonOption = False,

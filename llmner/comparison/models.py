@@ -14,7 +14,7 @@ from llmner._numbers import is_number
 from llmner.asking import AskOptions, build, prepare
 from llmner.asking.options import OPTIONS
 from llmner.baselines._extract import BaselineExtractor
-from llmner.baselines._kinds import BaselineConfig, kind_named
+from llmner.baselines._kinds import BaselineConfig, kind_named, kind_of_config
 from llmner.baselines._store import RECORD_FILE, find_baseline, read_baseline_record
 from llmner.baselines._train import check_folder, train_baseline
 from llmner.baselines._types import Epoch, Report, silent
@@ -221,7 +221,7 @@ def _trained(
     assert config.train is not None
     baseline_config = _config_of(entry, config)
     baseline = folder / slug(entry.name)
-    has_epochs = kind_named(entry.train, entry.options).step == "epoch"
+    has_epochs = kind_of_config(baseline_config).step == "epoch"
     default = config.held_out if has_epochs else 0.0
     held_out = default if entry.held_out is None else entry.held_out
     name = Path(config.train.path).name

@@ -235,9 +235,8 @@ def _sides(
     gold_claims = None if text is None else surfaces(text, gold)
     if predicted == gold and not labels.attributes:
         # Sharing the objects lets metrics see quickly that all is right, as in most sentences.
-        predicted, predicted_tags, predicted_claims = gold, gold_tags, gold_claims
+        predicted, predicted_claims = gold, gold_claims
     else:
-        predicted_tags = spans_to_tags(predicted, length)
         predicted_claims = None
         if text is not None and claims is None:
             predicted_claims = surfaces(text, predicted)
@@ -245,15 +244,17 @@ def _sides(
         predicted_claims = claims
     strict = predicted
     if tags is not None:
+        read_tags = list(tags)
         strict = tuple(Span(*part) for part in tags_to_spans(tags, drop=True)[0])
+    else:
+        read_tags = gold_tags if predicted is gold else spans_to_tags(predicted, length)
     return Sides(
         labels=labels,
         gold=gold,
         predicted=predicted,
         strict=strict,
         gold_tags=gold_tags,
-        predicted_tags=predicted_tags,
-        read_tags=predicted_tags if tags is None else list(tags),
+        read_tags=read_tags,
         text=text,
         gold_claims=gold_claims,
         predicted_claims=predicted_claims,

@@ -67,9 +67,8 @@ class Sides:
         predicted: Predicted spans, sorted and without overlaps.
         strict: The predicted spans that strict IOB2 counts.
         gold_tags: IOB2 tags of the gold spans, one per character.
-        predicted_tags: IOB2 tags of the predicted spans, one per character.
-        read_tags: The tags from which the predictions were read; ``predicted_tags`` unless they
-            were broken.
+        read_tags: The tags from which the predictions were read, one per character; those of the
+            predicted spans unless they were broken.
         text: The sentence's text, if it is known.
         gold_claims: The (label, surface) pairs of gold; ``None`` without a text.
         predicted_claims: The (label, surface) pairs of the predictions; ``None`` without a text.
@@ -82,7 +81,6 @@ class Sides:
     predicted: tuple[Span, ...]
     strict: tuple[Span, ...]
     gold_tags: list[str]
-    predicted_tags: list[str]
     read_tags: list[str]
     text: str | None = None
     gold_claims: Claims | None = None

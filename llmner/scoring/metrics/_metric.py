@@ -21,6 +21,7 @@ __all__ = [
     "mean_ratios",
     "named",
     "prf",
+    "quoted_prf",
     "ratios",
 ]
 
@@ -123,3 +124,8 @@ def named(name: str, values: Iterable[Number]) -> Figures:
 def prf(values: Iterable[Number]) -> PRF:
     """Precision, recall and F1 of a single sum, given arrays of one value each."""
     return PRF(*(float(value[0]) for value in values))
+
+
+def quoted_prf(figures: Callable[[Any, Sequence[str]], Figures]) -> Callable[[Whole, Any], PRF]:
+    """The ``quote`` of a metric whose figures are precision, recall and F1, in this order."""
+    return lambda whole, sums: prf(figures(sums, whole.labels.names).values())

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmner.scoring._sides import Whole
 from llmner.scoring.metrics._entities import count_entities
-from llmner.scoring.metrics._metric import PRF, Figures, Hits, Metric, mean_ratios, named, prf
+from llmner.scoring.metrics._metric import Figures, Hits, Metric, mean_ratios, named, quoted_prf
 
 
 def _figures(sums: Hits, labels: Sequence[str]) -> Figures:
     return named("macro", mean_ratios(sums, (sums.gold + sums.predicted) > 0))
-
-
-def _quote(whole: Whole, sums: Hits) -> PRF:
-    return prf(_figures(sums, whole.labels.names).values())
 
 
 METRIC = Metric(
@@ -22,5 +17,5 @@ METRIC = Metric(
     count_entities,
     _figures,
     {"macro.f1": ("macro F1", "mean over labels, each label alike")},
-    _quote,
+    quoted_prf(_figures),
 )

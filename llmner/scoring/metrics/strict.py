@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmner.scoring._sides import Sides, Whole
-from llmner.scoring.metrics._metric import PRF, Figures, Hits, Metric, named, prf, ratios
+from llmner.scoring._sides import Sides
+from llmner.scoring.metrics._metric import Figures, Hits, Metric, named, quoted_prf, ratios
 
 
 def _count(sides: Sides) -> Hits:
@@ -24,14 +24,10 @@ def _figures(sums: Hits, labels: Sequence[str]) -> Figures:
     return named("strict", ratios(*sums))
 
 
-def _quote(whole: Whole, sums: Hits) -> PRF:
-    return prf(_figures(sums, whole.labels.names).values())
-
-
 METRIC = Metric(
     "strict",
     _count,
     _figures,
     {"strict.f1": ("micro F1, strict IOB2", "seqeval's strict mode with scheme IOB2")},
-    _quote,
+    quoted_prf(_figures),
 )

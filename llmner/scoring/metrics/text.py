@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmner.scoring._sides import Sides, Whole
-from llmner.scoring.metrics._metric import PRF, Figures, Hits, Metric, named, prf, ratios
+from llmner.scoring._sides import Sides
+from llmner.scoring.metrics._metric import Figures, Hits, Metric, named, quoted_prf, ratios
 
 
 def _count(sides: Sides) -> Hits | None:
@@ -19,10 +19,6 @@ def _figures(sums: Hits, labels: Sequence[str]) -> Figures:
     return named("text", ratios(*sums))
 
 
-def _quote(whole: Whole, sums: Hits) -> PRF:
-    return prf(_figures(sums, whole.labels.names).values())
-
-
 METRIC = Metric(
     "text",
     _count,
@@ -33,5 +29,5 @@ METRIC = Metric(
             "label and surface, offsets ignored: for models that give no offsets",
         )
     },
-    _quote,
+    quoted_prf(_figures),
 )
