@@ -121,6 +121,15 @@ class Label(_Model):
         return fields
 
     @cached_property
+    def closed_attributes(self) -> dict[str, Attribute]:
+        """The attributes that take only the values they name.
+
+        >>> list(Label(code="A", attributes={"tone": ["good"], "size": "number"}).closed_attributes)
+        ['tone']
+        """
+        return {name: own for name, own in self.attributes.items() if own.values}
+
+    @cached_property
     def _attributes_by_word(self) -> dict[str, str]:
         return {
             _fold(word): name

@@ -142,7 +142,7 @@ def labels_of_cats(cats: Any) -> list[TextLabel]:
     if not isinstance(cats, dict):
         return []
     return [
-        TextLabel(name, score=None if number in (True, 1) else float(number))
+        TextLabel(name, score=None if number == 1 else float(number))
         for name, number in cats.items()
         if isinstance(name, str) and name and isinstance(number, int | float) and number >= 0.5
     ]

@@ -84,7 +84,7 @@ def main_language(text: str) -> str:
     ['ko', 'ja', 'zh']
     """
     counts = Counter(KINDS[char] for char in text[:2000])
-    japanese = counts["k"] > 0.1 * counts["c"] and counts["k"] > 0
+    japanese = counts["k"] > 0.1 * counts["c"]
     by_language = {
         "ko": 2 * counts["h"],
         "ja": 2 * (counts["k"] + counts["c"]) if japanese else 0,

@@ -280,10 +280,12 @@ class Recipe(_Model):
             return data
         if data.get("text_labels") and not data.get("labels"):
             data = {"reply_format": "labels", **data}
-        if data.get("labels") and "system" not in data and "examples" not in data:
+        labels = label_fields(data.get("labels"))
+        if isinstance(labels, Sequence) and labels and not {"system", "examples"} & data.keys():
+            # What is no label, the check of the fields will say.
             codes = [
-                str(label["code"] if isinstance(label, dict) else getattr(label, "code", label))
-                for label in label_fields(data["labels"])
+                str(label.get("code") if isinstance(label, dict) else getattr(label, "code", label))
+                for label in labels
             ]
             data = {**zero_shot_fields(codes, str(data.get("language", ""))), **data}
         return data
@@ -368,8 +370,11 @@ class Recipe(_Model):
         >>> Recipe.of({"PRODUCT": "names of goods"}).schema_.codes
         ('PRODUCT',)
         """
-        as_schema(labels)
-        recipe = cls.model_validate({"name": "labels", "language": language, "labels": labels})
+        schema = as_schema(labels)
+        assert schema is not None
+        recipe = cls.model_validate(
+            {"name": "labels", "language": language, "labels": schema.labels}
+        )
         return recipe if reply_format is None else recipe.with_reply_format(reply_format)
 
     def example_sentences(self) -> Iterator[Sentence]:

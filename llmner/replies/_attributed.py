@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from llmner.replies._json_values import Pairs
-from llmner.replies._mentions import MentionCollector, is_none_word, is_nothing
+from llmner.replies._mentions import BULLET, MentionCollector, is_none_word, is_nothing
 from llmner.schema import Label, LabelSchema
 
 __all__ = [
@@ -29,7 +29,6 @@ _LONGEST = 2000
 _LONGEST_HEADING = 60
 _COMMAS = re.compile(r"[,，、;；]\s*")
 _DECORATION = " \t*#_`\"'“”‘’[]【】<>:："
-_BULLET = re.compile(r"^[ \t]*+(?:(?:[-*+•·‣▪◦]|\d{1,3}[.)]|\(\d{1,3}\))[ \t]+|[・•·]\s*+)")
 # What parts rows on one line, and what parts the cells of one.
 _STRONG, _WEAK = re.compile(r"\s*[;；]\s*|\s+\|\s+"), re.compile(r"\s*[,，]\s*")
 _BRACKETS = re.compile(r"[()（）\[\]]")
@@ -74,25 +73,31 @@ class AttributedLines:
     lines tells; where it does not, nothing is said of a mention rather than something wrong.
 
     Args:
-        collector: Takes the mentions. Its schema has attributes.
+        collector: Takes the mentions.
+        schema: Its schema, which has attributes.
         text: The reply, or the part of it that is read.
     """
 
-    def __init__(self, collector: MentionCollector, text: str) -> None:
+    def __init__(self, collector: MentionCollector, schema: LabelSchema, text: str) -> None:
         self._collector = collector
+        self._schema = schema
         self.lines: list[str] = []
         """The lines to read: those of the text, with those that hold several rows divided."""
         for raw in text.split("\n"):
             self.lines += self._divided(raw.strip("\r"))
-        lines = [_line(raw) for raw in self.lines]
-        self._is_before, self._is_dropped = self._order(lines)
-        self._has_rows = any(self._is_row(line.body) for line in lines)
+        self._parsed = [_line(raw) for raw in self.lines]
+        # What each line says, once it was asked.
+        self._attributes: list[dict[str, Any] | None] = [None] * len(self.lines)
+        self._is_before, self._is_dropped = self._order()
+        self._has_rows = any(self._is_row(line.body) for line in self._parsed)
         self._number = -1
         # Before their mentions: what was said last. After them: the mentions it is said of begin
         # at _group, and bare surfaces wait for it.
         self._said: dict[str, Any] = {}
         self._count = self._group = 0
         self._is_closed = False
+        # The names of attributes that were said of all of them: said again, they change nothing.
+        self._told: set[str] = set()
         self._surfaces: list[str] = []
 
     def read(self, number: int) -> bool:
@@ -103,10 +108,10 @@ class AttributedLines:
         """
         self.settle()
         self._number = number
-        line = _line(self.lines[number])
+        line = self._parsed[number]
         if not line.body or len(line.raw) > _LONGEST:
             return False
-        said = self._attribute(line)
+        said = self._attribute(number)
         if said:
             if not self._is_dropped[number]:
                 self._take(said)
@@ -118,7 +123,7 @@ class AttributedLines:
             self._add(named, {})
             return True
         if self._is_headed(line.body) or add_attributed_row(_unbulleted(line.raw), self._collector):
-            self._said, self._surfaces = {}, []
+            self._said, self._surfaces, self._told = {}, [], set()
             self._count = self._group = len(self._collector.mentions)
             return True
         surfaces = self._surfaces_of(line.body)
@@ -144,15 +149,14 @@ class AttributedLines:
         elif self._is_closed:
             self._group = self._count
         self._is_closed = False
+        self._told = set()
         self._count = len(mentions)
 
     def _take(self, said: dict[str, Any]) -> None:
         """Take what a line says of mentions: of those that follow, or of those before it."""
         if self._is_before[self._number]:
             # Several attributes in a row are of the same mentions.
-            follows = self._number > 0 and bool(
-                self._attribute(_line(self.lines[self._number - 1]))
-            )
+            follows = self._number > 0 and bool(self._attribute(self._number - 1))
             self._said = {**self._said, **said} if follows else said
             return
         if self._surfaces:
@@ -160,11 +164,12 @@ class AttributedLines:
             mentions = self._collector.mentions
             known = {mention.text for mention in mentions[self._group :]}
             if not set(self._surfaces) <= known:
-                self._group = len(mentions)
+                self._group, self._told = len(mentions), set()
                 self._add(self._surfaces, {})
             self._surfaces = []
             self._count = len(mentions)
-        self._say(self._group, said)
+        self._say(self._group, {name: own for name, own in said.items() if name not in self._told})
+        self._told |= said.keys()
         self._is_closed = True
 
     def _say(self, first: int, said: dict[str, Any]) -> None:
@@ -178,7 +183,7 @@ class AttributedLines:
 
     def _divided(self, raw: str) -> list[str]:
         """A line, or its parts if each of them is one: ``Term: food, Polarity: positive; ...``."""
-        bullet = _BULLET.match(raw)
+        bullet = BULLET.match(raw)
         body = raw[bullet.end() :] if bullet else raw
         if len(body) > _LONGEST or body.count("\t") or body.strip().startswith("|"):
             return [raw]
@@ -200,47 +205,47 @@ class AttributedLines:
         return self._label(name) is not None or bool(self._named(name, ""))
 
     def _label(self, name: str) -> str | None:
-        schema = self._collector.schema
-        assert schema is not None
-        return schema.resolve(name) or schema.resolve(_NUMBERED.sub("", name))
+        return _resolved(self._schema.resolve, name)
 
     def _named(self, name: str, value: str) -> dict[str, Any]:
         """The attribute that a word names, with its value; empty if it names none."""
-        schema = self._collector.schema
-        assert schema is not None
         if self._label(name) is not None:
             return {}
-        for label in schema.labels:
-            known = label.resolve_attribute(name) or label.resolve_attribute(
-                _NUMBERED.sub("", name)
-            )
+        for label in self._schema.labels:
+            known = _resolved(label.resolve_attribute, name)
             if known is not None:
                 return {known: value.strip(_DECORATION)}
         return {}
 
-    def _attribute(self, line: _Line) -> dict[str, Any]:
+    def _attribute(self, number: int) -> dict[str, Any]:
         """What a line says that is an attribute and nothing else; empty if it is none."""
+        said = self._attributes[number]
+        if said is None:
+            said = self._attributes[number] = self._read_attribute(self._parsed[number])
+        return said
+
+    def _read_attribute(self, line: _Line) -> dict[str, Any]:
         match = _NAMED.fullmatch(line.body)
         if match is not None:
             return self._named(match["name"], match["value"])
         value = self._value(line.body)
+        if not value or _BRACKETS.search(line.body) is not None:
+            return {}
         # food (positive), food positive: a row, and no value alone.
         words = line.body.strip(_DECORATION).split()
-        alone = not any(self._has(word) and not self._value(word) for word in words)
-        return value if value and alone and _BRACKETS.search(line.body) is None else {}
+        return {} if any(self._has(word) and not self._value(word) for word in words) else value
 
-    def _order(self, lines: Sequence[_Line]) -> tuple[list[bool], list[bool]]:
+    def _order(self) -> tuple[list[bool], list[bool]]:
         """For each line, whether attributes stand before their mentions there, and whether one is
         about none of them.
         """
-        kinds = [self._kind(line) for line in lines]
-        whole = "".join(kinds)
+        whole = "".join(map(self._kind, range(len(self._parsed))))
         headed = any(
-            kind == "a" and self._is_heading(number, lines) for number, kind in enumerate(kinds)
+            kind == "a" and self._is_heading(number, whole) for number, kind in enumerate(whole)
         )
         blocks = _blocks(whole)
         apart = not headed and any("a" in own and "m" in own for _, own in blocks)
-        before, dropped = [False] * len(lines), [False] * len(lines)
+        before, dropped = [False] * len(whole), [False] * len(whole)
         for first, own in blocks if apart and len(blocks) > 1 else [(0, whole)]:
             order = [kind for kind in own if kind in "am"]
             is_before = headed or (order[:1] == ["a"] and order[-1:] == ["m"])
@@ -251,13 +256,14 @@ class AttributedLines:
                 dropped[first + own.index("a")] = True
         return before, dropped
 
-    def _kind(self, line: _Line) -> str:
+    def _kind(self, number: int) -> str:
         """``a`` for an attribute, ``m`` for mentions, ``-`` for a blank line, ``o`` for others."""
+        line = self._parsed[number]
         if not line.body:
             return "-"
         if len(line.raw) > _LONGEST:
             return "o"
-        if self._attribute(line):
+        if self._attribute(number):
             return "a"
         match = _NAMED.fullmatch(line.body)
         if match is not None:
@@ -267,14 +273,15 @@ class AttributedLines:
         surfaces = self._surfaces_of(line.body)
         return "m" if surfaces and all(map(self._has, surfaces)) else "o"
 
-    def _is_heading(self, number: int, lines: Sequence[_Line]) -> bool:
+    def _is_heading(self, number: int, kinds: str) -> bool:
         """Whether an attribute stands over the lines below it."""
-        line = lines[number]
-        following = next((own for own in lines[number + 1 :] if own.body), None)
-        if line.is_marked or following is None:
+        line = self._parsed[number]
+        below = next((n for n in range(number + 1, len(kinds)) if kinds[n] != "-"), None)
+        if line.is_marked or below is None:
             return line.is_marked
+        following = self._parsed[below]
         deeper = following.indent >= line.indent + line.is_bulleted
-        return following.is_bulleted and deeper and self._kind(following) == "m"
+        return following.is_bulleted and deeper and kinds[below] == "m"
 
     def _is_unknown(self, body: str) -> bool:
         """Whether a line among rows was one with a value that nobody knows: ``service: mixed``."""
@@ -282,16 +289,14 @@ class AttributedLines:
         if match is None or not self._has_rows or not self._has(match["name"].strip(_DECORATION)):
             return False
         value = match["value"].strip(_DECORATION)
-        schema = self._collector.schema
-        assert schema is not None
-        label = schema.labels[0]
-        closed = [name for name, own in label.attributes.items() if own.values]
+        closed = self._schema.labels[0].closed_attributes
         words = value.split()
-        if len(schema.labels) > 1 or len(closed) != 1 or not 0 < len(words) <= 3:
+        if len(self._schema.labels) > 1 or len(closed) != 1 or not 0 < len(words) <= 3:
             return False
-        if label.attributes[closed[0]].takes(value) or any(map(self._has, words)):
+        ((name, attribute),) = closed.items()
+        if attribute.takes(value) or any(map(self._has, words)):
             return False
-        self._add([match["name"].strip(_DECORATION)], {closed[0]: value})
+        self._add([match["name"].strip(_DECORATION)], {name: value})
         return True
 
     def _is_row(self, body: str) -> bool:
@@ -337,19 +342,22 @@ class AttributedLines:
 
     def _value(self, phrase: str) -> dict[str, Any]:
         """The attribute whose value a phrase is, where one label was asked for."""
-        schema = self._collector.schema
-        assert schema is not None
-        return value_named(phrase, schema.labels[0]) if len(schema.labels) == 1 else {}
+        labels = self._schema.labels
+        return value_named(phrase, labels[0]) if len(labels) == 1 else {}
 
     def _has(self, surface: str) -> bool:
         source = self._collector.source
         return source is not None and bool(surface) and source.has(surface)
 
     def _add(self, surfaces: Sequence[str], attributes: dict[str, Any]) -> None:
-        schema = self._collector.schema
-        assert schema is not None
         for surface in surfaces:
-            self._collector.add(schema.labels[0].code, surface, attributes)
+            self._collector.add(self._schema.labels[0].code, surface, attributes)
+
+
+def _resolved(resolve: Callable[[str], str | None], name: str) -> str | None:
+    """What a word names, with the number behind it or without."""
+    bare = _NUMBERED.sub("", name)
+    return resolve(name) or (resolve(bare) if bare != name else None)
 
 
 def _line(raw: str) -> _Line:
@@ -363,7 +371,7 @@ def _line(raw: str) -> _Line:
 
 
 def _unbulleted(raw: str) -> str:
-    return _BULLET.sub("", raw)
+    return BULLET.sub("", raw)
 
 
 def _blocks(kinds: str) -> list[tuple[int, str]]:
@@ -465,7 +473,7 @@ def _mention_of(cells: Sequence[str], collector: MentionCollector, *, named: boo
     source = collector.source
     known = [cell for cell in rest if source is not None and source.has(cell)]
     # A text may have the word for a value, too.
-    closed = [attribute for attribute in label.attributes.values() if attribute.values]
+    closed = label.closed_attributes.values()
     plain = [cell for cell in known if not any(own.takes(cell) for own in closed)]
     known = plain or known
     surface = rest[0] if rest[0] in known or not known else known[0]
@@ -597,7 +605,7 @@ def add_attributed_object(pairs: Pairs, collector: MentionCollector) -> bool:
     if schema is None or not schema.has_attributes or len(schema.labels) != 1 or len(pairs) < 2:
         return False
     label = schema.labels[0]
-    closed = [attribute for attribute in label.attributes.values() if attribute.values]
+    closed = label.closed_attributes.values()
     attributes: dict[str, Any] = {}
     surfaces: list[tuple[str, str]] = []
     for key, value in pairs:
@@ -638,8 +646,8 @@ def add_attributed_key(key: str, value: Any, collector: MentionCollector) -> boo
             collector.add(label.code, key, plain)
             return True
         return False
-    closed = [(name, a) for name, a in label.attributes.items() if a.values]
     if isinstance(value, str):
+        closed = label.closed_attributes.items()
         fits = [name for name, attribute in closed if attribute.takes(value)]
         is_value = [name for name, attribute in closed if attribute.takes(key)]
         if fits and not is_value:

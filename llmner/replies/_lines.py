@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from llmner.replies._attributed import AttributedLines
 from llmner.replies._interpret import collect_surfaces
 from llmner.replies._json import find_values
-from llmner.replies._mentions import MentionCollector, is_label, is_nothing, split_labelled
+from llmner.replies._mentions import BULLET, MentionCollector, is_label, is_nothing, split_labelled
 from llmner.replies._source import fold
 from llmner.replies._types import NOTHING, Reading, Unwrapped
 from llmner.schema import LabelSchema
@@ -21,7 +21,6 @@ __all__ = ["SQUARE_MARKUP", "read_lines", "unescape_line"]
 SQUARE_MARKUP = re.compile(r"[\[［]([^\[\]［］<>\n]+)[:：]\s*([^\[\]:：［］<>\n]{1,60})[\]］]")
 """A mention like ``[손흥민:PS]``."""
 
-_BULLET = re.compile(r"^[ \t]*+(?:(?:[-*+•·‣▪◦]|\d{1,3}[.)]|\(\d{1,3}\))[ \t]+|[・•·]\s*+)")
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]+")
 _DESCRIBED = re.compile(
     r"(?P<surface>[^:：\n()\[\]（）【】]{1,200})[(\[（【](?P<label>[^()\[\]（）【】\n]{1,60})[)\]）】]"
@@ -75,8 +74,8 @@ def _read_unlabelled(part: str, collector: MentionCollector) -> bool:
     if schema is None or source is None or len(schema.labels) != 1:
         return False
     rows = [line for line in part.split("\n") if line.strip()]
-    bulleted = [line for line in rows if _BULLET.match(line)]
-    lines = [_undecorated(_BULLET.sub("", line)) for line in bulleted or rows]
+    bulleted = [line for line in rows if BULLET.match(line)]
+    lines = [_undecorated(BULLET.sub("", line)) for line in bulleted or rows]
     surfaces = [piece.strip() for line in lines for piece in _COMMAS.split(line) if piece.strip()]
     if source.folded == fold(part) or not all(map(source.has, surfaces)):
         return False
@@ -121,8 +120,9 @@ def _read_part(
     """
     read = unread = 0
     heading: str | None = None
-    has_attributes = schema is not None and schema.has_attributes
-    attributed = AttributedLines(collector, text) if has_attributes else None
+    attributed = None
+    if schema is not None and schema.has_attributes:
+        attributed = AttributedLines(collector, schema, text)
     lines = text.split("\n") if attributed is None else attributed.lines
     for number, raw in enumerate(lines):
         collector.budget.spend(3 + len(raw) // 8)
@@ -147,8 +147,8 @@ def _read_part(
             read += 1
             continue
         before = len(collector.mentions) + len(collector.repairs)
-        bullet = _BULLET.match(line)
-        body = _BULLET.sub("", _HEADING.sub("", line)).strip().lstrip(_HEADING_MARKS)
+        bullet = BULLET.match(line)
+        body = BULLET.sub("", _HEADING.sub("", line)).strip().lstrip(_HEADING_MARKS)
         if _read_line(body, schema, collector):
             read += 1
             if len(collector.mentions) + len(collector.repairs) > before:

@@ -13,6 +13,7 @@ from llmner.schema import LabelSchema
 from llmner.spans import Mention
 
 __all__ = [
+    "BULLET",
     "OUTSIDE",
     "MentionCollector",
     "is_label",
@@ -23,6 +24,8 @@ __all__ = [
     "split_labelled",
 ]
 
+BULLET = re.compile(r"^[ \t]*+(?:(?:[-*+•·‣▪◦]|\d{1,3}[.)]|\(\d{1,3}\))[ \t]+|[・•·]\s*+)")
+"""What stands before a line of a list."""
 OUTSIDE = ("O", "o", "OUTSIDE")
 """Tags of tokens that are in no entity."""
 

@@ -39,7 +39,7 @@ def read_value_marks(unwrapped: Unwrapped) -> Reading | None:
     if schema is None or source is None or len(schema.labels) != 1 or len(unwrapped.parts) != 1:
         return None
     (label,) = schema.labels
-    if not any(attribute.values for attribute in label.attributes.values()):
+    if not label.closed_attributes:
         return None
     collector = MentionCollector(schema, unwrapped.budget, source)
     for line in unwrapped.parts[0].split("\n"):

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from llmner.engines.grammars import is_answer, reply_grammar, reply_schema, schema_grammar
 from llmner.projection import project_read, project_reply
 from llmner.recipes import Recipe
-from llmner.replies import REPLY_FORMATS, read_exact, render_reply
+from llmner.replies import REPLY_FORMATS, read_exact, read_reply, render_reply
 from llmner.schema import LabelSchema
 from llmner.spans import Sentence, Span
+from tests.costs import seconds
 from tests.strategies import tidy_texts
 
 SCHEMA = LabelSchema.model_validate(
@@ -320,3 +321,13 @@ def test_a_value_that_nobody_knows_leaves_its_term() -> None:
     assert [outcome.mention.text for outcome in outcomes] == ["food", "service", "prices"]
     (attribute,) = outcomes[1].attributes
     assert (attribute.kind, attribute.said) == ("unknown_value", "mixed")
+
+
+def test_what_is_said_of_many_mentions_takes_linear_time() -> None:
+    def cost(count: int) -> float:
+        reply = "- food\n" * count + "positive\n" * count
+        return seconds(lambda: read_reply(reply, MAMS, "json-list", text=BISTRO), times=1)
+
+    cost(100)
+    small, large = cost(400), cost(4000)
+    assert large < 25 * max(small, 0.02)

@@ -58,10 +58,12 @@ class _Found:
         self.items.append((word.strip() if label is None else label.code, dict(attributes)))
 
     def rest_on(self, code: str, evidence: Any) -> None:
-        """Add what a label rests on."""
-        self.items = [
-            (own, {**said, EVIDENCE: evidence} if own == code else said) for own, said in self.items
-        ]
+        """Add what a label rests on to what was said of it last, which is what counts."""
+        for number in range(len(self.items) - 1, -1, -1):
+            own, said = self.items[number]
+            if own == code:
+                self.items[number] = own, {**said, EVIDENCE: evidence}
+                return
 
     def mentions(self) -> tuple[Mention, ...]:
         """The labels as mentions, each once with what was said of it last."""
@@ -194,23 +196,22 @@ def _read_object(pairs: Pairs, found: _Found) -> None:
             label = found.words.label(word)
             found.add(word, _attributes_of(plain, label, found.words))
         return
-    named = [name for name in plain if found.words.label(name) is not None]
+    labels = {name: own for name in plain if (own := found.words.label(name)) is not None}
     for name, value in plain.items():
-        label = found.words.label(name)
-        if label is not None:
-            _read_key(name, label, value, found)
-        elif named and normalize_key(name) in _EVIDENCE_KEYS:
+        if name in labels:
+            _read_key(name, labels[name], value, found)
+        elif labels and normalize_key(name) in _EVIDENCE_KEYS:
             # {"디자인": 1, "evidence": ["예쁘고"]}; of several labels, nobody says which.
-            own = found.words.label(named[0])
-            if own is not None and own.evidence and len(named) == 1:
-                found.rest_on(own.code, value)
-        elif _is_any_value(name, found.words) and isinstance(value, Pairs):
+            first = next(iter(labels.values()))
+            if first.evidence and len(labels) == 1:
+                found.rest_on(first.code, value)
+        elif isinstance(value, Pairs) and _is_any_value(name, found.words):
             # {"긍정": {"디자인": true}}
             for word, whether in value.to_dict().items():
                 own = found.words.label(word)
                 if own is not None and not _denies(whether):
                     found.add(word, value_in(name, own, found.words))
-        elif _is_any_value(name, found.words) and isinstance(value, str | list):
+        elif isinstance(value, str | list) and _is_any_value(name, found.words):
             # {"긍정": ["디자인", "가격"]}
             for word in _names(value, found.words):
                 own = found.words.label(word)
@@ -303,7 +304,7 @@ def _is_value(label: Label, value: Any) -> bool:
 def _value(value: Any, label: Label, words: Vocabulary) -> dict[str, Any] | None:
     """The attributes in a plain value under a label; ``None`` if it says there are none."""
     text = str(value)
-    if is_absent(text) and not any(own.takes(value) for own in label.attributes.values()):
+    if is_absent(text) and not _is_value(label, value):
         return None
     if isinstance(value, Number) and _is_zero(text) and not _has_room(label, value):
         return None

@@ -293,8 +293,7 @@ def attributes_of(label: Label, between: Sequence[Token], *, minus: bool) -> Any
         words = [token.code or token.text for token in said if token.kind == "value"]
         words += [token.text for token in between if token.kind == "other"]
         found = attributes_in(words, label)
-        known = any(label.attributes[name].takes(value) for name, value in found.items())
-        return {n: v for n, v in found.items() if label.attributes[n].takes(v)} if known else None
+        return {n: v for n, v in found.items() if label.attributes[n].takes(v)} or None
     ((name, attribute),) = label.attributes.items()
     numbers = [token.code for token in said if token.number]
     words = [token.code for token in said if token.kind == "value" and not token.number]
