@@ -107,7 +107,7 @@ def test_public_names() -> None:
             "Ceilings Change Comparison "
             "Confusion Difference Evaluation Facts Fault Figure Interval KlueScores LabelScore "
             "Loss ModeScore "
-            "Prediction Row Scores Source align compare corpus_signature draw evaluate "
+            "Prediction Row Scores Source align compare corpus_signature corpus_source draw evaluate "
             "doubts evaluate_all evaluate_runs "
             "evaluate_sources find_faults from_extractor from_file headline label_rows model_rows "
             "quotes read_predictions "

@@ -7,7 +7,7 @@ their defaults. The packages below implement what each option does.
 32
 """
 
-from llmner.asking.building import Asking, build, build_baseline, language_of, prepare
+from llmner.asking.building import Asking, build, build_baseline, in_language_of, prepare
 from llmner.asking.one_call import AskFields, aextract, extract
 from llmner.asking.options import AskOptions, is_baseline
 
@@ -19,7 +19,7 @@ __all__ = [
     "build",
     "build_baseline",
     "extract",
+    "in_language_of",
     "is_baseline",
-    "language_of",
     "prepare",
 ]

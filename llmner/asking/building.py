@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +34,13 @@ if TYPE_CHECKING:
     from llmner.recipes import Recipe
 
 __all__ = [
+    "GLANCE",
     "Asking",
     "build",
     "build_baseline",
     "build_engine",
     "extractor_options",
+    "in_language_of",
     "language_of",
     "load_recipe",
     "prepare",
@@ -47,6 +50,8 @@ __all__ = [
 
 # Default temperature for several samples, and default number of sentences per batch of a tagger.
 _SAMPLING, _TAGGED_AT_ONCE = 0.7, 64
+# How many texts are looked at to see in which language to ask.
+GLANCE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +177,21 @@ def language_of(texts: Iterable[str]) -> str:
     from llmner.languages import main_language
 
     return main_language(" ".join(texts))
+
+
+def in_language_of(asking: Asking, texts: Iterable[str]) -> Asking:
+    """Options that ask for labels, where they name no language, in that of the first ten texts.
+
+    >>> asking = prepare(AskOptions.of(labels="PERSON", engine="openai", model="m"))
+    >>> in_language_of(asking, ["손흥민은"]).recipe.language
+    'ko'
+    """
+    asked = asking.options.recipe
+    if asked.labels is None or asked.language is not None:
+        return asking
+    options = asking.options.but(language=language_of(islice(texts, GLANCE)))
+    recipe = load_recipe(options.recipe, asking.adapter, options.engine.model)
+    return replace(asking, options=options, recipe=recipe)
 
 
 def build_engine(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence, Sized
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from llmner._unicode import is_invisible
-from llmner.asking.building import build, build_baseline, language_of
+from llmner.asking.building import GLANCE, build, build_baseline, language_of
 from llmner.asking.options import AskOptions, is_baseline
 from llmner.errors import InputError
 from llmner.spans import Sentence
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AskFields", "aextract", "extract"]
 
-# How many texts are looked at to see in which language to ask.
-_GLANCE = 10
 # Extractors that are kept: a model is loaded once for all calls with the same options.
 _KEPT = 4
 _kept: OrderedDict[str, SpanExtractor] = OrderedDict()
@@ -148,12 +145,19 @@ def extract(
     >>> [(span.text, span.label) for span in doc.spans]  # doctest: +SKIP
     [('손흥민', 'PS'), ('춘천', 'LC')]
     """
-    asked: dict[str, Any] = dict(options)
-    asked |= {"labels": labels, "recipe": recipe, "model": model, "base_url": base_url}
-    asked["engine"] = engine
-    if isinstance(texts, str | Sentence):
-        return next(_extractions([texts], asked, progress=False))
-    stream = _extractions(texts, asked, progress=progress)
+    single = isinstance(texts, str | Sentence)
+    stream = _extractions(
+        [texts] if isinstance(texts, str | Sentence) else texts,
+        progress=progress and not single,
+        labels=labels,
+        recipe=recipe,
+        engine=engine,
+        model=model,
+        base_url=base_url,
+        **options,
+    )
+    if single:
+        return next(stream)
     return list(stream) if isinstance(texts, list | tuple) else stream
 
 
@@ -189,24 +193,31 @@ async def aextract(
     >>> async def names(texts: list[str]) -> list[str]:
     ...     return [span.text async for doc in aextract(texts) for span in doc.spans]
     """
-    asked: dict[str, Any] = dict(options)
-    asked |= {"labels": labels, "recipe": recipe, "model": model, "base_url": base_url}
-    asked["engine"] = engine
-    given = [texts] if isinstance(texts, str | Sentence) else texts
-    stream = _extractions(given, asked, progress=False)
+    import asyncio
+
+    stream = _extractions(
+        [texts] if isinstance(texts, str | Sentence) else texts,
+        progress=False,
+        labels=labels,
+        recipe=recipe,
+        engine=engine,
+        model=model,
+        base_url=base_url,
+        **options,
+    )
     while (extraction := await asyncio.to_thread(next, stream, None)) is not None:
         yield extraction
 
 
 def _extractions(
-    texts: Iterable[str | Sentence], asked: Mapping[str, Any], *, progress: bool
+    texts: Iterable[str | Sentence], *, progress: bool, **asked: Any
 ) -> Iterator[Extraction]:
     """The extractions of texts; the first text says in which language labels are asked for."""
     given = {name: value for name, value in asked.items() if value is not None}
     waiting = _checked(texts)
     if given.get("labels") is not None and "language" not in given:
         glance: list[str | Sentence] = []
-        for text in islice(waiting, _GLANCE):
+        for text in islice(waiting, GLANCE):
             glance.append(text)
             if not is_invisible(_text(text)):
                 break

@@ -69,17 +69,11 @@ def with_ask_options(
             pairs = values.get("request_fields")
             if pairs is not None:
                 values["request_fields"] = read_fields(pairs, dashed)
-            # A command may have no default engine. Without one, options keep their own default,
-            # and an address names its engine.
+            # Options have a default engine of their own, and an address names one.
             context = kwargs.get("context")
-            named = context is None or given_options(context, ["engine"])
-            addressed = not named and values.get("base_url") is not None
-            chosen = {
-                name: value
-                for name, value in values.items()
-                if name != "engine" or (value is not None and not addressed)
-            }
-            return command(*args, options=AskOptions.of(spell=dashed, **chosen), **kwargs)
+            if context is not None and not given_options(context, ["engine"]):
+                values.pop("engine", None)
+            return command(*args, options=AskOptions.of(spell=dashed, **values), **kwargs)
 
         parameters: list[inspect.Parameter] = []
         for parameter in signature.parameters.values():

@@ -22,6 +22,7 @@ from llmner.files import beside, check_output, dump_json, whole_file
 if TYPE_CHECKING:
     from llmner.corpora import BadRow, Losses, ReadStats
     from llmner.extraction._coverage import Coverage
+    from llmner.extraction.runs import RunSummary
 
 # More resamples or shuffles would not make figures more certain, but would fill the memory.
 MOST_DRAWS = 1_000_000
@@ -199,6 +200,24 @@ def tell_coverage(coverage: Coverage) -> None:
         missing.append(f"{coverage.cut:,} answers were cut off at --max-new-tokens")
     note(f"not everything was read: {', '.join(missing)}")
     raise typer.Exit(1)
+
+
+def tell_run(summary: RunSummary, hint: str, *, quiet: bool = False) -> None:
+    """Say what a run could not answer, what it read and what it cost.
+
+    Args:
+        summary: The run.
+        hint: What to do about sentences without an answer.
+        quiet: Say nothing of a run that read everything.
+
+    Raises:
+        GenerationError: No sentence has an answer, or most answers are empty.
+        typer.Exit: Something was not read.
+    """
+    tell_unanswered(summary.unanswered, summary.sentences, summary.reason, hint)
+    tell_blank(summary.blank, summary.sentences - summary.unanswered)
+    if not (quiet and summary.coverage.is_whole):
+        tell_coverage(summary.coverage)
 
 
 def tell_blank(count: int, answers: int) -> None:

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmner.asking import AskOptions, language_of, prepare
+from llmner.asking import AskOptions, in_language_of, prepare
+from llmner.asking.building import temperature_of
 from llmner.cli._asking import GroupedCommand, with_ask_options
 from llmner.cli._common import (
     RestartOption,
     SplitOption,
     StrictOption,
+    dashed,
     guarded,
     note,
     progress,
-    tell_blank,
-    tell_coverage,
-    tell_reading,
-    tell_unanswered,
+    tell_run,
 )
-from llmner.errors import InputError
 
 if TYPE_CHECKING:
     from llmner.asking import Asking
-    from llmner.engines import Engine
-    from llmner.extraction import Extractor
     from llmner.spans import Sentence
 
 app = typer.Typer(
@@ -74,12 +70,13 @@ def write(
     strict: StrictOption = False,
 ) -> None:
     """Write a request for every question about --input, as JSON Lines for a batch."""
-    from llmner.cli._results import check_outputs
+    from llmner.asking.batches import batch_extractor
+    from llmner.cli._results import check_outputs, read_gold
     from llmner.engines.batch_files import BatchRequests
     from llmner.files import whole_file
 
     check_outputs(None, output, [input])
-    sentences = _sentences(input, input_format, split, strict=strict)
+    sentences = read_gold(str(input), input_format, split, strict=strict)
     asking = _prepared(options, sentences)
     decoding = options.decoding
     with whole_file(output) as stream, progress("writing", len(sentences)) as step:
@@ -87,10 +84,10 @@ def write(
             stream,
             options.engine.model,
             max_new_tokens=decoding.max_new_tokens,
-            temperature=_temperature(options),
+            temperature=temperature_of(decoding, dashed),
             request_fields=options.engine.request_fields,
         )
-        for _ in _extractor(asking, engine).extract(sentences):
+        for _ in batch_extractor(asking, engine).extract(sentences):
             step(1)
     note(
         f"wrote {output}: {engine.count:,} requests about {len(sentences):,} texts; read what "
@@ -119,35 +116,21 @@ def read(
     --input and the options are those of llmner batch write. Where two files answer a question, the
     last answer counts that is no error.
     """
-    from llmner.cli._results import check_outputs
-    from llmner.engines.batch_files import BatchNames, BatchReplies
-    from llmner.extraction.runs import run_extraction, run_plan, run_record
-    from llmner.scoring import corpus_signature
+    from llmner.asking.batches import batch_extractor, check_not_made, unused_answers
+    from llmner.cli._results import check_outputs, read_gold
+    from llmner.engines.batch_files import BatchReplies
+    from llmner.extraction.runs import run_extraction
+    from llmner.scoring import corpus_source
 
     check_outputs(None, output, [input, *answers])
-    sentences = _sentences(input, input_format, split, strict=strict)
+    sentences = read_gold(str(input), input_format, split, strict=strict)
     asking = _prepared(options, sentences)
     engine = BatchReplies(answers, options.engine.model)
-    questions = BatchNames()
-    for _ in _extractor(asking, questions).extract(sentences):
-        pass
-    unused = len(engine.replies.keys() - questions.names)
-    if unused == len(engine.replies):
-        raise InputError(
-            "answers other questions",
-            path=answers[0],
-            hint="give the texts and options that the requests were written with",
-        )
-    extractor = _extractor(asking, engine)
-    signature = corpus_signature(input.name, sentences)
-    source = f"{signature['name']} ({signature['sentences']} sentences, {signature['sha256']})"
-    made = run_record(output)
-    if made is not None and not restart and made != run_plan(source, extractor):
-        raise InputError(
-            "holds what other answers or options gave",
-            path=output,
-            hint="name another file, or replace it with --restart",
-        )
+    unused = unused_answers(asking, engine, sentences, answers[0])
+    extractor = batch_extractor(asking, engine)
+    source = corpus_source(input.name, sentences)
+    if not restart:
+        check_not_made(output, source, extractor)
     with progress("reading", len(sentences)) as step:
         summary = run_extraction(
             extractor,
@@ -160,45 +143,9 @@ def read(
     note(f"{summary.sentences} sentences are in {output}")
     if unused:
         note(f"warning: {unused} answers are to no question about these texts")
-    tell_unanswered(
-        summary.unanswered,
-        summary.sentences,
-        summary.reason,
-        "send their requests again, and give both files with --answers",
-    )
-    tell_blank(summary.blank, summary.sentences - summary.unanswered)
-    tell_coverage(summary.coverage)
-
-
-def _sentences(
-    path: Path, format: str | None, split: str | None, *, strict: bool
-) -> list[Sentence]:
-    from llmner.corpora import ReadStats, read_corpus
-
-    stats = ReadStats()
-    sentences = list(read_corpus(str(path), format, split, strict=strict, stats=stats))
-    tell_reading(stats)
-    return sentences
+    tell_run(summary, "send their requests again, and give both files with --answers")
 
 
 def _prepared(options: AskOptions, sentences: list[Sentence]) -> Asking:
-    recipe = options.recipe
-    if recipe.labels is not None and recipe.language is None:
-        sample = [sentence.text for sentence in sentences[:10]]
-        options = options.but(language=language_of(sample))
-    return prepare(options.but(engine="openai"), note)
-
-
-def _extractor(asking: Asking, engine: Engine) -> Extractor:
-    from llmner.asking.building import extractor_options
-    from llmner.extraction import Extractor
-
-    arguments: dict[str, Any] = extractor_options(asking)
-    return Extractor(asking.recipe, engine, batch_size=256, **arguments)
-
-
-def _temperature(options: AskOptions) -> float:
-    from llmner.asking.building import temperature_of
-    from llmner.cli._common import dashed
-
-    return temperature_of(options.decoding, dashed)
+    asking = prepare(options.but(engine="openai"), note)
+    return in_language_of(asking, (sentence.text for sentence in sentences))

@@ -12,8 +12,8 @@ from llmner.asking import (
     AskOptions,
     build,
     build_baseline,
+    in_language_of,
     is_baseline,
-    language_of,
     prepare,
 )
 from llmner.cli._asking import given_options, with_ask_options
@@ -32,10 +32,8 @@ from llmner.cli._common import (
     note_resumed,
     progress,
     resumable,
-    tell_blank,
-    tell_coverage,
     tell_reading,
-    tell_unanswered,
+    tell_run,
 )
 
 if TYPE_CHECKING:
@@ -128,11 +126,8 @@ def extract(
             )
         )
         tell_reading(stats)
-    recipe = options.recipe
-    if asking is not None and recipe.labels is not None and recipe.language is None:
-        # Labels are asked for in the language of the texts.
-        sample = [sentence.text for sentence in sentences[:10]]
-        asking = prepare(options.but(language=language_of(sample)), note)
+    if asking is not None:
+        asking = in_language_of(asking, (sentence.text for sentence in sentences))
     extractor: SpanExtractor
     if asking is None:
         assert tagger is not None
@@ -206,10 +201,7 @@ def _show(
             step(1)
             summary.add(extraction.row(), extraction)
             show(extraction)
-    tell_unanswered(summary.unanswered, summary.sentences, summary.reason, "ask for them again")
-    tell_blank(summary.blank, summary.sentences - summary.unanswered)
-    if len(sentences) > 1 or not summary.coverage.is_whole:
-        tell_coverage(summary.coverage)
+    tell_run(summary, "ask for them again", quiet=len(sentences) <= 1)
 
 
 def _keep(
@@ -223,10 +215,9 @@ def _keep(
     retry: bool,
 ) -> None:
     from llmner.extraction.runs import retry_failed, run_extraction
-    from llmner.scoring import corpus_signature
+    from llmner.scoring import corpus_source
 
-    signature = corpus_signature(Path(source).name, sentences)
-    source = f"{signature['name']} ({signature['sentences']} sentences, {signature['sha256']})"
+    source = corpus_source(Path(source).name, sentences)
     failures: list[int] = []
     with (
         progress("extracting", None if retry else len(sentences)) as step,
@@ -274,8 +265,4 @@ def _keep(
             "answer"
         )
     note(f"{summary.sentences} sentences are in {output}")
-    tell_unanswered(
-        summary.unanswered, summary.sentences, summary.reason, "--retry-failed asks them again"
-    )
-    tell_blank(summary.blank, summary.sentences - summary.unanswered)
-    tell_coverage(summary.coverage)
+    tell_run(summary, "--retry-failed asks them again")

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmner.cli._common import JsonOption, SplitOption, StrictOption, dashed, guarded, note
+from llmner.cli._asking import given_options
+from llmner.cli._common import (
+    JsonOption,
+    RemoteCodeOption,
+    SplitOption,
+    StrictOption,
+    dashed,
+    guarded,
+    note,
+)
 from llmner.errors import InputError
 
 if TYPE_CHECKING:
@@ -114,9 +123,6 @@ _LogStepsOption = Annotated[
 ]
 _SaveStepsOption = Annotated[
     int | None, typer.Option(min=1, help="Steps between two checkpoints, besides each epoch's.")
-]
-_RemoteCodeOption = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
 ]
 # The panel of help for options that are not of encoders.
 _LINEAR = "Linear classifier"
@@ -231,7 +237,7 @@ def encoder(
     log_steps: _LogStepsOption = None,
     save_steps: _SaveStepsOption = None,
     strict: StrictOption = False,
-    trust_remote_code: _RemoteCodeOption = False,
+    trust_remote_code: RemoteCodeOption = False,
     restart: _RestartOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -313,7 +319,7 @@ def classifier(
     log_steps: _LogStepsOption = None,
     save_steps: _SaveStepsOption = None,
     strict: StrictOption = False,
-    trust_remote_code: _RemoteCodeOption = False,
+    trust_remote_code: RemoteCodeOption = False,
     restart: _RestartOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -331,7 +337,11 @@ def _train(name: str, context: typer.Context) -> None:
     for required in ("train", "output"):
         if not options[required]:
             raise InputError(f"--{required} is missing", hint="name it, here or in --config")
-    if options["validation"] is not None and _is_given(context, "held_out") and options["held_out"]:
+    if (
+        options["validation"] is not None
+        and given_options(context, ["held_out"])
+        and options["held_out"]
+    ):
         raise InputError("--held-out and --validation cannot both choose", hint="give one of them")
     output, corpus = Path(options["output"]), str(options["train"])
     strict = bool(options["strict"])
@@ -340,7 +350,7 @@ def _train(name: str, context: typer.Context) -> None:
     if options["validation"] is not None:
         validation = read_gold(str(options["validation"]), None, None, strict=strict)
         options["held_out"] = 0
-    if validation is None and not options["held_out"] and _is_given(context, "patience"):
+    if validation is None and not options["held_out"] and given_options(context, ["patience"]):
         raise InputError(
             "--patience needs held-out sentences, and there are none",
             hint="give --held-out or --validation",
@@ -395,12 +405,6 @@ def _chosen(name: str, context: typer.Context) -> tuple[Kind, dict[str, Any]]:
     return kind, options
 
 
-def _is_given(context: typer.Context, name: str) -> bool:
-    """Whether an option was given on the command line."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
 def _with_file(context: typer.Context) -> tuple[dict[str, Any], set[str]]:
     """The options, and in place of those that were not given the fields of ``--config``.
 
@@ -414,7 +418,7 @@ def _with_file(context: typer.Context) -> tuple[dict[str, Any], set[str]]:
     from llmner.files import read_text
 
     options = dict(context.params)
-    given = {name for name in options if _is_given(context, name)}
+    given = set(given_options(context, options))
     path = options.pop("config")
     if path is None:
         return options, given

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -46,4 +45,6 @@ def view(
         stream.write(render_view(predictions, name).encode("utf-8", "replace"))
     note(f"wrote {page}")
     if open:
+        import webbrowser
+
         webbrowser.open(page.resolve().as_uri())

@@ -15,7 +15,7 @@ from llmner._numbers import is_number, is_whole
 from llmner.engines._decoding import placed
 from llmner.engines._error_bodies import UnreadableError, stated_error
 from llmner.engines._messages import message_text
-from llmner.engines._types import Token
+from llmner.engines._types import Reply, Token
 
 __all__ = ["EndpointAnswer", "UnreadableError", "read_answer", "read_models"]
 
@@ -53,6 +53,17 @@ class EndpointAnswer:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     logprobs: tuple[tuple[bytes, float], ...] | None = None
+
+    def reply(self) -> Reply:
+        """The answer as a reply."""
+        return Reply(
+            self.text.strip(),
+            "length" if self.cut else "stop",
+            self.prompt_tokens,
+            self.completion_tokens,
+            tokens=self.tokens(),
+            is_reasoning=self.is_reasoning,
+        )
 
     def tokens(self) -> tuple[Token, ...] | None:
         """The tokens with their places in the stripped answer; ``None`` if they are not known.

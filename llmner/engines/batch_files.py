@@ -27,7 +27,7 @@ __all__ = ["BatchNames", "BatchReplies", "BatchRequests"]
 
 _URL = "/v1/chat/completions"
 _CAPABILITIES = Capabilities(
-    grammar=True, json_schema=True, logprobs=True, samples=True, isolates=True, batch_size=64
+    grammar=True, json_schema=True, logprobs=True, samples=True, isolates=True, batch_size=256
 )
 
 
@@ -212,11 +212,4 @@ def _reply_of(row: Mapping[str, Any]) -> Reply:
         return Reply("", "error", error=one_line(answer.message, 200))
     if answer.refused:
         return Reply("", "error", error="the answer was filtered, or the model refused to give one")
-    return Reply(
-        answer.text.strip(),
-        "length" if answer.cut else "stop",
-        answer.prompt_tokens,
-        answer.completion_tokens,
-        tokens=answer.tokens(),
-        is_reasoning=answer.is_reasoning,
-    )
+    return answer.reply()

@@ -315,15 +315,7 @@ class OpenAIGenerator(Engine):
                 "error",
                 error=f"{self._address} filtered the answer, or the model refused to give one",
             )
-        answer = self._checked(prompt, answer)
-        return Reply(
-            answer.text.strip(),
-            "length" if answer.cut else "stop",
-            answer.prompt_tokens,
-            answer.completion_tokens,
-            tokens=answer.tokens(),
-            is_reasoning=answer.is_reasoning,
-        )
+        return self._checked(prompt, answer).reply()
 
     def _checked(self, prompt: Prompt, answer: EndpointAnswer) -> EndpointAnswer:
         """The answer, if it keeps to the prompt's grammar or JSON schema.

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Coverage", "replies_of"]
 
-_CUT = "length"
-
 
 @dataclass(slots=True)
 class Coverage:
@@ -67,7 +65,7 @@ class Coverage:
             self.unread += length
         else:
             self.unread += _unread(length, parts) if failed else 0
-        self.cut += sum(part.get("finish_reason") == _CUT for part in parts or (row,))
+        self.cut += sum(part.get("finish_reason") == "length" for part in parts or (row,))
         outcomes = [own for own in row.get("outcomes") or () if isinstance(own, Mapping)]
         self.mentions += len(outcomes)
         self.unplaced += sum(own.get("start") is None for own in outcomes)

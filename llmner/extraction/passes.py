@@ -11,7 +11,6 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
 
-from llmner.engines import Engine
 from llmner.extraction._extraction import Extraction
 from llmner.extraction.extractor import Extractor
 from llmner.extraction.merging import WindowReply
@@ -45,11 +44,6 @@ class PassesExtractor:
     def recipe(self) -> Recipe:
         """What is asked."""
         return self._extractor.recipe
-
-    @property
-    def engine(self) -> Engine:
-        """What answers."""
-        return self._extractor.engine
 
     def extract(self, sentences: Iterable[Sentence | str] | Sentence | str) -> Iterator[Extraction]:
         """Extract from every sentence, in order, a batch at a time."""

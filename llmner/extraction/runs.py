@@ -323,7 +323,7 @@ def retry_failed(
             path=requested,
             hint="finish it first, without --retry-failed",
         )
-    record = json.loads(dump_json({"input": source, **extractor.describe()}))
+    record = run_plan(source, extractor)
     check_record(run_record(output), record, output, "was made", "use the options of that run")
     summary = RunSummary()
     failed: list[Sentence] = []

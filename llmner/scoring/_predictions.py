@@ -28,7 +28,15 @@ from llmner.scoring._sides import Claims, surfaces
 from llmner.spans import Sentence, Span, TextLabel, check_evidence, check_spans
 from llmner.tagging import tags_to_spans
 
-__all__ = ["Prediction", "align", "corpus_signature", "draw", "read_predictions", "sample"]
+__all__ = [
+    "Prediction",
+    "align",
+    "corpus_signature",
+    "corpus_source",
+    "draw",
+    "read_predictions",
+    "sample",
+]
 
 _T = TypeVar("_T")
 UNANSWERED = "unanswered"
@@ -397,6 +405,16 @@ def _rest(sentence: Sentence) -> list[dict[str, Any]]:
     """The attributes of spans and the labels of the whole text; most sentences have none."""
     attributes = [dict(span.attributes) for span in sentence.spans if span.attributes]
     return [*attributes, *text_label_rows(sentence.labels)]
+
+
+def corpus_source(name: str, sentences: Iterable[Sentence]) -> str:
+    """What the record of a run calls its input.
+
+    >>> corpus_source("toy", [Sentence("Anna sings")])
+    'toy (1 sentences, 4ab14af04cf3)'
+    """
+    signature = corpus_signature(name, sentences)
+    return f"{signature['name']} ({signature['sentences']} sentences, {signature['sha256']})"
 
 
 def corpus_signature(name: str, sentences: Iterable[Sentence]) -> dict[str, Any]:

@@ -155,8 +155,9 @@ class _TaggerAnswers:
     def stream(self, questions: Sequence[str | _Weighed]) -> Iterator[tuple[int, Any]]:
         """Yield each answer with the number of its question."""
         texts = {n: asked for n, asked in enumerate(questions) if isinstance(asked, str)}
+        numbers = list(texts)
         for place, found in self._tagger.stream(list(texts.values())):
-            yield list(texts)[place], found
+            yield numbers[place], found
         weighed = {n: own.text for n, own in enumerate(questions) if isinstance(own, _Weighed)}
         if weighed:
             model: Any = self._tagger.load()
