@@ -442,7 +442,7 @@ class HasSchema(Protocol):
         ...
 
 
-SchemaLike: TypeAlias = LabelSchema | HasSchema | Mapping[str, str] | Iterable[str]
+SchemaLike: TypeAlias = LabelSchema | HasSchema | Mapping[str, str] | Iterable[str | Label]
 """Labels as users give them: a schema, a recipe, codes, or codes with descriptions."""
 
 

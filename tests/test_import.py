@@ -104,7 +104,7 @@ def test_public_names() -> None:
         (
             "scoring",
             "ATTRIBUTE_CAUSES AttributeLoss CAUSES FIGURES KLUE_LABELS MODEL_COLUMNS PRF Breakdown Calibration CalibrationBin "
-            "Ceilings Change Comparison "
+            "Ceilings Change check_replaceable_run Comparison "
             "Confusion Difference Evaluation Facts Fault Figure Interval KlueScores LabelScore "
             "Loss ModeScore "
             "Prediction Row Scores Source align compare corpus_signature corpus_source draw evaluate "

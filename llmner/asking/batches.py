@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llmner.extraction import Extractor
     from llmner.spans import Sentence
 
-__all__ = ["batch_extractor", "check_not_made", "unused_answers"]
+__all__ = ["batch_extractor", "unused_answers"]
 
 
 def batch_extractor(asking: Asking, engine: Engine) -> Extractor:
@@ -58,20 +58,3 @@ def unused_answers(
             hint="give the texts and options that the requests were written with",
         )
     return unused
-
-
-def check_not_made(output: Path, source: str, extractor: Extractor) -> None:
-    """Make sure that a finished output, if there is one, is of the same run.
-
-    Raises:
-        InputError: Other answers or options gave it.
-    """
-    from llmner.extraction.runs import run_plan, run_record
-
-    made = run_record(output)
-    if made is not None and made != run_plan(source, extractor):
-        raise InputError(
-            "holds what other answers or options gave",
-            path=output,
-            hint="name another file, or replace it with --restart",
-        )

@@ -82,7 +82,12 @@ class Asking:
         return self.adapter is not None and self.adapter.name == PACKAGED_ADAPTER
 
 
-def prepare(options: AskOptions, report: Callable[[str], None] | None = None) -> Asking:
+def prepare(
+    options: AskOptions,
+    report: Callable[[str], None] | None = None,
+    *,
+    recipe: Recipe | None = None,
+) -> Asking:
     """Find the recipe, the adapter and the calibration that options name. No model is loaded.
 
     The packaged adapter is the default if no adapter, model, recipe or reply format is named: with
@@ -92,6 +97,7 @@ def prepare(options: AskOptions, report: Callable[[str], None] | None = None) ->
     Args:
         options: The options.
         report: Called with a sentence that says what is being waited for.
+        recipe: A recipe in place of the one that the options name.
 
     Raises:
         InputError: There is no such engine, adapter, recipe or calibration, or the overlap is not
@@ -115,11 +121,15 @@ def prepare(options: AskOptions, report: Callable[[str], None] | None = None) ->
         name is None
         and takes_adapters
         and engine.model is None
+        and recipe is None
         and recipe_options == RecipeOptions(language=recipe_options.language)
     ):
         name = PACKAGED_ADAPTER
     adapter = None if name in (None, "none") else find_adapter(name, report, model=engine.model)
-    recipe = load_recipe(recipe_options, adapter, engine.model)
+    if recipe is None:
+        recipe = load_recipe(recipe_options, adapter, engine.model)
+    elif recipe_options.reply_format is not None:
+        recipe = recipe.with_reply_format(recipe_options.reply_format)
     # Told now, and not once a model is loaded.
     WindowSizes.of(recipe.windows, options.windows.window, options.windows.overlap)
     return Asking(options, recipe, adapter, _calibrator(options.scores))

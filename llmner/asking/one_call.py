@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from llmner._unicode import is_invisible
-from llmner.asking.building import GLANCE, build, build_baseline, language_of
+from llmner.asking.building import GLANCE, build, build_baseline, language_of, prepare
 from llmner.asking.options import AskOptions, is_baseline
 from llmner.errors import InputError
 from llmner.spans import Sentence
 
 if TYPE_CHECKING:
     from llmner.extraction import Extraction, SpanExtractor
+    from llmner.recipes import Recipe
     from llmner.schema import Label, LabelSchema
 
     Labels = Sequence[str | Label] | Mapping[str, str] | LabelSchema | str
@@ -65,7 +66,7 @@ def extract(  # type: ignore[overload-overlap]
     texts: str | Sentence,
     labels: Labels | None = None,
     *,
-    recipe: str | None = None,
+    recipe: str | Recipe | None = None,
     engine: str | None = None,
     model: str | None = None,
     base_url: str | None = None,
@@ -79,7 +80,7 @@ def extract(  # type: ignore[overload-overlap]
     texts: list[str] | list[Sentence] | tuple[str | Sentence, ...],
     labels: Labels | None = None,
     *,
-    recipe: str | None = None,
+    recipe: str | Recipe | None = None,
     engine: str | None = None,
     model: str | None = None,
     base_url: str | None = None,
@@ -93,7 +94,7 @@ def extract(
     texts: Iterable[str | Sentence],
     labels: Labels | None = None,
     *,
-    recipe: str | None = None,
+    recipe: str | Recipe | None = None,
     engine: str | None = None,
     model: str | None = None,
     base_url: str | None = None,
@@ -106,7 +107,7 @@ def extract(
     texts: str | Sentence | Iterable[str | Sentence],
     labels: Labels | None = None,
     *,
-    recipe: str | None = None,
+    recipe: str | Recipe | None = None,
     engine: str | None = None,
     model: str | None = None,
     base_url: str | None = None,
@@ -123,7 +124,8 @@ def extract(
         labels: What to find: ``["PERSON", "PLACE"]``, or with what each means:
             ``{"PRODUCT": "names of goods"}``. :class:`~llmner.schema.Label` objects and a
             :class:`~llmner.schema.LabelSchema` will do, too.
-        recipe: A built-in recipe or a YAML file, in place of labels.
+        recipe: A built-in recipe, a YAML file or a :class:`~llmner.recipes.Recipe`, in place of
+            labels.
         engine: ``transformers``, ``vllm``, ``openai`` (any OpenAI-compatible endpoint) or
             ``baseline:FOLDER``; by default ``openai`` with a ``base_url``, else ``transformers``.
         model: The model's name or folder.
@@ -165,7 +167,7 @@ async def aextract(
     texts: str | Sentence | Iterable[str | Sentence],
     labels: Labels | None = None,
     *,
-    recipe: str | None = None,
+    recipe: str | Recipe | None = None,
     engine: str | None = None,
     model: str | None = None,
     base_url: str | None = None,
@@ -223,9 +225,35 @@ def _extractions(
                 break
         waiting = chain(glance, waiting)
         given["language"] = language_of(map(_text, glance))
-    extractor = _extractor(AskOptions.of(**given))
+    recipe = _recipe(given)
+    extractor = _extractor(AskOptions.of(**given), recipe)
     extractions = extractor.extract(waiting)
     return _shown(extractions, texts) if progress else extractions
+
+
+def _recipe(given: dict[str, Any]) -> Recipe | None:
+    """The recipe that is given as an object, or is made of labels that are; they are taken out.
+
+    Raises:
+        InputError: There are both, or there is no prompt for such labels.
+    """
+    from llmner.recipes import Recipe
+    from llmner.schema import Label, LabelSchema
+
+    labels = given.get("labels")
+    if labels is not None and "recipe" in given:
+        raise InputError("labels and a recipe are two questions", hint="give one of them")
+    if isinstance(given.get("recipe"), Recipe):
+        recipe: Recipe = given.pop("recipe")
+        return recipe
+    if isinstance(labels, Iterable) and not isinstance(labels, str | bytes | Mapping | LabelSchema):
+        labels = given["labels"] = list(labels)
+    has_objects = isinstance(labels, list) and any(isinstance(own, Label) for own in labels)
+    if has_objects or isinstance(labels, LabelSchema | Label):
+        objects = given.pop("labels")
+        objects = [objects] if isinstance(objects, Label) else objects
+        return Recipe.of(objects, language=given["language"])
+    return None
 
 
 def _checked(texts: Iterable[str | Sentence]) -> Iterator[str | Sentence]:
@@ -254,15 +282,16 @@ def _text(text: str | Sentence) -> str:
     return text if isinstance(text, str) else text.text
 
 
-def _extractor(options: AskOptions) -> SpanExtractor:
+def _extractor(options: AskOptions, recipe: Recipe | None) -> SpanExtractor:
     """An extractor with these options; that of an earlier call, if there is one."""
-    key = repr(options)
+    key = repr((options, None if recipe is None else recipe.model_dump_json()))
     with _lock:
         extractor = _kept.pop(key, None)
-        if extractor is None:
-            extractor = (
-                build_baseline(options) if is_baseline(options.engine.engine) else build(options)
-            )
+        if extractor is None and is_baseline(options.engine.engine):
+            given = [*options.given(), *([] if recipe is None else ["recipe"])]
+            extractor = build_baseline(options, given=given)
+        elif extractor is None:
+            extractor = build(prepare(options, recipe=recipe))
         _kept[key] = extractor
         while len(_kept) > _KEPT:
             _kept.popitem(last=False)

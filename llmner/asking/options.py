@@ -356,17 +356,12 @@ def read_fields(pairs: Iterable[str], spell: Spell = plain) -> dict[str, Any]:
 def _labels(labels: Any, spell: Spell) -> dict[str, str]:
     """Labels with what they mean.
 
-    From a list of codes or of :class:`~llmner.schema.Label`, a label schema, a mapping from codes
-    to meanings, ``PERSON,PLACE`` or ``NAME=MEANING``.
+    From a list of codes, a mapping from codes to meanings, ``PERSON,PLACE`` or ``NAME=MEANING``.
 
     Raises:
-        InputError: There is none, or they are no labels of spans without attributes.
+        InputError: There is none, or they are no labels.
     """
-    from llmner.schema import Label, LabelSchema
-
-    if isinstance(labels, LabelSchema):
-        labels = labels.labels
-    items = [labels] if isinstance(labels, str | Label) else labels
+    items = [labels] if isinstance(labels, str) else labels
     if isinstance(items, Mapping):
         pairs = list(items.items())
     elif isinstance(items, bytes) or not isinstance(items, Iterable):
@@ -374,20 +369,13 @@ def _labels(labels: Any, spell: Spell) -> dict[str, str]:
     else:
         pairs = []
         for item in items:
-            if isinstance(item, Label):
-                if item.attributes:
-                    raise InputError(
-                        f"{spell('labels')}: {item.code} has attributes, which want a recipe",
-                        hint="write one in YAML (docs/recipes.md)",
-                    )
-                pairs.append((item.code, item.description))
-            elif isinstance(item, str):
-                name, equals, meaning = item.partition("=")
-                # A comma in what a label means parts nothing.
-                names = [name] if equals else name.split(",")
-                pairs += [(own.strip(), meaning.strip()) for own in names if own.strip()]
-            else:
+            if not isinstance(item, str):
                 raise _no_labels(spell, item)
+            # A comma in what a label means parts nothing.
+            names, _, meaning = item.partition("=")
+            *bare, last = names.split(",")
+            named = [*((own, "") for own in bare), (last, meaning)]
+            pairs += [(own.strip(), what.strip()) for own, what in named if own.strip()]
     if not pairs:
         raise InputError(f"{spell('labels')} has no labels", hint="expected PERSON,PLACE")
     for name, meaning in pairs:

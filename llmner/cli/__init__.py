@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -36,8 +37,8 @@ from llmner.cli import (
     train_baseline,
     view,
 )
-from llmner.cli._asking import GroupedCommand
 from llmner.cli._ending import Root, fill_standard_files
+from llmner.cli._help import GroupedCommand, current_name
 
 __all__ = ["app", "main"]
 
@@ -46,23 +47,35 @@ app = typer.Typer(
     cls=Root,
     no_args_is_help=True,
     add_completion=True,
-    context_settings={"help_option_names": ["--help", "-h"]},
+    context_settings={
+        "help_option_names": ["--help", "-h"],
+        "token_normalize_func": current_name,
+    },
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Named entities from any LLM: exact, auditable spans; run in batches, scored as the "
     "field scores.",
 )
-app.command("extract", cls=GroupedCommand)(extract.extract)
-app.add_typer(batch.app, name="batch")
-app.command("project", cls=GroupedCommand)(project.project)
-app.command("convert", cls=GroupedCommand)(convert.convert)
-app.command("stats")(stats.stats)
-app.command("evaluate", cls=GroupedCommand)(evaluate.evaluate)
-app.command("explain", cls=GroupedCommand)(explain.explain)
-app.command("view")(view.view)
-app.command("compare")(compare.compare)
-app.command("compare-models")(compare_models.compare_models)
-app.command("calibrate")(calibrate.calibrate)
+
+
+def _add(panel: str, **commands: Callable[..., None]) -> None:
+    for name, command in commands.items():
+        named = app.command(name.replace("_", "-"), cls=GroupedCommand, rich_help_panel=panel)
+        named(command)
+
+
+_FIND, _MEASURE, _TRAIN = "Find entities", "Measure", "Train and publish"
+_add(_FIND, extract=extract.extract, project=project.project, view=view.view, serve=serve.serve)
+app.add_typer(batch.app, name="batch", rich_help_panel=_FIND)
+_add(
+    _MEASURE,
+    evaluate=evaluate.evaluate,
+    compare=compare.compare,
+    compare_models=compare_models.compare_models,
+    calibrate=calibrate.calibrate,
+    explain=explain.explain,
+)
+_add("Corpora", convert=convert.convert, stats=stats.stats)
 # The options of train are the fields of a training configuration, which parses them itself.
 app.command(
     "train",
@@ -71,12 +84,11 @@ app.command(
         "allow_extra_args": True,
         "help_option_names": [],
     },
+    rich_help_panel=_TRAIN,
 )(train.train)
-app.add_typer(train_baseline.app, name="train-baseline")
-app.command("merge")(merge.merge)
-app.command("push")(push.push)
-app.command("serve", cls=GroupedCommand)(serve.serve)
-app.command("doctor")(doctor.doctor)
+app.add_typer(train_baseline.app, name="train-baseline", rich_help_panel=_TRAIN)
+_add(_TRAIN, merge=merge.merge, push=push.push)
+_add("This machine", doctor=doctor.doctor)
 
 
 def _version(show: bool) -> None:

@@ -10,37 +10,15 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 
 import typer
 from annotated_types import Ge, Le
-from typer.core import TyperCommand
 
 from llmner.asking.options import GROUPS, OPTIONS, AskOptions, option_help, read_fields
 from llmner.cli._ending import dashed
 
-__all__ = ["GroupedCommand", "given_options", "with_ask_options"]
+__all__ = ["given_options", "with_ask_options"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 # Of options that are dictionaries.
 _METAVARS = {"request_fields": "NAME=VALUE", "labels": "LABELS"}
-
-
-class GroupedCommand(TyperCommand):
-    """A command whose help lists its options in groups; options without a group come first."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the groups of options to the help text."""
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None:
-                is_argument = parameter.param_type_name == "argument"
-                title = (
-                    "Arguments"
-                    if is_argument
-                    else getattr(parameter, "rich_help_panel", None) or "Options"
-                )
-                groups.setdefault(title, []).append(record)
-        for title in sorted(groups, key=lambda title: title not in ("Arguments", "Options")):
-            with formatter.section(title):
-                formatter.write_dl(groups[title])
 
 
 def with_ask_options(

@@ -43,7 +43,28 @@ SkipBadOption = Annotated[
 ]
 RestartOption = Annotated[
     bool,
-    typer.Option("--restart", help="Start an interrupted run over instead of going on with it."),
+    typer.Option(
+        "--restart",
+        help="Start an interrupted run over instead of going on with it; replace an output that "
+        "other options gave.",
+    ),
+]
+FromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help="The input's format, such as klue-tsv, spans, conll, markup, text or hub; by default "
+        "guessed. document: a file is one text.",
+        show_default=False,
+    ),
+]
+GoldFormatOption = Annotated[
+    str | None,
+    typer.Option(help="The labelled corpus's format; by default guessed.", show_default=False),
+]
+PredictedFormatOption = Annotated[
+    str | None,
+    typer.Option(help="The format of predictions; by default guessed.", show_default=False),
 ]
 SplitOption = Annotated[
     str | None,

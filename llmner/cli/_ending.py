@@ -17,9 +17,9 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import typer
-from typer.core import TyperGroup
 
 from llmner._shown import shortened, visible
+from llmner.cli._help import CommandGroup
 from llmner.errors import InputError, LlmnerError
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _report_unexpected(error: Exception) -> int:
     return 1
 
 
-class Root(TyperGroup):
+class Root(CommandGroup):
     """The ``llmner`` command, which also reports errors that happen outside its subcommands."""
 
     def main(

@@ -62,7 +62,7 @@ def read_gold(gold: str, format: str | None, split: str | None, *, strict: bool)
 
 
 def predicted_sources(
-    paths: Iterable[Path], corpus: Sequence[Sentence], *, whole: bool
+    paths: Iterable[Path], corpus: Sequence[Sentence], format: str | None = None, *, whole: bool
 ) -> list[Source]:
     """Read files of predictions, and warn of broken tags in them."""
     from llmner.scoring import from_file
@@ -70,7 +70,7 @@ def predicted_sources(
     sources = []
     for path in paths:
         stats = ReadStats()
-        sources.append(from_file(path, corpus, whole=whole, stats=stats))
+        sources.append(from_file(path, corpus, format, whole=whole, stats=stats))
         tell_reading(stats, path)
     return sources
 

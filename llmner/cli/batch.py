@@ -9,8 +9,9 @@ import typer
 
 from llmner.asking import AskOptions, in_language_of, prepare
 from llmner.asking.building import temperature_of
-from llmner.cli._asking import GroupedCommand, with_ask_options
+from llmner.cli._asking import with_ask_options
 from llmner.cli._common import (
+    FromOption,
     RestartOption,
     SplitOption,
     StrictOption,
@@ -20,12 +21,14 @@ from llmner.cli._common import (
     progress,
     tell_run,
 )
+from llmner.cli._help import CommandGroup, GroupedCommand
 
 if TYPE_CHECKING:
     from llmner.asking import Asking
     from llmner.spans import Sentence
 
 app = typer.Typer(
+    cls=CommandGroup,
     help="Ask many questions at half the price: write them as a batch of OpenAI's or of vllm "
     "run-batch, and read the answers later.",
     no_args_is_help=True,
@@ -55,7 +58,6 @@ _NAMES = (
 _InputOption = Annotated[
     Path, typer.Option("--input", "-i", help="A corpus, or a .txt with one sentence a line.")
 ]
-_FormatOption = Annotated[str | None, typer.Option(help="Its format; by default guessed.")]
 
 
 @app.command("write", cls=GroupedCommand)
@@ -64,7 +66,7 @@ _FormatOption = Annotated[str | None, typer.Option(help="Its format; by default 
 def write(
     input: _InputOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file of requests to write.")],
-    input_format: _FormatOption = None,
+    from_: FromOption = None,
     split: SplitOption = None,
     options: AskOptions = AskOptions(),
     strict: StrictOption = False,
@@ -76,7 +78,7 @@ def write(
     from llmner.files import whole_file
 
     check_outputs(None, output, [input])
-    sentences = read_gold(str(input), input_format, split, strict=strict)
+    sentences = read_gold(str(input), from_, split, strict=strict)
     asking = _prepared(options, sentences)
     decoding = options.decoding
     with whole_file(output) as stream, progress("writing", len(sentences)) as step:
@@ -105,7 +107,7 @@ def read(
         typer.Option("--answers", help="A file that came back; may be given several times."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Spans JSONL to write.")],
-    input_format: _FormatOption = None,
+    from_: FromOption = None,
     split: SplitOption = None,
     options: AskOptions = AskOptions(),
     strict: StrictOption = False,
@@ -116,21 +118,21 @@ def read(
     --input and the options are those of llmner batch write. Where two files answer a question, the
     last answer counts that is no error.
     """
-    from llmner.asking.batches import batch_extractor, check_not_made, unused_answers
+    from llmner.asking.batches import batch_extractor, unused_answers
     from llmner.cli._results import check_outputs, read_gold
     from llmner.engines.batch_files import BatchReplies
-    from llmner.extraction.runs import run_extraction
+    from llmner.extraction.runs import check_replaceable, run_extraction
     from llmner.scoring import corpus_source
 
     check_outputs(None, output, [input, *answers])
-    sentences = read_gold(str(input), input_format, split, strict=strict)
+    sentences = read_gold(str(input), from_, split, strict=strict)
     asking = _prepared(options, sentences)
     engine = BatchReplies(answers, options.engine.model)
     unused = unused_answers(asking, engine, sentences, answers[0])
     extractor = batch_extractor(asking, engine)
     source = corpus_source(input.name, sentences)
     if not restart:
-        check_not_made(output, source, extractor)
+        check_replaceable(output, source, extractor)
     with progress("reading", len(sentences)) as step:
         summary = run_extraction(
             extractor,

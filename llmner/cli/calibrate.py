@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from llmner.cli._common import SplitOption, StrictOption, dashed, guarded, note
+from llmner.cli._common import (
+    GoldFormatOption,
+    PredictedFormatOption,
+    SplitOption,
+    StrictOption,
+    dashed,
+    guarded,
+    note,
+)
 from llmner.cli._results import check_outputs, read_gold
 
 
@@ -20,9 +28,8 @@ def calibrate(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The file to write, for --calibration.")
     ],
-    gold_format: Annotated[
-        str | None, typer.Option(help="The corpus's format; by default guessed.")
-    ] = None,
+    gold_format: GoldFormatOption = None,
+    predicted_format: PredictedFormatOption = None,
     split: SplitOption = None,
     strict: StrictOption = False,
 ) -> None:
@@ -45,7 +52,9 @@ def calibrate(
                 hint=f"extract again without {dashed(name)}",
             )
     corpus = read_gold(gold, gold_format, split, strict=strict)
-    predictions = align(corpus, read_predictions(predicted), complete=True, path=predicted)
+    predictions = align(
+        corpus, read_predictions(predicted, predicted_format), complete=True, path=predicted
+    )
     pairs = [
         (span.score, span in set(sentence.spans))
         for sentence, prediction in zip(corpus, predictions, strict=True)

@@ -9,7 +9,9 @@ import typer
 
 from llmner.cli._common import (
     MOST_DRAWS,
+    GoldFormatOption,
     JsonOption,
+    PredictedFormatOption,
     ReportOption,
     ResamplesOption,
     SplitOption,
@@ -28,9 +30,8 @@ def compare(
         str | None,
         typer.Option(help="The labelled corpus, where A and B are files of predictions."),
     ] = None,
-    gold_format: Annotated[
-        str | None, typer.Option(help="The corpus's format; by default guessed.")
-    ] = None,
+    gold_format: GoldFormatOption = None,
+    predicted_format: PredictedFormatOption = None,
     split: SplitOption = None,
     limit: Annotated[
         int | None,
@@ -78,7 +79,9 @@ def compare(
         corpus = read_gold(gold, gold_format, split, strict=strict)
         results = evaluate_sources(
             corpus,
-            predicted_sources((a, b), corpus, whole=limit is None and not partial),
+            predicted_sources(
+                (a, b), corpus, predicted_format, whole=limit is None and not partial
+            ),
             corpus_name=Path(gold).name,
             limit=limit,
             seed=seed,

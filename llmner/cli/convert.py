@@ -12,6 +12,7 @@ from llmner.asking.building import load_recipe
 from llmner.cli._asking import with_ask_options
 from llmner.cli._common import (
     BadRows,
+    FromOption,
     SkipBadOption,
     SplitOption,
     StrictOption,
@@ -36,10 +37,7 @@ def convert(
         str,
         typer.Option(help="chat, spans, conll, markup, klue-tsv, doccano, label-studio, ..."),
     ],
-    from_: Annotated[
-        str | None,
-        typer.Option("--from", help="The input's format; by default guessed from the file."),
-    ] = None,
+    from_: FromOption = None,
     split: SplitOption = None,
     options: AskOptions = AskOptions(),
     prompt_completion: Annotated[
@@ -53,7 +51,9 @@ def convert(
     strict: StrictOption = False,
     skip_bad: SkipBadOption = False,
 ) -> None:
-    """Convert INPUT to OUTPUT. The file is written whole or not at all.
+    """Convert a corpus to another format, or to chat rows for fine-tuning.
+
+    The file is written whole or not at all.
 
     What OUTPUT's format cannot hold is told, with counts and an example.
     """

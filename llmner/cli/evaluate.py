@@ -14,7 +14,9 @@ from llmner.asking.evaluating import answerer_sources, build_answerers, check_la
 from llmner.asking.options import OPTIONS
 from llmner.cli._asking import given_options, with_ask_options
 from llmner.cli._common import (
+    GoldFormatOption,
     JsonOption,
+    PredictedFormatOption,
     ReportOption,
     ResamplesOption,
     RestartOption,
@@ -67,9 +69,8 @@ def evaluate(
             help='Recorded replies, rows {"id", "text", "reply"}. May be given several times.'
         ),
     ] = None,
-    gold_format: Annotated[
-        str | None, typer.Option(help="The corpus's format; by default guessed.")
-    ] = None,
+    gold_format: GoldFormatOption = None,
+    predicted_format: PredictedFormatOption = None,
     split: SplitOption = None,
     limit: Annotated[
         int | None,
@@ -105,7 +106,7 @@ def evaluate(
         write_report,
     )
     from llmner.extraction.runs import KeptAnswers
-    from llmner.scoring import evaluate_sources, write_run
+    from llmner.scoring import check_replaceable_run, evaluate_sources, write_run
     from llmner.scoring.side_by_side import compare_with_first, run_names
 
     predictions, recorded = predicted or [], replies or []
@@ -125,11 +126,13 @@ def evaluate(
         report=note,
         spell=dashed,
     )
+    if asks_engine and output is not None and not restart:
+        check_replaceable_run(output, answerers[-1].extractor.describe())
     corpus = read_gold(gold, gold_format, split, strict=strict)
     if asks_engine:
         check_labels(answerers[-1], corpus)
     whole = limit is None and not partial
-    sources = predicted_sources(predictions, corpus, whole=whole)
+    sources = predicted_sources(predictions, corpus, predicted_format, whole=whole)
     answers = KeptAnswers(output)
     with (
         progress("evaluating", len(answerers) * (limit or len(corpus))) as step,

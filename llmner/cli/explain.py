@@ -9,7 +9,15 @@ import typer
 
 from llmner.asking import AskOptions, build, build_baseline, is_baseline, prepare
 from llmner.cli._asking import given_options, with_ask_options
-from llmner.cli._common import JsonOption, dashed, guarded, not_both, note, progress
+from llmner.cli._common import (
+    FromOption,
+    JsonOption,
+    dashed,
+    guarded,
+    not_both,
+    note,
+    progress,
+)
 from llmner.errors import InputError
 
 
@@ -23,9 +31,7 @@ def explain(
     input: Annotated[
         Path | None, typer.Option("--input", "-i", help="A corpus, whose texts are explained.")
     ] = None,
-    input_format: Annotated[
-        str | None, typer.Option(help="Its format; by default guessed.")
-    ] = None,
+    from_: FromOption = None,
     options: AskOptions = AskOptions(),
     report: Annotated[
         Path | None,
@@ -49,9 +55,7 @@ def explain(
     not_both(text=text, input=input)
     if json and report is not None:
         raise InputError("--json and --report are two outputs", hint="choose one")
-    sentences = (
-        [Sentence(text)] if text is not None else list(read_corpus(str(input), input_format))
-    )
+    sentences = [Sentence(text)] if text is not None else list(read_corpus(str(input), from_))
     extractor: SpanExtractor
     if is_baseline(options.engine.engine):
         given = given_options(context, options.flat())

@@ -19,6 +19,7 @@ from llmner.asking import (
 from llmner.cli._asking import given_options, with_ask_options
 from llmner.cli._common import (
     BadRows,
+    FromOption,
     JsonOption,
     RestartOption,
     SkipBadOption,
@@ -58,13 +59,7 @@ def extract(
         Path | None,
         typer.Option("--output", "-o", help="Spans JSONL to write; resumed if interrupted."),
     ] = None,
-    input_format: Annotated[
-        str | None,
-        typer.Option(
-            help="klue-tsv, spans, conll, markup, gmb-csv, text, hub; by default guessed. "
-            "document: a file is one text."
-        ),
-    ] = None,
+    from_: FromOption = None,
     split: SplitOption = None,
     options: AskOptions = AskOptions(),
     strict: StrictOption = False,
@@ -121,9 +116,7 @@ def extract(
         assert input is not None
         # All input is read before the engine starts, so that bad input fails at once.
         sentences = list(
-            read_corpus(
-                str(input), input_format, split, strict=strict, on_bad=bad.collect, stats=stats
-            )
+            read_corpus(str(input), from_, split, strict=strict, on_bad=bad.collect, stats=stats)
         )
         tell_reading(stats)
     if asking is not None:
@@ -214,10 +207,12 @@ def _keep(
     restart: bool,
     retry: bool,
 ) -> None:
-    from llmner.extraction.runs import retry_failed, run_extraction
+    from llmner.extraction.runs import check_replaceable, retry_failed, run_extraction
     from llmner.scoring import corpus_source
 
     source = corpus_source(Path(source).name, sentences)
+    if not (restart or retry):
+        check_replaceable(output, source, extractor)
     failures: list[int] = []
     with (
         progress("extracting", None if retry else len(sentences)) as step,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmner.cli._common import (
+    FromOption,
     JsonOption,
     SplitOption,
     StrictOption,
@@ -34,9 +35,7 @@ def stats(
             metavar="FILE...", help="Corpus files, saved data sets, or klue/ner on the Hub."
         ),
     ],
-    format: Annotated[
-        str | None, typer.Option(help="The format of every file; by default guessed of each.")
-    ] = None,
+    from_: FromOption = None,
     split: SplitOption = None,
     strict: StrictOption = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the test of label frequencies.")] = 42,
@@ -55,7 +54,7 @@ def stats(
     for file, is_plain in zip(files, plain, strict=True):
         read_stats = ReadStats()
         file_split = None if is_plain and not all(plain) else split
-        sentences = read_corpus(file, format, file_split, strict=strict, stats=read_stats)
+        sentences = read_corpus(file, from_, file_split, strict=strict, stats=read_stats)
         with progress("reading") as step:
             corpora.append(corpus_stats(counted(sentences, step)))
         tell_reading(read_stats)

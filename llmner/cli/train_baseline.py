@@ -10,6 +10,7 @@ import typer
 
 from llmner.cli._asking import given_options
 from llmner.cli._common import (
+    FromOption,
     JsonOption,
     RemoteCodeOption,
     SplitOption,
@@ -18,6 +19,7 @@ from llmner.cli._common import (
     guarded,
     note,
 )
+from llmner.cli._help import CommandGroup, GroupedCommand, current_name
 from llmner.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from llmner.baselines._kinds import Kind
 
 app = typer.Typer(
+    cls=CommandGroup,
     help="Train a tagger to weigh a model against: crf, bilstm-crf or encoder for spans, "
     "classifier for labels of whole texts. extract and evaluate take its folder as "
     "--engine baseline:FOLDER.",
@@ -64,7 +67,6 @@ _SeedsOption = Annotated[
         show_default=False,
     ),
 ]
-_FormatOption = Annotated[str | None, typer.Option(help="The corpus's format; by default guessed.")]
 _HeldOption = Annotated[
     float,
     typer.Option(
@@ -129,14 +131,14 @@ _LINEAR = "Linear classifier"
 _RestartOption = Annotated[bool, typer.Option("--restart", help="Replace what lies in the folder.")]
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 @guarded
 def crf(
     context: typer.Context,
     train: _DataOption = None,
     output: _OutputOption = None,
     config: _ConfigOption = None,
-    format: _FormatOption = None,
+    from_: FromOption = None,
     split: SplitOption = None,
     validation: _ValidationOption = None,
     held_out: _HeldOption = 0,
@@ -160,14 +162,14 @@ def crf(
     _train("crf", context)
 
 
-@app.command("bilstm-crf")
+@app.command("bilstm-crf", cls=GroupedCommand)
 @guarded
 def bilstm_crf(
     context: typer.Context,
     train: _DataOption = None,
     output: _OutputOption = None,
     config: _ConfigOption = None,
-    format: _FormatOption = None,
+    from_: FromOption = None,
     split: SplitOption = None,
     validation: _ValidationOption = None,
     held_out: _HeldOption = 0.1,
@@ -190,7 +192,7 @@ def bilstm_crf(
     _train("bilstm-crf", context)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 @guarded
 def encoder(
     context: typer.Context,
@@ -207,7 +209,7 @@ def encoder(
             "auto is tokens, and characters for language models."
         ),
     ] = "auto",
-    format: _FormatOption = None,
+    from_: FromOption = None,
     split: SplitOption = None,
     validation: _ValidationOption = None,
     held_out: _HeldOption = 0.1,
@@ -245,7 +247,7 @@ def encoder(
     _train("encoder", context)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 @guarded
 def classifier(
     context: typer.Context,
@@ -255,7 +257,7 @@ def classifier(
     model: Annotated[
         str, typer.Option(help="linear, or an encoder: name on the Hub, folder, or gemma-3-270m.")
     ] = "linear",
-    format: _FormatOption = None,
+    from_: FromOption = None,
     split: SplitOption = None,
     validation: _ValidationOption = None,
     held_out: Annotated[
@@ -345,7 +347,7 @@ def _train(name: str, context: typer.Context) -> None:
         raise InputError("--held-out and --validation cannot both choose", hint="give one of them")
     output, corpus = Path(options["output"]), str(options["train"])
     strict = bool(options["strict"])
-    sentences = read_gold(corpus, options["format"], options["split"], strict=strict)
+    sentences = read_gold(corpus, options["from_"], options["split"], strict=strict)
     validation = None
     if options["validation"] is not None:
         validation = read_gold(str(options["validation"]), None, None, strict=strict)
@@ -428,12 +430,17 @@ def _with_file(context: typer.Context) -> tuple[dict[str, Any], set[str]]:
         raise error.located(path=path) from None
     if not isinstance(fields, dict):
         raise InputError("has no fields", path=path, hint="expected options, such as train: FILE")
-    known = set(options) - {"json", "restart"}
-    unknown = sorted(str(field) for field in fields if field not in known)
+    # An option is named as it is written; the parameter of --from cannot have that name.
+    parameters = {name.rstrip("_"): name for name in options if name not in ("json", "restart")}
+    fields = {current_name(str(field)): value for field, value in fields.items()}
+    unknown = sorted(field for field in fields if field not in parameters)
     if unknown:
         raise InputError(
-            f"{unknown[0]!r} is no option of this command", path=path, hint=", ".join(sorted(known))
+            f"{unknown[0]!r} is no option of this command",
+            path=path,
+            hint=", ".join(sorted(parameters)),
         )
+    fields = {parameters[field]: value for field, value in fields.items()}
     return options | {name: v for name, v in fields.items() if name not in given}, {*given, *fields}
 
 

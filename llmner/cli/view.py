@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llmner.cli._common import guarded, note, tell_reading
+from llmner.cli._common import FromOption, guarded, note, tell_reading
 
 
 @guarded
@@ -21,7 +21,7 @@ def view(
             "--output", "-o", help="The page to write; by default FILE.html.", show_default=False
         ),
     ] = None,
-    format: Annotated[str | None, typer.Option(help="The format; by default guessed.")] = None,
+    from_: FromOption = None,
     open: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Write one HTML file that shows every text with its entities and outcomes.
@@ -38,7 +38,7 @@ def view(
     page = output or Path("view.html" if is_stream else f"{file}.html")
     check_outputs(None, page, [file])
     stats = ReadStats()
-    predictions = read_predictions(file, format, stats=stats)
+    predictions = read_predictions(file, from_, stats=stats)
     tell_reading(stats)
     name = "standard input" if is_stream else file.name
     with whole_file(page) as stream:

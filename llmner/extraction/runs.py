@@ -52,6 +52,7 @@ __all__ = [
     "KeptAnswers",
     "RunSummary",
     "cached_rows",
+    "check_replaceable",
     "drop_rows",
     "kept_rows",
     "partial_path",
@@ -171,6 +172,34 @@ def run_plan(source: str, extractor: SpanExtractor) -> dict[str, Any]:
     """
     plan: dict[str, Any] = json.loads(dump_json({"input": source, **extractor.describe()}))
     return plan
+
+
+def check_replaceable(output: Path, source: str, extractor: SpanExtractor) -> None:
+    """Make sure that a finished output, if there is one, is of the same run as the next one.
+
+    No model is loaded. A run that was begun in place of the output, and then interrupted, goes on.
+
+    Args:
+        output: The file to write.
+        source: The name of the input.
+        extractor: The extractor.
+
+    Raises:
+        InputError: Another input, other options or other answers gave it.
+    """
+    output = target_of(output)
+    if kind_of(output) != "file":
+        return
+    made, plan = run_record(output), run_plan(source, extractor)
+    begun = run_record(partial_path(output))
+    if made is not None and plan not in (made, begun):
+        check_record(
+            made,
+            plan,
+            output,
+            "was made",
+            "name another output, or replace this one with --restart",
+        )
 
 
 def run_extraction(

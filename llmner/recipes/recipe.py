@@ -351,7 +351,7 @@ class Recipe(_Model):
     @classmethod
     def of(
         cls,
-        labels: Iterable[str] | Mapping[str, str],
+        labels: Iterable[str | Label] | Mapping[str, str] | LabelSchema,
         *,
         language: str = "en",
         reply_format: str | None = None,
@@ -365,13 +365,21 @@ class Recipe(_Model):
             reply_format: How to answer; by default ``json-by-type``.
 
         Raises:
-            InputError: They are no labels, or two of them are called alike.
+            InputError: They are no labels, two of them are called alike, or they are labels of
+                whole texts or have attributes, for which there is no such prompt.
 
         >>> Recipe.of({"PRODUCT": "names of goods"}).schema_.codes
         ('PRODUCT',)
         """
         schema = as_schema(labels)
         assert schema is not None
+        others = [f"{label.code} has attributes" for label in schema.labels if label.attributes]
+        others += [f"{label.code} is of whole texts" for label in schema.text_labels]
+        if others:
+            raise InputError(
+                f"labels: {others[0]}, which wants a recipe",
+                hint="write one in YAML (docs/recipes.md)",
+            )
         recipe = cls.model_validate(
             {"name": "labels", "language": language, "labels": schema.labels}
         )

@@ -31,7 +31,7 @@ from llmner.scoring._predictions import (
     read_predictions,
     sample,
 )
-from llmner.scoring._saved_runs import read_run, write_run
+from llmner.scoring._saved_runs import check_replaceable_run, read_run, write_run
 from llmner.scoring._scores import (
     KLUE_LABELS,
     PRF,
@@ -92,6 +92,7 @@ __all__ = [
     "Scores",
     "Source",
     "align",
+    "check_replaceable_run",
     "compare",
     "corpus_signature",
     "corpus_source",

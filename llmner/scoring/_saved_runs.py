@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from llmner.corpora.jsonl import row_text_and_id, span_of_row, text_label_of_row
-from llmner.errors import CorpusError, SpanError, TagError
-from llmner.files import dump_json, read_json, too_deep, whole_file
+from llmner.errors import CorpusError, InputError, SpanError, TagError
+from llmner.extraction.runs import partial_path, run_record
+from llmner.files import dump_json, kind_of, read_json, too_deep, whole_file
 from llmner.scoring._evaluate import Evaluation
 from llmner.scoring._predictions import Prediction, reply_of
 from llmner.spans import Sentence, TextLabel
 
-__all__ = ["read_run", "write_run"]
+__all__ = ["check_replaceable_run", "read_run", "write_run"]
 
 
 def write_run(evaluation: Evaluation, path: Path) -> None:
@@ -32,6 +35,44 @@ def write_run(evaluation: Evaluation, path: Path) -> None:
     """
     with whole_file(path) as stream:
         stream.write(dump_json(evaluation.to_run()) + b"\n")
+
+
+def check_replaceable_run(path: Path, description: Mapping[str, Any]) -> None:
+    """Make sure that a saved run, if there is one, was made as the next one will be.
+
+    A run that was begun in its place, and then interrupted, goes on.
+
+    Args:
+        path: Where the next run is to be saved.
+        description: What decides the answers of the next one, as ``Extractor.describe`` has it.
+
+    Raises:
+        InputError: Another model, recipe or policy made it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "run.json"
+    ...     _ = path.write_text('{"signature": {"model": "a", "engine": "vllm"}, "rows": []}')
+    ...     check_replaceable_run(path, {"model": "a"})
+    ...     check_replaceable_run(path, {"model": "b"})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    llmner.errors.InputError: ...run.json: was made with another model; name another output, ...
+    """
+    try:
+        run = read_json(path) if kind_of(path) == "file" else None
+    except InputError:
+        return
+    old = run.get("signature") if isinstance(run, dict) else None
+    if isinstance(old, dict):
+        new = json.loads(dump_json(description))
+        others = sorted(key for key in new if old.get(key) != new[key])
+        begun = run_record(partial_path(path)) or {}
+        if others and any(begun.get(key) != new[key] for key in new):
+            raise InputError(
+                f"was made with another {', '.join(others)}",
+                path=path,
+                hint="name another output, or replace this one with --restart",
+            )
 
 
 def read_run(path: Path) -> tuple[list[Sentence], list[Prediction], dict[str, Any]]:

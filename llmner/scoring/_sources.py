@@ -38,13 +38,19 @@ class Source:
 
 
 def from_file(
-    path: Path, corpus: Sequence[Sentence], *, whole: bool = True, stats: ReadStats | None = None
+    path: Path,
+    corpus: Sequence[Sentence],
+    format: str | None = None,
+    *,
+    whole: bool = True,
+    stats: ReadStats | None = None,
 ) -> Source:
     """Predictions from a file that ``extract`` wrote, or that is in any corpus format.
 
     Args:
         path: The file.
         corpus: The gold sentences.
+        format: The file's format; ``None`` guesses it.
         whole: Whether every sentence must have a prediction.
         stats: Counters to update while the file is read.
 
@@ -61,7 +67,7 @@ def from_file(
     ['X']
     """
     stats = stats if stats is not None else ReadStats()
-    predictions = read_predictions(path, stats=stats)
+    predictions = read_predictions(path, format, stats=stats)
     aligned = align(corpus, predictions, complete=whole, path=path, stats=stats)
     record = {key: value for key, value in (run_record(path) or {}).items() if key != "input"}
     spans = corpus_signature(path.name, [Sentence(p.text, p.spans) for p in predictions])

@@ -171,7 +171,7 @@ def test_a_finished_file_is_not_replaced_unasked(texts: Path, tmp_path: Path) ->
     answered(requests[:1], tmp_path / "answers.jsonl")
     result, kept = read(texts, tmp_path)
     assert (result.exit_code, kept) == (2, rows)
-    assert "replace it with --restart" in result.stderr
+    assert "replace this one with --restart" in result.stderr
     result, replaced = read(texts, tmp_path, "--restart")
     assert result.exit_code == 1
     assert replaced != rows

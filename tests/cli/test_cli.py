@@ -121,7 +121,9 @@ class Names(Engine):
         (("--overlap", 5), (40, 5, 25)),
         (("--window", 60), (60, 0, None)),
     ):
-        done = run("extract", "-i", output, "-o", tmp_path / "own.jsonl", *of_recipe, *more)
+        done = run(
+            "extract", "-i", output, "-o", tmp_path / "own.jsonl", "--restart", *of_recipe, *more
+        )
         assert done.exit_code == 0, done.stderr
         record = json.loads((tmp_path / "own.jsonl.run.json").read_text("utf-8"))
         assert tuple(map(record.get, ("window", "overlap", "core"))) == expected

@@ -101,6 +101,20 @@ def test_labels_may_be_objects_and_the_first_text_blank(endpoint: Endpoint) -> N
         assert "- PERSON: people\n- PLACE\n" in prompt
 
 
+def test_nothing_of_a_label_is_lost(endpoint: Endpoint) -> None:
+    labels = [Label(code="PERSON", name="Mensch", aliases=("who",)), "PLACE"]
+    options = {"model": "m", "base_url": endpoint.url, "language": "en"}
+    llmner.extract("Ines flew.", labels, **options)  # type: ignore[call-overload]
+    assert "- PERSON (Mensch)\n- PLACE\n" in endpoint.bodies[-1]["messages"][0]["content"]
+    # The endpoint answers with the aliases.
+    recipe = llmner.Recipe.of([Label(code="P", aliases=("PERSON",)), Label(code="PLACE")])
+    doc = llmner.extract("Ines flew to Tallinn.", recipe=recipe, model="m", base_url=endpoint.url)
+    assert [(span.text, span.label) for span in doc.spans] == [("Ines", "P"), ("Tallinn", "PLACE")]
+    again = llmner.Recipe.of(["PLACE"])
+    doc = llmner.extract("Ines flew to Tallinn.", recipe=again, model="m", base_url=endpoint.url)
+    assert [span.label for span in doc.spans] == ["PLACE"]
+
+
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
@@ -175,8 +189,11 @@ POLARITY = {"polarity": Attribute(values=("good", "bad"))}
         ({"labels": {3: "people"}}, "labels: 3 is neither"),
         (
             {"labels": [Label(code="T", attributes=POLARITY)]},
-            "T has attributes, which want a recipe",
+            "T has attributes, which wants a recipe",
         ),
+        ({"labels": LabelSchema(text_labels=(Label(code="T"),))}, "T is of whole texts, which"),
+        ({"labels": ["A"], "recipe": llmner.Recipe.of(["A"])}, "labels and a recipe are two"),
+        ({"recipe": llmner.Recipe.of(["A"]), "engine": "baseline:x"}, "recipe does not apply"),
         ({"modle": "m"}, "did you mean model?"),
         ({"engine": "opnai"}, "did you mean openai?"),
         ({"recipe": "klue-stict"}, "did you mean klue-strict?"),

@@ -44,6 +44,9 @@ def test_labels_of_ones_own_from_an_address(endpoint: Endpoint) -> None:
     prompt = endpoint.bodies[-1]["messages"][0]["content"]
     assert prompt.startswith("주어진 글에서")
     assert "- PERSON: 사람\n" in prompt
+    run("extract", "Bob", "--labels", "PERSON,PLACE=towns, rivers", *at(endpoint))
+    prompt = endpoint.bodies[-1]["messages"][0]["content"]
+    assert "- PERSON\n- PLACE: towns, rivers\n" in prompt
 
 
 @pytest.mark.parametrize("arguments", [["-i", "-"], ["-"]])
@@ -126,3 +129,81 @@ def test_help_and_doctor_fit_the_terminal() -> None:
     told = run("doctor")
     assert told.returncode == 0, told.stderr
     assert max(map(len, told.stdout.splitlines())) <= 72
+
+
+def test_what_other_options_gave_is_not_replaced_unasked(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    texts, gold = tmp_path / "texts.txt", tmp_path / "gold.txt"
+    texts.write_text("Ines flew to Tallinn.\n", encoding="utf-8")
+    gold.write_text("<Ines:PERSON> flew to <Tallinn:PLACE>.\n", encoding="utf-8")
+    for number, command in enumerate([("extract", "-i", texts), ("evaluate", "--gold", gold)]):
+        output = tmp_path / f"{number}.json"
+        arguments = [*command, "--output", output, *at(endpoint)]
+        assert run(*arguments, *LABELS).returncode == 0
+        kept, asked = output.read_bytes(), len(endpoint.bodies)
+        result = run(*arguments, "--labels", "PERSON,PLACE=a place on a map")
+        assert result.returncode == 2
+        assert f"{output}: was made with another recipe_hash; name another output, or" in (
+            result.stderr
+        )
+        assert (output.read_bytes(), len(endpoint.bodies)) == (kept, asked)
+        # With the same options it may be made again.
+        assert run(*arguments, *LABELS).returncode == 0
+        replaced = run(*arguments, "--labels", "PERSON,PLACE=a place on a map", "--restart")
+        assert replaced.returncode == 0
+        assert run(*arguments, *LABELS).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("extract", "--engine", "recorded", "--replies", "REPLIES", "--json", "-i", "GOLD"),
+        ("stats", "GOLD"),
+        ("view", "GOLD", "--output", "PAGE"),
+        ("convert", "GOLD", "-", "--to", "spans"),
+        ("explain", "--engine", "baseline:none", "-i", "GOLD"),
+    ],
+)
+def test_the_input_s_format_has_one_name_and_older_names_still_work(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    # Without its format, the file would be a text of one line.
+    (tmp_path / "gold").write_text("<Ines:PERSON> flew.\n", encoding="utf-8")
+    reply = {"id": None, "text": "Ines flew.", "reply": "{}"}
+    (tmp_path / "replies").write_text(json.dumps(reply) + "\n", encoding="utf-8")
+    places = {"GOLD": tmp_path / "gold", "REPLIES": tmp_path / "replies", "PAGE": tmp_path / "page"}
+    command = [places.get(argument, argument) for argument in arguments]
+    results = [run(*command, name, "markup") for name in ("--from", "--input-format", "--format")]
+    assert len({(result.returncode, result.stdout, result.stderr) for result in results}) == 1
+    if command[0] != "explain":  # It has no model here, but has understood its options.
+        assert results[0].returncode == 0, results[0].stderr
+    shown = run(command[0], "--help").stdout
+    assert "--from" in shown
+    assert "--input-format" not in shown
+
+
+def test_predictions_in_a_format_of_their_own(tmp_path: Path) -> None:
+    for name in ("gold", "predicted"):
+        (tmp_path / name).write_text("<Ines:PERSON> flew.\n", encoding="utf-8")
+    formats = ["--gold-format", "markup", "--predicted-format", "markup"]
+    gold, predicted = tmp_path / "gold", tmp_path / "predicted"
+    scored = run("evaluate", "--gold", gold, "--predicted", predicted, *formats, "--json")
+    assert json.loads(scored.stdout)["micro"]["f1"] == 1.0
+    compared = run("compare", predicted, gold, "--gold", gold, *formats, "--json")
+    assert json.loads(compared.stdout)["changed"] == []
+
+
+def test_help_fits_a_terminal_and_cuts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    helps = [("--help",)]
+    first = run("--help").stdout
+    helps += [(name, "--help") for name in ("extract", "evaluate", "batch", "train-baseline")]
+    helps += [("batch", "write", "--help"), ("train-baseline", "classifier", "--help")]
+    for arguments in helps:
+        lines = run(*arguments).stdout.splitlines()
+        assert max(map(len, lines)) <= 80, arguments
+        assert not [line for line in lines if line.endswith(("...", "…")) and "[" not in line]
+    for group in ("Find entities:", "Measure:", "Corpora:", "Train and publish:"):
+        assert group in first
+    assert first.index("Find entities:") < first.index("  extract ") < first.index("Measure:")
