@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CLOSED_PIPE",
     "DEBUG",
+    "INTERRUPTED",
     "Root",
     "above_bar",
     "fill_standard_files",
@@ -38,6 +39,8 @@ __all__ = [
 
 DEBUG = "LLMNER_DEBUG"
 """An environment variable: if it is set, unexpected errors show their tracebacks."""
+INTERRUPTED = 130
+"""The exit code that shells give a program ended by Ctrl-C: 128 plus the signal's number."""
 CLOSED_PIPE = 141
 """The exit code that shells give a program ended by SIGPIPE: 128 plus the signal's number."""
 
@@ -102,7 +105,7 @@ def guarded(command: _F) -> _F:
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt as interrupt:
             note(str(interrupt) or "interrupted")
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None
         except OSError as error:
             if isinstance(error, BrokenPipeError) and _output_closed():
                 raise

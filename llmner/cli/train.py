@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from llmner.cli._common import guarded, note
+from llmner.cli._interrupts import prompt_interrupts
 
 if TYPE_CHECKING:
     from llmner.training import ExamplePart, TrainingResult
@@ -33,7 +35,8 @@ def train(context: typer.Context) -> None:
     if flags["show_example"]:
         _print_example(example_row(config))
         return
-    result = run(config, restart=flags["restart"], report=note, on_log=_note_logs)
+    with prompt_interrupts(Path(config.evaluation.output)):
+        result = run(config, restart=flags["restart"], report=note, on_log=_note_logs)
     if is_main_process():
         _print_table(result)
 

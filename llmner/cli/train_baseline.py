@@ -20,6 +20,7 @@ from llmner.cli._common import (
     note,
 )
 from llmner.cli._help import CommandGroup, GroupedCommand, current_name
+from llmner.cli._interrupts import prompt_interrupts
 from llmner.errors import InputError
 
 if TYPE_CHECKING:
@@ -363,17 +364,18 @@ def _train(name: str, context: typer.Context) -> None:
         folder = output if len(seeds) == 1 else output / f"seed-{seed}"
         if len(seeds) > 1:
             note(f"seed {seed}")
-        trainings[seed] = train_baseline(
-            sentences,
-            _config(kind.config, options | {"seed": seed}),
-            folder,
-            held_out=float(options["held_out"]),
-            validation=validation,
-            seed=seed,
-            corpus=Path(corpus).name,
-            restart=bool(options["restart"]),
-            report=note,
-        )
+        with prompt_interrupts(folder):
+            trainings[seed] = train_baseline(
+                sentences,
+                _config(kind.config, options | {"seed": seed}),
+                folder,
+                held_out=float(options["held_out"]),
+                validation=validation,
+                seed=seed,
+                corpus=Path(corpus).name,
+                restart=bool(options["restart"]),
+                report=note,
+            )
         if not options["json"]:
             _show(trainings[seed], folder)
     if len(seeds) > 1:
