@@ -95,7 +95,7 @@ def test_public_names() -> None:
             "languages",
             "EVERY_LANGUAGE KINDS LANGUAGES Language Reason cues_after find_language "
             "answer_meaning find_languages is_no_answer is_particle "
-            "main_language meaning_of merge scripts_of",
+            "main_language meaning_of merge scripts_of words_for",
         ),
         (
             "engines",

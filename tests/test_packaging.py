@@ -114,6 +114,7 @@ def test_the_notice_accounts_for_every_licence_and_for_the_adapter() -> None:
 def test_the_repository_holds_no_page_with_scripts_but_the_projects_own() -> None:
     pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "llmner").rglob("*.htm*")}
     assert pages == {
+        "llmner/serving/templates/docs.html.jinja",
         "llmner/serving/page/index.html",
         "llmner/reports/templates/explanations.html.jinja",
         "llmner/reports/templates/report.html.jinja",

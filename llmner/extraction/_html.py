@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from llmner._colours import LIGHT, label_colours
+
 if TYPE_CHECKING:
     from llmner.extraction._extraction import Extraction
 
 __all__ = ["extraction_html", "shorten"]
 
-# Grounds on which black reads with a contrast of 10 and more.
-_COLOURS = ("#cfe8ff", "#d3f2d3", "#fdeab0", "#f6d6f5", "#d9dcff", "#ffd9cc", "#d0f0ee", "#e4e4e4")
 _MARK = "border-radius:.25em;padding:.1em .3em;color:#000;background:"
 
 
@@ -28,8 +28,8 @@ def shorten(text: str, width: int = 60) -> str:
 
 def extraction_html(extraction: Extraction) -> str:
     """The text with its spans marked, its labels, and a table of what became of each mention."""
-    labels = list(dict.fromkeys(span.label for span in extraction.spans))
-    colours = {label: _COLOURS[n % len(_COLOURS)] for n, label in enumerate(labels)}
+    numbers = label_colours(span.label for span in extraction.spans)
+    colours = {label: LIGHT[number] for label, number in numbers.items()}
     parts = []
     place = 0
     for span in extraction.spans:

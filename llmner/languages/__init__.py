@@ -39,6 +39,7 @@ __all__ = [
     "meaning_of",
     "merge",
     "scripts_of",
+    "words_for",
 ]
 
 LANGUAGES: Final = (KOREAN, JAPANESE, CHINESE, ENGLISH, GERMAN)
@@ -111,6 +112,15 @@ def meaning_of(word: str) -> str | None:
     ('person', 'place', None)
     """
     return _MEANINGS.get(word)
+
+
+def words_for(meaning: str) -> frozenset[str]:
+    """The names of labels that mean this, in every language, case-folded.
+
+    >>> "ps" in words_for("person")
+    True
+    """
+    return frozenset(EVERY_LANGUAGE.label_words.get(meaning, ()))
 
 
 def cues_after(meaning: str | None) -> tuple[str, ...]:

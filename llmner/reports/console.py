@@ -16,6 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from llmner._colours import label_colours
 from llmner._shown import visible
 from llmner.errors import InputError
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _MOST_WORDS = 5
 _LEAST_SHARE = 0.001
 _UNDERLINED = 0.1
+# The numbers are those of ``label_colours``.
 _COLOURS = (
     "bold black on bright_cyan",
     "bold black on bright_green",
@@ -37,8 +39,8 @@ _COLOURS = (
     "bold black on bright_magenta",
     "bold white on blue",
     "bold black on bright_red",
+    "bold black on cyan",
     "bold black on white",
-    "bold white on dark_green",
 )
 
 
@@ -84,7 +86,7 @@ def printable(text: str) -> str:
 
 
 def _colours(labels: Sequence[str]) -> dict[str, str]:
-    return {label: _COLOURS[index % len(_COLOURS)] for index, label in enumerate(labels)}
+    return {label: _COLOURS[number] for label, number in label_colours(labels).items()}
 
 
 def _coloured(text: str, spans: Sequence[Span], colours: Mapping[str, str]) -> Text:

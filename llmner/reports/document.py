@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from llmner._colours import label_colours
 from llmner.files import dump_json
 from llmner.reports.figures import (
     FIGURES,
@@ -96,6 +97,7 @@ def render_report(
         "has_spans": not is_about_texts(first),
         "attribute_causes": ATTRIBUTE_CAUSES,
         "causes": CAUSES,
+        "colours": label_colours(first.counts.labels),
         "cause_numbers": {cause: number for number, cause in enumerate(CAUSES)},
         "signatures": {name: signature_line(run.signature) for name, run in evaluations.items()},
         "corpus": str(corpus.get("name")) if isinstance(corpus, Mapping) else "a corpus",
@@ -167,7 +169,7 @@ def render_view(predictions: Sequence[Prediction], name: str) -> str:
         "style": _asset("report.css"),
         "script": script,
         "digest": _digest(script),
-        "data": _embedded({"labels": labels, "rows": rows}),
+        "data": _embedded({"colours": label_colours(labels), "rows": rows}),
     }
     return _environment().get_template("view.html.jinja").render(context)
 
@@ -274,6 +276,7 @@ def _data(evaluations: Mapping[str, Evaluation]) -> str:
     data = {
         "runs": list(evaluations),
         "labels": list(first.counts.labels),
+        "colours": label_colours(first.counts.labels),
         "causes": [[cause, title, meaning] for cause, (title, meaning) in CAUSES.items()],
         "sentences": sentences,
     }

@@ -8,10 +8,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 
 from llmner import __version__
+from llmner.serving._docs import docs_page
 from llmner.serving._http import add_error_handlers
 from llmner.serving._routes_extract import add_extraction_routes
 from llmner.serving._routes_project import add_projection_route
@@ -67,7 +68,7 @@ def create_app(
         description="Offsets are half-open and count code points, as Python's strings do.",
         version=__version__,
         lifespan=lifespan,
-        # FastAPI's own pages load scripts from other hosts.
+        # FastAPI's own pages load scripts from other hosts; ``_docs`` has one that does not.
         docs_url=None,
         redoc_url=None,
     )
@@ -102,5 +103,10 @@ def _add_page(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def index() -> Response:
         return Response(page, media_type="text/html; charset=utf-8")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        address = str(request.base_url).rstrip("/")
+        return Response(docs_page(app.openapi(), address), media_type="text/html; charset=utf-8")
 
     app.mount("/static", StaticFiles(directory=folder), name="static")

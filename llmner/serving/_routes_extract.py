@@ -89,7 +89,7 @@ def add_extraction_routes(app: FastAPI, service: Service) -> None:
         An error after the first line is a line `{"error": ...}`, and ends the answer.
         """
         body = await read_request(request, service, schemas.ExtractRequest)
-        asked = Asked(body.recipe, body.reply_format, body.grounded, body.min_score)
+        asked = Asked.of(body, body.texts)
         recipe = service.chosen(asked)
         if _NDJSON in request.headers.get("accept", ""):
             return await _stream(request, service, body.texts, asked)
@@ -114,7 +114,7 @@ def add_extraction_routes(app: FastAPI, service: Service) -> None:
     async def explain(request: Request) -> Response:
         """One word at a time is left out, and the fall of each score is the word's share."""
         body = await read_request(request, service, schemas.ExplainRequest)
-        asked = Asked(body.recipe, body.reply_format, body.grounded, body.min_score)
+        asked = Asked.of(body, [body.text])
         found = await run_while_connected(
             request, service, lambda: service.explanations(body.text, asked)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Response
 
+from llmner._colours import word_colours
 from llmner.replies import LABEL_FORMATS, REPAIRS, REPLY_FORMATS
 from llmner.serving import _schemas as schemas
 from llmner.serving._bodies import json_bytes
@@ -38,6 +39,7 @@ def add_status_routes(app: FastAPI, service: Service) -> None:
     @app.get(
         "/readyz",
         responses={**describe_responses(schemas.Health, 500), 503: {"model": schemas.Health}},
+        summary="Whether requests can be answered",
     )
     async def readyz() -> Response:
         """Whether requests can be answered now: the model is loaded, the endpoint answers."""
@@ -49,6 +51,7 @@ def add_status_routes(app: FastAPI, service: Service) -> None:
         "/metrics",
         responses={401: describe_responses(schemas.Health, 401)[401]},
         response_class=Response,
+        summary="Counts and durations",
     )
     async def metrics() -> Response:
         """Counts and durations in Prometheus' text format; nothing of any text."""
@@ -79,6 +82,8 @@ def _choices(service: Service) -> bytes:
             "repairs": dict(REPAIRS),
             "model": service.has_model,
             "tagger": service.labels,
+            "fine_tuned": service.fine_tuned,
+            "colours": word_colours(),
             "grounded": bool(service.options.get("grounded", False)),
             "constrains": service.constrains,
         }

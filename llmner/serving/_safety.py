@@ -28,7 +28,7 @@ __all__ = ["DEADLINE", "Safety", "is_loopback"]
 log = logging.getLogger("llmner.serving")
 
 # Paths that need no key: the page, which asks for a key itself, and whether the server is well.
-_OPEN_PATHS = ("/", "/healthz", "/readyz", "/openapi.json")
+_OPEN_PATHS = ("/", "/docs", "/healthz", "/readyz", "/openapi.json")
 # Longer answers are sent in pieces, in bytes. Shorter ones fit into the system's buffers anyway.
 _LONG_ANSWER = 1 << 16
 # Key of a request's scope: when it must be answered, on the event loop's clock.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -56,9 +56,26 @@ class InferRequest(_Request):
     text: str | _Texts = Field(description="A text of any length, or a list of them.")
 
 
+# A hundred labels with a sentence each are a long question already.
+_Label = Annotated[str, Field(min_length=1, max_length=100)]
+_Meaning = Annotated[str, Field(max_length=500)]
+_Labels = (
+    Annotated[list[_Label], Field(min_length=1, max_length=100, fail_fast=True)]
+    | Annotated[dict[_Label, _Meaning], Field(min_length=1, max_length=100)]
+)
+
+
 class _Asking(_Request):
     """How a request wants to be answered."""
 
+    labels: _Labels | None = Field(
+        default=None,
+        description="Labels to find in place of a recipe's: a list, or what each means by label.",
+    )
+    language: Literal["ko", "en", "ja", "zh"] | None = Field(
+        default=None,
+        description="Language of the question about labels; by default that of the texts.",
+    )
     recipe: str | None = Field(
         default=None,
         description="A recipe that /v1/recipes lists; by default the server's own.",
@@ -76,12 +93,23 @@ class _Asking(_Request):
         default=None, ge=0, le=1, description="Drop spans with a lower score."
     )
 
+    @model_validator(mode="after")
+    def _one_question(self) -> Self:
+        if self.recipe is not None and self.labels is not None:
+            raise ValueError("give one of recipe and labels")
+        return self
+
 
 class ExtractRequest(_Asking):
     """Texts to extract from, and how."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"texts": [_TEXT], "grounded": True, "min_score": 0.2}]}
+        json_schema_extra={
+            "examples": [
+                {"texts": [_TEXT], "grounded": True, "min_score": 0.2},
+                {"texts": ["Ines flew to Tallinn."], "labels": {"PLACE": "towns and countries"}},
+            ]
+        }
     )
 
     texts: _Texts = Field(min_length=1, description="Texts of any length.")
@@ -383,6 +411,12 @@ class RecipesAnswer(BaseModel):
         description="Whether replies are grounded unless a request says otherwise."
     )
     constrains: bool = Field(description="Whether replies can be grounded at all.")
+    fine_tuned: str | None = Field(
+        description="The recipe that the model was fine-tuned on; it finds few other labels."
+    )
+    colours: dict[str, int] = Field(
+        description="The number of the colour that words for people, places, ... have on the page."
+    )
     tagger: list[str] | None = Field(
         description="The labels of the model, if it is a tagger, which takes no recipe."
     )

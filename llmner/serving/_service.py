@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,6 +52,8 @@ _T = TypeVar("_T")
 _CLOSING_SECONDS = 5.0
 # Words of a text that is explained: it is asked about once for each.
 _MOST_WORDS = 200
+# Recipes of labels that requests brought.
+_KEPT_RECIPES = 64
 
 
 @dataclass(eq=False)
@@ -121,6 +124,7 @@ class Service:
         )
         self._threads: anyio.CapacityLimiter | None = None
         self._recipes_by_format: dict[tuple[str, str], Recipe] = {}
+        self._recipe_of = lru_cache(_KEPT_RECIPES)(_recipe_of)
         self.batcher: Batcher[Any, Any] | None = None
         self.metrics.watch(
             "queue_questions", "Questions that wait for a batch.", self._waiting_questions
@@ -181,6 +185,20 @@ class Service:
         False
         """
         return self._source is not None
+
+    @property
+    def fine_tuned(self) -> str | None:
+        """The recipe that the model was fine-tuned on; ``None`` for a model that was not.
+
+        Such a model finds little besides the labels of that recipe.
+
+        >>> from llmner import Recipe
+        >>> Service(Recipe.load("klue")).fine_tuned is None
+        True
+        """
+        adapter = getattr(self.generator, "adapter", None)
+        recipe = getattr(adapter, "own_recipe", None)
+        return recipe.name if isinstance(recipe, Recipe) else None
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -300,8 +318,16 @@ class Service:
         'lines'
 
         Raises:
-            RefusalError: There is no recipe of that name, or it cannot be asked in that format.
+            RefusalError: There is no recipe of that name, it cannot be asked in that format, or the
+                request's labels are none.
         """
+        if asked.labels is not None:
+            try:
+                return self._recipe_of(asked.labels, asked.language, asked.reply_format)
+            except LlmnerError as error:
+                raise RefusalError(
+                    422, "invalid", str(error), fields=[("labels", str(error))]
+                ) from None
         recipe = choose(self.recipes, asked.recipe, self.recipe.name)
         if asked.reply_format is None or asked.reply_format == recipe.reply_format:
             return recipe
@@ -472,6 +498,12 @@ class Service:
         return await anyio.to_thread.run_sync(
             work, *arguments, abandon_on_cancel=True, limiter=self._threads
         )
+
+
+def _recipe_of(
+    labels: tuple[tuple[str, str], ...], language: str, reply_format: str | None
+) -> Recipe:
+    return Recipe.of(dict(labels), language=language, reply_format=reply_format)
 
 
 def _shutting_down() -> RefusalError:

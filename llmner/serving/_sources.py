@@ -187,7 +187,7 @@ class TaggerSource(Source):
 
     def request(self, batcher: Batcher[Any, Any], recipe: Recipe, asked: Asked) -> Request:
         """The tagger, whose texts share batches."""
-        for name in ("recipe", "reply_format", "grounded"):
+        for name in ("recipe", "labels", "reply_format", "grounded"):
             if getattr(asked, name) is not None:
                 message = f"{name}: this server's model is a tagger, which takes none; leave it out"
                 raise RefusalError(422, "invalid", message, fields=[(name, "a tagger takes none")])

@@ -165,6 +165,74 @@ def test_recipe_format_and_score_are_the_requests(client: Open) -> None:
     assert "grammar" in grounded.json()["error"]["message"]
 
 
+def test_labels_of_ones_own_are_asked_for_in_the_language_of_the_texts(client: Open) -> None:
+    asked: list[str] = []
+
+    class Listening(Model):
+        def generate(self, prompts: Any) -> list[Reply]:
+            asked.extend(prompt.messages[0]["content"] for prompt in prompts)
+            return super().generate(prompts)
+
+    server = client(
+        Listening(lambda text: '{"WHO": ["손흥민"], "PLACE": ["춘천"], "PS": ["서울"]}')
+    )
+    for body, begins in (
+        ({"texts": [TEXT], "labels": {"WHO": "사람", "PLACE": ""}}, "주어진"),
+        ({"texts": [TEXT], "labels": ["WHO", "PLACE"], "language": "en"}, "Find every"),
+    ):
+        answer = server.post("/v1/extract", json=body)
+        assert answer.json()["recipe"] == "labels"
+        row = answer.json()["results"][0]
+        assert [span["label"] for span in row["spans"]] == ["WHO", "PLACE"]
+        assert [each["kind"] for each in row["outcomes"]][-1] == "unknown_label"
+        assert asked[-1].startswith(begins)
+    explained = server.post("/v1/explain", json={"text": TEXT, "labels": ["WHO"]})
+    assert explained.status_code in (200, 422)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [],
+        {},
+        ["a:b"],
+        ["A", "a"],
+        [""],
+        ["A" * 101],
+        {"A": "b" * 501},
+        [str(number) for number in range(101)],
+        "PERSON",
+        3,
+        {"A": 3},
+        ["{{ 7 * 7 }}"],
+    ],
+)
+def test_labels_that_are_none_are_refused(client: Open, labels: object) -> None:
+    answer = client(Model()).post("/v1/extract", json={"texts": [TEXT], "labels": labels})
+    assert answer.status_code == 422, answer.text
+    assert "labels" in answer.json()["error"]["fields"][0]["field"]
+
+
+def test_a_model_that_was_fine_tuned_says_so(client: Open) -> None:
+    from llmner.engines.adapters import PACKAGED_ADAPTER, find_adapter
+
+    model = Model()
+    assert client(model).get("/v1/recipes").json()["fine_tuned"] is None
+    model.adapter = find_adapter(PACKAGED_ADAPTER)  # type: ignore[attr-defined]
+    assert client(model).get("/v1/recipes").json()["fine_tuned"] == "klue-mini"
+
+
+def test_labels_are_no_templates_and_exclude_a_recipe(client: Open) -> None:
+    model = Model()
+    server = client(model)
+    meaning = "{{ 7 * 7 }}{% for _ in range(10**9) %}x{% endfor %}"
+    answer = server.post("/v1/extract", json={"texts": [TEXT], "labels": {"A": meaning}})
+    assert answer.status_code == 200
+    both = server.post("/v1/extract", json={"texts": [TEXT], "labels": ["A"], "recipe": "klue"})
+    assert both.status_code == 422
+    assert "give one of recipe and labels" in both.text
+
+
 def test_results_are_streamed_one_a_line(client: Open) -> None:
     # That each is sent as soon as it is there: test_server.py.
     with client(Model(), batch_size=1, batch_wait=0).stream(

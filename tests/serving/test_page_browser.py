@@ -5,18 +5,23 @@ dark; markup stays text.
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
 pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
 
+from llmner._colours import label_colours
 from llmner.baselines import BaselineExtractor, LinearClassifierConfig, train_baseline
 from llmner.engines import Reply, Token
+from llmner.projection import AttributeKind, LabelOutcomeKind, OutcomeKind
 from llmner.recipes import Recipe
+from llmner.replies import REPAIRS
 from llmner.serving import Service
 from llmner.spans import Sentence, TextLabel
 from tests.conftest import ROOT
@@ -394,3 +399,132 @@ def test_the_words_a_label_rests_on_are_shown(open_page: Open, tmp_path: Path) -
     page.wait_for_selector("#shown mark")
     assert page.locator("#explain").is_hidden()
     assert page.locator("#why").is_hidden()
+
+
+def test_the_page_speaks_korean_and_remembers_it(open_page: Open) -> None:
+    page = open_page(Model(sure), locale="ko-KR")
+    assert page.get_attribute("html", "lang") == "ko"
+    assert page.text_content("#extract button[type=submit]") == "개체명 찾기"
+    assert (
+        page.get_attribute("#extract-text", "placeholder")
+        == "글을 붙여 넣으세요. 길이는 상관없습니다"
+    )
+    extracted(page)
+    assert (page.text_content("#status") or "").startswith("개체명 3개")
+    assert [row[5] for row in rows(page)][:3] == ["그대로"] * 3
+    assert page.locator("#repairs li").all_text_contents() == ["마크다운 코드 블록 표시를 지움"]
+    # What is shown follows the language, and what was typed and chosen stays.
+    page.select_option("#extract-recipe", "klue-strict")
+    page.select_option("#language", "en")
+    assert page.text_content("#extract button[type=submit]") == "Extract"
+    assert rows(page)[0][5] == "exact"
+    assert page.input_value("#extract-text") == TEXT
+    assert page.input_value("#extract-recipe") == "klue-strict"
+    page.reload()
+    page.wait_for_selector("#extract-recipe option", state="attached")
+    assert page.get_attribute("html", "lang") == "en"
+
+
+def test_every_sentence_of_the_page_has_a_korean_one(open_page: Open) -> None:
+    page = open_page(Model(sure))
+    said = set(page.evaluate("originals.map(([said]) => said)"))
+    script = (ROOT / "llmner" / "serving" / "page" / "page.js").read_text(encoding="utf-8")
+    said |= set(re.findall(r'(?:\bt|\bwait)\("([^"]+)"', script))
+    said |= set(re.findall(r'"(\{count\} [^"]+)"', script)) | set(REPAIRS.values())
+    said |= set(page.evaluate("Object.values(KINDS)")) | {"labels of your own"}
+    kinds = (*get_args(OutcomeKind), *get_args(AttributeKind), *get_args(LabelOutcomeKind))
+    said |= {kind.replace("_", " ") for kind in kinds}
+    # Names, and the values of options.
+    said -= {"llmner", "auto", "keep", "trim", "listed", "all", "0"}
+    assert {each for each in said if not page.evaluate("each => each in KOREAN", each)} == set()
+    assert set(page.evaluate("Object.keys(KINDS)")) == set(get_args(OutcomeKind))
+
+
+def test_labels_of_ones_own_are_asked_for(open_page: Open) -> None:
+    page = open_page(Model(lambda text: '{"NAME": ["손흥민"], "PLACE": ["춘천"]}'))
+    assert page.is_hidden("#extract-labels")
+    page.select_option("#extract-recipe", label="labels of your own")
+    assert page.is_hidden("#meanings")
+    page.fill("#extract-text", TEXT)
+    # Without labels there is no question.
+    page.click("#extract button[type=submit]")
+    assert page.evaluate("document.activeElement.id") == "extract-labels"
+    page.fill("#extract-labels", "PLACE, NAME = people, with = in it\n\nTIME")
+    page.select_option("#extract-language", "en")
+    with page.expect_request("**/v1/extract") as asked:
+        extracted(page)
+    body = json.loads(asked.value.post_data or "")
+    assert body["labels"] == {"PLACE": "", "NAME": "people, with = in it", "TIME": ""}
+    assert body["language"] == "en"
+    assert "recipe" not in body
+    assert page.locator("#shown mark").all_text_contents() == ["손흥민NAME", "춘천PLACE"]
+
+
+def test_colours_are_those_of_the_reports(open_page: Open) -> None:
+    page = open_page(Model(sure))
+    for labels in (
+        ["PS", "LC", "OG", "DT", "TI", "QT"],
+        ["제품", "PERSON", "맛", "b", "a"],
+        [f"label {number}" for number in range(20)],
+        ["gpe", "LOC", "Place", "misc", "é", "😀"],
+    ):
+        shown = page.evaluate("labels => Object.fromEntries(coloursOf(labels))", labels)
+        assert shown == label_colours(labels)
+
+
+def test_what_labels_mean_is_told(open_page: Open) -> None:
+    page = open_page(Model(sure))
+    page.click("#meanings summary")
+    meant = page.inner_text("#meanings dl")
+    for label in Recipe.load("klue").labels:
+        assert f"{label.code} {label.name}" in meant
+        assert label.description in meant
+
+
+def test_seconds_pass_and_a_question_can_be_cancelled(open_page: Open) -> None:
+    model = Model(sure)
+    page = open_page(model)
+    model.gate.clear()
+    page.fill("#extract-text", TEXT)
+    page.click("#extract button[type=submit]")
+    page.wait_for_selector("#timer:text-matches('^0\\\\.[3-9] s$')")
+    page.click("#cancel")
+    told(page, "Cancelled")
+    assert page.is_hidden("#cancel")
+    assert page.text_content("#timer") == ""
+    model.gate.set()
+    extracted(page)
+    assert page.locator("#shown mark").count() == 3
+
+
+def test_outcomes_are_in_sight_on_a_phone(open_page: Open) -> None:
+    page = open_page(Model(sure), viewport={"width": 390, "height": 844})
+    extracted(page)
+    for cell in page.locator("#mentions tbody td:nth-child(6)").all():
+        box = cell.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+    assert page.evaluate("document.querySelector('.scroll').scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_api_is_told_on_a_page_of_its_own(open_page: Open, scheme: str, width: int) -> None:
+    page = open_page(Model(sure), viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page.click("footer a")
+    page.wait_for_selector("h2:text('POST /v1/extract')")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    ground, *inks = page.evaluate(
+        """() => [getComputedStyle(document.body).backgroundColor,
+        ...[...document.querySelectorAll('p, dt, dd, a, .note, code')].map(e => getComputedStyle(e).color)]"""
+    )
+    assert all(contrast(ink, ground) > 4.5 for ink in set(inks))
+    # Each example is a command that does what it says.
+    commands = [each for each in page.locator("pre").all_inner_texts() if each.startswith("curl")]
+    assert len(commands) > 8
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-c", command.replace("curl ", "curl -s ", 1)], capture_output=True, check=True
+        )
+        assert b'"error":{' not in done.stdout, command

@@ -3,7 +3,7 @@
   const byId = (id) => document.getElementById(id);
   const titles = new Map(data.causes.map(([cause, title]) => [cause, title]));
   const causeNumber = new Map(data.causes.map(([cause], number) => [cause, number]));
-  const colour = new Map(data.labels.map((label, number) => [label, number % 8]));
+  const colour = new Map(Object.entries(data.colours));
   const { element, details, pager } = listing;
 
   const causes = new Map();

@@ -1,7 +1,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
-  const colour = new Map(data.labels.map((label, number) => [label, number % 8]));
+  const colour = new Map(Object.entries(data.colours));
   const { element, details, pager } = listing;
 
   const labels = new Map();

@@ -10,12 +10,87 @@ const EXAMPLES = {
     reply: '네, 결과입니다.\n```json\n{"사람": ["손흥민", "손흥민"], "수량": ["7.2km"], "장소": ["춘천에서", "런던"],}\n```',
   },
 };
-let choices = { recipes: [], repairs: {} };
+// What became of a mention, for people.
+const KINDS = {
+  exact: "the text has it as it stands",
+  canonical: "the text writes it another way",
+  trimmed: "a particle or a title at its end was left out",
+  fuzzy: "the most similar place of the text",
+  surplus: "listed more often than the text has it",
+  overlapped: "another entity is there",
+  not_found: "the text does not have it",
+  unknown_label: "there is no such label",
+  unsure: "its score is too low",
+};
+// The choice of labels that no recipe has.
+const OWN = " own";
+const COLOURS = 8;
+let choices = { recipes: [], repairs: {}, colours: {} };
 let key = "";
 let last = null;
 let pending = null;
 // What the shown result was asked with; null where a reply was projected.
 let explained = null;
+let shownLabels = [];
+
+// The page's words are English in the source; KOREAN has the same in Korean.
+const originals = [];
+let language = "en";
+
+function remembered() {
+  try { return localStorage.getItem("llmner-language"); } catch { return null; }
+}
+
+// A sentence in the page's language, with {names} filled in.
+function t(sentence, values) {
+  const said = language === "ko" ? KOREAN[sentence] || sentence : sentence;
+  return said.replace(/\{(\w+)\}/g, (whole, name) => (values && name in values ? values[name] : whole));
+}
+
+// Finds the words that stand on the page from the beginning.
+function findWords() {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (node.data.trim() && !node.parentElement.closest("body [lang], script, noscript")) {
+      const said = node.data.trim();
+      const [before, after] = node.data.split(said);
+      originals.push([said, (word) => { node.data = before + word + after; }]);
+    }
+  }
+  for (const name of ["placeholder", "aria-label"]) {
+    for (const node of document.querySelectorAll(`[${name}]`)) originals.push([node.getAttribute(name), (word) => node.setAttribute(name, word)]);
+  }
+}
+
+function speak(chosen) {
+  language = chosen;
+  document.documentElement.lang = chosen;
+  $("language").value = chosen;
+  for (const [said, write] of originals) write(t(said));
+  tell("");
+  if (choices.recipes.length) fillChoices();
+  if (last && !$("result").hidden) show(last, shownLabels);
+}
+
+// The number of each label's colour, as label_colours has it.
+function coloursOf(labels) {
+  const meant = (label) => choices.colours[label.toLowerCase()];
+  const order = [...new Set(labels)].sort((a, b) => (meant(a) === undefined) - (meant(b) === undefined) || (a < b ? -1 : 1));
+  const taken = new Map();
+  for (const label of order) {
+    let first = meant(label);
+    if (first === undefined) {
+      let mixed = 0x811c9dc5;
+      for (const byte of new TextEncoder().encode(label)) mixed = Math.imul(mixed ^ byte, 0x01000193) >>> 0;
+      first = mixed % COLOURS;
+    }
+    const places = Array.from({ length: COLOURS }, (_, step) => (first + step) % COLOURS);
+    const free = places.find((place) => ![...taken.values()].includes(place));
+    taken.set(label, free === undefined ? first : free);
+  }
+  return taken;
+}
 
 function element(name, text, className) {
   const node = document.createElement(name);
@@ -35,7 +110,7 @@ async function ask(path, body, signal) {
   const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer;
   if (response.status === 401) { $("key-box").hidden = false; $("key").focus(); }
-  throw new Error(answer.error ? answer.error.message : `the server answers ${response.status}`);
+  throw new Error(answer.error ? answer.error.message : t("the server answers {status}", { status: response.status }));
 }
 
 function tell(message, failed) {
@@ -52,17 +127,7 @@ async function loadRecipes() {
   }
   $("key-box").hidden = true;
   tell("");
-  for (const id of ["extract-recipe", "project-recipe"]) {
-    $(id).replaceChildren(...choices.recipes.map((recipe) => {
-      const option = element("option", recipe.name);
-      option.value = recipe.name;
-      option.selected = recipe.name === choices.default;
-      return option;
-    }));
-  }
-  const any = element("option", "as the reply has them");
-  any.value = "";
-  $("project-recipe").append(any);
+  fillChoices();
   for (const id of ["extract-format", "project-format"]) {
     $(id).replaceChildren($(id).firstElementChild, ...choices.reply_formats.map((name) => element("option", name)));
   }
@@ -76,15 +141,39 @@ async function loadRecipes() {
   describe();
 }
 
-function describe() {
-  if (choices.tagger) {
-    $("extract-about").textContent = `A tagger. ${choices.tagger.join(", ")}`;
-    return;
+// Fills the lists of recipes; what is chosen stays.
+function fillChoices() {
+  for (const [id, value, name] of [["extract-recipe", OWN, "labels of your own"], ["project-recipe", "", "as the reply has them"]]) {
+    const chosen = $(id).options.length ? $(id).value : choices.default;
+    const entries = [...choices.recipes.map((recipe) => [recipe.name, recipe.name]), [value, t(name)]];
+    $(id).replaceChildren(...entries.map(([own, shown]) => {
+      const option = element("option", shown);
+      option.value = own;
+      option.selected = own === chosen;
+      return option;
+    }));
   }
+  describe();
+}
+
+// Says what is looked for, and what each label means.
+function describe() {
+  const own = !choices.tagger && $("extract-recipe").value === OWN;
   const recipe = choices.recipes.find((each) => each.name === $("extract-recipe").value);
-  if (!recipe) return;
-  const names = recipe.labels.map((label) => (label.name ? `${label.code} ${label.name}` : label.code));
-  $("extract-about").textContent = `${recipe.description} ${names.join(", ")}`.trim();
+  const labels = choices.tagger || own || !recipe ? [] : recipe.labels;
+  $("own").hidden = !own;
+  $("extract-labels").required = own;
+  const names = labels.map((label) => (label.name ? `${label.code} ${label.name}` : label.code));
+  const about = choices.tagger ? `${t("A tagger.")} ${choices.tagger.join(", ")}` : own ? (choices.fine_tuned ? t("This server's model was fine-tuned on other labels, and finds few of yours. A general model finds them: llmner serve --base-url ADDRESS --model NAME.") : "") : `${recipe ? recipe.description : ""} ${names.join(", ")}`.trim();
+  $("extract-about").textContent = about;
+  const meant = labels.filter((label) => label.description);
+  const colours = coloursOf(labels.map((label) => label.code));
+  $("meanings").hidden = meant.length === 0;
+  $("meanings").querySelector("dl").replaceChildren(...meant.flatMap((label) => {
+    const term = element("dt");
+    term.append(element("mark", label.code, `l${colours.get(label.code)}`), ` ${label.name}`);
+    return [term, element("dd", label.description)];
+  }));
 }
 
 function choose(name, focus) {
@@ -97,32 +186,54 @@ function choose(name, focus) {
   }
 }
 
-async function submit(path, body, pick, labels) {
+// Does what may take long: one thing at a time, with the seconds that it takes, until it is cancelled.
+async function wait(message, work) {
   if (pending) pending.abort();
   const controller = pending = new AbortController();
-  tell("Asking…");
-  $("result").hidden = true;
   const started = performance.now();
+  const seconds = () => {
+    const passed = (performance.now() - started) / 1000;
+    return passed.toFixed(passed < 10 ? 1 : 0);
+  };
+  const ticking = setInterval(() => { if (pending === controller) $("timer").textContent = t("{seconds} s", { seconds: seconds() }); }, 100);
+  tell(t(message));
+  $("cancel").hidden = false;
   try {
-    const row = pick(await ask(path, body, controller.signal));
-    if (row.error) throw new Error(row.error);
-    show(row, labels);
-    const about = row.label_outcomes !== undefined;
-    const count = about ? row.labels.length : row.spans.length;
-    const seconds = (performance.now() - started) / 1000;
-    tell(`${count} ${about ? (count === 1 ? "label" : "labels") : count === 1 ? "entity" : "entities"} in ${seconds.toFixed(seconds < 10 ? 2 : 0)} s`);
-    $("result-title").focus({ preventScroll: false });
+    tell(await work(controller.signal, seconds));
   } catch (error) {
     if (error.name !== "AbortError") tell(error.message, true);
+    else if (pending === controller) tell(t("Cancelled"));
   } finally {
-    if (pending === controller) pending = null;
+    clearInterval(ticking);
+    if (pending === controller) {
+      pending = null;
+      $("cancel").hidden = true;
+      $("timer").textContent = "";
+    }
   }
+}
+
+function submit(path, body, pick, labels) {
+  $("result").hidden = true;
+  return wait("Asking…", async (signal, seconds) => {
+    const row = pick(await ask(path, body, signal));
+    if (row.error) throw new Error(row.error);
+    show(row, labels);
+    $("result-title").focus({ preventScroll: false });
+    const about = row.label_outcomes !== undefined;
+    const count = about ? row.labels.length : row.spans.length;
+    const what = about ? (count === 1 ? "{count} label in {seconds} s" : "{count} labels in {seconds} s") : count === 1 ? "{count} entity in {seconds} s" : "{count} entities in {seconds} s";
+    return t(what, { count, seconds: seconds() });
+  });
 }
 
 function show(row, labels) {
   last = row;
+  shownLabels = labels;
   const order = [...labels, ...row.spans.map((span) => span.label)].filter((each, index, all) => all.indexOf(each) === index);
-  const colour = (label) => `l${order.indexOf(label) % 8}`;
+  const colours = coloursOf(order);
+  const colour = (label) => `l${colours.get(label)}`;
+  const heads = Array.from($("mentions").tHead.rows[0].cells, (cell) => cell.textContent);
   const characters = Array.from(row.text);
   const slice = (start, end) => characters.slice(start, end).join("");
 
@@ -154,8 +265,9 @@ function show(row, labels) {
     const attributes = attributesOf(outcome, placed ? properties.get(`${outcome.start} ${outcome.end}`) : {});
     label.append(placed ? element("mark", outcome.label, colour(outcome.label)) : outcome.label);
     if (attributes) label.append(" ", element("span", attributes, "attributes"));
-    const kind = element("td", outcome.kind.replace("_", " "));
-    if (outcome.reason) kind.append(" ", element("span", `(${outcome.reason})`, "reason"));
+    const kind = element("td", t(outcome.kind.replace("_", " ")));
+    if (KINDS[outcome.kind]) kind.title = t(KINDS[outcome.kind]);
+    if (outcome.reason) kind.append(" ", element("span", `(${t(outcome.reason)})`, "reason"));
     line.append(
       label,
       element("td", placed ? slice(outcome.start, outcome.end) : "", "text-cell"),
@@ -165,13 +277,15 @@ function show(row, labels) {
       kind,
       element("td", outcome.text, "text-cell"),
     );
+    // On a narrow screen, where cells stand below each other, each says what it is.
+    Array.from(line.cells).forEach((cell, number) => { cell.dataset.name = heads[number]; });
     return line;
   }));
 
   showLabels(row, slice);
   const words = { ok: "It has the expected format.", repaired: "It had to be repaired:", truncated: "It was cut off; complete entities count.", empty: "It is empty.", unreadable: "Nothing in it could be read." };
-  $("reading").textContent = row.status === undefined ? "A tagger gives no reply." : words[row.status] || row.status;
-  $("repairs").replaceChildren(...(row.repairs || []).map((repair) => element("li", choices.repairs[repair] || repair)));
+  $("reading").textContent = t(row.status === undefined ? "A tagger gives no reply." : words[row.status] || row.status);
+  $("repairs").replaceChildren(...(row.repairs || []).map((repair) => element("li", t(choices.repairs[repair] || repair))));
   $("raw").textContent = row.reply || "";
   $("raw").hidden = row.reply === undefined;
   $("mentions").classList.toggle("spans", row.outcomes === undefined);
@@ -185,7 +299,7 @@ function show(row, labels) {
 function attributesOf(outcome, values) {
   const known = Object.entries(values || {}).map(([name, value]) => `${name}: ${value}`);
   const others = (outcome.attribute_outcomes || []).filter((each) => !["exact", "normalized"].includes(each.kind));
-  const unknown = others.map((each) => `${each.name}${each.said === null ? "" : `: ${each.said}`} (${each.kind.replace("_", " ")})`);
+  const unknown = others.map((each) => `${each.name}${each.said === null ? "" : `: ${each.said}`} (${t(each.kind.replace("_", " "))})`);
   return [...known, ...unknown].join(", ");
 }
 
@@ -203,7 +317,7 @@ function showLabels(row, slice) {
       if (evidence) line.append(" ", element("q", evidence));
       return line;
     }),
-    ...lost.map((each) => element("li", `${each.label} (${each.kind.replace("_", " ")})`, "lost")),
+    ...lost.map((each) => element("li", `${each.label} (${t(each.kind.replace("_", " "))})`, "lost")),
   );
   $("text-labels").hidden = !$("text-labels").children.length;
 }
@@ -218,16 +332,19 @@ async function copy(text, what) {
     area.select();
     const done = document.execCommand("copy");
     area.remove();
-    if (!done) { tell("the browser does not allow this page to copy", true); return; }
+    if (!done) { tell(t("the browser does not allow this page to copy"), true); return; }
   }
-  tell(`Copied as ${what}`);
+  tell(t(`Copied as ${what}`));
 }
 
 // The options of the form for texts, as a request has them.
 function asked() {
   const body = {};
   if (!choices.tagger) {
-    body.recipe = $("extract-recipe").value;
+    if ($("extract-recipe").value === OWN) {
+      body.labels = ownLabels();
+      if ($("extract-language").value) body.language = $("extract-language").value;
+    } else body.recipe = $("extract-recipe").value;
     if ($("extract-format").value) body.reply_format = $("extract-format").value;
     if (!$("extract-grounded").disabled) body.grounded = $("extract-grounded").checked;
   }
@@ -235,27 +352,32 @@ function asked() {
   return body;
 }
 
+// The labels that are written down, a line or several in one, each with what it means behind an equals sign.
+function ownLabels() {
+  const labels = {};
+  for (const line of $("extract-labels").value.split("\n")) {
+    const [names, ...meaning] = line.split("=");
+    const each = names.split(",").map((name) => name.trim()).filter(Boolean);
+    each.forEach((name, number) => { labels[name] = number === each.length - 1 ? meaning.join("=").trim() : ""; });
+  }
+  return labels;
+}
+
 $("extract").addEventListener("submit", (event) => {
   event.preventDefault();
-  const body = { texts: [$("extract-text").value], ...asked() };
-  explained = { text: body.texts[0], ...asked() };
-  submit("v1/extract", body, (answer) => answer.results[0], choices.tagger || labelsOf(body.recipe));
+  const text = $("extract-text").value;
+  const how = asked();
+  explained = { text, ...how };
+  const labels = choices.tagger || (how.labels ? Object.keys(how.labels) : labelsOf(how.recipe));
+  submit("v1/extract", { texts: [text], ...how }, (answer) => answer.results[0], labels);
 });
 
-$("explain").addEventListener("click", async () => {
-  if (pending) pending.abort();
-  const controller = pending = new AbortController();
-  tell("Asking once for each word…");
-  try {
-    const answer = await ask("v1/explain", explained, controller.signal);
-    showWhy(answer.text, answer.explanations);
-    tell(answer.explanations.length ? "The marked word counts most." : "There is nothing to explain.");
-  } catch (error) {
-    if (error.name !== "AbortError") tell(error.message, true);
-  } finally {
-    if (pending === controller) pending = null;
-  }
-});
+$("explain").addEventListener("click", () => wait("Asking once for each word…", async (signal) => {
+  const answer = await ask("v1/explain", explained, signal);
+  showWhy(answer.text, answer.explanations);
+  return t(answer.explanations.length ? "The marked word counts most." : "There is nothing to explain.");
+}));
+$("cancel").addEventListener("click", () => { if (pending) pending.abort(); });
 
 // For each label the text, in which each word is as strong as the score falls without it.
 function showWhy(text, explanations) {
@@ -320,4 +442,10 @@ $("extract-recipe").addEventListener("change", describe);
 $("key-box").addEventListener("submit", (event) => { event.preventDefault(); key = $("key").value.trim(); loadRecipes(); });
 $("copy-json").addEventListener("click", () => copy(JSON.stringify(last, null, 2), "JSON"));
 $("copy-markup").addEventListener("click", () => copy(last.markup, "markup"));
+$("language").addEventListener("change", () => {
+  speak($("language").value);
+  try { localStorage.setItem("llmner-language", language); } catch { /* Then it is asked for again. */ }
+});
+findWords();
+speak(remembered() || (navigator.language.startsWith("ko") ? "ko" : "en"));
 loadRecipes();
