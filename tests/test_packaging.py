@@ -14,7 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from llmner import __version__
 from llmner.engines.adapters import PACKAGED_ADAPTER
 from tests.conftest import ROOT
 
@@ -120,6 +122,50 @@ def test_the_repository_holds_no_page_with_scripts_but_the_projects_own() -> Non
         "llmner/reports/templates/report.html.jinja",
         "llmner/reports/templates/view.html.jinja",
     }
+
+
+def test_what_is_cited_is_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == __version__
+    # What the format wants.
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["license"] in EXPRESSION.split(" AND ")
+
+
+def test_a_tag_is_built_tried_and_published_without_a_kept_token() -> None:
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8")
+    workflow = yaml.safe_load(text)
+    # YAML reads "on" as a truth value.
+    assert workflow[True] == {"push": {"tags": ["v*"]}}
+    build, publish = workflow["jobs"]["build"], workflow["jobs"]["publish"]
+    assert (publish["needs"], publish["permissions"]) == ("build", {"id-token": "write"})
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "secrets." not in text
+    # The commands that try the wheel, on the copy that is here.
+    (script,) = (step["run"] for step in build["steps"] if "bare" in step.get("run", ""))
+    version, projecting = script.partition("test ")[2].split("\n", 1)
+    folder = Path(sys.executable).parent
+    commands = f"test {version}\n{projecting}".replace("bare/bin/", f"{folder}/")
+    environment = {**os.environ, "GITHUB_REF_NAME": f"v{__version__}"}
+    done = subprocess.run(
+        ["bash", "-euc", commands], env=environment, capture_output=True, text=True, check=True
+    )
+    assert len(json.loads(done.stdout)["spans"]) == 2
+
+
+@building
+def test_addresses_are_those_of_the_repository_that_builds_it(tmp_path: Path) -> None:
+    place = {"GITHUB_SERVER_URL": "https://example.org", "GITHUB_REPOSITORY": "some/llmner"}
+    environment = {**os.environ, **place, "PIP_CONSTRAINT": "constraints.txt"}
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    (built,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        metadata = email.message_from_bytes(archive.read(name))
+    addresses = metadata.get_all("Project-URL") or []
+    assert "Repository, https://example.org/some/llmner" in addresses
+    assert len(addresses) == 4
 
 
 @building

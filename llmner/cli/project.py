@@ -22,15 +22,27 @@ from llmner.cli._common import (
 
 
 @guarded
-@with_ask_options(names=("recipe", "particles", "fuzzy", "repeats"), defaults={"recipe": "klue"})
+@with_ask_options(
+    names=("recipe", "labels", "particles", "fuzzy", "repeats"),
+    help={
+        "recipe": "A built-in recipe (klue, klue-strict, gmb) or a YAML file; by default klue.",
+        "labels": "The labels, in place of a recipe: PERSON,PLACE. Repeatable.",
+    },
+)
 def project(
     input: Annotated[
         Path,
         typer.Option("--input", "-i", help='JSON Lines of {"id", "text", "reply"}; - for stdin.'),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Spans JSONL to write; - for stdout.")
-    ],
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Spans JSONL to write; - for stdout, the default.",
+            show_default=False,
+        ),
+    ] = Path("-"),
     options: AskOptions = AskOptions(),
     any_label: Annotated[
         bool,
@@ -53,7 +65,7 @@ def project(
     from llmner._mishaps import Mishap, attempt
     from llmner.corpora import BadRow
     from llmner.corpora.jsonl import row_text_and_id
-    from llmner.errors import CorpusError, LlmnerError, UnknownNameError
+    from llmner.errors import CorpusError, InputError, LlmnerError, UnknownNameError
     from llmner.extraction.extractor import nothing
     from llmner.extraction.rows import projection_row
     from llmner.files import dump_json, open_lines, parse_row, whole_file
@@ -65,6 +77,8 @@ def project(
         raise UnknownNameError(
             f"unknown reply format {reply_format!r}", hint=f"expected {', '.join(formats)}"
         )
+    if any_label and options.recipe.labels is not None:
+        raise InputError("--any-label and --labels exclude each other", hint="give one of them")
     schema = None if any_label else load_recipe(options.recipe).schema_
     policy = options.projection.policy()
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)

@@ -183,6 +183,16 @@ def test_the_input_s_format_has_one_name_and_older_names_still_work(
     assert "--input-format" not in shown
 
 
+def test_replies_are_projected_with_labels_of_ones_own(tmp_path: Path) -> None:
+    row = json.dumps({"text": "Ada met Bob.", "reply": "PER: Ada, Bob"})
+    result = run("project", "-i", "-", "--labels", "PER,LOC", stdin=row)
+    assert result.returncode == 0, result.stderr
+    assert [span["label"] for span in json.loads(result.stdout)["spans"]] == ["PER", "PER"]
+    result = run("project", "-i", "-", "--labels", "PER", "--any-label", stdin=row)
+    assert result.returncode == 2
+    assert "exclude each other" in result.stderr
+
+
 def test_predictions_in_a_format_of_their_own(tmp_path: Path) -> None:
     for name in ("gold", "predicted"):
         (tmp_path / name).write_text("<Ines:PERSON> flew.\n", encoding="utf-8")
