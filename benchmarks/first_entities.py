@@ -27,7 +27,10 @@ GOAL_SECONDS = 180
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name, serving(Endpoint(answer=lambda _: REPLY)) as server:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        serving(Endpoint(answer=lambda _: REPLY, models=("m",))) as server,
+    ):
         folder = Path(name)
         subprocess.run(
             [sys.executable, "-m", "build", "--wheel", "--outdir", name, str(ROOT)],
