@@ -2,10 +2,10 @@
 
     python benchmarks/zero_shot.py [--sentences 100]
 
-A seeded sample of KLUE's train part (Korean) and of MAMS (English). The model is Gemma 3 270M, which
-was never tuned to follow instructions, so the figures are a floor: they compare the prompts, in the
-language of the texts and in another, with labels alone and with what they mean, with replies free
-and grounded, and the recipe with worked examples.
+A seeded sample of KLUE's train part (Korean) and of MAMS (English). The model is Gemma 3 270M,
+which was never tuned to follow instructions, so the figures are a floor: they compare the prompts,
+in the language of the texts and in another, with labels alone and with what they mean, with replies
+free and grounded, and the recipe with worked examples.
 """
 
 from __future__ import annotations

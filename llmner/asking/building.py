@@ -128,11 +128,40 @@ def prepare(
     adapter = None if name in (None, "none") else find_adapter(name, report, model=engine.model)
     if recipe is None:
         recipe = load_recipe(recipe_options, adapter, engine.model)
+        if recipe_options.labels is not None:
+            check_model_for_labels(options)
     elif recipe_options.reply_format is not None:
         recipe = recipe.with_reply_format(recipe_options.reply_format)
     # Told now, and not once a model is loaded.
     WindowSizes.of(recipe.windows, options.windows.window, options.windows.overlap)
     return Asking(options, recipe, adapter, _calibrator(options.scores))
+
+
+def check_model_for_labels(options: AskOptions) -> None:
+    """Make sure that labels without a recipe go to a model that was named.
+
+    The model in the box follows no instructions. Without its adapter it finds next to nothing
+    (``benchmarks/results/zero_shot.json``).
+
+    Raises:
+        InputError: There are such labels, and neither a model nor an adapter.
+
+    >>> check_model_for_labels(AskOptions.of(labels="PERSON", base_url="http://localhost/v1"))
+    >>> check_model_for_labels(AskOptions.of(labels="PERSON"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    llmner.errors.InputError: labels of one's own need a model that follows instructions; ...
+    """
+    from llmner.engines._registry import engine_class
+
+    engine = options.engine
+    if is_baseline(engine.engine) or engine.model is not None or engine.adapter is not None:
+        return
+    if engine_class(engine.engine).capabilities.adapters:
+        raise InputError(
+            "labels of one's own need a model that follows instructions",
+            hint="name a model, or an endpoint and its model; without labels, the model in the box "
+            "finds people, places, organisations, dates, times and quantities",
+        )
 
 
 def _calibrator(options: ScoreOptions) -> Calibrator | None:

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from llmner._unicode import is_invisible
-from llmner.asking.building import GLANCE, build, build_baseline, language_of, prepare
+from llmner.asking.building import (
+    GLANCE,
+    build,
+    build_baseline,
+    check_model_for_labels,
+    language_of,
+    prepare,
+)
 from llmner.asking.options import AskOptions, is_baseline
 from llmner.errors import InputError
 from llmner.spans import Sentence
@@ -225,8 +232,12 @@ def _extractions(
                 break
         waiting = chain(glance, waiting)
         given["language"] = language_of(map(_text, glance))
+    has_labels = "labels" in given
     recipe = _recipe(given)
-    extractor = _extractor(AskOptions.of(**given), recipe)
+    options = AskOptions.of(**given)
+    if has_labels and recipe is not None:
+        check_model_for_labels(options)
+    extractor = _extractor(options, recipe)
     extractions = extractor.extract(waiting)
     return _shown(extractions, texts) if progress else extractions
 

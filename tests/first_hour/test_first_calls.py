@@ -180,6 +180,8 @@ POLARITY = {"polarity": Attribute(values=("good", "bad"))}
     [
         ({"labels": []}, "labels has no labels; expected PERSON,PLACE"),
         ({"labels": ["PERSON"], "recipe": "klue"}, "labels and a recipe are two questions"),
+        ({"labels": ["PERSON"]}, "need a model that follows instructions; name a model"),
+        ({"labels": [Label(code="A")]}, "need a model that follows instructions; name a model"),
         ({"labels": ["A", "a"]}, "'a' names both A and a"),
         ({"labels": ["a:b"]}, "'a:b' cannot be a label in tags and markup"),
         ({"labels": [None]}, "labels: None is neither a label nor what one means"),

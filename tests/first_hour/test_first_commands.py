@@ -91,6 +91,7 @@ def test_what_was_found_is_evaluated(endpoint: Endpoint, tmp_path: Path) -> None
         (["--recipe", "kleu"], "did you mean klue?"),
         (["--reply-format", "jsonlist"], "did you mean json-list?"),
         (["--labels", ","], "--labels has no labels"),
+        (["--labels", "PERSON"], "need a model that follows instructions"),
         (["--labels", "A", "--recipe", "klue"], "labels and a recipe are two questions"),
         (["--engine", "transformers", "--base-url", "http://x/v1"], "add --engine openai"),
     ],
