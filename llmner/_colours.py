@@ -55,7 +55,9 @@ def word_colours() -> dict[str, int]:
     >>> word_colours()["person"], word_colours()["장소"]
     (0, 1)
     """
-    return {word: number for meaning, number in _MEANT.items() for word in words_for(meaning)}
+    return {
+        word: number for meaning, number in _MEANT.items() for word in sorted(words_for(meaning))
+    }
 
 
 def _meant(label: str) -> int | None:

@@ -101,10 +101,11 @@ def project(
         WorkLimitError: The budget is used up or was ended.
 
     >>> project("손흥민은 춘천에서", [("PS", "손흥민")], ["PS", "LC"]).spans
-    (Span(start=0, end=3, label='PS', score=None),)
+    (Span('손흥민', 'PS', start=0, end=3),)
     """
     given = tuple(own if isinstance(own, Mention) else Mention(*own) for own in mentions)
-    return _project(task_of(text, given, as_schema(schema), _policy(dict(policy)), budget))
+    task = task_of(text, given, as_schema(schema), _policy(dict(policy)), budget)
+    return _project(task).with_surfaces()
 
 
 def project_reply(
@@ -160,6 +161,12 @@ def project_read(
 ) -> Projection:
     """Project a reply that has been read already. Arguments as for :func:`project_reply`."""
     chosen = _policy({"order": read.order, **policy})
+    return _read_projected(text, read, schema, chosen, budget).with_surfaces()
+
+
+def _read_projected(
+    text: str, read: ReadReply, schema: LabelSchema | None, chosen: Policy, budget: Budget | None
+) -> Projection:
     if read.labels:
         return _labelled(text, read, schema, chosen, budget)
     echoed = (

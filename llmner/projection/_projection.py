@@ -20,7 +20,8 @@ class Projection:
 
     Attributes:
         text: The text.
-        spans: Sorted by start, lying apart, each covering whole characters.
+        spans: Sorted by start, lying apart, each covering whole characters. Those of
+            :func:`project` and the like have their surface as ``text``.
         outcomes: One for each mention, in the reply's order.
         reply: How the reply was read, where one was given.
         label_outcomes: One for each label that the reply gives the whole text.
@@ -52,6 +53,14 @@ class Projection:
         spans = [span for span in self.spans if span not in placed]
         spans += [span for outcome in outcomes for span in outcome.places]
         return replace(self, spans=tuple(sorted(spans)), outcomes=outcomes)
+
+    def with_surfaces(self) -> Projection:
+        """The projection whose spans have their surface in the text.
+
+        >>> Projection("손흥민은", (Span(0, 3, "PS"),)).with_surfaces().spans[0].text
+        '손흥민'
+        """
+        return replace(self, spans=tuple(span.of(self.text) for span in self.spans))
 
     def tags(self) -> list[str]:
         """IOB2 tags, one a code point of the text."""
