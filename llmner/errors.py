@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from os import PathLike, fspath
 
+from llmner._install import install_command
 from llmner._shown import shortened, visible
 
 __all__ = [
@@ -168,13 +169,13 @@ class MissingExtraError(LlmnerError, ImportError):
         extra: The extra of the ``llmner`` distribution, for example ``"local"``.
         what: What needs it, for example ``"the transformers engine"``.
 
-    >>> print(MissingExtraError("vllm", "the vllm engine"))
-    the vllm engine needs an optional part; pip install "llmner[vllm]"
+    >>> print(MissingExtraError("vllm", "the vllm engine"))  # doctest: +ELLIPSIS
+    the vllm engine needs an optional part; pip install ...[vllm]"
     """
 
     def __init__(self, extra: str, what: str) -> None:
         self.extra = extra
-        super().__init__(f'{what} needs an optional part; pip install "llmner[{extra}]"')
+        super().__init__(f"{what} needs an optional part; {install_command(extra)}")
 
 
 class GenerationError(LlmnerError):

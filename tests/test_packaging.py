@@ -211,7 +211,7 @@ def test_it_works_in_a_bare_environment(wheel: Path, tmp_path: Path) -> None:
     run(llmner, "evaluate", "--gold", "gold.txt", "--predicted", "gold.txt", "--report", "r.html")
     assert (elsewhere / "r.html").read_text("utf-8").startswith("<!doctype html>")
     refused = run(llmner, "extract", "손흥민은", code=1)
-    assert 'pip install "llmner[local]"' in refused.stderr
+    assert f'pip install "{wheel}[local]"' in refused.stderr
     assert "Traceback" not in refused.stderr
     hub = run(llmner, "convert", "klue/ner", "out", "--to", "spans", code=1)
-    assert 'pip install "llmner[hub]"' in hub.stderr
+    assert f'pip install "{wheel}[hub]"' in hub.stderr

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmner.asking.building import build, build_baseline, prepare
+from llmner.asking.building import build, build_baseline, in_language_of, prepare
 from llmner.asking.options import AskOptions, Spell, is_baseline, plain
 from llmner.errors import InputError
 
@@ -42,6 +42,7 @@ def build_answerers(
     given: Collection[str] | None = None,
     report: Callable[[str], None] | None = None,
     spell: Spell = plain,
+    texts: Iterable[str] = (),
 ) -> list[Answerer]:
     """Build what answers in an evaluation: one per file of recorded replies, then the engine.
 
@@ -54,6 +55,7 @@ def build_answerers(
         given: Names of the options that the user gave, for a baseline.
         report: Called with a sentence that says what is being waited for.
         spell: How to write an option's name in errors.
+        texts: The texts, in whose language labels without a recipe are asked for.
 
     Raises:
         InputError: Options that are unknown, that exclude each other, or that an engine cannot use.
@@ -67,6 +69,7 @@ def build_answerers(
     if engine:
         runs.append((options.engine.engine, options))
     asking = prepare(options if engine else options.but(engine="recorded"), report)
+    asking = in_language_of(asking, texts)
     return [
         Answerer(
             name,

@@ -7,13 +7,12 @@ import re
 import textwrap
 from collections.abc import Mapping
 from importlib import metadata
-from json import loads as json_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import unquote, urlsplit
 
 import typer
 
+from llmner._install import install_command
 from llmner.cli._common import JsonOption, guarded
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def _print_report(report: Mapping[str, Any]) -> None:
             continue
         tell(extra, f"lacks {', '.join(missing)}")
         if extra != "core":
-            tell("", f'{report["install"]}[{extra}]"')
+            tell("", install_command(extra))
 
 
 def _check(path: Path, memory: float, json: bool) -> None:
@@ -196,21 +195,7 @@ def _report() -> dict[str, Any]:
         "embedded_model": _embedded(),
         "recipes": builtin_recipes(),
         "extras": _extras(),
-        "install": _install_command(),
     }
-
-
-def _install_command() -> str:
-    """The beginning of the command that installs an extra of this copy: from where it came."""
-    try:
-        origin = json_of(metadata.distribution("llmner").read_text("direct_url.json") or "{}")
-    except (metadata.PackageNotFoundError, ValueError):
-        origin = {}
-    url = origin.get("url", "")
-    if not url.startswith("file://"):
-        return 'pip install "llmner'
-    editable = "-e " if origin.get("dir_info", {}).get("editable") else ""
-    return f'pip install {editable}"{unquote(urlsplit(url).path)}'
 
 
 def _extras() -> dict[str, dict[str, str | None]]:

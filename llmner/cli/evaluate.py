@@ -118,6 +118,7 @@ def evaluate(
             "predictions are scored as they are",
             hint="give --min-score and the like to extract, or --engine here",
         )
+    corpus = read_gold(gold, gold_format, split, strict=strict)
     answerers = build_answerers(
         options,
         recorded,
@@ -125,10 +126,10 @@ def evaluate(
         given=given_options(context, options.flat()),
         report=note,
         spell=dashed,
+        texts=(sentence.text for sentence in corpus),
     )
     if asks_engine and output is not None and not restart:
         check_replaceable_run(output, answerers[-1].extractor.describe())
-    corpus = read_gold(gold, gold_format, split, strict=strict)
     if asks_engine:
         check_labels(answerers[-1], corpus)
     whole = limit is None and not partial

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llmner.asking import AskOptions, build, build_baseline, is_baseline, prepare
+from llmner.asking import AskOptions, build, build_baseline, in_language_of, is_baseline, prepare
 from llmner.cli._asking import given_options, with_ask_options
 from llmner.cli._common import (
     FromOption,
@@ -44,6 +44,7 @@ def explain(
     A text of ten words is asked about eleven times. Classifiers (train-baseline classifier) are
     quick at that; a language model needs scores, which the transformers and vllm engines give.
     """
+    from llmner.cli._results import check_outputs
     from llmner.corpora import read_corpus
     from llmner.extraction import SpanExtractor
     from llmner.files import dump_json, whole_file, write_bytes
@@ -55,13 +56,15 @@ def explain(
     not_both(text=text, input=input)
     if json and report is not None:
         raise InputError("--json and --report are two outputs", hint="choose one")
+    check_outputs(None, report, [] if input is None else [input])
     sentences = [Sentence(text)] if text is not None else list(read_corpus(str(input), from_))
     extractor: SpanExtractor
     if is_baseline(options.engine.engine):
         given = given_options(context, options.flat())
         extractor = build_baseline(options, given=given, report=note, spell=dashed)
     else:
-        extractor = build(prepare(options, note), soon=True, report=note, spell=dashed)
+        asking = in_language_of(prepare(options, note), (sentence.text for sentence in sentences))
+        extractor = build(asking, soon=True, report=note, spell=dashed)
     out = console()
     rows = []
     with progress("explaining", len(sentences)) as step:

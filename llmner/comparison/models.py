@@ -139,8 +139,12 @@ def _config_of(entry: ModelEntry, config: ModelsConfig) -> BaselineConfig:
     assert entry.train is not None
     config_class = kind_named(entry.train, entry.options).config
     seeded = {"seed": config.seed} if "seed" in config_class.model_fields else {}
+    options = dict(entry.options)
+    if entry.train == "classifier" and "model" not in config_class.model_fields:
+        # "linear" has said which kind it is.
+        options.pop("model", None)
     try:
-        return config_class(**seeded | entry.options)
+        return config_class(**seeded | options)
     except ValidationError as error:
         first = error.errors()[0]
         option = ".".join(map(str, first["loc"]))

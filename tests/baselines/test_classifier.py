@@ -223,7 +223,11 @@ def test_it_stands_in_the_table_of_models(tmp_path: Path) -> None:
         "gold": {"path": str(corpus)},
         "models": [
             {"name": "linear", "train": "classifier", "options": {"buckets": 4096, "folds": 0}},
-            {"name": "plain", "train": "classifier", "options": {"buckets": 4096, "ngrams": 1}},
+            {
+                "name": "plain",
+                "train": "classifier",
+                "options": {"model": "linear", "buckets": 4096, "ngrams": 1},
+            },
         ],
     }
     (tmp_path / "models.yaml").write_text(json.dumps(config), encoding="utf-8")

@@ -84,6 +84,16 @@ def test_what_was_found_is_evaluated(endpoint: Endpoint, tmp_path: Path) -> None
     assert json.loads(result.stdout)["micro"]["f1"] == 1.0
 
 
+def test_an_evaluation_asks_in_the_language_of_the_texts(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    gold = tmp_path / "gold.txt"
+    gold.write_text("<손흥민:PERSON>은 <춘천:PLACE>에서 태어났다.\n", encoding="utf-8")
+    result = run("evaluate", "--gold", gold, "--gold-format", "markup", *LABELS, *at(endpoint))
+    assert result.returncode == 0, result.stderr
+    assert endpoint.bodies[-1]["messages"][0]["content"].startswith("주어진 글에서")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -131,3 +131,7 @@ def test_a_page_shows_every_share_and_escapes_texts(folder: Path, tmp_path: Path
     assert "No label, or no word" in page
     assert "<script" not in page
     assert CliRunner().invoke(app, [*arguments, "--json", "--report", "a.html"]).exit_code == 2
+    # It takes no input for its output.
+    before = corpus.read_bytes()
+    assert CliRunner().invoke(app, [*arguments, "--report", str(corpus)]).exit_code == 2
+    assert corpus.read_bytes() == before
