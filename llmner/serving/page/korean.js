@@ -51,6 +51,7 @@ const KOREAN = {
   "End": "끝",
   "Score": "점수",
   "Outcome": "처리 결과",
+  "In the text": "원문의 표현",
   "In the reply": "응답에 적힌 표현",
   "Repairs": "고친 점",
   "Offsets are half-open and count code points.": "위치는 코드 포인트로 세며 끝 위치는 포함하지 않습니다.",
