@@ -25,7 +25,7 @@ from llmner.replies import REPAIRS
 from llmner.serving import Service
 from llmner.spans import Sentence, TextLabel
 from tests.conftest import ROOT
-from tests.serving.fakes import Model, named, running, service
+from tests.serving.fakes import Model, eventually, named, running, service
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -511,7 +511,9 @@ def test_outcomes_are_in_sight_on_a_phone(open_page: Open) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_api_is_told_on_a_page_of_its_own(open_page: Open, scheme: str, width: int) -> None:
-    page = open_page(Model(sure), viewport={"width": width, "height": 800}, color_scheme=scheme)
+    served = service(Model(sure))
+    page = open_page(served=served, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    assert eventually(lambda: served.state == "ready")
     page.click("footer a")
     page.wait_for_selector("h2:text('POST /v1/extract')")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
