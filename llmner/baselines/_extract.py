@@ -274,7 +274,10 @@ class BaselineExtractor:
             if isinstance(item, TextLabel) and self._is_sure(item)
         )
         projection = Projection(sentence.text, tuple(spans), label_outcomes=labels)
-        return Extraction(sentence, Reply(""), projection)
+        review: tuple[Span, ...] = ()
+        if self.calibrator is not None:
+            projection, review = self.calibrator.for_review(projection)
+        return Extraction(sentence, Reply(""), projection, review=review)
 
     def _is_sure(self, item: Span | TextLabel) -> bool:
         return self.min_score is None or item.score is None or item.score >= self.min_score

@@ -31,6 +31,17 @@ def calibrate(
     gold_format: GoldFormatOption = None,
     predicted_format: PredictedFormatOption = None,
     split: SplitOption = None,
+    target_precision: Annotated[
+        float | None,
+        typer.Option(
+            help="Guarantee that this share of spans is right: extract then sets aside for review "
+            "those that it cannot be guaranteed of.",
+            show_default=False,
+        ),
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option(help="How certain the guarantee is, between 0 and 1.")
+    ] = 0.95,
     strict: StrictOption = False,
 ) -> None:
     """Fit scores to precision by isotonic regression.
@@ -63,6 +74,15 @@ def calibrate(
         if span.score is not None
     ]
     calibrator = Calibrator.fit(pairs)
+    if target_precision is not None:
+        guaranteed = calibrator.with_guarantee(pairs, target_precision, confidence)
+        if guaranteed is None:
+            raise InputError(
+                f"a precision of {target_precision:g} cannot be guaranteed with these spans",
+                path=predicted,
+                hint="give more sentences, or a lower --target-precision or --confidence",
+            )
+        calibrator = guaranteed
     calibrator.save(output)
     raw = reliability(pairs)
     assert raw is not None
@@ -70,3 +90,10 @@ def calibrate(
         f"{output} is fitted on {raw.scored} spans of {len(corpus)} sentences; "
         f"before, their expected calibration error (ECE) was {raw.ece:.3f}"
     )
+    if calibrator.guarantee is not None:
+        own = calibrator.guarantee
+        note(
+            f"with {own.confidence:.0%} confidence, at least {own.precision:.0%} of the spans with "
+            f"a calibrated score of {own.min_score:.3f} and more are right; {own.kept} of "
+            f"{own.spans} have it ({own.right} right), the others are for review"
+        )

@@ -34,6 +34,8 @@ class Extraction:
             the whole text.
         samples: All replies, ``reply`` first, if there was a vote among several. Of a long text the
             windows have them.
+        review: Spans that are for review: with a calibration that guarantees a share of right
+            spans, those that nothing is guaranteed of. They are not among ``spans``.
 
     >>> from llmner.projection import project_reply
     >>> text, reply = "손흥민은 춘천에서", "PS: 손흥민"
@@ -49,6 +51,7 @@ class Extraction:
     projection: Projection
     windows: tuple[WindowReply, ...] = ()
     samples: tuple[Reply, ...] = ()
+    review: tuple[Span, ...] = ()
 
     @property
     def text(self) -> str:
@@ -87,12 +90,13 @@ class Extraction:
         row and nothing more.
         """
         sentence = {"id": self.sentence.id, "text": self.sentence.text}
+        review = {"review": span_rows(self.review)} if self.review else {}
         if self.projection.reply is None:
             labels = text_label_rows(self.labels)
             found = {"spans": span_rows(self.spans), **({"labels": labels} if labels else {})}
-            return sentence | found
+            return sentence | found | review
         row = projection_row(
-            self.sentence.id, self.projection, self.reply.text, **reply_fields(self)
+            self.sentence.id, self.projection, self.reply.text, **review, **reply_fields(self)
         )
         return row | {"windows": window_rows(self.windows)} if self.windows else row
 

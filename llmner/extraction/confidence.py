@@ -26,12 +26,16 @@ from llmner._numbers import is_number
 from llmner.engines import Reply, Token
 from llmner.errors import InputError
 from llmner.extraction._votes import voted_attributes
+from llmner.extraction.guarantee import Guarantee, guarantee
 from llmner.files import dump_json, kind_of, read_json, whole_file
 from llmner.projection import LabelOutcome, Outcome, Projection
 from llmner.replies import find_places
 from llmner.spans import Span, TextLabel
 
 __all__ = ["Calibrator", "check_min_score", "drop_unsure", "score_spans", "vote"]
+
+# How much of the raw score is in a calibrated one that has a guarantee.
+_TRIFLE = 1e-3
 
 
 def score_spans(projection: Projection, reply: Reply) -> Projection:
@@ -139,10 +143,11 @@ def check_min_score(min_score: float | None) -> None:
         raise InputError(f"the minimum score must be from 0 to 1, got {min_score:g}")
 
 
-def drop_unsure(projection: Projection, min_score: float) -> Projection:
+def drop_unsure(projection: Projection, min_score: float, *, unscored: bool = False) -> Projection:
     """The projection without the spans whose score is below ``min_score``.
 
-    Their outcomes become ``unsure``. Spans without a score stay.
+    Their outcomes become ``unsure``. Spans without a score stay, unless ``unscored`` says that they
+    are unsure, too.
 
     >>> projection = Projection("손흥민은", (Span(0, 3, "PS", 0.4),))
     >>> drop_unsure(projection, 0.5).spans
@@ -150,7 +155,10 @@ def drop_unsure(projection: Projection, min_score: float) -> Projection:
     """
 
     def is_unsure(item: Span | TextLabel) -> bool:
-        return item.score is not None and item.score < min_score
+        return unscored if item.score is None else item.score < min_score
+
+    def reason(score: float | None) -> str:
+        return "no score" if score is None else f"score {score:.3f} is below {min_score:.4g}"
 
     spans = tuple(span for span in projection.spans if not is_unsure(span))
     labels = tuple(
@@ -160,7 +168,7 @@ def drop_unsure(projection: Projection, min_score: float) -> Projection:
         for outcome in projection.label_outcomes
     )
     return replace(projection, spans=spans, label_outcomes=labels).with_outcomes(
-        _unsure_outcome(outcome, f"score {outcome.span.score:.3f} is below {min_score:g}")
+        _unsure_outcome(outcome, reason(outcome.span.score))
         if outcome.span is not None and is_unsure(outcome.span)
         else outcome
         for outcome in projection.outcomes
@@ -255,6 +263,8 @@ class Calibrator:
         scores: Raw scores, in rising order.
         precisions: For each score, the share of spans with this score that are right, in rising
             order. Between two scores it is interpolated.
+        guarantee: A calibrated score from which on a share of spans is right with a known
+            confidence; ``None`` if none was asked for. Spans below it are for review.
 
     Raises:
         InputError: The two have different lengths, do not rise, or leave [0, 1].
@@ -266,6 +276,7 @@ class Calibrator:
 
     scores: tuple[float, ...]
     precisions: tuple[float, ...]
+    guarantee: Guarantee | None = None
 
     def __post_init__(self) -> None:
         for values in (self.scores, self.precisions):
@@ -313,7 +324,58 @@ class Calibrator:
     @property
     def hash(self) -> str:
         """Twelve hexadecimal digits that identify it."""
-        return hashlib.sha256(dump_json([self.scores, self.precisions])).hexdigest()[:12]
+        fields: list[Any] = [self.scores, self.precisions]
+        if self.guarantee is not None:
+            fields.append(self.guarantee.to_dict())
+        return hashlib.sha256(dump_json(fields)).hexdigest()[:12]
+
+    def with_guarantee(
+        self, pairs: Iterable[tuple[float, bool]], precision: float, confidence: float = 0.95
+    ) -> Calibrator | None:
+        """The calibrator with a guarantee for the spans it is applied to.
+
+        A trifle of the raw score is added to each share, so that no two scores share one: the
+        guarantee is about the order of raw scores.
+
+        Args:
+            pairs: (raw score, is right), as of :func:`~llmner.extraction.guarantee.guarantee`.
+            precision: The share of spans that is right.
+            confidence: The probability that it is.
+
+        Returns:
+            ``None`` if nothing can be guaranteed.
+
+        Raises:
+            InputError: A share is not between 0 and 1.
+
+        >>> pairs = [(0.9, True)] * 400 + [(0.2, False)] * 100
+        >>> calibrator = Calibrator.fit(pairs).with_guarantee(pairs, 0.95)
+        >>> calibrator(0.9) >= calibrator.guarantee.min_score > calibrator(0.89)
+        True
+        """
+        found = guarantee(pairs, precision, confidence)
+        if found is None:
+            return None
+        rising = tuple(
+            (1 - _TRIFLE) * share + _TRIFLE * score
+            for score, share in zip(self.scores, self.precisions, strict=True)
+        )
+        strict = replace(self, precisions=rising)
+        return replace(
+            strict, guarantee=replace(found, min_score=min(1.0, strict(found.min_score)))
+        )
+
+    def for_review(self, projection: Projection) -> tuple[Projection, tuple[Span, ...]]:
+        """A projection with calibrated scores without the spans that nothing is guaranteed of.
+
+        Returns:
+            The projection, in which their outcomes are ``unsure``, and these spans.
+        """
+        if self.guarantee is None:
+            return projection, ()
+        kept = drop_unsure(projection, self.guarantee.min_score, unscored=True)
+        left = set(kept.spans)
+        return kept, tuple(span for span in projection.spans if span not in left)
 
     def __call__(self, score: float) -> float:
         """The share of spans with this raw score that are right."""
@@ -344,7 +406,12 @@ class Calibrator:
         True
         """
         with whole_file(Path(path)) as stream:
-            fields = {"scores": list(self.scores), "precisions": list(self.precisions)}
+            fields: dict[str, Any] = {
+                "scores": list(self.scores),
+                "precisions": list(self.precisions),
+            }
+            if self.guarantee is not None:
+                fields["guarantee"] = self.guarantee.to_dict()
             stream.write(dump_json(fields, indent=2) + b"\n")
 
     @classmethod
@@ -363,7 +430,9 @@ class Calibrator:
                 # Reading a pipe that nothing writes to would wait forever.
                 raise InputError("not a regular file")
             fields = read_json(file, hint=hint)
-            return cls(*(_numbers(fields, key) for key in ("scores", "precisions")))
+            scores, precisions = (_numbers(fields, key) for key in ("scores", "precisions"))
+            kept = fields.get("guarantee")
+            return cls(scores, precisions, None if kept is None else Guarantee.of_dict(kept))
         except InputError as error:
             raise InputError(
                 f"is not a calibration: {error.problem}", path=path, hint=hint

@@ -29,7 +29,7 @@ from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt, build_prompt
 from llmner.replies import LABEL_FORMATS, REPLY_FORMATS, ReadReply, read_exact, render_reply
 from llmner.replies._clean import is_blank
-from llmner.spans import Sentence
+from llmner.spans import Sentence, Span
 
 __all__ = ["Extraction", "Extractor", "SpanExtractor", "WindowReply", "lost", "nothing"]
 
@@ -309,13 +309,14 @@ class Extractor:
         reply, projection = first.reply, first.projection
         if others:
             reply, projection = merge_windows(sentence.text, parts)
+        review: tuple[Span, ...] = ()
         if self.calibrator is not None:
-            projection = self.calibrator.calibrate(projection)
+            projection, review = self.calibrator.for_review(self.calibrator.calibrate(projection))
         if self.min_score is not None:
             projection = drop_unsure(projection, self.min_score)
         if others:
-            return Extraction(sentence, reply, projection, tuple(parts))
-        return Extraction(sentence, reply, projection, (), first.samples)
+            return Extraction(sentence, reply, projection, tuple(parts), (), review)
+        return Extraction(sentence, reply, projection, (), first.samples, review)
 
     def describe(self) -> dict[str, Any]:
         """Everything that decides the result: recipe, engine, policy, version."""
