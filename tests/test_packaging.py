@@ -118,6 +118,7 @@ def test_the_repository_holds_no_page_with_scripts_but_the_projects_own() -> Non
     assert pages == {
         "llmner/serving/templates/docs.html.jinja",
         "llmner/serving/page/index.html",
+        "llmner/reports/templates/audit.html.jinja",
         "llmner/reports/templates/explanations.html.jinja",
         "llmner/reports/templates/report.html.jinja",
         "llmner/reports/templates/view.html.jinja",

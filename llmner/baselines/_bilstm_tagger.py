@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from llmner._mishaps import Mishap, attempt
+from llmner.baselines._marginals import TagMarginals
 from llmner.baselines._syllables import apart, pieces, places_of, spans_of
 from llmner.baselines._types import Fields
 from llmner.engines._denormals import denormals_flushed
@@ -208,6 +209,27 @@ class BilstmCrfTagger:
                 # A span counts if it begins in the piece's own part.
                 spans_by_text[number] += [span for span in spans if first <= span.start <= last]
         return [apart(spans) for spans in spans_by_text]
+
+    def marginals(self, texts: Sequence[str]) -> list[TagMarginals]:
+        """The probability of every tag at every character of each text."""
+        import numpy as np
+        import torch
+
+        found = []
+        self.network.eval()
+        with torch.inference_mode(), denormals_flushed():
+            for text in texts:
+                places = places_of(text)
+                row = self.row(text, places)
+                parts = [np.zeros((0, len(self.tags)), np.float32)]
+                for low, high, first, last in pieces(len(places)):
+                    cut = {view: numbers[low:high] for view, numbers in row.items()}
+                    scores, mask = self.network(*padded([Row(places[low:high], cut)]))
+                    values = self.network.chain.marginals(scores, mask)[0].numpy()
+                    parts.append(values[first - low : last - low])
+                values = np.concatenate(parts)
+                found.append(TagMarginals(tuple(places), tuple(self.tags), values))
+        return found
 
     def row(self, text: str, places: Sequence[int]) -> dict[str, Tensor]:
         """A text as numbers: a tensor (places,) for each view."""

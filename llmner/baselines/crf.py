@@ -15,6 +15,7 @@ from pydantic import Field
 from llmner._mishaps import Mishap, attempt
 from llmner.baselines._crfsuite import check_crfsuite
 from llmner.baselines._features import features
+from llmner.baselines._marginals import TagMarginals
 from llmner.baselines._syllables import apart, bioes_tags, pieces, places_of, spans_of
 from llmner.baselines._types import Epoch, Fields, Trained, baseline_config, judge, learnt_labels
 from llmner.errors import InputError, MissingExtraError
@@ -122,6 +123,29 @@ class CrfTagger:
         """
         return [self._tag(text) for text in texts]
 
+    def marginals(self, texts: Sequence[str]) -> list[TagMarginals]:
+        """The probability of every tag at every character, without the penalty on ``O``."""
+        found = []
+        for text in texts:
+            places = places_of(text)
+            parts = []
+            for low, high, first, last in pieces(len(places)):
+                start = places[low]
+                part = text[start : places[high - 1] + 1]
+                rows = self._marginals(part, [place - start for place in places[low:high]])
+                parts.append(rows[first - low : last - low])
+            values = np.concatenate(parts) if parts else np.zeros((0, len(self._tags)))
+            found.append(TagMarginals(tuple(places), tuple(self._tags), values.astype(np.float32)))
+        return found
+
+    def _marginals(self, text: str, places: Sequence[int]) -> NDArray[np.float64]:
+        """(places, tags) of a piece of a text."""
+        self._tagger.set(features(text, places))
+        marginal = self._tagger.marginal
+        return np.array(
+            [[marginal(tag, number) for tag in self._tags] for number in range(len(places))]
+        )
+
     def _tag(self, text: str) -> tuple[Span, ...]:
         places = places_of(text)
         spans: list[Span] = []
@@ -135,20 +159,16 @@ class CrfTagger:
         return apart(spans)
 
     def _tag_piece(self, text: str, places: Sequence[int]) -> tuple[Span, ...]:
-        self._tagger.set(features(text, places))
-        tags = self._tagger.tag()
         if not self._penalty:
+            self._tagger.set(features(text, places))
+            tags = self._tagger.tag()
             # Marginals take time, and are only needed for the tags of entities.
             probabilities = [
                 1.0 if tag == OUTSIDE else self._tagger.marginal(tag, number)
                 for number, tag in enumerate(tags)
             ]
             return spans_of(tags, places, probabilities)
-        marginal = self._tagger.marginal
-        # (places, tags)
-        marginals = np.array(
-            [[marginal(tag, number) for tag in self._tags] for number in range(len(places))]
-        )
+        marginals = self._marginals(text, places)
         path = self._best_path(marginals)
         probabilities = marginals[np.arange(len(path)), path].tolist()
         return spans_of([self._tags[tag] for tag in path], places, probabilities)

@@ -19,6 +19,7 @@ from typing import Annotated
 import typer
 
 from llmner.cli import (
+    audit,
     batch,
     calibrate,
     compare,
@@ -75,7 +76,7 @@ _add(
     calibrate=calibrate.calibrate,
     explain=explain.explain,
 )
-_add("Corpora", convert=convert.convert, stats=stats.stats)
+_add("Corpora", convert=convert.convert, stats=stats.stats, audit=audit.audit)
 # The options of train are the fields of a training configuration, which parses them itself.
 app.command(
     "train",

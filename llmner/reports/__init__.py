@@ -4,7 +4,12 @@ All of them use the same table of figures. ``llmner.scoring`` computes the figur
 ``llmner.hub`` writes model cards.
 """
 
-from llmner.reports.document import render_explanations, render_report, render_view
+from llmner.reports.document import (
+    render_audit,
+    render_explanations,
+    render_report,
+    render_view,
+)
 from llmner.reports.figures import (
     FIGURES,
     MODEL_COLUMNS,
@@ -25,6 +30,7 @@ __all__ = [
     "label_rows",
     "model_rows",
     "quotes",
+    "render_audit",
     "render_explanations",
     "render_report",
     "render_view",

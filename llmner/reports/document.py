@@ -43,7 +43,7 @@ from llmner.spans import Sentence, Span, TextLabel
 if TYPE_CHECKING:
     from llmner.labelling import Explanation
 
-__all__ = ["render_explanations", "render_report", "render_view"]
+__all__ = ["render_audit", "render_explanations", "render_report", "render_view"]
 
 
 def render_report(
@@ -172,6 +172,34 @@ def render_view(predictions: Sequence[Prediction], name: str) -> str:
         "data": _embedded({"colours": label_colours(labels), "rows": rows}),
     }
     return _environment().get_template("view.html.jinja").render(context)
+
+
+def render_audit(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    """Write labels that are likely wrong as one self-contained HTML file, to decide on each.
+
+    Decisions are kept in the browser, and can be saved as rows for ``llmner audit --apply``.
+
+    Args:
+        rows: What ``Suspicion.row`` gives, the likeliest errors first.
+        name: What the corpus is called.
+
+    >>> "sha256" in render_audit([], "nothing")
+    True
+    """
+    labels = {row["label"] for row in rows if row["label"] is not None}
+    labels |= {row["suggested"]["label"] for row in rows if row["suggested"] is not None}
+    script = _asset("listing.js") + _asset("audit.js")
+    context = {
+        "name": name,
+        "count": len(rows),
+        "style": _asset("report.css"),
+        "script": script,
+        "digest": _digest(script),
+        "data": _embedded(
+            {"name": name, "colours": label_colours(sorted(labels)), "rows": list(rows)}
+        ),
+    }
+    return _environment().get_template("audit.html.jinja").render(context)
 
 
 def _digest(script: str) -> str:

@@ -1,0 +1,222 @@
+"""What models say of sentences whose labels are in question: predictions they were not taught.
+
+A tagger that learns from a label repeats it. So a corpus is cut into folds, and each fold is judged
+by a tagger that learnt from the others. A model that is there already is asked as it is.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmner.errors import InputError
+from llmner.extraction import SpanExtractor
+from llmner.spans import Sentence, Span
+
+if TYPE_CHECKING:
+    from llmner.baselines._marginals import TagMarginals
+
+__all__ = ["FOLD_MODELS", "Evidence", "asked_evidence", "fold_evidence", "fold_numbers"]
+
+FOLD_MODELS = ("crf", "bilstm-crf")
+"""Taggers that are trained on the folds."""
+# Of a model that gives no probabilities: what its spans and its silence are worth.
+_UNSCORED = 0.7
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a model says of one sentence.
+
+    Attributes:
+        spans: The spans it finds, with scores.
+        marginals: The probability of every tag, if the model knows them.
+        labels: The probability of each label of the whole text, by label.
+    """
+
+    spans: tuple[Span, ...] = ()
+    marginals: TagMarginals | None = None
+    labels: Mapping[str, float] = field(default_factory=dict)
+
+    def probability(self, span: Span) -> float:
+        """How probable a span is, in [0, 1].
+
+        >>> Evidence((Span(0, 3, "PS", 0.9),)).probability(Span(0, 3, "PS"))
+        0.9
+        """
+        if self.marginals is not None:
+            return self.marginals.of_span(span.start, span.end, span.label)
+        found = next((own for own in self.spans if own == span), None)
+        if found is None:
+            return 0.0
+        return _UNSCORED if found.score is None else found.score
+
+    def outside(self, start: int, end: int) -> float:
+        """How probable it is that nothing in a range is in a span, in [0, 1].
+
+        >>> Evidence((Span(0, 3, "PS", 0.9),)).outside(0, 3) < 0.2
+        True
+        """
+        if self.marginals is not None:
+            return self.marginals.outside(start, end)
+        over = [own for own in self.spans if own.start < end and start < own.end]
+        if not over:
+            return _UNSCORED
+        return 1 - max(_UNSCORED if own.score is None else own.score for own in over)
+
+
+def fold_numbers(texts: Sequence[str], folds: int, seed: int) -> list[int]:
+    """The fold of each text, from 0. Equal texts share a fold: one would give the other away.
+
+    Args:
+        texts: The texts.
+        folds: Their number, at least 2.
+        seed: Seed of the choice.
+
+    Raises:
+        InputError: There are fewer different texts than folds, or fewer than two folds.
+
+    >>> fold_numbers(["a", "b", "a", "c"], 2, 1).count(0) in (1, 2, 3)
+    True
+    """
+    different = sorted(set(texts))
+    if folds < 2:
+        raise InputError(f"there must be at least 2 folds, got {folds}")
+    if len(different) < folds:
+        raise InputError(
+            f"{len(different)} different texts cannot make {folds} folds", hint="give more"
+        )
+    random.Random(seed).shuffle(different)
+    fold_of = {text: number % folds for number, text in enumerate(different)}
+    return [fold_of[text] for text in texts]
+
+
+def fold_evidence(
+    sentences: Sequence[Sentence],
+    model: str,
+    folder: Path,
+    *,
+    folds: int = 5,
+    seed: int = 42,
+    report: Callable[[str], None] | None = None,
+    on_sentence: Callable[[], None] | None = None,
+) -> list[Evidence]:
+    """What taggers say of the sentences that they did not learn from.
+
+    Labels of whole texts, if there are any, are judged by a linear classifier in the same way.
+
+    Args:
+        sentences: The sentences.
+        model: One of :data:`FOLD_MODELS`.
+        folder: Where the taggers are kept; those of an interrupted run are used again.
+        folds: How many parts the corpus is cut into.
+        seed: Seed of the parts.
+        report: Called with a sentence about each training.
+        on_sentence: Called after each sentence.
+
+    Raises:
+        InputError: There is no such tagger, or there is too little to learn from.
+        MissingExtraError: The ``baselines`` extra is not installed.
+    """
+    numbers = fold_numbers([sentence.text for sentence in sentences], folds, seed)
+    has_spans = any(sentence.spans for sentence in sentences)
+    has_labels = any(sentence.labels for sentence in sentences)
+    if not (has_spans or has_labels):
+        raise InputError("the corpus has no labels to look at", hint="give a labelled one")
+    found: list[Evidence] = [Evidence()] * len(sentences)
+    for fold in range(folds):
+        learnt = [one for one, number in zip(sentences, numbers, strict=True) if number != fold]
+        places = [place for place, number in enumerate(numbers) if number == fold]
+        own = [sentences[place] for place in places]
+        tagger = classifier = None
+        if has_spans:
+            tagger = _trained(learnt, model, folder / f"{model}-{fold + 1}", seed, report)
+        if has_labels:
+            classifier = _trained(
+                learnt, "linear-classifier", folder / f"texts-{fold + 1}", seed, report
+            )
+        evidence = _evidence(own, tagger, classifier)
+        for place, one in zip(places, evidence, strict=True):
+            found[place] = one
+            if on_sentence is not None:
+                on_sentence()
+    return found
+
+
+def asked_evidence(
+    sentences: Sequence[Sentence],
+    extractor: SpanExtractor,
+    *,
+    on_sentence: Callable[[], None] | None = None,
+) -> list[Evidence]:
+    """What a model that is there says of sentences, which it should not have learnt from.
+
+    Args:
+        sentences: The sentences.
+        extractor: The model.
+        on_sentence: Called after each sentence.
+
+    Raises:
+        GenerationError: The model fails.
+    """
+    texts = [Sentence(sentence.text, (), sentence.id) for sentence in sentences]
+    found = []
+    for extraction in extractor.extract(texts):
+        labels = {
+            label.label: _UNSCORED if label.score is None else label.score
+            for label in extraction.labels
+        }
+        found.append(Evidence(extraction.spans, None, labels))
+        if on_sentence is not None:
+            on_sentence()
+    return found
+
+
+def _trained(
+    sentences: Sequence[Sentence],
+    kind: str,
+    folder: Path,
+    seed: int,
+    report: Callable[[str], None] | None,
+) -> Any:
+    """A tagger that learnt from sentences; that of an interrupted run if it is the same."""
+    from llmner.baselines import load_baseline, train_baseline
+    from llmner.baselines._kinds import KINDS
+    from llmner.baselines._store import read_baseline_record
+    from llmner.scoring import corpus_signature
+
+    config = KINDS[kind].config
+    fields: dict[str, Any] = {"seed": seed} if "seed" in config.model_fields else {}
+    if kind == "linear-classifier":
+        # Its own folds choose thresholds, which nobody asks for here.
+        fields["folds"] = 0
+    signature = corpus_signature("", sentences)["sha256"]
+    if (folder / "baseline.json").is_file():
+        record = read_baseline_record(folder)
+        if record["corpus"]["sha256"] == signature and record["kind"] == kind:
+            return load_baseline(folder)
+    if report is not None:
+        report(f"training {folder.name} on {len(sentences):,} sentences")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    trained = train_baseline(sentences, config(**fields), folder, seed=seed, restart=True)
+    return trained.baseline
+
+
+def _evidence(sentences: Sequence[Sentence], tagger: Any, classifier: Any) -> Iterator[Evidence]:
+    from llmner.baselines._marginals import MarginalTagger
+
+    for start in range(0, len(sentences), _AT_ONCE):
+        texts = [sentence.text for sentence in sentences[start : start + _AT_ONCE]]
+        spans = [()] * len(texts) if tagger is None else tagger.tag(texts)
+        marginals: Sequence[TagMarginals | None] = [None] * len(texts)
+        if isinstance(tagger, MarginalTagger):
+            marginals = tagger.marginals(texts)
+        rows = [()] * len(texts) if classifier is None else classifier.probabilities(texts)
+        names = () if classifier is None else classifier.labels
+        for own, around, row in zip(spans, marginals, rows, strict=True):
+            labels = dict(zip(names, map(float, row), strict=True))
+            yield Evidence(tuple(own), around, labels)
