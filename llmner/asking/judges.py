@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from llmner.asking.building import build, build_baseline, in_language_of, prepare
 from llmner.asking.options import AskOptions, Spell, is_baseline, plain
-from llmner.errors import UnknownNameError
+from llmner.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from llmner.extraction import SpanExtractor
     from llmner.labelling import Evidence
     from llmner.spans import Sentence
 
-__all__ = ["build_judge", "judged"]
+__all__ = ["build_judge", "judged", "taught"]
 
 
 def build_judge(
@@ -113,4 +113,70 @@ def judged(
                 on_sentence=on_sentence,
             )
         )
+    return found
+
+
+def taught(
+    sentences: Sequence[Sentence],
+    labelled: Sequence[Sentence],
+    models: Sequence[str],
+    options: AskOptions,
+    output: Path,
+    *,
+    seed: int = 42,
+    report: Callable[[str], None] | None = None,
+    on_sentence: Callable[[], None] | None = None,
+    spell: Spell = plain,
+) -> list[list[Evidence]]:
+    """What each model says of sentences that nobody has labelled.
+
+    Args:
+        sentences: The sentences.
+        labelled: What ``crf`` and ``bilstm-crf`` learn from.
+        models: The models, as of :func:`build_judge`.
+        options: How engines are asked.
+        output: The file beside which taggers are trained.
+        seed: Seed of training.
+        report: Called with a sentence about what is being done.
+        on_sentence: Called after each sentence.
+        spell: How to write an option's name in errors.
+
+    Raises:
+        InputError: There is no such model, or nothing to learn from.
+        GenerationError: A model fails.
+        MissingExtraError: What a model needs is not installed.
+    """
+    import shutil
+
+    from llmner.files import beside
+    from llmner.labelling import asked_evidence, learnt_evidence
+
+    judges = [
+        build_judge(model, options, sentences, report=report, spell=spell) for model in models
+    ]
+    if None in judges and not any(sentence.spans for sentence in labelled):
+        raise InputError(
+            f"{models[judges.index(None)]} learns from labelled sentences, and there are none",
+            hint=f"give {spell('labelled')}",
+        )
+    folder = beside(output, ".tagger")
+    found = []
+    try:
+        for model, judge in zip(models, judges, strict=True):
+            if judge is not None:
+                found.append(asked_evidence(sentences, judge, on_sentence=on_sentence))
+                continue
+            found.append(
+                learnt_evidence(
+                    sentences,
+                    labelled,
+                    model,
+                    folder,
+                    seed=seed,
+                    report=report,
+                    on_sentence=on_sentence,
+                )
+            )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     return found

@@ -32,6 +32,7 @@ from llmner.cli import (
     merge,
     project,
     push,
+    select,
     serve,
     stats,
     train,
@@ -76,7 +77,7 @@ _add(
     calibrate=calibrate.calibrate,
     explain=explain.explain,
 )
-_add("Corpora", convert=convert.convert, stats=stats.stats, audit=audit.audit)
+_add("Corpora", convert=convert.convert, stats=stats.stats, audit=audit.audit, select=select.select)
 # The options of train are the fields of a training configuration, which parses them itself.
 app.command(
     "train",

@@ -1,14 +1,24 @@
-"""Work on labels: which are likely wrong, and why a text has one."""
+"""Work on labels: which to give next, which are likely wrong, and why a text has one."""
 
 from llmner.labelling.audit import Suspicion, apply_decisions, audit, suspicion_of_row
-from llmner.labelling.evidence import FOLD_MODELS, Evidence, asked_evidence, fold_evidence
+from llmner.labelling.evidence import (
+    FOLD_MODELS,
+    Evidence,
+    asked_evidence,
+    fold_evidence,
+    learnt_evidence,
+)
 from llmner.labelling.explaining import Classifier, Explanation, WordShare, explain, explain_text
+from llmner.labelling.select import CRITERIA, Criterion, Picked, select
 
 __all__ = [
+    "CRITERIA",
     "FOLD_MODELS",
     "Classifier",
+    "Criterion",
     "Evidence",
     "Explanation",
+    "Picked",
     "Suspicion",
     "WordShare",
     "apply_decisions",
@@ -17,5 +27,7 @@ __all__ = [
     "explain",
     "explain_text",
     "fold_evidence",
+    "learnt_evidence",
+    "select",
     "suspicion_of_row",
 ]

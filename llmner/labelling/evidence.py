@@ -19,7 +19,14 @@ from llmner.spans import Sentence, Span
 if TYPE_CHECKING:
     from llmner.baselines._marginals import TagMarginals
 
-__all__ = ["FOLD_MODELS", "Evidence", "asked_evidence", "fold_evidence", "fold_numbers"]
+__all__ = [
+    "FOLD_MODELS",
+    "Evidence",
+    "asked_evidence",
+    "fold_evidence",
+    "fold_numbers",
+    "learnt_evidence",
+]
 
 FOLD_MODELS = ("crf", "bilstm-crf")
 """Taggers that are trained on the folds."""
@@ -144,6 +151,40 @@ def fold_evidence(
             found[place] = one
             if on_sentence is not None:
                 on_sentence()
+    return found
+
+
+def learnt_evidence(
+    sentences: Sequence[Sentence],
+    labelled: Sequence[Sentence],
+    model: str,
+    folder: Path,
+    *,
+    seed: int = 42,
+    report: Callable[[str], None] | None = None,
+    on_sentence: Callable[[], None] | None = None,
+) -> list[Evidence]:
+    """What a tagger that learns from labelled sentences says of others.
+
+    Args:
+        sentences: The others.
+        labelled: The labelled sentences.
+        model: One of :data:`FOLD_MODELS`.
+        folder: Where it is trained.
+        seed: Seed of training.
+        report: Called with a sentence about the training.
+        on_sentence: Called after each sentence.
+
+    Raises:
+        InputError: There is too little to learn from.
+        MissingExtraError: The ``baselines`` extra is not installed.
+    """
+    tagger = _trained(labelled, model, folder / model, seed, report)
+    found = []
+    for own in _evidence(sentences, tagger, None):
+        found.append(own)
+        if on_sentence is not None:
+            on_sentence()
     return found
 
 
