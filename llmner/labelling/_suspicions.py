@@ -30,8 +30,8 @@ _PLANTED = 2000
 # Fewer examples than these teach nothing.
 _FEWEST = 50
 _CERTAIN = 1e-5
-# The inverse strength of regularisation, and the weight of what a model says alone. Both were chosen
-# on errors planted into KLUE's train part; neither matters much.
+# The inverse strength of regularisation, and the weight of what a model says alone: chosen on
+# errors planted into KLUE's train part, where neither matters much.
 _LOOSENESS, _SURENESS = 0.2, 0.3
 
 
