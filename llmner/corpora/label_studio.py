@@ -24,7 +24,13 @@ from llmner.corpora._records import Loss, Record, id_of, read_records, record_of
 from llmner.files import dump_json
 from llmner.spans import Sentence, TextLabel
 
-__all__ = ["FORMATS", "LABEL_STUDIO", "LABEL_STUDIO_MIN", "LABEL_STUDIO_PREDICTIONS"]
+__all__ = [
+    "FORMATS",
+    "LABEL_STUDIO",
+    "LABEL_STUDIO_MIN",
+    "LABEL_STUDIO_PREDICTIONS",
+    "results_of",
+]
 
 _RELATION = "relation"
 
@@ -142,11 +148,25 @@ def _read_tasks(path: Path, options: ReadOptions) -> Iterator[Sentence]:
     return read_records(path, options, _parse_task, expected, utf16=True)
 
 
-def _results(sentence: Sentence) -> list[dict[str, Any]]:
+def results_of(
+    sentence: Sentence, *, labels: str = "label", text: str = "text", choices: str = "labels"
+) -> list[dict[str, Any]]:
+    """The regions of an annotation or a prediction: a sentence's spans, attributes and labels.
+
+    Args:
+        sentence: The sentence.
+        labels: The name of the control for spans in the project's labelling interface.
+        text: The name of its text.
+        choices: The name of its control for labels of the whole text.
+
+    >>> [result] = results_of(Sentence("😀 춘천", (Span(2, 4, "LC"),)))
+    >>> result["value"]["start"], result["from_name"]
+    (3, 'label')
+    """
     units = [0]
     for char in sentence.text:
         units.append(units[-1] + 1 + (ord(char) > 0xFFFF))
-    names = {"from_name": "label", "to_name": "text", "type": "labels"}
+    names = {"from_name": labels, "to_name": text, "type": "labels"}
     results: list[dict[str, Any]] = []
     for number, span in enumerate(sentence.spans):
         value = {
@@ -165,15 +185,15 @@ def _results(sentence: Sentence) -> list[dict[str, Any]]:
                 {
                     "id": f"span-{number}",
                     "from_name": name,
-                    "to_name": "text",
+                    "to_name": text,
                     "type": kind,
                     "value": {**place, kind: listed},
                 }
             )
     if sentence.labels:
-        choices = [label.label for label in sentence.labels]
-        about = {"from_name": "labels", "to_name": "text", "type": "choices"}
-        results.append({"id": "labels", **about, "value": {"choices": choices}})
+        given = [label.label for label in sentence.labels]
+        about = {"from_name": choices, "to_name": text, "type": "choices"}
+        results.append({"id": "labels", **about, "value": {"choices": given}})
     return results
 
 
@@ -204,12 +224,12 @@ def _data(sentence: Sentence) -> dict[str, Any]:
 
 
 def _write_task(sentence: Sentence, stream: BinaryIO) -> None:
-    task = {"data": _data(sentence), "annotations": [{"result": _results(sentence)}]}
+    task = {"data": _data(sentence), "annotations": [{"result": results_of(sentence)}]}
     stream.write(dump_json(task))
 
 
 def _write_prediction(sentence: Sentence, stream: BinaryIO) -> None:
-    task = {"data": _data(sentence), "predictions": [{"result": _results(sentence)}]}
+    task = {"data": _data(sentence), "predictions": [{"result": results_of(sentence)}]}
     stream.write(dump_json(task) + b"\n")
 
 

@@ -15,6 +15,7 @@ from llmner import __version__
 from llmner.serving._docs import docs_page
 from llmner.serving._http import add_error_handlers
 from llmner.serving._routes_extract import add_extraction_routes
+from llmner.serving._routes_label_studio import add_label_studio_routes
 from llmner.serving._routes_project import add_projection_route
 from llmner.serving._routes_status import add_status_routes
 from llmner.serving._safety import Safety
@@ -75,6 +76,7 @@ def create_app(
     add_error_handlers(app)
     add_extraction_routes(app, service)
     add_projection_route(app, service)
+    add_label_studio_routes(app, service)
     add_status_routes(app, service)
     _add_page(app)
     routes = frozenset(getattr(route, "path", "") for route in app.routes)

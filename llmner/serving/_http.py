@@ -144,7 +144,8 @@ def add_error_handlers(app: FastAPI) -> None:
 
 def describe_body(model: type[BaseModel]) -> dict[str, Any]:
     """The OpenAPI description of a body that :func:`read_request` reads."""
-    schema = model.model_json_schema() | {"additionalProperties": False}
+    takes_more = model.model_config.get("extra") == "ignore"
+    schema = model.model_json_schema() | {"additionalProperties": takes_more}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 

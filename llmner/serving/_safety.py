@@ -5,6 +5,7 @@ It is plain ASGI. So no answer is buffered, and the app behind it notices when a
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import ipaddress
@@ -28,7 +29,7 @@ __all__ = ["DEADLINE", "Safety", "is_loopback"]
 log = logging.getLogger("llmner.serving")
 
 # Paths that need no key: the page, which asks for a key itself, and whether the server is well.
-_OPEN_PATHS = ("/", "/docs", "/healthz", "/readyz", "/openapi.json")
+_OPEN_PATHS = ("/", "/docs", "/health", "/healthz", "/readyz", "/openapi.json")
 # Longer answers are sent in pieces, in bytes. Shorter ones fit into the system's buffers anyway.
 _LONG_ANSWER = 1 << 16
 # Key of a request's scope: when it must be answered, on the event loop's clock.
@@ -192,11 +193,11 @@ class Safety:
                 403, "host", "this server does not answer to that host name; see --allow-host"
             )
         if self._digests and not _is_preflight(scope, headers) and not _is_open(path):
-            kind, _, key = headers.get(b"authorization", b"").partition(b" ")
+            key = _shown_key(headers.get(b"authorization", b""))
             digest = hashlib.sha256(key.strip()).digest()
             # Every key is compared every time, so that the time it takes reveals nothing.
             matches = [hmac.compare_digest(digest, expected) for expected in self._digests]
-            if kind.lower() != b"bearer" or not any(matches):
+            if not any(matches):
                 message = "this server requires a key; send Authorization: Bearer KEY"
                 raise RefusalError(401, "unauthorized", message)
 
@@ -223,6 +224,21 @@ class Safety:
             (b"access-control-max-age", b"600"),
             (b"vary", b"origin"),
         ]
+
+
+def _shown_key(authorization: bytes) -> bytes:
+    """The key that a header shows: a bearer's token, or the password of basic authentication, which
+    is all that some clients can send.
+    """
+    kind, _, shown = authorization.partition(b" ")
+    if kind.lower() == b"bearer":
+        return shown.strip()
+    if kind.lower() == b"basic":
+        try:
+            return base64.b64decode(shown.strip(), validate=True).partition(b":")[2]
+        except ValueError:
+            return b""
+    return b""
 
 
 class _Answer:

@@ -18,6 +18,12 @@ __all__ = [
     "Health",
     "InferAnswer",
     "InferRequest",
+    "LabelStudioAnswer",
+    "LabelStudioHealth",
+    "LabelStudioProject",
+    "LabelStudioRequest",
+    "LabelStudioSetup",
+    "LabelStudioTask",
     "ProjectAnswer",
     "ProjectRequest",
     "RecipesAnswer",
@@ -420,6 +426,107 @@ class RecipesAnswer(BaseModel):
     tagger: list[str] | None = Field(
         description="The labels of the model, if it is a tagger, which takes no recipe."
     )
+
+
+class _LabelStudio(BaseModel):
+    # Its versions send fields that are of no use here.
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class LabelStudioTask(_LabelStudio):
+    """A task of Label Studio."""
+
+    id: int | str | None = None
+    data: dict[str, Any] = Field(description="The fields of the task, its text among them.")
+
+
+class LabelStudioRequest(_LabelStudio):
+    """Tasks to predict, and the labelling interface of their project."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"tasks": [{"id": 1, "data": {"text": _TEXT}}]}]}
+    )
+
+    tasks: Annotated[list[LabelStudioTask], Field(max_length=1000)]
+    label_config: str | None = Field(
+        default=None, max_length=1_000_000, description="The labelling interface, as XML."
+    )
+    model_version: str | None = None
+    project: str | int | None = None
+    params: dict[str, Any] | None = None
+
+
+class LabelStudioPrediction(BaseModel):
+    """The prediction of one task."""
+
+    result: list[dict[str, Any]] = Field(description="Regions, in UTF-16 offsets.")
+    score: float = Field(description="The lowest score of its spans, in [0, 1].")
+    model_version: str
+
+
+class LabelStudioAnswer(BaseModel):
+    """The predictions, in the order of the tasks."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "results": [
+                        {
+                            "result": [
+                                {
+                                    "id": "span-0",
+                                    "from_name": "label",
+                                    "to_name": "text",
+                                    "type": "labels",
+                                    "value": {
+                                        "start": 0,
+                                        "end": 3,
+                                        "text": "손흥민",
+                                        "labels": ["PS"],
+                                    },
+                                    "score": 0.98,
+                                }
+                            ],
+                            "score": 0.98,
+                            "model_version": "llmner-0.1.0",
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    results: list[LabelStudioPrediction]
+
+
+class LabelStudioProject(_LabelStudio):
+    """A project that is connected."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"project": "1", "schema": "<View></View>"}]}
+    )
+
+    project: str | int | None = None
+    label_config: str | None = Field(
+        default=None, alias="schema", max_length=1_000_000, description="Its interface, as XML."
+    )
+    hostname: str | None = None
+    access_token: str | None = None
+    extra_params: Any = None
+
+
+class LabelStudioSetup(BaseModel):
+    """The version of the model."""
+
+    model_version: str
+
+
+class LabelStudioHealth(BaseModel):
+    """Whether tasks can be predicted."""
+
+    status: Literal["UP"]
+    model_class: str
 
 
 class Health(BaseModel):
