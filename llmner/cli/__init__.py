@@ -25,6 +25,7 @@ from llmner.cli import (
     compare,
     compare_models,
     convert,
+    distill,
     doctor,
     evaluate,
     explain,
@@ -89,7 +90,7 @@ app.command(
     rich_help_panel=_TRAIN,
 )(train.train)
 app.add_typer(train_baseline.app, name="train-baseline", rich_help_panel=_TRAIN)
-_add(_TRAIN, merge=merge.merge, push=push.push)
+_add(_TRAIN, distill=distill.distill, merge=merge.merge, push=push.push)
 _add("This machine", doctor=doctor.doctor)
 
 

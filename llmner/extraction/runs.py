@@ -58,6 +58,7 @@ __all__ = [
     "partial_path",
     "retry_failed",
     "run_extraction",
+    "run_plan",
     "run_record",
 ]
 

@@ -1,6 +1,7 @@
 """Work on labels: which to give next, which are likely wrong, and why a text has one."""
 
 from llmner.labelling.audit import Suspicion, apply_decisions, audit, suspicion_of_row
+from llmner.labelling.distilling import Silver, certain
 from llmner.labelling.evidence import (
     FOLD_MODELS,
     Evidence,
@@ -19,11 +20,13 @@ __all__ = [
     "Evidence",
     "Explanation",
     "Picked",
+    "Silver",
     "Suspicion",
     "WordShare",
     "apply_decisions",
     "asked_evidence",
     "audit",
+    "certain",
     "explain",
     "explain_text",
     "fold_evidence",

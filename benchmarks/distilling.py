@@ -1,0 +1,93 @@
+"""What a CRF gains from a teacher's labels on text that nobody has labelled.
+
+    python benchmarks/distilling.py [--sentences 1000] [--gold 500]
+
+The teacher is the model in the box, which learnt from 4,500 labelled sentences. It is asked about
+sentences of KLUE's train part without labels. The CRF learns from a few labelled sentences, with
+and without what the teacher is certain of, and is scored on KLUE's dev part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from unicodedata import normalize
+
+from _report import KLUE, klue, write
+
+from llmner import Sentence
+from llmner.asking import AskOptions, build
+from llmner.baselines.crf import CrfConfig, train_crf
+from llmner.corpora import read_corpus
+from llmner.labelling import certain
+from llmner.scoring import Prediction, evaluate
+
+LOWEST = (0.5, 0.8, 0.95)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sentences", type=int, default=1000)
+    parser.add_argument("--gold", type=int, default=500)
+    arguments = parser.parse_args()
+    labelled = list(read_corpus(klue("klue-ner-v1.1_train_mini.tsv")))
+    random.Random(3).shuffle(labelled)
+    gold, known = labelled[: arguments.gold], {sentence.text for sentence in labelled}
+    texts = [text for text in raw() if text not in known]
+    random.Random(4).shuffle(texts)
+    texts = texts[: arguments.sentences]
+    dev = list(read_corpus(klue("klue-ner-v1.1_dev.tsv")))
+    teacher = build(AskOptions())
+    started = time.perf_counter()
+    rows = [extraction.row() for extraction in teacher.extract(texts)]
+    seconds = time.perf_counter() - started
+    figures: dict[str, Any] = {
+        "unlabelled": len(texts),
+        "labelled": len(gold),
+        "teacher_seconds": round(seconds, 1),
+        "labelled alone": student(gold, dev),
+    }
+    print(figures, flush=True)
+    for lowest in LOWEST:
+        silver = certain(rows, lowest)
+        own = student([*gold, *silver.sentences], dev)
+        figures[f"and what is {lowest:.0%} sure".replace("%", " %")] = {
+            "sentences": len(silver.sentences),
+            **own,
+        }
+        print(lowest, own, flush=True)
+    command = f"python benchmarks/distilling.py --sentences {len(texts)} --gold {len(gold)}"
+    write("distilling", command, figures, ("llmner", "torch", "transformers", "python-crfsuite"))
+
+
+def raw() -> list[str]:
+    """The sentences of the train part without labels, in the characters of v1.1."""
+    path = KLUE / "train-raw-sent.tsv"
+    rows = path.read_text(encoding="utf-8").splitlines()
+    return [normalize("NFKC", row.partition("\t")[2] or row) for row in rows]
+
+
+def student(sentences: Sequence[Sentence], dev: Sequence[Sentence]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        tagger = train_crf(sentences, CrfConfig(), Path(folder)).baseline
+        tagged = tagger.tag([sentence.text for sentence in dev])
+    found = [
+        Prediction(one.text, tuple(spans), one.id) for one, spans in zip(dev, tagged, strict=True)
+    ]
+    result = evaluate(dev, found, resamples=300)
+    micro = result.scores.micro
+    return {
+        "precision": round(micro.precision, 4),
+        "recall": round(micro.recall, 4),
+        "f1": round(micro.f1, 4),
+        "f1_interval": [round(end, 4) for end in result.intervals["micro.f1"]],
+    }
+
+
+if __name__ == "__main__":
+    main()
