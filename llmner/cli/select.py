@@ -49,8 +49,8 @@ def select(
     ] = None,
     by: Annotated[
         str,
-        typer.Option(help="uncertainty, disagreement, rarity, diversity, mixed or random."),
-    ] = "uncertainty",
+        typer.Option(help="mixed, uncertainty, disagreement, rarity, diversity or random."),
+    ] = "mixed",
     labelled: Annotated[
         str | None,
         typer.Option(help="What is labelled already; none of it is chosen.", show_default=False),

@@ -72,7 +72,7 @@ class Picked:
 def select(
     sentences: Sequence[Sentence],
     number: int,
-    by: Criterion = "uncertainty",
+    by: Criterion = "mixed",
     *,
     evidence: Sequence[Sequence[Evidence]] = (),
     labelled: Iterable[Sentence] = (),
@@ -86,7 +86,7 @@ def select(
     Args:
         sentences: The sentences to choose from.
         number: How many to choose, at most.
-        by: The criterion.
+        by: The criterion; the default had the best learning curve on KLUE.
         evidence: For each model what it says of each sentence: one for ``uncertainty`` and
             ``mixed``, two or more for ``disagreement``.
         labelled: What is labelled already, for ``rarity``, ``diversity`` and ``mixed``.
@@ -101,7 +101,7 @@ def select(
     >>> sure, unsure = Evidence((Span(0, 1, "A", 0.9),)), Evidence((Span(0, 1, "A", 0.5),))
     >>> [found] = select([Sentence("a"), Sentence("b")], 1, evidence=[[sure, unsure]])
     >>> found.sentence.text, found.reason
-    ('b', 'A b is 50 % sure')
+    ('b', 'A b is 50 % sure; 100 % of it is unlike all others')
     """
     if by not in CRITERIA:
         raise InputError(f"unknown criterion {by!r}", hint=f"expected {', '.join(CRITERIA)}")

@@ -35,12 +35,12 @@ def test_what_is_not_named_counts_as_what_is() -> None:
     unsure = Evidence((), marginals("a b", [0.5, 0.5], [0.99, 0.01]))
     sure = Evidence((Span(0, 1, "A", 0.9),), marginals("a b", [0.1, 0.9], [0.9, 0.1]))
     assert uncertainty("a b", unsure)[0] == pytest.approx((1.0 + 0.02) / 2, abs=1e-5)
-    picked = select([Sentence("a b"), Sentence("b a")], 2, evidence=[[sure, unsure]])
+    picked = select([Sentence("a b"), Sentence("b a")], 2, "uncertainty", evidence=[[sure, unsure]])
     assert [own.sentence.text for own in picked] == ["b a", "a b"]
     assert picked[0].reason == "b in b is O with 50 %"
     # Labels of whole texts are unsure near one half.
     texts = [Evidence(labels={"x": 0.9, "y": 0.45}), Evidence(labels={"x": 0.99, "y": 0.01})]
-    picked = select([Sentence("a"), Sentence("b")], 1, evidence=[texts])
+    picked = select([Sentence("a"), Sentence("b")], 1, "uncertainty", evidence=[texts])
     assert (picked[0].number, picked[0].reason) == (0, "y with 45 %")
     assert picked[0].score == pytest.approx(0.9)
 
@@ -84,9 +84,9 @@ def test_quotas_are_filled_first_and_the_order_stays() -> None:
         Evidence((Span(0, 1, "RARE" if number in (7, 9) else "USUAL", 0.1 + number / 20),))
         for number in range(10)
     ]
-    plain = select(sentences, 3, evidence=[said])
+    plain = select(sentences, 3, "uncertainty", evidence=[said])
     assert [own.number for own in plain] == [0, 1, 2]
-    wanted = select(sentences, 3, evidence=[said], quotas={"RARE": 2})
+    wanted = select(sentences, 3, "uncertainty", evidence=[said], quotas={"RARE": 2})
     assert [own.number for own in wanted] == [0, 7, 9]
 
 
@@ -112,7 +112,7 @@ def test_no_text_is_chosen_twice_and_as_many_as_there_are(
 
 
 def test_slips_are_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="uncertainty needs a model"):
+    with pytest.raises(InputError, match="mixed needs a model"):
         select([Sentence("a")], 1)
     with pytest.raises(InputError, match="needs two models"):
         select([Sentence("a")], 1, "disagreement", evidence=[[Evidence()]])
@@ -120,7 +120,7 @@ def test_slips_are_told(tmp_path: Path) -> None:
     texts.write_text("가나다\n라마바\n", encoding="utf-8")
     output = tmp_path / "picked.jsonl"
     for arguments, told in (
-        ([], "uncertainty needs a model"),
+        ([], "mixed needs a model"),
         (["--by", "uncertanty"], "unknown criterion 'uncertanty'"),
         (["--model", "crf"], "crf learns from labelled sentences"),
         (["--by", "random", "--quota", "PS=3"], "--quota needs a model"),
