@@ -4,7 +4,8 @@
 
 The teacher is the model in the box, which learnt from 4,500 labelled sentences. It is asked about
 sentences of KLUE's train part without labels. The CRF learns from a few labelled sentences, with
-and without what the teacher is certain of, and is scored on KLUE's dev part.
+and without what the teacher is certain of. How certain it must be is chosen on a thousand other
+sentences of the train part; the dev part is for reporting.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from llmner.corpora import read_corpus
 from llmner.labelling import certain
 from llmner.scoring import Prediction, evaluate
 
-LOWEST = (0.5, 0.8, 0.95)
+LOWEST = (0.0, 0.5, 0.8)
+HELD_OUT = 1000
 
 
 def main() -> None:
@@ -37,7 +39,8 @@ def main() -> None:
     arguments = parser.parse_args()
     labelled = list(read_corpus(klue("klue-ner-v1.1_train_mini.tsv")))
     random.Random(3).shuffle(labelled)
-    gold, known = labelled[: arguments.gold], {sentence.text for sentence in labelled}
+    gold, held = labelled[: arguments.gold], labelled[-HELD_OUT:]
+    known = {sentence.text for sentence in labelled}
     texts = [text for text in raw() if text not in known]
     random.Random(4).shuffle(texts)
     texts = texts[: arguments.sentences]
@@ -50,12 +53,12 @@ def main() -> None:
         "unlabelled": len(texts),
         "labelled": len(gold),
         "teacher_seconds": round(seconds, 1),
-        "labelled alone": student(gold, dev),
+        "labelled alone": student(gold, held, dev),
     }
     print(figures, flush=True)
     for lowest in LOWEST:
         silver = certain(rows, lowest)
-        own = student([*gold, *silver.sentences], dev)
+        own = student([*gold, *silver.sentences], held, dev)
         figures[f"and what is {lowest:.0%} sure".replace("%", " %")] = {
             "sentences": len(silver.sentences),
             **own,
@@ -72,14 +75,21 @@ def raw() -> list[str]:
     return [normalize("NFKC", row.partition("\t")[2] or row) for row in rows]
 
 
-def student(sentences: Sequence[Sentence], dev: Sequence[Sentence]) -> dict[str, Any]:
+def student(
+    sentences: Sequence[Sentence], held: Sequence[Sentence], dev: Sequence[Sentence]
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         tagger = train_crf(sentences, CrfConfig(), Path(folder)).baseline
-        tagged = tagger.tag([sentence.text for sentence in dev])
+        return {"held out": scored(tagger, held), "dev": scored(tagger, dev)}
+
+
+def scored(tagger: Any, sentences: Sequence[Sentence]) -> dict[str, Any]:
+    tagged = tagger.tag([sentence.text for sentence in sentences])
     found = [
-        Prediction(one.text, tuple(spans), one.id) for one, spans in zip(dev, tagged, strict=True)
+        Prediction(one.text, tuple(spans), one.id)
+        for one, spans in zip(sentences, tagged, strict=True)
     ]
-    result = evaluate(dev, found, resamples=300)
+    result = evaluate(sentences, found, resamples=300)
     micro = result.scores.micro
     return {
         "precision": round(micro.precision, 4),
