@@ -38,7 +38,8 @@ __all__ = [
 # A file's first lines or rows are shown to the formats in this order. Modules that are not named
 # here come after these, by name.
 _ORDER = (
-    *("klue", "jsonl", "spacy_jsonl", "label_studio", "langextract", "gliner", "tokens", "doccano"),
+    *("klue", "jsonl", "spacy_jsonl", "label_studio", "argilla", "langextract", "gliner"),
+    *("tokens", "doccano"),
     *(
         "records",
         "gmb",
