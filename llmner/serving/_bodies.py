@@ -95,9 +95,14 @@ def _invalid(fields: list[tuple[str, str]]) -> RefusalError:
     return RefusalError(422, "invalid", message, fields=fields[:100])
 
 
+# How pydantic names the alternatives of a union.
+_UNIONS = ("str", "list[", "dict[")
+
+
 def _field(location: tuple[int | str, ...]) -> str:
     """A field as clients know it: ``texts.0``, without what pydantic adds about unions."""
-    return ".".join(str(part) for part in location if part not in ("str", "list[str]")) or "body"
+    parts = [str(part)[:60] for part in location]
+    return ".".join(part for part in parts if not part.startswith(_UNIONS)) or "body"
 
 
 def choose(recipes: Mapping[str, _T], name: str | None, default: str) -> _T:

@@ -29,7 +29,7 @@ from llmner.serving._http import (
 from llmner.serving._refusals import BLANK, RefusalError
 from llmner.serving._service import Service
 
-__all__ = ["add_extraction_routes"]
+__all__ = ["add_extraction_routes", "error_of", "limited"]
 
 _T = TypeVar("_T")
 _NDJSON = "application/x-ndjson"
@@ -54,7 +54,7 @@ def add_extraction_routes(app: FastAPI, service: Service) -> None:
 
         async def work() -> list[_Entities]:
             async with service.extracting(texts, _entities) as rows:
-                return [row async for row in _limited(rows, service, lambda row: len(row.body))]
+                return [row async for row in limited(rows, service, lambda row: len(row.body))]
 
         rows = await run_while_connected(request, service, work) if texts else []
         errors = [row.error for row in rows if row.error is not None]
@@ -96,7 +96,7 @@ def add_extraction_routes(app: FastAPI, service: Service) -> None:
 
         async def work() -> list[_Row]:
             async with service.extracting(body.texts, _row, asked) as rows:
-                return [row async for row in _limited(rows, service, lambda row: len(row.body))]
+                return [row async for row in limited(rows, service, lambda row: len(row.body))]
 
         rows = await run_while_connected(request, service, work)
         usage = _usage([row.prompt_tokens for row in rows], [row.completion_tokens for row in rows])
@@ -127,7 +127,7 @@ def _joined(bodies: list[bytes], *, one: bool) -> bytes:
     return bodies[0] if one else b"[" + b",".join(bodies) + b"]"
 
 
-async def _limited(
+async def limited(
     rows: AsyncIterator[_T], service: Service, size: Callable[[_T], int]
 ) -> AsyncIterator[_T]:
     """The rows, as long as all of them fit into an answer.
@@ -234,7 +234,7 @@ class _Entities:
 
 def _entities(_: int, extraction: Extraction) -> _Entities:
     """Entities in the shape of token-classification pipelines."""
-    error = _error_of(extraction)
+    error = error_of(extraction)
     if error is not None:
         return _Entities(json_bytes(error.body()), error)
     text = extraction.sentence.text
@@ -256,7 +256,7 @@ def _entities(_: int, extraction: Extraction) -> _Entities:
     )
 
 
-def _error_of(extraction: Extraction) -> RefusalError | None:
+def error_of(extraction: Extraction) -> RefusalError | None:
     """Why the engine had no answer to a text, if it had none."""
     reply = extraction.reply
     if reply.error is not None:

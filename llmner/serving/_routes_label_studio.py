@@ -8,6 +8,7 @@ Nothing is trained by what it sends.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from html import unescape
 from typing import Any
 
@@ -27,6 +28,7 @@ from llmner.serving._http import (
     run_while_connected,
 )
 from llmner.serving._refusals import RefusalError
+from llmner.serving._routes_extract import error_of, limited
 from llmner.serving._service import Service
 from llmner.spans import Sentence
 
@@ -34,8 +36,9 @@ __all__ = ["add_label_studio_routes"]
 
 _STATUSES = (401, 408, 413, 415, 422, 500, 501, 502, 503, 504)
 # Controls of a labelling interface, and what they are about.
-_CONTROL = re.compile(r"<(Labels|Choices|Text)\b([^<>]*)>")
-_ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+# Both are linear: what has been matched is never given back, and names are short.
+_CONTROL = re.compile(r"""<(Labels|Choices|Text)\b((?:[^<>"']|"[^"<]*"|'[^'<]*')*+)>""")
+_ATTRIBUTE = re.compile(r"""(?<![\w:-])([\w:-]{1,60})\s*=\s*(?:"([^"]{0,200})"|'([^']{0,200})')""")
 
 
 def add_label_studio_routes(app: FastAPI, service: Service) -> None:
@@ -56,17 +59,22 @@ def add_label_studio_routes(app: FastAPI, service: Service) -> None:
         texts = [_text(task, names["value"]) for task in body.tasks]
         asked = [text for text in texts if text]
 
-        async def work() -> list[dict[str, Any]]:
-            def shape(_: int, extraction: Extraction) -> dict[str, Any]:
-                return _prediction(extraction, names)
+        async def work() -> list[_Predicted]:
+            def shape(_: int, extraction: Extraction) -> _Predicted:
+                return _Predicted(json_bytes(_prediction(extraction, names)), error_of(extraction))
 
             async with service.extracting(asked, shape) as rows:
-                return [row async for row in rows]
+                return [row async for row in limited(rows, service, lambda row: len(row.body))]
 
-        found = iter(await run_while_connected(request, service, work) if asked else [])
-        empty = {"result": [], "score": 0.0, "model_version": _version()}
-        results = [next(found) if text else empty for text in texts]
-        return json_response(json_bytes({"results": results}))
+        found = await run_while_connected(request, service, work) if asked else []
+        errors = [row.error for row in found if row.error is not None]
+        if errors and len(errors) == len(found):
+            # Empty predictions would look like texts without entities.
+            raise errors[0]
+        rows = iter(found)
+        empty = json_bytes({"result": [], "score": 0.0, "model_version": _version()})
+        results = b",".join(next(rows).body if text else empty for text in texts)
+        return json_response(b'{"results":[' + results + b"]}")
 
     @app.post(
         "/setup",
@@ -81,14 +89,27 @@ def add_label_studio_routes(app: FastAPI, service: Service) -> None:
 
     @app.get(
         "/health",
-        responses=describe_responses(schemas.LabelStudioHealth, 500),
+        responses=describe_responses(schemas.LabelStudioHealth, 500, 501, 503),
         summary="Whether Label Studio may ask",
     )
     async def health() -> Response:
         """Says UP once requests can be answered."""
-        if service.state != "ready" or not service.has_model:
+        if not service.has_model:
+            raise RefusalError(501, "no_model", "this server has no model")
+        if service.state == "loading":
             raise RefusalError(503, "loading", "the model is not ready yet", retry_after=5)
+        if service.state != "ready":
+            message = "the engine does not answer"
+            raise RefusalError(503, "engine_unavailable", message, retry_after=5)
         return json_response(json_bytes({"status": "UP", "model_class": "llmner"}))
+
+
+@dataclass(frozen=True, slots=True)
+class _Predicted:
+    """The prediction of one task, JSON, and why the text has no answer, if it has none."""
+
+    body: bytes
+    error: RefusalError | None
 
 
 def _version() -> str:
@@ -102,7 +123,7 @@ def _names(config: str) -> dict[str, str]:
     """
     names = {"labels": "label", "text": "text", "choices": "labels", "value": "text"}
     found: dict[str, dict[str, str]] = {}
-    for match in _CONTROL.finditer(config):
+    for match in _CONTROL.finditer(_without_comments(config)):
         attributes = {
             key: unescape(double or single) for key, double, single in _ATTRIBUTE.findall(match[2])
         }
@@ -113,6 +134,15 @@ def _names(config: str) -> dict[str, str]:
     names["text"] = labels.get("toName") or choices.get("toName") or text.get("name", "text")
     names["value"] = text.get("value", "$text").removeprefix("$")
     return names
+
+
+def _without_comments(config: str) -> str:
+    kept, place = [], 0
+    while (start := config.find("<!--", place)) >= 0:
+        kept.append(config[place:start])
+        end = config.find("-->", start + 4)
+        place = len(config) if end < 0 else end + 3
+    return "".join([*kept, config[place:]])
 
 
 def _text(task: schemas.LabelStudioTask, value: str) -> str:

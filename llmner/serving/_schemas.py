@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from llmner.projection import AttributeKind, LabelOutcomeKind, OutcomeKind
 from llmner.replies import Status
@@ -63,12 +63,29 @@ class InferRequest(_Request):
 
 
 # A hundred labels with a sentence each are a long question already.
-_Label = Annotated[str, Field(min_length=1, max_length=100)]
-_Meaning = Annotated[str, Field(max_length=500)]
-_Labels = (
-    Annotated[list[_Label], Field(min_length=1, max_length=100, fail_fast=True)]
-    | Annotated[dict[_Label, _Meaning], Field(min_length=1, max_length=100)]
-)
+_MOST_LABELS, _LONGEST_LABEL, _LONGEST_MEANING = 100, 64, 500
+
+
+def _are_labels(value: object) -> object:
+    """Labels, if they are some. One message for all that they can be, and none that quotes them."""
+    if value is None:
+        return None
+    names = list(value) if isinstance(value, list | dict) else []
+    meanings = list(value.values()) if isinstance(value, dict) else []
+    if not names or len(names) > _MOST_LABELS:
+        raise ValueError(
+            f"expected up to {_MOST_LABELS} labels, in a list or with what each means by label"
+        )
+    if not all(isinstance(name, str) and len(name.strip()) > 0 for name in names):
+        raise ValueError("every label must be a string that shows something")
+    if any(len(name) > _LONGEST_LABEL for name in names):
+        raise ValueError(f"a label may have {_LONGEST_LABEL} characters")
+    if not all(isinstance(own, str) and len(own) <= _LONGEST_MEANING for own in meanings):
+        raise ValueError(f"what a label means must be a string of {_LONGEST_MEANING} characters")
+    return value
+
+
+_Labels = Annotated[list[str] | dict[str, str], BeforeValidator(_are_labels)]
 
 
 class _Asking(_Request):
@@ -449,7 +466,7 @@ class LabelStudioRequest(_LabelStudio):
 
     tasks: Annotated[list[LabelStudioTask], Field(max_length=1000)]
     label_config: str | None = Field(
-        default=None, max_length=1_000_000, description="The labelling interface, as XML."
+        default=None, max_length=200_000, description="The labelling interface, as XML."
     )
     model_version: str | None = None
     project: str | int | None = None
@@ -509,7 +526,7 @@ class LabelStudioProject(_LabelStudio):
 
     project: str | int | None = None
     label_config: str | None = Field(
-        default=None, alias="schema", max_length=1_000_000, description="Its interface, as XML."
+        default=None, alias="schema", max_length=200_000, description="Its interface, as XML."
     )
     hostname: str | None = None
     access_token: str | None = None

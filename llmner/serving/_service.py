@@ -324,10 +324,12 @@ class Service:
         if asked.labels is not None:
             try:
                 return self._recipe_of(asked.labels, asked.language, asked.reply_format)
-            except LlmnerError as error:
-                raise RefusalError(
-                    422, "invalid", str(error), fields=[("labels", str(error))]
-                ) from None
+            except LlmnerError:
+                # The error quotes the labels.
+                message = (
+                    "labels: two are called alike, or one has a character that no label can have"
+                )
+                raise RefusalError(422, "invalid", message, fields=[("labels", message)]) from None
         recipe = choose(self.recipes, asked.recipe, self.recipe.name)
         if asked.reply_format is None or asked.reply_format == recipe.reply_format:
             return recipe

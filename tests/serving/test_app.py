@@ -198,7 +198,9 @@ def test_labels_of_ones_own_are_asked_for_in_the_language_of_the_texts(client: O
         ["a:b"],
         ["A", "a"],
         [""],
-        ["A" * 101],
+        ["A" * 65],
+        {"SECRET" * 50_000: "x"},
+        {str(number): 3 for number in range(90)},
         {"A": "b" * 501},
         [str(number) for number in range(101)],
         "PERSON",
@@ -210,7 +212,11 @@ def test_labels_of_ones_own_are_asked_for_in_the_language_of_the_texts(client: O
 def test_labels_that_are_none_are_refused(client: Open, labels: object) -> None:
     answer = client(Model()).post("/v1/extract", json={"texts": [TEXT], "labels": labels})
     assert answer.status_code == 422, answer.text
-    assert "labels" in answer.json()["error"]["fields"][0]["field"]
+    assert [each["field"] for each in answer.json()["error"]["fields"]] == ["labels"]
+    # One message, in words of the field's own.
+    assert len(answer.content) < 600
+    assert "SECRET" not in answer.text
+    assert "constrained" not in answer.text
 
 
 def test_a_model_that_was_fine_tuned_says_so(client: Open) -> None:

@@ -15,7 +15,9 @@ pytest.importorskip("fastapi", reason='needs pip install "llmner[serve]"')
 from starlette.testclient import TestClient
 
 from llmner.corpora import read_corpus
+from llmner.engines import Reply
 from llmner.serving import create_app
+from llmner.serving._routes_label_studio import _names
 from tests.serving.fakes import Model, eventually, named, service
 
 CONFIG = """<View>
@@ -98,7 +100,7 @@ def test_setup_and_health(client: TestClient) -> None:
 
 def test_without_a_model_it_is_not_up() -> None:
     with TestClient(create_app(service(None))) as made:
-        assert made.get("/health").status_code == 503
+        assert made.get("/health").status_code == 501
         assert made.post("/predict", json={"tasks": [task(1, text="a")]}).status_code == 501
 
 
@@ -124,6 +126,31 @@ def test_a_key_is_the_password_of_basic_authentication() -> None:
         assert made.get("/health").status_code == 200
 
 
+def test_controls_are_read_as_the_interface_means_them() -> None:
+    config = """<View><!-- <Labels name="old" toName="t0"> -->
+    <Labels hotkey=">" name="x" toName="y"/><Text name="y" value="$b"/></View>"""
+    assert _names(config) == {"labels": "x", "text": "y", "choices": "labels", "value": "b"}
+
+
+def test_an_engine_that_is_down_is_not_a_text_without_entities() -> None:
+    down = Model(
+        lambda text: (
+            named(text) if text == "." else Reply("", "error", error="down", retryable=True)
+        )
+    )
+    served = service(down)
+    with TestClient(create_app(served)) as made:
+        assert eventually(lambda: served.state == "ready")
+        answer = made.post("/predict", json={"tasks": [task(1, text="손흥민"), task(2, text="")]})
+        assert answer.status_code == 503
+    small = service(Model(), answer=2000)
+    with TestClient(create_app(small)) as made:
+        assert eventually(lambda: small.state == "ready")
+        many = [task(number, text="손흥민 " * 30) for number in range(5)]
+        refused = made.post("/predict", json={"tasks": many})
+        assert (refused.status_code, refused.json()["error"]["type"]) == (422, "too_much")
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -143,7 +170,15 @@ def test_an_interface_that_would_hold_up_a_parser_does_not(client: TestClient) -
     import time
 
     started = time.perf_counter()
-    for config in ("<Labels " * 60_000, "<Labels " + "a" * 400_000, "<Text " + 'b="c" ' * 60_000):
+    for config in (
+        "<Labels " * 20_000,
+        "<Labels " + "a" * 150_000 + ">",
+        "<Text " + 'b="c" ' * 30_000 + ">",
+        "<Labels a='" * 15_000 + ">",
+        "<!--" * 40_000,
+        '<Labels name="&#' + "9" * 5000 + ';">',
+        "<Labels name='" + "n" * 150_000 + "'/>",
+    ):
         sent = {"tasks": [task(1, text="손흥민은")], "label_config": config}
         assert client.post("/predict", json=sent).status_code == 200
     assert time.perf_counter() - started < 10

@@ -435,7 +435,7 @@ def test_every_sentence_of_the_page_has_a_korean_one(open_page: Open) -> None:
     kinds = (*get_args(OutcomeKind), *get_args(AttributeKind), *get_args(LabelOutcomeKind))
     said |= {kind.replace("_", " ") for kind in kinds}
     # Names, and the values of options.
-    said -= {"llmner", "auto", "keep", "trim", "listed", "all", "0"}
+    said -= {"llmner", "0"}
     assert {each for each in said if not page.evaluate("each => each in KOREAN", each)} == set()
     assert set(page.evaluate("Object.keys(KINDS)")) == set(get_args(OutcomeKind))
 
@@ -449,12 +449,22 @@ def test_labels_of_ones_own_are_asked_for(open_page: Open) -> None:
     # Without labels there is no question.
     page.click("#extract button[type=submit]")
     assert page.evaluate("document.activeElement.id") == "extract-labels"
-    page.fill("#extract-labels", "PLACE, NAME = people, with = in it\n\nTIME")
+    page.fill("#extract-labels", "A, a")
+    page.click("#extract button[type=submit]")
+    assert (
+        page.evaluate("document.activeElement.validationMessage") == "two labels are called alike"
+    )
+    page.fill("#extract-labels", "PLACE、NAME ＝ people, with = in it\n\nTIME，__proto__\nNAME")
     page.select_option("#extract-language", "en")
     with page.expect_request("**/v1/extract") as asked:
         extracted(page)
     body = json.loads(asked.value.post_data or "")
-    assert body["labels"] == {"PLACE": "", "NAME": "people, with = in it", "TIME": ""}
+    assert body["labels"] == {
+        "PLACE": "",
+        "NAME": "people, with = in it",
+        "TIME": "",
+        "__proto__": "",
+    }
     assert body["language"] == "en"
     assert "recipe" not in body
     assert page.locator("#shown mark").all_text_contents() == ["손흥민NAME", "춘천PLACE"]
@@ -467,6 +477,7 @@ def test_colours_are_those_of_the_reports(open_page: Open) -> None:
         ["제품", "PERSON", "맛", "b", "a"],
         [f"label {number}" for number in range(20)],
         ["gpe", "LOC", "Place", "misc", "é", "😀"],
+        ["constructor", "toString", "hasOwnProperty"],
     ):
         shown = page.evaluate("labels => Object.fromEntries(coloursOf(labels))", labels)
         assert shown == label_colours(labels)
@@ -530,3 +541,49 @@ def test_the_api_is_told_on_a_page_of_its_own(open_page: Open, scheme: str, widt
             ["bash", "-c", command.replace("curl ", "curl -s ", 1)], capture_output=True, check=True
         )
         assert b'"error":{' not in done.stdout, command
+
+
+def test_the_state_follows_the_language_and_the_focus_is_not_lost(open_page: Open) -> None:
+    model = Model(sure)
+    page = open_page(model)
+    extracted(page)
+    page.select_option("#language", "ko")
+    assert (page.text_content("#status") or "").startswith("개체명 3개")
+    model.gate.clear()
+    page.click("#extract button[type=submit]")
+    page.select_option("#language", "en")
+    assert page.text_content("#status") == "Asking…"
+    page.focus("#cancel")
+    page.keyboard.press("Enter")
+    told(page, "Cancelled")
+    assert page.evaluate("document.activeElement.id") == "panel-extract"
+    model.gate.set()
+
+
+def test_a_long_label_stays_on_a_narrow_screen(open_page: Open) -> None:
+    label = "PERSONALLY_IDENTIFIABLE_INFORMATION_OF_A_CUSTOMER_OF_OURS_X"
+    page = open_page(
+        Model(lambda text: json.dumps({label: ["손흥민"]})), viewport={"width": 320, "height": 700}
+    )
+    page.select_option("#extract-recipe", label="labels of your own")
+    page.fill("#extract-labels", label)
+    extracted(page)
+    assert page.locator("#shown mark").count() == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+def test_a_classifier_says_how_many_labels_it_found(open_page: Open, tmp_path: Path) -> None:
+    sentences = [
+        Sentence(f"{subject} {verdict}", labels=(TextLabel(label),))
+        for label, subject in (("배송", "택배가"), ("맛", "국물이"))
+        for verdict in ("좋아요", "나빠요", "그래요")
+    ]
+    train_baseline(sentences, LinearClassifierConfig(buckets=1 << 12, folds=0), tmp_path / "model")
+    tagger = BaselineExtractor(tmp_path / "model")
+    page = open_page(served=Service(Recipe.load("klue"), tagger=tagger))
+    page.fill("#extract-text", "택배가 좋아요")
+    page.click("#extract button[type=submit]")
+    page.wait_for_selector("#text-labels li")
+    assert (page.text_content("#status") or "").startswith("1 label in")
+    assert "배송 0." in page.inner_text("#text-labels")
+    assert not page.is_visible("#mentions")

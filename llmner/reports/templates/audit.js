@@ -7,7 +7,7 @@
   // Decisions outlive the page, under a name that the corpus and its rows decide.
   let mixed = 0x811c9dc5;
   for (const row of data.rows)
-    for (const char of `${row.sentence} ${row.kind} ${row.start} ${row.end} ${row.label};`) mixed = Math.imul(mixed ^ char.codePointAt(0), 0x01000193) >>> 0;
+    for (const char of JSON.stringify([row.id, row.text, row.kind, row.start, row.end, row.label, row.suggested])) mixed = Math.imul(mixed ^ char.codePointAt(0), 0x01000193) >>> 0;
   const key = `llmner-audit ${data.name} ${data.rows.length} ${mixed}`;
   const kept = (() => {
     try { return JSON.parse(localStorage.getItem(key)) || {}; } catch { return {}; }

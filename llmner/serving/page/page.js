@@ -68,14 +68,14 @@ function speak(chosen) {
   document.documentElement.lang = chosen;
   $("language").value = chosen;
   for (const [said, write] of originals) write(t(said));
-  tell("");
+  tell(...lastTold);
   if (choices.recipes.length) fillChoices();
   if (last && !$("result").hidden) show(last, shownLabels);
 }
 
 // The number of each label's colour, as label_colours has it.
 function coloursOf(labels) {
-  const meant = (label) => choices.colours[label.toLowerCase()];
+  const meant = (label) => (Object.hasOwn(choices.colours, label.toLowerCase()) ? choices.colours[label.toLowerCase()] : undefined);
   const order = [...new Set(labels)].sort((a, b) => (meant(a) === undefined) - (meant(b) === undefined) || (a < b ? -1 : 1));
   const taken = new Map();
   for (const label of order) {
@@ -107,14 +107,22 @@ async function ask(path, body, signal) {
     method: body === undefined ? "GET" : "POST", headers, signal,
     body: body === undefined ? undefined : JSON.stringify(body),
   });
-  const answer = await response.json().catch(() => ({}));
+  const answer = await response.json().catch((error) => {
+    // An answer that is cut off is none; an error may have no body.
+    if (error.name === "AbortError" || response.ok) throw error;
+    return {};
+  });
   if (response.ok) return answer;
   if (response.status === 401) { $("key-box").hidden = false; $("key").focus(); }
   throw new Error(answer.error ? answer.error.message : t("the server answers {status}", { status: response.status }));
 }
 
-function tell(message, failed) {
-  $("status").textContent = message;
+// What was told last, to say it again in another language.
+let lastTold = ["", {}, false];
+
+function tell(message, values, failed) {
+  lastTold = [message, values, failed];
+  $("status").textContent = t(message, values);
   $("status").classList.toggle("error", Boolean(failed));
 }
 
@@ -122,10 +130,13 @@ async function loadRecipes() {
   try {
     choices = await ask("v1/recipes");
   } catch (error) {
-    tell(error.message, true);
+    tell(error.message, {}, true);
     return;
   }
-  $("key-box").hidden = true;
+  if (!$("key-box").hidden) {
+    $("key-box").hidden = true;
+    $("extract-text").focus();
+  }
   tell("");
   fillChoices();
   for (const id of ["extract-format", "project-format"]) {
@@ -162,7 +173,7 @@ function describe() {
   const recipe = choices.recipes.find((each) => each.name === $("extract-recipe").value);
   const labels = choices.tagger || own || !recipe ? [] : recipe.labels;
   $("own").hidden = !own;
-  $("extract-labels").required = own;
+  checkLabels();
   const names = labels.map((label) => (label.name ? `${label.code} ${label.name}` : label.code));
   const about = choices.tagger ? `${t("A tagger.")} ${choices.tagger.join(", ")}` : own ? (choices.fine_tuned ? t("This server's model was fine-tuned on other labels, and finds few of yours. A general model finds them: llmner serve --base-url ADDRESS --model NAME.") : "") : `${recipe ? recipe.description : ""} ${names.join(", ")}`.trim();
   $("extract-about").textContent = about;
@@ -196,34 +207,44 @@ async function wait(message, work) {
     return passed.toFixed(passed < 10 ? 1 : 0);
   };
   const ticking = setInterval(() => { if (pending === controller) $("timer").textContent = t("{seconds} s", { seconds: seconds() }); }, 100);
-  tell(t(message));
+  tell(message);
   $("cancel").hidden = false;
   try {
-    tell(await work(controller.signal, seconds));
+    tell(...await work(controller.signal, seconds));
   } catch (error) {
-    if (error.name !== "AbortError") tell(error.message, true);
-    else if (pending === controller) tell(t("Cancelled"));
+    // What a newer question has replaced says nothing any more.
+    if (pending === controller) {
+      if (error.name === "AbortError") tell("Cancelled");
+      else tell(error.message, {}, true);
+    }
   } finally {
     clearInterval(ticking);
     if (pending === controller) {
       pending = null;
+      if (document.activeElement === $("cancel")) document.querySelector("[role=tabpanel]:not([hidden])").focus();
       $("cancel").hidden = true;
       $("timer").textContent = "";
     }
   }
 }
 
+// Whether an answer is about the whole text, and not about spans.
+function isAboutTexts(row) {
+  return row.label_outcomes !== undefined || (row.labels !== undefined && !row.spans.length);
+}
+
 function submit(path, body, pick, labels) {
   $("result").hidden = true;
+  $("why").hidden = true;
   return wait("Asking…", async (signal, seconds) => {
     const row = pick(await ask(path, body, signal));
     if (row.error) throw new Error(row.error);
     show(row, labels);
     $("result-title").focus({ preventScroll: false });
-    const about = row.label_outcomes !== undefined;
+    const about = isAboutTexts(row);
     const count = about ? row.labels.length : row.spans.length;
     const what = about ? (count === 1 ? "{count} label in {seconds} s" : "{count} labels in {seconds} s") : count === 1 ? "{count} entity in {seconds} s" : "{count} entities in {seconds} s";
-    return t(what, { count, seconds: seconds() });
+    return [what, { count, seconds: seconds() }];
   });
 }
 
@@ -291,7 +312,7 @@ function show(row, labels) {
   $("mentions").classList.toggle("spans", row.outcomes === undefined);
   $("copy-markup").disabled = row.markup === null;
   $("explain").hidden = explained === null;
-  $("why").hidden = true;
+  $("mentions").parentElement.hidden = isAboutTexts(row);
   $("result").hidden = false;
 }
 
@@ -311,6 +332,7 @@ function showLabels(row, slice) {
     ...[...given.values()].map((each) => {
       const outcome = (row.label_outcomes || []).find((other) => other.kind === "given" && other.label === each.label) || {};
       const line = element("li", each.label);
+      if (each.score !== undefined && each.score !== null) line.append(` ${each.score.toFixed(3)}`);
       const attributes = attributesOf(outcome, each.attributes);
       if (attributes) line.append(" ", element("span", attributes, "attributes"));
       const evidence = (each.evidence || []).map((part) => slice(part.start, part.end)).join(", ");
@@ -332,9 +354,9 @@ async function copy(text, what) {
     area.select();
     const done = document.execCommand("copy");
     area.remove();
-    if (!done) { tell(t("the browser does not allow this page to copy"), true); return; }
+    if (!done) { tell("the browser does not allow this page to copy", {}, true); return; }
   }
-  tell(t(`Copied as ${what}`));
+  tell(`Copied as ${what}`);
 }
 
 // The options of the form for texts, as a request has them.
@@ -342,7 +364,8 @@ function asked() {
   const body = {};
   if (!choices.tagger) {
     if ($("extract-recipe").value === OWN) {
-      body.labels = ownLabels();
+      // JSON has room for any name, __proto__ too.
+      body.labels = Object.fromEntries(ownLabels());
       if ($("extract-language").value) body.language = $("extract-language").value;
     } else body.recipe = $("extract-recipe").value;
     if ($("extract-format").value) body.reply_format = $("extract-format").value;
@@ -354,13 +377,25 @@ function asked() {
 
 // The labels that are written down, a line or several in one, each with what it means behind an equals sign.
 function ownLabels() {
-  const labels = {};
+  const labels = new Map();
   for (const line of $("extract-labels").value.split("\n")) {
-    const [names, ...meaning] = line.split("=");
-    const each = names.split(",").map((name) => name.trim()).filter(Boolean);
-    each.forEach((name, number) => { labels[name] = number === each.length - 1 ? meaning.join("=").trim() : ""; });
+    const at = line.search(/[=＝]/);
+    const names = (at < 0 ? line : line.slice(0, at)).split(/[,，、]/).map((name) => name.trim()).filter(Boolean);
+    const meaning = at < 0 ? "" : line.slice(at + 1).trim();
+    names.forEach((name, number) => {
+      const own = number === names.length - 1 ? meaning : "";
+      labels.set(name, own || labels.get(name) || "");
+    });
   }
   return labels;
+}
+
+// Says at once what is wrong with labels that are written down.
+function checkLabels() {
+  const names = [...ownLabels().keys()].map((name) => name.toLowerCase());
+  const own = !$("own").hidden;
+  const problem = own && !names.length ? "name a label" : own && new Set(names).size < names.length ? "two labels are called alike" : "";
+  $("extract-labels").setCustomValidity(problem ? t(problem) : "");
 }
 
 $("extract").addEventListener("submit", (event) => {
@@ -368,14 +403,15 @@ $("extract").addEventListener("submit", (event) => {
   const text = $("extract-text").value;
   const how = asked();
   explained = { text, ...how };
-  const labels = choices.tagger || (how.labels ? Object.keys(how.labels) : labelsOf(how.recipe));
+  // A label is a word there: its spaces become underscores.
+  const labels = choices.tagger || (how.labels ? Object.keys(how.labels).map((name) => name.replace(/\s+/g, "_")) : labelsOf(how.recipe));
   submit("v1/extract", { texts: [text], ...how }, (answer) => answer.results[0], labels);
 });
 
 $("explain").addEventListener("click", () => wait("Asking once for each word…", async (signal) => {
   const answer = await ask("v1/explain", explained, signal);
   showWhy(answer.text, answer.explanations);
-  return t(answer.explanations.length ? "The marked word counts most." : "There is nothing to explain.");
+  return [answer.explanations.length ? "The marked word counts most." : "There is nothing to explain."];
 }));
 $("cancel").addEventListener("click", () => { if (pending) pending.abort(); });
 
@@ -439,6 +475,7 @@ for (const button of document.querySelectorAll("[data-example]")) {
   });
 }
 $("extract-recipe").addEventListener("change", describe);
+$("extract-labels").addEventListener("input", checkLabels);
 $("key-box").addEventListener("submit", (event) => { event.preventDefault(); key = $("key").value.trim(); loadRecipes(); });
 $("copy-json").addEventListener("click", () => copy(JSON.stringify(last, null, 2), "JSON"));
 $("copy-markup").addEventListener("click", () => copy(last.markup, "markup"));
