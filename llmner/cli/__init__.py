@@ -41,7 +41,7 @@ from llmner.cli import (
     view,
 )
 from llmner.cli._ending import Root, fill_standard_files
-from llmner.cli._help import GroupedCommand, current_name
+from llmner.cli._help import GroupedCommand
 
 __all__ = ["app", "main"]
 
@@ -50,10 +50,7 @@ app = typer.Typer(
     cls=Root,
     no_args_is_help=True,
     add_completion=True,
-    context_settings={
-        "help_option_names": ["--help", "-h"],
-        "token_normalize_func": current_name,
-    },
+    context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Named entities from any LLM: exact, auditable spans; run in batches, scored as the "

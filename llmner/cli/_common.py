@@ -275,9 +275,10 @@ def not_both(**options: object) -> None:
     Raises:
         InputError: None or more than one was given.
 
-    >>> not_both(text="손흥민", input=None)
+    >>> not_both(TEXT="손흥민", input=None)
     """
-    names = [dashed(name) for name in options]
+    # An argument has its name in capitals.
+    names = [name if name.isupper() else dashed(name) for name in options]
     count = sum(value is not None for value in options.values())
     if count != 1:
         raise InputError(

@@ -31,6 +31,14 @@ def current_name(option: str) -> str:
 class GroupedCommand(TyperCommand):
     """A command whose help lists its options in groups; options without a group come first."""
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
+        """Parse the command line; where there is a newer name, older ones are taken, too."""
+        if any("--from" in parameter.opts for parameter in self.params):
+            extra["token_normalize_func"] = current_name
+        return super().make_context(info_name, args, parent, **extra)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the groups of options to the help text."""
         rows = []

@@ -13,8 +13,9 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from llmner._checkpoints import last_checkpoint
@@ -27,15 +28,17 @@ _GRACE_SECONDS = 0.3
 
 
 @contextmanager
-def prompt_interrupts(output: Path) -> Iterator[None]:
+def prompt_interrupts(output: Path, kept: Callable[[], str] | None = None) -> Iterator[None]:
     """Make Ctrl-C end a block soon, whatever it is doing.
 
     Args:
         output: The folder of the training, which may hold checkpoints.
+        kept: What to say instead of what checkpoints say.
 
     Raises:
         KeyboardInterrupt: It was interrupted; the message says how to go on.
     """
+    said = kept or partial(_how_to_go_on, output)
     ended = threading.Event()
     reader, writer = socket.socketpair()
     writer.setblocking(False)
@@ -47,7 +50,7 @@ def prompt_interrupts(output: Path) -> Iterator[None]:
     def end_if_it_does_not() -> None:
         while number := reader.recv(1):
             if number[0] == signal.SIGINT and not ended.wait(_GRACE_SECONDS):
-                note(_how_to_go_on(output))
+                note(said())
                 for stream in (sys.stdout, sys.stderr):
                     with suppress(OSError, ValueError, AttributeError):
                         stream.flush()
@@ -58,7 +61,7 @@ def prompt_interrupts(output: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(_how_to_go_on(output)) from None
+        raise KeyboardInterrupt(said()) from None
     finally:
         ended.set()
         if before is not None:

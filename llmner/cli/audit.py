@@ -12,7 +12,6 @@ from llmner.asking.options import OPTIONS
 from llmner.cli._asking import with_ask_options
 from llmner.cli._common import (
     FromOption,
-    ReportOption,
     SplitOption,
     StrictOption,
     counted,
@@ -60,7 +59,10 @@ def audit(
     split: SplitOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the folds and of planted errors.")] = 42,
     options: AskOptions = AskOptions(),
-    report: ReportOption = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write a page to decide on each row, HTML.", show_default=False),
+    ] = None,
     apply: Annotated[
         Path | None,
         typer.Option(
@@ -79,11 +81,12 @@ def audit(
     from llmner.cli._results import check_outputs, read_gold
 
     inputs = [Path(corpus), *([Path(held_out)] if held_out else []), *([apply] if apply else [])]
-    check_outputs(report, output, inputs)
-    if report is not None and report.suffix.lower() == ".md":
+    if report is not None and report.suffix.lower() not in (".html", ".htm"):
         raise InputError("the report of an audit is a page", path=report, hint="name it .html")
+    check_outputs(report, output, inputs)
     if apply is not None and (report is not None or model):
         raise InputError("--apply asks no model and has no report", hint="leave them out")
+    _check_decided(output)
     sentences = read_gold(corpus, from_, split, strict=strict)
     if apply is not None:
         _apply(sentences, apply, output)
@@ -113,7 +116,7 @@ def _found(
     folder = beside(output, ".folds")
     with (
         progress("judging", len(sentences) * len(models)) as step,
-        prompt_interrupts(folder),
+        prompt_interrupts(folder, lambda: _kept(folder)),
     ):
         evidence = judged(
             sentences,
@@ -129,6 +132,38 @@ def _found(
     found = audited(sentences, evidence, held_out=held_out, seed=seed)
     shutil.rmtree(folder, ignore_errors=True)
     return found
+
+
+def _check_decided(output: Path) -> None:
+    """Make sure that nobody's decisions are written over.
+
+    Raises:
+        InputError: The output holds some.
+    """
+    from llmner.files import is_file, read_jsonl
+
+    if not is_file(output):
+        return
+    try:
+        rows = [row for _, row in read_jsonl(output)]
+    except (CorpusError, InputError):
+        return
+    count = sum(isinstance(row, dict) and row.get("decision") is not None for row in rows)
+    if count:
+        raise InputError(
+            f"has {count} decisions",
+            path=output,
+            hint="use them with --apply, or name another output",
+        )
+
+
+def _kept(folder: Path) -> str:
+    taggers = len(list(folder.glob("*/baseline.json")))
+    if not taggers:
+        return "interrupted before anything was kept; the same command starts anew"
+    return (
+        f"interrupted; {taggers} trained taggers are kept, and the same command goes on from there"
+    )
 
 
 def _write(found: list[Suspicion], output: Path, report: Path | None, name: str) -> None:
@@ -147,6 +182,8 @@ def _write(found: list[Suspicion], output: Path, report: Path | None, name: str)
             )
     kinds = Counter(own.kind for own in found)
     told = ", ".join(f"{kind} {count:,}" for kind, count in kinds.most_common()) or "none"
+    if report is not None:
+        note(f"wrote {report}")
     note(f"{len(found):,} labels to look at are in {output}, the likeliest errors first: {told}")
 
 

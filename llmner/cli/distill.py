@@ -61,7 +61,7 @@ def distill(
     """Label text with a teacher, keep what it is certain of, and train a small tagger on that.
 
     What the teacher says is kept in OUTPUT.teacher.jsonl, and asked for once: an interrupted run
-    goes on, and another --min-score or --student asks nothing again.
+    goes on, and another --min-score or --student (with --restart) asks nothing again.
     """
     from llmner.asking.judges import build_judge
     from llmner.baselines import train_baseline
@@ -75,6 +75,9 @@ def distill(
         raise UnknownNameError(
             f"unknown student {student!r}", hint=f"expected {', '.join(FOLD_MODELS)}"
         )
+    output = output.resolve()
+    if not output.name:
+        raise InputError("is no folder for a student", path=output, hint="name another")
     rows_path = output.with_name(f"{output.name}.teacher.jsonl")
     check_outputs(None, rows_path, [Path(corpus), *([Path(labelled)] if labelled else [])])
     check_folder(output, restart=restart)
@@ -88,6 +91,12 @@ def distill(
     if teacher is None:
         raise InputError(f"{model} learns from labels, so it is no teacher", hint="name an engine")
     rows = _taught(teacher, waiting, rows_path, Path(corpus).name, restart=restart)
+    spanned = [row for row in rows if row.get("spans")]
+    if spanned and not any("score" in own for row in spanned for own in row["spans"]):
+        raise InputError(
+            f"{model} gives no scores, so nothing says what it is certain of",
+            hint=f"draw several replies with {dashed('samples')}, or name another teacher",
+        )
     silver = certain(rows, min_score)
     dropped = ", ".join(f"{count:,} {reason}" for reason, count in silver.dropped.items())
     note(
@@ -126,7 +135,8 @@ def _taught(
 
     source = corpus_source(name, sentences)
     made = path.is_file() and run_record(path) == run_plan(source, teacher)
-    if restart or not made:
+    # --restart is about the student, where the teacher has said this already.
+    if not made:
         if not restart:
             check_replaceable(path, source, teacher)
         with (

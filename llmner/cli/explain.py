@@ -53,7 +53,7 @@ def explain(
     from llmner.reports.console import console, show_explanations
     from llmner.spans import Sentence
 
-    not_both(text=text, input=input)
+    not_both(TEXT=text, input=input)
     if json and report is not None:
         raise InputError("--json and --report are two outputs", hint="choose one")
     check_outputs(None, report, [] if input is None else [input])

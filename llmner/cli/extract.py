@@ -82,11 +82,14 @@ def extract(
     from llmner.cli._results import check_outputs
     from llmner.corpora import ReadStats, read_corpus
     from llmner.errors import InputError
+    from llmner.files import is_file
     from llmner.spans import Sentence
 
     if text == "-" and input is None:
         text, input = None, Path("-")
-    not_both(text=text, input=input)
+    if text is not None and input is None and is_file(Path(text)):
+        raise InputError(f"{text!r} is a file, not a text", hint=f"read it with --input {text}")
+    not_both(TEXT=text, input=input)
     if str(output) == "-":
         output, json = None, True
     if output is not None:

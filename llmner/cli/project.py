@@ -63,6 +63,7 @@ def project(
     from collections import Counter
 
     from llmner._mishaps import Mishap, attempt
+    from llmner.cli._results import check_outputs
     from llmner.corpora import BadRow
     from llmner.corpora.jsonl import row_text_and_id
     from llmner.errors import CorpusError, InputError, LlmnerError, UnknownNameError
@@ -72,6 +73,8 @@ def project(
     from llmner.projection import Projection, project_reply
     from llmner.replies import LABEL_FORMATS, REPLY_FORMATS
 
+    if str(output) != "-":
+        check_outputs(None, output, [input])
     formats = dict.fromkeys(("auto", *REPLY_FORMATS, *LABEL_FORMATS))
     if reply_format not in formats:
         raise UnknownNameError(

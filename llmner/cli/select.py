@@ -78,12 +78,18 @@ def select(
     from llmner.files import dump_json, whole_file
     from llmner.labelling import CRITERIA
     from llmner.labelling import select as selected
+    from llmner.labelling.select import NEEDED
 
     if by not in CRITERIA:
         raise UnknownNameError(f"unknown criterion {by!r}", hint=f"expected {', '.join(CRITERIA)}")
     check_outputs(None, output, [Path(corpus), *([Path(labelled)] if labelled else [])])
     quotas = _quotas(quota or [])
     models = model or []
+    # Before anything that costs is asked.
+    if len(models) < (needed := NEEDED.get(by, 0)):
+        raise InputError(
+            f"{by} needs {'two models' if needed == 2 else 'a model'}", hint="name --model"
+        )
     if quotas and not models:
         raise InputError("--quota needs a model that finds labels", hint="name --model")
     sentences = read_gold(corpus, from_, split, strict=strict)
@@ -103,7 +109,9 @@ def select(
             stream.write(dump_json(own.row()) + b"\n")
     note(f"{len(picked):,} of {len(sentences):,} sentences are in {output}, chosen by {by}")
     for label, wanted in quotas.items():
-        have = sum(any(span.label == label for span in own.spans) for own in picked)
+        have = sum(
+            label in own.labels or any(span.label == label for span in own.spans) for own in picked
+        )
         if have < wanted:
             note(f"warning: {label} is found in {have} of them, not in {wanted}")
 

@@ -306,18 +306,19 @@ class Calibrator:
         rights: dict[float, list[bool]] = {}
         for score, right in pairs:
             rights.setdefault(round(score, 6), []).append(right)
-        # Blocks of neighbouring scores, each with how many are right and how many there are.
-        blocks: list[tuple[list[float], int, int]] = []
+        # Blocks of neighbouring scores: the lowest and the highest, how many are right, how many
+        # there are.
+        blocks: list[tuple[float, float, int, int]] = []
         for score, own in sorted(rights.items()):
-            block = ([score], sum(own), len(own))
-            while blocks and blocks[-1][1] * block[2] >= block[1] * blocks[-1][2]:
-                before = blocks.pop()
-                block = (before[0] + block[0], before[1] + block[1], before[2] + block[2])
-            blocks.append(block)
+            low, hits, count = score, sum(own), len(own)
+            while blocks and blocks[-1][2] * count >= hits * blocks[-1][3]:
+                low, _, others, more = blocks.pop()
+                hits, count = hits + others, count + more
+            blocks.append((low, score, hits, count))
         points = [
-            (score, right / count)
-            for scores, right, count in blocks
-            for score in dict.fromkeys((scores[0], scores[-1]))
+            (score, hits / count)
+            for low, high, hits, count in blocks
+            for score in dict.fromkeys((low, high))
         ]
         return cls(tuple(score for score, _ in points), tuple(share for _, share in points))
 
@@ -356,11 +357,11 @@ class Calibrator:
         found = guarantee(pairs, precision, confidence)
         if found is None:
             return None
-        rising = tuple(
-            (1 - _TRIFLE) * share + _TRIFLE * score
-            for score, share in zip(self.scores, self.precisions, strict=True)
-        )
-        strict = replace(self, precisions=rising)
+        # Below the lowest score that was seen, nothing is promised.
+        points = [(0.0, 0.0), *zip(self.scores, self.precisions, strict=True)]
+        points = points[self.scores[0] <= 0 :]
+        rising = tuple((1 - _TRIFLE) * share + _TRIFLE * score for score, share in points)
+        strict = replace(self, scores=tuple(score for score, _ in points), precisions=rising)
         return replace(
             strict, guarantee=replace(found, min_score=min(1.0, strict(found.min_score)))
         )
@@ -374,6 +375,8 @@ class Calibrator:
         if self.guarantee is None:
             return projection, ()
         kept = drop_unsure(projection, self.guarantee.min_score, unscored=True)
+        # It is about spans; labels of the whole text stay as they are.
+        kept = replace(kept, label_outcomes=projection.label_outcomes)
         left = set(kept.spans)
         return kept, tuple(span for span in projection.spans if span not in left)
 

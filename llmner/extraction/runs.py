@@ -193,6 +193,12 @@ def check_replaceable(output: Path, source: str, extractor: SpanExtractor) -> No
         return
     made, plan = run_record(output), run_plan(source, extractor)
     begun = run_record(partial_path(output))
+    if made is None and begun != plan and output.stat().st_size:
+        raise InputError(
+            "is there already, and no run made it",
+            path=output,
+            hint="name another output, or replace this one with --restart",
+        )
     if made is not None and plan not in (made, begun):
         check_record(
             made,

@@ -101,6 +101,8 @@ class Surfaces:
 def candidates(number: int, sentence: Sentence, evidence: Evidence) -> list[Candidate]:
     """The labels of a sentence that a model doubts, and the spans that it misses."""
     found: list[Candidate] = []
+    if evidence.silent:
+        return found
     for given in sentence.spans:
         if given in evidence.spans:
             continue
@@ -183,9 +185,18 @@ def _features(
                 values += [0.0, 0.0, 0.0]
                 continue
             same, other, bare = surfaces.counts(text[span.start : span.end], span.label)
-            if is_given and place < planted_from:
-                # It does not speak for itself; a planted one is not in the corpus.
+            if place < planted_from:
+                # It does not speak for itself.
+                same -= is_given
+            elif is_given:
+                # The corpus has not been damaged: what is planted stands in another's place.
+                other -= own.kind == "label"
+                bare -= own.kind in ("spurious", "boundary")
+            elif span in sentences[own.number].spans:
+                # What the damage took away is still in the corpus.
                 same -= 1
+                other += own.kind == "label"
+                bare += own.kind in ("missing", "boundary")
             values += [math.log1p(max(0, count)) for count in (same, other, bare)]
         values.append((own.end - own.start) / 5)
         row = np.zeros((len(KINDS), len(values)))

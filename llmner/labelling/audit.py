@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
+from llmner._numbers import is_whole
 from llmner._unicode import normalized
 from llmner.errors import CorpusError, InputError
+from llmner.extraction.confidence import Calibrator
 from llmner.labelling._suspicions import (
     Candidate,
     Surfaces,
@@ -40,6 +42,8 @@ Decision = Literal["accept", "keep"]
 
 # A surface is labelled one way if it is so often enough.
 _FEWEST, _MINORITY = 5, 0.2
+# Labels of whole texts: what is doubted, how few texts say nothing of a probability's worth.
+_DOUBT, _FEWEST_TEXTS, _LEAST = 0.5, 20, 1e-3
 # What is told of words, texts and leaks; models are surer.
 _INCONSISTENT, _DUPLICATE, _LEAK = 0.3, 0.8, 0.9
 
@@ -232,18 +236,29 @@ def _inconsistent(sentences: Sequence[Sentence], surfaces: Surfaces) -> list[Sus
 def _doubted_texts(
     sentences: Sequence[Sentence], evidence: Sequence[Sequence[Evidence]]
 ) -> list[Suspicion]:
-    """Labels of whole texts that models doubt, and those that they miss."""
+    """Labels of whole texts that models doubt, and those that they miss.
+
+    A model's probabilities of a rare label are low throughout. So they are turned into shares of
+    texts that have the label, and a label is doubted where that is below its share of all texts.
+    """
     found = []
-    for number, sentence in enumerate(sentences):
-        given = {own.label for own in sentence.labels}
-        for label in sorted({name for own in evidence for name in own[number].labels} | given):
-            if not any(own[number].labels for own in evidence):
+    names = sorted(
+        {own.label for sentence in sentences for own in sentence.labels}
+        | {name for model in evidence for own in model for name in own.labels}
+    )
+    for label in names:
+        given = [label in {own.label for own in sentence.labels} for sentence in sentences]
+        says = _shares(label, given, evidence)
+        base = min(max(sum(given) / max(1, len(given)), _LEAST), 1 - _LEAST)
+        for number, share in says.items():
+            share = min(max(share, _LEAST), 1 - _LEAST)
+            kind: Kind = "spurious" if given[number] else "missing"
+            odds = share / (1 - share) * (1 - base) / base
+            score = 1 / (1 + odds) if given[number] else share
+            if score <= _DOUBT:
                 continue
-            says = sum(own[number].labels.get(label, 0.0) for own in evidence) / len(evidence)
-            kind: Kind = "spurious" if label in given else "missing"
-            score = 1 - says if label in given else says
-            if score <= 0.5:
-                continue
+            sentence = sentences[number]
+            reason = f"of texts like this, {share:.0%} have {label}; of all, {base:.0%}"
             found.append(
                 Suspicion(
                     number,
@@ -255,10 +270,32 @@ def _doubted_texts(
                     label,
                     None,
                     score,
-                    f"the model gives the text {label} with {says:.0%}",
+                    reason,
                 )
             )
     return found
+
+
+def _shares(
+    label: str, given: Sequence[bool], evidence: Sequence[Sequence[Evidence]]
+) -> dict[int, float]:
+    """The share of texts like each that have a label; the mean of the models that know labels."""
+    shares: dict[int, list[float]] = defaultdict(list)
+    for model in evidence:
+        pairs = {
+            number: (own.labels.get(label, 0.0), given[number])
+            for number, own in enumerate(model)
+            if own.labels and not own.silent
+        }
+        if len(pairs) < _FEWEST_TEXTS:
+            # Too few to tell what a probability is worth: it is taken as it is.
+            for number, (score, _) in pairs.items():
+                shares[number].append(score)
+            continue
+        calibrator = Calibrator.fit(pairs.values())
+        for number, (score, _) in pairs.items():
+            shares[number].append(calibrator(score))
+    return {number: sum(own) / len(own) for number, own in shares.items()}
 
 
 def _folded(text: str) -> str:
@@ -274,16 +311,30 @@ def _duplicates(sentences: Sequence[Sentence]) -> list[Suspicion]:
         groups[sentence.text].append(number)
     found = []
     for numbers in groups.values():
-        versions = Counter(sentences[number].spans for number in numbers)
+        if len(numbers) < 2:
+            continue
+        versions = Counter(_version(sentences[number]) for number in numbers)
         if len(versions) < 2:
             continue
-        (usual, _), *_ = versions.most_common(1)
-        model = next(number for number in numbers if sentences[number].spans == usual)
+        (version, _), *_ = versions.most_common(1)
+        model = next(number for number in numbers if _version(sentences[number]) == version)
+        usual = sentences[model].spans
+        name = sentences[model].id or f"sentence {model + 1}"
         for number in numbers:
             sentence = sentences[number]
+            own, others = (
+                {label.label for label in one.labels} for one in (sentence, sentences[model])
+            )
+            for label in sorted(own ^ others):
+                has = "has not" if label in own else "has"
+                found.append(
+                    Suspicion(
+                        number, sentence.id, sentence.text, "duplicate", None, None, label, None,
+                        _DUPLICATE, f"the same text, {name}, {has} {label}",
+                    )
+                )  # fmt: skip
             for span in sorted(set(sentence.spans) ^ set(usual)):
                 has_it = span in sentence.spans
-                name = sentences[model].id or f"sentence {model + 1}"
                 has = "has nothing" if has_it else f"has {span.label}"
                 found.append(
                     Suspicion(
@@ -300,6 +351,10 @@ def _duplicates(sentences: Sequence[Sentence]) -> list[Suspicion]:
                     )
                 )
     return found
+
+
+def _version(sentence: Sentence) -> tuple[tuple[Span, ...], tuple[str, ...]]:
+    return sentence.spans, tuple(sorted(label.label for label in sentence.labels))
 
 
 def _leaks(sentences: Sequence[Sentence], held_out: Iterable[Sentence]) -> list[Suspicion]:
@@ -362,7 +417,10 @@ def suspicion_of_row(row: Mapping[str, Any]) -> tuple[Suspicion, Decision | Span
 
 
 def _span(fields: Mapping[str, Any]) -> Span:
-    return Span(int(fields["start"]), int(fields["end"]), str(fields["label"]))
+    start, end, label = fields["start"], fields["end"], fields["label"]
+    if not (is_whole(start) and is_whole(end) and isinstance(label, str)):
+        raise ValueError("a span has whole numbers and a label")
+    return Span(start, end, label)
 
 
 def apply_decisions(
@@ -387,48 +445,99 @@ def apply_decisions(
     """
     changed: dict[int, Sentence] = {}
     count = 0
+    places: dict[int, list[tuple[Suspicion, Span | None]]] = defaultdict(list)
     for suspicion, decision in decided:
         if decision in (None, "keep"):
             continue
         number = suspicion.sentence
+        name = _name(suspicion)
         if not 0 <= number < len(sentences) or sentences[number].text != suspicion.text:
             raise InputError(
-                f"the decision about {suspicion.id or f'sentence {number + 1}'} is about another "
-                "text",
+                f"the decision about {name} is about another text",
                 hint="give the corpus that was looked at",
             )
+        if suspicion.start is not None and suspicion.end is not None:
+            wanted = decision if isinstance(decision, Span) else suspicion.suggested
+            places[number].append((suspicion, wanted))
+            continue
         sentence = changed.get(number, sentences[number])
-        mended = _mended(sentence, suspicion, decision)
-        if mended != sentence:
-            count += 1
-            changed[number] = mended
+        mended = _mended_text(sentence, suspicion, decision)
+        count += mended != sentence
+        changed[number] = mended
+    for number, own in places.items():
+        sentence = changed.get(number, sentences[number])
+        changed[number], more = _mended(sentence, own)
+        count += more
     return [changed.get(number, sentence) for number, sentence in enumerate(sentences)], count
 
 
-def _mended(sentence: Sentence, suspicion: Suspicion, decision: Decision | Span | None) -> Sentence:
-    if suspicion.start is None or suspicion.end is None:
-        if suspicion.kind == "leak" or suspicion.label is None:
-            # Which of the two parts it leaves is not said.
-            return sentence
-        labels = [own for own in sentence.labels if own.label != suspicion.label]
-        if suspicion.kind == "missing":
-            labels.append(TextLabel(suspicion.label))
-        return replace(sentence, labels=tuple(labels))
-    wanted = decision if isinstance(decision, Span) else suspicion.suggested
-    spans = [
-        own
-        for own in sentence.spans
-        if (own.start, own.end, own.label) != (suspicion.start, suspicion.end, suspicion.label)
-    ]
-    if wanted is not None:
-        over = [own for own in spans if own.start < wanted.end and wanted.start < own.end]
-        if over and (wanted in over):
-            return sentence
-        # A boundary that grows takes the place of what it covers.
-        spans = [own for own in spans if own not in over]
-        if wanted.end > len(sentence.text):
+def _name(suspicion: Suspicion) -> str:
+    return suspicion.id or f"sentence {suspicion.sentence + 1}"
+
+
+def _mended(
+    sentence: Sentence, decided: Sequence[tuple[Suspicion, Span | None]]
+) -> tuple[Sentence, int]:
+    """A sentence with its spans mended, and how many rows changed something.
+
+    What is in question is taken away first, so that one span can take the place of two.
+    """
+    spans = list(sentence.spans)
+    wishes: dict[tuple[int, int, str], Span | None] = {}
+    added: list[Span] = []
+    count = 0
+    for suspicion, wanted in decided:
+        key = suspicion.start or 0, suspicion.end or 0, suspicion.label or ""
+        there = next((own for own in spans if (own.start, own.end, own.label) == key), None)
+        if there is None and key in wishes and wishes[key] != wanted:
             raise InputError(
-                f"a decision about {suspicion.id or suspicion.text[:30]!r} ends after the text"
+                f"{_name(suspicion)}: two decisions about {key[2]} at {key[0]} differ",
+                hint="leave one of them",
             )
-        spans.append(wanted)
-    return replace(sentence, spans=tuple(sorted(spans)))
+        wishes[key] = wanted
+        if there == wanted:
+            continue
+        if there is not None:
+            spans.remove(there)
+        if wanted is not None and wanted not in added:
+            if wanted.end > len(sentence.text):
+                raise InputError(f"{_name(suspicion)}: a decision ends after the text")
+            # What else is known of the entity stays.
+            added.append(replace(wanted, attributes={} if there is None else there.attributes))
+        count += there is not None or wanted is not None
+    for own in added:
+        over = [
+            other
+            for other in (*spans, *added)
+            if other != own and other.start < own.end and own.start < other.end
+        ]
+        if over:
+            raise InputError(
+                f"{_name(decided[0][0])}: {own.label} at {own.start} would overlap "
+                f"{over[0].label} at {over[0].start}",
+                hint="decide on both, so that one is left",
+            )
+    kept = [own for own in spans if own not in added]
+    return replace(sentence, spans=tuple(sorted([*kept, *added]))), count
+
+
+def _mended_text(
+    sentence: Sentence, suspicion: Suspicion, decision: Decision | Span | None
+) -> Sentence:
+    """A sentence with its labels of the whole text mended."""
+    name = _name(suspicion)
+    if isinstance(decision, Span):
+        raise InputError(f"{name}: the row is about the whole text, and the decision about a span")
+    if suspicion.kind == "leak":
+        raise InputError(
+            f"{name}: a leak has no suggestion to accept",
+            hint="take the text out of one of the two parts",
+        )
+    has_it = any(own.label == suspicion.label for own in sentence.labels)
+    wants_it = suspicion.kind == "missing" or (suspicion.kind == "duplicate" and not has_it)
+    if suspicion.label is None or has_it == wants_it:
+        return sentence
+    labels = [own for own in sentence.labels if own.label != suspicion.label]
+    return replace(
+        sentence, labels=(*labels, TextLabel(suspicion.label)) if wants_it else tuple(labels)
+    )

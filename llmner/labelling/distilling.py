@@ -24,6 +24,9 @@ class Silver:
     dropped: Mapping[str, int] = field(default_factory=dict)
 
 
+_LOST = ("unsure", "not_found", "overlapped")
+
+
 def certain(rows: Iterable[Mapping[str, Any]], min_score: float) -> Silver:
     """The sentences of which a teacher is certain throughout.
 
@@ -59,6 +62,9 @@ def _reason(row: Mapping[str, Any], min_score: float) -> str | None:
         return "unanswered"
     # A reply that was cut off or unreadable says nothing of the rest of the text.
     if row.get("status") in ("truncated", "unreadable", "empty") or row.get("review"):
+        return "unsure"
+    # What was named and has no place is an entity all the same.
+    if any(own.get("kind") in _LOST for own in row.get("outcomes") or ()):
         return "unsure"
     scores = [own.get("score") for own in row["spans"]]
     if any(score is None for score in scores):

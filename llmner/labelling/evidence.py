@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,8 @@ FOLD_MODELS = ("crf", "bilstm-crf")
 # Of a model that gives no probabilities: what its spans and its silence are worth.
 _UNSCORED = 0.7
 _AT_ONCE = 64
+# Readings of a reply that say nothing of what is not in it.
+_NO_ANSWER = ("truncated", "unreadable", "empty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,14 @@ class Evidence:
         spans: The spans it finds, with scores.
         marginals: The probability of every tag, if the model knows them.
         labels: The probability of each label of the whole text, by label.
+        silent: Whether the model has not answered, or its answer was cut off or unreadable: then it
+            says nothing, not even that there is nothing.
     """
 
     spans: tuple[Span, ...] = ()
     marginals: TagMarginals | None = None
     labels: Mapping[str, float] = field(default_factory=dict)
+    silent: bool = False
 
     def probability(self, span: Span) -> float:
         """How probable a span is, in [0, 1].
@@ -137,18 +142,23 @@ def fold_evidence(
     found: list[Evidence] = [Evidence()] * len(sentences)
     for fold in range(folds):
         learnt = [one for one, number in zip(sentences, numbers, strict=True) if number != fold]
+        silent = has_spans and not any(one.spans for one in learnt)
         places = [place for place, number in enumerate(numbers) if number == fold]
         own = [sentences[place] for place in places]
         tagger = classifier = None
-        if has_spans:
-            tagger = _trained(learnt, model, folder / f"{model}-{fold + 1}", seed, report)
-        if has_labels:
+        # A layer that only the judged fold has cannot be learnt.
+        if any(one.spans for one in learnt):
+            # Texts that are labelled as wholes say nothing of spans.
+            spanned = [one for one in learnt if one.spans or not one.labels]
+            tagger = _trained(spanned, model, folder / f"{model}-{fold + 1}", seed, report)
+        if any(one.labels for one in learnt):
+            labelled = [one for one in learnt if one.labels or not one.spans]
             classifier = _trained(
-                learnt, "linear-classifier", folder / f"texts-{fold + 1}", seed, report
+                labelled, "linear-classifier", folder / f"texts-{fold + 1}", seed, report
             )
         evidence = _evidence(own, tagger, classifier)
         for place, one in zip(places, evidence, strict=True):
-            found[place] = one
+            found[place] = replace(one, silent=True) if silent else one
             if on_sentence is not None:
                 on_sentence()
     return found
@@ -211,7 +221,11 @@ def asked_evidence(
             label.label: _UNSCORED if label.score is None else label.score
             for label in extraction.labels
         }
-        found.append(Evidence(extraction.spans, None, labels))
+        read = extraction.projection.reply
+        silent = extraction.reply.error is not None or (
+            read is not None and read.status in _NO_ANSWER
+        )
+        found.append(Evidence(extraction.spans, None, labels, silent))
         if on_sentence is not None:
             on_sentence()
     return found

@@ -7,6 +7,7 @@ and unlike those that are labelled; ``mixed`` chooses unlike ones among the most
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,12 +30,17 @@ Criterion = Literal["uncertainty", "disagreement", "rarity", "diversity", "mixed
 """How sentences are chosen."""
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 
+NEEDED: Mapping[str, int] = {"uncertainty": 1, "mixed": 1, "disagreement": 2}
+"""How many models a criterion needs."""
+
 # Hashed n-grams of characters, as vectors of so many numbers.
 _NGRAMS, _WIDTH = (2, 3), 1 << 12
 # mixed chooses among so many times as many sentences as are wanted.
 _AMONG = 4
 # The most uncertain characters of a sentence that count.
 _WORST = 5
+_HALF = 0.5
+_TRIFLE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,7 @@ class Picked:
         score: By that criterion, in [0, 1]; the higher, the more is to be learnt.
         reason: Why, in a few words for people.
         spans: What the model finds, to begin from.
+        labels: The labels of the whole text that it finds.
     """
 
     number: int
@@ -56,6 +63,7 @@ class Picked:
     score: float
     reason: str
     spans: tuple[Span, ...]
+    labels: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
         """A row of spans, with the criterion, the score and the reason."""
@@ -63,6 +71,7 @@ class Picked:
             "id": self.sentence.id,
             "text": self.sentence.text,
             "spans": span_rows(self.spans),
+            **({"labels": [{"label": own} for own in self.labels]} if self.labels else {}),
             "by": self.by,
             "score": round(self.score, 6),
             "reason": self.reason,
@@ -109,7 +118,7 @@ def select(
         raise InputError(f"at least one sentence must be chosen, got {number}")
     if any(len(own) != len(sentences) for own in evidence):
         raise InputError("a model says something of another number of sentences")
-    needed = {"uncertainty": 1, "mixed": 1, "disagreement": 2}.get(by, 0)
+    needed = NEEDED.get(by, 0)
     if len(evidence) < needed:
         raise InputError(
             f"{by} needs {'two models' if needed == 2 else 'a model'}", hint="name --model"
@@ -117,14 +126,30 @@ def select(
     known = list(labelled)
     pool = _pool(sentences, known)
     if by in ("diversity", "mixed"):
-        scored = _unlike(sentences, pool, number, by, evidence, known)
+        wanted = quotas or {}
+        first: list[_Scored] = []
+        if wanted and evidence:
+            # Quotas are filled from all sentences, and the rest is chosen to be unlike those.
+            doubts = _scores(sentences, pool, "uncertainty", evidence, known, seed)
+            ranked = sorted(doubts, key=lambda own: (-own[1], own[0]))
+            first = _of_quotas(ranked, number, evidence[0], wanted)
+        scored = _unlike(sentences, pool, number, by, evidence, known, first)
+        chosen = sorted(scored, key=lambda own: -own[1]) if by == "mixed" else scored
     else:
         scores = _scores(sentences, pool, by, evidence, known, seed)
         scored = sorted(scores, key=lambda own: (-own[1], own[0]))
-    chosen = _with_quotas(scored, number, evidence, quotas or {})
+        chosen = _with_quotas(scored, number, evidence, quotas or {})
     found = evidence[0] if evidence else [Evidence()] * len(sentences)
     return [
-        Picked(place, sentences[place], by, min(1.0, max(0.0, score)), reason, found[place].spans)
+        Picked(
+            place,
+            sentences[place],
+            by,
+            min(1.0, max(0.0, score)),
+            reason,
+            found[place].spans,
+            _named(found[place]),
+        )
         for place, score, reason in chosen
     ]
 
@@ -154,14 +179,24 @@ def _scores(
     if by == "random":
         # The text decides, so that the same sentences are drawn from a corpus in another order.
         return [
-            (number, crc32(f"{seed} {sentences[number].text}".encode()) / 2**32, "drawn at random")
-            for number in pool
+            (number, _drawn(sentences[number].text, seed), "drawn at random") for number in pool
         ]
     if by == "rarity":
         return _rarity(sentences, pool, known)
     if by == "disagreement":
         return [(number, *_disagreement([own[number] for own in evidence])) for number in pool]
     return [(number, *uncertainty(sentences[number].text, evidence[0][number])) for number in pool]
+
+
+def _drawn(text: str, seed: int) -> float:
+    """A number in [0, 1) that a text and a seed decide."""
+    held = f"{seed} {text}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(held, digest_size=8).digest(), "big") / 2**64
+
+
+def _named(evidence: Evidence) -> tuple[str, ...]:
+    """The labels of the whole text that a model finds."""
+    return tuple(name for name, share in evidence.labels.items() if share >= _HALF)
 
 
 def uncertainty(text: str, evidence: Evidence) -> tuple[float, str]:
@@ -206,11 +241,10 @@ def _disagreement(said: Sequence[Evidence]) -> tuple[float, str]:
     """1 - F1 of the spans of two models, over all pairs of models."""
     parts, example = [], ""
     for one, other in combinations(said, 2):
-        left = {*one.spans, *(name for name, share in one.labels.items() if share >= 0.5)}
-        right = {*other.spans, *(name for name, share in other.labels.items() if share >= 0.5)}
+        left, right = {*one.spans, *_named(one)}, {*other.spans, *_named(other)}
         total = len(left) + len(right)
         parts.append(1 - 2 * len(left & right) / total if total else 0.0)
-        for own in left ^ right:
+        for own in sorted(left ^ right, key=lambda own: (isinstance(own, str), repr(own))):
             shown = f"{own.label} at {own.start}" if isinstance(own, Span) else str(own)
             example = example or f"one finds {shown}, another does not"
     return sum(parts) / len(parts), example or "the models agree"
@@ -262,22 +296,34 @@ def _unlike(
     by: Criterion,
     evidence: Sequence[Sequence[Evidence]],
     known: Sequence[Sentence],
+    first: Sequence[_Scored],
 ) -> list[_Scored]:
-    """Farthest first: each one is the farthest from all that are labelled or chosen before it."""
+    """Farthest first: each one is the farthest from all that are labelled or chosen before it.
+
+    Those in ``first`` are chosen before all others.
+    """
     doubts: dict[int, tuple[float, str]] = {}
     if by == "mixed":
         doubts = {place: uncertainty(sentences[place].text, evidence[0][place]) for place in pool}
         pool = sorted(pool, key=lambda place: (-doubts[place][0], place))[: _AMONG * number]
+    pool = list(dict.fromkeys([*(own[0] for own in first), *pool]))
     rows = _vectors([sentences[place].text for place in pool])
+    unsure = np.array([doubts[place][0] if doubts else 1.0 for place in pool])
+    # Whoever has no n-gram is unlike nothing.
+    free = rows.any(1)
     # The squared distance to the nearest one that is taken.
     far = np.full(len(pool), 2.0, np.float32)
     for start in range(0, len(known), 256):
         taken = _vectors([sentence.text for sentence in known[start : start + 256]])
         far = np.minimum(far, 2 - 2 * (rows @ taken.T).max(1))
+    far[~free] = 0.0
     chosen: list[_Scored] = []
-    for _ in range(min(number, len(pool))):
-        weights = far if by == "diversity" else far * np.array([doubts[p][0] for p in pool])
-        best = int(weights.argmax())
+    taken = np.zeros(len(pool), bool)
+    for step in range(min(number, len(pool))):
+        # Where a model doubts nothing, distance decides alone.
+        weights = np.where(taken, -np.inf, far * (unsure + _TRIFLE))
+        best = step if step < len(first) else int(weights.argmax())
+        taken[best] = True
         place = pool[best]
         distance = max(0.0, float(far[best])) / 2
         reason = f"{distance:.0%} of it is unlike all others".replace("%", " %")
@@ -287,7 +333,7 @@ def _unlike(
             reason = f"{doubt}; {reason}"
         chosen.append((place, score, reason))
         far = np.minimum(far, 2 - 2 * (rows @ rows[best]))
-        far[best] = -1.0
+        far[~free] = 0.0
     return chosen
 
 
@@ -298,24 +344,34 @@ def _with_quotas(
     quotas: Mapping[str, int],
 ) -> list[_Scored]:
     """The best ones, with as many of each label as the quotas want, in the order of scores."""
-    chosen: dict[int, _Scored] = {}
-    labels = {}
-    if quotas and evidence:
-        for place, _, _ in scored:
-            said = evidence[0][place]
-            labels[place] = {span.label for span in said.spans}
-            labels[place] |= {name for name, share in said.labels.items() if share >= 0.5}
-    for label, wanted in quotas.items():
-        have = sum(label in labels.get(place, ()) for place in chosen)
-        for own in scored:
-            if have >= wanted or len(chosen) >= number:
-                break
-            if own[0] not in chosen and label in labels.get(own[0], ()):
-                chosen[own[0]] = own
-                have += 1
+    first = _of_quotas(scored, number, evidence[0], quotas) if quotas and evidence else []
+    chosen = {own[0]: own for own in first}
     for own in scored:
         if len(chosen) >= number:
             break
         chosen.setdefault(own[0], own)
     order = {own[0]: rank for rank, own in enumerate(scored)}
     return sorted(chosen.values(), key=lambda own: order[own[0]])
+
+
+def _of_quotas(
+    scored: Sequence[_Scored],
+    number: int,
+    evidence: Sequence[Evidence],
+    quotas: Mapping[str, int],
+) -> list[_Scored]:
+    """The best ones in which a model finds each label, as many as the quotas want."""
+    found = {
+        place: {*(span.label for span in evidence[place].spans), *_named(evidence[place])}
+        for place, _, _ in scored
+    }
+    chosen: dict[int, _Scored] = {}
+    for label, wanted in quotas.items():
+        have = sum(label in found[place] for place in chosen)
+        for own in scored:
+            if have >= wanted or len(chosen) >= number:
+                break
+            if own[0] not in chosen and label in found[own[0]]:
+                chosen[own[0]] = own
+                have += 1
+    return list(chosen.values())

@@ -348,7 +348,7 @@ def test_every_mistake_is_one_line_and_exit_code_2(
     )
     failed(run("evaluate", "--gold", sample, "--engine", "gpt"), 2, "unknown engine 'gpt'")
     failed(run("evaluate", "--gold", sample, "--engine", "recorded"), 2, "give --replies FILE")
-    failed(run("extract"), 2, "none of --text, --input was given")
+    failed(run("extract"), 2, "none of TEXT, --input was given")
     failed(run("extract", "a", "--input", sample), 2, "more than one of")
     failed(run("extract", "a", "--particles", "x"), 2, "--particles 'x' is unknown")
     failed(

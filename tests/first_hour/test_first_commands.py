@@ -204,6 +204,28 @@ def test_replies_are_projected_with_labels_of_ones_own(tmp_path: Path) -> None:
     assert "exclude each other" in result.stderr
 
 
+def test_files_that_no_run_made_are_not_written_over(endpoint: Endpoint, tmp_path: Path) -> None:
+    held = tmp_path / "corpus.jsonl"
+    held.write_text('{"text": "Ada met Bob.", "reply": "PER: Ada"}\n', encoding="utf-8")
+    before = held.read_bytes()
+    for command in (
+        ["extract", "Ines flew.", "-o", held, *LABELS, *at(endpoint)],
+        ["project", "-i", held, "-o", held, "--labels", "PER"],
+    ):
+        result = run(*command)
+        assert result.returncode == 2, result.stderr
+        assert held.read_bytes() == before
+    # Whoever names a file as a text is told how to read it.
+    result = run("extract", held, *LABELS, *at(endpoint))
+    assert result.returncode == 2
+    assert f"read it with --input {held}" in result.stderr
+    none = run("extract", *LABELS, *at(endpoint))
+    assert "none of TEXT, --input was given" in none.stderr
+    # An older name is not taken where it means nothing.
+    wrong = run("evaluate", "--gold", held, "--format", "spans")
+    assert "No such option: --format" in wrong.stderr
+
+
 def test_predictions_in_a_format_of_their_own(tmp_path: Path) -> None:
     for name in ("gold", "predicted"):
         (tmp_path / name).write_text("<Ines:PERSON> flew.\n", encoding="utf-8")

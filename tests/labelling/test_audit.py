@@ -87,10 +87,14 @@ def test_planted_errors_come_first_and_acceptance_mends_them(
     assert sum(kinds.get(id) == kind for id, kind in errors.items()) >= 0.7 * len(errors)
     assert not (tmp_path / "audit.jsonl.folds").exists()
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert f"wrote {page}" in result.stderr
     # Whoever accepts what is suggested has the corpus back.
+    decided_on = set()
     for row in rows:
-        if row["id"] in errors:
+        place = (row["id"], row["start"], row["end"], row["label"])
+        if row["id"] in errors and place not in decided_on:
             row["decision"] = "accept"
+            decided_on.add(place)
     decided, mended = tmp_path / "decided.jsonl", tmp_path / "mended.jsonl"
     decided.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     result = run("audit", path, "--apply", decided, "--output", mended)
@@ -99,6 +103,10 @@ def test_planted_errors_come_first_and_acceptance_mends_them(
     after = {one.id: one.spans for one in read_corpus(mended)}
     assert sum(after[id] == before[id] for id in errors) >= 0.9 * len(errors)
     assert all(after[id] == before[id] for id in before if id not in errors)
+    # Decisions are nobody's to write over.
+    again = run("audit", path, "--output", decided)
+    assert again.exit_code == 2
+    assert "decisions; use them with --apply" in again.stderr
 
 
 def test_an_interrupted_run_uses_its_taggers_again(
@@ -303,8 +311,52 @@ def test_decisions_about_another_corpus_are_refused() -> None:
     ):
         with pytest.raises(CorpusError):
             suspicion_of_row(row | change)
+    for odd in ({"start": 1.9, "end": 2.5, "label": "Q"}, {"start": 1, "end": 2, "label": None}):
+        with pytest.raises(CorpusError):
+            suspicion_of_row(row | {"decision": odd})
     own = suspicion_of_row(row | {"decision": {"start": 1, "end": 2, "label": "Q"}})
     assert own == (doubt, Span(1, 2, "Q"))
+
+
+def test_one_span_takes_the_place_of_two_and_contradictions_are_told() -> None:
+    text = "서울 시청역"
+    two = Sentence(text, (Span(0, 2, "LC", attributes={"k": 1}), Span(3, 5, "OG")))
+    whole = Span(0, 6, "LC")
+    rows = audit([two], [[Evidence((whole,))]])
+    assert {own.kind for own in rows} == {"boundary"}
+    (mended,), count = apply_decisions([two], [(own, "accept") for own in rows])
+    assert (mended.spans, count) == ((whole,), 2)
+    # What else was known of the entity stays.
+    assert mended.spans[0].attributes == {"k": 1}
+    with pytest.raises(InputError, match="would overlap OG at 3"):
+        apply_decisions([two], [(rows[0], "accept")])
+    with pytest.raises(InputError, match="differ"):
+        apply_decisions([two], [(rows[0], "accept"), (rows[0], Span(0, 1, "LC"))])
+    leak = Suspicion(0, None, text, "leak", None, None, None, None, 1.0, "")
+    with pytest.raises(InputError, match="no suggestion to accept"):
+        apply_decisions([two], [(leak, "accept")])
+
+
+def test_a_model_that_is_silent_doubts_nothing() -> None:
+    gold = [Sentence("Bob sings", (Span(0, 3, "P"),))]
+    assert audit(gold, [[Evidence(silent=True)]]) == []
+    assert [own.kind for own in audit(gold, [[Evidence()]])] == ["spurious"]
+
+
+def test_a_rare_label_is_not_wrong_for_being_rare() -> None:
+    # One text in ten has the label, and the model gives it a low probability throughout.
+    sentences = [
+        Sentence(f"t{number}", (), str(number), (TextLabel("x"),) if number % 10 == 0 else ())
+        for number in range(100)
+    ]
+    said = [Evidence(labels={"x": 0.09 if number % 10 == 0 else 0.01}) for number in range(100)]
+    assert audit(sentences, [said]) == []
+    # The one that looks like all those without it is doubted.
+    said[30] = Evidence(labels={"x": 0.005})
+    (found,) = audit(sentences, [said])
+    assert (found.id, found.kind) == ("30", "spurious")
+    # A model that knows no labels has no say.
+    assert audit(sentences, [said, [Evidence()] * 100]) == [found]
 
 
 def test_marginals_are_those_of_a_tagger_s_spans() -> None:

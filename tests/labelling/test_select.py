@@ -90,6 +90,26 @@ def test_quotas_are_filled_first_and_the_order_stays() -> None:
     assert [own.number for own in wanted] == [0, 7, 9]
 
 
+def test_a_model_without_scores_still_fills_the_number_and_quotas() -> None:
+    sentences = [Sentence(f"문장 {number} 입니다") for number in range(50)]
+    mute = [Evidence((Span(0, 2, "RARE" if number % 5 == 0 else "A"),)) for number in range(50)]
+    for by in ("mixed", "diversity", "uncertainty"):
+        picked = select(sentences, 20, by, evidence=[mute], quotas={"RARE": 8})
+        assert len({own.number for own in picked}) == 20
+        assert sum(own.spans[0].label == "RARE" for own in picked) >= 8
+    # One character is unlike nothing.
+    pool = [*sentences, Sentence("가"), Sentence("나")]
+    assert all(len(own.sentence.text) > 1 for own in select(pool, 20, "diversity"))
+
+
+def test_random_draws_anew_with_every_seed() -> None:
+    sentences = [Sentence(f"{number:012d}") for number in range(2000)] + [Sentence("가\ud800나")]
+    drawn = [{own.number for own in select(sentences, 500, "random", seed=s)} for s in range(8)]
+    overlaps = [len(one & other) for n, one in enumerate(drawn) for other in drawn[:n]]
+    # 125 of 500 by chance.
+    assert all(70 < overlap < 190 for overlap in overlaps)
+
+
 @given(
     st.lists(st.text("ab ", max_size=6), max_size=12),
     st.integers(1, 14),
