@@ -125,6 +125,15 @@ def prepare(
         and recipe_options == RecipeOptions(language=recipe_options.language)
     ):
         name = PACKAGED_ADAPTER
+    if (
+        report is not None
+        and name is None
+        and takes_adapters
+        and engine.model is None
+        and recipe is None
+        and recipe_options.labels is None
+    ):
+        report("the adapter in the package is not used: it answers its own recipe alone")
     adapter = None if name in (None, "none") else find_adapter(name, report, model=engine.model)
     if recipe is None:
         recipe = load_recipe(recipe_options, adapter, engine.model)

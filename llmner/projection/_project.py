@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from operator import attrgetter
@@ -13,6 +13,7 @@ from rapidfuzz.distance import Levenshtein
 
 from llmner._budget import UNBOUNDED, Budget
 from llmner._intervals import Intervals
+from llmner.errors import InputError
 from llmner.markup import unescape
 from llmner.projection._attributes import attributed
 from llmner.projection._candidates import Candidate, Finder
@@ -97,15 +98,37 @@ def project(
 
     Raises:
         TypeError: A policy field that does not exist.
-        InputError: A policy field with a value that does not exist, or labels that are none.
+        InputError: A policy field with a value that does not exist, or labels or mentions that are
+            none.
         WorkLimitError: The budget is used up or was ended.
 
     >>> project("손흥민은 춘천에서", [("PS", "손흥민")], ["PS", "LC"]).spans
     (Span('손흥민', 'PS', start=0, end=3),)
     """
-    given = tuple(own if isinstance(own, Mention) else Mention(*own) for own in mentions)
+    given = tuple(map(_mention, _listed(mentions)))
     task = task_of(text, given, as_schema(schema), _policy(dict(policy)), budget)
     return _project(task).with_surfaces()
+
+
+def _listed(mentions: object) -> Iterable[Any]:
+    if isinstance(mentions, str | bytes | Mapping) or not isinstance(mentions, Iterable):
+        raise InputError(
+            f"mentions: {mentions!r:.60} is no list of them",
+            hint='expected [("PS", "손흥민")]; project_reply takes a reply as it is',
+        )
+    return mentions
+
+
+def _mention(own: object) -> Mention:
+    if isinstance(own, Mention):
+        return own
+    pair = tuple(own) if isinstance(own, tuple | list) else ()
+    if len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+        raise InputError(
+            f"mentions: {own!r:.60} is none",
+            hint='expected a label and a surface: ("PS", "손흥민")',
+        )
+    return Mention(*pair)
 
 
 def project_reply(

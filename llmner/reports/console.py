@@ -334,7 +334,9 @@ def _show_ending(out: Console, evaluation: Evaluation) -> None:
         if counts:
             listed = ", ".join(f"{kind} {count}" for kind, count in counts.items() if count)
             out.print(Text(f"  {title:<12}{listed or 'none'}"))
-    out.print(Text(f"  {printable(signature_line(evaluation.signature))}", style="dim"))
+    # It is there to be copied, so it stays on one line.
+    line = Text(f"  {printable(signature_line(evaluation.signature))}", style="dim")
+    out.print(line, soft_wrap=True)
 
 
 def plain_table(*columns: str) -> Table:
@@ -430,9 +432,8 @@ def show_evaluations(
         out.print()
         show_comparison(out, comparison, next(iter(evaluations)), name)
     for name, run in evaluations.items():
-        out.print(
-            Text(f"  {printable(name)}: {printable(signature_line(run.signature))}", style="dim")
-        )
+        line = Text(f"  {printable(name)}: {printable(signature_line(run.signature))}", style="dim")
+        out.print(line, soft_wrap=True)
 
 
 def show_models(

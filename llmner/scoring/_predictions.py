@@ -302,14 +302,14 @@ def _align_by_id(
     unique = None not in gold_ids and len(gold_ids) == len(gold) and len(by_ids) == len(predictions)
     aligned: list[Prediction | None]
     if unique and None not in by_ids:
-        for sentence in gold:
-            if complete and sentence.id not in by_ids:
-                raise MismatchError(
-                    "no prediction for this gold sentence",
-                    path=path,
-                    id=sentence.id,
-                    hint="ids must match",
-                )
+        without = [sentence.id for sentence in gold if sentence.id not in by_ids]
+        if complete and without:
+            raise MismatchError(
+                f"no prediction for {len(without)} of {len(gold)} gold sentences",
+                path=path,
+                id=without[0],
+                hint="ids must match; score the others with --partial",
+            )
         unmatched = [prediction.id for prediction in predictions if prediction.id not in gold_ids]
         if unmatched:
             raise MismatchError(

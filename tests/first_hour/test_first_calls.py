@@ -261,3 +261,14 @@ def test_the_model_in_the_box_needs_nothing() -> None:
     assert [(span.text, span.label) for span in doc.spans] == [("손흥민", "PS"), ("춘천", "LC")]
     assert doc.spans[0].score is not None
     assert doc.spans[0].score > 0.9
+
+
+@pytest.mark.parametrize(
+    "mentions",
+    [{"PERSON": ["Bob"]}, "Bob", ["Bob"], [("PERSON", "Bob", 3)], [("PERSON", None)], None, 3],
+)
+def test_what_is_no_list_of_mentions_is_told(mentions: object) -> None:
+    with pytest.raises(InputError, match="mentions: "):
+        llmner.project("Bob sings", mentions)  # type: ignore[arg-type]
+    doc = llmner.project("Bob sings", [["PERSON", "Bob"]])  # type: ignore[list-item]
+    assert doc.spans[0].text == "Bob"
