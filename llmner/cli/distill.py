@@ -50,7 +50,7 @@ def distill(
     min_score: Annotated[
         float,
         typer.Option(min=0, max=1, help="Sentences with a less sure span teach nothing."),
-    ] = 0.9,
+    ] = 0.5,
     from_: FromOption = None,
     split: SplitOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of training.")] = 42,
