@@ -30,7 +30,7 @@ class Budget:
     >>> from llmner.spans import Mention
     >>> budget = Budget(1_000)
     >>> project("손흥민은 춘천에서", [Mention("PS", "손흥민")], budget=budget).spans
-    (Span(start=0, end=3, label='PS', score=None),)
+    (Span('손흥민', 'PS', start=0, end=3),)
     >>> 0 < budget.spent < 1_000
     True
     """

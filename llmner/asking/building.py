@@ -125,15 +125,13 @@ def prepare(
         and recipe_options == RecipeOptions(language=recipe_options.language)
     ):
         name = PACKAGED_ADAPTER
-    if (
-        report is not None
-        and name is None
+    tells_unused = (
+        name is None
         and takes_adapters
         and engine.model is None
         and recipe is None
         and recipe_options.labels is None
-    ):
-        report("the adapter in the package is not used: it answers its own recipe alone")
+    )
     adapter = None if name in (None, "none") else find_adapter(name, report, model=engine.model)
     if recipe is None:
         recipe = load_recipe(recipe_options, adapter, engine.model)
@@ -143,6 +141,8 @@ def prepare(
         recipe = recipe.with_reply_format(recipe_options.reply_format)
     # Told now, and not once a model is loaded.
     WindowSizes.of(recipe.windows, options.windows.window, options.windows.overlap)
+    if tells_unused and report is not None:
+        report("the adapter in the package is not used: it answers its own recipe alone")
     return Asking(options, recipe, adapter, _calibrator(options.scores))
 
 

@@ -159,6 +159,7 @@ def results_of(
         text: The name of its text.
         choices: The name of its control for labels of the whole text.
 
+    >>> from llmner.spans import Span
     >>> [result] = results_of(Sentence("😀 춘천", (Span(2, 4, "LC"),)))
     >>> result["value"]["start"], result["from_name"]
     (3, 'label')

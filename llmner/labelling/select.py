@@ -107,10 +107,10 @@ def select(
         InputError: There is no such criterion, it lacks models, or a model says something of
             another number of sentences.
 
-    >>> sure, unsure = Evidence((Span(0, 1, "A", 0.9),)), Evidence((Span(0, 1, "A", 0.5),))
-    >>> [found] = select([Sentence("a"), Sentence("b")], 1, evidence=[[sure, unsure]])
+    >>> sure, unsure = Evidence((Span(0, 3, "P", 0.9),)), Evidence((Span(0, 3, "P", 0.5),))
+    >>> [found] = select([Sentence("Ada"), Sentence("Bob")], 1, evidence=[[sure, unsure]])
     >>> found.sentence.text, found.reason
-    ('b', 'A b is 50 % sure; 100 % of it is unlike all others')
+    ('Bob', 'P Bob is 50 % sure; 100 % of it is unlike all others')
     """
     if by not in CRITERIA:
         raise InputError(f"unknown criterion {by!r}", hint=f"expected {', '.join(CRITERIA)}")

@@ -41,7 +41,7 @@ def create_app(
     >>> from llmner import Recipe
     >>> app = create_app(Service(Recipe.load("klue")), keys=("secret",))
     >>> sorted(app.openapi()["paths"])[1:5]
-    ['/infer', '/metrics', '/readyz', '/v1/explain']
+    ['/healthz', '/infer', '/metrics', '/predict']
 
     Long projections run in processes that the app starts. As with ``multiprocessing``, a script
     that serves the app itself must do so under ``if __name__ == "__main__":``.

@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 
 _SCRIPT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 import numpy as np
 import typer
 from llmner.cli._ending import guarded
 from llmner.cli._interrupts import prompt_interrupts
+
+# Whoever starts the tests in the background has them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @guarded
 def training():
