@@ -8,6 +8,7 @@ Nothing is trained by what it sends.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import unescape
 from typing import Any
@@ -145,9 +146,10 @@ def _without_comments(config: str) -> str:
     return "".join([*kept, config[place:]])
 
 
-def _text(task: schemas.LabelStudioTask, value: str) -> str:
-    own = task.data.get(value)
-    text = own if isinstance(own, str) else text_of(task.data)
+def _text(task: Mapping[str, Any], value: str) -> str:
+    data = task["data"]
+    own = data.get(value)
+    text = own if isinstance(own, str) else text_of(data)
     return text if isinstance(text, str) and text.strip() else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from llmner.projection import AttributeKind, LabelOutcomeKind, OutcomeKind
 from llmner.replies import Status
@@ -23,7 +23,6 @@ __all__ = [
     "LabelStudioProject",
     "LabelStudioRequest",
     "LabelStudioSetup",
-    "LabelStudioTask",
     "ProjectAnswer",
     "ProjectRequest",
     "RecipesAnswer",
@@ -450,11 +449,10 @@ class _LabelStudio(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
-class LabelStudioTask(_LabelStudio):
-    """A task of Label Studio."""
-
-    id: int | str | None = None
-    data: dict[str, Any] = Field(description="The fields of the task, its text among them.")
+def _are_tasks(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not all(isinstance(task.get("data"), dict) for task in tasks):
+        raise ValueError("every task must have its fields under data")
+    return tasks
 
 
 class LabelStudioRequest(_LabelStudio):
@@ -464,7 +462,11 @@ class LabelStudioRequest(_LabelStudio):
         json_schema_extra={"examples": [{"tasks": [{"id": 1, "data": {"text": _TEXT}}]}]}
     )
 
-    tasks: Annotated[list[LabelStudioTask], Field(max_length=1000)]
+    tasks: Annotated[
+        list[dict[str, Any]],
+        Field(max_length=1000, fail_fast=True, description="Tasks, with their fields under data."),
+        AfterValidator(_are_tasks),
+    ]
     label_config: str | None = Field(
         default=None, max_length=200_000, description="The labelling interface, as XML."
     )

@@ -116,7 +116,8 @@ def panic(memory: int) -> None:
 @pytest.mark.parametrize("work", [panic, fill])
 def test_a_process_that_ran_out_of_memory_is_not_used_again(work: Callable[..., Any]) -> None:
     async def thrice() -> tuple[int, int]:
-        processes = WorkerPool(1, 128 * MIB)
+        # The module of these tests is loaded there, too.
+        processes = WorkerPool(1, 256 * MIB)
         first = await processes.run(number_of)
         with pytest.raises(RefusalError) as refused:
             await processes.run(work)

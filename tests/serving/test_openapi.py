@@ -39,7 +39,10 @@ PATHS = [
     "/v1/extract",
     "/v1/explain",
     "/v1/project",
+    "/predict",
+    "/setup",
     "/v1/recipes",
+    "/health",
     "/healthz",
     "/readyz",
     "/metrics",
@@ -58,7 +61,7 @@ def test_every_path_is_tried(api: Any) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_no_request_breaks_the_server_and_answers_are_as_described(api: Any, path: str) -> None:
-    operation = api[path]["POST" if path in PATHS[:4] else "GET"]
+    operation = api[path]["POST" if path in PATHS[:6] else "GET"]
 
     @given(case=schemathesis_cases(operation))
     @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
