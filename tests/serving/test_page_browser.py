@@ -526,6 +526,7 @@ def test_the_api_is_told_on_a_page_of_its_own(open_page: Open, scheme: str, widt
     page = open_page(served=served, viewport={"width": width, "height": 800}, color_scheme=scheme)
     assert eventually(lambda: served.state == "ready")
     page.click("footer a")
+    page.wait_for_url("**/docs", wait_until="load")
     page.wait_for_selector("h2:text('POST /v1/extract')")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     ground, *inks = page.evaluate(
