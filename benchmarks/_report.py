@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llmner.engines._processor import processor_name
+from llmner.scoring import Evaluation
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -38,6 +39,17 @@ def klue(name: str) -> Path:
     if not path.exists():
         sys.exit(f"{KLUE} has no {name}; see data/README.md, or set LLMNER_KLUE to its folder")
     return path
+
+
+def micro_figures(evaluation: Evaluation) -> dict[str, Any]:
+    """Micro precision, recall and F1, and the interval of F1."""
+    micro = evaluation.scores.micro
+    return {
+        "precision": round(micro.precision, 4),
+        "recall": round(micro.recall, 4),
+        "f1": round(micro.f1, 4),
+        "f1_interval": [round(end, 4) for end in evaluation.intervals["micro.f1"]],
+    }
 
 
 def _git(*arguments: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
-from _report import KLUE, klue, write
+from _report import KLUE, klue, micro_figures, write
 
 from llmner import Sentence
 from llmner.asking import AskOptions, build
@@ -89,14 +89,7 @@ def scored(tagger: Any, sentences: Sequence[Sentence]) -> dict[str, Any]:
         Prediction(one.text, tuple(spans), one.id)
         for one, spans in zip(sentences, tagged, strict=True)
     ]
-    result = evaluate(sentences, found, resamples=300)
-    micro = result.scores.micro
-    return {
-        "precision": round(micro.precision, 4),
-        "recall": round(micro.recall, 4),
-        "f1": round(micro.f1, 4),
-        "f1_interval": [round(end, 4) for end in result.intervals["micro.f1"]],
-    }
+    return micro_figures(evaluate(sentences, found, resamples=300))
 
 
 if __name__ == "__main__":

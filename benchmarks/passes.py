@@ -12,7 +12,7 @@ import argparse
 import time
 from typing import Any
 
-from _report import klue, write
+from _report import klue, micro_figures, write
 
 from llmner.asking import AskOptions, build
 from llmner.corpora import read_corpus
@@ -32,12 +32,8 @@ def main() -> None:
         found = [Prediction.of(extraction) for extraction in extractor.extract(gold)]
         seconds = time.perf_counter() - started
         result = evaluate(gold, found)
-        micro = result.scores.micro
         figures[f"{passes} passes"] = {
-            "precision": round(micro.precision, 4),
-            "recall": round(micro.recall, 4),
-            "f1": round(micro.f1, 4),
-            "f1_interval": [round(end, 4) for end in result.intervals["micro.f1"]],
+            **micro_figures(result),
             "spans": sum(len(prediction.spans) for prediction in found),
             "seconds": round(seconds, 1),
         }

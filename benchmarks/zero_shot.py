@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from _report import KLUE, klue, write
+from _report import KLUE, klue, micro_figures, write
 
 from llmner import Recipe, Sentence
 from llmner.asking import AskOptions, build, prepare
@@ -76,12 +76,8 @@ def figures_of(
         spans = tuple(replace(s, label=codes.get(s.label, s.label)) for s in extraction.spans)
         found.append(replace(Prediction.of(extraction), spans=spans))
     result = evaluate(gold, found)
-    micro = result.scores.micro
     return {
-        "precision": round(micro.precision, 4),
-        "recall": round(micro.recall, 4),
-        "f1": round(micro.f1, 4),
-        "f1_interval": [round(end, 4) for end in result.intervals["micro.f1"]],
+        **micro_figures(result),
         # The place is right, whatever the label.
         "exact_f1": round(result.scores.partial["exact"].f1, 4),
         "replies": {name: count for name, count in result.replies.items() if count},

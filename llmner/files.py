@@ -13,7 +13,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -54,6 +54,7 @@ __all__ = [
     "too_deep",
     "whole_file",
     "write_bytes",
+    "write_jsonl",
 ]
 
 _BATCH_BYTES = 1 << 16
@@ -434,6 +435,28 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         yield number, parse_row(path, number, line)
+
+
+def write_jsonl(path: Path, rows: Iterable[Any], *, like: Path | None = None) -> None:
+    """Write rows as JSON Lines, all of them or none.
+
+    Args:
+        path: The file.
+        rows: The rows.
+        like: A file whose permissions the new one must not exceed.
+
+    Raises:
+        InputError: The file cannot be written.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.jsonl"
+    ...     write_jsonl(path, [{"id": 1}, {"id": 2}])
+    ...     list(read_jsonl(path))
+    [(1, {'id': 1}), (2, {'id': 2})]
+    """
+    with whole_file(path, like=like) as stream:
+        for row in rows:
+            stream.write(dump_json(row) + b"\n")
 
 
 def parse_row(path: Path, number: int, line: str) -> dict[str, Any]:

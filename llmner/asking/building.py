@@ -117,21 +117,13 @@ def prepare(
     takes_adapters = (
         not is_baseline(engine.engine) and engine_class(engine.engine).capabilities.adapters
     )
-    if (
-        name is None
-        and takes_adapters
-        and engine.model is None
-        and recipe is None
-        and recipe_options == RecipeOptions(language=recipe_options.language)
-    ):
+    # What the model in the box is asked without an adapter's name.
+    is_in_box = name is None and takes_adapters and engine.model is None and recipe is None
+    tells_unused = False
+    if is_in_box and recipe_options == RecipeOptions(language=recipe_options.language):
         name = PACKAGED_ADAPTER
-    tells_unused = (
-        name is None
-        and takes_adapters
-        and engine.model is None
-        and recipe is None
-        and recipe_options.labels is None
-    )
+    elif is_in_box:
+        tells_unused = recipe_options.labels is None
     adapter = None if name in (None, "none") else find_adapter(name, report, model=engine.model)
     if recipe is None:
         recipe = load_recipe(recipe_options, adapter, engine.model)

@@ -8,11 +8,12 @@ model behind a colon: ``openai:gpt-5-mini``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmner.asking.building import build, build_baseline, in_language_of, prepare
-from llmner.asking.options import AskOptions, Spell, is_baseline, plain
+from llmner.asking.options import OPTIONS, AskOptions, Spell, is_baseline, plain
 from llmner.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from llmner.labelling import Evidence
     from llmner.spans import Sentence
 
-__all__ = ["build_judge", "judged", "taught"]
+__all__ = ["JUDGE_OPTIONS", "build_judge", "judged", "taught"]
+
+JUDGE_OPTIONS = tuple(
+    name for name in OPTIONS if name not in ("engine", "model", "replies", "calibration")
+)
+"""The options of judges that are engines. A judge's own name has its engine and its model."""
 
 
 def build_judge(
@@ -92,28 +98,19 @@ def judged(
         GenerationError: A model fails.
         MissingExtraError: What a model needs is not installed.
     """
-    from llmner.labelling import asked_evidence, fold_evidence
+    from llmner.labelling import fold_evidence
 
-    judges = [
-        build_judge(model, options, sentences, report=report, spell=spell) for model in models
-    ]
-    found = []
-    for model, judge in zip(models, judges, strict=True):
-        if judge is not None:
-            found.append(asked_evidence(sentences, judge, on_sentence=on_sentence))
-            continue
-        found.append(
-            fold_evidence(
-                sentences,
-                model,
-                folder,
-                folds=folds,
-                seed=seed,
-                report=report,
-                on_sentence=on_sentence,
-            )
-        )
-    return found
+    judges = _built(models, options, sentences, report, spell)
+    learn = partial(
+        fold_evidence,
+        sentences,
+        folder=folder,
+        folds=folds,
+        seed=seed,
+        report=report,
+        on_sentence=on_sentence,
+    )
+    return _said(sentences, judges, learn, on_sentence)
 
 
 def taught(
@@ -149,34 +146,58 @@ def taught(
     import shutil
 
     from llmner.files import beside
-    from llmner.labelling import asked_evidence, learnt_evidence
+    from llmner.labelling import learnt_evidence
 
-    judges = [
-        build_judge(model, options, sentences, report=report, spell=spell) for model in models
-    ]
-    if None in judges and not any(sentence.spans for sentence in labelled):
+    judges = _built(models, options, sentences, report, spell)
+    to_train = [model for model, judge in judges if judge is None]
+    if to_train and not any(sentence.spans for sentence in labelled):
         raise InputError(
-            f"{models[judges.index(None)]} learns from labelled sentences, and there are none",
+            f"{to_train[0]} learns from labelled sentences, and there are none",
             hint=f"give {spell('labelled')}",
         )
     folder = beside(output, ".tagger")
-    found = []
+    learn = partial(
+        learnt_evidence,
+        sentences,
+        labelled,
+        folder=folder,
+        seed=seed,
+        report=report,
+        on_sentence=on_sentence,
+    )
     try:
-        for model, judge in zip(models, judges, strict=True):
-            if judge is not None:
-                found.append(asked_evidence(sentences, judge, on_sentence=on_sentence))
-                continue
-            found.append(
-                learnt_evidence(
-                    sentences,
-                    labelled,
-                    model,
-                    folder,
-                    seed=seed,
-                    report=report,
-                    on_sentence=on_sentence,
-                )
-            )
+        return _said(sentences, judges, learn, on_sentence)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return found
+
+
+_Judges = Sequence[tuple[str, "SpanExtractor | None"]]
+"""Models by name; those without an extractor are to be trained."""
+
+
+def _built(
+    models: Sequence[str],
+    options: AskOptions,
+    sentences: Sequence[Sentence],
+    report: Callable[[str], None] | None,
+    spell: Spell,
+) -> _Judges:
+    return [
+        (model, build_judge(model, options, sentences, report=report, spell=spell))
+        for model in models
+    ]
+
+
+def _said(
+    sentences: Sequence[Sentence],
+    judges: _Judges,
+    learn: Callable[[str], list[Evidence]],
+    on_sentence: Callable[[], None] | None,
+) -> list[list[Evidence]]:
+    """What each judge says; ``learn`` trains one and asks it."""
+    from llmner.labelling import asked_evidence
+
+    return [
+        learn(model) if judge is None else asked_evidence(sentences, judge, on_sentence=on_sentence)
+        for model, judge in judges
+    ]

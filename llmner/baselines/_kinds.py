@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from llmner.baselines import bilstm, crf, encoder, encoder_classifier, linear
 from llmner.baselines._types import Baseline, Trained
 
-__all__ = ["KINDS", "BaselineConfig", "Kind", "kind_named", "kind_of_config"]
+__all__ = ["KINDS", "BaselineConfig", "Kind", "kind_named", "kind_of_config", "seeded"]
 
 BaselineConfig: TypeAlias = (
     crf.CrfConfig
@@ -118,6 +118,16 @@ KINDS: dict[str, Kind] = {
 def kind_of_config(config: BaselineConfig) -> Kind:
     """The kind that a configuration is of."""
     return next(kind for kind in KINDS.values() if isinstance(config, kind.config))
+
+
+def seeded(config: type[BaselineConfig], seed: int, **options: Any) -> BaselineConfig:
+    """A configuration with options, and with a seed where its kind takes one and none is given.
+
+    >>> seeded(bilstm.BilstmCrfConfig, 7, epochs=2).seed
+    7
+    """
+    own = {"seed": seed} if "seed" in config.model_fields else {}
+    return config(**own | options)
 
 
 def kind_named(name: str, options: Mapping[str, Any]) -> Kind:

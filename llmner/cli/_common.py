@@ -17,7 +17,7 @@ from llmner.cli._progress import Steps
 from llmner.cli._progress import prints_to_terminal as prints_to_terminal
 from llmner.cli._progress import progress as progress
 from llmner.errors import GenerationError, InputError
-from llmner.files import beside, check_output, dump_json, whole_file
+from llmner.files import beside, check_output, write_jsonl
 
 if TYPE_CHECKING:
     from llmner.corpora import BadRow, Losses, ReadStats
@@ -114,9 +114,7 @@ class BadRows:
         """Write the file of bad rows."""
         if self.rows and self.path is not None:
             # They are rows of the input, so only those who may read the output may read them.
-            with whole_file(self.path, like=self.output) as stream:
-                for row in self.rows:
-                    stream.write(dump_json(row) + b"\n")
+            write_jsonl(self.path, self.rows, like=self.output)
             note(f"{len(self.rows)} bad rows are in {self.path}")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmner.asking import AskOptions
-from llmner.asking.options import OPTIONS
+from llmner.asking.judges import JUDGE_OPTIONS
 from llmner.cli._asking import with_ask_options
 from llmner.cli._common import (
     FromOption,
@@ -27,11 +27,9 @@ if TYPE_CHECKING:
     from llmner.labelling import Suspicion
     from llmner.spans import Sentence
 
-_NAMES = [name for name in OPTIONS if name not in ("engine", "model", "replies", "calibration")]
-
 
 @guarded
-@with_ask_options(names=_NAMES)
+@with_ask_options(names=JUDGE_OPTIONS)
 def audit(
     corpus: Annotated[
         str, typer.Argument(help="The labelled corpus: file, saved data set, or Hub name.")
@@ -169,17 +167,14 @@ def _kept(folder: Path) -> str:
 def _write(found: list[Suspicion], output: Path, report: Path | None, name: str) -> None:
     from collections import Counter
 
-    from llmner.files import dump_json, whole_file
+    from llmner.files import whole_file, write_jsonl
     from llmner.reports import render_audit
 
-    with whole_file(output) as stream:
-        for own in found:
-            stream.write(dump_json(own.row()) + b"\n")
+    rows = [own.row() for own in found]
+    write_jsonl(output, rows)
     if report is not None:
         with whole_file(report) as stream:
-            stream.write(
-                render_audit([own.row() for own in found], name).encode("utf-8", "replace")
-            )
+            stream.write(render_audit(rows, name).encode("utf-8", "replace"))
     kinds = Counter(own.kind for own in found)
     told = ", ".join(f"{kind} {count:,}" for kind, count in kinds.most_common()) or "none"
     if report is not None:
@@ -189,20 +184,10 @@ def _write(found: list[Suspicion], output: Path, report: Path | None, name: str)
 
 def _apply(sentences: list[Sentence], decisions: Path, output: Path) -> None:
     from llmner.corpora import write_corpus
-    from llmner.files import open_lines, parse_row
-    from llmner.labelling import apply_decisions, suspicion_of_row
+    from llmner.labelling import apply_decisions
+    from llmner.labelling.audit import read_decisions
 
-    decided = []
-    for number, line in open_lines(decisions):
-        if line.strip():
-            try:
-                decided.append(suspicion_of_row(parse_row(decisions, number, line)))
-            except CorpusError as error:
-                if error.path is not None:
-                    raise
-                raise CorpusError(
-                    error.problem, path=decisions, line=number, hint=error.hint
-                ) from None
+    decided = read_decisions(decisions)
     mended, changed = apply_decisions(sentences, decided)
     with progress("writing", len(mended)) as step:
         write_corpus(counted(mended, step), output, "spans")

@@ -65,7 +65,7 @@ def distill(
     """
     from llmner.asking.judges import build_judge
     from llmner.baselines import train_baseline
-    from llmner.baselines._kinds import KINDS
+    from llmner.baselines._kinds import KINDS, seeded
     from llmner.baselines._train import check_folder
     from llmner.cli._results import check_outputs, read_gold
     from llmner.errors import UnknownNameError
@@ -107,12 +107,10 @@ def distill(
         raise InputError(
             "the teacher is certain of no entity", hint=f"try a lower {dashed('min_score')}"
         )
-    config: Any = KINDS[student].config
-    fields = {"seed": seed} if "seed" in config.model_fields else {}
     with prompt_interrupts(output):
         trained = train_baseline(
             [*gold, *silver.sentences],
-            config(**fields),
+            seeded(KINDS[student].config, seed),
             output,
             seed=seed,
             corpus=Path(corpus).name,
@@ -130,7 +128,7 @@ def _taught(
 ) -> list[dict[str, Any]]:
     """The teacher's rows; those of a finished run with the same teacher and texts are read."""
     from llmner.extraction.runs import check_replaceable, run_extraction, run_plan, run_record
-    from llmner.files import open_lines, parse_row
+    from llmner.files import read_jsonl
     from llmner.scoring import corpus_source
 
     source = corpus_source(name, sentences)
@@ -155,4 +153,4 @@ def _taught(
         tell_unanswered(summary.unanswered, summary.sentences, summary.reason, "they teach nothing")
     else:
         note(f"what the teacher says is in {path} already")
-    return [parse_row(path, number, line) for number, line in open_lines(path) if line.strip()]
+    return [row for _, row in read_jsonl(path)]

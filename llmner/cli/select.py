@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmner.asking import AskOptions
-from llmner.asking.options import OPTIONS
+from llmner.asking.judges import JUDGE_OPTIONS
 from llmner.cli._asking import with_ask_options
 from llmner.cli._common import (
     FromOption,
@@ -25,11 +25,9 @@ if TYPE_CHECKING:
     from llmner.labelling import Evidence
     from llmner.spans import Sentence
 
-_NAMES = [name for name in OPTIONS if name not in ("engine", "model", "replies", "calibration")]
-
 
 @guarded
-@with_ask_options(names=_NAMES)
+@with_ask_options(names=JUDGE_OPTIONS)
 def select(
     corpus: Annotated[
         str, typer.Argument(help="Sentences to choose from: any corpus, or lines of text.")
@@ -74,22 +72,15 @@ def select(
     Rows have what the model finds, to begin from: convert them for the tool that you label with.
     """
     from llmner.cli._results import check_outputs, read_gold
-    from llmner.errors import UnknownNameError
-    from llmner.files import dump_json, whole_file
-    from llmner.labelling import CRITERIA
+    from llmner.files import write_jsonl
     from llmner.labelling import select as selected
-    from llmner.labelling.select import NEEDED
+    from llmner.labelling.select import check_criterion
 
-    if by not in CRITERIA:
-        raise UnknownNameError(f"unknown criterion {by!r}", hint=f"expected {', '.join(CRITERIA)}")
-    check_outputs(None, output, [Path(corpus), *([Path(labelled)] if labelled else [])])
-    quotas = _quotas(quota or [])
     models = model or []
     # Before anything that costs is asked.
-    if len(models) < (needed := NEEDED.get(by, 0)):
-        raise InputError(
-            f"{by} needs {'two models' if needed == 2 else 'a model'}", hint="name --model"
-        )
+    criterion = check_criterion(by, len(models))
+    check_outputs(None, output, [Path(corpus), *([Path(labelled)] if labelled else [])])
+    quotas = _quotas(quota or [])
     if quotas and not models:
         raise InputError("--quota needs a model that finds labels", hint="name --model")
     sentences = read_gold(corpus, from_, split, strict=strict)
@@ -98,15 +89,13 @@ def select(
     picked = selected(
         sentences,
         number,
-        by,
+        criterion,
         evidence=evidence,
         labelled=known,
         quotas=quotas,
         seed=seed,
     )
-    with whole_file(output) as stream:
-        for own in picked:
-            stream.write(dump_json(own.row()) + b"\n")
+    write_jsonl(output, (own.row() for own in picked))
     note(f"{len(picked):,} of {len(sentences):,} sentences are in {output}, chosen by {by}")
     for label, wanted in quotas.items():
         have = sum(

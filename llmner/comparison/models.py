@@ -14,7 +14,7 @@ from llmner._numbers import is_number
 from llmner.asking import AskOptions, build, prepare
 from llmner.asking.options import OPTIONS
 from llmner.baselines._extract import BaselineExtractor
-from llmner.baselines._kinds import BaselineConfig, kind_named, kind_of_config
+from llmner.baselines._kinds import BaselineConfig, kind_named, kind_of_config, seeded
 from llmner.baselines._store import RECORD_FILE, find_baseline, read_baseline_record
 from llmner.baselines._train import check_folder, train_baseline
 from llmner.baselines._types import Epoch, Report, silent
@@ -138,13 +138,12 @@ def _check(entry: ModelEntry, config: ModelsConfig, folder: Path) -> None:
 def _config_of(entry: ModelEntry, config: ModelsConfig) -> BaselineConfig:
     assert entry.train is not None
     config_class = kind_named(entry.train, entry.options).config
-    seeded = {"seed": config.seed} if "seed" in config_class.model_fields else {}
     options = dict(entry.options)
     if entry.train == "classifier" and "model" not in config_class.model_fields:
         # "linear" has said which kind it is.
         options.pop("model", None)
     try:
-        return config_class(**seeded | options)
+        return seeded(config_class, config.seed, **options)
     except ValidationError as error:
         first = error.errors()[0]
         option = ".".join(map(str, first["loc"]))

@@ -154,6 +154,8 @@ def probabilities(
         return [raw_score(candidate) for candidate in doubts]
     from sklearn.linear_model import LogisticRegression
 
+    from llmner.baselines._text_labels import sigmoid
+
     rows = _features(sentences, [*doubts, *planted], surfaces, planted_from=len(doubts))
     wrong = np.arange(len(rows)) >= len(doubts)
     model = LogisticRegression(C=_LOOSENESS, max_iter=2000).fit(rows, wrong)
@@ -161,12 +163,8 @@ def probabilities(
     # The labels of the corpus count as right there, errors among them. So what a model is sure of
     # is worth more than it has learnt.
     sure = [_log_odds(raw_score(candidate)) for candidate in doubts]
-    found: list[float] = _share(learnt + _SURENESS * np.array(sure)).tolist()
+    found: list[float] = sigmoid(learnt + _SURENESS * np.array(sure)).tolist()
     return found
-
-
-def _share(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 1 / (1 + np.exp(-np.clip(log_odds, -30, 30)))
 
 
 def _features(

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from llmner._numbers import is_whole
 from llmner._unicode import normalized
 from llmner.errors import CorpusError, InputError
 from llmner.extraction.confidence import Calibrator
+from llmner.files import read_jsonl
 from llmner.labelling._suspicions import (
     Candidate,
     Surfaces,
@@ -24,7 +26,15 @@ from llmner.labelling._suspicions import (
 from llmner.labelling.evidence import Evidence
 from llmner.spans import Sentence, Span, TextLabel
 
-__all__ = ["Decision", "Kind", "Suspicion", "apply_decisions", "audit", "suspicion_of_row"]
+__all__ = [
+    "Decision",
+    "Kind",
+    "Suspicion",
+    "apply_decisions",
+    "audit",
+    "read_decisions",
+    "suspicion_of_row",
+]
 
 Kind = Literal[
     "missing", "spurious", "boundary", "label", "inconsistent", "duplicate", "leak"
@@ -414,6 +424,33 @@ def suspicion_of_row(row: Mapping[str, Any]) -> tuple[Suspicion, Decision | Span
             hint='expected "accept", "keep", or {"start", "end", "label"}',
         )
     return found, decision
+
+
+def read_decisions(path: Path) -> list[tuple[Suspicion, Decision | Span | None]]:
+    """Suspicions and what was decided, from a file that ``llmner audit`` wrote.
+
+    Args:
+        path: The file, JSON Lines of :meth:`Suspicion.row`.
+
+    Raises:
+        CorpusError: It cannot be read, or a line is no such row.
+
+    >>> import tempfile
+    >>> from llmner.files import write_jsonl
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "doubts.jsonl"
+    ...     doubt = Suspicion(0, "7", "a", "leak", None, None, None, None, 1.0, "r")
+    ...     write_jsonl(path, [doubt.row() | {"decision": "keep"}])
+    ...     [decision for _, decision in read_decisions(path)]
+    ['keep']
+    """
+    decided = []
+    for number, row in read_jsonl(path):
+        try:
+            decided.append(suspicion_of_row(row))
+        except CorpusError as error:
+            raise error.located(path=path, line=number) from None
+    return decided
 
 
 def _span(fields: Mapping[str, Any]) -> Span:

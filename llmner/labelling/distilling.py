@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmner.labelling.evidence import NO_ANSWER
 from llmner.spans import Sentence, Span
 
 __all__ = ["Silver", "certain"]
@@ -61,7 +62,7 @@ def _reason(row: Mapping[str, Any], min_score: float) -> str | None:
     if row.get("error") is not None:
         return "unanswered"
     # A reply that was cut off or unreadable says nothing of the rest of the text.
-    if row.get("status") in ("truncated", "unreadable", "empty") or row.get("review"):
+    if row.get("status") in NO_ANSWER or row.get("review"):
         return "unsure"
     # What was named and has no place is an entity all the same.
     if any(own.get("kind") in _LOST for own in row.get("outcomes") or ()):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FOLD_MODELS",
+    "NO_ANSWER",
     "Evidence",
     "asked_evidence",
     "fold_evidence",
@@ -33,8 +34,8 @@ FOLD_MODELS = ("crf", "bilstm-crf")
 # Of a model that gives no probabilities: what its spans and its silence are worth.
 _UNSCORED = 0.7
 _AT_ONCE = 64
-# Readings of a reply that say nothing of what is not in it.
-_NO_ANSWER = ("truncated", "unreadable", "empty")
+NO_ANSWER = ("truncated", "unreadable", "empty")
+"""Readings of a reply that say nothing of what is not in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +143,12 @@ def fold_evidence(
     found: list[Evidence] = [Evidence()] * len(sentences)
     for fold in range(folds):
         learnt = [one for one, number in zip(sentences, numbers, strict=True) if number != fold]
-        silent = has_spans and not any(one.spans for one in learnt)
+        teaches_spans = any(one.spans for one in learnt)
         places = [place for place, number in enumerate(numbers) if number == fold]
         own = [sentences[place] for place in places]
         tagger = classifier = None
         # A layer that only the judged fold has cannot be learnt.
-        if any(one.spans for one in learnt):
+        if teaches_spans:
             # Texts that are labelled as wholes say nothing of spans.
             spanned = [one for one in learnt if one.spans or not one.labels]
             tagger = _trained(spanned, model, folder / f"{model}-{fold + 1}", seed, report)
@@ -158,7 +159,7 @@ def fold_evidence(
             )
         evidence = _evidence(own, tagger, classifier)
         for place, one in zip(places, evidence, strict=True):
-            found[place] = replace(one, silent=True) if silent else one
+            found[place] = replace(one, silent=has_spans and not teaches_spans)
             if on_sentence is not None:
                 on_sentence()
     return found
@@ -223,7 +224,7 @@ def asked_evidence(
         }
         read = extraction.projection.reply
         silent = extraction.reply.error is not None or (
-            read is not None and read.status in _NO_ANSWER
+            read is not None and read.status in NO_ANSWER
         )
         found.append(Evidence(extraction.spans, None, labels, silent))
         if on_sentence is not None:
@@ -240,15 +241,13 @@ def _trained(
 ) -> Any:
     """A tagger that learnt from sentences; that of an interrupted run if it is the same."""
     from llmner.baselines import load_baseline, train_baseline
-    from llmner.baselines._kinds import KINDS
+    from llmner.baselines._kinds import KINDS, seeded
     from llmner.baselines._store import read_baseline_record
     from llmner.scoring import corpus_signature
 
-    config = KINDS[kind].config
-    fields: dict[str, Any] = {"seed": seed} if "seed" in config.model_fields else {}
-    if kind == "linear-classifier":
-        # Its own folds choose thresholds, which nobody asks for here.
-        fields["folds"] = 0
+    # A classifier's own folds choose thresholds, which nobody asks for here.
+    options = {"folds": 0} if kind == "linear-classifier" else {}
+    config = seeded(KINDS[kind].config, seed, **options)
     signature = corpus_signature("", sentences)["sha256"]
     if (folder / "baseline.json").is_file():
         record = read_baseline_record(folder)
@@ -257,7 +256,7 @@ def _trained(
     if report is not None:
         report(f"training {folder.name} on {len(sentences):,} sentences")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    trained = train_baseline(sentences, config(**fields), folder, seed=seed, restart=True)
+    trained = train_baseline(sentences, config, folder, seed=seed, restart=True)
     return trained.baseline
 
 

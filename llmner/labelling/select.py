@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmner.corpora.jsonl import span_rows
-from llmner.errors import InputError
+from llmner.errors import InputError, UnknownNameError
 from llmner.labelling.evidence import Evidence
 from llmner.spans import Sentence, Span
 
@@ -112,33 +112,25 @@ def select(
     >>> found.sentence.text, found.reason
     ('Bob', 'P Bob is 50 % sure; 100 % of it is unlike all others')
     """
-    if by not in CRITERIA:
-        raise InputError(f"unknown criterion {by!r}", hint=f"expected {', '.join(CRITERIA)}")
+    check_criterion(by, len(evidence))
     if number < 1:
         raise InputError(f"at least one sentence must be chosen, got {number}")
     if any(len(own) != len(sentences) for own in evidence):
         raise InputError("a model says something of another number of sentences")
-    needed = NEEDED.get(by, 0)
-    if len(evidence) < needed:
-        raise InputError(
-            f"{by} needs {'two models' if needed == 2 else 'a model'}", hint="name --model"
-        )
     known = list(labelled)
     pool = _pool(sentences, known)
+    wanted = quotas or {}
     if by in ("diversity", "mixed"):
-        wanted = quotas or {}
-        first: list[_Scored] = []
-        if wanted and evidence:
-            # Quotas are filled from all sentences, and the rest is chosen to be unlike those.
-            doubts = _scores(sentences, pool, "uncertainty", evidence, known, seed)
-            ranked = sorted(doubts, key=lambda own: (-own[1], own[0]))
-            first = _of_quotas(ranked, number, evidence[0], wanted)
-        scored = _unlike(sentences, pool, number, by, evidence, known, first)
+        doubted: list[_Scored] = []
+        if by == "mixed" or (wanted and evidence):
+            doubted = _ranked(_scores(sentences, pool, "uncertainty", evidence, known, seed))
+        # Quotas are filled from all sentences, and the rest is chosen to be unlike those.
+        first = _of_quotas(doubted, number, evidence[0], wanted) if wanted and evidence else []
+        scored = _unlike(sentences, pool, number, doubted if by == "mixed" else [], known, first)
         chosen = sorted(scored, key=lambda own: -own[1]) if by == "mixed" else scored
     else:
-        scores = _scores(sentences, pool, by, evidence, known, seed)
-        scored = sorted(scores, key=lambda own: (-own[1], own[0]))
-        chosen = _with_quotas(scored, number, evidence, quotas or {})
+        scored = _ranked(_scores(sentences, pool, by, evidence, known, seed))
+        chosen = _with_quotas(scored, number, evidence, wanted)
     found = evidence[0] if evidence else [Evidence()] * len(sentences)
     return [
         Picked(
@@ -156,6 +148,36 @@ def select(
 
 _Scored = tuple[int, float, str]
 """The number of a sentence, its score, and the reason."""
+
+
+def check_criterion(by: str, models: int) -> Criterion:
+    """Make sure that there is such a criterion, and that it has the models that it needs.
+
+    Args:
+        by: The criterion.
+        models: How many models there are.
+
+    Returns:
+        The criterion.
+
+    Raises:
+        InputError: There is none, or it needs more.
+
+    >>> check_criterion("rarity", 0)
+    'rarity'
+    """
+    if by not in CRITERIA:
+        raise UnknownNameError(f"unknown criterion {by!r}", hint=f"expected {', '.join(CRITERIA)}")
+    needed = NEEDED.get(by, 0)
+    if models < needed:
+        raise InputError(
+            f"{by} needs {'two models' if needed == 2 else 'a model'}", hint="name --model"
+        )
+    return by
+
+
+def _ranked(scores: Iterable[_Scored]) -> list[_Scored]:
+    return sorted(scores, key=lambda own: (-own[1], own[0]))
 
 
 def _pool(sentences: Sequence[Sentence], known: Sequence[Sentence]) -> list[int]:
@@ -293,19 +315,18 @@ def _unlike(
     sentences: Sequence[Sentence],
     pool: Sequence[int],
     number: int,
-    by: Criterion,
-    evidence: Sequence[Sequence[Evidence]],
+    doubted: Sequence[_Scored],
     known: Sequence[Sentence],
     first: Sequence[_Scored],
 ) -> list[_Scored]:
     """Farthest first: each one is the farthest from all that are labelled or chosen before it.
 
-    Those in ``first`` are chosen before all others.
+    Those in ``first`` are chosen before all others. With ``doubted``, the most doubted first, the
+    choice is among those at its beginning, and what is doubted more weighs more.
     """
-    doubts: dict[int, tuple[float, str]] = {}
-    if by == "mixed":
-        doubts = {place: uncertainty(sentences[place].text, evidence[0][place]) for place in pool}
-        pool = sorted(pool, key=lambda place: (-doubts[place][0], place))[: _AMONG * number]
+    doubts = {place: (score, reason) for place, score, reason in doubted}
+    if doubts:
+        pool = [place for place, _, _ in doubted[: _AMONG * number]]
     pool = list(dict.fromkeys([*(own[0] for own in first), *pool]))
     rows = _vectors([sentences[place].text for place in pool])
     unsure = np.array([doubts[place][0] if doubts else 1.0 for place in pool])
@@ -328,7 +349,7 @@ def _unlike(
         distance = max(0.0, float(far[best])) / 2
         reason = f"{distance:.0%} of it is unlike all others".replace("%", " %")
         score = distance
-        if by == "mixed":
+        if doubts:
             score, doubt = doubts[place]
             reason = f"{doubt}; {reason}"
         chosen.append((place, score, reason))

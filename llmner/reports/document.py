@@ -103,13 +103,7 @@ def render_report(
         "corpus": str(corpus.get("name")) if isinstance(corpus, Mapping) else "a corpus",
     }
     if format == "html":
-        script = _asset("listing.js") + _asset("report.js")
-        context |= {
-            "style": _asset("report.css"),
-            "script": script,
-            "digest": _digest(script),
-            "data": _data(evaluations),
-        }
+        context |= _scripted("report.js", _data(evaluations))
     return _environment().get_template(f"report.{format}.jinja").render(context)
 
 
@@ -159,17 +153,13 @@ def render_view(predictions: Sequence[Prediction], name: str) -> str:
         for number, own in enumerate(predictions, 1)
     ]
     labels = sorted({span.label for own in predictions for span in own.spans})
-    script = _asset("listing.js") + _asset("view.js")
     context = {
         "name": name,
         "texts": len(rows),
         "spans": sum(len(own.spans) for own in predictions),
         "lost": sum(outcome.span is None for own in predictions for outcome in own.outcomes),
         "errors": sum(own.error is not None for own in predictions),
-        "style": _asset("report.css"),
-        "script": script,
-        "digest": _digest(script),
-        "data": _embedded({"colours": label_colours(labels), "rows": rows}),
+        **_scripted("view.js", {"colours": label_colours(labels), "rows": rows}),
     }
     return _environment().get_template("view.html.jinja").render(context)
 
@@ -188,22 +178,20 @@ def render_audit(rows: Sequence[Mapping[str, Any]], name: str) -> str:
     """
     labels = {row["label"] for row in rows if row["label"] is not None}
     labels |= {row["suggested"]["label"] for row in rows if row["suggested"] is not None}
-    script = _asset("listing.js") + _asset("audit.js")
-    context = {
-        "name": name,
-        "count": len(rows),
-        "style": _asset("report.css"),
-        "script": script,
-        "digest": _digest(script),
-        "data": _embedded(
-            {"name": name, "colours": label_colours(sorted(labels)), "rows": list(rows)}
-        ),
-    }
+    data = {"name": name, "colours": label_colours(sorted(labels)), "rows": list(rows)}
+    context = {"name": name, "count": len(rows), **_scripted("audit.js", data)}
     return _environment().get_template("audit.html.jinja").render(context)
 
 
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+def _scripted(name: str, data: Any) -> dict[str, str]:
+    """What a page with a list needs: its style, its script with the digest, and its data."""
+    script = _asset("listing.js") + _asset(name)
+    return {
+        "style": _asset("report.css"),
+        "script": script,
+        "digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "data": _embedded(data),
+    }
 
 
 def _embedded(data: Any) -> str:
@@ -283,8 +271,8 @@ def _cell(text: str) -> str:
     return _plain(" ".join(text.split()))
 
 
-def _data(evaluations: Mapping[str, Evaluation]) -> str:
-    """Every sentence that a run got wrong, as JSON for the page."""
+def _data(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
+    """Every sentence that a run got wrong, for the page."""
     first, *others = evaluations.values()
     sentences = []
     for number, row in enumerate(first.rows):
@@ -301,14 +289,13 @@ def _data(evaluations: Mapping[str, Evaluation]) -> str:
                     "runs": [_run_row(run_row, gold) for run_row in rows],
                 }
             )
-    data = {
+    return {
         "runs": list(evaluations),
         "labels": list(first.counts.labels),
         "colours": label_colours(first.counts.labels),
         "causes": [[cause, title, meaning] for cause, (title, meaning) in CAUSES.items()],
         "sentences": sentences,
     }
-    return _embedded(data)
 
 
 def _said_by(row: Row) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 __all__ = ["docs_page"]
 
@@ -24,6 +25,11 @@ def docs_page(openapi: Mapping[str, Any], address: str) -> bytes:
     >>> "What x is" in page, "curl http://localhost/x" in page
     (True, True)
     """
+    return _template().render(routes=list(_routes(openapi)), address=address).encode()
+
+
+@cache
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("llmner.serving"),
         autoescape=True,
@@ -31,8 +37,7 @@ def docs_page(openapi: Mapping[str, Any], address: str) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template = environment.get_template("docs.html.jinja")
-    return template.render(routes=list(_routes(openapi)), address=address).encode()
+    return environment.get_template("docs.html.jinja")
 
 
 def _routes(openapi: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

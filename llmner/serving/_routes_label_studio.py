@@ -122,7 +122,6 @@ def _names(config: str) -> dict[str, str]:
 
     It is looked through with a pattern, and not parsed: XML from a stranger can take a parser days.
     """
-    names = {"labels": "label", "text": "text", "choices": "labels", "value": "text"}
     found: dict[str, dict[str, str]] = {}
     for match in _CONTROL.finditer(_without_comments(config)):
         attributes = {
@@ -130,11 +129,12 @@ def _names(config: str) -> dict[str, str]:
         }
         found.setdefault(match[1], attributes)
     labels, choices, text = (found.get(kind, {}) for kind in ("Labels", "Choices", "Text"))
-    names["labels"] = labels.get("name", names["labels"])
-    names["choices"] = choices.get("name", names["choices"])
-    names["text"] = labels.get("toName") or choices.get("toName") or text.get("name", "text")
-    names["value"] = text.get("value", "$text").removeprefix("$")
-    return names
+    return {
+        "labels": labels.get("name", "label"),
+        "choices": choices.get("name", "labels"),
+        "text": labels.get("toName") or choices.get("toName") or text.get("name", "text"),
+        "value": text.get("value", "$text").removeprefix("$"),
+    }
 
 
 def _without_comments(config: str) -> str:

@@ -194,7 +194,7 @@ class Safety:
             )
         if self._digests and not _is_preflight(scope, headers) and not _is_open(path):
             key = _shown_key(headers.get(b"authorization", b""))
-            digest = hashlib.sha256(key.strip()).digest()
+            digest = hashlib.sha256(key).digest()
             # Every key is compared every time, so that the time it takes reveals nothing.
             matches = [hmac.compare_digest(digest, expected) for expected in self._digests]
             if not any(matches):
@@ -235,7 +235,7 @@ def _shown_key(authorization: bytes) -> bytes:
         return shown.strip()
     if kind.lower() == b"basic":
         try:
-            return base64.b64decode(shown.strip(), validate=True).partition(b":")[2]
+            return base64.b64decode(shown.strip(), validate=True).partition(b":")[2].strip()
         except ValueError:
             return b""
     return b""

@@ -149,7 +149,6 @@ async function loadRecipes() {
   $("no-model").hidden = choices.model;
   for (const part of $("extract").elements) if (!choices.model) part.disabled = true;
   if (!choices.model) choose("project");
-  describe();
 }
 
 // Fills the lists of recipes; what is chosen stays.
