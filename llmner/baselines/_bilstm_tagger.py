@@ -235,7 +235,7 @@ class BilstmCrfTagger:
         """A text as numbers: a tensor (places,) for each view."""
         import torch
 
-        from llmner.baselines._network import views
+        from llmner.baselines._views import views
 
         values = views(text, places)
         return {
@@ -260,7 +260,7 @@ class BilstmCrfTagger:
 
 def _is_vocabulary(value: Any) -> bool:
     """Whether a value has numbers for each view, all of them in range."""
-    from llmner.baselines._network import VIEWS
+    from llmner.baselines._views import VIEWS
 
     return (
         isinstance(value, dict)

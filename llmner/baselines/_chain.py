@@ -58,7 +58,7 @@ class LinearChain(nn.Module):  # type: ignore[misc]
         Returns:
             (batch,) losses.
         """
-        between, first, last = self._edges()
+        between, first, last = self.edges()
         emissions = scores.gather(-1, tags[..., None]).squeeze(-1) * mask
         transitions = between[tags[:, :-1], tags[:, 1:]] * mask[:, 1:]
         final_tags = tags.gather(1, mask.sum(1, keepdim=True) - 1).squeeze(1)
@@ -70,7 +70,7 @@ class LinearChain(nn.Module):  # type: ignore[misc]
 
         Values in the padding are meaningless.
         """
-        between, _, last = self._edges()
+        between, _, last = self.edges()
         forward = self._forward(scores, mask)
         after = last.expand_as(forward[-1])
         backward = [after]
@@ -83,7 +83,7 @@ class LinearChain(nn.Module):  # type: ignore[misc]
 
     def decode(self, scores: Tensor, mask: Tensor) -> list[list[int]]:
         """The most probable tag sequence of each row (Viterbi); lower tag numbers win ties."""
-        between, first, last = self._edges()
+        between, first, last = self.edges()
         best = first + scores[:, 0]
         backpointers: list[Tensor] = []
         for place in range(1, scores.shape[1]):
@@ -101,7 +101,7 @@ class LinearChain(nn.Module):  # type: ignore[misc]
             paths.append(path[::-1])
         return paths
 
-    def _edges(self) -> tuple[Tensor, Tensor, Tensor]:
+    def edges(self) -> tuple[Tensor, Tensor, Tensor]:
         """Scores of transitions (tags, tags), first tags (tags,) and last tags (tags,)."""
         return (
             self.between + self.forbidden,
@@ -111,7 +111,7 @@ class LinearChain(nn.Module):  # type: ignore[misc]
 
     def _forward(self, scores: Tensor, mask: Tensor) -> list[Tensor]:
         """The forward scores of each place: (batch, tags) log-sums over all sequences up to it."""
-        between, first, _ = self._edges()
+        between, first, _ = self.edges()
         sums = first + scores[:, 0]
         forward = [sums]
         for place in range(1, scores.shape[1]):

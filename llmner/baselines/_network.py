@@ -10,63 +10,13 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from llmner.baselines._chain import LinearChain
-from llmner.baselines._features import character_kind, folded
+from llmner.baselines._views import VIEWS
 
-__all__ = ["VIEWS", "BilstmCrf", "views", "vocabularies"]
+__all__ = ["BilstmCrf", "vocabularies"]
 
-# The properties of each character that have embeddings, and the size of their vectors.
-VIEWS: dict[str, int] = {
-    "char": 100,
-    "left": 48,
-    "right": 48,
-    "prefix": 40,
-    "suffix": 40,
-    "word": 20,
-    "kind": 8,
-    "place": 8,
-}
 # The place of a character in its token, for a network that is given states of tokens.
 _SIZES = {**VIEWS, "piece": 8}
 _UNKNOWN = 0
-_LONGEST = 8
-
-
-def views(text: str, places: Sequence[int]) -> dict[str, list[str]]:
-    """The values of all :data:`VIEWS` for each of ``places``.
-
-    Args:
-        text: The text.
-        places: Offsets of its characters that are not white space.
-
-    Returns:
-        For each view, one string per place.
-
-    >>> views("a bc", [0, 2, 3])["word"]
-    ['a', 'bc', 'bc']
-    """
-    flat = folded(text)
-    chars = [flat[place] for place in places]
-    starts: list[int] = []
-    for number, place in enumerate(places):
-        new = number == 0 or place != places[number - 1] + 1
-        starts.append(number if new else starts[-1])
-    ends = [0] * len(places)
-    for number in range(len(places) - 1, -1, -1):
-        last = number + 1 == len(places) or starts[number + 1] == number + 1
-        ends[number] = number + 1 if last else ends[number + 1]
-    # White space counts as a neighbour.
-    padded = f" {flat} "
-    values: dict[str, list[str]] = {view: [] for view in VIEWS}
-    for number, (place, start, end) in enumerate(zip(places, starts, ends, strict=True)):
-        values["char"].append(chars[number])
-        values["left"].append(padded[place : place + 2])
-        values["right"].append(padded[place + 1 : place + 3])
-        values["prefix"].append("".join(chars[max(start, number + 1 - _LONGEST) : number + 1]))
-        values["suffix"].append("".join(chars[number : min(end, number + _LONGEST)]))
-        values["word"].append("".join(chars[start : min(end, start + 2 * _LONGEST)]))
-        values["kind"].append(character_kind(text[place]))
-        values["place"].append(f"{min(number - start, 5)} {min(end - number, 5)}")
-    return values
 
 
 def vocabularies(
@@ -162,6 +112,23 @@ class BilstmCrf(nn.Module):  # type: ignore[misc]
         Returns:
             (batch, length, tags) scores, and the (batch, length) mask, which is false for padding.
         """
+        vectors = self._embedded(numbers, states)
+        packed = pack_padded_sequence(
+            vectors, lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
+        read, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+        mask = torch.arange(read.shape[1], device=read.device)[None] < lengths[:, None]
+        return self.scores(self.dropout(read)), mask
+
+    def read(self, numbers: Mapping[str, Tensor], states: Tensor | None = None) -> Tensor:
+        """The (batch, length, tags) scores of sequences of one length.
+
+        The arguments are those of :meth:`forward`.
+        """
+        return self.scores(self.lstm(self._embedded(numbers, states))[0])
+
+    def _embedded(self, numbers: Mapping[str, Tensor], states: Tensor | None) -> Tensor:
+        """What the LSTM reads: (batch, length, size)."""
         embedded = [] if states is None else [self.norm(states)]
         for view, vectors in self.embeddings.items():
             values = numbers[view]
@@ -169,10 +136,4 @@ class BilstmCrf(nn.Module):  # type: ignore[misc]
                 forgotten = torch.rand(values.shape, device=values.device) < self.forget
                 values = values.masked_fill(forgotten, _UNKNOWN)
             embedded.append(vectors(values))
-        vectors = self.dropout(torch.cat(embedded, -1))
-        packed = pack_padded_sequence(
-            vectors, lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
-        read, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
-        mask = torch.arange(read.shape[1], device=read.device)[None] < lengths[:, None]
-        return self.scores(self.dropout(read)), mask
+        return self.dropout(torch.cat(embedded, -1))

@@ -23,6 +23,7 @@ __all__ = [
     "label_targets",
     "learnt_text_labels",
     "sigmoid",
+    "softmax",
     "text_labels",
 ]
 
@@ -248,6 +249,12 @@ def best_thresholds(probabilities: NDArray[Any], targets: NDArray[np.bool_]) -> 
 def sigmoid(scores: NDArray[Any]) -> NDArray[Any]:
     """Probabilities of scores."""
     return np.asarray(1 / (1 + np.exp(-np.clip(scores, -40, 40))))
+
+
+def softmax(scores: NDArray[Any]) -> NDArray[Any]:
+    """Probabilities of scores that exclude each other, which are in the last dimension."""
+    shifted = np.exp(scores - scores.max(-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(-1, keepdims=True))
 
 
 def _middle(f1: NDArray[Any]) -> float:

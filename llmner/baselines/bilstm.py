@@ -61,7 +61,8 @@ def train_bilstm_crf(
     from torch.nn.utils import clip_grad_norm_
     from torch.nn.utils.rnn import pad_sequence
 
-    from llmner.baselines._network import views, vocabularies
+    from llmner.baselines._network import vocabularies
+    from llmner.baselines._views import views
 
     started = time.perf_counter()
     labels = learnt_labels(sentences)

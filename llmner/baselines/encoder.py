@@ -142,14 +142,13 @@ def _task_of_characters(
     config: EncoderConfig, path: str, labels: Sequence[str], sentences: Sequence[Sentence]
 ) -> FineTuningTask:
     from llmner.baselines._character_tagger import (
-        VIEWS,
         CharacterModel,
         CharacterTagger,
         collate,
         make_head,
         row_tags,
-        window_views,
     )
+    from llmner.baselines._characters import VIEWS, window_views
     from llmner.baselines._network import vocabularies
 
     encoder, tokenizer = load_encoder(

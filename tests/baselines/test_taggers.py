@@ -25,10 +25,10 @@ from llmner.baselines import (
     train_baseline,
 )
 from llmner.baselines._features import features
-from llmner.baselines._network import VIEWS, views
 from llmner.baselines._store import fingerprint
 from llmner.baselines._syllables import bioes_tags, places_of, spans_of
 from llmner.baselines._types import BestEpoch, Epoch, judge, tag_counts
+from llmner.baselines._views import VIEWS, views
 from llmner.corpora import read_corpus
 from llmner.errors import InputError
 from llmner.scoring import from_extractor
