@@ -10,6 +10,7 @@ import io
 import os
 import re
 import secrets
+import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -32,12 +33,47 @@ __all__ = [
     "mode_like",
     "replace_file",
     "whole_file",
+    "whole_folder",
     "write_bytes",
 ]
 
 STDIO = "-"
 _PART = ".llmner-part"
 _LONGEST_NAME = 220
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to write into that becomes ``path`` only if the block ends well.
+
+    Args:
+        path: The folder. It must not exist, or must be empty.
+
+    Raises:
+        InputError: It has something in it, or cannot be made.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with whole_folder(Path(folder) / "out") as part:
+    ...         _ = (part / "a").write_text("done")
+    ...     [file.name for file in (Path(folder) / "out").iterdir()]
+    ['a']
+    """
+    if kind_of(path) != "missing" and (not path.is_dir() or any(path.iterdir())):
+        raise InputError("already exists", path=path, hint="name a new folder")
+    part = path.with_name(f"{path.name}.partial")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"cannot be made ({reason(error)})", path=part) from None
+    try:
+        yield part
+        if path.exists():
+            path.rmdir()
+        part.rename(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager

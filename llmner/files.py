@@ -27,6 +27,7 @@ from llmner._whole import (
     mode_like,
     replace_file,
     whole_file,
+    whole_folder,
     write_bytes,
 )
 from llmner.errors import CorpusError, InputError
@@ -53,6 +54,7 @@ __all__ = [
     "told_of",
     "too_deep",
     "whole_file",
+    "whole_folder",
     "write_bytes",
     "write_jsonl",
 ]

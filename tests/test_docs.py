@@ -46,6 +46,8 @@ _NOT_RUN = {
         "llmner push (?:build/EXAONE|.*--private)",
         "llmner train-baseline (?:encoder|classifier --model klue)",
         "llmner evaluate .*baseline:USER",
+        "llmner extract --engine baseline:build/roberta",
+        "llmner export build/roberta",
     ),
     "shows curves until it is stopped": ("tensorboard ",),
     "needs a key": ("llmner (?:extract --input|calibrate --gold) held-out.tsv",),
@@ -54,6 +56,10 @@ _NOT_RUN = {
         "llmner serve",
         "curl ",
         "MODEL=",
+    ),
+    "is run with llama.cpp by tests/exporting/test_gguf.py": (
+        "llama-server",
+        "llmner extract --base-url http://127.0.0.1:8080",
     ),
     "is run in a bare environment by tests/serving/test_container.py": ("docker ",),
     "is run by make demo": (

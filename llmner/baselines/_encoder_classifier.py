@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llmner._mishaps import Mishap, attempt
 from llmner._unicode import writable
-from llmner.baselines._encoders import MODEL_FILES, EncoderModel, class_names, load_folder
+from llmner.baselines._encoders import (
+    MODEL_FILES,
+    ONNX_CONFIG,
+    ONNX_FILES,
+    EncoderModel,
+    class_names,
+    load_folder,
+)
 from llmner.baselines._text_labels import (
     AttributeClasses,
     LabelChoice,
     Values,
     sigmoid,
+    softmax,
     text_labels,
 )
 from llmner.baselines._types import baseline_config
-from llmner.engines._denormals import denormals_flushed
 from llmner.errors import InputError
-from llmner.files import dump_json, read_json, whole_file
+from llmner.files import dump_json, kind_of, read_json, whole_file
 from llmner.spans import TextLabel
 
 if TYPE_CHECKING:
@@ -33,8 +40,8 @@ __all__ = ["FILES", "EncoderClassifier"]
 
 ATTRIBUTES = "attributes.safetensors"
 CLASSES = "classifier.json"
-FILES = (*MODEL_FILES, ATTRIBUTES, CLASSES)
-"""Names of the files that :meth:`EncoderClassifier.save` may write."""
+FILES = (*MODEL_FILES, ATTRIBUTES, CLASSES, *ONNX_FILES)
+"""Names of the files of a classifier, exported or not."""
 
 Encoded = dict[str, list[int]]
 """A window as its model takes it: ``input_ids``, ``attention_mask``, and what else it takes."""
@@ -71,14 +78,10 @@ class EncoderClassifier(EncoderModel):
         stride: int = 64,
     ) -> None:
         super().__init__(model, tokenizer, max_length=max_length, stride=stride)
-        for own in filter(None, (model, attribute_model)):
-            _pad(own, tokenizer)
-        # It says that padding after all is slower, which is known.
-        tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
-        self.labels = tuple(class_names(model))
         self.choice = choice
         self.values: Values = values or {}
         self.attribute_model = attribute_model
+        self.labels, self.several = self._classes()
 
     @classmethod
     def load(
@@ -102,6 +105,10 @@ class EncoderClassifier(EncoderModel):
             InputError: A file is missing or broken.
             MissingExtraError: The ``baselines`` extra is not installed.
         """
+        if kind_of(folder / ONNX_CONFIG) != "missing":
+            from llmner.baselines._onnx import load_onnx
+
+            return cast(EncoderClassifier, load_onnx(folder, "texts", device=device))
         config = baseline_config(record, folder, max_length=(8, 1 << 20), stride=(0, 1 << 20))
         lengths: dict[str, Any] = {key: int(value) for key, value in config.items()}
         foreign = record.get("foreign") is True
@@ -135,6 +142,15 @@ class EncoderClassifier(EncoderModel):
                 hint=hint,
             )
         return classifier
+
+    def _classes(self) -> tuple[tuple[str, ...], bool]:
+        """The labels, and whether the probability of each is its own, apart from the others'."""
+        for own in filter(None, (self.model, self.attribute_model)):
+            _pad(own, self.tokenizer)
+        # It says that padding after all is slower, which is known.
+        self.tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
+        config = self.model.config
+        return tuple(class_names(self.model)), config.problem_type == "multi_label_classification"
 
     @property
     def network(self) -> Any:
@@ -183,9 +199,15 @@ class EncoderClassifier(EncoderModel):
             **(overlaps if self.tokenizer.is_fast else {}),
         )
         names = [name for name in self.tokenizer.model_input_names if name in encoded]
-        return [
+        windows = [
             {name: list(encoded[name][number]) for name in names}
             for number in range(len(encoded["input_ids"]))
+        ]
+        # A model reads at least one token, and some tokenizers add none to an empty text.
+        blank = {"input_ids": [self.tokenizer.pad_token_id or 0], "attention_mask": [1]}
+        return [
+            window if window["input_ids"] else {name: blank.get(name, [0]) for name in names}
+            for window in windows
         ]
 
     def padded(self, windows: Sequence[Encoded]) -> dict[str, Tensor]:
@@ -203,9 +225,9 @@ class EncoderClassifier(EncoderModel):
             windows += own
             owners += [(number, place) for place in range(len(own))]
         scores = self._scores(self.model, windows)
-        if self.model.config.problem_type == "multi_label_classification":
+        if self.several:
             return sigmoid(scores), owners
-        return _softmax(scores), owners
+        return softmax(scores), owners
 
     def _attributes(
         self, texts: Sequence[str], given: Sequence[tuple[int, int]], best: NDArray[Any]
@@ -236,17 +258,15 @@ class EncoderClassifier(EncoderModel):
                     attributes[place][name] = classes.values[int(row)]
         return attributes
 
-    def _scores(self, model: PreTrainedModel, windows: Sequence[Encoded]) -> NDArray[Any]:
+    def _scores(self, model: Any, windows: Sequence[Encoded]) -> NDArray[Any]:
         """The scores of each class, before they are made probabilities: (windows, classes)."""
-        import torch
-
-        model.eval()
-        scores = np.zeros((len(windows), model.config.num_labels))
+        scores: NDArray[Any] | None = None
         for batch in self.batches([len(window["input_ids"]) for window in windows]):
-            padded = self.padded([windows[index] for index in batch])
-            inputs = {name: tensor.to(model.device) for name, tensor in padded.items()}
-            with torch.inference_mode(), denormals_flushed():
-                scores[batch] = model(**inputs).logits.float().cpu().numpy()
+            rows = self.scores(model, self.padded([windows[index] for index in batch]))
+            if scores is None:
+                scores = np.zeros((len(windows), rows.shape[1]))
+            scores[batch] = rows
+        assert scores is not None, "no window to ask about"
         return scores
 
     def save(self, folder: Path) -> None:
@@ -328,11 +348,6 @@ def _pad(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
     text_config = model.config.get_text_config()
     if text_config.pad_token_id is None:
         text_config.pad_token_id = tokenizer.pad_token_id
-
-
-def _softmax(scores: NDArray[Any]) -> NDArray[Any]:
-    shifted = np.exp(scores - scores.max(1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(1, keepdims=True))
 
 
 def _highest(

@@ -6,15 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from llmner._mishaps import Mishap, attempt
 from llmner._unicode import writable
 from llmner.baselines._alignment import spans_of_all_tokens, spans_of_tokens
-from llmner.baselines._encoders import MODEL_FILES, EncoderModel, class_names, load_folder
+from llmner.baselines._encoders import (
+    MODEL_FILES,
+    ONNX_CONFIG,
+    ONNX_FILES,
+    EncoderModel,
+    class_names,
+    load_folder,
+    padded,
+)
 from llmner.baselines._tag_names import tag_names
+from llmner.baselines._text_labels import softmax
 from llmner.baselines._types import baseline_config
-from llmner.engines._denormals import denormals_flushed
 from llmner.errors import InputError
 from llmner.files import kind_of
 from llmner.spans import Span
@@ -28,8 +36,8 @@ __all__ = ["CHARACTERS", "FILES", "HEAD", "EncoderTagger", "Window"]
 HEAD = "head.safetensors"
 CHARACTERS = "characters.json"
 """What a tagger of characters has besides: weights on top of the encoder, and their vocabulary."""
-FILES = (*MODEL_FILES, HEAD, CHARACTERS)
-"""Names of the files that :meth:`EncoderTagger.save` may write. Not all models have all of them."""
+FILES = (*MODEL_FILES, HEAD, CHARACTERS, *ONNX_FILES)
+"""Names of the files of a tagger, exported or not. Not all models have all of them."""
 # White space in the names of tokens: SentencePiece's, and byte-level BPE's space and line break.
 _SPACES = "\u2581\u0120\u010a \n\t"
 
@@ -116,6 +124,10 @@ class EncoderTagger(EncoderModel):
             InputError: A file is missing or broken, or the tokenizer has no offsets.
             MissingExtraError: The ``baselines`` extra is not installed.
         """
+        if kind_of(folder / ONNX_CONFIG) != "missing":
+            from llmner.baselines._onnx import load_onnx
+
+            return cast(EncoderTagger, load_onnx(folder, "spans", device=device))
         config = baseline_config(record, folder, max_length=(8, 1 << 20), stride=(0, 1 << 20))
         options: dict[str, Any] = {key: int(value) for key, value in config.items()}
         foreign = record.get("foreign") is True
@@ -203,7 +215,10 @@ class EncoderTagger(EncoderModel):
         A text that does not fit into the model is tagged in windows that overlap. Of the tokens
         that two windows share, the first half is taken from the earlier window.
         """
-        rows = [(number, row) for number, text in enumerate(texts) for row in self.rows(text)]
+        # Where a tokenizer adds no tokens of its own, an empty text has none.
+        rows = [
+            (number, row) for number, text in enumerate(texts) for row in self.rows(text) if row.ids
+        ]
         predictions: dict[int, tuple[list[str], list[float]]] = {}
         for batch in self.batches([len(row.ids) for _, row in rows]):
             predictions.update(
@@ -232,20 +247,12 @@ class EncoderTagger(EncoderModel):
 
     def _predict(self, windows: Sequence[Any]) -> Iterator[tuple[list[str], list[float]]]:
         """The tags of each window's tokens, and their probabilities."""
-        import torch
-        from torch.nn.utils.rnn import pad_sequence
-
-        self.model.eval()
-        pad = self.tokenizer.pad_token_id or 0
-        ids = pad_sequence([torch.tensor(window.ids) for window in windows], True, pad)
-        mask = pad_sequence(
-            [torch.ones(len(window.ids), dtype=torch.long) for window in windows], True, 0
-        )
-        device = self.model.device
-        with torch.inference_mode(), denormals_flushed():
-            scores = self.model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
+        ids = padded([window.ids for window in windows], self.tokenizer.pad_token_id or 0)
+        mask = padded([[1] * len(window.ids) for window in windows], 0)
+        scores = self.scores(self.model, {"input_ids": ids, "attention_mask": mask})
         # Both are (windows, longest).
-        probabilities, best = scores.float().softmax(-1).max(-1)
+        values = softmax(scores)
+        best, probabilities = values.argmax(-1), values.max(-1)
         for window, tags, row in zip(windows, best.tolist(), probabilities.tolist(), strict=True):
             size = len(window.ids)
             yield [self.tags[tag] for tag in tags[:size]], row[:size]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from llmner._mishaps import Mishap, attempt
 from llmner._numbers import is_whole
+from llmner.engines._denormals import denormals_flushed
 from llmner.engines._loading import check_available, load_pretrained
 from llmner.engines._model_files import check_finite
 from llmner.engines.embedded import EMBEDDED_MODEL, embedded_model
@@ -19,17 +23,33 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MODEL_FILES",
+    "ONNX_CONFIG",
+    "ONNX_FILES",
     "EncoderModel",
     "class_names",
     "config_fields",
     "load_encoder",
     "load_folder",
     "model_path",
+    "padded",
 ]
 
 TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer_config.json", "vocab.txt")
 MODEL_FILES = ("model.safetensors", "config.json", "tokenizer.json", *TOKENIZER_FILES)
 """Names of the files that ``save_pretrained`` may write. Not all models have all of them."""
+ONNX_CONFIG = "onnx.json"
+ONNX_FILES = (
+    ONNX_CONFIG,
+    "model.onnx",
+    "head.onnx",
+    "attributes.onnx",
+    "model.onnx.data",
+    "attributes.onnx.data",
+)
+"""Names of the files of an exported encoder. Not all have all of them; the tokenizer's is another.
+
+Networks of more than two gigabytes have their weights beside them.
+"""
 # Windows asked about together: on a CPU few, of nearly one length, since padding costs there what
 # tokens cost.
 _TOGETHER, _TOGETHER_ON_CPU = 32, 8
@@ -58,7 +78,7 @@ class EncoderModel:
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self.max_length = _longest(model, tokenizer, max_length)
+        self.max_length = self._longest(max_length)
         self.stride = min(stride, self.max_length // 4)
 
     @property
@@ -101,6 +121,29 @@ class EncoderModel:
         """How many windows are asked about together."""
         return _TOGETHER_ON_CPU if self.model.device.type == "cpu" else _TOGETHER
 
+    def scores(self, model: Any, inputs: Mapping[str, Any]) -> NDArray[np.float32]:
+        """What a model gives for a batch of windows, before it is made probabilities.
+
+        Args:
+            model: :attr:`model`, or another one of this tagger.
+            inputs: Its inputs, integers of (windows, longest) each.
+        """
+        import torch
+
+        model.eval()
+        tensors = {name: torch.as_tensor(own, device=model.device) for name, own in inputs.items()}
+        with torch.inference_mode(), denormals_flushed():
+            scores: NDArray[np.float32] = model(**tensors).logits.float().cpu().numpy()
+        return scores
+
+    def _longest(self, max_length: int) -> int:
+        """The longest window in tokens: less than ``max_length`` if the model cannot take it."""
+        limits = [max_length, self.tokenizer.model_max_length]
+        positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if is_whole(positions) and positions > 0:
+            limits.append(positions - _unused_positions(self.model))
+        return int(min(limits))
+
     def batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """The numbers of windows to ask about together: of similar lengths, the longest first.
 
@@ -110,6 +153,18 @@ class EncoderModel:
         order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
         for start in range(0, len(order), self.together):
             yield order[start : start + self.together]
+
+
+def padded(rows: Sequence[Sequence[int]], value: int) -> NDArray[np.int64]:
+    """Rows of numbers as (rows, longest), short ones filled up with a value at their end.
+
+    >>> padded([[1, 2], [3]], 0).tolist()
+    [[1, 2], [3, 0]]
+    """
+    filled = np.full((len(rows), max(map(len, rows))), value, np.int64)
+    for number, row in enumerate(rows):
+        filled[number, : len(row)] = row
+    return filled
 
 
 def load_encoder(
@@ -243,15 +298,6 @@ def config_fields(path: str, *, trust_remote_code: bool = False) -> dict[str, An
 def class_names(model: PreTrainedModel) -> list[str]:
     """The names of a model's classes, in their order."""
     return [str(model.config.id2label[number]) for number in range(model.config.num_labels)]
-
-
-def _longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, max_length: int) -> int:
-    """The longest window in tokens: ``max_length``, or less if the model cannot take as many."""
-    limits = [max_length, tokenizer.model_max_length]
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if is_whole(positions) and positions > 0:
-        limits.append(positions - _unused_positions(model))
-    return int(min(limits))
 
 
 def _unused_positions(model: PreTrainedModel) -> int:

@@ -28,6 +28,7 @@ __all__ = [
     "load_baseline",
     "read_baseline_record",
     "save_baseline",
+    "save_exported",
     "size_on_disk",
 ]
 
@@ -73,6 +74,20 @@ def save_baseline(trained: Trained, folder: Path, **facts: Any) -> None:
     }
     with whole_file(folder / RECORD_FILE) as stream:
         stream.write(dump_json(record, indent=2) + b"\n")
+
+
+def save_exported(folder: Path, record: Mapping[str, Any], **facts: Any) -> None:
+    """Write the record of an exported baseline, whose files are in the folder already.
+
+    Args:
+        folder: The folder.
+        record: The record of the baseline that was exported.
+        **facts: More fields of the record.
+    """
+    kept = {key: value for key, value in record.items() if key not in ("foreign", "files")}
+    files = {path.name: _digest(path) for path in _files(folder, str(record["kind"]))}
+    with whole_file(folder / RECORD_FILE) as stream:
+        stream.write(dump_json({**kept, **facts, "files": files}, indent=2) + b"\n")
 
 
 def read_baseline_record(folder: Path) -> dict[str, Any]:

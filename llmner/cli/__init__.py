@@ -29,6 +29,7 @@ from llmner.cli import (
     doctor,
     evaluate,
     explain,
+    export,
     extract,
     merge,
     project,
@@ -87,7 +88,7 @@ app.command(
     rich_help_panel=_TRAIN,
 )(train.train)
 app.add_typer(train_baseline.app, name="train-baseline", rich_help_panel=_TRAIN)
-_add(_TRAIN, distill=distill.distill, merge=merge.merge, push=push.push)
+_add(_TRAIN, distill=distill.distill, export=export.export, merge=merge.merge, push=push.push)
 _add("This machine", doctor=doctor.doctor)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llmner.engines.adapters import RECIPE_FILE, Adapter, find_adapter
 from llmner.engines.transformers_engine import TransformersGenerator
-from llmner.errors import InputError
+from llmner.files import whole_folder
 
 __all__ = ["merge_adapter"]
 
@@ -44,29 +44,22 @@ def merge_adapter(
         MissingExtraError: The ``local`` extra is not installed.
         GenerationError: The base model cannot be loaded.
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError("already exists", path=output, hint="name a new folder")
     source = find_adapter(adapter, report, model=model) if isinstance(adapter, str) else adapter
-    engine = TransformersGenerator(
-        model or source.model,
-        adapter=source,
-        device="cpu",
-        dtype="bfloat16",
-        trust_remote_code=trust_remote_code,
-        report=report,
-    )
-    merged, tokenizer = engine.load()
-    if report is not None:
-        report(f"Writing {output}")
-    part = output.with_name(f"{output.name}.partial")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    merged.save_pretrained(part)
-    tokenizer.save_pretrained(part)
-    recipe = source.folder / RECIPE_FILE
-    if recipe.is_file():
-        shutil.copyfile(recipe, part / RECIPE_FILE)
-    if output.exists():
-        output.rmdir()
-    part.rename(output)
+    with whole_folder(output) as part:
+        engine = TransformersGenerator(
+            model or source.model,
+            adapter=source,
+            device="cpu",
+            dtype="bfloat16",
+            trust_remote_code=trust_remote_code,
+            report=report,
+        )
+        merged, tokenizer = engine.load()
+        if report is not None:
+            report(f"Writing {output}")
+        merged.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        recipe = source.folder / RECIPE_FILE
+        if recipe.is_file():
+            shutil.copyfile(recipe, part / RECIPE_FILE)
     return output

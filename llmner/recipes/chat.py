@@ -25,6 +25,7 @@ __all__ = [
     "build_prompt",
     "chat_row",
     "completion_row",
+    "plain_chat_template",
     "write_chat",
 ]
 
@@ -106,6 +107,41 @@ def build_prompt(recipe: Recipe, sentence: Sentence) -> Prompt:
         text=sentence.text,
         id=sentence.id,
     )
+
+
+def plain_chat_template(recipe: Recipe) -> str:
+    """A chat template that renders a conversation as :attr:`Prompt.completion` does.
+
+    Servers that know no other form than chats ask a model with it as it was trained.
+
+    Returns:
+        A Jinja template of ``messages``.
+
+    >>> import jinja2
+    >>> recipe = Recipe.load("klue")
+    >>> prompt = build_prompt(recipe, Sentence("손흥민은 춘천에서 태어났다."))
+    >>> template = jinja2.Template(plain_chat_template(recipe), keep_trailing_newline=True)
+    >>> template.render(messages=prompt.messages) == prompt.completion
+    True
+    """
+    layout = recipe.completion
+    told = f"\n{layout.output}" if layout.output else ""
+    before, after, end, last = map(_quoted, (layout.input, told, layout.end, told.rstrip()))
+    question = "(message['content'] | trim)" if not told else "message['content']"
+    return (
+        "{%- for message in messages -%}"
+        f"{{%- if message['role'] == 'user' -%}}{{{{- {before} -}}}}"
+        f"{{%- if loop.last -%}}{{{{- {question} ~ {last} -}}}}"
+        f"{{%- else -%}}{{{{- message['content'] ~ {after} -}}}}{{%- endif -%}}"
+        f"{{%- else -%}}{{{{- message['content'] ~ {end} -}}}}{{%- endif -%}}"
+        "{%- endfor -%}"
+    )
+
+
+def _quoted(text: str) -> str:
+    """A string as Jinja reads it."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    return f"'{escaped}'"
 
 
 def chat_row(recipe: Recipe, sentence: Sentence) -> dict[str, object]:

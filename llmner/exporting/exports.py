@@ -1,0 +1,209 @@
+"""One way in: what a model is decides what it can become."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from llmner.baselines import find_baseline
+from llmner.baselines._store import RECORD_FILE, read_baseline_record
+from llmner.engines.adapters import RECIPE_FILE, find_adapter
+from llmner.engines.embedded import EMBEDDED_MODEL
+from llmner.engines.merging import merge_adapter
+from llmner.engines.transformers_engine import TransformersGenerator
+from llmner.errors import InputError, UnknownNameError
+from llmner.exporting.gguf_models import (
+    QUANTIZATIONS,
+    Quantization,
+    relative_error,
+    write_gguf,
+)
+from llmner.exporting.int8_models import save_int8
+from llmner.exporting.onnx_models import export_encoder
+from llmner.files import kind_of, whole_folder
+from llmner.hub.licences import check_name, terms_of
+from llmner.recipes import Recipe
+from llmner.recipes.chat import plain_chat_template
+
+__all__ = ["FORMS", "Exported", "Form", "export_model"]
+
+Form = Literal["bfloat16", "int8", "gguf", "onnx"]
+"""What a model can become."""
+
+FORMS: tuple[Form, ...] = get_args(Form)
+_BASELINE = "baseline:"
+GGUF_FILE = "model.gguf"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An exported model.
+
+    Attributes:
+        folder: Its folder.
+        form: Its form.
+        source: The folder of the baseline that it was made of; ``None`` for a language model.
+        bytes: The size of its folder's files.
+        error: How far its matrices are from the original ones: the root of the mean square of the
+            differences, by that of the values. ``None`` if they are the same, or were not compared.
+        notice: What the base model's licence asks for, if it is known.
+    """
+
+    folder: Path
+    form: Form
+    source: Path | None
+    bytes: int
+    error: float | None = None
+    notice: str | None = None
+
+
+def export_model(
+    source: str,
+    output: Path,
+    form: Form,
+    *,
+    model: str | None = None,
+    quantization: Quantization = "q8_0",
+    trust_remote_code: bool = False,
+    report: Callable[[str], None] | None = None,
+) -> Exported:
+    """Write a trained model in another form.
+
+    An adapter is merged into its base model first. Encoders become ``onnx`` in float32, or with
+    ``int8`` in integers; language models become ``bfloat16``, ``int8`` (compressed-tensors, for
+    vLLM) or ``gguf`` (for llama.cpp).
+
+    Args:
+        source: An adapter, a language model or a baseline: a folder, ``USER/NAME`` on the Hub, or
+            the packaged adapter's name. ``baseline:NAME`` is a baseline on the Hub.
+        output: The folder to write. It must not exist, or must be empty. It appears complete or not
+            at all.
+        form: What the model becomes.
+        model: The base model, where it is not the one that an adapter names.
+        quantization: The type of a GGUF's matrices.
+        trust_remote_code: Run Python code that comes with the model.
+        report: Called with a sentence before anything that takes long.
+
+    Raises:
+        InputError: The source is missing, broken, or cannot become this; the folder is not empty.
+        GenerationError: The language model cannot be loaded.
+        MissingExtraError: The ``export`` or the ``local`` extra is not installed.
+
+    >>> export_model("gemma-3-270m-klue-ner", Path("klue"), "gguf").bytes  # doctest: +SKIP
+    291655072
+    """
+    for value, known, what in ((form, FORMS, "form"), (quantization, QUANTIZATIONS, "type")):
+        if value not in known:
+            raise UnknownNameError(f"unknown {what} {value!r}", hint=f"expected {', '.join(known)}")
+    if kind_of(output) != "missing" and (not output.is_dir() or any(output.iterdir())):
+        raise InputError("already exists", path=output, hint="name a new folder")
+    if _is_baseline(source):
+        if form not in ("onnx", "int8"):
+            raise InputError(f"a baseline does not become {form}", hint="expected onnx or int8")
+        folder = find_baseline(source.removeprefix(_BASELINE), report)
+        export_encoder(
+            folder,
+            output,
+            weights="int8" if form == "int8" else "float32",
+            trust_remote_code=trust_remote_code,
+            report=report,
+        )
+        return Exported(output, form, folder, size_of(output))
+    if form == "onnx":
+        raise InputError(
+            "a language model does not become onnx", hint="expected bfloat16, int8 or gguf"
+        )
+    return _export_language_model(
+        source, output, form, model, quantization, trust_remote_code, report
+    )
+
+
+def size_of(folder: Path) -> int:
+    """The bytes of a folder's files."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+
+
+def _is_baseline(source: str) -> bool:
+    if source.startswith(_BASELINE):
+        return True
+    folder = Path(source)
+    if kind_of(folder) == "missing":
+        return False
+    if kind_of(folder / RECORD_FILE) != "missing":
+        return True
+    try:
+        read_baseline_record(folder)
+    except InputError:
+        return False
+    return True
+
+
+def _is_whole_model(source: str) -> bool:
+    """Whether a source is a language model by itself, and no adapter."""
+    folder = Path(source)
+    return source == EMBEDDED_MODEL or (
+        kind_of(folder / "config.json") != "missing"
+        and kind_of(folder / "adapter_config.json") == "missing"
+    )
+
+
+def _export_language_model(
+    source: str,
+    output: Path,
+    form: Form,
+    model: str | None,
+    quantization: Quantization,
+    trust_remote_code: bool,
+    report: Callable[[str], None] | None,
+) -> Exported:
+    whole = _is_whole_model(source)
+    if whole and model is not None:
+        raise InputError("is a whole model, which has no base model", path=source)
+    adapter = None if whole else find_adapter(source, report, model=model)
+    base = source if adapter is None else model or adapter.model or ""
+    terms = terms_of(base, (source,))
+    check_name(f"USER/{output.absolute().name}", terms)
+    notice = None if terms is None else f"{terms.title}, {terms.link}"
+    if form == "bfloat16" and adapter is not None:
+        merge_adapter(
+            adapter, output, model=model, trust_remote_code=trust_remote_code, report=report
+        )
+        return Exported(output, form, None, size_of(output), notice=notice)
+    engine = TransformersGenerator(
+        base,
+        adapter=adapter,
+        device="cpu",
+        dtype="bfloat16",
+        trust_remote_code=trust_remote_code,
+        report=report,
+    )
+    recipe = (Path(source) if adapter is None else adapter.folder) / RECIPE_FILE
+    known = recipe.is_file()
+    with whole_folder(output) as part:
+        merged, tokenizer = engine.load()
+        if report is not None:
+            report(f"Writing {output}")
+        error = None
+        if form == "gguf":
+            path = part / GGUF_FILE
+            name = output.absolute().name
+            write_gguf(
+                merged,
+                tokenizer,
+                path,
+                name=name,
+                quantization=quantization,
+                chat_template=plain_chat_template(Recipe.load(recipe)) if known else None,
+            )
+            error = relative_error(merged, path)
+        elif form == "int8":
+            error = save_int8(merged, tokenizer, part)
+        else:
+            merged.save_pretrained(part)
+            tokenizer.save_pretrained(part)
+        if known:
+            shutil.copyfile(recipe, part / RECIPE_FILE)
+    return Exported(output, form, None, size_of(output), error, notice)
