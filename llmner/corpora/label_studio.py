@@ -231,7 +231,7 @@ def _write_task(sentence: Sentence, stream: BinaryIO) -> None:
 
 def _write_prediction(sentence: Sentence, stream: BinaryIO) -> None:
     task = {"data": _data(sentence), "predictions": [{"result": results_of(sentence)}]}
-    stream.write(dump_json(task) + b"\n")
+    stream.write(dump_json(task))
 
 
 def _are_minimal(rows: list[Any]) -> bool:
@@ -285,6 +285,9 @@ LABEL_STUDIO_PREDICTIONS = CorpusFormat(
     _read_tasks,
     _write_prediction,
     None,
+    b"[\n",
+    between=b",\n",
+    footer=b"\n]\n",
     kept=_kept,
 )
 LABEL_STUDIO_MIN = CorpusFormat(
