@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -30,6 +30,7 @@ from llmner.baselines._text_labels import (
     label_targets,
     learnt_text_labels,
     sigmoid,
+    softmax,
     text_labels,
 )
 from llmner.baselines._types import Epoch, Fields, Trained, baseline_config
@@ -137,6 +138,35 @@ class LinearClassifier:
         """The probability of each label: (texts, labels), in the order of :attr:`labels`."""
         return self._probabilities(self._features(texts))
 
+    def values(
+        self, texts: Sequence[str], labels: Sequence[Sequence[str]]
+    ) -> list[dict[tuple[str, str], dict[Any, float]]]:
+        """The probability of each value of the attributes of labels that texts are known to have.
+
+        Args:
+            texts: The texts.
+            labels: The labels of each.
+
+        Returns:
+            For each text, by label and name of the attribute, the probability of each value.
+        """
+        found: list[dict[tuple[str, str], dict[Any, float]]] = [{} for _ in texts]
+        if not texts:
+            return found
+        features = self._features(texts)
+        given = [
+            (number, self.labels.index(label))
+            for number, own in enumerate(labels)
+            for label in own
+            if label in self.labels
+        ]
+        for name, places, scores in self._attribute_scores(features, given):
+            values = self._values[name].values
+            for place, row in zip(places, softmax(scores).tolist(), strict=True):
+                number, index = given[place]
+                found[number][self.labels[index], name] = dict(zip(values, row, strict=True))
+        return found
+
     def _features(self, texts: Sequence[str]) -> csr_matrix:
         return _weighted(_hashed(texts, self._classes), self._weights["idf"])
 
@@ -148,6 +178,15 @@ class LinearClassifier:
     ) -> list[dict[str, Any]]:
         """The attributes of each label that a text has: (number of the text, of the label)."""
         attributes: list[dict[str, Any]] = [{} for _ in given]
+        for name, places, scores in self._attribute_scores(features, given):
+            for place, best in zip(places, scores.argmax(1), strict=True):
+                attributes[place][name] = self._values[name].values[int(best)]
+        return attributes
+
+    def _attribute_scores(
+        self, features: csr_matrix, given: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[str, list[int], NDArray[Any]]]:
+        """Each attribute, which of the given labels have it, and the scores: (those, values)."""
         for name, classes in self._values.items():
             places = [
                 place
@@ -158,10 +197,7 @@ class LinearClassifier:
                 continue
             rows = features[[given[place][0] for place in places]]
             rows = _with_label(rows, [self.labels[given[place][1]] for place in places])
-            scores = _scores(rows, self._weights[f"attribute {name}"])
-            for place, best in zip(places, scores.argmax(1), strict=True):
-                attributes[place][name] = classes.values[int(best)]
-        return attributes
+            yield name, places, _scores(rows, self._weights[f"attribute {name}"])
 
     def parameters(self) -> int:
         """The number of weights that are not zero."""

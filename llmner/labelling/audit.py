@@ -23,10 +23,12 @@ from llmner.labelling._suspicions import (
     candidates,
     probabilities,
 )
-from llmner.labelling.evidence import Evidence
+from llmner.labelling.evidence import UNSCORED, Evidence
+from llmner.scoring.metrics.attributes import comparable
 from llmner.spans import Sentence, Span, TextLabel
 
 __all__ = [
+    "AttributeDoubt",
     "Decision",
     "Kind",
     "Suspicion",
@@ -37,14 +39,14 @@ __all__ = [
 ]
 
 Kind = Literal[
-    "missing", "spurious", "boundary", "label", "inconsistent", "duplicate", "leak"
+    "missing", "spurious", "boundary", "label", "attribute", "inconsistent", "duplicate", "leak"
 ]  # fmt: skip
 """What may be wrong with a label.
 
 ``missing``: there is none, and there should be one. ``spurious``: there should be none.
-``boundary``: it should begin or end elsewhere. ``label``: it should be another. ``inconsistent``:
-the same words are labelled otherwise elsewhere. ``duplicate``: the same text is. ``leak``: the text
-is in the held-out part as well.
+``boundary``: it should begin or end elsewhere. ``label``: it should be another. ``attribute``: one
+of its attributes should have another value. ``inconsistent``: the same words are labelled otherwise
+elsewhere. ``duplicate``: the same text is. ``leak``: the text is in the held-out part as well.
 """
 
 Decision = Literal["accept", "keep"]
@@ -56,6 +58,21 @@ _FEWEST, _MINORITY = 5, 0.2
 _DOUBT, _FEWEST_TEXTS, _LEAST = 0.5, 20, 1e-3
 # What is told of words, texts and leaks; models are surer.
 _INCONSISTENT, _DUPLICATE, _LEAK = 0.3, 0.8, 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeDoubt:
+    """An attribute whose value is likely wrong.
+
+    Attributes:
+        name: Its name.
+        value: Its value.
+        suggested: The value that it should have.
+    """
+
+    name: str
+    value: Any
+    suggested: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +92,7 @@ class Suspicion:
             whole text.
         score: How likely it is wrong, in [0, 1]; errors are as frequent in it as in planted ones.
         reason: Why, in a few words for people.
+        attribute: The attribute in question, if it is about one.
 
     >>> Suspicion(0, None, "손흥민은", "spurious", 0, 3, "LC", None, 0.9, "no model finds it").kind
     'spurious'
@@ -90,6 +108,7 @@ class Suspicion:
     suggested: Span | None
     score: float
     reason: str
+    attribute: AttributeDoubt | None = None
 
     def row(self) -> dict[str, Any]:
         """It as JSON has it; ``decision`` is for whoever looks at it.
@@ -139,6 +158,7 @@ def audit(
         if (own.sentence, own.start, own.end) not in doubted
     ]
     found += _doubted_texts(sentences, evidence)
+    found += _doubted_attributes(sentences, evidence)
     found += _duplicates(sentences)
     found += _leaks(sentences, held_out)
     return sorted(found, key=lambda own: (-own.score, own.sentence, own.start or 0))
@@ -308,6 +328,75 @@ def _shares(
     return {number: sum(own) / len(own) for number, own in shares.items()}
 
 
+def _doubted_attributes(
+    sentences: Sequence[Sentence], evidence: Sequence[Sequence[Evidence]]
+) -> list[Suspicion]:
+    """Attributes to which models give another value; with several, the mean of what they say."""
+    found = []
+    for number, sentence in enumerate(sentences):
+        said = [model[number] for model in evidence if not model[number].silent]
+        names = Counter(own.label for own in sentence.labels)
+        # Of two labels of one name nobody knows which is meant.
+        alone = [own for own in sentence.labels if names[own.label] == 1]
+        having: list[Span | TextLabel] = [*sentence.spans, *alone]
+        for about in having:
+            for name, value in about.attributes.items():
+                likely = _likely_value(about, name, said)
+                if likely is None or likely[1] <= _DOUBT or _same(likely[0], value):
+                    continue
+                suggested, score = likely
+                start, end = (about.start, about.end) if isinstance(about, Span) else (None, None)
+                found.append(
+                    Suspicion(
+                        number,
+                        sentence.id,
+                        sentence.text,
+                        "attribute",
+                        start,
+                        end,
+                        about.label,
+                        None,
+                        score,
+                        f"{name} is {value}, and the model says {suggested} ({score:.0%})",
+                        AttributeDoubt(name, value, suggested),
+                    )
+                )
+    return found
+
+
+def _likely_value(
+    about: Span | TextLabel, name: str, said: Sequence[Evidence]
+) -> tuple[Any, float] | None:
+    """The value that models find likeliest, and how likely; ``None`` if no model says any."""
+    sums: dict[Any, float] = defaultdict(float)
+    models = 0
+    for own in said:
+        if isinstance(about, TextLabel):
+            values = own.values.get((about.label, name), {})
+        else:
+            values = _value_of(about, name, own)
+        models += bool(values)
+        for value, score in values.items():
+            sums[value] += score
+    if not models:
+        return None
+    value, total = max(sums.items(), key=lambda item: item[1])
+    return value, total / models
+
+
+def _value_of(about: Span, name: str, said: Evidence) -> dict[Any, float]:
+    """The value of an attribute that a model gives to a span, if it finds the span."""
+    same = next((span for span in said.spans if span == about), None)
+    if same is None or not isinstance(same.attributes.get(name), str | int | float):
+        return {}
+    return {same.attributes[name]: UNSCORED if same.score is None else same.score}
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are one, as scores see it."""
+    return bool(comparable(one) == comparable(other))
+
+
 def _folded(text: str) -> str:
     return " ".join(normalized("NFKC", text).split())
 
@@ -406,6 +495,8 @@ def suspicion_of_row(row: Mapping[str, Any]) -> tuple[Suspicion, Decision | Span
             None if suggested is None else _span(suggested),
             float(row["score"]),
             str(row["reason"]),
+            # Rows of before attributes were looked at have none.
+            None if row.get("attribute") is None else AttributeDoubt(**row["attribute"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CorpusError(
@@ -414,6 +505,9 @@ def suspicion_of_row(row: Mapping[str, Any]) -> tuple[Suspicion, Decision | Span
     if found.kind not in get_args(Kind):
         raise CorpusError(f"kind {found.kind!r} is unknown")
     if isinstance(decision, Mapping):
+        if found.attribute is not None and set(decision) == {"value"}:
+            decided = replace(found.attribute, suggested=decision["value"])
+            return replace(found, attribute=decided), "accept"
         try:
             return found, _span(decision)
         except (KeyError, TypeError, ValueError):
@@ -421,7 +515,7 @@ def suspicion_of_row(row: Mapping[str, Any]) -> tuple[Suspicion, Decision | Span
     if decision not in (None, "accept", "keep"):
         raise CorpusError(
             f"decision {decision!r:.60} is unknown",
-            hint='expected "accept", "keep", or {"start", "end", "label"}',
+            hint='expected "accept", "keep", {"start", "end", "label"} or {"value"}',
         )
     return found, decision
 
@@ -483,6 +577,7 @@ def apply_decisions(
     changed: dict[int, Sentence] = {}
     count = 0
     places: dict[int, list[tuple[Suspicion, Span | None]]] = defaultdict(list)
+    valued: list[Suspicion] = []
     for suspicion, decision in decided:
         if decision in (None, "keep"):
             continue
@@ -493,6 +588,9 @@ def apply_decisions(
                 f"the decision about {name} is about another text",
                 hint="give the corpus that was looked at",
             )
+        if suspicion.attribute is not None:
+            valued.append(suspicion)
+            continue
         if suspicion.start is not None and suspicion.end is not None:
             wanted = decision if isinstance(decision, Span) else suspicion.suggested
             places[number].append((suspicion, wanted))
@@ -501,6 +599,11 @@ def apply_decisions(
         mended = _mended_text(sentence, suspicion, decision)
         count += mended != sentence
         changed[number] = mended
+    # While labels are where they were.
+    for suspicion in valued:
+        sentence = changed.get(suspicion.sentence, sentences[suspicion.sentence])
+        changed[suspicion.sentence], more = _mended_attribute(sentence, suspicion)
+        count += more
     for number, own in places.items():
         sentence = changed.get(number, sentences[number])
         changed[number], more = _mended(sentence, own)
@@ -556,6 +659,26 @@ def _mended(
             )
     kept = [own for own in spans if own not in added]
     return replace(sentence, spans=tuple(sorted([*kept, *added]))), count
+
+
+def _mended_attribute(sentence: Sentence, suspicion: Suspicion) -> tuple[Sentence, int]:
+    """A sentence with the value of one attribute mended, and how many labels that changed."""
+    doubt = suspicion.attribute
+    assert doubt is not None
+    own = suspicion.start, suspicion.end, suspicion.label
+    count = 0
+
+    def valued(about: Any, key: tuple[Any, ...]) -> Any:
+        nonlocal count
+        value = about.attributes.get(doubt.name)
+        if key != own or not _same(value, doubt.value) or _same(value, doubt.suggested):
+            return about
+        count += 1
+        return replace(about, attributes={**about.attributes, doubt.name: doubt.suggested})
+
+    spans = tuple(valued(span, (span.start, span.end, span.label)) for span in sentence.spans)
+    labels = tuple(valued(label, (None, None, label.label)) for label in sentence.labels)
+    return replace(sentence, spans=spans, labels=labels), count
 
 
 def _mended_text(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FOLD_MODELS",
     "NO_ANSWER",
+    "UNSCORED",
     "Evidence",
     "asked_evidence",
     "fold_evidence",
@@ -31,8 +32,8 @@ __all__ = [
 
 FOLD_MODELS = ("crf", "bilstm-crf")
 """Taggers that are trained on the folds."""
-# Of a model that gives no probabilities: what its spans and its silence are worth.
-_UNSCORED = 0.7
+UNSCORED = 0.7
+"""Of a model that gives no probabilities: what its spans and its silence are worth."""
 _AT_ONCE = 64
 NO_ANSWER = ("truncated", "unreadable", "empty")
 """Readings of a reply that say nothing of what is not in it."""
@@ -46,6 +47,7 @@ class Evidence:
         spans: The spans it finds, with scores.
         marginals: The probability of every tag, if the model knows them.
         labels: The probability of each label of the whole text, by label.
+        values: The probability of each value of an attribute, by label and name of the attribute.
         silent: Whether the model has not answered, or its answer was cut off or unreadable: then it
             says nothing, not even that there is nothing.
     """
@@ -53,6 +55,7 @@ class Evidence:
     spans: tuple[Span, ...] = ()
     marginals: TagMarginals | None = None
     labels: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[tuple[str, str], Mapping[Any, float]] = field(default_factory=dict)
     silent: bool = False
 
     def probability(self, span: Span) -> float:
@@ -66,7 +69,7 @@ class Evidence:
         found = next((own for own in self.spans if own == span), None)
         if found is None:
             return 0.0
-        return _UNSCORED if found.score is None else found.score
+        return UNSCORED if found.score is None else found.score
 
     def outside(self, start: int, end: int) -> float:
         """How probable it is that nothing in a range is in a span, in [0, 1].
@@ -78,8 +81,8 @@ class Evidence:
             return self.marginals.outside(start, end)
         over = [own for own in self.spans if own.start < end and start < own.end]
         if not over:
-            return _UNSCORED
-        return 1 - max(_UNSCORED if own.score is None else own.score for own in over)
+            return UNSCORED
+        return 1 - max(UNSCORED if own.score is None else own.score for own in over)
 
 
 def fold_numbers(texts: Sequence[str], folds: int, seed: int) -> list[int]:
@@ -219,14 +222,20 @@ def asked_evidence(
     found = []
     for extraction in extractor.extract(texts):
         labels = {
-            label.label: _UNSCORED if label.score is None else label.score
+            label.label: UNSCORED if label.score is None else label.score
             for label in extraction.labels
         }
         read = extraction.projection.reply
         silent = extraction.reply.error is not None or (
             read is not None and read.status in NO_ANSWER
         )
-        found.append(Evidence(extraction.spans, None, labels, silent))
+        values = {
+            (label.label, name): {value: labels[label.label]}
+            for label in extraction.labels
+            for name, value in label.attributes.items()
+            if isinstance(value, str | int | float)
+        }
+        found.append(Evidence(extraction.spans, None, labels, values, silent))
         if on_sentence is not None:
             on_sentence()
     return found
@@ -264,13 +273,19 @@ def _evidence(sentences: Sequence[Sentence], tagger: Any, classifier: Any) -> It
     from llmner.baselines._marginals import MarginalTagger
 
     for start in range(0, len(sentences), _AT_ONCE):
-        texts = [sentence.text for sentence in sentences[start : start + _AT_ONCE]]
+        batch = sentences[start : start + _AT_ONCE]
+        texts = [sentence.text for sentence in batch]
         spans = [()] * len(texts) if tagger is None else tagger.tag(texts)
         marginals: Sequence[TagMarginals | None] = [None] * len(texts)
         if isinstance(tagger, MarginalTagger):
             marginals = tagger.marginals(texts)
         rows = [()] * len(texts) if classifier is None else classifier.probabilities(texts)
         names = () if classifier is None else classifier.labels
-        for own, around, row in zip(spans, marginals, rows, strict=True):
+        values: Sequence[Any] = [{}] * len(texts)
+        if classifier is not None:
+            # What a label's attribute is, not whether the text has the label.
+            given = [[label.label for label in sentence.labels] for sentence in batch]
+            values = classifier.values(texts, given)
+        for own, around, row, worth in zip(spans, marginals, rows, values, strict=True):
             labels = dict(zip(names, map(float, row), strict=True))
-            yield Evidence(tuple(own), around, labels)
+            yield Evidence(tuple(own), around, labels, worth)

@@ -98,7 +98,6 @@ def served(path: Path) -> Iterator[Callable[[str, dict[str, Any]], Any]]:
 
     post.address = server.listening_address  # type: ignore[attr-defined]
     yield post
-    del server
 
 
 def tokenizer_of(folder: Path, **options: Any) -> Any:

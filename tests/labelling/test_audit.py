@@ -78,7 +78,18 @@ def test_planted_errors_come_first_and_acceptance_mends_them(
     assert result.exit_code == 0, result.output
     assert "labels to look at are in" in result.stderr
     rows = rows_of(output)
-    keys = {"sentence", "id", "text", "kind", "start", "end", "label", "suggested", "score"}
+    keys = {
+        "sentence",
+        "id",
+        "text",
+        "kind",
+        "start",
+        "end",
+        "label",
+        "suggested",
+        "score",
+        "attribute",
+    }
     assert all(set(row) == {*keys, "reason", "decision"} for row in rows)
     assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)  # type: ignore[type-var]
     first = {row["id"] for row in rows[: len(errors)]}
@@ -233,6 +244,71 @@ def test_labels_of_whole_texts_are_doubted_too(tmp_path: Path) -> None:
     assert run("audit", path, "--apply", decided, "--output", tmp_path / "m.jsonl").exit_code == 0
     mended = list(read_corpus(tmp_path / "m.jsonl"))[4]
     assert [own.label for own in mended.labels] == ["맛"]
+
+
+def test_attributes_of_labels_of_whole_texts_are_doubted_too(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason='needs pip install "llmner[baselines]"')
+    verdicts = {1: ["좋아요", "훌륭해요", "괜찮아요"], -1: ["나빠요", "별로예요", "아쉬워요"]}
+    sentences = [
+        Sentence(
+            f"{subject} {verdict}",
+            (),
+            f"{subject}-{verdict}",
+            (TextLabel("맛", {"sentiment": value}), TextLabel("신맛", {"sentiment": 0})),
+        )
+        for subject in ("국물이", "면이", "고기가", "반찬이", "밥이", "김치가")
+        for value, words in verdicts.items()
+        for verdict in words
+    ]
+    first, second = sentences[4].labels
+    sentences[4] = replace(
+        sentences[4], labels=(replace(first, attributes={"sentiment": 1}), second)
+    )
+    path, output, page = (tmp_path / name for name in ("r.jsonl", "audit.jsonl", "page.html"))
+    write_corpus(sentences, path, "spans")
+    result = run("audit", path, "--output", output, "--report", page)
+    assert result.exit_code == 0, result.output
+    row = next(row for row in rows_of(output) if row["kind"] == "attribute")
+    assert (row["id"], row["label"], row["start"], row["suggested"]) == (
+        sentences[4].id,
+        "맛",
+        None,
+        None,
+    )
+    assert row["attribute"] == {"name": "sentiment", "value": 1, "suggested": -1}
+    assert 0.5 < row["score"] < 1
+    assert "sentiment is 1, and the model says -1" in page.read_text("utf-8")
+    for decision, value in (("accept", -1), ({"value": 0}, 0), ("keep", 1)):
+        decided, mended = tmp_path / "decided.jsonl", tmp_path / "m.jsonl"
+        decided.write_text(json.dumps(row | {"decision": decision}) + "\n")
+        done = run("audit", path, "--apply", decided, "--output", mended)
+        assert done.exit_code == 0, done.output
+        labels = list(read_corpus(mended))[4].labels
+        assert [own.attributes for own in labels] == [{"sentiment": value}, {"sentiment": 0}]
+    decided.write_text(json.dumps(row | {"decision": {"worth": 0}}) + "\n")
+    done = run("audit", path, "--apply", decided, "--output", mended)
+    assert "decision" in done.stderr
+
+
+def test_attributes_of_spans_are_doubted_too() -> None:
+    food = Span(0, 2, "FOOD", attributes={"sentiment": "positive", "since": 1990})
+    sentences = [Sentence("국물은 짜고 면은 좋다", (food, Span(7, 8, "FOOD")), "1")]
+    sour = replace(food, score=0.9, attributes={"sentiment": "negative", "since": 1990})
+    [found] = audit(sentences, [[Evidence((sour, Span(7, 8, "FOOD", 0.8)))]])
+    assert (found.kind, found.start, found.score) == ("attribute", 0, pytest.approx(0.9))
+    (mended,), count = apply_decisions(
+        sentences, [suspicion_of_row(found.row() | {"decision": "accept"})]
+    )
+    assert count == 1
+    assert [own.attributes for own in mended.spans] == [
+        {"sentiment": "negative", "since": 1990},
+        {},
+    ]
+    # A second model that agrees with the label makes it doubtful no longer.
+    calm = replace(sour, attributes=food.attributes)
+    assert (
+        audit(sentences, [[Evidence((one, Span(7, 8, "FOOD", 0.8)))] for one in (sour, calm)]) == []
+    )
 
 
 TEXTS = st.text("가나다 ab", min_size=1, max_size=12)

@@ -7,7 +7,7 @@
   // Decisions outlive the page, under a name that the corpus and its rows decide.
   let mixed = 0x811c9dc5;
   for (const row of data.rows)
-    for (const char of JSON.stringify([row.id, row.text, row.kind, row.start, row.end, row.label, row.suggested])) mixed = Math.imul(mixed ^ char.codePointAt(0), 0x01000193) >>> 0;
+    for (const char of JSON.stringify([row.id, row.text, row.kind, row.start, row.end, row.label, row.suggested, row.attribute])) mixed = Math.imul(mixed ^ char.codePointAt(0), 0x01000193) >>> 0;
   const key = `llmner-audit ${data.name} ${data.rows.length} ${mixed}`;
   const kept = (() => {
     try { return JSON.parse(localStorage.getItem(key)) || {}; } catch { return {}; }
@@ -71,7 +71,8 @@
       made.append(both);
     };
     line("labelled", given, "wrong");
-    if (row.start !== null && row.kind !== "leak") line("suggested", row.suggested, "");
+    if (row.attribute) made.append(element("p", "", `${row.label} · ${row.attribute.name}: ${JSON.stringify(row.attribute.value)} → ${JSON.stringify(row.attribute.suggested)}`));
+    else if (row.start !== null && row.kind !== "leak") line("suggested", row.suggested, "");
     else if (row.label !== null) made.append(element("p", "", `${row.label}: ${row.kind}`));
     made.append(element("p", "note", row.reason));
     const buttons = element("p", "decisions");
