@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,89 +59,42 @@ def project(
     skip_bad: SkipBadOption = False,
 ) -> None:
     """Project replies that any LLM gave onto their texts, with an outcome for every mention."""
-    from collections import Counter
-
-    from llmner._mishaps import Mishap, attempt
     from llmner.cli._results import check_outputs
-    from llmner.corpora import BadRow
-    from llmner.corpora.jsonl import row_text_and_id
-    from llmner.errors import CorpusError, InputError, LlmnerError, UnknownNameError
-    from llmner.extraction.extractor import nothing
-    from llmner.extraction.rows import projection_row
-    from llmner.files import dump_json, open_lines, parse_row, whole_file
-    from llmner.projection import Projection, project_reply
-    from llmner.replies import LABEL_FORMATS, REPLY_FORMATS
+    from llmner.errors import CorpusError, InputError, LlmnerError
+    from llmner.extraction.projecting import ProjectionSummary, check_reply_format, project_rows
+    from llmner.files import dump_json, open_lines, whole_file
 
     if str(output) != "-":
         check_outputs(None, output, [input])
-    formats = dict.fromkeys(("auto", *REPLY_FORMATS, *LABEL_FORMATS))
-    if reply_format not in formats:
-        raise UnknownNameError(
-            f"unknown reply format {reply_format!r}", hint=f"expected {', '.join(formats)}"
-        )
+    check_reply_format(reply_format)
     if any_label and options.recipe.labels is not None:
         raise InputError("--any-label and --labels exclude each other", hint="give one of them")
     schema = None if any_label else load_recipe(options.recipe).schema_
-    policy = options.projection.policy()
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
-    outcomes: Counter[str] = Counter()
-    statuses: Counter[str] = Counter()
-    failures: list[str] = []
-
-    def rows() -> Iterator[dict[str, Any]]:
-        for number, line in open_lines(input):
-            if not line.strip():
-                continue
-            try:
-                row = parse_row(input, number, line)
-                text, id = row_text_and_id(input, number, row)
-                reply = row.get("reply")
-                if not isinstance(reply, str):
-                    raise CorpusError(
-                        "no 'reply'" if "reply" not in row else "'reply' is not a string",
-                        path=input,
-                        line=number,
-                        id=id,
-                        hint='expected {"id", "text", "reply"}',
-                    )
-            except CorpusError as error:
-                if bad.collect is None:
-                    raise
-                bad.collect(BadRow(error, line))
-                continue
-
-            def project_row(
-                id: str | None, text: str, reply: str
-            ) -> tuple[Projection, dict[str, Any]]:
-                projection = project_reply(text, reply, schema, reply_format, **policy)
-                return projection, projection_row(id, projection, reply)
-
-            result = attempt(project_row, id, text, reply)
-            if isinstance(result, Mishap):
-                failures.append(str(result))
-                yield projection_row(id, nothing(text), reply, error=str(result))
-                continue
-            projection, output_row = result
-            assert projection.reply is not None
-            outcomes.update(outcome.kind for outcome in projection.outcomes)
-            statuses[projection.reply.status] += 1
-            yield output_row
-
-    count = 0
+    summary = ProjectionSummary()
+    rows = project_rows(
+        open_lines(input),
+        input,
+        schema,
+        reply_format=reply_format,
+        policy=options.projection.policy(),
+        on_bad=bad.collect,
+        summary=summary,
+    )
     with (
         progress(
             "projecting", one="reply", many="replies", shown=not prints_to_terminal(output)
         ) as step,
         whole_file(output) as stream,
     ):
-        for row in rows():
+        for row in rows:
             stream.write(dump_json(row) + b"\n")
-            count += 1
             step(1)
-        if not count and not bad.rows:
+        if not summary.rows and not bad.rows:
             raise CorpusError("has no replies", path=input, hint="the file is empty")
+    count, outcomes, failures = summary.rows, summary.outcomes, summary.failures
     bad.close()
-    note(f"{count} replies: {_listed(statuses)}; mentions: {_listed(outcomes)}")
+    note(f"{count} replies: {_listed(summary.statuses)}; mentions: {_listed(outcomes)}")
     if outcomes and not outcomes.keys() - {"unknown_label"}:
         note("warning: no mention has a label of the recipe; is it the right --recipe?")
     elif count and not outcomes and not failures:
