@@ -47,7 +47,7 @@ $(VENV)/.local: $(VENV)/.pip pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.local
-	$(PINNED) -e ".[train,openai,baselines,serve,spacy,presidio,export]" --group dev
+	$(PINNED) -e ".[train,openai,baselines,serve,spacy,presidio,export,ray]" --group dev
 	touch $@
 
 # Browser tests drive the machine's own Chromium; where it cannot be installed they are skipped.
@@ -150,7 +150,7 @@ $(VENV)/.upkeep: $(VENV)/.pip pyproject.toml
 # The lock holds for every platform and from Python 3.11 on; it names no index.
 UV := $(BIN)/uv pip compile --quiet --no-python-downloads --python $(BIN)/python \
   --universal --python-version 3.11 --custom-compile-command "make lock" $(UPGRADE)
-LOCKED := --extra train --extra openai --extra baselines --extra serve --extra hub --extra spacy --extra presidio --extra export --group dev --group upkeep
+LOCKED := --extra train --extra openai --extra baselines --extra serve --extra hub --extra spacy --extra presidio --extra export --extra ray --group dev --group upkeep
 
 lock: $(VENV)/.upkeep
 	$(UV) $(LOCKED) constraints.in pyproject.toml --output-file constraints.txt

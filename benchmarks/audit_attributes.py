@@ -2,7 +2,7 @@
 
     python benchmarks/audit_attributes.py [--seed 0]
 
-Of the aspects of MAMS (ACSA, train part), one in twenty gets another sentiment. A linear classifier
+Of the aspects of MAMS (ACSA, train part), one in twenty gets another polarity. A linear classifier
 judges each fifth after learning from the others, errors included. Each text has aspects of
 different sentiments, so that the words of the one stand beside those of the other. MAMS's own
 errors count against the ranking.
@@ -36,10 +36,10 @@ def planted(sentences: list[Sentence], seed: int) -> tuple[list[Sentence], set[t
     for number, sentence in enumerate(sentences):
         labels = []
         for label in sentence.labels:
-            value = label.attributes.get("sentiment")
+            value = label.attributes.get("polarity")
             if value in VALUES and rng.random() < SHARE:
                 others = [own for own in VALUES if own != value]
-                changed = {**label.attributes, "sentiment": rng.choice(others)}
+                changed = {**label.attributes, "polarity": rng.choice(others)}
                 labels.append(replace(label, attributes=changed))
                 errors.add((number, label.label))
             else:

@@ -6,6 +6,7 @@ This module knows no corpus format. Errors name the file and the line. ``_paths`
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -33,6 +34,7 @@ from llmner._whole import (
 from llmner.errors import CorpusError, InputError
 
 __all__ = [
+    "RUN_FILE",
     "beside",
     "check_output",
     "clear_dead",
@@ -58,6 +60,9 @@ __all__ = [
     "write_bytes",
     "write_jsonl",
 ]
+
+RUN_FILE = "run.json"
+"""What a finished job's folder has besides its parts."""
 
 _BATCH_BYTES = 1 << 16
 # Characters that JSON allows unescaped and that control a terminal.
@@ -209,6 +214,8 @@ def told_of(error: InputError, real: Path, path: Path) -> InputError:
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
     """Open a file for reading bytes; ``-`` is standard input.
 
+    The parts of a finished job (:data:`RUN_FILE` lies beside them) are read as one file.
+
     Raises:
         CorpusError: The file is missing, a directory, a device, or cannot be read.
 
@@ -224,18 +231,63 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
             raise CorpusError("standard input is closed", path=path)
         yield sys.stdin.buffer
         return
+    if path.is_dir():
+        with _parts(path) as chained:
+            yield chained
+        return
     try:
         stream = path.open("rb")
     except FileNotFoundError:
         raise CorpusError("no such file", path=path) from None
-    except IsADirectoryError:
-        raise CorpusError("is a directory", path=path, hint="give a file") from None
     except (OSError, ValueError) as error:
         raise CorpusError(f"cannot be read ({reason(error)})", path=path) from None
     with stream:
         if _is_device(stream):
             raise CorpusError("is a device", path=path, hint="give a file or a pipe")
         yield stream
+
+
+@contextmanager
+def _parts(folder: Path) -> Iterator[BinaryIO]:
+    """The parts of a finished job, one after another.
+
+    Raises:
+        CorpusError: The folder is no finished job's.
+    """
+    parts = sorted(folder.glob("part-*.jsonl"))
+    if not (folder / RUN_FILE).is_file():
+        hint = "give the same command again to finish it" if parts else "give a file"
+        what = "is the output of a job that is not finished" if parts else "is a directory"
+        raise CorpusError(what, path=folder, hint=hint)
+    with _Chained(parts) as chained:
+        yield io.BufferedReader(chained)
+
+
+class _Chained(io.RawIOBase):
+    """Files one after another, as one that cannot be sought in."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._waiting = list(reversed(paths))
+        self._stream: BinaryIO | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            if self._stream is None:
+                if not self._waiting:
+                    return 0
+                self._stream = self._waiting.pop().open("rb")
+            if read := self._stream.readinto(buffer):  # type: ignore[attr-defined]
+                return int(read)
+            self._stream.close()
+            self._stream = None
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        super().close()
 
 
 def _is_device(stream: BinaryIO) -> bool:

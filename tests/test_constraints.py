@@ -24,7 +24,18 @@ from tests.conftest import ROOT
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 # vLLM brings its own torch, and nothing of the project installs ray.
-EXTRAS = ("local", "train", "openai", "baselines", "serve", "hub", "spacy", "presidio", "export")
+EXTRAS = (
+    "local",
+    "train",
+    "openai",
+    "baselines",
+    "serve",
+    "hub",
+    "spacy",
+    "presidio",
+    "export",
+    "ray",
+)
 LOCKS = {"constraints.txt": ("dev", "upkeep"), "constraints-peers.txt": ("peers",)}
 MACHINES = [
     {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +17,14 @@ from llmner.asking import (
     prepare,
 )
 from llmner.cli._asking import given_options, with_ask_options
+from llmner.cli._cluster import (
+    GpusOption,
+    RayAddressOption,
+    RayOption,
+    WorkersOption,
+    cluster_of,
+    run_on_ray,
+)
 from llmner.cli._common import (
     BadRows,
     FromOption,
@@ -38,7 +46,9 @@ from llmner.cli._common import (
 )
 
 if TYPE_CHECKING:
+    from llmner.asking import Asking
     from llmner.extraction import Extraction, SpanExtractor
+    from llmner.scaling import Cluster
     from llmner.spans import Sentence
 
 
@@ -73,6 +83,10 @@ def extract(
         bool, typer.Option("--show", help="Print every sentence even with --output.")
     ] = False,
     json: JsonOption = False,
+    ray: RayOption = False,
+    ray_address: RayAddressOption = None,
+    workers: WorkersOption = None,
+    gpus_per_worker: GpusOption = 0.0,
 ) -> None:
     """Extract entities from TEXT, or from every sentence of --input.
 
@@ -85,6 +99,18 @@ def extract(
     from llmner.files import is_file
     from llmner.spans import Sentence
 
+    cluster = cluster_of(ray, ray_address, workers, gpus_per_worker)
+    if cluster is not None:
+        told: dict[str, object] = {"TEXT": text, "--split": split, "--show": show, "--json": json}
+        told |= {"--retry-failed": retry, "--replies": options.engine.replies is not None}
+        for name, value in told.items():
+            if value:
+                raise InputError(f"{name} does not go with --ray", hint="leave it out")
+        given_names = given_options(context, options.flat())
+        _on_ray(
+            options, given_names, input, output, cluster, from_, restart, strict, skip_bad=skip_bad
+        )
+        return
     if text == "-" and input is None:
         text, input = None, Path("-")
     if text is not None and input is None and is_file(Path(text)):
@@ -146,6 +172,37 @@ def extract(
         )
     finally:
         bad.close()
+
+
+def _on_ray(
+    options: AskOptions,
+    given: Collection[str],
+    input: Path | None,
+    output: Path | None,
+    cluster: Cluster,
+    format: str | None,
+    restart: bool,
+    strict: bool,
+    *,
+    skip_bad: bool,
+) -> None:
+    """Extract on many processes. What the options name is found here, before any is started."""
+    from itertools import islice
+
+    from llmner.asking.building import GLANCE
+    from llmner.corpora import read_corpus
+    from llmner.scaling import ExtractJob
+    from llmner.scaling.parts import input_files
+
+    asking: Asking | AskOptions = options
+    if is_baseline(options.engine.engine):
+        build_baseline(options, given=given, report=note, spell=dashed)
+    else:
+        first = input_files([str(input)])[0] if input is not None else Path("-")
+        texts = (one.text for one in islice(read_corpus(first, format), GLANCE))
+        asking = in_language_of(prepare(options, note), texts)
+    job = ExtractJob(asking, strict=strict, skip_bad=skip_bad)
+    run_on_ray(job, input, output, cluster, format=format, restart=restart)
 
 
 def _run(

@@ -10,6 +10,13 @@ import typer
 from llmner.asking import AskOptions
 from llmner.asking.building import load_recipe
 from llmner.cli._asking import with_ask_options
+from llmner.cli._cluster import (
+    RayAddressOption,
+    RayOption,
+    WorkersOption,
+    cluster_of,
+    run_on_ray,
+)
 from llmner.cli._common import (
     BadRows,
     SkipBadOption,
@@ -57,6 +64,12 @@ def project(
         ),
     ] = "auto",
     skip_bad: SkipBadOption = False,
+    ray: RayOption = False,
+    ray_address: RayAddressOption = None,
+    workers: WorkersOption = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="With --ray: throw away what is in OUTPUT.")
+    ] = False,
 ) -> None:
     """Project replies that any LLM gave onto their texts, with an outcome for every mention."""
     from llmner.cli._results import check_outputs
@@ -64,12 +77,22 @@ def project(
     from llmner.extraction.projecting import ProjectionSummary, check_reply_format, project_rows
     from llmner.files import dump_json, open_lines, whole_file
 
-    if str(output) != "-":
+    cluster = cluster_of(ray, ray_address, workers, 0.0)
+    if str(output) != "-" and cluster is None:
         check_outputs(None, output, [input])
     check_reply_format(reply_format)
     if any_label and options.recipe.labels is not None:
         raise InputError("--any-label and --labels exclude each other", hint="give one of them")
     schema = None if any_label else load_recipe(options.recipe).schema_
+    policy = options.projection.policy()
+    if cluster is not None:
+        from llmner.scaling import ProjectJob
+
+        job = ProjectJob(schema, reply_format, policy, skip_bad)
+        run_on_ray(job, input, output, cluster, restart=restart)
+        return
+    if restart:
+        raise InputError("--restart is for --ray", hint="leave it out")
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
     summary = ProjectionSummary()
     rows = project_rows(
@@ -77,7 +100,7 @@ def project(
         input,
         schema,
         reply_format=reply_format,
-        policy=options.projection.policy(),
+        policy=policy,
         on_bad=bad.collect,
         summary=summary,
     )

@@ -1,0 +1,329 @@
+"""Jobs on Ray: the rows of one process, whatever is killed on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+ray = pytest.importorskip("ray", reason='needs pip install "llmner[ray]"')
+pytest.importorskip("ray.data", reason='needs pip install "llmner[ray]"')
+pytest.importorskip("pycrfsuite", reason='needs pip install "llmner[baselines]"')
+
+from llmner.asking import AskOptions  # noqa: E402
+from llmner.baselines import CrfConfig, train_baseline  # noqa: E402
+from llmner.cli import app  # noqa: E402
+from llmner.corpora import read_corpus  # noqa: E402
+from llmner.errors import InputError  # noqa: E402
+from llmner.extraction import Extraction, SpanExtractor  # noqa: E402
+from llmner.scaling import Cluster, ExtractJob, ProjectJob, extract, run_job  # noqa: E402
+from llmner.scaling.guarding import GuardedExtractor  # noqa: E402
+from llmner.spans import Sentence  # noqa: E402
+from tests.conftest import ROOT  # noqa: E402
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+SAMPLE = list(read_corpus(ROOT / "data" / "sample.tsv"))
+TWO = Cluster(workers=2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def started() -> Iterator[None]:
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("tagger") / "crf"
+    train_baseline(SAMPLE, CrfConfig(max_iterations=20), folder)
+    return f"baseline:{folder}"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def texts(path: Path, count: int) -> Path:
+    """So many of the sample's texts, with ids of their own."""
+    with path.open("w", encoding="utf-8") as stream:
+        for number in range(count):
+            row = {"id": f"s{number:05d}", "text": SAMPLE[number % len(SAMPLE)].text}
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return path
+
+
+def replies(path: Path, count: int) -> Path:
+    with path.open("w", encoding="utf-8") as stream:
+        for number in range(count):
+            row = {
+                "id": str(number),
+                "text": f"손흥민은 {number}번 춘천에서",
+                "reply": "PS: 손흥민",
+            }
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return path
+
+
+def together(folder: Path) -> bytes:
+    """All parts of a finished job."""
+    assert (folder / "run.json").is_file()
+    assert not (folder / ".work").exists()
+    return b"".join(path.read_bytes() for path in sorted(folder.glob("part-*.jsonl")))
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmner.scaling.running._LEAST", 4096)
+
+
+def test_a_tagger_gives_the_rows_of_one_process(
+    tagger: str, small_parts: None, tmp_path: Path
+) -> None:
+    path = texts(tmp_path / "in.jsonl", 300)
+    options = ("--engine", tagger, "-i", path)
+    done = run("extract", "--ray", "--workers", 2, *options, "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert run("extract", *options, "-o", tmp_path / "one.jsonl").exit_code == 0
+    parts = list((tmp_path / "out").glob("part-*.jsonl"))
+    assert len(parts) > 4
+    assert together(tmp_path / "out") == (tmp_path / "one.jsonl").read_bytes()
+    # The folder is read as one file.
+    done = run("convert", tmp_path / "out", tmp_path / "c.jsonl", "--to", "spans")
+    assert done.exit_code == 0, done.output
+    assert len(list(read_corpus(tmp_path / "c.jsonl"))) == 300
+    done = run(
+        "evaluate", "--gold", tmp_path / "c.jsonl", "--predicted", tmp_path / "out", "--json"
+    )
+    assert done.exit_code == 0, done.output
+    # What is done is not done again.
+    again = run("extract", "--ray", "--workers", 2, *options, "-o", tmp_path / "out")
+    assert f"{len(parts)} of {len(parts)} parts were done already" in again.stderr
+
+
+def test_replies_are_projected_as_by_one_process(small_parts: None, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    replies(folder / "a.jsonl", 150)
+    replies(folder / "b.jsonl", 50)
+    with (folder / "b.jsonl").open("ab") as stream:
+        stream.write(b'{"text": "no reply"}\n')
+    done = run(
+        *("project", "--ray", "--workers", 2, "--skip-bad"),
+        *("-i", folder, "-o", tmp_path / "out"),
+    )
+    assert done.exit_code == 0, done.output
+    assert "1 bad rows are in" in done.stderr
+    whole = (folder / "a.jsonl").read_bytes() + (folder / "b.jsonl").read_bytes()
+    (tmp_path / "whole.jsonl").write_bytes(whole)
+    options = ("-i", tmp_path / "whole.jsonl", "-o", tmp_path / "one.jsonl", "--skip-bad")
+    assert run("project", *options).exit_code == 0
+    assert together(tmp_path / "out") == (tmp_path / "one.jsonl").read_bytes()
+
+
+def test_parquet_and_files_that_cannot_be_divided(
+    tagger: str, small_parts: None, tmp_path: Path
+) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = {"id": [str(n) for n in range(60)], "text": [SAMPLE[n].text for n in range(60)]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet", row_group_size=20)
+    job = ExtractJob(AskOptions.of(engine=tagger))
+    for source, count in ((tmp_path / "a.parquet", 60), (ROOT / "data" / "sample.tsv", 100)):
+        output = tmp_path / source.stem
+        summary = run_job(job, [source], output, cluster=TWO)
+        assert (summary.rows, summary.failed, summary.errors) == (count, 0, {})
+        one = tmp_path / f"{source.stem}.jsonl"
+        assert run("extract", "--engine", tagger, "-i", source, "-o", one).exit_code == 0
+        assert together(output) == one.read_bytes()
+
+
+@dataclass(frozen=True)
+class Killing(ExtractJob):
+    """A tagger that kills its process at some texts; some of them only once."""
+
+    marks: str = ""
+
+    def extractor(self) -> SpanExtractor:
+        return Killer(super().extractor(), Path(self.marks))
+
+
+class Killer:
+    def __init__(self, tagger: SpanExtractor, marks: Path) -> None:
+        self.tagger, self.marks = tagger, marks
+        self.batch_size = 4
+
+    def describe(self) -> dict[str, Any]:
+        return self.tagger.describe()
+
+    def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
+        batch: list[Any] = list(sentences)
+        for sentence in batch:
+            once = self.marks / f"{sentence.id}"
+            if "☠" in sentence.text or ("☂" in sentence.text and not once.exists()):
+                once.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        yield from self.tagger.extract(batch)
+
+
+def test_sentences_that_kill_are_set_aside_and_all_others_are_read(
+    tagger: str, small_parts: None, tmp_path: Path
+) -> None:
+    path = texts(tmp_path / "in.jsonl", 120)
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    for number in (42, 119):
+        rows[number]["text"] = f"☠ {number}"
+    rows[77]["text"] = "☂ 77"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    (tmp_path / "marks").mkdir()
+    job = Killing(AskOptions.of(engine=tagger), marks=str(tmp_path / "marks"))
+    summary = run_job(job, [path], tmp_path / "out", cluster=TWO)
+    assert (summary.rows, summary.failed, summary.errors) == (120, 2, {})
+    found = [json.loads(line) for line in together(tmp_path / "out").splitlines()]
+    assert [row["id"] for row in found] == [row["id"] for row in rows]
+    failed = [number for number, row in enumerate(found) if row.get("error")]
+    assert failed == [42, 119]
+    assert "set aside" in found[42]["error"]
+
+
+def test_a_job_that_is_killed_goes_on(tagger: str, tmp_path: Path) -> None:
+    path = texts(tmp_path / "in.jsonl", 6000)
+    out = tmp_path / "out"
+    options = ["extract", "--ray", "--workers", "2", "--engine", tagger]
+    command = [sys.executable, "-m", "llmner", *options, "-i", str(path), "-o", str(out)]
+    code = f"import llmner.scaling.running as r; r._LEAST = 1 << 16; import sys; sys.argv[1:] = {command[3:]!r}; from llmner.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, start_new_session=True
+    )
+    until = time.monotonic() + 120
+    while len(list(out.glob("part-*.jsonl"))) < 3:
+        assert time.monotonic() < until, "no part was done"
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*.jsonl")}
+    assert not (out / "run.json").exists()
+    assert "not finished" in run("stats", out).stderr
+    # Other options are refused, and what is there stays.
+    other = run(*options, "--min-score", "0.5", "-i", path, "-o", out)
+    assert "holds the output of another job" in other.stderr
+    ended = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "parts were done already" in ended.stderr
+    for name, changed in done.items():
+        assert (out / name).stat().st_mtime_ns == changed
+    one = tmp_path / "one.jsonl"
+    assert run("extract", "--engine", tagger, "-i", path, "-o", one).exit_code == 0
+    assert together(out) == one.read_bytes()
+
+
+def test_what_cannot_go_on_ray_is_told(tagger: str, tmp_path: Path) -> None:
+    path = texts(tmp_path / "in.jsonl", 3)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a").touch()
+    out = tmp_path / "out"
+    for arguments, told in (
+        (("--ray", "-i", path), "needs --input and --output"),
+        (("--ray", "-i", path, "-o", out, "--show"), "--show does not go with --ray"),
+        (("--workers", 2, "-i", path, "-o", out), "need --ray"),
+        (("--ray", "-i", tmp_path / "no*.jsonl", "-o", out), "no such file"),
+        (("--ray", "-i", path, "-o", tmp_path / "full"), "no job made it"),
+    ):
+        done = run("extract", "--engine", tagger, *arguments)
+        assert done.exit_code != 0, arguments
+        assert told in done.stderr, done.stderr
+
+
+def test_a_part_that_cannot_be_read_costs_no_other(
+    tagger: str, small_parts: None, tmp_path: Path
+) -> None:
+    path = texts(tmp_path / "in.jsonl", 100)
+    with path.open("ab") as stream:
+        stream.write(b"[broken\n")
+    job = ExtractJob(AskOptions.of(engine=tagger))
+    summary = run_job(job, [path], tmp_path / "out", cluster=TWO)
+    assert len(summary.errors) == 1
+    assert summary.parts - 1 == len(list((tmp_path / "out").glob("part-*.jsonl")))
+    done = run("extract", "--ray", "--engine", tagger, "-i", path, "-o", tmp_path / "out2")
+    assert done.exit_code == 1
+    assert "have no output" in done.stderr
+
+
+def test_a_ray_data_set_gets_columns(tagger: str) -> None:
+    rows = [{"id": str(n), "text": SAMPLE[n].text, "more": n} for n in range(40)]
+    found = extract(
+        ray.data.from_items(rows), AskOptions.of(engine=tagger), batch_size=16, cluster=TWO
+    )
+    taken = sorted(found.take_all(), key=lambda row: row["more"])
+    assert [row["text"] for row in taken] == [row["text"] for row in rows]
+    assert sum(len(json.loads(row["spans"])) for row in taken) > 20
+    assert all(row["error"] is None and json.loads(row["row"])["id"] == row["id"] for row in taken)
+
+
+def test_a_guard_halves_until_the_culprit_is_alone(tmp_path: Path) -> None:
+    class Died(BaseException):
+        pass
+
+    class Odd:
+        batch_size = 8
+        asked: list[int] = []  # noqa: RUF012
+
+        def describe(self) -> dict[str, Any]:
+            return {}
+
+        def extract(self, sentences: Iterable[Any]) -> Iterator[Extraction]:
+            batch = list(sentences)
+            self.asked.append(len(batch))
+            if any(sentence.text == "kills" for sentence in batch):
+                raise Died
+            for sentence in batch:
+                yield GivenBack(sentence)  # type: ignore[misc]
+
+    @dataclass
+    class GivenBack:
+        sentence: Sentence
+
+    sentences = [Sentence("kills" if n == 5 else f"t{n}", (), str(n)) for n in range(20)]
+    found: list[Any] = []
+    for _ in range(20):
+        guard = GuardedExtractor(Odd(), tmp_path / "trial")  # type: ignore[arg-type]
+        try:
+            for one in guard.extract(sentences[len(found) :]):
+                found.append(one)
+            break
+        except Died:
+            continue
+    assert [one.sentence.id for one in found] == [str(n) for n in range(20)]
+    assert [n for n, one in enumerate(found) if isinstance(one, Extraction)] == [5]
+    # 8 and its halves, and the culprit alone twice.
+    assert Odd.asked == [8, 4, 2, 1, 1, 8, 6] or len(Odd.asked) < 12
+    assert not (tmp_path / "trial").exists()
+
+
+def test_jobs_of_other_labels_are_other_jobs() -> None:
+    from llmner.schema import LabelSchema
+
+    one, other = (ProjectJob(LabelSchema.of(*codes)) for codes in (("PS",), ("PS", "LC")))
+    assert one.describe() != other.describe()
+    with pytest.raises(InputError, match="no such file"):
+        run_job(one, [Path("no-such-file")], Path("nowhere"))
