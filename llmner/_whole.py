@@ -13,6 +13,7 @@ import secrets
 import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -59,21 +60,32 @@ def whole_folder(path: Path) -> Iterator[Path]:
     ...     [file.name for file in (Path(folder) / "out").iterdir()]
     ['a']
     """
+    path = target_of(path)
     if kind_of(path) != "missing" and (not path.is_dir() or any(path.iterdir())):
         raise InputError("already exists", path=path, hint="name a new folder")
-    part = path.with_name(f"{path.name}.partial")
-    shutil.rmtree(part, ignore_errors=True)
     try:
-        part.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{path.name[:_LONGEST_NAME]}.", dir=path.parent))
     except OSError as error:
-        raise InputError(f"cannot be made ({reason(error)})", path=part) from None
+        raise InputError(f"cannot be made ({reason(error)})", path=path) from None
     try:
         yield part
         if path.exists():
-            path.rmdir()
-        part.rename(path)
+            # It may be a mount, which cannot be replaced.
+            for own in part.iterdir():
+                shutil.move(own, path / own.name)
+        else:
+            # A folder of mkdtemp is its owner's alone.
+            part.chmod(0o777 & ~_umask())
+            part.rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 @contextmanager

@@ -57,6 +57,7 @@ _NOT_RUN = {
         "curl ",
         "MODEL=",
     ),
+    "is run with replies by tests/scaling/test_scaling.py": ("llmner project --ray",),
     "is run with llama.cpp by tests/exporting/test_gguf.py": (
         "llama-server",
         "llmner extract --base-url http://127.0.0.1:8080",

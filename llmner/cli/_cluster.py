@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmner._mishaps import attempt
+from llmner.asking import AskOptions
+from llmner.asking.options import BASELINE
 from llmner.cli._common import note, progress
 from llmner.errors import InputError, LlmnerError
 
@@ -19,8 +22,10 @@ __all__ = [
     "RayAddressOption",
     "RayOption",
     "WorkersOption",
+    "check_ray_paths",
     "cluster_of",
     "run_on_ray",
+    "with_whole_paths",
 ]
 
 RayOption = Annotated[
@@ -66,6 +71,33 @@ def cluster_of(ray: bool, address: str | None, workers: int | None, gpus: float)
     return Cluster(address, workers, gpus)
 
 
+def check_ray_paths(input: Path | None, output: Path | None) -> list[Path]:
+    """The files of the input.
+
+    Raises:
+        InputError: There is none, or no folder for the output.
+    """
+    from llmner.scaling.parts import input_files
+
+    if input is None or output is None or "-" in (str(input), str(output)):
+        raise InputError("--ray needs --input and --output", hint="name files and a folder")
+    return input_files([str(input)])
+
+
+def with_whole_paths(options: AskOptions) -> AskOptions:
+    """The options, with whole paths: workers of a cluster are in another folder than the user."""
+    whole: dict[str, Any] = {}
+    for name, value in options.flat().items():
+        prefix = BASELINE if isinstance(value, str) and value.startswith(BASELINE) else ""
+        if isinstance(value, str | Path) and str(value):
+            path = Path(str(value).removeprefix(prefix))
+            # A bare word is a name, though a file may be called so too.
+            is_path = bool(prefix) or isinstance(value, Path) or len(path.parts) > 1
+            if is_path and attempt(path.exists) is True:
+                whole[name] = type(value)(f"{prefix}{path.resolve()}")
+    return options.but(**whole) if whole else options
+
+
 def run_on_ray(
     job: ExtractJob | ProjectJob,
     input: Path | None,
@@ -83,12 +115,9 @@ def run_on_ray(
         typer.Exit: Rows have no answer.
     """
     from llmner.scaling import run_job
-    from llmner.scaling.parts import input_files
 
-    if input is None or output is None or "-" in (str(input), str(output)):
-        raise InputError("--ray needs --input and --output", hint="name files and a folder")
-    files = input_files([str(input)])
-    rows = 0
+    files = check_ray_paths(input, output)
+    assert output is not None
     with progress("working", one="part", many="parts") as step:
 
         def planned(parts: int, done: int) -> None:
@@ -98,8 +127,6 @@ def run_on_ray(
                 note(f"{done} of {parts} parts were done already; going on")
 
         def told(result: Mapping[str, Any]) -> None:
-            nonlocal rows
-            rows += int(result["rows"])
             step(1)
 
         try:

@@ -22,8 +22,10 @@ from llmner.cli._cluster import (
     RayAddressOption,
     RayOption,
     WorkersOption,
+    check_ray_paths,
     cluster_of,
     run_on_ray,
+    with_whole_paths,
 )
 from llmner.cli._common import (
     BadRows,
@@ -192,15 +194,16 @@ def _on_ray(
     from llmner.asking.building import GLANCE
     from llmner.corpora import read_corpus
     from llmner.scaling import ExtractJob
-    from llmner.scaling.parts import input_files
 
+    files = check_ray_paths(input, output)
+    options = with_whole_paths(options)
     asking: Asking | AskOptions = options
     if is_baseline(options.engine.engine):
         build_baseline(options, given=given, report=note, spell=dashed)
     else:
-        first = input_files([str(input)])[0] if input is not None else Path("-")
-        texts = (one.text for one in islice(read_corpus(first, format), GLANCE))
-        asking = in_language_of(prepare(options, note), texts)
+        prepared = prepare(options, note)
+        first = read_corpus(files[0], format, on_bad=lambda _: None)
+        asking = in_language_of(prepared, (one.text for one in islice(first, GLANCE)))
     job = ExtractJob(asking, strict=strict, skip_bad=skip_bad)
     run_on_ray(job, input, output, cluster, format=format, restart=restart)
 

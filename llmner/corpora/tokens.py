@@ -21,8 +21,8 @@ from llmner.corpora._blocks import (
     tokens_and_tags,
 )
 from llmner.corpora._format import BROKEN, CorpusFormat, ReadOptions, encode
-from llmner.corpora._json import Row, json_rows, text_of
-from llmner.corpora._records import Record, id_of, read_records, record_of, text_labels_of
+from llmner.corpora._json import Row, json_rows
+from llmner.corpora._records import Record, id_of, read_records, record_or_plain
 from llmner.corpora._tag_reading import TagReading, read_tags
 from llmner.errors import CorpusError, MissingExtraError
 from llmner.files import dump_json
@@ -210,19 +210,20 @@ def _read_parquet(path: Path, options: ReadOptions) -> Iterator[Sentence]:
     some = [row.value for row in islice(rows(), 100)]
     if some and not any(pair_of(value) for value in some):
         expected = "the columns tokens and ner_tags, or a text, with annotations or without"
-        return read_records(path, options, _record, expected, rows=rows())
+
+        def record(row: Any) -> Record | None:
+            return record_or_plain(_named_classes(row, names))
+
+        return read_records(path, options, record, expected, rows=rows())
     return token_sentences(path, rows, options, names)
 
 
-def _record(row: Any) -> Record | None:
-    """A row with a text, and with annotations if a column has any."""
-    record = record_of(row)
-    if record is not None or not isinstance(row, dict) or (text := text_of(row)) is None:
-        return record
-    # A list or an object may be annotations of a kind that is not known.
-    if any(isinstance(value, list | dict) for value in row.values()):
-        return None
-    return Record(text, (), id_of(row), text_labels_of(row))
+def _named_classes(row: Any, names: list[str] | None) -> Any:
+    """A row whose classes of the whole text have names, where the file tells them."""
+    label = row.get("label") if isinstance(row, dict) else None
+    if names is None or type(label) is not int or not 0 <= label < len(names):
+        return row
+    return {**row, "label": names[label]}
 
 
 def _unreadable(path: Path, error: Exception) -> CorpusError:

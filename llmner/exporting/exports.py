@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from llmner._mishaps import Mishap, attempt
 from llmner.baselines import find_baseline
 from llmner.baselines._store import RECORD_FILE, read_baseline_record
-from llmner.engines.adapters import RECIPE_FILE, find_adapter
+from llmner.engines._loading import check_available
+from llmner.engines.adapters import RECIPE_FILE, Adapter, find_adapter
 from llmner.engines.embedded import EMBEDDED_MODEL
 from llmner.engines.merging import merge_adapter
 from llmner.engines.transformers_engine import TransformersGenerator
-from llmner.errors import InputError, UnknownNameError
+from llmner.errors import InputError, LlmnerError, UnknownNameError
 from llmner.exporting.gguf_models import (
     QUANTIZATIONS,
     Quantization,
+    check_architecture,
     relative_error,
     write_gguf,
 )
@@ -150,6 +153,41 @@ def _is_whole_model(source: str) -> bool:
     )
 
 
+def _adapter_of(
+    source: str, model: str | None, report: Callable[[str], None] | None
+) -> Adapter | None:
+    """The adapter of a name; ``None`` if the Hub has a whole model of this name.
+
+    Raises:
+        InputError: There is neither.
+        GenerationError: The Hub does not answer.
+    """
+    try:
+        return find_adapter(source, report, model=model)
+    except LlmnerError:
+        if model is not None or kind_of(Path(source)) != "missing" or source.count("/") != 1:
+            raise
+        if isinstance(attempt(check_available, source), Mishap):
+            raise
+        return None
+
+
+def _check_gguf(base: str, trust_remote_code: bool) -> None:
+    """Refuse a model that is not written as GGUF before it is loaded, if it can be told.
+
+    Raises:
+        InputError: It is not.
+    """
+    from transformers import AutoConfig
+
+    if base == EMBEDDED_MODEL:
+        return
+    config = attempt(AutoConfig.from_pretrained, base, trust_remote_code=trust_remote_code)
+    # EXAONE 3 becomes a Llama as it is loaded. What cannot be read is told by loading it.
+    if not isinstance(config, Mishap) and config.model_type != "exaone":
+        check_architecture(config.get_text_config())
+
+
 def _export_language_model(
     source: str,
     output: Path,
@@ -162,7 +200,7 @@ def _export_language_model(
     whole = _is_whole_model(source)
     if whole and model is not None:
         raise InputError("is a whole model, which has no base model", path=source)
-    adapter = None if whole else find_adapter(source, report, model=model)
+    adapter = None if whole else _adapter_of(source, model, report)
     base = source if adapter is None else model or adapter.model or ""
     terms = terms_of(base, (source,))
     check_name(f"USER/{output.absolute().name}", terms)
@@ -172,6 +210,8 @@ def _export_language_model(
             adapter, output, model=model, trust_remote_code=trust_remote_code, report=report
         )
         return Exported(output, form, None, size_of(output), notice=notice)
+    if form == "gguf":
+        _check_gguf(base, trust_remote_code)
     engine = TransformersGenerator(
         base,
         adapter=adapter,

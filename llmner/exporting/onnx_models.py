@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -266,8 +267,9 @@ def _quantise(path: Path, *, external: bool) -> None:
     """Turn a network's weights into integers of eight bits, in place."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    target = path.with_suffix(".int8")
-    with _quiet():
+    # Weights beside a network are known to it by the name of their file.
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder, _quiet():
+        target = Path(folder) / path.name
         quantize_dynamic(
             path,
             target,
@@ -275,10 +277,9 @@ def _quantise(path: Path, *, external: bool) -> None:
             per_channel=True,
             use_external_data_format=external,
         )
-    path.with_name(f"{path.name}.data").unlink(missing_ok=True)
-    if external:
-        target.with_name(f"{target.name}.data").rename(path.with_name(f"{path.name}.data"))
-    target.replace(path)
+        path.with_name(f"{path.name}.data").unlink(missing_ok=True)
+        for made in sorted(Path(folder).iterdir()):
+            made.replace(path.with_name(made.name))
 
 
 @contextmanager

@@ -589,6 +589,10 @@ def apply_decisions(
                 hint="give the corpus that was looked at",
             )
         if suspicion.attribute is not None:
+            if isinstance(decision, Span):
+                raise InputError(
+                    f"{name}: the row is about an attribute, and the decision about a span"
+                )
             valued.append(suspicion)
             continue
         if suspicion.start is not None and suspicion.end is not None:
@@ -600,7 +604,16 @@ def apply_decisions(
         count += mended != sentence
         changed[number] = mended
     # While labels are where they were.
+    wishes: dict[tuple[Any, ...], Any] = {}
     for suspicion in valued:
+        doubt = suspicion.attribute
+        assert doubt is not None
+        place = suspicion.sentence, suspicion.start, suspicion.end, suspicion.label, doubt.name
+        if not _same(wishes.setdefault(place, doubt.suggested), doubt.suggested):
+            raise InputError(
+                f"{_name(suspicion)}: two decisions about {doubt.name} of {suspicion.label} differ",
+                hint="leave one of them",
+            )
         sentence = changed.get(suspicion.sentence, sentences[suspicion.sentence])
         changed[suspicion.sentence], more = _mended_attribute(sentence, suspicion)
         count += more

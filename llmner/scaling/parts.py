@@ -15,9 +15,10 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
+from llmner._mishaps import attempt
 from llmner.corpora import BadRow, guess_format, read_corpus
 from llmner.errors import InputError
-from llmner.files import kind_of
+from llmner.files import RUN_FILE, kind_of, parse_json, told_of
 from llmner.spans import Sentence
 
 __all__ = ["Part", "input_files", "part_sentences", "plan_parts", "shortened"]
@@ -46,13 +47,21 @@ class Part:
     end: int | None = None
 
     @property
+    def place(self) -> Path:
+        """What errors call it; lines are counted from where it begins."""
+        return Path(self.path if self.start is None else f"{self.path}@{self.start}")
+
+    @property
     def name(self) -> str:
         """What its output is called, without the suffix."""
         return f"part-{self.number:06d}"
 
 
 def input_files(patterns: Sequence[str]) -> list[Path]:
-    """The files that patterns name, sorted; a folder stands for its files.
+    """The files that patterns name, sorted, with their whole paths; a folder stands for its files.
+
+    ``**`` in a pattern stands for any folders. Empty and hidden files, and those whose names begin
+    with ``_`` (Spark's ``_SUCCESS``), are passed over. Of a finished job's folder, the parts count.
 
     Raises:
         InputError: A pattern names none.
@@ -64,16 +73,24 @@ def input_files(patterns: Sequence[str]) -> list[Path]:
     found: set[Path] = set()
     for pattern in patterns:
         path = Path(pattern)
-        own = [path] if kind_of(path) != "missing" else sorted(map(Path, glob(pattern)))
+        if kind_of(path) == "missing":
+            own = [Path(name) for name in glob(pattern, recursive=True)]
+        elif not path.is_dir():
+            own = [path]
+        elif (path / RUN_FILE).is_file():
+            own = list(path.glob("part-*.jsonl"))
+        else:
+            own = list(path.iterdir())
         files = [
-            file
-            for each in own
-            for file in (sorted(each.iterdir()) if each.is_dir() else [each])
-            if file.is_file() and not file.name.startswith(".")
+            file.resolve()
+            for file in own
+            if file == path or (file.is_file() and not file.name.startswith((".", "_")))
         ]
         if not files:
             raise InputError("no such file", path=pattern)
-        found.update(files)
+        found.update(file for file in files if file.stat().st_size)
+    if not found:
+        raise InputError("holds nothing", path=patterns[0])
     return sorted(found)
 
 
@@ -117,7 +134,12 @@ def _is_lines(path: Path, format: str) -> bool:
     if b"\0" in head or head.startswith(b"\xef\xbb\xbf"):
         # Of several bytes a character; or with a mark, which only the first part would have.
         return False
-    return format == "text" or (path.suffix.lower() in _LINES and head.lstrip()[:1] == b"{")
+    if format == "text":
+        return b"\n" in head
+    # How tokens are joined is told from a whole file; and one object may take many lines.
+    first = head.lstrip().partition(b"\n")[0]
+    is_row = isinstance(attempt(parse_json, first.decode("utf-8", "replace")), dict)
+    return is_row and format != "tokens" and path.suffix.lower() in _LINES
 
 
 def _row_groups(path: Path, size: int) -> Iterator[tuple[int | None, int | None]]:
@@ -149,7 +171,8 @@ def part_file(part: Part) -> Iterator[Path]:
         else:
             with source.open("rb") as whole, path.open("wb") as stream:
                 for line in lines_between(whole, part.start, part.end):
-                    stream.write(line)
+                    # A line without an end might be taken for a file of older line ends.
+                    stream.write(line if line.endswith(b"\n") else line + b"\n")
         yield path
 
 
@@ -179,9 +202,28 @@ def part_sentences(
         CorpusError: A row is bad, and ``on_bad`` is not given.
     """
     with part_file(part) as path:
-        if not path.stat().st_size:
+        if part.start is not None and _is_blank(path, part):
             return []
-        return list(read_corpus(path, part.format, strict=strict, on_bad=on_bad))
+
+        def told(bad: BadRow) -> None:
+            assert on_bad is not None
+            on_bad(BadRow(told_of(bad.error, path, part.place), bad.raw))
+
+        try:
+            own = None if on_bad is None else told
+            return list(read_corpus(path, part.format, strict=strict, on_bad=own))
+        except InputError as error:
+            raise told_of(error, path, part.place) from None
+
+
+def _is_blank(path: Path, part: Part) -> bool:
+    """Whether a part has no rows."""
+    if part.format == "parquet":
+        from pyarrow import parquet
+
+        return bool(parquet.ParquetFile(path).metadata.num_rows == 0)
+    with path.open("rb") as stream:
+        return not any(line.strip() for line in stream)
 
 
 def shortened(files: Sequence[Path]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llmner._mishaps import Mishap, attempt
 from llmner.errors import InputError, LlmnerError, MissingExtraError
-from llmner.files import RUN_FILE, dump_json, kind_of, open_lines, whole_file
+from llmner.files import RUN_FILE, dump_json, kind_of, open_lines, target_of, whole_file
 from llmner.scaling.parts import Part, input_files, part_file, part_sentences, plan_parts, shortened
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class ExtractJob:
             output.touch()
             return {"rows": 0, "failed": 0, "bad": len(bad)}
         if "extractor" not in tools:
-            tools["extractor"] = self.extractor()
+            tools["extractor"] = loaded(self.extractor())
         guarded = GuardedExtractor(tools["extractor"], output.with_suffix(".trial"))
         summary = run_extraction(guarded, sentences, output, source=part.name)
         return {"rows": summary.sentences, "failed": summary.unanswered, "bad": len(bad)}
@@ -149,7 +149,7 @@ class ProjectJob:
         with part_file(part) as path, whole_file(output) as stream:
             rows = project_rows(
                 open_lines(path),
-                Path(part.path),
+                part.place,
                 self.schema,
                 reply_format=self.reply_format,
                 policy=self.policy,
@@ -163,6 +163,19 @@ class ProjectJob:
 
 
 Job = ExtractJob | ProjectJob
+
+
+def loaded(extractor: SpanExtractor) -> SpanExtractor:
+    """The extractor, with its model loaded: what fails there is no sentence's doing.
+
+    Raises:
+        GenerationError: The model cannot be loaded.
+    """
+    engine = getattr(extractor, "engine", None)
+    load = getattr(engine, "load", None)
+    if callable(load):
+        load()
+    return extractor
 
 
 @dataclass(slots=True)
@@ -269,6 +282,10 @@ def run_job(
     """
     cluster = cluster or Cluster()
     files = input_files([str(path) for path in files])
+    folder = target_of(folder)
+    inside = next((path for path in files if path.is_relative_to(folder)), None)
+    if inside is not None:
+        raise InputError("lies in the output folder", path=inside, hint="name another folder")
     plan = {"command": job.kind, "job": job.describe(), "format": format, "input": shortened(files)}
     plan = json.loads(dump_json(plan))
     size = _prepare_folder(folder, plan, _part_size(files, cluster), restart=restart)
@@ -309,14 +326,13 @@ def _prepare_folder(folder: Path, plan: dict[str, Any], size: int, *, restart: b
         InputError: It holds another job's output, or something else.
     """
     work = folder / _WORK
-    if restart and kind_of(folder) != "missing":
+    records = folder / RUN_FILE, work / RUN_FILE
+    if restart and any({"command", "part_bytes"} <= _record_of(path).keys() for path in records):
         for path in (*folder.glob("part-*.jsonl"), folder / RUN_FILE):
             path.unlink(missing_ok=True)
         for path in (work, folder / _BAD):
             shutil.rmtree(path, ignore_errors=True)
-    begun = next(
-        (path for path in (folder / RUN_FILE, work / RUN_FILE) if kind_of(path) != "missing"), None
-    )
+    begun = next((path for path in records if kind_of(path) != "missing"), None)
     if begun is not None:
         made = _record_of(begun)
         differs = [key for key in plan if made.get(key) != plan[key]]
@@ -332,6 +348,9 @@ def _prepare_folder(folder: Path, plan: dict[str, Any], size: int, *, restart: b
             "is there already, and no job made it", path=folder, hint="name another folder"
         )
     work.mkdir(parents=True, exist_ok=True)
+    for trial in work.glob("*.trial"):
+        # Deaths of an earlier run are not these sentences' doing: the job itself was killed.
+        trial.unlink(missing_ok=True)
     with whole_file(work / RUN_FILE) as stream:
         stream.write(dump_json({**plan, "part_bytes": size}, indent=2) + b"\n")
     return size

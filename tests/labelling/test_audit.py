@@ -304,6 +304,12 @@ def test_attributes_of_spans_are_doubted_too() -> None:
         {"sentiment": "negative", "since": 1990},
         {},
     ]
+    span = {"start": 0, "end": 2, "label": "FOOD"}
+    with pytest.raises(InputError, match="about an attribute"):
+        apply_decisions(sentences, [suspicion_of_row(found.row() | {"decision": span})])
+    two = [suspicion_of_row(found.row() | {"decision": {"value": own}}) for own in ("a", "b")]
+    with pytest.raises(InputError, match="two decisions about sentiment"):
+        apply_decisions(sentences, two)
     # A second model that agrees with the label makes it doubtful no longer.
     calm = replace(sour, attributes=food.attributes)
     assert (

@@ -28,8 +28,10 @@ from llmner.errors import InputError  # noqa: E402
 from llmner.extraction import Extraction, SpanExtractor  # noqa: E402
 from llmner.scaling import Cluster, ExtractJob, ProjectJob, extract, run_job  # noqa: E402
 from llmner.scaling.guarding import GuardedExtractor  # noqa: E402
+from llmner.scaling.parts import input_files, plan_parts  # noqa: E402
 from llmner.spans import Sentence  # noqa: E402
 from tests.conftest import ROOT  # noqa: E402
+from tests.engines.endpoint import Endpoint, serving  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,
@@ -157,6 +159,29 @@ def test_parquet_and_files_that_cannot_be_divided(
         assert together(output) == one.read_bytes()
 
 
+def test_an_endpoint_is_asked_as_by_one_process(small_parts: None, tmp_path: Path) -> None:
+    def answer(question: str) -> str:
+        name = "서울" if "서울" in question else ""
+        return json.dumps({"PLACE": [name] if name else []}, ensure_ascii=False)
+
+    path = tmp_path / "in.jsonl"
+    with path.open("w", encoding="utf-8") as stream:
+        for number in range(120):
+            text = f"{number}번째 사람은 {'서울' if number % 3 else '어디'}에 산다. " * 2
+            stream.write(json.dumps({"id": str(number), "text": text}, ensure_ascii=False) + "\n")
+    with serving(Endpoint(answer)) as endpoint:
+        options = ("--base-url", endpoint.url, "--model", "model", "--labels", "PLACE", "-i", path)
+        done = run("extract", "--ray", "--workers", 2, *options, "-o", tmp_path / "out")
+        assert done.exit_code == 0, done.output
+        assert run("extract", *options, "-o", tmp_path / "one.jsonl").exit_code == 0
+    rows, wanted = (
+        [json.loads(line) for line in content.splitlines()]
+        for content in (together(tmp_path / "out"), (tmp_path / "one.jsonl").read_bytes())
+    )
+    assert [row["spans"] for row in rows] == [row["spans"] for row in wanted]
+    assert sum(len(row["spans"]) for row in rows) >= 80
+
+
 @dataclass(frozen=True)
 class Killing(ExtractJob):
     """A tagger that kills its process at some texts; some of them only once."""
@@ -267,6 +292,68 @@ def test_a_part_that_cannot_be_read_costs_no_other(
     done = run("extract", "--ray", "--engine", tagger, "-i", path, "-o", tmp_path / "out2")
     assert done.exit_code == 1
     assert "have no output" in done.stderr
+
+
+def test_what_lies_about_in_a_folder_is_passed_over(
+    tagger: str, small_parts: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in[1]"
+    (folder / "deep" / "deeper").mkdir(parents=True)
+    texts(folder / "a.jsonl", 40)
+    texts(folder / "deep" / "deeper" / "b.jsonl", 20)
+    for name in ("_SUCCESS", "empty.jsonl", ".hidden"):
+        (folder / name).touch()
+    # A last part of blank lines alone, and a last line without an end.
+    with (folder / "a.jsonl").open("ab") as stream:
+        stream.write(b"\n" * 9000 + b'{"id": "last", "text": "\xec\x84\x9c\xec\x9a\xb8"}')
+    job = ExtractJob(AskOptions.of(engine=tagger))
+    assert run_job(job, [folder], tmp_path / "out", cluster=TWO).rows == 41
+    pattern = tmp_path / "in[[]1]" / "**" / "*.jsonl"
+    assert [path.name for path in input_files([str(pattern)])] == ["a.jsonl", "b.jsonl"]
+    # A finished folder is read again as one file, and one's own output is never the input.
+    names = {path.name for path in input_files([str(tmp_path / "out")])}
+    assert names == {p.name for p in (tmp_path / "out").glob("part-*") if p.stat().st_size}
+    for options in ((), ("--restart",)):
+        done = run(
+            *("extract", "--ray", "--engine", tagger, *options),
+            *("-i", tmp_path / "out", "-o", tmp_path / "out"),
+        )
+        assert "lies in the output folder" in done.stderr
+    assert together(tmp_path / "out").count(b"\n") == 41
+    # Another folder and another spelling are the same input.
+    monkeypatch.chdir(tmp_path)
+    again = run_job(job, [Path("in[1]")], Path("out"), cluster=TWO)
+    assert again.rows == 41
+
+
+def test_restart_throws_away_what_a_job_made_and_nothing_else(tagger: str, tmp_path: Path) -> None:
+    path = texts(tmp_path / "in.jsonl", 10)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "part-1.jsonl").write_text("precious")
+    (mine / "run.json").write_text("{}")
+    options = ("extract", "--ray", "--restart", "--engine", tagger, "-i", path)
+    done = run(*options, "-o", mine)
+    assert done.exit_code != 0
+    assert (mine / "part-1.jsonl").read_text() == "precious"
+    assert run(*options, "-o", tmp_path / "out").exit_code == 0
+    done = run(*options, "--min-score", "0.9", "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+
+
+def test_objects_over_many_lines_and_tokens_are_not_divided(tmp_path: Path) -> None:
+    whole = tmp_path / "pretty.jsonl"
+    whole.write_text(json.dumps({"data": [{"text": "a" * 900}] * 9}, indent=2), "utf-8")
+    tokens = tmp_path / "tokens.jsonl"
+    row = {"tokens": ["서울", "에"], "ner_tags": ["B-LC", "O"]}
+    tokens.write_text(f"{json.dumps(row)}\n" * 99, "utf-8")
+    lines = texts(tmp_path / "lines.jsonl", 99)
+    for path, format, divided in (
+        (whole, "spans", False),
+        (tokens, None, False),
+        (lines, None, True),
+    ):
+        assert (len(plan_parts([path], format, 1000)) > 1) is divided, path
 
 
 def test_a_ray_data_set_gets_columns(tagger: str) -> None:
