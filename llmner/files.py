@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from llmner._paths import beside, check_output, is_file, kind_of, reason, target_of
 from llmner._shown import STEERING
@@ -231,14 +231,13 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
             raise CorpusError("standard input is closed", path=path)
         yield sys.stdin.buffer
         return
-    if path.is_dir():
-        with _parts(path) as chained:
-            yield chained
-        return
+    stream: BinaryIO
     try:
         stream = path.open("rb")
     except FileNotFoundError:
         raise CorpusError("no such file", path=path) from None
+    except IsADirectoryError:
+        stream = _open_parts(path)
     except (OSError, ValueError) as error:
         raise CorpusError(f"cannot be read ({reason(error)})", path=path) from None
     with stream:
@@ -247,8 +246,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         yield stream
 
 
-@contextmanager
-def _parts(folder: Path) -> Iterator[BinaryIO]:
+def _open_parts(folder: Path) -> BinaryIO:
     """The parts of a finished job, one after another.
 
     Raises:
@@ -259,8 +257,7 @@ def _parts(folder: Path) -> Iterator[BinaryIO]:
         hint = "give the same command again to finish it" if parts else "give a file"
         what = "is the output of a job that is not finished" if parts else "is a directory"
         raise CorpusError(what, path=folder, hint=hint)
-    with _Chained(parts) as chained:
-        yield io.BufferedReader(chained)
+    return cast(BinaryIO, io.BufferedReader(_Chained(parts)))
 
 
 class _Chained(io.RawIOBase):
@@ -292,6 +289,8 @@ class _Chained(io.RawIOBase):
 
 def _is_device(stream: BinaryIO) -> bool:
     """Whether a file is a device, which may never end; terminals and ``/dev/null`` are allowed."""
+    if not isinstance(stream, io.BufferedReader) or isinstance(stream.raw, _Chained):
+        return False
     status = os.fstat(stream.fileno())
     if stat.S_ISBLK(status.st_mode):
         return True

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import llmner.extraction.extractor
+import llmner.extraction.projecting
 import llmner.extraction.questions
 import llmner.projection._project
 import llmner.projection._task
@@ -414,7 +415,12 @@ def test_project_keeps_the_good_rows(
     _, replies = corpus
     output = tmp_path / "out.jsonl"
     if name == "project_reply":
-        plant(monkeypatch, llmner.projection, "project_reply", lambda: ValueError("planted"))
+        plant(
+            monkeypatch,
+            llmner.extraction.projecting,
+            "project_reply",
+            lambda: ValueError("planted"),
+        )
     else:
         plant(
             monkeypatch, llmner.projection._project, "project_read", lambda: ValueError("planted")

@@ -12,7 +12,6 @@ torch = pytest.importorskip("torch", reason='needs pip install "llmner[baselines
 transformers = pytest.importorskip("transformers", reason='needs pip install "llmner[baselines]"')
 
 from llmner.baselines import EncoderConfig, EncoderTagger, load_baseline, train_baseline  # noqa: E402
-from llmner.baselines._encoders import _longest  # noqa: E402
 from llmner.baselines._store import read_baseline_record  # noqa: E402
 from llmner.baselines._types import judge  # noqa: E402
 from llmner.baselines.encoder import _rows  # noqa: E402
@@ -144,7 +143,7 @@ def test_roberta_counts_places_from_behind_its_padding(tmp_path: Path) -> None:
     tagger: Any = trained.baseline
     assert tagger.max_length == 63
     tagger.tag([" ".join(s.text for s in SENTENCES)])
-    assert _longest(tagger.model, tagger.tokenizer, 32) == 32
+    assert tagger._longest(32) == 32
 
 
 def test_what_the_tokenizer_cannot_tell_apart_is_counted(folder: Path) -> None:
