@@ -380,9 +380,17 @@ class Recipe(_Model):
                 f"labels: {others[0]}, which wants a recipe",
                 hint="write one in YAML (docs/recipes.md)",
             )
-        recipe = cls.model_validate(
-            {"name": "labels", "language": language, "labels": schema.labels}
-        )
+        try:
+            recipe = cls.model_validate(
+                {"name": "labels", "language": language, "labels": schema.labels}
+            )
+        except ValidationError:
+            # The prompt shows each label in an example, and some characters cannot stand there.
+            raise InputError(
+                f"labels: one of {', '.join(map(repr, schema.codes))} has a character that no "
+                "label can have",
+                hint="expected letters, digits, - and _",
+            ) from None
         return recipe if reply_format is None else recipe.with_reply_format(reply_format)
 
     def example_sentences(self) -> Iterator[Sentence]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from llmner import _yaml
@@ -330,3 +332,16 @@ def test_a_template_that_fails_on_one_text_names_the_recipe(tmp_path: Path) -> N
     assert recipe.question("짧다") == "짧다"
     with pytest.raises(RecipeError, match=r"^recipe tiny: user: the template fails \("):
         recipe.question("이 글은 열 글자가 넘는다")
+
+
+@settings(max_examples=300)
+@given(st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=3))
+def test_labels_of_ones_own_make_a_recipe_or_are_refused(labels: list[str]) -> None:
+    # Whatever else is raised is an error here.
+    with contextlib.suppress(InputError):
+        assert len(Recipe.of(labels).schema_.codes) == len(labels)
+
+
+def test_a_character_that_no_label_can_have_is_told() -> None:
+    with pytest.raises(InputError, match="no label can have"):
+        Recipe.of({"\x1cR": "a name", "P": ""})
