@@ -29,6 +29,7 @@ except ImportError:  # Windows, where an open file cannot be removed.
 
 __all__ = [
     "STDIO",
+    "check_new_folder",
     "clear_dead",
     "locked",
     "mode_like",
@@ -41,6 +42,16 @@ __all__ = [
 STDIO = "-"
 _PART = ".llmner-part"
 _LONGEST_NAME = 220
+
+
+def check_new_folder(path: Path) -> None:
+    """Make sure that a folder can be made: it does not exist, or is empty.
+
+    Raises:
+        InputError: There is something.
+    """
+    if kind_of(path) != "missing" and (not path.is_dir() or any(path.iterdir())):
+        raise InputError("already exists", path=path, hint="name a new folder")
 
 
 @contextmanager
@@ -61,8 +72,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     ['a']
     """
     path = target_of(path)
-    if kind_of(path) != "missing" and (not path.is_dir() or any(path.iterdir())):
-        raise InputError("already exists", path=path, hint="name a new folder")
+    check_new_folder(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{path.name[:_LONGEST_NAME]}.", dir=path.parent))

@@ -23,6 +23,7 @@ from llmner._paths import beside, check_output, is_file, kind_of, reason, target
 from llmner._shown import STEERING
 from llmner._whole import (
     STDIO,
+    check_new_folder,
     clear_dead,
     locked,
     mode_like,
@@ -36,6 +37,7 @@ from llmner.errors import CorpusError, InputError
 __all__ = [
     "RUN_FILE",
     "beside",
+    "check_new_folder",
     "check_output",
     "clear_dead",
     "dump_json",

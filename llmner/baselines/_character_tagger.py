@@ -154,9 +154,13 @@ class CharacterTagger(CharacterRows):
             {name: tensor.contiguous() for name, tensor in head.state_dict().items()},
             folder / HEAD,
         )
+        self.save_vocabulary(folder)
+
+    def save_vocabulary(self, folder: Path) -> None:
+        """Write what the head's weights are of into a folder."""
         fields = {
             "tags": self.tags,
-            "hidden": head.lstm.hidden_size,
+            "hidden": self.network.head.lstm.hidden_size,
             "vocabulary": self.vocabulary,
         }
         with whole_file(folder / CHARACTERS) as stream:

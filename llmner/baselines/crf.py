@@ -16,6 +16,7 @@ from llmner._mishaps import Mishap, attempt
 from llmner.baselines._crfsuite import check_crfsuite
 from llmner.baselines._features import features
 from llmner.baselines._marginals import TagMarginals
+from llmner.baselines._paths import Edges, best_path
 from llmner.baselines._syllables import apart, bioes_tags, pieces, places_of, spans_of
 from llmner.baselines._types import Epoch, Fields, Trained, baseline_config, judge, learnt_labels
 from llmner.errors import InputError, MissingExtraError
@@ -83,13 +84,13 @@ class CrfTagger:
             raise InputError("its tags are not BIOES tags", path=path, hint="train it again")
         self._penalty = outside_penalty
         self.labels = labels_of(self._tags)
-        first, last, between = (
+        between, first, last = (
+            [[follows(tag, following) for following in self._tags] for tag in self._tags],
             [follows(None, tag) for tag in self._tags],
             [follows(tag, None) for tag in self._tags],
-            [[follows(tag, following) for following in self._tags] for tag in self._tags],
         )
-        self._first, self._last, self._between = (
-            np.where(allowed, 0.0, -np.inf) for allowed in (first, last, between)
+        self._edges = Edges(
+            *(np.where(allowed, 0.0, -np.inf) for allowed in (between, first, last))
         )
         # A model that cannot tag is an error now, not at the first text.
         result = attempt(self.tag, ["."])
@@ -181,18 +182,7 @@ class CrfTagger:
         scores = np.log(np.clip(marginals, 1e-12, None))
         if OUTSIDE in self._tags:
             scores[:, self._tags.index(OUTSIDE)] -= self._penalty
-        best = self._first + scores[0]
-        backpointers = []
-        for row in scores[1:]:
-            paths = best[:, None] + self._between
-            backpointers.append(paths.argmax(0))
-            best = paths.max(0) + row
-        tag = int((best + self._last).argmax())
-        path = [tag]
-        for source in reversed(backpointers):
-            tag = int(source[tag])
-            path.append(tag)
-        return path[::-1]
+        return best_path(scores, self._edges)
 
     def parameters(self) -> int:
         """The number of weights of features and transitions that are not zero.

@@ -22,8 +22,8 @@ __all__ = [
     "RayAddressOption",
     "RayOption",
     "WorkersOption",
-    "check_ray_paths",
     "cluster_of",
+    "ray_paths",
     "run_on_ray",
     "with_whole_paths",
 ]
@@ -71,8 +71,8 @@ def cluster_of(ray: bool, address: str | None, workers: int | None, gpus: float)
     return Cluster(address, workers, gpus)
 
 
-def check_ray_paths(input: Path | None, output: Path | None) -> list[Path]:
-    """The files of the input.
+def ray_paths(input: Path | None, output: Path | None) -> tuple[list[Path], Path]:
+    """The files of the input, and the folder of the output.
 
     Raises:
         InputError: There is none, or no folder for the output.
@@ -81,7 +81,7 @@ def check_ray_paths(input: Path | None, output: Path | None) -> list[Path]:
 
     if input is None or output is None or "-" in (str(input), str(output)):
         raise InputError("--ray needs --input and --output", hint="name files and a folder")
-    return input_files([str(input)])
+    return input_files([str(input)]), output
 
 
 def with_whole_paths(options: AskOptions) -> AskOptions:
@@ -100,8 +100,8 @@ def with_whole_paths(options: AskOptions) -> AskOptions:
 
 def run_on_ray(
     job: ExtractJob | ProjectJob,
-    input: Path | None,
-    output: Path | None,
+    files: list[Path],
+    output: Path,
     cluster: Cluster,
     *,
     format: str | None = None,
@@ -110,14 +110,12 @@ def run_on_ray(
     """Run a job, with one bar for all of it.
 
     Raises:
-        InputError: There is no input or no output folder, or that is another job's.
+        InputError: The output folder is another job's.
         LlmnerError: Parts have no output.
         typer.Exit: Rows have no answer.
     """
     from llmner.scaling import run_job
 
-    files = check_ray_paths(input, output)
-    assert output is not None
     with progress("working", one="part", many="parts") as step:
 
         def planned(parts: int, done: int) -> None:

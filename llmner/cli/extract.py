@@ -22,8 +22,8 @@ from llmner.cli._cluster import (
     RayAddressOption,
     RayOption,
     WorkersOption,
-    check_ray_paths,
     cluster_of,
+    ray_paths,
     run_on_ray,
     with_whole_paths,
 )
@@ -195,7 +195,7 @@ def _on_ray(
     from llmner.corpora import read_corpus
     from llmner.scaling import ExtractJob
 
-    files = check_ray_paths(input, output)
+    files, folder = ray_paths(input, output)
     options = with_whole_paths(options)
     asking: Asking | AskOptions = options
     if is_baseline(options.engine.engine):
@@ -205,7 +205,7 @@ def _on_ray(
         first = read_corpus(files[0], format, on_bad=lambda _: None)
         asking = in_language_of(prepared, (one.text for one in islice(first, GLANCE)))
     job = ExtractJob(asking, strict=strict, skip_bad=skip_bad)
-    run_on_ray(job, input, output, cluster, format=format, restart=restart)
+    run_on_ray(job, files, folder, cluster, format=format, restart=restart)
 
 
 def _run(

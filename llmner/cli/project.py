@@ -15,6 +15,7 @@ from llmner.cli._cluster import (
     RayOption,
     WorkersOption,
     cluster_of,
+    ray_paths,
     run_on_ray,
 )
 from llmner.cli._common import (
@@ -89,7 +90,7 @@ def project(
         from llmner.scaling import ProjectJob
 
         job = ProjectJob(schema, reply_format, policy, skip_bad)
-        run_on_ray(job, input, output, cluster, restart=restart)
+        run_on_ray(job, *ray_paths(input, output), cluster, restart=restart)
         return
     if restart:
         raise InputError("--restart is for --ray", hint="leave it out")

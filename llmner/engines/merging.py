@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from llmner.engines.adapters import RECIPE_FILE, Adapter, find_adapter
 from llmner.engines.transformers_engine import TransformersGenerator
 from llmner.files import whole_folder
 
-__all__ = ["merge_adapter"]
+__all__ = ["merge_adapter", "merged_folder"]
 
 
 def merge_adapter(
@@ -45,21 +47,56 @@ def merge_adapter(
         GenerationError: The base model cannot be loaded.
     """
     source = find_adapter(adapter, report, model=model) if isinstance(adapter, str) else adapter
-    with whole_folder(output) as part:
-        engine = TransformersGenerator(
-            model or source.model,
-            adapter=source,
-            device="cpu",
-            dtype="bfloat16",
-            trust_remote_code=trust_remote_code,
-            report=report,
-        )
-        merged, tokenizer = engine.load()
-        if report is not None:
-            report(f"Writing {output}")
+    base = model or source.model
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "report": report}
+    with merged_folder(base, source, output, recipe_from=source.folder, **options) as merging:
+        merged, tokenizer, part = merging
         merged.save_pretrained(part)
         tokenizer.save_pretrained(part)
-        recipe = source.folder / RECIPE_FILE
+    return output
+
+
+@contextmanager
+def merged_folder(
+    base: str | None,
+    adapter: Adapter | None,
+    output: Path,
+    *,
+    recipe_from: Path,
+    trust_remote_code: bool = False,
+    report: Callable[[str], None] | None = None,
+) -> Iterator[tuple[Any, Any, Path]]:
+    """A model in bfloat16 with an adapter in its weights, to be written into a folder.
+
+    Args:
+        base: The base model; by default the model in the box.
+        adapter: The adapter; ``None`` for the base model alone.
+        output: The folder. It must not exist, or must be empty, and appears when the block ends.
+        recipe_from: A folder whose recipe is copied there, if it has one.
+        trust_remote_code: Run Python code that comes with the base model.
+        report: Called with a sentence before anything that takes long.
+
+    Yields:
+        The model, its tokenizer, and the folder to write into.
+
+    Raises:
+        InputError: The adapter is missing or broken, or the folder is not empty.
+        MissingExtraError: The ``local`` extra is not installed.
+        GenerationError: The base model cannot be loaded.
+    """
+    engine = TransformersGenerator(
+        base,
+        adapter=adapter,
+        device="cpu",
+        dtype="bfloat16",
+        trust_remote_code=trust_remote_code,
+        report=report,
+    )
+    with whole_folder(output) as part:
+        model, tokenizer = engine.load()
+        if report is not None:
+            report(f"Writing {output}")
+        yield model, tokenizer, part
+        recipe = recipe_from / RECIPE_FILE
         if recipe.is_file():
             shutil.copyfile(recipe, part / RECIPE_FILE)
-    return output

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from llmner._mishaps import Mishap, attempt
 from llmner.baselines import find_baseline
@@ -14,8 +13,7 @@ from llmner.baselines._store import RECORD_FILE, read_baseline_record
 from llmner.engines._loading import check_available
 from llmner.engines.adapters import RECIPE_FILE, Adapter, find_adapter
 from llmner.engines.embedded import EMBEDDED_MODEL
-from llmner.engines.merging import merge_adapter
-from llmner.engines.transformers_engine import TransformersGenerator
+from llmner.engines.merging import merged_folder
 from llmner.errors import InputError, LlmnerError, UnknownNameError
 from llmner.exporting.gguf_models import (
     QUANTIZATIONS,
@@ -26,7 +24,7 @@ from llmner.exporting.gguf_models import (
 )
 from llmner.exporting.int8_models import save_int8
 from llmner.exporting.onnx_models import export_encoder
-from llmner.files import kind_of, whole_folder
+from llmner.files import check_new_folder, kind_of
 from llmner.hub.licences import check_name, terms_of
 from llmner.recipes import Recipe
 from llmner.recipes.chat import plain_chat_template
@@ -101,8 +99,8 @@ def export_model(
     for value, known, what in ((form, FORMS, "form"), (quantization, QUANTIZATIONS, "type")):
         if value not in known:
             raise UnknownNameError(f"unknown {what} {value!r}", hint=f"expected {', '.join(known)}")
-    if kind_of(output) != "missing" and (not output.is_dir() or any(output.iterdir())):
-        raise InputError("already exists", path=output, hint="name a new folder")
+    # Before anything is fetched.
+    check_new_folder(output)
     if _is_baseline(source):
         if form not in ("onnx", "int8"):
             raise InputError(f"a baseline does not become {form}", hint="expected onnx or int8")
@@ -205,38 +203,24 @@ def _export_language_model(
     terms = terms_of(base, (source,))
     check_name(f"USER/{output.absolute().name}", terms)
     notice = None if terms is None else f"{terms.title}, {terms.link}"
-    if form == "bfloat16" and adapter is not None:
-        merge_adapter(
-            adapter, output, model=model, trust_remote_code=trust_remote_code, report=report
-        )
-        return Exported(output, form, None, size_of(output), notice=notice)
     if form == "gguf":
         _check_gguf(base, trust_remote_code)
-    engine = TransformersGenerator(
-        base,
-        adapter=adapter,
-        device="cpu",
-        dtype="bfloat16",
-        trust_remote_code=trust_remote_code,
-        report=report,
-    )
-    recipe = (Path(source) if adapter is None else adapter.folder) / RECIPE_FILE
-    known = recipe.is_file()
-    with whole_folder(output) as part:
-        merged, tokenizer = engine.load()
-        if report is not None:
-            report(f"Writing {output}")
-        error = None
+    folder = Path(source) if adapter is None else adapter.folder
+    recipe = folder / RECIPE_FILE
+    error = None
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "report": report}
+    with merged_folder(base, adapter, output, recipe_from=folder, **options) as merging:
+        merged, tokenizer, part = merging
         if form == "gguf":
             path = part / GGUF_FILE
-            name = output.absolute().name
+            template = plain_chat_template(Recipe.load(recipe)) if recipe.is_file() else None
             write_gguf(
                 merged,
                 tokenizer,
                 path,
-                name=name,
+                name=output.absolute().name,
                 quantization=quantization,
-                chat_template=plain_chat_template(Recipe.load(recipe)) if known else None,
+                chat_template=template,
             )
             error = relative_error(merged, path)
         elif form == "int8":
@@ -244,6 +228,4 @@ def _export_language_model(
         else:
             merged.save_pretrained(part)
             tokenizer.save_pretrained(part)
-        if known:
-            shutil.copyfile(recipe, part / RECIPE_FILE)
     return Exported(output, form, None, size_of(output), error, notice)

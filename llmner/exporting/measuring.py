@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from llmner.baselines import Baseline, load_baseline
+from llmner.baselines import Baseline, EncoderClassifier, load_baseline
 from llmner.baselines._store import size_on_disk
 from llmner.baselines._text_labels import judge_labels
 from llmner.baselines._types import judge
@@ -71,7 +71,7 @@ def _figures(folder: Path, sentences: Sequence[Sentence]) -> tuple[Figures, list
     began = time.perf_counter()
     found: list[Any] = list(model.tag(texts))
     seconds = time.perf_counter() - began
-    judged = judge_labels if hasattr(model, "choice") else judge
+    judged = judge_labels if isinstance(model, EncoderClassifier) else judge
     f1 = judged(sentences, found)[2]
     return Figures(size_on_disk(folder), len(texts) / max(seconds, 1e-9), f1), found
 

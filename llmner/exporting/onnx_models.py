@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from llmner._mishaps import Mishap, attempt, one_line
 from llmner.baselines import load_baseline
 from llmner.baselines._encoder_classifier import EncoderClassifier
-from llmner.baselines._encoder_tagger import CHARACTERS, HEAD, EncoderTagger
+from llmner.baselines._encoder_tagger import HEAD, EncoderTagger
 from llmner.baselines._encoders import ONNX_CONFIG, padded
 from llmner.baselines._onnx import ATTRIBUTES, HEAD_MODEL, MODEL, OnnxConfig, OnnxNetwork
 from llmner.baselines._store import read_baseline_record, save_exported
@@ -254,13 +254,7 @@ def _write_head(tagger: CharacterTagger, folder: Path) -> None:
     with torch.inference_mode():
         between, first, last = (edge.contiguous().numpy() for edge in head.chain.edges())
     save_file({"between": between, "first": first, "last": last}, folder / HEAD)
-    fields = {
-        "tags": tagger.tags,
-        "hidden": head.lstm.hidden_size,
-        "vocabulary": tagger.vocabulary,
-    }
-    with whole_file(folder / CHARACTERS) as stream:
-        stream.write(dump_json(fields) + b"\n")
+    tagger.save_vocabulary(folder)
 
 
 def _quantise(path: Path, *, external: bool) -> None:

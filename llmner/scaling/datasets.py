@@ -13,9 +13,8 @@ from llmner.asking import (
     is_baseline,
     prepare,
 )
-from llmner.errors import MissingExtraError
 from llmner.files import dump_json
-from llmner.scaling.running import Cluster, pool_of
+from llmner.scaling.running import Cluster, pooled
 from llmner.spans import Sentence
 
 if TYPE_CHECKING:
@@ -97,17 +96,8 @@ def extract(
     >>> options = AskOptions.of(engine="baseline:build/crf")  # doctest: +SKIP
     >>> extract(texts, options).write_parquet("s3://bucket/found")  # doctest: +SKIP
     """
-    try:
-        import ray
-        from ray import data
-    except ImportError:
-        raise MissingExtraError("ray", "a job on several processes") from None
-    cluster = cluster or Cluster()
-    return dataset.map_batches(
-        RowWorker,
-        fn_constructor_kwargs={"options": options, "text": text, "id": id},
-        batch_size=batch_size,
-        compute=pool_of(ray, data, cluster, 1 << 20),
-        num_cpus=cluster.cpus_per_worker,
-        num_gpus=cluster.gpus_per_worker or None,
+    given = {"options": options, "text": text, "id": id}
+    found: Dataset = pooled(
+        dataset, RowWorker, given, cluster or Cluster(), batch_size=batch_size, most=1 << 20
     )
+    return found

@@ -7,12 +7,13 @@ killed goes on with the parts that are missing, and within a part after its last
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from llmner.extraction import SpanExtractor
     from llmner.schema import LabelSchema
 
-__all__ = ["Cluster", "ExtractJob", "JobSummary", "ProjectJob", "pool_of", "run_job"]
+__all__ = ["Cluster", "ExtractJob", "JobSummary", "ProjectJob", "pooled", "run_job"]
 
 _WORK = ".work"
 _BAD = "bad"
@@ -391,13 +392,7 @@ def _worked(
     report: Callable[[str], None] | None,
 ) -> Iterator[dict[str, Any]]:
     """What became of each part, as soon as it is done."""
-    try:
-        import ray
-        from ray import data
-    except ImportError:
-        raise MissingExtraError("ray", "a job on several processes") from None
-    import logging
-
+    ray, data = ray_and_data()
     started = not ray.is_initialized()
     if started:
         # Lines of Ray's own processes would be among the command's, and so would be the line that
@@ -416,17 +411,11 @@ def _worked(
     try:
         quiet(data)
         rows = data.from_items(
-            [{"part": dump_json(_fields(part)).decode()} for part in parts],
+            [{"part": dump_json(asdict(part)).decode()} for part in parts],
             override_num_blocks=len(parts),
         )
-        done = rows.map_batches(
-            PartWorker,
-            fn_constructor_kwargs={"job": job, "folder": str(folder.resolve())},
-            batch_size=1,
-            compute=pool_of(ray, data, cluster, len(parts)),
-            num_cpus=cluster.cpus_per_worker,
-            num_gpus=cluster.gpus_per_worker or None,
-        )
+        given = {"job": job, "folder": str(folder.resolve())}
+        done = pooled(rows, PartWorker, given, cluster, batch_size=1, most=len(parts))
         yield from done.iter_rows()
     except ray.exceptions.RayError as error:
         why = str(error).strip().splitlines()[-1]
@@ -455,8 +444,6 @@ def quiet(data: Any) -> None:
 
     What such a process leaves undone is done again, or is a row with an error.
     """
-    import logging
-
     from ray._private import worker
 
     # Ray has no public switch for it.
@@ -468,22 +455,55 @@ def quiet(data: Any) -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
-def _fields(part: Part) -> dict[str, Any]:
-    return {
-        "number": part.number,
-        "path": str(Path(part.path).resolve()),
-        "format": part.format,
-        "start": part.start,
-        "end": part.end,
-    }
+def ray_and_data() -> tuple[Any, Any]:
+    """Ray, and Ray Data.
+
+    Raises:
+        MissingExtraError: The ``ray`` extra is not installed.
+    """
+    try:
+        import ray
+        from ray import data
+    except ImportError:
+        raise MissingExtraError("ray", "a job on several processes") from None
+    return ray, data
 
 
-def pool_of(ray: Any, data: Any, cluster: Cluster, parts: int) -> Any:
-    """The pool of workers: of a fixed size, or one that grows with what the cluster has."""
+def pooled(
+    dataset: Any,
+    worker: type,
+    given: Mapping[str, Any],
+    cluster: Cluster,
+    *,
+    batch_size: int,
+    most: int,
+) -> Any:
+    """A data set whose batches go through a pool of workers.
+
+    The pool has a fixed size, or grows with what the cluster has.
+
+    Args:
+        dataset: The data set.
+        worker: The class of a worker, which is called with batches.
+        given: What it is made with.
+        cluster: Where workers run.
+        batch_size: Rows of a batch.
+        most: The most workers that there is work for.
+    """
+    ray, data = ray_and_data()
     if cluster.workers is not None:
-        return data.ActorPoolStrategy(size=max(1, min(cluster.workers, parts)))
-    having = ray.cluster_resources()
-    most = having.get("CPU", 1) / max(cluster.cpus_per_worker, 0.01)
-    if cluster.gpus_per_worker:
-        most = min(most, having.get("GPU", 0) / cluster.gpus_per_worker)
-    return data.ActorPoolStrategy(min_size=1, max_size=max(1, min(int(most), parts)))
+        pool = data.ActorPoolStrategy(size=max(1, min(cluster.workers, most)))
+    else:
+        having = ray.cluster_resources()
+        fitting = having.get("CPU", 1) / max(cluster.cpus_per_worker, 0.01)
+        if cluster.gpus_per_worker:
+            fitting = min(fitting, having.get("GPU", 0) / cluster.gpus_per_worker)
+        pool = data.ActorPoolStrategy(min_size=1, max_size=max(1, min(int(fitting), most)))
+    return dataset.map_batches(
+        worker,
+        fn_constructor_kwargs=dict(given),
+        batch_size=batch_size,
+        compute=pool,
+        num_cpus=cluster.cpus_per_worker,
+        num_gpus=cluster.gpus_per_worker or None,
+    )

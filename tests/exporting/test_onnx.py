@@ -25,7 +25,7 @@ from llmner.baselines import (
     load_baseline,
     train_baseline,
 )
-from llmner.baselines._onnx import Edges, best_path, path_marginals
+from llmner.baselines._paths import Edges, best_path, path_marginals
 from llmner.cli import app
 from llmner.corpora import write_corpus
 from llmner.errors import InputError
