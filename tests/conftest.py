@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+# What Python's own arithmetic gives unless a library made it flush what is nearly zero.
+_SMALLEST = sys.float_info.min
+
+
+@pytest.fixture(scope="module", autouse=True)
+def arithmetic() -> Iterator[None]:
+    """No module's tests leave the thread's arithmetic changed."""
+    yield
+    assert _SMALLEST / 2 > 0, "numbers nearly zero are flushed to zero since these tests"
+
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"

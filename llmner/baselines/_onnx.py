@@ -97,7 +97,8 @@ class OnnxNetwork:
         options = onnxruntime.SessionOptions()
         # Warnings about the machine's other devices would be among a command's own lines.
         options.log_severity_level = 4
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
+        # ``session.set_denormal_as_zero`` stays unset: it changes all later arithmetic of the
+        # thread, also Python's, and onnxruntime has no way back. It is no slower without.
         providers = ["CPUExecutionProvider"]
         session = attempt(
             onnxruntime.InferenceSession, str(path), sess_options=options, providers=providers
