@@ -1,11 +1,12 @@
 """What a CRF gains from a teacher's labels on text that nobody has labelled.
 
-    python benchmarks/distilling.py [--sentences 1000] [--gold 500]
+    python benchmarks/distilling.py [--sentences 1000] [--gold 500] [--work build/distilling]
 
 The teacher is the model in the box, which learnt from 4,500 labelled sentences. It is asked about
 sentences of KLUE's train part without labels. The CRF learns from a few labelled sentences, with
 and without what the teacher is certain of. How certain it must be is chosen on a thousand other
-sentences of the train part; the dev part is for reporting.
+sentences of the train part; the dev part is for reporting. What the teacher says is kept in the
+folder --work, and is not asked again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from llmner import Sentence
 from llmner.asking import AskOptions, build
 from llmner.baselines.crf import CrfConfig, train_crf
 from llmner.corpora import read_corpus
+from llmner.extraction.runs import run_extraction
+from llmner.files import read_jsonl
 from llmner.labelling import certain
 from llmner.scoring import Prediction, evaluate
 
@@ -36,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sentences", type=int, default=1000)
     parser.add_argument("--gold", type=int, default=500)
+    parser.add_argument("--work", type=Path, default=Path("build/distilling"))
     arguments = parser.parse_args()
     labelled = list(read_corpus(klue("klue-ner-v1.1_train_mini.tsv")))
     random.Random(3).shuffle(labelled)
@@ -45,14 +49,11 @@ def main() -> None:
     random.Random(4).shuffle(texts)
     texts = texts[: arguments.sentences]
     dev = list(read_corpus(klue("klue-ner-v1.1_dev.tsv")))
-    teacher = build(AskOptions())
-    started = time.perf_counter()
-    rows = [extraction.row() for extraction in teacher.extract(texts)]
-    seconds = time.perf_counter() - started
+    rows, seconds = taught(texts, arguments.work)
     figures: dict[str, Any] = {
         "unlabelled": len(texts),
         "labelled": len(gold),
-        "teacher_seconds": round(seconds, 1),
+        "teacher_seconds": seconds,
         "labelled alone": student(gold, held, dev),
     }
     print(figures, flush=True)
@@ -66,6 +67,24 @@ def main() -> None:
         print(lowest, own, flush=True)
     command = f"python benchmarks/distilling.py --sentences {len(texts)} --gold {len(gold)}"
     write("distilling", command, figures, ("llmner", "torch", "transformers", "python-crfsuite"))
+
+
+def taught(texts: Sequence[str], work: Path) -> tuple[list[dict[str, Any]], float]:
+    """The teacher's rows, and the seconds that they took."""
+    output = work / f"teacher-{len(texts)}.jsonl"
+    clock = output.with_suffix(".seconds")
+    work.mkdir(parents=True, exist_ok=True)
+    if not output.exists():
+        # Of a run that was interrupted, the time before counts too.
+        before = float(clock.read_text()) if clock.exists() else 0.0
+        started = time.perf_counter()
+
+        def told(_: Any) -> None:
+            clock.write_text(f"{before + time.perf_counter() - started:.1f}")
+
+        sentences = [Sentence(text) for text in texts]
+        run_extraction(build(AskOptions()), sentences, output, source="KLUE", on_extraction=told)
+    return [row for _, row in read_jsonl(output)], float(clock.read_text())
 
 
 def raw() -> list[str]:
