@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,6 +41,8 @@ def explain(
 ) -> None:
     """Show which words a label rests on: how far its score falls without each of them.
 
+    Of sentences that select picked, also why, and which words the model is unsure for.
+
     A text of ten words is asked about eleven times. Classifiers (train-baseline classifier) are
     quick at that; a language model needs scores, which the transformers and vllm engines give.
     """
@@ -49,6 +51,7 @@ def explain(
     from llmner.extraction import SpanExtractor
     from llmner.files import dump_json, whole_file, write_bytes
     from llmner.labelling import explain as explained
+    from llmner.labelling import explain_doubt, picked_reasons
     from llmner.reports import render_explanations
     from llmner.reports.console import console, show_explanations
     from llmner.spans import Sentence
@@ -65,19 +68,30 @@ def explain(
     else:
         asking = in_language_of(prepare(options, note), (sentence.text for sentence in sentences))
         extractor = build(asking, soon=True, report=note, spell=dashed)
+    reasons = [] if input is None or str(input) == "-" else picked_reasons(input)
+    picked = len(reasons) == len(sentences)
     out = console()
     rows = []
     with progress("explaining", len(sentences)) as step:
-        for sentence, explanations in zip(sentences, explained(extractor, sentences), strict=True):
+        for number, (sentence, found) in enumerate(
+            zip(sentences, explained(extractor, sentences), strict=True)
+        ):
             step(1)
+            reason = reasons[number] if picked else None
+            doubt = explain_doubt(extractor, sentence.text) if picked else None
             if json:
-                labels = [explanation.to_dict() for explanation in explanations]
-                row = {"id": sentence.id, "text": sentence.text, "explanations": labels}
+                row: dict[str, Any] = {"id": sentence.id, "text": sentence.text}
+                if picked:
+                    told = None if doubt is None else doubt.to_dict()
+                    row |= {"picked": reason, "doubt": told}
+                row |= {"explanations": [explanation.to_dict() for explanation in found]}
                 write_bytes(dump_json(row) + b"\n")
-            elif report is not None:
-                rows.append((sentence, explanations))
+                continue
+            explanations = found if doubt is None else (doubt, *found)
+            if report is not None:
+                rows.append((sentence, explanations, reason))
             else:
-                show_explanations(out, sentence.text, explanations)
+                show_explanations(out, sentence.text, explanations, reason)
     if report is not None:
         with whole_file(report) as stream:
             stream.write(render_explanations(rows).encode())

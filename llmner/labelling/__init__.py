@@ -4,13 +4,20 @@ from llmner.labelling.audit import Suspicion, apply_decisions, audit, suspicion_
 from llmner.labelling.distilling import Silver, certain
 from llmner.labelling.evidence import (
     FOLD_MODELS,
+    Classifier,
     Evidence,
     asked_evidence,
     fold_evidence,
     learnt_evidence,
 )
-from llmner.labelling.explaining import Classifier, Explanation, WordShare, explain, explain_text
-from llmner.labelling.select import CRITERIA, Criterion, Picked, select
+from llmner.labelling.explaining import (
+    Explanation,
+    WordShare,
+    explain,
+    explain_doubt,
+    explain_text,
+)
+from llmner.labelling.select import CRITERIA, Criterion, Picked, picked_reasons, select
 
 __all__ = [
     "CRITERIA",
@@ -28,9 +35,11 @@ __all__ = [
     "audit",
     "certain",
     "explain",
+    "explain_doubt",
     "explain_text",
     "fold_evidence",
     "learnt_evidence",
+    "picked_reasons",
     "select",
     "suspicion_of_row",
 ]

@@ -10,8 +10,9 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from llmner._mishaps import Mishap, attempt
 from llmner.errors import InputError
 from llmner.extraction import SpanExtractor
 from llmner.spans import Sentence, Span
@@ -23,6 +24,7 @@ __all__ = [
     "FOLD_MODELS",
     "NO_ANSWER",
     "UNSCORED",
+    "Classifier",
     "Evidence",
     "asked_evidence",
     "fold_evidence",
@@ -37,6 +39,17 @@ UNSCORED = 0.7
 _AT_ONCE = 64
 NO_ANSWER = ("truncated", "unreadable", "empty")
 """Readings of a reply that say nothing of what is not in it."""
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """What gives the probability of every label."""
+
+    labels: tuple[str, ...]
+
+    def probabilities(self, texts: Sequence[str]) -> Any:
+        """(texts, labels)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +223,9 @@ def asked_evidence(
 ) -> list[Evidence]:
     """What a model that is there says of sentences, which it should not have learnt from.
 
+    A tagger that knows the probabilities of all tags tells them, and a classifier those of all
+    labels, whatever its thresholds.
+
     Args:
         sentences: The sentences.
         extractor: The model.
@@ -219,8 +235,9 @@ def asked_evidence(
         GenerationError: The model fails.
     """
     texts = [Sentence(sentence.text, (), sentence.id) for sentence in sentences]
+    beliefs = _beliefs(extractor, [sentence.text for sentence in sentences])
     found = []
-    for extraction in extractor.extract(texts):
+    for extraction, (marginals, every) in zip(extractor.extract(texts), beliefs, strict=False):
         labels = {
             label.label: UNSCORED if label.score is None else label.score
             for label in extraction.labels
@@ -235,10 +252,33 @@ def asked_evidence(
             for name, value in label.attributes.items()
             if isinstance(value, str | int | float)
         }
-        found.append(Evidence(extraction.spans, None, labels, values, silent))
+        found.append(Evidence(extraction.spans, marginals, {**labels, **every}, values, silent))
         if on_sentence is not None:
             on_sentence()
     return found
+
+
+def _beliefs(
+    extractor: SpanExtractor, texts: Sequence[str]
+) -> Iterator[tuple[TagMarginals | None, Mapping[str, float]]]:
+    """For each text the probabilities of all tags and of all labels, as far as a model has them."""
+    from llmner.baselines import BaselineExtractor
+    from llmner.baselines._marginals import MarginalTagger
+
+    model = extractor.load() if isinstance(extractor, BaselineExtractor) else None
+    for start in range(0, len(texts), _AT_ONCE):
+        batch = texts[start : start + _AT_ONCE]
+        marginals: Sequence[TagMarginals | None] = [None] * len(batch)
+        every: Sequence[Mapping[str, float]] = [{}] * len(batch)
+        if isinstance(model, MarginalTagger):
+            # A text that it fails at has an answer with an error.
+            told = attempt(model.marginals, batch)
+            marginals = marginals if isinstance(told, Mishap) else told
+        elif isinstance(model, Classifier):
+            rows = attempt(model.probabilities, batch)
+            if not isinstance(rows, Mishap):
+                every = [dict(zip(model.labels, map(float, row), strict=True)) for row in rows]
+        yield from zip(marginals, every, strict=True)
 
 
 def _trained(

@@ -10,30 +10,32 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from llmner.errors import GenerationError
 from llmner.extraction import Extraction, SpanExtractor
+from llmner.labelling.evidence import Classifier, asked_evidence
+from llmner.labelling.select import uncertainty
 from llmner.spans import Sentence, Span, TextLabel
 
-__all__ = ["Classifier", "Explanation", "WordShare", "explain", "explain_text", "shares"]
+__all__ = [
+    "DOUBT",
+    "Explanation",
+    "WordShare",
+    "explain",
+    "explain_doubt",
+    "explain_text",
+    "shares",
+]
+
+DOUBT = "doubt"
+"""What an explanation of doubt has as its label."""
 
 _WORD = re.compile(r"\S+")
 # What stands around a word and is no part of it.
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 # Texts that are asked about together at most.
 _AT_ONCE = 256
-
-
-@runtime_checkable
-class Classifier(Protocol):
-    """What gives the probability of every label."""
-
-    labels: tuple[str, ...]
-
-    def probabilities(self, texts: Sequence[str]) -> Any:
-        """(texts, labels)."""
-        ...
 
 
 Key = tuple[str, str]
@@ -169,6 +171,43 @@ def explain_text(
         )
         explanations.append(Explanation(text, item, whole[key], shares))
     return tuple(explanations)
+
+
+def explain_doubt(extractor: SpanExtractor, text: str) -> Explanation | None:
+    """Explain why a model is unsure of a text, which is why ``select`` picks it.
+
+    Doubt is what :func:`~llmner.labelling.select` goes by: of all characters, named or not, where
+    a tagger knows the probabilities of tags; else of the least sure span, or of the label that is
+    nearest to 0.5.
+
+    Args:
+        extractor: The model.
+        text: The text, which is asked about once, and once without each word.
+
+    Returns:
+        The doubt, in [0, 1], and how far it falls without each word; ``None`` if there is none.
+
+    Raises:
+        GenerationError: The model fails.
+
+    >>> from llmner.baselines import BaselineExtractor
+    >>> model = BaselineExtractor(Path("build/crf"))  # doctest: +SKIP
+    >>> explain_doubt(model, "호날두가 호텔에 왔다").highlight  # doctest: +SKIP
+    WordShare(start=5, end=8, share=0.31)
+    """
+    words = _words(text)
+    if not words:
+        return None
+    texts = [text, *_without_each(text, words)]
+    evidence = asked_evidence([Sentence(own) for own in texts], extractor)
+    whole, *without = (
+        {(DOUBT, ""): uncertainty(own, said)[0]} for own, said in zip(texts, evidence, strict=True)
+    )
+    score = whole[DOUBT, ""]
+    if score <= 0:
+        return None
+    found = _shares(words, (DOUBT, ""), whole, without)
+    return Explanation(text, TextLabel(DOUBT, score=score), score, found)
 
 
 def shares(model: Classifier, text: str, label: str) -> tuple[WordShare, ...]:

@@ -13,18 +13,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any, Literal, get_args
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llmner._mishaps import Mishap, attempt
 from llmner.corpora.jsonl import span_rows
 from llmner.errors import InputError, UnknownNameError
+from llmner.files import read_jsonl
 from llmner.labelling.evidence import Evidence
 from llmner.spans import Sentence, Span
 
-__all__ = ["CRITERIA", "Criterion", "Picked", "select"]
+__all__ = ["CRITERIA", "Criterion", "Picked", "picked_reasons", "select"]
 
 Criterion = Literal["uncertainty", "disagreement", "rarity", "diversity", "mixed", "random"]
 """How sentences are chosen."""
@@ -144,6 +147,34 @@ def select(
         )
         for place, score, reason in chosen
     ]
+
+
+def picked_reasons(path: Path) -> list[str]:
+    """Why each sentence of a file was picked, as its rows of ``select`` say.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A reason for each row; nothing if they are no rows of ``select``.
+
+    >>> import tempfile
+    >>> from llmner.files import write_jsonl
+    >>> [picked] = select([Sentence("Bob sings")], 1, "random")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_jsonl(Path(folder) / "picked.jsonl", [picked.row()])
+    ...     picked_reasons(Path(folder) / "picked.jsonl")
+    ['random: drawn at random']
+    """
+    rows = attempt(lambda: [row for _, row in read_jsonl(path)])
+    if isinstance(rows, Mishap):
+        return []
+    reasons = [
+        f"{row['by']}: {row['reason']}"
+        for row in rows
+        if row.get("by") in CRITERIA and isinstance(row.get("reason"), str)
+    ]
+    return reasons if len(reasons) == len(rows) else []
 
 
 _Scored = tuple[int, float, str]

@@ -215,8 +215,19 @@ def _show_spans(out: Console, projection: Projection) -> None:
     out.print()
 
 
-def show_explanations(out: Console, text: str, explanations: Sequence[Explanation]) -> None:
-    """Print for each label of a text how far its score falls without each word."""
+def show_explanations(
+    out: Console, text: str, explanations: Sequence[Explanation], reason: str | None = None
+) -> None:
+    """Print for each label of a text how far its score falls without each word.
+
+    Args:
+        out: Where to print.
+        text: The text.
+        explanations: Those of its labels.
+        reason: Why the text was picked, if it was.
+    """
+    if reason is not None:
+        out.print(Text(f"picked by {printable(reason)}", "bold"))
     if not explanations:
         out.print(Text(printable(text)))
         out.print(Text("  nothing found, so there is nothing to explain", style="dim"))

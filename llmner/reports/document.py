@@ -107,11 +107,14 @@ def render_report(
     return _environment().get_template(f"report.{format}.jinja").render(context)
 
 
-def render_explanations(rows: Sequence[tuple[Sentence, Sequence[Explanation]]]) -> str:
+def render_explanations(
+    rows: Sequence[tuple[Sentence, Sequence[Explanation], str | None]],
+) -> str:
     """Write explanations as one self-contained HTML file, each word as strong as its share.
 
     Args:
-        rows: Texts, each with the explanations of its labels and spans.
+        rows: Texts, each with the explanations of its labels and spans, and why it was picked, if
+            it was.
 
     >>> "<mark" in render_explanations([])
     False
@@ -120,8 +123,9 @@ def render_explanations(rows: Sequence[tuple[Sentence, Sequence[Explanation]]]) 
         {
             "name": f"#{number}" if sentence.id is None else sentence.id,
             "labels": [_explained(sentence.text, explanation) for explanation in explanations],
+            "reason": reason,
         }
-        for number, (sentence, explanations) in enumerate(rows, 1)
+        for number, (sentence, explanations, reason) in enumerate(rows, 1)
     ]
     context = {"texts": pages, "style": _asset("report.css")}
     return _environment().get_template("explanations.html.jinja").render(context)

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from llmner.baselines import BaselineExtractor, LinearClassifierConfig, train_baseline
 from llmner.baselines._marginals import TagMarginals
 from llmner.cli import app
 from llmner.corpora import read_corpus, write_corpus
 from llmner.errors import InputError
-from llmner.labelling import CRITERIA, Evidence, select
+from llmner.labelling import CRITERIA, Evidence, asked_evidence, select
 from llmner.labelling.select import uncertainty
-from llmner.spans import Sentence, Span
+from llmner.spans import Sentence, Span, TextLabel
 from tests.labelling.test_audit import corpus
 
 
@@ -180,3 +181,59 @@ def test_a_tagger_learns_from_what_is_labelled_and_rows_can_be_labelled(tmp_path
     assert not (tmp_path / "picked.jsonl.tagger").exists()
     warned = run(*arguments, "--quota", "LC=2", "--quota", "XX=1", "--output", output)
     assert "warning: XX is found in 0 of them, not in 1" in warned.stderr
+
+
+def test_a_tagger_that_is_there_tells_the_same_as_one_that_learns_now(tmp_path: Path) -> None:
+    labelled, waiting = tmp_path / "labelled.jsonl", tmp_path / "waiting.txt"
+    sentences = corpus(120)
+    write_corpus(sentences[:60], labelled, "spans")
+    waiting.write_text("".join(f"{own.text}\n" for own in sentences[60:]), "utf-8")
+    done = run("train-baseline", "crf", "--train", labelled, "--output", tmp_path / "crf")
+    assert done.exit_code == 0, done.output
+    options = ("select", waiting, "--labelled", labelled, "--number", 9)
+    for model, name in (("crf", "now"), (f"baseline:{tmp_path / 'crf'}", "there")):
+        done = run(*options, "--model", model, "--output", tmp_path / name)
+        assert done.exit_code == 0, done.output
+    now, there = (
+        [json.loads(line) for line in (tmp_path / name).read_text("utf-8").splitlines()]
+        for name in ("now", "there")
+    )
+    assert [row["text"] for row in now] == [row["text"] for row in there]
+    assert [row["reason"] for row in now] == [row["reason"] for row in there]
+    assert all(" with " in row["reason"] for row in there), there[0]["reason"]
+    # Why they were picked is explained by the words that the tagger is unsure for.
+    explained = ("explain", "--engine", f"baseline:{tmp_path / 'crf'}", "--input")
+    done = run(*explained, tmp_path / "there", "--json")
+    assert done.exit_code == 0, done.output
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["picked"] for row in rows] == [f"mixed: {row['reason']}" for row in there]
+    for row, own in zip(rows, there, strict=True):
+        assert row["doubt"]["score"] == pytest.approx(own["score"], abs=1e-5)
+        words = row["doubt"]["words"]
+        best = max(words, key=lambda word: word["share"])
+        highlight = {key: best[key] for key in ("start", "end")} if best["share"] > 0 else None
+        assert row["doubt"]["highlight"] == highlight
+    done = run(*explained, tmp_path / "there")
+    assert f"picked by mixed: {there[0]['reason']}"[:50] in done.stdout
+    done = run(*explained, tmp_path / "there", "--report", tmp_path / "why.html")
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "why.html").read_text("utf-8")
+    assert page.count("picked by mixed") == 9
+    # What nobody picked has no such reason.
+    done = run(*explained, labelled, "--json")
+    assert "picked" not in done.stdout
+
+
+def test_a_classifier_is_unsure_of_labels_that_it_does_not_give(tmp_path: Path) -> None:
+    sentences = [
+        Sentence(f"{subject} {verdict}", labels=(TextLabel(label),))
+        for label, subjects in (("배송", ("배송이", "택배가")), ("맛", ("맛이", "국물이")))
+        for subject in subjects
+        for verdict in ("좋아요", "나빠요", "빨라요", "짜요")
+    ]
+    train_baseline(sentences, LinearClassifierConfig(buckets=1 << 12), tmp_path / "texts")
+    extractor = BaselineExtractor(tmp_path / "texts")
+    [said] = asked_evidence([Sentence("배송이 좋아요")], extractor)
+    assert set(said.labels) == {"배송", "맛"}
+    assert said.labels["맛"] < 0.5 < said.labels["배송"]
+    assert len(next(iter(extractor.extract(["배송이 좋아요"]))).labels) == 1
