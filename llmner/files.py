@@ -32,9 +32,10 @@ from llmner._whole import (
     whole_folder,
     write_bytes,
 )
-from llmner.errors import CorpusError, InputError
+from llmner.errors import CorpusError, InputError, MissingExtraError
 
 __all__ = [
+    "ROW_COLUMN",
     "RUN_FILE",
     "beside",
     "check_new_folder",
@@ -65,8 +66,11 @@ __all__ = [
 
 RUN_FILE = "run.json"
 """What a finished job's folder has besides its parts."""
+ROW_COLUMN = "row"
+"""The column of Parquet parts that has whole rows, as JSON."""
 
 _BATCH_BYTES = 1 << 16
+_BATCH_ROWS = 1000
 # Characters that JSON allows unescaped and that control a terminal.
 _STEERING_CHARS = re.compile(f"[{STEERING}]")
 # No float has more digits before its point. Python itself refuses to parse much longer integers.
@@ -254,44 +258,69 @@ def _open_parts(folder: Path) -> BinaryIO:
     Raises:
         CorpusError: The folder is no finished job's.
     """
-    parts = sorted(folder.glob("part-*.jsonl"))
+    parts = sorted(folder.glob("part-*"))
     if not (folder / RUN_FILE).is_file():
         hint = "give the same command again to finish it" if parts else "give a file"
         what = "is the output of a job that is not finished" if parts else "is a directory"
         raise CorpusError(what, path=folder, hint=hint)
-    return cast(BinaryIO, io.BufferedReader(_Chained(parts)))
+    return cast(BinaryIO, io.BufferedReader(_Chunks(_chunks(parts))))
 
 
-class _Chained(io.RawIOBase):
-    """Files one after another, as one that cannot be sought in."""
+def _chunks(parts: Sequence[Path]) -> Iterator[bytes]:
+    """What is in files, one after another."""
+    for path in parts:
+        if path.suffix == ".parquet":
+            yield from _parquet_rows(path)
+            continue
+        with path.open("rb") as stream:
+            while chunk := stream.read(_BATCH_BYTES):
+                yield chunk
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._waiting = list(reversed(paths))
-        self._stream: BinaryIO | None = None
+
+def _parquet_rows(path: Path) -> Iterator[bytes]:
+    """The rows of a part that is Parquet, as lines of JSON.
+
+    Raises:
+        CorpusError: It has no column of rows.
+        MissingExtraError: The ``ray`` extra is not installed.
+    """
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise MissingExtraError("ray", "reading Parquet") from None
+    file = parquet.ParquetFile(path)
+    if ROW_COLUMN not in file.schema_arrow.names:
+        raise CorpusError("has no whole rows", path=path, hint="read its parts one by one")
+    for batch in file.iter_batches(_BATCH_ROWS, columns=[ROW_COLUMN]):
+        lines = (str(value) for value in batch.column(0).to_pylist())
+        yield "".join(f"{line}\n" for line in lines).encode()
+
+
+class _Chunks(io.RawIOBase):
+    """Bytes from an iterator, as a file that cannot be sought in."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._waiting = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while True:
-            if self._stream is None:
-                if not self._waiting:
-                    return 0
-                self._stream = self._waiting.pop().open("rb")
-            if read := self._stream.readinto(buffer):  # type: ignore[attr-defined]
-                return int(read)
-            self._stream.close()
-            self._stream = None
-
-    def close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-        super().close()
+        while not self._waiting:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._waiting = memoryview(chunk)
+        size = min(len(buffer), len(self._waiting))
+        buffer[:size] = self._waiting[:size]
+        self._waiting = self._waiting[size:]
+        return size
 
 
 def _is_device(stream: BinaryIO) -> bool:
     """Whether a file is a device, which may never end; terminals and ``/dev/null`` are allowed."""
-    if not isinstance(stream, io.BufferedReader) or isinstance(stream.raw, _Chained):
+    if not isinstance(stream, io.BufferedReader) or isinstance(stream.raw, _Chunks):
         return False
     status = os.fstat(stream.fileno())
     if stat.S_ISBLK(status.st_mode):

@@ -1,31 +1,36 @@
-"""What ``extract --ray`` and ``project --ray`` share: options, the bar, and what is told."""
+"""What the commands with ``--ray`` share: options, the bar, and what is told."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from llmner._mishaps import attempt
-from llmner.asking import AskOptions
+from llmner.asking import AskOptions, build_baseline, in_language_of, is_baseline, prepare
 from llmner.asking.options import BASELINE
-from llmner.cli._common import note, progress
-from llmner.errors import InputError, LlmnerError
+from llmner.cli._common import dashed, note, progress
+from llmner.cli._progress import Steps
+from llmner.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
-    from llmner.scaling import Cluster, ExtractJob, ProjectJob
+    from llmner.scaling import Cluster, ConvertJob, ExtractJob, JobProgress, ProjectJob
 
 __all__ = [
     "GpusOption",
+    "PartFormOption",
     "RayAddressOption",
     "RayOption",
+    "RayRestartOption",
     "WorkersOption",
     "cluster_of",
+    "extract_job",
+    "part_form",
     "ray_paths",
     "run_on_ray",
-    "with_whole_paths",
+    "shown_progress",
 ]
 
 RayOption = Annotated[
@@ -35,6 +40,9 @@ RayOption = Annotated[
         help="Run on many processes or machines, with Ray: INPUT may be a pattern or a folder, and "
         "OUTPUT is a folder of parts.",
     ),
+]
+RayRestartOption = Annotated[
+    bool, typer.Option("--restart", help="With --ray: throw away what is in OUTPUT.")
 ]
 RayAddressOption = Annotated[
     str | None,
@@ -51,11 +59,28 @@ WorkersOption = Annotated[
         show_default=False,
     ),
 ]
+PartFormOption = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        help="With --ray: write parts as jsonl, the default, or as parquet.",
+        show_default=False,
+    ),
+]
 GpusOption = Annotated[float, typer.Option(min=0, help="GPUs of each process.", show_default=False)]
 
 
-def cluster_of(ray: bool, address: str | None, workers: int | None, gpus: float) -> Cluster | None:
+def cluster_of(
+    ray: bool, address: str | None, workers: int | None, gpus: float, *, restart: bool = False
+) -> Cluster | None:
     """Where a job runs; ``None`` if it runs in this process.
+
+    Args:
+        ray: Whether it runs on Ray.
+        address: Ray's address.
+        workers: How many workers.
+        gpus: The GPUs of each.
+        restart: Whether ``--restart`` is given, for a command in which it is an option of Ray.
 
     Raises:
         InputError: Options of Ray are given without it.
@@ -65,6 +90,8 @@ def cluster_of(ray: bool, address: str | None, workers: int | None, gpus: float)
             raise InputError(
                 "--ray-address, --workers and --gpus-per-worker need --ray", hint="add it"
             )
+        if restart:
+            raise InputError("--restart is for --ray", hint="leave it out")
         return None
     from llmner.scaling import Cluster
 
@@ -80,11 +107,61 @@ def ray_paths(input: Path | None, output: Path | None) -> tuple[list[Path], Path
     from llmner.scaling.parts import input_files
 
     if input is None or output is None or "-" in (str(input), str(output)):
-        raise InputError("--ray needs --input and --output", hint="name files and a folder")
+        raise InputError(
+            "--ray needs files of input and a folder for the output", hint="- is neither"
+        )
     return input_files([str(input)]), output
 
 
-def with_whole_paths(options: AskOptions) -> AskOptions:
+def part_form(to: str | None, cluster: Cluster | None) -> Literal["jsonl", "parquet"]:
+    """How rows are written.
+
+    Raises:
+        InputError: It is given without ``--ray``.
+        UnknownNameError: There is no such form.
+    """
+    if to is not None and cluster is None:
+        raise InputError("--to needs --ray", hint="convert writes other formats")
+    if to == "parquet":
+        return "parquet"
+    if to not in (None, "jsonl"):
+        raise UnknownNameError(f"unknown form {to!r}", hint="expected jsonl or parquet")
+    return "jsonl"
+
+
+def extract_job(
+    options: AskOptions,
+    given: Collection[str],
+    texts: Iterable[str],
+    *,
+    strict: bool = False,
+    skip_bad: bool = False,
+    to: Literal["jsonl", "parquet"] = "jsonl",
+) -> ExtractJob:
+    """What workers ask. What the options name is found here, before any worker is started.
+
+    Args:
+        options: The options.
+        given: Names of those that the user gave.
+        texts: Some of the texts, in whose language labels without a recipe are asked for.
+        strict: Whether a broken tag sequence is an error.
+        skip_bad: Whether bad rows are put aside.
+        to: How rows are written.
+
+    Raises:
+        InputError: Options that exclude each other, or that name nothing.
+    """
+    from llmner.scaling import ExtractJob
+
+    options = _with_whole_paths(options)
+    if is_baseline(options.engine.engine):
+        build_baseline(options, given=given, report=note, spell=dashed)
+        return ExtractJob(options, strict=strict, skip_bad=skip_bad, to=to)
+    asking = in_language_of(prepare(options, note), texts)
+    return ExtractJob(asking, strict=strict, skip_bad=skip_bad, to=to)
+
+
+def _with_whole_paths(options: AskOptions) -> AskOptions:
     """The options, with whole paths: workers of a cluster are in another folder than the user."""
     whole: dict[str, Any] = {}
     for name, value in options.flat().items():
@@ -99,7 +176,7 @@ def with_whole_paths(options: AskOptions) -> AskOptions:
 
 
 def run_on_ray(
-    job: ExtractJob | ProjectJob,
+    job: ExtractJob | ProjectJob | ConvertJob,
     files: list[Path],
     output: Path,
     cluster: Cluster,
@@ -114,19 +191,12 @@ def run_on_ray(
         LlmnerError: Parts have no output.
         typer.Exit: Rows have no answer.
     """
+    from llmner.cli._common import tell_losses
+    from llmner.corpora import Losses
     from llmner.scaling import run_job
+    from llmner.scaling.evaluating import check_whole
 
-    with progress("working", one="part", many="parts") as step:
-
-        def planned(parts: int, done: int) -> None:
-            step.total(parts)
-            if done:
-                step.resume(done)
-                note(f"{done} of {parts} parts were done already; going on")
-
-        def told(result: Mapping[str, Any]) -> None:
-            step(1)
-
+    with progress("working", one="row", many="rows") as step:
         try:
             summary = run_job(
                 job,
@@ -135,8 +205,7 @@ def run_on_ray(
                 format=format,
                 cluster=cluster,
                 restart=restart,
-                on_plan=planned,
-                on_part=told,
+                on_progress=shown_progress(step),
                 report=note,
             )
         except KeyboardInterrupt:
@@ -145,13 +214,30 @@ def run_on_ray(
             ) from None
     if summary.bad:
         note(f"{summary.bad:,} bad rows are in {output / 'bad'}")
-    if summary.errors:
-        name, why = next(iter(summary.errors.items()))
-        raise LlmnerError(
-            f"{len(summary.errors)} of {summary.parts} parts have no output (first: {name}: "
-            f"{why}); the same command does them"
-        )
+    check_whole(summary)
+    losses = Losses()
+    losses.counts, losses.examples = summary.counts.lost, summary.counts.examples
+    tell_losses(losses, "could not be kept")
     note(f"{summary.rows:,} rows are in {output}, {summary.parts} parts")
     if summary.failed:
         note(f"{summary.failed:,} of them have no answer, and an error that says why")
         raise typer.Exit(1)
+
+
+def shown_progress(step: Steps) -> Callable[[JobProgress], None]:
+    """What shows how far a job is, on a bar of rows."""
+    shown = False
+
+    def show(at: JobProgress) -> None:
+        nonlocal shown
+        if not shown and at.parts_before:
+            note(f"{at.parts_before} of {at.parts} parts were done already; going on")
+            step.resume(at.rows_before)
+        shown = True
+        if at.expected is not None:
+            step.total(at.expected)
+        step.fail(at.failed)
+        if at.rows > step.done:
+            step(at.rows - step.done)
+
+    return show

@@ -119,6 +119,7 @@ class Steps:
         self._pace = pace
         # Sentences that have their answers, and whose rows wait for an earlier one.
         self._waiting = 0
+        self._failed = 0
         self._bar: Progress | None = None
 
     def __call__(self, steps: int) -> None:
@@ -146,6 +147,10 @@ class Steps:
         self.done += done
         self._show(start=False)
 
+    def fail(self, failed: int) -> None:
+        """Tell how many steps have no answer."""
+        self._failed = failed
+
     def total(self, total: int) -> None:
         """Set the total number of steps."""
         self._total = total
@@ -167,7 +172,8 @@ class Steps:
         if self._total is not None:
             remaining = max(self._total - self.done - self._waiting, 0)
         waiting = f", {self._waiting} more answered" if self._waiting else ""
-        return self._pace.text(remaining) + waiting
+        failed = f", {self._failed:,} failed" if self._failed else ""
+        return self._pace.text(remaining) + waiting + failed
 
     def use(self, bar: Progress | None) -> None:
         """Use a bar, which is shown with the first step; ``None`` for none."""

@@ -10,6 +10,15 @@ import typer
 from llmner.asking import AskOptions
 from llmner.asking.building import load_recipe
 from llmner.cli._asking import with_ask_options
+from llmner.cli._cluster import (
+    RayAddressOption,
+    RayOption,
+    RayRestartOption,
+    WorkersOption,
+    cluster_of,
+    ray_paths,
+    run_on_ray,
+)
 from llmner.cli._common import (
     BadRows,
     FromOption,
@@ -50,6 +59,10 @@ def convert(
     ] = False,
     strict: StrictOption = False,
     skip_bad: SkipBadOption = False,
+    ray: RayOption = False,
+    ray_address: RayAddressOption = None,
+    workers: WorkersOption = None,
+    restart: RayRestartOption = False,
 ) -> None:
     """Convert a corpus to another format, or to chat rows for fine-tuning.
 
@@ -58,7 +71,7 @@ def convert(
     What OUTPUT's format cannot hold is told, with counts and an example.
     """
     from llmner.corpora import Losses, ReadStats, format_names, read_corpus, write_corpus
-    from llmner.errors import UnknownNameError
+    from llmner.errors import InputError, UnknownNameError
     from llmner.recipes.chat import write_chat
 
     formats = format_names()
@@ -67,6 +80,16 @@ def convert(
             f"unknown format {to!r}", hint=f"expected chat, {', '.join(formats)}"
         )
     recipe = load_recipe(options.recipe) if to == "chat" else None
+    cluster = cluster_of(ray, ray_address, workers, 0.0, restart=restart)
+    if cluster is not None:
+        from llmner.scaling import ConvertJob
+
+        if split is not None:
+            raise InputError("--split does not go with --ray", hint="leave it out")
+        job = ConvertJob(to, recipe, prompt_completion, strict, skip_bad)
+        files, folder = ray_paths(Path(input), output)
+        run_on_ray(job, files, folder, cluster, format=from_, restart=restart)
+        return
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
     stats, losses = ReadStats(), Losses(strict=strict)
     sentences = read_corpus(

@@ -10,9 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmner.asking import AskOptions
-from llmner.asking.evaluating import answerer_sources, build_answerers, check_labels
+from llmner.asking.evaluating import (
+    Answerer,
+    answerer_sources,
+    build_answerers,
+    check_labels,
+)
 from llmner.asking.options import OPTIONS
 from llmner.cli._asking import given_options, with_ask_options
+from llmner.cli._cluster import (
+    GpusOption,
+    RayAddressOption,
+    RayOption,
+    WorkersOption,
+    cluster_of,
+    extract_job,
+    shown_progress,
+)
 from llmner.cli._common import (
     GoldFormatOption,
     JsonOption,
@@ -34,7 +48,6 @@ from llmner.cli._common import (
 from llmner.errors import InputError
 
 if TYPE_CHECKING:
-    from llmner.asking.evaluating import Answerer
     from llmner.scoring import Comparison, Evaluation
 
 # Options that change answers, and so have no effect on predictions.
@@ -96,6 +109,10 @@ def evaluate(
     ] = None,
     restart: RestartOption = False,
     json: JsonOption = False,
+    ray: RayOption = False,
+    ray_address: RayAddressOption = None,
+    workers: WorkersOption = None,
+    gpus_per_worker: GpusOption = 0.0,
 ) -> None:
     """Score --predicted spans, recorded --replies, or an --engine's answers against --gold."""
     from llmner.cli._results import (
@@ -106,11 +123,21 @@ def evaluate(
         write_report,
     )
     from llmner.extraction.runs import KeptAnswers
-    from llmner.scoring import check_replaceable_run, evaluate_sources, write_run
+    from llmner.scaling import from_job
+    from llmner.scaling.evaluating import drop_kept
+    from llmner.scoring import (
+        check_replaceable_run,
+        corpus_signature,
+        evaluate_sources,
+        write_run,
+    )
     from llmner.scoring.side_by_side import compare_with_first, run_names
 
     predictions, recorded = predicted or [], replies or []
     asks_engine = context.params["engine"] is not None or options.engine.base_url is not None
+    cluster = cluster_of(ray, ray_address, workers, gpus_per_worker)
+    if cluster is not None and (recorded or not asks_engine):
+        raise InputError("--ray is for --engine", hint="leave out --replies, or --ray")
     _check_runs(len(predictions) + len(recorded) + asks_engine, output)
     check_outputs(report, output, [Path(gold), *predictions, *recorded])
     if not (asks_engine or recorded) and set(_ANSWER_OPTIONS) & set(options.given()):
@@ -119,15 +146,21 @@ def evaluate(
             hint="give --min-score and the like to extract, or --engine here",
         )
     corpus = read_gold(gold, gold_format, split, strict=strict)
-    answerers = build_answerers(
-        options,
-        recorded,
-        engine=asks_engine,
-        given=given_options(context, options.flat()),
-        report=note,
-        spell=dashed,
-        texts=(sentence.text for sentence in corpus),
-    )
+    given = given_options(context, options.flat())
+    texts = (sentence.text for sentence in corpus)
+    job = None if cluster is None else extract_job(options, given, texts)
+    if job is not None:
+        answerers = [Answerer(options.engine.engine, job.extractor(), recorded=False)]
+    else:
+        answerers = build_answerers(
+            options,
+            recorded,
+            engine=asks_engine,
+            given=given,
+            report=note,
+            spell=dashed,
+            texts=texts,
+        )
     if asks_engine and output is not None and not restart:
         check_replaceable_run(output, answerers[-1].extractor.describe())
     if asks_engine:
@@ -135,19 +168,37 @@ def evaluate(
     whole = limit is None and not partial
     sources = predicted_sources(predictions, corpus, predicted_format, whole=whole)
     answers = KeptAnswers(output)
+    folder = None
+    if job is not None:
+        asked = {"corpus": corpus_signature("", corpus), "limit": limit, "seed": seed}
+        folder = answers.folder(asked | job.describe())
     with (
         progress("evaluating", len(answerers) * (limit or len(corpus))) as step,
         resumable(step, restart=restart) if asks_engine else nullcontext(),
     ):
-        sources += answerer_sources(
-            answerers,
-            corpus,
-            whole=whole,
-            keep=answers.path,
-            restart=restart,
-            on_prediction=lambda: step(1),
-            on_resume=lambda done: note_resumed(step, done),
-        )
+        if job is not None and folder is not None:
+            sources.append(
+                from_job(
+                    answerers[0].name,
+                    job,
+                    corpus,
+                    folder,
+                    cluster=cluster,
+                    restart=restart,
+                    on_progress=shown_progress(step),
+                    report=note,
+                )
+            )
+        else:
+            sources += answerer_sources(
+                answerers,
+                corpus,
+                whole=whole,
+                keep=answers.path,
+                restart=restart,
+                on_prediction=lambda: step(1),
+                on_resume=lambda done: note_resumed(step, done),
+            )
         results = evaluate_sources(
             corpus,
             sources,
@@ -169,6 +220,8 @@ def evaluate(
         for name, run in runs.items():
             show_wrong_sentences(console(), name, run, show_wrong)
     answers.drop()
+    if folder is not None:
+        drop_kept(folder)
     note_doubts(runs, Path(gold).name)
     for answerer in answerers:
         _note_joined(answerer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,13 +19,15 @@ from llmner.asking import (
 from llmner.cli._asking import given_options, with_ask_options
 from llmner.cli._cluster import (
     GpusOption,
+    PartFormOption,
     RayAddressOption,
     RayOption,
     WorkersOption,
     cluster_of,
+    extract_job,
+    part_form,
     ray_paths,
     run_on_ray,
-    with_whole_paths,
 )
 from llmner.cli._common import (
     BadRows,
@@ -48,7 +50,6 @@ from llmner.cli._common import (
 )
 
 if TYPE_CHECKING:
-    from llmner.asking import Asking
     from llmner.extraction import Extraction, SpanExtractor
     from llmner.scaling import Cluster
     from llmner.spans import Sentence
@@ -89,6 +90,7 @@ def extract(
     ray_address: RayAddressOption = None,
     workers: WorkersOption = None,
     gpus_per_worker: GpusOption = 0.0,
+    to: PartFormOption = None,
 ) -> None:
     """Extract entities from TEXT, or from every sentence of --input.
 
@@ -102,15 +104,23 @@ def extract(
     from llmner.spans import Sentence
 
     cluster = cluster_of(ray, ray_address, workers, gpus_per_worker)
+    form = part_form(to, cluster)
     if cluster is not None:
         told: dict[str, object] = {"TEXT": text, "--split": split, "--show": show, "--json": json}
         told |= {"--retry-failed": retry, "--replies": options.engine.replies is not None}
         for name, value in told.items():
             if value:
                 raise InputError(f"{name} does not go with --ray", hint="leave it out")
-        given_names = given_options(context, options.flat())
         _on_ray(
-            options, given_names, input, output, cluster, from_, restart, strict, skip_bad=skip_bad
+            options,
+            given_options(context, options.flat()),
+            ray_paths(input, output),
+            cluster,
+            form,
+            from_,
+            restart=restart,
+            strict=strict,
+            skip_bad=skip_bad,
         )
         return
     if text == "-" and input is None:
@@ -179,32 +189,25 @@ def extract(
 def _on_ray(
     options: AskOptions,
     given: Collection[str],
-    input: Path | None,
-    output: Path | None,
+    paths: tuple[list[Path], Path],
     cluster: Cluster,
+    to: Literal["jsonl", "parquet"],
     format: str | None,
+    *,
     restart: bool,
     strict: bool,
-    *,
     skip_bad: bool,
 ) -> None:
-    """Extract on many processes. What the options name is found here, before any is started."""
+    """Extract on many processes."""
     from itertools import islice
 
     from llmner.asking.building import GLANCE
     from llmner.corpora import read_corpus
-    from llmner.scaling import ExtractJob
 
-    files, folder = ray_paths(input, output)
-    options = with_whole_paths(options)
-    asking: Asking | AskOptions = options
-    if is_baseline(options.engine.engine):
-        build_baseline(options, given=given, report=note, spell=dashed)
-    else:
-        prepared = prepare(options, note)
-        first = read_corpus(files[0], format, on_bad=lambda _: None)
-        asking = in_language_of(prepared, (one.text for one in islice(first, GLANCE)))
-    job = ExtractJob(asking, strict=strict, skip_bad=skip_bad)
+    files, folder = paths
+    first = read_corpus(files[0], format, on_bad=lambda _: None)
+    texts = (one.text for one in islice(first, GLANCE))
+    job = extract_job(options, given, texts, strict=strict, skip_bad=skip_bad, to=to)
     run_on_ray(job, files, folder, cluster, format=format, restart=restart)
 
 

@@ -11,10 +11,13 @@ from llmner.asking import AskOptions
 from llmner.asking.building import load_recipe
 from llmner.cli._asking import with_ask_options
 from llmner.cli._cluster import (
+    PartFormOption,
     RayAddressOption,
     RayOption,
+    RayRestartOption,
     WorkersOption,
     cluster_of,
+    part_form,
     ray_paths,
     run_on_ray,
 )
@@ -68,9 +71,8 @@ def project(
     ray: RayOption = False,
     ray_address: RayAddressOption = None,
     workers: WorkersOption = None,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="With --ray: throw away what is in OUTPUT.")
-    ] = False,
+    to: PartFormOption = None,
+    restart: RayRestartOption = False,
 ) -> None:
     """Project replies that any LLM gave onto their texts, with an outcome for every mention."""
     from llmner.cli._results import check_outputs
@@ -78,7 +80,8 @@ def project(
     from llmner.extraction.projecting import ProjectionSummary, check_reply_format, project_rows
     from llmner.files import dump_json, open_lines, whole_file
 
-    cluster = cluster_of(ray, ray_address, workers, 0.0)
+    cluster = cluster_of(ray, ray_address, workers, 0.0, restart=restart)
+    form = part_form(to, cluster)
     if str(output) != "-" and cluster is None:
         check_outputs(None, output, [input])
     check_reply_format(reply_format)
@@ -89,11 +92,9 @@ def project(
     if cluster is not None:
         from llmner.scaling import ProjectJob
 
-        job = ProjectJob(schema, reply_format, policy, skip_bad)
+        job = ProjectJob(schema, reply_format, policy, skip_bad, form)
         run_on_ray(job, *ray_paths(input, output), cluster, restart=restart)
         return
-    if restart:
-        raise InputError("--restart is for --ray", hint="leave it out")
     bad = BadRows(None if str(output) == "-" else output, skip=skip_bad)
     summary = ProjectionSummary()
     rows = project_rows(

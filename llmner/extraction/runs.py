@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -315,6 +316,13 @@ class KeptAnswers:
         if path is not None:
             self._paths.append(path)
         return path
+
+    def folder(self, record: Mapping[str, Any]) -> Path:
+        """A folder for the answers that ``record`` decides, in parts; who fills it removes it."""
+        path = cached_rows(record) if self._beside is None else self._beside
+        if path is None:
+            return Path(tempfile.mkdtemp(prefix="llmner-"))
+        return path.with_name(f"{path.name}.parts")
 
     def drop(self) -> None:
         """Remove the files: the evaluation is done."""

@@ -14,7 +14,7 @@ from llmner.asking import (
     prepare,
 )
 from llmner.files import dump_json
-from llmner.scaling.running import Cluster, pooled
+from llmner.scaling.clusters import Cluster, pooled
 from llmner.spans import Sentence
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from llmner._mishaps import attempt
-from llmner.corpora import BadRow, guess_format, read_corpus
+from llmner.corpora import BadRow, ReadStats, guess_format, read_corpus
 from llmner.errors import InputError
 from llmner.files import RUN_FILE, kind_of, parse_json, told_of
 from llmner.spans import Sentence
@@ -78,7 +78,7 @@ def input_files(patterns: Sequence[str]) -> list[Path]:
         elif not path.is_dir():
             own = [path]
         elif (path / RUN_FILE).is_file():
-            own = list(path.glob("part-*.jsonl"))
+            own = list(path.glob("part-*"))
         else:
             own = list(path.iterdir())
         files = [
@@ -194,9 +194,21 @@ def lines_between(stream: Any, start: int, end: int) -> Iterator[bytes]:
 
 
 def part_sentences(
-    part: Part, *, strict: bool = False, on_bad: Callable[[BadRow], None] | None = None
+    part: Part,
+    *,
+    strict: bool = False,
+    labels: Collection[str] | None = None,
+    on_bad: Callable[[BadRow], None] | None = None,
+    stats: ReadStats | None = None,
 ) -> list[Sentence]:
     """The sentences of a part.
+
+    Args:
+        part: The part.
+        strict: Whether a broken tag sequence is an error.
+        labels: The only labels allowed; ``None`` allows all.
+        on_bad: Called with each bad row, which is then skipped.
+        stats: Counters to update.
 
     Raises:
         CorpusError: A row is bad, and ``on_bad`` is not given.
@@ -211,7 +223,10 @@ def part_sentences(
 
         try:
             own = None if on_bad is None else told
-            return list(read_corpus(path, part.format, strict=strict, on_bad=own))
+            sentences = read_corpus(
+                path, part.format, strict=strict, labels=labels, on_bad=own, stats=stats
+            )
+            return list(sentences)
         except InputError as error:
             raise told_of(error, path, part.place) from None
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,20 @@ from llmner.asking import AskOptions  # noqa: E402
 from llmner.baselines import CrfConfig, train_baseline  # noqa: E402
 from llmner.cli import app  # noqa: E402
 from llmner.corpora import read_corpus  # noqa: E402
+from llmner.corpora.jsonl import span_rows  # noqa: E402
+from llmner.engines import Reply  # noqa: E402
 from llmner.errors import InputError  # noqa: E402
 from llmner.extraction import Extraction, SpanExtractor  # noqa: E402
-from llmner.scaling import Cluster, ExtractJob, ProjectJob, extract, run_job  # noqa: E402
+from llmner.extraction.extractor import nothing  # noqa: E402
+from llmner.files import dump_json, open_lines  # noqa: E402
+from llmner.scaling import (  # noqa: E402
+    Cluster,
+    ExtractJob,
+    JobProgress,
+    ProjectJob,
+    extract,
+    run_job,
+)
 from llmner.scaling.guarding import GuardedExtractor  # noqa: E402
 from llmner.scaling.parts import input_files, plan_parts  # noqa: E402
 from llmner.spans import Sentence  # noqa: E402
@@ -159,6 +171,154 @@ def test_parquet_and_files_that_cannot_be_divided(
         assert together(output) == one.read_bytes()
 
 
+def test_parts_of_parquet_are_read_as_rows_of_json(
+    tagger: str, small_parts: None, tmp_path: Path
+) -> None:
+    from pyarrow import parquet
+
+    path = texts(tmp_path / "in.jsonl", 200)
+    with path.open("a", encoding="utf-8") as stream:
+        # Half of a character, which Parquet's strings cannot hold.
+        stream.write(json.dumps({"id": "odd", "text": "서울 \ud83d"}) + "\n")
+    options = ("--engine", tagger, "-i", path)
+    out, one = tmp_path / "out", tmp_path / "one.jsonl"
+    done = run("extract", "--ray", "--to", "parquet", "--workers", 2, *options, "-o", out)
+    assert done.exit_code == 0, done.output
+    assert run("extract", *options, "-o", one).exit_code == 0
+    assert (out / "run.json").is_file()
+    assert not list(out.glob("*.jsonl"))
+    # Queries have columns, and the rows are those of one process.
+    wanted = [json.loads(line) for line in one.read_text("utf-8").splitlines()]
+    table = parquet.read_table(sorted(out.glob("part-*.parquet"))).to_pylist()
+    assert [row["text"] for row in table[:-1]] == [row["text"] for row in wanted[:-1]]
+    spans = [[(own["start"], own["end"], own["label"]) for own in row["spans"]] for row in table]
+    assert spans == [
+        [(own["start"], own["end"], own["label"]) for own in row["spans"]] for row in wanted
+    ]
+    assert [row["row"] for row in table] == one.read_text("utf-8").splitlines()
+    for command in (("convert", out, tmp_path / "c.jsonl", "--to", "spans"), ("stats", out)):
+        done = run(*command)
+        assert done.exit_code == 0, done.output
+    assert run("convert", one, tmp_path / "d.jsonl", "--to", "spans").exit_code == 0
+    assert (tmp_path / "c.jsonl").read_bytes() == (tmp_path / "d.jsonl").read_bytes()
+    again = run("extract", "--ray", "--to", "parquet", "--workers", 2, *options, "-o", out)
+    assert "parts were done already" in again.stderr
+    other = run("extract", "--ray", "--workers", 2, *options, "-o", out)
+    assert "holds the output of another job" in other.stderr
+
+
+def test_projected_replies_are_written_as_parquet(small_parts: None, tmp_path: Path) -> None:
+    path = replies(tmp_path / "in.jsonl", 150)
+    done = run("project", "--ray", "--to", "parquet", "-i", path, "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert run("project", "-i", path, "-o", tmp_path / "one.jsonl").exit_code == 0
+    assert list(open_lines(tmp_path / "out")) == list(open_lines(tmp_path / "one.jsonl"))
+
+
+@pytest.mark.parametrize("to", ["spans", "chat", "conll", "parquet"])
+def test_a_corpus_is_converted_as_by_one_process(
+    to: str, small_parts: None, tmp_path: Path
+) -> None:
+    path = tmp_path / "in.jsonl"
+    with path.open("wb") as stream:
+        for number in range(150):
+            own = SAMPLE[number % len(SAMPLE)]
+            row = {"id": str(number), "text": own.text, "spans": span_rows(own.spans)}
+            stream.write(dump_json(row) + b"\n")
+    out, one = tmp_path / "out", tmp_path / f"one{'.parquet' if to == 'parquet' else ''}"
+    done = run("convert", path, out, "--to", to, "--ray", "--workers", 2)
+    assert done.exit_code == 0, done.output
+    assert run("convert", path, one, "--to", to).exit_code == 0
+    parts = sorted(out.glob("part-*"))
+    assert len(parts) > 3
+    if to == "parquet":
+        told = [own for part in parts for own in read_corpus(part)]
+        assert told == list(read_corpus(one))
+        # A folder of tokens has no rows to be read as one file, and says so.
+        assert "has no whole rows" in run("stats", out).stderr
+    else:
+        assert b"".join(part.read_bytes() for part in parts) == one.read_bytes()
+        assert list(open_lines(out)) == list(open_lines(one))
+
+
+def test_what_a_format_cannot_hold_is_told_once_for_all_parts(
+    small_parts: None, tmp_path: Path
+) -> None:
+    path = tmp_path / "in.jsonl"
+    row = {"text": "서울", "spans": [{"start": 0, "end": 2, "label": "LC", "score": 0.5}]}
+    path.write_text(f"{json.dumps(row)}\n" * 300, "utf-8")
+    done = run("convert", path, tmp_path / "out", "--to", "conll", "--ray")
+    assert done.exit_code == 0, done.output
+    assert "300 scores" in done.stderr
+    done = run("convert", path, tmp_path / "strict", "--to", "conll", "--ray", "--strict")
+    assert "scores would be lost" in done.stderr
+    assert done.exit_code == 1
+    done = run("convert", path, tmp_path / "no", "--to", "label-studio", "--ray")
+    assert "cannot be written in parts" in done.stderr
+
+
+def test_an_evaluation_has_the_figures_of_one_process(
+    tagger: str, small_parts: None, tmp_path: Path
+) -> None:
+    gold = tmp_path / "gold.jsonl"
+    with gold.open("wb") as stream:
+        for number, own in enumerate([*SAMPLE, *SAMPLE]):
+            # Some have no id, and one is blank.
+            row = {"id": str(number) if number % 3 else None, "text": own.text}
+            stream.write(dump_json(row | {"spans": span_rows(own.spans)}) + b"\n")
+        stream.write(dump_json({"text": " ", "spans": []}) + b"\n")
+    options = ("evaluate", "--gold", gold, "--engine", tagger)
+    for more in ((), ("--limit", 50)):
+        done = run(*options, *more, "--ray", "--json")
+        assert done.exit_code == 0, done.output
+        one = run(*options, *more, "--json")
+        assert one.exit_code == 0, one.output
+        assert json.loads(done.stdout) == json.loads(one.stdout)
+    done = run(*options, "--ray", "--output", tmp_path / "a.json")
+    assert done.exit_code == 0, done.output
+    assert run(*options, "--output", tmp_path / "b.json").exit_code == 0
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    # Nothing is left of the job, and the user's files are as they were.
+    assert {path.name for path in tmp_path.iterdir()} == {"gold.jsonl", "a.json", "b.json"}
+    for more, told in (
+        (("--ray", "--replies", gold), "--ray is for --engine"),
+        (("--workers", 2), "need --ray"),
+    ):
+        assert told in run(*options, *more).stderr
+
+
+def test_progress_tells_rows_and_what_is_expected(
+    tagger: str, small_parts: None, tmp_path: Path
+) -> None:
+    told: list[JobProgress] = []
+    path = texts(tmp_path / "in.jsonl", 400)
+    job = ExtractJob(AskOptions.of(engine=tagger))
+    summary = run_job(job, [path], tmp_path / "out", cluster=TWO, on_progress=told.append)
+    assert told[0].rows == told[0].parts_done == 0
+    assert told[0].expected is None
+    assert all(one.rows <= own.rows for one, own in pairwise(told))
+    assert all(own.expected >= own.rows for own in told if own.expected is not None)
+    middle = next(own for own in told if own.parts_done == 2)
+    assert 300 < (middle.expected or 0) < 500
+    assert (told[-1].rows, told[-1].expected, told[-1].parts_done) == (400, 400, summary.parts)
+    told.clear()
+    run_job(job, [path], tmp_path / "out", cluster=TWO, on_progress=told.append)
+    assert [(own.rows, own.rows_before) for own in told] == [(400, 400)]
+
+
+def test_workers_tell_of_rows_before_their_part_is_done(
+    tagger: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "marks").mkdir()
+    told: list[JobProgress] = []
+    path = texts(tmp_path / "in.jsonl", 60)
+    job = Slow(AskOptions.of(engine=tagger))
+    run_job(job, [path], tmp_path / "out", cluster=TWO, on_progress=told.append)
+    within = [own for own in told if own.parts_done == 0 and own.rows]
+    assert within
+    assert within[-1].failed > 0
+
+
 def test_an_endpoint_is_asked_as_by_one_process(small_parts: None, tmp_path: Path) -> None:
     def answer(question: str) -> str:
         name = "서울" if "서울" in question else ""
@@ -180,6 +340,28 @@ def test_an_endpoint_is_asked_as_by_one_process(small_parts: None, tmp_path: Pat
     )
     assert [row["spans"] for row in rows] == [row["spans"] for row in wanted]
     assert sum(len(row["spans"]) for row in rows) >= 80
+
+
+@dataclass(frozen=True)
+class Slow(ExtractJob):
+    """What takes its time, and fails at every second sentence."""
+
+    def extractor(self) -> SpanExtractor:
+        return Sleeper()
+
+
+class Sleeper:
+    batch_size = 2
+
+    def describe(self) -> dict[str, Any]:
+        return {"engine": "slow"}
+
+    def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
+        for number, sentence in enumerate(sentences):
+            assert isinstance(sentence, Sentence)
+            time.sleep(0.05)
+            reply = Reply("", "error", error="no") if number % 2 else Reply("", "stop")
+            yield Extraction(sentence, reply, nothing(sentence.text))
 
 
 @dataclass(frozen=True)
@@ -268,7 +450,7 @@ def test_what_cannot_go_on_ray_is_told(tagger: str, tmp_path: Path) -> None:
     (tmp_path / "full" / "a").touch()
     out = tmp_path / "out"
     for arguments, told in (
-        (("--ray", "-i", path), "needs --input and --output"),
+        (("--ray", "-i", path), "needs files of input and a folder"),
         (("--ray", "-i", path, "-o", out, "--show"), "--show does not go with --ray"),
         (("--workers", 2, "-i", path, "-o", out), "need --ray"),
         (("--ray", "-i", tmp_path / "no*.jsonl", "-o", out), "no such file"),
