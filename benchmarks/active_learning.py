@@ -5,7 +5,7 @@
 500 sentences of KLUE's train part are labelled at first. Five times, a CRF learns from what is
 labelled, 250 more are chosen among a thousand that are drawn from the rest, and are labelled.
 The F1 of the CRF on 500 sentences that no round sees is the learning curve. The draws are the same
-for every criterion.
+for every criterion. Two CRFs disagree that have learnt from one half of what is labelled each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,14 @@ from llmner.labelling.select import Criterion, select
 from llmner.scoring import score
 
 FIRST, MORE, ROUNDS, HELD_OUT, SHOWN = 500, 250, 5, 500, 1000
-CRITERIA: tuple[Criterion, ...] = ("random", "uncertainty", "rarity", "diversity", "mixed")
+CRITERIA: tuple[Criterion, ...] = (
+    "random",
+    "uncertainty",
+    "disagreement",
+    "rarity",
+    "diversity",
+    "mixed",
+)
 # Curves take many trainings; L-BFGS is near its end by then.
 CONFIG = CrfConfig(max_iterations=40)
 
@@ -87,11 +94,27 @@ def run(job: tuple[Criterion, int]) -> tuple[list[float], int]:
             if by in ("uncertainty", "mixed"):
                 texts = [sentence.text for sentence in shown]
                 evidence = [[Evidence((), own) for own in tagger.marginals(texts)]]
+            elif by == "disagreement":
+                evidence = halves(labelled, shown, Path(folder), f"{seed} {step}")
             picked = select(shown, MORE, by, evidence=evidence, labelled=labelled, seed=seed)
             chosen = {own.sentence.text for own in picked}
             labelled = [*labelled, *(own.sentence for own in picked)]
             rest = [sentence for sentence in rest if sentence.text not in chosen]
     return curve, sum(len(sentence.text) for sentence in labelled[FIRST:])
+
+
+def halves(
+    labelled: Sequence[Sentence], shown: Sequence[Sentence], folder: Path, seed: str
+) -> list[list[Evidence]]:
+    """What two CRFs find that have learnt from one half of the sentences each."""
+    drawn = random.Random(seed).sample(labelled, len(labelled))
+    middle = len(drawn) // 2
+    evidence = []
+    for half in (drawn[:middle], drawn[middle:]):
+        tagger = train_crf(half, CONFIG, folder).baseline
+        tagged = tagger.tag([sentence.text for sentence in shown])
+        evidence.append([Evidence(tuple(spans)) for spans in tagged])
+    return evidence
 
 
 def f1(tagger: CrfTagger, held: Sequence[Sentence]) -> float:
