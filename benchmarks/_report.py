@@ -16,7 +16,7 @@ from llmner.engines._processor import processor_name
 from llmner.scoring import Evaluation
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = Path(os.environ.get("LLMNER_RESULTS", ROOT / "benchmarks" / "results"))
 KLUE = Path(os.environ.get("LLMNER_KLUE", ROOT.parent / "shared" / "data" / "klue-ner"))
 
 

@@ -44,10 +44,7 @@ def main() -> None:
     labelled = list(read_corpus(klue("klue-ner-v1.1_train_mini.tsv")))
     random.Random(3).shuffle(labelled)
     gold, held = labelled[: arguments.gold], labelled[-HELD_OUT:]
-    known = {sentence.text for sentence in labelled}
-    texts = [text for text in raw() if text not in known]
-    random.Random(4).shuffle(texts)
-    texts = texts[: arguments.sentences]
+    texts = unlabelled(labelled)[: arguments.sentences]
     dev = list(read_corpus(klue("klue-ner-v1.1_dev.tsv")))
     rows, seconds = taught(texts, arguments.work)
     figures: dict[str, Any] = {
@@ -85,6 +82,14 @@ def taught(texts: Sequence[str], work: Path) -> tuple[list[dict[str, Any]], floa
         sentences = [Sentence(text) for text in texts]
         run_extraction(build(AskOptions()), sentences, output, source="KLUE", on_extraction=told)
     return [row for _, row in read_jsonl(output)], float(clock.read_text())
+
+
+def unlabelled(labelled: Sequence[Sentence]) -> list[str]:
+    """The sentences without labels, in a random order."""
+    known = {sentence.text for sentence in labelled}
+    texts = [text for text in raw() if text not in known]
+    random.Random(4).shuffle(texts)
+    return texts
 
 
 def raw() -> list[str]:

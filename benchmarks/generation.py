@@ -13,14 +13,18 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from _report import klue, vllm_package, write
 
 from llmner.corpora import read_corpus
-from llmner.engines import Generator, create_generator
+from llmner.engines import Generator, Reply, create_generator
 from llmner.engines.adapters import PACKAGED_ADAPTER, find_adapter
 from llmner.extraction import Extractor
+from llmner.projection import project_reply
+from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt
 from llmner.spans import Sentence
 
@@ -63,7 +67,9 @@ def main() -> None:
         extractor = Extractor(adapter.recipe, generator, grounded=way == "grounded")
         prompts = [extractor._prompt(sentence) for sentence in sentences]
         generator.generate(prompts[-8:])
-        results[way] = measured(generator, prompts, sentences, arguments.one, arguments.many)
+        results[way] = measured(
+            generator, adapter.recipe, prompts, sentences, arguments.one, arguments.many
+        )
     engine = vllm_package() if arguments.engine == "vllm" else "peft"
     command = " ".join(["python benchmarks/generation.py", *sys.argv[1:]])
     write(
@@ -75,7 +81,12 @@ def main() -> None:
 
 
 def measured(
-    generator: Generator, prompts: list[Prompt], sentences: list[Sentence], one: int, many: int
+    generator: Generator,
+    recipe: Recipe,
+    prompts: list[Prompt],
+    sentences: list[Sentence],
+    one: int,
+    many: int,
 ) -> dict[str, Any]:
     started = time.perf_counter()
     for prompt in prompts[:one]:
@@ -92,7 +103,21 @@ def measured(
         "answer_tokens_a_sentence": round(
             sum(reply.completion_tokens or 0 for reply in replies) / many, 1
         ),
+        "outcomes": outcomes(recipe, sentences, replies),
     }
+
+
+def outcomes(
+    recipe: Recipe, sentences: Sequence[Sentence], replies: Sequence[Reply]
+) -> dict[str, int]:
+    """What became of the mentions in replies, and how many replies could not be read."""
+    counts: Counter[str] = Counter()
+    for sentence, reply in zip(sentences, replies, strict=False):
+        found = project_reply(sentence.text, reply.text, recipe.schema_, recipe.reply_format)
+        counts.update(outcome.kind for outcome in found.outcomes)
+        assert found.reply is not None
+        counts["unreadable replies"] += found.reply.status in ("unreadable", "truncated")
+    return dict(counts)
 
 
 if __name__ == "__main__":
