@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tomllib
 import venv
 import zipfile
 from collections.abc import Callable
@@ -152,6 +153,34 @@ def test_a_tag_is_built_tried_and_published_without_a_kept_token() -> None:
         ["bash", "-euc", commands], env=environment, capture_output=True, text=True, check=True
     )
     assert len(json.loads(done.stdout)["spans"]) == 2
+
+
+def test_every_python_that_is_promised_is_tested_and_all_that_is_built_is_tried() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    prefix = "Programming Language :: Python :: 3."
+    promised = [own for own in about["classifiers"] if own.startswith(prefix)]
+    jobs = workflow["jobs"]
+    tested = jobs["test"]["strategy"]["matrix"]["python"]
+    assert tested == [own.rpartition(" ")[2] for own in promised]
+    assert workflow["permissions"] == {"contents": "read"}
+    steps = [step.get("run", "") for job in jobs.values() for step in job["steps"]]
+    assert any(step == ".ci/run" for step in steps)
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    assert any("python -m build" in step for step in steps)
+    assert any("docker build" in step for step in steps)
+
+
+@pytest.mark.parametrize("name", ["bug.yml", "idea.yml"])
+def test_issue_forms_are_what_the_site_takes(name: str) -> None:
+    form = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / name).read_text("utf-8"))
+    assert {"name", "description", "body"} <= set(form)
+    kinds = {"markdown", "textarea", "input", "dropdown", "checkboxes"}
+    for own in form["body"]:
+        assert own["type"] in kinds
+        assert own["type"] == "markdown" or own["attributes"]["label"]
+    ids = [own["id"] for own in form["body"] if "id" in own]
+    assert len(ids) == len(set(ids))
 
 
 @building
