@@ -14,7 +14,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -266,7 +266,7 @@ def _open_parts(folder: Path) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Chunks(_chunks(parts))))
 
 
-def _chunks(parts: Sequence[Path]) -> Iterator[bytes]:
+def _chunks(parts: Sequence[Path]) -> Generator[bytes]:
     """What is in files, one after another."""
     for path in parts:
         if path.suffix == ".parquet":
@@ -299,7 +299,7 @@ def _parquet_rows(path: Path) -> Iterator[bytes]:
 class _Chunks(io.RawIOBase):
     """Bytes from an iterator, as a file that cannot be sought in."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Generator[bytes]) -> None:
         self._chunks = chunks
         self._waiting = memoryview(b"")
 
@@ -316,6 +316,10 @@ class _Chunks(io.RawIOBase):
         buffer[:size] = self._waiting[:size]
         self._waiting = self._waiting[size:]
         return size
+
+    def close(self) -> None:
+        self._chunks.close()
+        super().close()
 
 
 def _is_device(stream: BinaryIO) -> bool:

@@ -427,7 +427,7 @@ def test_a_job_that_is_killed_goes_on(tagger: str, tmp_path: Path) -> None:
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     done = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*.jsonl")}
     assert not (out / "run.json").exists()
     assert "not finished" in run("stats", out).stderr
