@@ -25,15 +25,10 @@ class Docstrings(griffe.Extension):
 
 
 def shown(text: str) -> str:
-    """A docstring with its examples in fences.
+    r"""A docstring with its examples in fences.
 
-    >>> print(shown("Adds :func:`~a.b`.\\n\\n>>> 1 + 1  # doctest: +SKIP\\n2"))
-    Adds `a.b`.
-    <BLANKLINE>
-    ```pycon
-    >>> 1 + 1
-    2
-    ```
+    >>> shown(":func:`~a.b`:\n\n>>> 1 + 1  # doctest: +SKIP\n2")
+    '`a.b`:\n\n```pycon\n>>> 1 + 1\n2\n```'
     """
 
     def fenced(match: re.Match[str]) -> str:
