@@ -102,6 +102,30 @@ def test_what_others_do_better_is_what_was_measured_too(readme: Path) -> None:
     assert str(len(CORPUS_FORMATS)) in text
 
 
+def test_the_comparison_is_what_was_measured() -> None:
+    page = (ROOT / "docs" / "comparison.md").read_text("utf-8")
+    aligners = figures("projection")["workloads"]["KLUE dev v1, noise"]["aligners"]
+    names = ["llmner", "langextract", "fuzzysearch, greedy", "annotations4all"]
+    names += ["spacy-llm find_substrings", "rapidfuzz partial_ratio"]
+    row = " | ".join(f"{aligners[name]['f1']:.3f}" for name in names)
+    assert f"| {row} |" in page
+    perfect = figures("projection")["workloads"]
+    ordered = perfect["KLUE dev v1, gold in order"]["aligners"]
+    assert (
+        f"{ordered['llmner']['f1']:.4f} against langextract's {ordered['langextract']['f1']:.4f}"
+        in page
+    )
+    typed = perfect["KLUE dev v1, gold by type"]["aligners"]
+    took = [
+        typed[name]["mean_microseconds"] / 1000
+        for name in ("langextract", "llmner", "longest first")
+    ]
+    assert (
+        "{:.2f} milliseconds a reply, ours {:.2f}; a plain search takes {:.2f}".format(*took)
+        in page
+    )
+
+
 def test_both_readmes_say_the_same() -> None:
     english, korean = (path.read_text("utf-8") for path in READMES)
     links = [
