@@ -36,7 +36,7 @@ from llmner.scoring import Prediction, evaluate
 WORK = ROOT / "build" / "self-training"
 DISTILLING = ROOT / "build" / "distilling"
 CONFIG = ROOT / "scripts" / "configs" / "gemma-3-270m-cpu.yaml"
-HELD_OUT, SEED, DRY = 500, 42, 50
+HELD_OUT, UNLABELLED, SEED, DRY = 500, 16_008, 42, 50
 TEACHER, CRF, TAGGER = "model in the box", "crf", "tagger"
 BOTH = "held-out", "unlabelled"
 
@@ -58,7 +58,7 @@ def texts_of(part: str, *, dry: bool) -> list[str]:
     if part == "held-out":
         return [own.text for own in gold(dry=dry)[1]]
     texts = unlabelled(list(read_corpus(klue("klue-ner-v1.1_train_mini.tsv"))))
-    return texts[:DRY] if dry else texts
+    return texts[: DRY if dry else UNLABELLED]
 
 
 def teacher_folder(work: Path, part: str, *, dry: bool) -> Path:
