@@ -26,8 +26,7 @@ from _report import ROOT, klue, micro_figures, write
 from distilling import taught, unlabelled
 
 from llmner import Sentence
-from llmner.baselines import load_baseline
-from llmner.baselines.crf import CrfConfig, train_crf
+from llmner.baselines import CrfConfig, load_baseline, train_baseline
 from llmner.corpora import read_corpus, write_corpus
 from llmner.corpora._held_out import split_held_out
 from llmner.labelling import certain
@@ -73,7 +72,7 @@ def label(work: Path, tagger: Path | None, *, dry: bool) -> None:
     for part, own in texts.items():
         taught(own, teacher_folder(work, part, dry=dry))
     if not (work / CRF / "baseline.json").exists():
-        train_crf(train, CrfConfig(), work / CRF)
+        train_baseline(train, CrfConfig(), work / CRF)
     for name, folder in {CRF: work / CRF, TAGGER: tagger}.items():
         for part, own in texts.items():
             output = work / f"{name}-{part}.jsonl"

@@ -238,6 +238,8 @@ def train_crf(
     tags = [bioes_tags(sentence, places) for sentence, places in train]
     # A generator, because all features together would fill gigabytes.
     rows = (features(sentence.text, places) for sentence, places in train)
+    # crfsuite says nothing of a file that it could not write.
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / WEIGHTS
     path.unlink(missing_ok=True)
     model = sklearn_crfsuite.CRF(
