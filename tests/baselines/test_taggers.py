@@ -29,6 +29,7 @@ from llmner.baselines._store import fingerprint
 from llmner.baselines._syllables import bioes_tags, places_of, spans_of
 from llmner.baselines._types import BestEpoch, Epoch, judge, tag_counts
 from llmner.baselines._views import VIEWS, views
+from llmner.baselines.crf import train_crf
 from llmner.corpora import read_corpus
 from llmner.errors import InputError
 from llmner.scoring import from_extractor
@@ -55,6 +56,12 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def tagger(folder: Path) -> Baseline:
     return load_baseline(folder)
+
+
+def test_a_crf_is_written_to_a_folder_that_was_not_there(tmp_path: Path) -> None:
+    trained = train_crf(SENTENCES[:10], CrfConfig(max_iterations=3), tmp_path / "new" / "crf")
+    assert len(trained.epochs) == 3
+    assert list((tmp_path / "new" / "crf").iterdir())
 
 
 @given(any_sentences())
