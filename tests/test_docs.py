@@ -337,6 +337,21 @@ def _embedded_table(result: dict[str, Any]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def test_the_table_of_silver_sentences_is_the_measured_one() -> None:
+    path = ROOT / "benchmarks" / "results" / "self_training_selection.json"
+    rules = json.loads(path.read_text("utf-8"))["figures"]
+    page = (ROOT / "docs" / "fine-tuning.md").read_text("utf-8")
+    names = ("all", "50 % sure", "80 % sure", "95 % sure", "agree", "agree, or 80 % sure")
+    for held in (rules[name] for name in names):
+        cells = [f"{held['unlabelled_kept']:,}"]
+        cells += [
+            f"{held[name]:.1%}".replace("%", " %")
+            for name in ("held_out_kept", "held_out_all_right")
+        ]
+        cells += [f"{held[name]:.3f}" for name in ("precision", "recall", "f1")]
+        assert f"| {' | '.join(cells)} |" in page
+
+
 def test_the_table_of_models_is_the_measured_one() -> None:
     held = json.loads((ROOT / "benchmarks" / "results" / "models.json").read_text("utf-8"))[
         "figures"
