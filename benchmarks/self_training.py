@@ -18,6 +18,8 @@ KLUE dev is not used. ``--dry`` does everything with fifty sentences and two ste
 from __future__ import annotations
 
 import argparse
+import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,8 +86,11 @@ def label(work: Path, tagger: Path | None, *, dry: bool) -> None:
 
 def said(work: Path, part: str, *, dry: bool) -> tuple[Rows, list[Tagged]]:
     """What the judges said of a part: the model in the box, and the taggers."""
-    rows, _ = taught(texts_of(part, dry=dry), teacher_folder(work, part, dry=dry))
+    texts, teacher = texts_of(part, dry=dry), teacher_folder(work, part, dry=dry)
     taggers = [work / f"{name}-{part}.jsonl" for name in (CRF, TAGGER)]
+    if not (teacher / f"teacher-{len(texts)}.jsonl").exists() or not taggers[0].exists():
+        raise SystemExit(f"{work} lacks answers; python benchmarks/self_training.py label")
+    rows, _ = taught(texts, teacher)
     return rows, [list(read_corpus(path, "spans")) for path in taggers if path.exists()]
 
 
@@ -161,14 +166,13 @@ def train(
     work: Path, rule: str, times: int, options: Sequence[str], *, dry: bool
 ) -> dict[str, Any]:
     """Train on the labelled sentences and on what a rule keeps."""
-    import json
-
     from llmner.training import parse_config
     from llmner.training import train as run
 
     labelled, held = gold(dry=dry)
     silver = RULES[rule](*said(work, "unlabelled", dry=dry))
-    name = f"{rule.replace(' ', '-').replace(',', '').replace('%', 'percent')}-{times}"
+    words = " ".join([rule, str(times), *options])
+    name = re.sub(r"[^\w.]+", "-", words.replace("%", "percent")).strip("-")
     folder = work / f"trained-{name}"
     corpus, judged = work / f"train-{name}.jsonl", work / "held-out.jsonl"
     write_corpus([*labelled * times, *silver], corpus, "spans")
@@ -181,7 +185,9 @@ def train(
         **({"max_steps": 2, "batch_size": 2, "eval_sentences": 4} if dry else {}),
     }
     settings = [f"--{key}={value}" for key, value in given.items()]
-    run(parse_config(["--config", str(CONFIG), *settings, *options]), report=print)
+    # One that is finished is not repeated; one that was interrupted goes on.
+    if not (folder / "training.json").exists():
+        run(parse_config(["--config", str(CONFIG), *settings, *options]), report=print)
     record = json.loads((folder / "training.json").read_text("utf-8"))
     return {
         "rule": rule,

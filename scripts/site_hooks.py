@@ -107,7 +107,10 @@ def section(title: str, command: Any) -> list[str]:
         words = (getattr(own, "help", None) or "").replace("|", "\\|").replace("\n", " ")
         name = own.name.upper() if own.param_type_name == "argument" else ", ".join(own.opts)
         default = (
-            "" if own.default in (None, False, ()) or callable(own.default) else f"`{own.default}`"
+            ""
+            if (own.default is None or own.default is False or own.default == ())
+            or callable(own.default)
+            else f"`{own.default}`"
         )
         lines.append(f"| `{name}` | {words} | {default} |")
     return [*lines, ""]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,11 +12,12 @@ import typer
 from llmner._mishaps import attempt
 from llmner.asking import AskOptions, build_baseline, in_language_of, is_baseline, prepare
 from llmner.asking.options import BASELINE
-from llmner.cli._common import dashed, note, progress
+from llmner.cli._common import dashed, note, progress, tell_reading, tell_run
 from llmner.cli._progress import Steps
-from llmner.errors import InputError, UnknownNameError
+from llmner.errors import InputError, LlmnerError, UnknownNameError
 
 if TYPE_CHECKING:
+    from llmner.extraction.projecting import ProjectionSummary
     from llmner.scaling import Cluster, ConvertJob, ExtractJob, JobProgress, ProjectJob
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "ray_paths",
     "run_on_ray",
     "shown_progress",
+    "tell_projection",
 ]
 
 RayOption = Annotated[
@@ -137,6 +140,7 @@ def extract_job(
     strict: bool = False,
     skip_bad: bool = False,
     to: Literal["jsonl", "parquet"] = "jsonl",
+    report: Callable[[str], None] | None = note,
 ) -> ExtractJob:
     """What workers ask. What the options name is found here, before any worker is started.
 
@@ -147,6 +151,7 @@ def extract_job(
         strict: Whether a broken tag sequence is an error.
         skip_bad: Whether bad rows are put aside.
         to: How rows are written.
+        report: Called with a sentence that says what is being waited for.
 
     Raises:
         InputError: Options that exclude each other, or that name nothing.
@@ -155,9 +160,9 @@ def extract_job(
 
     options = _with_whole_paths(options)
     if is_baseline(options.engine.engine):
-        build_baseline(options, given=given, report=note, spell=dashed)
+        build_baseline(options, given=given, report=report, spell=dashed)
         return ExtractJob(options, strict=strict, skip_bad=skip_bad, to=to)
-    asking = in_language_of(prepare(options, note), texts)
+    asking = in_language_of(prepare(options, report), texts)
     return ExtractJob(asking, strict=strict, skip_bad=skip_bad, to=to)
 
 
@@ -189,12 +194,15 @@ def run_on_ray(
     Raises:
         InputError: The output folder is another job's.
         LlmnerError: Parts have no output.
-        typer.Exit: Rows have no answer.
+        GenerationError: No row has an answer.
+        typer.Exit: Something was not read.
     """
-    from llmner.cli._common import tell_losses
-    from llmner.corpora import Losses
+    from llmner.corpora import ReadStats
+    from llmner.extraction._coverage import Coverage
+    from llmner.extraction.projecting import ProjectionSummary
+    from llmner.extraction.runs import RunSummary
     from llmner.scaling import run_job
-    from llmner.scaling.evaluating import check_whole
+    from llmner.scaling.evaluating import check_whole, same_command
 
     with progress("working", one="row", many="rows") as step:
         try:
@@ -209,19 +217,56 @@ def run_on_ray(
                 report=note,
             )
         except KeyboardInterrupt:
+            again = same_command(restart=restart)
             raise KeyboardInterrupt(
-                f"interrupted; what is done is in {output}, the same command continues from there"
+                f"interrupted; what is done is in {output}, {again} continues from there"
             ) from None
     if summary.bad:
         note(f"{summary.bad:,} bad rows are in {output / 'bad'}")
-    check_whole(summary)
-    losses = Losses()
-    losses.counts, losses.examples = summary.counts.lost, summary.counts.examples
-    tell_losses(losses, "could not be kept")
-    note(f"{summary.rows:,} rows are in {output}, {summary.parts} parts")
-    if summary.failed:
-        note(f"{summary.failed:,} of them have no answer, and an error that says why")
-        raise typer.Exit(1)
+    check_whole(summary, restart=restart)
+    counts = summary.counts
+    note(f"{counts.rows:,} rows are in {output}, {summary.parts} parts")
+    stats = ReadStats(
+        repairs=counts.repairs, first_repair=counts.first_repair, notes=list(counts.notes)
+    )
+    stats.losses.counts, stats.losses.examples = counts.lost, counts.examples
+    tell_reading(stats)
+    if job.kind == "extract":
+        coverage = Coverage(**counts.coverage)
+        run = RunSummary(counts.rows, counts.failed, counts.reason, counts.blank, coverage)
+        tell_run(run, "their rows have an error that says why")
+    elif job.kind == "project":
+        failures = ProjectionSummary(
+            counts.rows, Counter(counts.outcomes), Counter(counts.statuses)
+        )
+        tell_projection(failures, counts.failed, counts.reason)
+
+
+def tell_projection(summary: ProjectionSummary, failed: int, reason: str | None) -> None:
+    """Tell what became of replies and mentions, and what may be wrong.
+
+    Args:
+        summary: The counts.
+        failed: Replies that could not be projected.
+        reason: Why the first could not.
+
+    Raises:
+        LlmnerError: None could.
+    """
+    count, outcomes = summary.rows, summary.outcomes
+    note(f"{count} replies: {_listed(summary.statuses)}; mentions: {_listed(outcomes)}")
+    if outcomes and not outcomes.keys() - {"unknown_label"}:
+        note("warning: no mention has a label of the recipe; is it the right --recipe?")
+    elif count and not outcomes and not failed:
+        note("warning: no reply names an entity; is it the right --reply-format?")
+    if failed and failed == count:
+        raise LlmnerError(f"no reply could be projected (first: {reason})")
+    if failed:
+        note(f"warning: {failed} of {count} replies could not be projected (first: {reason})")
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in counts.most_common()) or "none"
 
 
 def shown_progress(step: Steps) -> Callable[[JobProgress], None]:

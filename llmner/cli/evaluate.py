@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmner.asking import AskOptions
-from llmner.asking.evaluating import (
-    Answerer,
-    answerer_sources,
-    build_answerers,
-    check_labels,
-)
+from llmner.asking.evaluating import answerer_sources, build_answerers, check_labels
 from llmner.asking.options import OPTIONS
 from llmner.cli._asking import given_options, with_ask_options
 from llmner.cli._cluster import (
@@ -48,6 +43,7 @@ from llmner.cli._common import (
 from llmner.errors import InputError
 
 if TYPE_CHECKING:
+    from llmner.asking.evaluating import Answerer
     from llmner.scoring import Comparison, Evaluation
 
 # Options that change answers, and so have no effect on predictions.
@@ -147,20 +143,17 @@ def evaluate(
         )
     corpus = read_gold(gold, gold_format, split, strict=strict)
     given = given_options(context, options.flat())
-    texts = (sentence.text for sentence in corpus)
-    job = None if cluster is None else extract_job(options, given, texts)
-    if job is not None:
-        answerers = [Answerer(options.engine.engine, job.extractor(), recorded=False)]
-    else:
-        answerers = build_answerers(
-            options,
-            recorded,
-            engine=asks_engine,
-            given=given,
-            report=note,
-            spell=dashed,
-            texts=texts,
-        )
+    texts = [sentence.text for sentence in corpus]
+    answerers = build_answerers(
+        options,
+        recorded,
+        engine=asks_engine,
+        given=given,
+        report=note,
+        spell=dashed,
+        texts=texts,
+    )
+    job = None if cluster is None else extract_job(options, given, texts, report=None)
     if asks_engine and output is not None and not restart:
         check_replaceable_run(output, answerers[-1].extractor.describe())
     if asks_engine:
@@ -185,6 +178,7 @@ def evaluate(
                     folder,
                     cluster=cluster,
                     restart=restart,
+                    signature=answerers[0].extractor.describe(),
                     on_progress=shown_progress(step),
                     report=note,
                 )

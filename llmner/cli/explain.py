@@ -49,9 +49,10 @@ def explain(
     from llmner.cli._results import check_outputs
     from llmner.corpora import read_corpus
     from llmner.extraction import SpanExtractor
-    from llmner.files import dump_json, whole_file, write_bytes
+    from llmner.files import dump_json, is_file, whole_file, write_bytes
     from llmner.labelling import explain as explained
     from llmner.labelling import explain_doubt, picked_reasons
+    from llmner.labelling.explaining import Remembering
     from llmner.reports import render_explanations
     from llmner.reports.console import console, show_explanations
     from llmner.spans import Sentence
@@ -68,17 +69,20 @@ def explain(
     else:
         asking = in_language_of(prepare(options, note), (sentence.text for sentence in sentences))
         extractor = build(asking, soon=True, report=note, spell=dashed)
-    reasons = [] if input is None or str(input) == "-" else picked_reasons(input)
+    # A pipe cannot be read again.
+    reasons = picked_reasons(input) if input is not None and is_file(input) else []
     picked = len(reasons) == len(sentences)
     out = console()
     rows = []
     with progress("explaining", len(sentences)) as step:
-        for number, (sentence, found) in enumerate(
-            zip(sentences, explained(extractor, sentences), strict=True)
-        ):
+        for number, sentence in enumerate(sentences):
+            # Doubt is about the same texts as labels are.
+            asked = Remembering(extractor) if picked else extractor
+            (found,) = explained(asked, [sentence])
             step(1)
             reason = reasons[number] if picked else None
-            doubt = explain_doubt(extractor, sentence.text) if picked else None
+            doubted = reason is not None and reason.startswith(("uncertainty:", "mixed:"))
+            doubt = explain_doubt(asked, sentence.text) if doubted else None
             if json:
                 row: dict[str, Any] = {"id": sentence.id, "text": sentence.text}
                 if picked:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,12 +20,12 @@ from llmner.cli._cluster import (
     part_form,
     ray_paths,
     run_on_ray,
+    tell_projection,
 )
 from llmner.cli._common import (
     BadRows,
     SkipBadOption,
     guarded,
-    note,
     prints_to_terminal,
     progress,
 )
@@ -76,7 +76,7 @@ def project(
 ) -> None:
     """Project replies that any LLM gave onto their texts, with an outcome for every mention."""
     from llmner.cli._results import check_outputs
-    from llmner.errors import CorpusError, InputError, LlmnerError
+    from llmner.errors import CorpusError, InputError
     from llmner.extraction.projecting import ProjectionSummary, check_reply_format, project_rows
     from llmner.files import dump_json, open_lines, whole_file
 
@@ -117,21 +117,5 @@ def project(
             step(1)
         if not summary.rows and not bad.rows:
             raise CorpusError("has no replies", path=input, hint="the file is empty")
-    count, outcomes, failures = summary.rows, summary.outcomes, summary.failures
     bad.close()
-    note(f"{count} replies: {_listed(summary.statuses)}; mentions: {_listed(outcomes)}")
-    if outcomes and not outcomes.keys() - {"unknown_label"}:
-        note("warning: no mention has a label of the recipe; is it the right --recipe?")
-    elif count and not outcomes and not failures:
-        note("warning: no reply names an entity; is it the right --reply-format?")
-    if failures and len(failures) == count:
-        raise LlmnerError(f"no reply could be projected (first: {failures[0]})")
-    if failures:
-        note(
-            f"warning: {len(failures)} of {count} replies could not be projected "
-            f"(first: {failures[0]})"
-        )
-
-
-def _listed(counts: Any) -> str:
-    return ", ".join(f"{name} {number}" for name, number in counts.most_common()) or "none"
+    tell_projection(summary, len(summary.failures), next(iter(summary.failures), None))

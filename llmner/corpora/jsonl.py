@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from llmner._numbers import is_number, is_whole
 from llmner.corpora._format import CorpusFormat, ReadOptions
-from llmner.corpora._json import ANNOTATION_KEYS, json_rows
+from llmner.corpora._json import ANNOTATION_KEYS, Row, json_rows
 from llmner.corpora._records import text_labels_of
 from llmner.corpora.markup import are_known, markup_labels
 from llmner.corpora.tokens import pair_of
@@ -29,6 +29,7 @@ __all__ = [
     "FORMATS",
     "SPANS_JSONL",
     "json_objects",
+    "read_span_rows",
     "row_error",
     "row_text_and_id",
     "span_of_row",
@@ -183,7 +184,18 @@ def _offset(row: dict[str, Any], key: str, wrong: Callable[[str, str], CorpusErr
 
 
 def _read(path: Path, options: ReadOptions) -> Iterator[Sentence]:
-    for row in json_rows(path):
+    yield from read_span_rows(path, options, json_rows(path))
+
+
+def read_span_rows(path: Path, options: ReadOptions, rows: Iterable[Row]) -> Iterator[Sentence]:
+    """The sentences of rows of spans, from wherever they come.
+
+    Args:
+        path: Their file, for errors.
+        options: How to read.
+        rows: The rows.
+    """
+    for row in rows:
         try:
             if row.fault is not None:
                 raise row.fault

@@ -25,7 +25,7 @@ from llmner.corpora._json import Row, json_rows
 from llmner.corpora._records import Record, id_of, read_records, record_or_plain
 from llmner.corpora._tag_reading import TagReading, read_tags
 from llmner.errors import CorpusError, MissingExtraError
-from llmner.files import dump_json
+from llmner.files import ROW_COLUMN, dump_json, parse_json
 from llmner.spans import Sentence
 from llmner.tagging import OUTSIDE, usual_tags
 
@@ -197,15 +197,24 @@ def _read_parquet(path: Path, options: ReadOptions) -> Iterator[Sentence]:
     except BROKEN as error:
         raise _unreadable(path, error) from None
 
+    # A part of a job has each row as a whole, besides the columns that queries ask for.
+    whole = {ROW_COLUMN, "text", "spans"} <= set(file.schema_arrow.names)
+    whole = whole and file.schema_arrow.field(ROW_COLUMN).type == "string"
+
     def rows() -> Iterator[Row]:
         count = 0
         try:
-            for batch in file.iter_batches(1000):
+            for batch in file.iter_batches(1000, columns=[ROW_COLUMN] if whole else None):
                 for value in batch.to_pylist():
                     count += 1
-                    yield Row(value, None, count)
+                    yield Row(parse_json(value[ROW_COLUMN]) if whole else value, None, count)
         except BROKEN as error:
             raise _unreadable(path, error) from None
+
+    if whole:
+        from llmner.corpora.jsonl import read_span_rows
+
+        return read_span_rows(path, options, rows())
 
     some = [row.value for row in islice(rows(), 100)]
     if some and not any(pair_of(value) for value in some):

@@ -7,7 +7,7 @@ by a tagger that learnt from the others. A model that is there already is asked 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -19,6 +19,7 @@ from llmner.spans import Sentence, Span
 
 if TYPE_CHECKING:
     from llmner.baselines._marginals import TagMarginals
+    from llmner.extraction import Extraction
 
 __all__ = [
     "FOLD_MODELS",
@@ -30,6 +31,7 @@ __all__ = [
     "fold_evidence",
     "fold_numbers",
     "learnt_evidence",
+    "told_evidence",
 ]
 
 FOLD_MODELS = ("crf", "bilstm-crf")
@@ -60,6 +62,7 @@ class Evidence:
         spans: The spans it finds, with scores.
         marginals: The probability of every tag, if the model knows them.
         labels: The probability of each label of the whole text, by label.
+        given: The labels of these that the model gives; ``None`` for those from one half on.
         values: The probability of each value of an attribute, by label and name of the attribute.
         silent: Whether the model has not answered, or its answer was cut off or unreadable: then it
             says nothing, not even that there is nothing.
@@ -68,6 +71,7 @@ class Evidence:
     spans: tuple[Span, ...] = ()
     marginals: TagMarginals | None = None
     labels: Mapping[str, float] = field(default_factory=dict)
+    given: frozenset[str] | None = None
     values: Mapping[tuple[str, str], Mapping[Any, float]] = field(default_factory=dict)
     silent: bool = False
 
@@ -235,9 +239,26 @@ def asked_evidence(
         GenerationError: The model fails.
     """
     texts = [Sentence(sentence.text, (), sentence.id) for sentence in sentences]
-    beliefs = _beliefs(extractor, [sentence.text for sentence in sentences])
     found = []
-    for extraction, (marginals, every) in zip(extractor.extract(texts), beliefs, strict=False):
+    for own in told_evidence(extractor.extract(texts), texts, extractor):
+        found.append(own)
+        if on_sentence is not None:
+            on_sentence()
+    return found
+
+
+def told_evidence(
+    extractions: Iterable[Extraction], sentences: Sequence[Sentence], extractor: SpanExtractor
+) -> Iterator[Evidence]:
+    """What extractions of sentences say, with what their model knows besides.
+
+    Args:
+        extractions: The extractions.
+        sentences: Their sentences.
+        extractor: What made them.
+    """
+    beliefs = _beliefs(extractor, [sentence.text for sentence in sentences])
+    for extraction, (marginals, every) in zip(extractions, beliefs, strict=False):
         labels = {
             label.label: UNSCORED if label.score is None else label.score
             for label in extraction.labels
@@ -252,20 +273,19 @@ def asked_evidence(
             for name, value in label.attributes.items()
             if isinstance(value, str | int | float)
         }
-        found.append(Evidence(extraction.spans, marginals, {**labels, **every}, values, silent))
-        if on_sentence is not None:
-            on_sentence()
-    return found
+        yield Evidence(
+            extraction.spans, marginals, {**labels, **every}, frozenset(labels), values, silent
+        )
 
 
 def _beliefs(
     extractor: SpanExtractor, texts: Sequence[str]
 ) -> Iterator[tuple[TagMarginals | None, Mapping[str, float]]]:
     """For each text the probabilities of all tags and of all labels, as far as a model has them."""
-    from llmner.baselines import BaselineExtractor
     from llmner.baselines._marginals import MarginalTagger
 
-    model = extractor.load() if isinstance(extractor, BaselineExtractor) else None
+    load = getattr(extractor, "load", None)
+    model = load() if callable(load) else None
     for start in range(0, len(texts), _AT_ONCE):
         batch = texts[start : start + _AT_ONCE]
         marginals: Sequence[TagMarginals | None] = [None] * len(batch)
@@ -328,4 +348,4 @@ def _evidence(sentences: Sequence[Sentence], tagger: Any, classifier: Any) -> It
             values = classifier.values(texts, given)
         for own, around, row, worth in zip(spans, marginals, rows, values, strict=True):
             labels = dict(zip(names, map(float, row), strict=True))
-            yield Evidence(tuple(own), around, labels, worth)
+            yield Evidence(tuple(own), around, labels, values=worth)

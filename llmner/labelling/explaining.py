@@ -14,13 +14,14 @@ from typing import Any
 
 from llmner.errors import GenerationError
 from llmner.extraction import Extraction, SpanExtractor
-from llmner.labelling.evidence import Classifier, asked_evidence
+from llmner.labelling.evidence import Classifier, told_evidence
 from llmner.labelling.select import uncertainty
 from llmner.spans import Sentence, Span, TextLabel
 
 __all__ = [
     "DOUBT",
     "Explanation",
+    "Remembering",
     "WordShare",
     "explain",
     "explain_doubt",
@@ -199,15 +200,40 @@ def explain_doubt(extractor: SpanExtractor, text: str) -> Explanation | None:
     if not words:
         return None
     texts = [text, *_without_each(text, words)]
-    evidence = asked_evidence([Sentence(own) for own in texts], extractor)
-    whole, *without = (
-        {(DOUBT, ""): uncertainty(own, said)[0]} for own, said in zip(texts, evidence, strict=True)
-    )
-    score = whole[DOUBT, ""]
-    if score <= 0:
+    sentences = [Sentence(own) for own in texts]
+    evidence = list(told_evidence(_answered(extractor.extract, texts), sentences, extractor))
+    key, score = (DOUBT, ""), uncertainty(text, evidence[0])[0]
+    if evidence[0].silent or score <= 0:
         return None
-    found = _shares(words, (DOUBT, ""), whole, without)
+    without = [
+        # An answer that cannot be read says nothing of the word that was left out.
+        {key: score if said.silent else uncertainty(own, said)[0]}
+        for own, said in zip(texts[1:], evidence[1:], strict=True)
+    ]
+    found = _shares(words, key, {key: score}, without)
     return Explanation(text, TextLabel(DOUBT, score=score), score, found)
+
+
+class Remembering:
+    """An extractor that asks about no text twice; all else is what it stands for.
+
+    Args:
+        extractor: What it stands for.
+    """
+
+    def __init__(self, extractor: SpanExtractor) -> None:
+        self._extractor = extractor
+        self._known: dict[str, Extraction] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._extractor, name)
+
+    def extract(self, sentences: Iterable[Sentence | str]) -> Iterator[Extraction]:
+        """Extract from texts, in order; ids are not looked at."""
+        texts = [own if isinstance(own, str) else own.text for own in sentences]
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        self._known.update(zip(new, self._extractor.extract(new), strict=True))
+        yield from (self._known[text] for text in texts)
 
 
 def shares(model: Classifier, text: str, label: str) -> tuple[WordShare, ...]:

@@ -249,6 +249,8 @@ def _drawn(text: str, seed: int) -> float:
 
 def _named(evidence: Evidence) -> tuple[str, ...]:
     """The labels of the whole text that a model finds."""
+    if evidence.given is not None:
+        return tuple(sorted(evidence.given))
     return tuple(name for name, share in evidence.labels.items() if share >= _HALF)
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from llmner._mishaps import Mishap, attempt
 from llmner.errors import LlmnerError, MissingExtraError
 
 __all__ = ["Cluster", "pooled", "running_ray"]
@@ -55,12 +56,18 @@ def running_ray(
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         with _nothing_said():
-            context = ray.init(
-                address=cluster.address,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                include_dashboard=False if cluster.address is None else None,
+            context = attempt(
+                lambda: ray.init(
+                    # Without a word, Ray would join a cluster that happens to run here.
+                    address=cluster.address or "local",
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                    include_dashboard=False if cluster.address is None else None,
+                )
             )
+        if isinstance(context, Mishap):
+            where = "here" if cluster.address is None else f"at {cluster.address!r}"
+            raise LlmnerError(f"Ray cannot be reached or started {where} ({context})")
         if report is not None and context.dashboard_url:
             report(f"Ray's dashboard is at http://{context.dashboard_url}")
     try:
@@ -140,6 +147,9 @@ def pooled(
         most: The most workers that there is work for.
     """
     ray, data = ray_and_data()
+    if cluster.address is None and ray.cluster_resources().get("GPU", 0) < cluster.gpus_per_worker:
+        # Ray would wait for it for ever. A cluster may grow.
+        raise LlmnerError(f"this machine has no {cluster.gpus_per_worker:g} GPUs for a worker")
     if cluster.workers is not None:
         pool = data.ActorPoolStrategy(size=max(1, min(cluster.workers, most)))
     else:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from llmner.errors import LlmnerError
+from llmner._mishaps import Mishap, attempt
+from llmner.errors import InputError, LlmnerError
+from llmner.extraction.extractor import lost
 from llmner.files import RUN_FILE, kind_of, read_jsonl, write_jsonl
 from llmner.scaling.clusters import Cluster
 from llmner.scaling.jobs import ExtractJob
@@ -27,6 +31,7 @@ def from_job(
     *,
     cluster: Cluster | None = None,
     restart: bool = False,
+    signature: Mapping[str, Any] | None = None,
     on_progress: Callable[[JobProgress], None] | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Source:
@@ -43,6 +48,7 @@ def from_job(
             was interrupted goes on with what is there; who scores removes it.
         cluster: Where it runs.
         restart: Throw away what an interrupted evaluation kept.
+        signature: What is known of how predictions come about; by default the job's own words.
         on_progress: See :func:`~llmner.scaling.run_job`.
         report: Called with a sentence about Ray.
 
@@ -67,17 +73,36 @@ def from_job(
             on_progress=on_progress,
             report=report,
         )
-        check_whole(summary)
-        found = [Prediction.of_row(row, rows, line) for line, row in read_jsonl(rows)]
-        if len(found) != len(sentences):
-            raise LlmnerError(f"{len(sentences)} sentences have {len(found)} rows")
+        check_whole(summary, restart=restart)
+        found = [
+            _prediction(sentence, row, rows, line)
+            for sentence, (line, row) in zip(sentences, read_jsonl(rows), strict=False)
+        ]
+        answered = [(own.text, own.id) for own in found]
+        if answered != [(own.text, own.id) for own in sentences]:
+            raise InputError(
+                "the answers kept there are of another corpus", path=folder, hint="--restart"
+            )
         return found
 
-    return Source(name, job.extractor().describe(), lambda number: True, predict)
+    shown = job.extractor().describe() if signature is None else dict(signature)
+    return Source(name, shown, lambda number: True, predict)
 
 
-def check_whole(summary: JobSummary) -> None:
+def _prediction(sentence: Sentence, row: dict[str, Any], path: Path, line: int) -> Prediction:
+    """The prediction of a row; one that cannot be read counts as no answer."""
+    prediction = attempt(Prediction.of_row, row, path, line)
+    return (
+        Prediction.of(lost(sentence, prediction)) if isinstance(prediction, Mishap) else prediction
+    )
+
+
+def check_whole(summary: JobSummary, *, restart: bool = False) -> None:
     """Make sure that every part has its output.
+
+    Args:
+        summary: What became of the job.
+        restart: Whether the command has ``--restart``, which would begin anew.
 
     Raises:
         LlmnerError: One has none.
@@ -88,8 +113,17 @@ def check_whole(summary: JobSummary) -> None:
         name, why = next(iter(summary.errors.items()))
         raise LlmnerError(
             f"{len(summary.errors)} of {summary.parts} parts have no output (first: {name}: "
-            f"{why}); the same command does them"
+            f"{why}); {same_command(restart=restart)} does them"
         )
+
+
+def same_command(*, restart: bool) -> str:
+    """How to go on with what is there.
+
+    >>> same_command(restart=True)
+    'the same command without --restart'
+    """
+    return "the same command without --restart" if restart else "the same command"
 
 
 def drop_kept(folder: Path) -> None:
@@ -101,4 +135,6 @@ def drop_kept(folder: Path) -> None:
     if kind_of(rows / RUN_FILE) == "file":
         shutil.rmtree(rows, ignore_errors=True)
         (folder / _TEXTS).unlink(missing_ok=True)
-        folder.rmdir()
+        # A shared file system may hold something back for a while.
+        with suppress(OSError):
+            folder.rmdir()

@@ -52,25 +52,57 @@ class PartCounts:
     Attributes:
         rows: The number of rows.
         failed: Rows without an answer.
+        reason: Why the first of these has none.
+        blank: Answers that say nothing at all.
         bad: Rows of the input that were put aside.
-        lost: What the format cannot hold, by kind.
+        coverage: What was read, as of :class:`~llmner.extraction._coverage.Coverage`.
+        outcomes: Mentions of projected replies, by outcome.
+        statuses: Projected replies, by how they were read.
+        repairs: Broken tags of the input that were repaired.
+        first_repair: The first of them.
+        notes: What else reading the input told.
+        lost: What the input has and a sentence, or the format, cannot hold, by kind.
         examples: The first of each kind.
     """
 
     rows: int = 0
     failed: int = 0
+    reason: str | None = None
+    blank: int = 0
     bad: int = 0
+    coverage: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)
+    repairs: int = 0
+    first_repair: str | None = None
+    notes: list[str] = field(default_factory=list)
     lost: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
 
     def add(self, other: PartCounts) -> None:
         """Count another part, too."""
-        self.rows += other.rows
-        self.failed += other.failed
-        self.bad += other.bad
-        for kind, count in other.lost.items():
-            self.lost[kind] = self.lost.get(kind, 0) + count
-            self.examples.setdefault(kind, other.examples.get(kind, ""))
+        for name in ("rows", "failed", "blank", "bad", "repairs"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in ("coverage", "outcomes", "statuses", "lost"):
+            own = getattr(self, name)
+            for key, count in getattr(other, name).items():
+                own[key] = own.get(key, 0) + count
+        self.reason = self.reason or other.reason
+        self.first_repair = self.first_repair or other.first_repair
+        self.notes += [note for note in other.notes if note not in self.notes]
+        for kind, example in other.examples.items():
+            self.examples.setdefault(kind, example)
+
+    def read(self, stats: ReadStats) -> None:
+        """Count what reading the input told."""
+        self.repairs, self.first_repair = stats.repairs, stats.first_repair
+        # A part's file has a name of its own, and every part would tell the same.
+        self.notes += [note for note in stats.notes if note not in self.notes]
+        self.lose(stats.losses)
+
+    def lose(self, losses: Losses) -> None:
+        """Count what was lost."""
+        self.add(PartCounts(lost=losses.counts, examples=losses.examples))
 
     def to_dict(self) -> dict[str, Any]:
         """The counts, for JSON.
@@ -136,18 +168,24 @@ class ExtractJob:
             on_rows(1, int(extraction.reply.error is not None))
 
         bad: list[BadRow] = []
+        stats = ReadStats()
         sentences = part_sentences(
-            part, strict=self.strict, on_bad=bad.append if self.skip_bad else None
+            part, strict=self.strict, on_bad=bad.append if self.skip_bad else None, stats=stats
         )
+        counts = PartCounts(bad=len(bad))
+        counts.read(stats)
         _write_bad(output, bad)
         if not sentences:
             output.touch()
-            return PartCounts(bad=len(bad))
+            return counts
         if "extractor" not in tools:
             tools["extractor"] = loaded(self.extractor())
         guarded = GuardedExtractor(tools["extractor"], output.with_suffix(".trial"))
         summary = run_extraction(guarded, sentences, output, source=part.name, on_extraction=told)
-        return PartCounts(summary.sentences, summary.unanswered, len(bad))
+        counts.rows, counts.failed = summary.sentences, summary.unanswered
+        counts.reason, counts.blank = summary.reason, summary.blank
+        counts.coverage = asdict(summary.coverage)
+        return counts
 
     def finish(self, output: Path, target: Path) -> None:
         """Make the part's file of its rows."""
@@ -212,7 +250,14 @@ class ProjectJob:
                 stream.write(dump_json(row) + b"\n")
                 on_rows(1, int("error" in row))
         _write_bad(output, bad)
-        return PartCounts(summary.rows, len(summary.failures), len(bad))
+        return PartCounts(
+            summary.rows,
+            len(summary.failures),
+            next(iter(summary.failures), None),
+            bad=len(bad),
+            outcomes=dict(summary.outcomes),
+            statuses=dict(summary.statuses),
+        )
 
     def finish(self, output: Path, target: Path) -> None:
         """Make the part's file of its rows."""
@@ -298,9 +343,9 @@ class ConvertJob:
         else:
             count = write_corpus(counted(), output, self.to, losses=losses)
         _write_bad(output, bad)
-        counts = PartCounts(count, 0, len(bad))
-        for own in (stats.losses, losses):
-            counts.add(PartCounts(lost=own.counts, examples=own.examples))
+        counts = PartCounts(count, bad=len(bad))
+        counts.read(stats)
+        counts.lose(losses)
         return counts
 
     def finish(self, output: Path, target: Path) -> None:

@@ -21,8 +21,10 @@ from llmner.errors import InputError
 from llmner.files import RUN_FILE, kind_of, parse_json, told_of
 from llmner.spans import Sentence
 
-__all__ = ["Part", "input_files", "part_sentences", "plan_parts", "shortened"]
+__all__ = ["WORK", "Part", "input_files", "is_job", "part_sentences", "plan_parts", "shortened"]
 
+WORK = ".work"
+"""The folder of a job's unfinished parts, beside the finished ones."""
 _LINES = (".jsonl", ".ndjson")
 _ENDS = 1 << 16
 
@@ -77,8 +79,14 @@ def input_files(patterns: Sequence[str]) -> list[Path]:
             own = [Path(name) for name in glob(pattern, recursive=True)]
         elif not path.is_dir():
             own = [path]
-        elif (path / RUN_FILE).is_file():
+        elif is_job(path):
             own = list(path.glob("part-*"))
+        elif is_job(path / WORK):
+            raise InputError(
+                "is the output of a job that is not finished",
+                path=path,
+                hint="give the same command again to finish it",
+            )
         else:
             own = list(path.iterdir())
         files = [
@@ -92,6 +100,16 @@ def input_files(patterns: Sequence[str]) -> list[Path]:
     if not found:
         raise InputError("holds nothing", path=patterns[0])
     return sorted(found)
+
+
+def is_job(folder: Path) -> bool:
+    """Whether a folder has the record of a job.
+
+    >>> is_job(Path("no such folder"))
+    False
+    """
+    record = attempt(lambda: parse_json((folder / RUN_FILE).read_text("utf-8")))
+    return isinstance(record, dict) and {"command", "part_bytes"} <= record.keys()
 
 
 def plan_parts(files: Sequence[Path], format: str | None, size: int) -> list[Part]:

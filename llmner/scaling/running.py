@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from llmner._mishaps import Mishap, attempt
+from llmner._whole import locked
 from llmner.errors import InputError
 from llmner.files import RUN_FILE, dump_json, kind_of, open_lines, target_of, whole_file
-from llmner.scaling.clusters import Cluster, pooled, running_ray
+from llmner.scaling.clusters import Cluster, pooled, ray_and_data, running_ray
 from llmner.scaling.jobs import BAD, Job, PartCounts
-from llmner.scaling.parts import Part, input_files, plan_parts, shortened
+from llmner.scaling.parts import WORK, Part, input_files, is_job, plan_parts, shortened
 
 __all__ = ["JobProgress", "JobSummary", "run_job"]
 
-_WORK = ".work"
 # A part is as small as this, and as many come to each worker, unless a part would be larger than
 # that: few enough to list, and small enough to lose.
 _LEAST, _EACH, _MOST = 1 << 16, 32, 64 << 20
@@ -108,7 +108,7 @@ class PartWorker:
 
     def done(self, part: Part) -> dict[str, Any]:
         """Do a part. What goes wrong is told, and ends no other part."""
-        output = self.folder / _WORK / f"{part.name}.jsonl"
+        output = self.folder / WORK / f"{part.name}.jsonl"
         result = attempt(self._done, part, output)
         self.count.send()
         if isinstance(result, Mishap):
@@ -254,12 +254,31 @@ def run_job(
         raise InputError("lies in the output folder", path=inside, hint="name another folder")
     plan = {"command": job.kind, "job": job.describe(), "format": format, "input": shortened(files)}
     plan = json.loads(dump_json(plan))
-    size = _prepare_folder(folder, plan, _part_size(files, cluster), restart=restart)
-    parts = plan_parts(files, format, size)
+    size = _part_size(files, cluster)
+    # What cannot work is told before anything is thrown away.
+    ray_and_data()
+    plan_parts(files, format, size)
+    with _folder_alone(folder, restart=restart):
+        size = _prepare_folder(folder, plan, size)
+        parts = plan_parts(files, format, size)
+        return _run(job, parts, folder, plan, size, cluster, on_progress, report)
+
+
+def _run(
+    job: Job,
+    parts: Sequence[Part],
+    folder: Path,
+    plan: dict[str, Any],
+    size: int,
+    cluster: Cluster,
+    on_progress: Callable[[JobProgress], None] | None,
+    report: Callable[[str], None] | None,
+) -> JobSummary:
+    """Do what is missing of the parts."""
     summary = JobSummary(len(parts))
     finished = _record_of(folder / RUN_FILE)
     if finished and all(kind_of(folder / f"{part.name}{job.suffix}") == "file" for part in parts):
-        shutil.rmtree(folder / _WORK, ignore_errors=True)
+        shutil.rmtree(folder / WORK, ignore_errors=True)
         summary.counts = PartCounts(**finished["counts"])
         _Watch(summary, len(parts), on_progress).tell()
         return summary
@@ -279,22 +298,62 @@ def _part_size(files: Sequence[Path], cluster: Cluster) -> int:
     return min(max(total // ((cluster.workers or 8) * _EACH), _LEAST), _MOST)
 
 
-def _prepare_folder(folder: Path, plan: dict[str, Any], size: int, *, restart: bool) -> int:
-    """Make the folder, or make sure that it is of the same job.
+@contextmanager
+def _folder_alone(folder: Path, *, restart: bool) -> Iterator[None]:
+    """The folder, locked against other drivers; emptied of a job's output with ``restart``.
+
+    Raises:
+        InputError: Another process is writing there.
+    """
+    _check_own(folder)
+    work = folder / WORK
+    attempt(lambda: work.mkdir(parents=True, exist_ok=True))
+    if not work.is_dir():
+        raise InputError("cannot be written", path=folder, hint="name another folder")
+    lock = work / "lock"
+    with lock.open("ab") as stream:
+        if locked(stream.fileno()) is False:
+            raise InputError(
+                "another process is writing there",
+                path=folder,
+                hint="wait for it, or name another folder",
+            )
+        if restart:
+            # A folder with a record and without its parts would be read as a whole one.
+            (folder / RUN_FILE).unlink(missing_ok=True)
+            for path in (*folder.glob("part-*"), *work.iterdir()):
+                if path != lock:
+                    path.unlink(missing_ok=True)
+            shutil.rmtree(folder / BAD, ignore_errors=True)
+        yield
+
+
+def _check_own(folder: Path) -> None:
+    """Make sure that a folder is a job's, or empty.
+
+    Raises:
+        InputError: It holds something else.
+    """
+    if is_job(folder) or is_job(folder / WORK) or kind_of(folder) == "missing":
+        return
+    # A job that was killed at once leaves an empty folder for its work.
+    if not folder.is_dir() or any(path.name != WORK for path in folder.iterdir()):
+        raise InputError(
+            "is there already, and no job made it", path=folder, hint="name another folder"
+        )
+
+
+def _prepare_folder(folder: Path, plan: dict[str, Any], size: int) -> int:
+    """Make sure that the folder is of the same job, and write down what decides it.
 
     Returns:
         The bytes of a part: those of the job that was begun there.
 
     Raises:
-        InputError: It holds another job's output, or something else.
+        InputError: It holds another job's output.
     """
-    work = folder / _WORK
+    work = folder / WORK
     records = folder / RUN_FILE, work / RUN_FILE
-    if restart and any({"command", "part_bytes"} <= _record_of(path).keys() for path in records):
-        for path in (*folder.glob("part-*"), folder / RUN_FILE):
-            path.unlink(missing_ok=True)
-        for path in (work, folder / BAD):
-            shutil.rmtree(path, ignore_errors=True)
     begun = next((path for path in records if kind_of(path) != "missing"), None)
     if begun is not None:
         made = _record_of(begun)
@@ -306,11 +365,6 @@ def _prepare_folder(folder: Path, plan: dict[str, Any], size: int, *, restart: b
                 hint="name another folder, or replace this one with --restart",
             )
         size = int(made["part_bytes"])
-    elif kind_of(folder) != "missing" and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            "is there already, and no job made it", path=folder, hint="name another folder"
-        )
-    work.mkdir(parents=True, exist_ok=True)
     for trial in work.glob("*.trial"):
         # Deaths of an earlier run are not these sentences' doing: the job itself was killed.
         trial.unlink(missing_ok=True)
@@ -330,7 +384,7 @@ def _is_done(folder: Path, part: Part, suffix: str, summary: JobSummary) -> bool
     output = folder / f"{part.name}{suffix}"
     if kind_of(output) != "file":
         return False
-    counts = attempt(lambda: PartCounts(**_record_of(folder / _WORK / f"{part.name}.counts")))
+    counts = attempt(lambda: PartCounts(**_record_of(folder / WORK / f"{part.name}.counts")))
     if isinstance(counts, Mishap) or counts == PartCounts():
         # It was lost with the folder of work, or never made.
         counts = PartCounts(rows=_rows_of(output))
@@ -352,7 +406,7 @@ def _finish(folder: Path, plan: dict[str, Any], size: int, summary: JobSummary) 
     with whole_file(folder / RUN_FILE) as stream:
         record = {**plan, "part_bytes": size, **totals}
         stream.write(dump_json(record, indent=2) + b"\n")
-    shutil.rmtree(folder / _WORK, ignore_errors=True)
+    shutil.rmtree(folder / WORK, ignore_errors=True)
 
 
 def _worked(

@@ -15,8 +15,8 @@ from llmner.cli import app
 from llmner.engines import Reply
 from llmner.errors import GenerationError
 from llmner.extraction import Extractor
-from llmner.labelling import Explanation, WordShare, explain
-from llmner.labelling.explaining import shares
+from llmner.labelling import Explanation, WordShare, explain, explain_doubt
+from llmner.labelling.explaining import Remembering, shares
 from llmner.recipes import Recipe
 from llmner.recipes.chat import Prompt
 from llmner.spans import Sentence, Span, TextLabel
@@ -135,3 +135,40 @@ def test_a_page_shows_every_share_and_escapes_texts(folder: Path, tmp_path: Path
     before = corpus.read_bytes()
     assert CliRunner().invoke(app, [*arguments, "--report", str(corpus)]).exit_code == 2
     assert corpus.read_bytes() == before
+
+
+class Unreliable:
+    """Gives a span half a chance, fails at texts with one word, and answers others unreadably."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def generate(self, prompts: Sequence[Any]) -> list[Reply]:
+        replies = []
+        for prompt in prompts:
+            self.asked.append(prompt.text)
+            if "big" not in prompt.text and "fails" in prompt.text:
+                replies.append(Reply("", "error", error="timed out"))
+            else:
+                replies.append(Reply("PS: Ada", "stop"))
+        return replies
+
+    def describe(self) -> dict[str, Any]:
+        return {"engine": "unreliable"}
+
+
+def test_an_answer_that_fails_is_no_doubt_that_is_gone() -> None:
+    extractor = Extractor(Recipe.of("PS"), Unreliable())
+    with pytest.raises(GenerationError, match="timed out"):
+        explain_doubt(extractor, "Ada fails at big things")
+    # Without scores there is nothing to be unsure of.
+    assert explain_doubt(extractor, "Ada sees big things") is None
+
+
+def test_a_text_is_asked_about_once_for_its_labels_and_its_doubt() -> None:
+    engine = Unreliable()
+    asked = Remembering(Extractor(Recipe.of("PS"), engine))
+    (found,) = explain(asked, ["Ada sees big things"])
+    assert len(found) == 1
+    explain_doubt(asked, "Ada sees big things")
+    assert len(engine.asked) == len(set(engine.asked)) == 5

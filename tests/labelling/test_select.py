@@ -236,4 +236,8 @@ def test_a_classifier_is_unsure_of_labels_that_it_does_not_give(tmp_path: Path) 
     [said] = asked_evidence([Sentence("배송이 좋아요")], extractor)
     assert set(said.labels) == {"배송", "맛"}
     assert said.labels["맛"] < 0.5 < said.labels["배송"]
-    assert len(next(iter(extractor.extract(["배송이 좋아요"]))).labels) == 1
+    (given,) = next(iter(extractor.extract(["배송이 좋아요"]))).labels
+    # What it gives is what it finds, and what it only thinks possible is not.
+    assert said.given == {given.label}
+    [picked] = select([Sentence("배송이 좋아요")], 1, "uncertainty", evidence=[[said]])
+    assert picked.labels == (given.label,)

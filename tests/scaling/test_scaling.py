@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,13 +22,14 @@ ray = pytest.importorskip("ray", reason='needs pip install "llmner[ray]"')
 pytest.importorskip("ray.data", reason='needs pip install "llmner[ray]"')
 pytest.importorskip("pycrfsuite", reason='needs pip install "llmner[baselines]"')
 
+from llmner._whole import locked  # noqa: E402
 from llmner.asking import AskOptions  # noqa: E402
 from llmner.baselines import CrfConfig, train_baseline  # noqa: E402
 from llmner.cli import app  # noqa: E402
 from llmner.corpora import read_corpus  # noqa: E402
 from llmner.corpora.jsonl import span_rows  # noqa: E402
 from llmner.engines import Reply  # noqa: E402
-from llmner.errors import InputError  # noqa: E402
+from llmner.errors import InputError, LlmnerError  # noqa: E402
 from llmner.extraction import Extraction, SpanExtractor  # noqa: E402
 from llmner.extraction.extractor import nothing  # noqa: E402
 from llmner.files import dump_json, open_lines  # noqa: E402
@@ -37,6 +39,7 @@ from llmner.scaling import (  # noqa: E402
     JobProgress,
     ProjectJob,
     extract,
+    from_job,
     run_job,
 )
 from llmner.scaling.guarding import GuardedExtractor  # noqa: E402
@@ -201,6 +204,14 @@ def test_parts_of_parquet_are_read_as_rows_of_json(
         assert done.exit_code == 0, done.output
     assert run("convert", one, tmp_path / "d.jsonl", "--to", "spans").exit_code == 0
     assert (tmp_path / "c.jsonl").read_bytes() == (tmp_path / "d.jsonl").read_bytes()
+    # So they are for another job, and one by one.
+    done = run("convert", out, tmp_path / "again", "--to", "spans", "--ray", "--workers", 2)
+    assert done.exit_code == 0, done.output
+    assert together(tmp_path / "again") == (tmp_path / "c.jsonl").read_bytes()
+    parts = sorted(out.glob("part-*"))
+    assert [own for part in parts for own in read_corpus(part)] == list(
+        read_corpus(tmp_path / "c.jsonl")
+    )
     again = run("extract", "--ray", "--to", "parquet", "--workers", 2, *options, "-o", out)
     assert "parts were done already" in again.stderr
     other = run("extract", "--ray", "--workers", 2, *options, "-o", out)
@@ -536,6 +547,78 @@ def test_objects_over_many_lines_and_tokens_are_not_divided(tmp_path: Path) -> N
         (lines, None, True),
     ):
         assert (len(plan_parts([path], format, 1000)) > 1) is divided, path
+
+
+def test_answers_that_say_nothing_are_told_as_by_one_process(tmp_path: Path) -> None:
+    path = texts(tmp_path / "in.jsonl", 6)
+    with serving(Endpoint(lambda question: "")) as endpoint:
+        options = ("--base-url", endpoint.url, "--model", "model", "--labels", "PLACE", "-i", path)
+        done = run("extract", "--ray", "--workers", 1, *options, "-o", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "replies are empty" in done.stderr
+    assert (tmp_path / "out" / "run.json").is_file()
+
+
+def test_a_signature_names_a_model_as_its_user_does(
+    tagger: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tagger.removeprefix("baseline:"), tmp_path / "here" / "crf")
+    monkeypatch.chdir(tmp_path)
+    options = ("evaluate", "--gold", ROOT / "data" / "sample.tsv", "--engine", "baseline:here/crf")
+    done = run(*options, "--ray", "--workers", 1, "--output", "a.json")
+    assert done.exit_code == 0, done.output
+    assert run(*options, "--output", "b.json").exit_code == 0
+    assert Path("a.json").read_bytes() == Path("b.json").read_bytes()
+
+
+def test_a_folder_is_one_drivers_and_an_unfinished_one_is_no_input(
+    tagger: str, tmp_path: Path
+) -> None:
+    path = texts(tmp_path / "in.jsonl", 5)
+    job = ExtractJob(AskOptions.of(engine=tagger))
+    work = tmp_path / "out" / ".work"
+    # A driver that was killed at once left nothing but this.
+    work.mkdir(parents=True)
+    with (work / "lock").open("ab") as held:
+        assert locked(held.fileno()) is True
+        with pytest.raises(InputError, match="another process"):
+            run_job(job, [path], tmp_path / "out", cluster=TWO, restart=True)
+    assert run_job(job, [path], tmp_path / "out", cluster=TWO).rows == 5
+    unfinished = tmp_path / "unfinished"
+    (unfinished / ".work").mkdir(parents=True)
+    shutil.move(tmp_path / "out" / "run.json", unfinished / ".work" / "run.json")
+    texts(unfinished / "part-000000.jsonl", 3)
+    with pytest.raises(InputError, match="not finished"):
+        run_job(job, [unfinished], tmp_path / "other", cluster=TWO)
+
+
+def test_a_cluster_that_is_not_there_is_told_in_one_line(tagger: str, tmp_path: Path) -> None:
+    path = texts(tmp_path / "in.jsonl", 3)
+    command = [sys.executable, "-m", "llmner", "extract", "--ray", "--ray-address", "nonsense"]
+    command += ["--engine", tagger, "-i", str(path), "-o", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Ray cannot be reached or started at 'nonsense'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    with pytest.raises(LlmnerError, match="no 1 GPUs"):
+        run_job(
+            ExtractJob(AskOptions.of(engine=tagger)),
+            [path],
+            tmp_path / "gpu",
+            cluster=Cluster(workers=1, gpus_per_worker=1),
+        )
+
+
+def test_answers_of_another_corpus_are_refused(tagger: str, tmp_path: Path) -> None:
+    job = ExtractJob(AskOptions.of(engine=tagger))
+    gold = [Sentence("서울에 간다", (), "1"), Sentence("집에 있다", (), "2")]
+    source = from_job("crf", job, gold, tmp_path / "kept", cluster=TWO)
+    assert [own.text for own in source.predict([0, 1])] == ["서울에 간다", "집에 있다"]
+    # As long as the old one, and in the middle of a file too large to be hashed whole.
+    rows = tmp_path / "kept" / "rows" / "part-000000.jsonl"
+    rows.write_text(rows.read_text("utf-8").replace("서울", "부산"), "utf-8")
+    with pytest.raises(InputError, match="of another corpus"):
+        source.predict([0, 1])
 
 
 def test_a_ray_data_set_gets_columns(tagger: str) -> None:
