@@ -337,6 +337,26 @@ def _embedded_table(result: dict[str, Any]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def test_the_learning_curves_are_the_measured_ones() -> None:
+    path = ROOT / "benchmarks" / "results" / "active_learning.json"
+    held = json.loads(path.read_text("utf-8"))["figures"]
+    page = (ROOT / "docs" / "labelling.md").read_text("utf-8")
+    for name in ("random", "mixed", "uncertainty", "disagreement", "rarity", "diversity"):
+        row = " | ".join(f"{own:.3f}" for own in held[name]["f1"])
+        assert f"| `{name}` | {row} |" in page
+    more = held["mixed"]["characters_labelled"] / held["random"]["characters_labelled"] - 1
+    assert f"{more:.0%}".replace("%", " %") in page
+    assert (
+        max(
+            held,
+            key=lambda name: (
+                held[name]["mean_gain_on_random"] if isinstance(held[name], dict) else -1
+            ),
+        )
+        == "mixed"
+    )
+
+
 def test_the_table_of_silver_sentences_is_the_measured_one() -> None:
     path = ROOT / "benchmarks" / "results" / "self_training_selection.json"
     rules = json.loads(path.read_text("utf-8"))["figures"]
