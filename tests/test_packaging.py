@@ -197,6 +197,11 @@ def test_addresses_are_those_of_the_repository_that_builds_it(tmp_path: Path) ->
     addresses = metadata.get_all("Project-URL") or []
     assert "Repository, https://example.org/some/llmner" in addresses
     assert len(addresses) == 4
+    # The page of a package has no files beside it.
+    page = str(metadata.get_payload())
+    assert "https://example.org/some/llmner/raw/HEAD/docs/images/projection.svg" in page
+    assert "https://example.org/some/llmner/blob/HEAD/docs/start.md" in page
+    assert "](docs/" not in page
 
 
 @building
