@@ -14,7 +14,7 @@ ENV PYTHONUNBUFFERED=1 \
     HF_HOME=/cache/huggingface
 
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md CHANGELOG.md LICENSE NOTICE ./
+COPY pyproject.toml hatch_build.py constraints.txt README.md CHANGELOG.md LICENSE NOTICE ./
 COPY licenses licenses
 COPY prompts prompts
 COPY llmner llmner

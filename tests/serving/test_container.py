@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import venv
@@ -60,6 +61,21 @@ def test_what_is_copied_is_there_and_what_is_run_is_the_script() -> None:
     assert re.findall(r"^USER (\w+)", DOCKERFILE, re.MULTILINE) == ["llmner"]
 
 
+def copied_root(folder: Path) -> None:
+    """A folder with what the Dockerfile copies."""
+    for line in re.findall(r"^COPY (.*)$", DOCKERFILE, re.MULTILINE):
+        *names, target = line.split()
+        for name in names:
+            place = folder / target / name if target == "./" else folder / target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            source = ROOT / name
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+                shutil.copytree(source, place, ignore=ignored)
+            else:
+                shutil.copy2(source, place)
+
+
 @pytest.mark.slow
 @pytest.mark.network
 def test_the_script_makes_a_server_that_is_healthy_and_answers_before_an_endpoint(
@@ -70,7 +86,9 @@ def test_the_script_makes_a_server_that_is_healthy_and_answers_before_an_endpoin
 
     venv.create(tmp_path / "env", with_pip=True)
     binaries = tmp_path / "env" / "bin"
-    script = ROOT / "scripts" / "install_server.sh"
+    # A root with what the image gets, and nothing else.
+    copied_root(tmp_path / "src")
+    script = tmp_path / "src" / "scripts" / "install_server.sh"
     bare = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment = {
         **bare,
