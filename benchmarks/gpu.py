@@ -69,7 +69,7 @@ def parts(tried: Path | None) -> dict[str, Part]:
     if tried is not None:
         folder, few = shlex.quote(str(tried)), "--one 1 --many 2 --batch 2"
         stages = ("label", "select", "train")
-        learning = [f"self_training.py {stage} --dry --work {folder}/work" for stage in stages]
+        learning = [f"self_training.py {stage} --dry 16 --work {folder}/work" for stage in stages]
         commands = {
             "training": [f"gpu_training.py --steps 1 --tiny --output {folder}"],
             "generation": [f"generation.py --engine transformers {few}"],

@@ -10,7 +10,7 @@ folder if one is named. None of them has learnt from the held-out ones. ``select
 what to keep, and tells for each how many sentences it keeps and how right its labels are on the
 held-out ones. ``train`` trains the embedded model on the labelled sentences, so many times each,
 and on what a rule keeps, and judges it on the held-out ones. A run that is interrupted goes on.
-KLUE dev is not used. ``--dry`` does everything with fifty sentences and two steps.
+KLUE dev is not used. ``--dry`` does everything with fifty sentences, or so many, and two steps.
 
 ``label`` takes half an hour on two cores; ``train`` is for a GPU, or for a processor with AMX.
 """
@@ -47,27 +47,27 @@ Tagged = Sequence[Sentence]
 """What a tagger says of the same sentences."""
 
 
-def gold(*, dry: bool) -> tuple[list[Sentence], list[Sentence]]:
+def gold(*, dry: int) -> tuple[list[Sentence], list[Sentence]]:
     """The labelled sentences that the adapter in the package learnt from, and the held-out ones."""
     sentences = list(read_corpus(klue("klue-ner-v1.1_train_mini.tsv")))
     train, held = split_held_out(sentences, HELD_OUT, SEED)
-    return (train[:DRY], held[:DRY]) if dry else (train, held)
+    return (train[:dry], held[:dry]) if dry else (train, held)
 
 
-def texts_of(part: str, *, dry: bool) -> list[str]:
+def texts_of(part: str, *, dry: int) -> list[str]:
     """The texts that judges are asked about."""
     if part == "held-out":
         return [own.text for own in gold(dry=dry)[1]]
     texts = unlabelled(list(read_corpus(klue("klue-ner-v1.1_train_mini.tsv"))))
-    return texts[: DRY if dry else UNLABELLED]
+    return texts[: dry or UNLABELLED]
 
 
-def teacher_folder(work: Path, part: str, *, dry: bool) -> Path:
+def teacher_folder(work: Path, part: str, *, dry: int) -> Path:
     """Where the answers of the model in the box are; ``distilling.py`` asks for them, too."""
     return work / part if dry or part == "held-out" else DISTILLING
 
 
-def label(work: Path, tagger: Path | None, *, dry: bool) -> None:
+def label(work: Path, tagger: Path | None, *, dry: int) -> None:
     """Ask all judges, as far as they have not been asked."""
     train, _ = gold(dry=dry)
     texts = {part: texts_of(part, dry=dry) for part in BOTH}
@@ -84,7 +84,7 @@ def label(work: Path, tagger: Path | None, *, dry: bool) -> None:
                 write_corpus(found, output, "spans")
 
 
-def said(work: Path, part: str, *, dry: bool) -> tuple[Rows, list[Tagged]]:
+def said(work: Path, part: str, *, dry: int) -> tuple[Rows, list[Tagged]]:
     """What the judges said of a part: the model in the box, and the taggers."""
     texts, teacher = texts_of(part, dry=dry), teacher_folder(work, part, dry=dry)
     taggers = [work / f"{name}-{part}.jsonl" for name in (CRF, TAGGER)]
@@ -134,7 +134,7 @@ RULES: dict[str, Rule] = {
 }
 
 
-def select(work: Path, *, dry: bool) -> dict[str, Any]:
+def select(work: Path, *, dry: int) -> dict[str, Any]:
     """How much each rule keeps, and how right it is."""
     _, held = gold(dry=dry)
     answers = {own.text: own for own in held}
@@ -162,9 +162,7 @@ def select(work: Path, *, dry: bool) -> dict[str, Any]:
     return figures
 
 
-def train(
-    work: Path, rule: str, times: int, options: Sequence[str], *, dry: bool
-) -> dict[str, Any]:
+def train(work: Path, rule: str, times: int, options: Sequence[str], *, dry: int) -> dict[str, Any]:
     """Train on the labelled sentences and on what a rule keeps."""
     from llmner.training import parse_config
     from llmner.training import train as run
@@ -210,7 +208,15 @@ def main() -> None:
     parser.add_argument("--tagger", type=Path, help="a tagger that judges, too")
     parser.add_argument("--rule", choices=RULES, default="agree, or 80 % sure")
     parser.add_argument("--gold-times", type=int, default=2)
-    parser.add_argument("--dry", action="store_true", help="fifty sentences; no figure is kept")
+    parser.add_argument(
+        "--dry",
+        type=int,
+        nargs="?",
+        const=DRY,
+        default=0,
+        metavar="SENTENCES",
+        help=f"few sentences, {DRY} by default; no figure is kept",
+    )
     arguments, options = parser.parse_known_args()
     if options and arguments.stage != "train":
         parser.error(f"unknown options: {' '.join(options)}")
