@@ -30,7 +30,8 @@ from llmner.extraction import Extraction, SpanExtractor
 from llmner.extraction.extractor import nothing
 from llmner.extraction.runs import run_extraction
 from llmner.recipes import Recipe
-from llmner.scaling import Cluster, ExtractJob, ProjectJob, run_job
+from llmner.scaling import Cluster, ExtractJob, PartCounts, ProjectJob, run_job
+from llmner.scaling.jobs import OnRows
 from llmner.scaling.parts import Part, part_sentences
 from llmner.spans import Sentence
 
@@ -64,8 +65,8 @@ class MeasuredJob(ProjectJob):
 
     notes: str = ""
 
-    def work(self, part: Part, output: Path, tools: dict[str, Any]) -> dict[str, int]:
-        result = super().work(part, output, tools)
+    def work(self, part: Part, output: Path, tools: dict[str, Any], on_rows: OnRows) -> PartCounts:
+        result = super().work(part, output, tools, on_rows)
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         (Path(self.notes) / f"{os.getpid()}").write_text(str(most))
         return result
@@ -84,6 +85,7 @@ def timed(job: ExtractJob | ProjectJob, path: Path, out: Path, workers: int) -> 
     began = time.perf_counter()
     summary = run_job(job, [path], out, cluster=Cluster(workers=workers))
     seconds = time.perf_counter() - began
+    assert not summary.errors, summary.errors
     return {"rows": summary.rows, "seconds": round(seconds, 1)}
 
 
@@ -133,7 +135,8 @@ def main() -> None:
             figures["tagger of 5 ms"][f"{workers} workers"] = timed(
                 job_, path, work / f"tagged-{workers}", workers
             )
-    write("scaling", "python benchmarks/scaling.py", figures, ("llmner", "ray"))
+    command = f"python benchmarks/scaling.py --rows {arguments.rows} --tagged {arguments.tagged}"
+    write("scaling", command, figures, ("llmner", "ray"))
 
 
 if __name__ == "__main__":
