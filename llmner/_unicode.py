@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Final, Literal
 
-__all__ = ["FILLERS", "INVISIBLE", "is_invisible", "normalized", "writable"]
+__all__ = ["FILLERS", "INVISIBLE", "askable", "is_invisible", "normalized", "writable"]
 
 Form = Literal["NFC", "NFKC"]
 
@@ -72,6 +72,18 @@ def is_invisible(text: str) -> bool:
         char.isspace() or char in _UNSEEN or unicodedata.category(char) in INVISIBLE
         for char in text
     )
+
+
+def askable(text: str) -> str:
+    """A text as models are asked about it: encodable, and composed (NFC).
+
+    Tokenizers cut decomposed Hangul into letters, which models have hardly seen. What they answer
+    is placed in the text as it is.
+
+    >>> askable("\u1112\u1161\u11ab") == "\ud55c"
+    True
+    """
+    return normalized("NFC", writable(text))
 
 
 def writable(text: str) -> str:

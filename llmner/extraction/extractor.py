@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Unpack
 
 from llmner._mishaps import Mishap, attempt
-from llmner._unicode import writable
+from llmner._unicode import askable
 from llmner._watching import watcher
 from llmner.engines import Engine, Generator, Reply, create_generator
 from llmner.engines._types import as_engine
@@ -208,7 +208,7 @@ class Extractor:
         prompt = build_prompt(self.recipe, sentence)
         if self.grounded:
             grammar = reply_grammar(
-                writable(sentence.text), self.recipe.reply_format, self.recipe.schema_
+                askable(sentence.text), self.recipe.reply_format, self.recipe.schema_
             )
             return replace(prompt, grammar=grammar)
         if self.json_schema is not None:

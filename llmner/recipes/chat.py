@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from llmner._unicode import writable
+from llmner._unicode import askable
 from llmner.errors import InputError
 from llmner.files import dump_json, whole_file
 from llmner.recipes.recipe import Recipe
@@ -81,7 +81,7 @@ def _messages(recipe: Recipe, text: str, turns: tuple[tuple[str, str], ...]) -> 
 def build_prompt(recipe: Recipe, sentence: Sentence) -> Prompt:
     """The prompt for one sentence. Its gold spans are not used.
 
-    Lone surrogates, which tokenizers do not take, become U+FFFD.
+    Lone surrogates, which tokenizers do not take, become U+FFFD, and decomposed text is composed.
 
     Raises:
         RecipeError: The recipe's user template fails on this text.
@@ -91,7 +91,7 @@ def build_prompt(recipe: Recipe, sentence: Sentence) -> Prompt:
     True
     """
     layout = recipe.completion
-    text = writable(sentence.text)
+    text = askable(sentence.text)
     parts = [recipe.system_prompt] if recipe.system_prompt else []
     for question, answer in (*recipe.turns, (recipe.question(text), "")):
         parts.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -267,3 +268,26 @@ def test_calibration_and_the_lowest_score_are_those_of_the_whole_text(pairs: Rec
     unsure = [outcome for outcome in extraction.projection.outcomes if outcome.kind == "unsure"]
     # Each person once, however many windows saw it.
     assert len(unsure) == 3
+
+def test_decomposed_text_is_asked_about_composed_and_answers_are_placed_where_it_stands() -> None:
+    asked: list[Prompt] = []
+
+    class Echo:
+        def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
+            asked.extend(prompts)
+            return [Reply("PS: 손흥민\nLC: 춘천") for _ in prompts]
+
+        def describe(self) -> dict[str, Any]:
+            return {"engine": "echo"}
+
+    text = unicodedata.normalize("NFD", "손흥민은 춘천에서 태어났다.")
+    (found,) = Extractor(Recipe.load("klue"), Echo()).extract([text])
+    assert asked[0].messages[-1]["content"].endswith("손흥민은 춘천에서 태어났다.")
+    assert "손흥민은 춘천에서" in asked[0].completion
+    # Recorded replies are found by the text as it is.
+    assert asked[0].text == text
+    assert [unicodedata.normalize("NFC", span.text or "") for span in found.spans] == [
+        "손흥민",
+        "춘천",
+    ]
+    assert [text[span.start : span.end] for span in found.spans] == [s.text for s in found.spans]
