@@ -357,6 +357,19 @@ def test_the_learning_curves_are_the_measured_ones() -> None:
     )
 
 
+def test_the_table_of_damaged_text_is_the_measured_one() -> None:
+    path = ROOT / "benchmarks" / "results" / "damaged_text.json"
+    held = json.loads(path.read_text("utf-8"))["figures"]
+    page = (ROOT / "docs" / "fine-tuning.md").read_text("utf-8")
+    for name in ("as it is", "without spaces", "with typing errors", "decomposed"):
+        own = held[name]
+        low, high = own["f1_interval"]
+        cells = (
+            f"{own['precision']:.3f} | {own['recall']:.3f} | {own['f1']:.3f} ({low:.3f}–{high:.3f})"
+        )
+        assert f"| {name} | {cells} |" in page
+
+
 def test_the_table_of_silver_sentences_is_the_measured_one() -> None:
     path = ROOT / "benchmarks" / "results" / "self_training_selection.json"
     rules = json.loads(path.read_text("utf-8"))["figures"]

@@ -269,6 +269,7 @@ def test_calibration_and_the_lowest_score_are_those_of_the_whole_text(pairs: Rec
     # Each person once, however many windows saw it.
     assert len(unsure) == 3
 
+
 def test_decomposed_text_is_asked_about_composed_and_answers_are_placed_where_it_stands() -> None:
     asked: list[Prompt] = []
 
