@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import venv
 from pathlib import Path
@@ -111,8 +112,9 @@ def test_the_script_makes_a_server_that_is_healthy_and_answers_before_an_endpoin
             endpoint.url if "vllm:8000" in part else "model" if part == "model" else part
             for part in command
         ]
-        port = endpoint.url.split(":")[2].partition("/")[0]
-        port = str(int(port) + 1 if int(port) < 65000 else int(port) - 1)
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = str(found.getsockname()[1])
         arguments = [
             port if part == "8080" else "127.0.0.1" if part == "0.0.0.0" else part
             for part in arguments
