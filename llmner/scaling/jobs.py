@@ -113,8 +113,28 @@ class PartCounts:
         return asdict(self)
 
 
+class _RowsJob:
+    """What jobs share that write rows of spans."""
+
+    to: PartForm
+
+    @property
+    def suffix(self) -> str:
+        """The ending of its files' names."""
+        return f".{self.to}"
+
+    def finish(self, output: Path, target: Path) -> None:
+        """Make the part's file of its rows."""
+        if self.to == "parquet":
+            with whole_file(target) as stream:
+                _write_parquet(output, stream)
+            output.unlink()
+        else:
+            output.replace(target)
+
+
 @dataclass(frozen=True)
-class ExtractJob:
+class ExtractJob(_RowsJob):
     """What ``extract`` does with a part.
 
     Attributes:
@@ -129,11 +149,6 @@ class ExtractJob:
     skip_bad: bool = False
     to: PartForm = "jsonl"
     kind: Literal["extract"] = "extract"
-
-    @property
-    def suffix(self) -> str:
-        """The ending of its files' names."""
-        return f".{self.to}"
 
     def extractor(self) -> SpanExtractor:
         """The extractor; its model is loaded when it is first asked."""
@@ -187,13 +202,9 @@ class ExtractJob:
         counts.coverage = asdict(summary.coverage)
         return counts
 
-    def finish(self, output: Path, target: Path) -> None:
-        """Make the part's file of its rows."""
-        _finish_rows(output, target, self.to)
-
 
 @dataclass(frozen=True)
-class ProjectJob:
+class ProjectJob(_RowsJob):
     """What ``project`` does with a part: lines of replies become rows.
 
     Attributes:
@@ -210,11 +221,6 @@ class ProjectJob:
     skip_bad: bool = False
     to: PartForm = "jsonl"
     kind: Literal["project"] = "project"
-
-    @property
-    def suffix(self) -> str:
-        """The ending of its files' names."""
-        return f".{self.to}"
 
     def describe(self) -> dict[str, Any]:
         """Everything that decides the rows."""
@@ -258,10 +264,6 @@ class ProjectJob:
             outcomes=dict(summary.outcomes),
             statuses=dict(summary.statuses),
         )
-
-    def finish(self, output: Path, target: Path) -> None:
-        """Make the part's file of its rows."""
-        _finish_rows(output, target, self.to)
 
 
 @dataclass(frozen=True)
@@ -394,15 +396,6 @@ def _write_bad(output: Path, bad: Sequence[BadRow]) -> None:
     with whole_file(folder / f"{output.stem}.jsonl") as stream:
         for row in bad:
             stream.write(dump_json({"error": str(row.error), "row": row.raw}) + b"\n")
-
-
-def _finish_rows(output: Path, target: Path, to: PartForm) -> None:
-    if to == "parquet":
-        with whole_file(target) as stream:
-            _write_parquet(output, stream)
-        output.unlink()
-    else:
-        output.replace(target)
 
 
 def _write_parquet(rows: Path, stream: Any) -> None:

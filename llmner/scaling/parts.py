@@ -21,7 +21,16 @@ from llmner.errors import InputError
 from llmner.files import RUN_FILE, kind_of, parse_json, told_of
 from llmner.spans import Sentence
 
-__all__ = ["WORK", "Part", "input_files", "is_job", "part_sentences", "plan_parts", "shortened"]
+__all__ = [
+    "WORK",
+    "Part",
+    "input_files",
+    "is_job",
+    "part_sentences",
+    "plan_parts",
+    "record_of",
+    "shortened",
+]
 
 WORK = ".work"
 """The folder of a job's unfinished parts, beside the finished ones."""
@@ -108,8 +117,17 @@ def is_job(folder: Path) -> bool:
     >>> is_job(Path("no such folder"))
     False
     """
-    record = attempt(lambda: parse_json((folder / RUN_FILE).read_text("utf-8")))
-    return isinstance(record, dict) and {"command", "part_bytes"} <= record.keys()
+    return {"command", "part_bytes"} <= record_of(folder / RUN_FILE).keys()
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    """What a job wrote down; nothing if it cannot be read.
+
+    >>> record_of(Path("no such file"))
+    {}
+    """
+    made: Any = attempt(lambda: parse_json(path.read_text("utf-8")))
+    return made if isinstance(made, dict) else {}
 
 
 def plan_parts(files: Sequence[Path], format: str | None, size: int) -> list[Part]:

@@ -22,7 +22,7 @@ from llmner.errors import InputError
 from llmner.files import RUN_FILE, dump_json, kind_of, open_lines, target_of, whole_file
 from llmner.scaling.clusters import Cluster, pooled, ray_and_data, running_ray
 from llmner.scaling.jobs import BAD, Job, PartCounts
-from llmner.scaling.parts import WORK, Part, input_files, is_job, plan_parts, shortened
+from llmner.scaling.parts import WORK, Part, input_files, is_job, plan_parts, record_of, shortened
 
 __all__ = ["JobProgress", "JobSummary", "run_job"]
 
@@ -276,7 +276,7 @@ def _run(
 ) -> JobSummary:
     """Do what is missing of the parts."""
     summary = JobSummary(len(parts))
-    finished = _record_of(folder / RUN_FILE)
+    finished = record_of(folder / RUN_FILE)
     if finished and all(kind_of(folder / f"{part.name}{job.suffix}") == "file" for part in parts):
         shutil.rmtree(folder / WORK, ignore_errors=True)
         summary.counts = PartCounts(**finished["counts"])
@@ -356,7 +356,7 @@ def _prepare_folder(folder: Path, plan: dict[str, Any], size: int) -> int:
     records = folder / RUN_FILE, work / RUN_FILE
     begun = next((path for path in records if kind_of(path) != "missing"), None)
     if begun is not None:
-        made = _record_of(begun)
+        made = record_of(begun)
         differs = [key for key in plan if made.get(key) != plan[key]]
         if differs or type(made.get("part_bytes")) is not int:
             raise InputError(
@@ -373,18 +373,12 @@ def _prepare_folder(folder: Path, plan: dict[str, Any], size: int) -> int:
     return size
 
 
-def _record_of(path: Path) -> dict[str, Any]:
-    """What a job wrote down; nothing if it cannot be read."""
-    made: Any = attempt(lambda: json.loads(path.read_text("utf-8")))
-    return made if isinstance(made, dict) else {}
-
-
 def _is_done(folder: Path, part: Part, suffix: str, summary: JobSummary) -> bool:
     """Whether a part is there; then it is counted."""
     output = folder / f"{part.name}{suffix}"
     if kind_of(output) != "file":
         return False
-    counts = attempt(lambda: PartCounts(**_record_of(folder / WORK / f"{part.name}.counts")))
+    counts = attempt(lambda: PartCounts(**record_of(folder / WORK / f"{part.name}.counts")))
     if isinstance(counts, Mishap) or counts == PartCounts():
         # It was lost with the folder of work, or never made.
         counts = PartCounts(rows=_rows_of(output))
